@@ -1,0 +1,215 @@
+"""Probability distributions: what has a density, and what becomes one when something is given.
+
+Two protocols carry the whole course:
+
+* a **Density** can be evaluated, `log_prob(x)`, and drawn from, `sample(shape)`: p(x), p(z) or one q(z|x);
+* a **Conditional** is a network that turns what is given into a Density: `encoder(x)` is q(z|x), `decoder(z)` is p(x|z).
+
+Shapes: the event is the last axis. `log_prob` of an (S, B, D) tensor is (S, B), in nats, summed over the D dimensions.
+Parameters stand one Density per row, (B, D), and broadcast against what is evaluated.
+"""
+
+import math
+from abc import ABC, abstractmethod
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+LOG_2PI = math.log(2 * math.pi)
+
+
+class Density(ABC):
+    """A distribution whose log-density can be computed and that can be sampled."""
+
+    @abstractmethod
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log p(x) in nats, for x of shape (..., D): shape (...)."""
+
+    @abstractmethod
+    def sample(self, shape: tuple[int, ...] = ()) -> Tensor:
+        """Draws, of shape (*shape, *parameters' shape); no gradient flows through them."""
+
+    def rsample(self, shape: tuple[int, ...] = ()) -> Tensor:
+        """Draws as a differentiable function of the parameters (the reparameterization trick), where there is one."""
+        raise NotImplementedError(
+            f"{type(self).__name__} has no reparameterized sample: no smooth function of its parameters and a fixed "
+            "noise gives a draw. The score-function estimator (dgmcourse.gradients) needs none."
+        )
+
+    def rsample_and_log_prob(self, shape: tuple[int, ...] = ()) -> tuple[Tensor, Tensor]:
+        """A differentiable draw and its log-density: one pass where that is cheaper (a flow overrides this)."""
+        x = self.rsample(shape)
+        return x, self.log_prob(x)
+
+
+class Gaussian(Density):
+    r"""A Gaussian with diagonal covariance, N(x | mean, diag(exp(log_var))).
+
+    $$\log p(x) = -\tfrac12 \sum_d \left[\log 2\pi + \log\sigma_d^2 + (x_d - \mu_d)^2 / \sigma_d^2\right]$$
+
+    Args:
+        mean: (..., D).
+        log_var: log of the variances, same shape: a network's output may be any real number, a variance may not.
+    """
+
+    def __init__(self, mean: Tensor, log_var: Tensor):
+        self.mean, self.log_var = mean, log_var
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        check_event(x, self.mean)
+        return -0.5 * (LOG_2PI + self.log_var + (x - self.mean) ** 2 * torch.exp(-self.log_var)).sum(-1)
+
+    def rsample(self, shape: tuple[int, ...] = ()) -> Tensor:
+        epsilon = torch.randn(*shape, *self.mean.shape, dtype=self.mean.dtype, device=self.mean.device)
+        return self.mean + torch.exp(0.5 * self.log_var) * epsilon
+
+    @torch.no_grad()
+    def sample(self, shape: tuple[int, ...] = ()) -> Tensor:
+        return self.rsample(shape)
+
+
+class StandardGaussian(Density, nn.Module):
+    """N(0, I) in `dim` dimensions: the plain VAE's prior. `sample((n,))` has shape (n, dim)."""
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.dim = dim
+        self.register_buffer("mean", torch.zeros(dim), persistent=False)  # knows the device and dtype
+        self.register_buffer("log_var", torch.zeros(dim), persistent=False)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        return -0.5 * (self.dim * LOG_2PI + (check_event(z, self.mean) ** 2).sum(-1))
+
+    def sample(self, shape: tuple[int, ...] = ()) -> Tensor:
+        return torch.randn(*shape, self.dim, dtype=self.mean.dtype, device=self.mean.device)
+
+
+class Bernoulli(Density):
+    r"""Independent coin flips, one per dimension, from logits l: P(x_d = 1) = 1 / (1 + exp(-l_d)).
+
+    $$\log p(x) = \sum_d \left[x_d l_d - \log(1 + e^{l_d})\right]$$
+
+    Never from probabilities: 1 - p rounds to 0 where the logit is large, and a clamp caps what a wrong pixel costs.
+    Raises:
+        ValueError: where x is anything but 0 or 1.
+    """
+
+    def __init__(self, logits: Tensor):
+        self.logits = logits
+
+    @property
+    def mean(self) -> Tensor:
+        return torch.sigmoid(self.logits)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        check_event(x, self.logits)
+        check_binary(x)
+        return (x * self.logits - F.softplus(self.logits, threshold=40)).sum(-1)  # log(1 + e^40) is 40 in float64
+
+    @torch.no_grad()
+    def sample(self, shape: tuple[int, ...] = ()) -> Tensor:
+        return torch.bernoulli(self.mean.expand(*shape, *self.logits.shape))
+
+
+class Mixture(Density):
+    r"""$$\log p(x) = \log \sum_k \pi_k\, p_k(x)$$
+
+    The log-sum-exp runs over the components, after each component has summed over its dimensions.
+
+    Args:
+        log_weights: (K,), normalised here.
+        components: a Gaussian (or Bernoulli) whose parameters have shape (K, D).
+    """
+
+    def __init__(self, log_weights: Tensor, components: Density):
+        self.log_weights = torch.log_softmax(log_weights, -1)
+        self.components = components
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        return torch.logsumexp(self.log_weights + self.components.log_prob(x.unsqueeze(-2)), -1)
+
+    @torch.no_grad()
+    def sample(self, shape: tuple[int, ...] = ()) -> Tensor:
+        n = math.prod(shape)
+        k = torch.multinomial(self.log_weights.exp(), n, replacement=True)
+        x = self.components.sample((n,))  # (n, K, D): a draw of each, of which one is kept
+        return x[torch.arange(n, device=k.device), k].reshape(*shape, -1)
+
+
+class GaussianConditional(nn.Module):
+    """A network's output, split in two: N(mean(given), diag(exp(log_var(given)))). The encoder q(z|x).
+
+    Args:
+        net: maps (..., G) to (..., 2 D), the means first, then the log-variances.
+        log_var_range: the log-variances are clipped to it (VampPrior code: (-6, 2) for an encoder, (-4.5, 0) for a
+            decoder), since a density on grey values can be driven to infinity by a variance that goes to 0.
+
+    Under mixed precision the network may answer in half precision: sums of log-probabilities go on in that of `given`.
+    """
+
+    def __init__(self, net: nn.Module, log_var_range: tuple[float, float] = (-6.0, 2.0)):
+        super().__init__()
+        self.net, self.log_var_range = net, log_var_range
+
+    def forward(self, given: Tensor) -> Gaussian:
+        mean, log_var = self.net(given).to(given.dtype).chunk(2, -1)
+        return Gaussian(mean, log_var.clamp(*self.log_var_range))
+
+
+class BernoulliConditional(nn.Module):
+    """A network's output as logits: the decoder p(x|z) of a binary image. `net` maps (..., G) to (..., D)."""
+
+    def __init__(self, net: nn.Module):
+        super().__init__()
+        self.net = net
+
+    def forward(self, given: Tensor) -> Bernoulli:
+        return Bernoulli(self.net(given).to(given.dtype))
+
+
+def kl(q: Gaussian, p: Gaussian | StandardGaussian) -> Tensor:
+    r"""KL[q || p] between diagonal Gaussians in closed form: (B,), nats, summed over dimensions.
+
+    $$\tfrac12 \sum_d \left[\log\frac{\sigma_{p,d}^2}{\sigma_{q,d}^2}
+      + \frac{\sigma_{q,d}^2 + (\mu_{q,d} - \mu_{p,d})^2}{\sigma_{p,d}^2} - 1\right]$$
+
+    Raises:
+        TypeError: for any other pair, which has no closed form here: estimate E_q[log q(z) - log p(z)] by sampling.
+    """
+    return kl_per_dimension(q, p).sum(-1)
+
+
+def kl_per_dimension(q: Gaussian, p: Gaussian | StandardGaussian) -> Tensor:
+    """The terms of `kl` before they are summed: (B, D). A dimension that stays at 0 is not used."""
+    if not has_closed_form(q, p):
+        raise TypeError(
+            f"no closed form for KL[{type(q).__name__} || {type(p).__name__}], only between diagonal Gaussians: "
+            "use E_q[log q(z) - log p(z)] by sampling"
+        )
+    variance_ratio = torch.exp(q.log_var - p.log_var)
+    return 0.5 * (p.log_var - q.log_var + variance_ratio + (q.mean - p.mean) ** 2 * torch.exp(-p.log_var) - 1)
+
+
+def has_closed_form(q: Density, p: Density) -> bool:
+    """Whether `kl(q, p)` can be had without sampling."""
+    return isinstance(q, Gaussian) and isinstance(p, Gaussian | StandardGaussian)
+
+
+def check_event(x: Tensor, parameter: Tensor) -> Tensor:
+    """x, if its last axis fits the parameter's; else a ValueError that says what was expected and what came."""
+    if x.shape[-1:] != parameter.shape[-1:]:
+        raise ValueError(
+            f"expected vectors of {parameter.shape[-1]} dimensions on the last axis, got shape {tuple(x.shape)}"
+        )
+    return x
+
+
+def check_binary(x: Tensor) -> Tensor:
+    """x, if all of it is 0 or 1; else a ValueError: a Bernoulli's log-probability of grey values means nothing."""
+    if not torch.equal(x * x, x):
+        raise ValueError(
+            f"expected binary pixels (0 or 1), got values from {x.min():.3g} to {x.max():.3g}: binarise the images "
+            "(mnist(binarise='dynamic')) or give the model a Gaussian likelihood"
+        )
+    return x

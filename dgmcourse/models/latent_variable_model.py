@@ -1,0 +1,66 @@
+"""The lecture's diagram: a prior p(z), a decoder p(x|z) and an encoder q(z|x), tied by one bound.
+
+Slides: "Latent Variable Models" and "Variational Auto-Encoder". Kingma & Welling, Auto-Encoding Variational Bayes, 2014.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from dgmcourse.densities import has_closed_form, kl
+
+
+class LatentVariableModel(nn.Module):
+    r"""$$p(x) = \int p(x \mid z)\, p(z)\, dz$$
+
+    Variants are composed, not derived: a VampPrior or a flow is another Density in the place of `prior`, a flow posterior
+    or a PixelCNN decoder another Conditional in the place of `encoder` or `decoder`.
+
+    Args:
+        prior: p(z), a Density.
+        encoder: q(z|x), a Conditional: `encoder(x)` is a Density over z.
+        decoder: p(x|z), a Conditional: `decoder(z)` is a Density over x.
+    """
+
+    def __init__(self, prior: nn.Module, encoder: nn.Module, decoder: nn.Module):
+        super().__init__()
+        self.prior, self.encoder, self.decoder = prior, encoder, decoder
+
+    def log_weight(self, x: Tensor, samples: tuple[int, ...] = ()) -> Tensor:
+        """log w = log p(x|z) + log p(z) - log q(z|x) for z ~ q(z|x): shape (*samples, B), nats.
+
+        Its mean over z is the ELBO; the log of the mean of w estimates log p(x) (`dgmcourse.evaluate`). x is encoded once.
+        """
+        z, log_q = self.encoder(x).rsample_and_log_prob(samples)
+        return self.decoder(z).log_prob(x) + self.prior.log_prob(z) - log_q
+
+    def objective(self, x: Tensor, beta: float = 1.0) -> tuple[Tensor, dict[str, Tensor]]:
+        r"""The evidence lower bound with one sample of z, and its two parts: each (B,), nats.
+
+        $$\mathcal{L}(x) = \mathbb{E}_{q(z|x)}[\log p(x \mid z)] - \beta\, \mathrm{KL}[q(z \mid x) \,\|\, p(z)]$$
+
+        With beta = 1 a lower bound on log p(x); training may warm up from less. The KL is in closed form where there
+        is one, else log q(z|x) - log p(z) at the sample.
+
+        Returns:
+            what to maximise, and {"elbo" (beta = 1), "reconstruction", "kl"} to watch.
+        """
+        q = self.encoder(x)
+        z, log_q = q.rsample_and_log_prob()
+        reconstruction = self.decoder(z).log_prob(x)
+        regulariser = kl(q, self.prior) if has_closed_form(q, self.prior) else log_q - self.prior.log_prob(z)
+        parts = {"elbo": reconstruction - regulariser, "reconstruction": reconstruction, "kl": regulariser}
+        return reconstruction - beta * regulariser, parts
+
+    def elbo(self, x: Tensor) -> Tensor:
+        """The evidence lower bound, (B,), nats, estimated with one sample of z."""
+        return self.objective(x)[1]["elbo"]
+
+    @torch.no_grad()
+    def sample(self, n: int) -> Tensor:
+        """n objects: first z from the prior, then x given z. Shape (n, D)."""
+        return self.decoder(self.prior.sample((n,))).sample()
+
+    @torch.no_grad()
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """The mean of p(x|z) at the mean of q(z|x), (B, D)."""
+        return self.decoder(self.encoder(x).mean).mean

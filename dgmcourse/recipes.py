@@ -1,0 +1,177 @@
+"""How each shipped weight was made, and how to get it back: `python -m dgmcourse train NAME` makes it again.
+
+A weight is a .safetensors file in dgmcourse/weights with parameters in half precision (what they measure is measured after
+rounding) and, in its header, the recipe, seed, data, training curve, result and hash.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import nn
+
+WEIGHTS = Path(__file__).parent / "weights"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What `train.fit` needs to make one weight, and one line on what it is."""
+
+    about: str
+    model: Callable[[], nn.Module]
+    data: Callable[[], tuple]
+    settings: dict
+    seed: int = 0
+    source: str = ""
+    results: dict = field(default_factory=dict)
+
+
+def dynamic_mnist():
+    from dgmcourse.data.images import mnist
+
+    return mnist("dynamic")
+
+
+def vae(latent_dim: int) -> nn.Module:
+    from dgmcourse.models import VAE
+
+    return VAE(latent_dim)
+
+
+RECIPES = {
+    "vae_2d": Recipe(
+        about="VAE with 2 latent dimensions on dynamically binarised MNIST: a latent space one can look at",
+        model=lambda: vae(2),
+        data=dynamic_mnist,
+        settings={"epochs": 1000, "batch_size": 100, "lr": 5e-4, "warm_up": 20, "patience": 50},
+        source="Kingma & Welling 2014",
+    ),
+    "vae_40d": Recipe(
+        about="VAE with 40 latent dimensions on dynamically binarised MNIST: the VampPrior paper's standard-prior VAE",
+        model=lambda: vae(40),
+        data=dynamic_mnist,
+        settings={"epochs": 2000, "batch_size": 100, "lr": 5e-4, "warm_up": 100, "patience": 50},
+        source="Tomczak & Welling 2017, arXiv:1705.07120",
+    ),
+}
+
+
+def recipe(name: str) -> Recipe:
+    """The recipe of that name; a KeyError that lists the names there are."""
+    if name not in RECIPES:
+        raise KeyError(f"no recipe {name!r}: there are {', '.join(RECIPES)}")
+    return RECIPES[name]
+
+
+def load(name: str) -> nn.Module:
+    """The trained model of that name, in evaluation mode, float32, on the CPU.
+
+    Raises:
+        KeyError: for a name that is not in RECIPES.
+        FileNotFoundError: if its weight was not trained yet.
+        ValueError: if the file is not the one that was written (its hash differs).
+    """
+    from safetensors.torch import load_file
+
+    model = recipe(name).model()
+    path = weight_path(name)
+    tensors = load_file(path)
+    if digest(tensors) != card(name)["hash"]:
+        raise ValueError(f"{path} is damaged: its parameters do not have the hash in its header. Fetch the file again.")
+    model.load_state_dict({k: v.float() for k, v in tensors.items()})
+    return model.eval()
+
+
+def card(name: str) -> dict:
+    """What the weight's header says: recipe, settings, seed, data, curve, results (nats), hash."""
+    from safetensors import safe_open
+
+    with safe_open(weight_path(name), "pt") as file:
+        return json.loads(file.metadata()["card"])
+
+
+def train(name: str, out: os.PathLike | str = WEIGHTS, device=None, epochs: int | None = None, resume: bool = True) -> Path:
+    """Train a weight by its recipe, measure it on the test set and write it to `out`. Interrupted, it can go on."""
+    from dgmcourse.train import fit
+
+    chosen = recipe(name)
+    data = chosen.data()
+    torch.manual_seed(chosen.seed)
+    model = chosen.model()
+    settings = chosen.settings | ({"epochs": epochs} if epochs else {})
+    state = Path("runs") / f"{name}.pt"
+    history = fit(model, data.train, data.valid, **settings, seed=chosen.seed, device=device, checkpoint=state, resume=resume)
+    if history.stopped == "interrupted":
+        raise KeyboardInterrupt(f"stopped after {len(history.epochs)} epochs; the same command goes on from {state}")
+    tensors = {k: v.detach().cpu().half() for k, v in model.state_dict().items()}
+    model.load_state_dict({k: v.float() for k, v in tensors.items()})  # measure what is shipped
+    facts = {
+        "name": name,
+        "about": chosen.about,
+        "source": chosen.source,
+        "settings": settings,
+        "seed": chosen.seed,
+        "data": f"{len(data.train):,} training, {len(data.valid):,} validation and {len(data.test):,} test examples",
+        "torch": torch.__version__,
+        "epochs_trained": len(history.epochs),
+        "best_epoch": history.best_epoch,
+        "stopped": history.stopped,
+        "seconds": round(sum(history["seconds"])),
+        "curve": {column: [round(v, 2) for v in history[column]] for column in ("elbo", "kl", "valid")},
+        "hash": digest(tensors),
+        "results": evaluate_model(model, data),
+    }
+    return write(tensors, facts, Path(out) / f"{name}.safetensors")
+
+
+def evaluate(name: str, S: int = 5000, device=None) -> dict:
+    """Measure a shipped weight again on its test set: {"test_nll", "test_nll_se", "test_elbo", ...}, nats."""
+    return evaluate_model(load(name).to(device or "cpu"), recipe(name).data(), S)
+
+
+def evaluate_model(model: nn.Module, data, S: int = 5000) -> dict:
+    """Test log-likelihood (importance sampling, S samples), bound and active units, with standard errors over digits."""
+    from dgmcourse.evaluate import active_units, log_likelihood
+
+    device = next(model.parameters()).device
+    x = data.test.to(device).tensor()
+    torch.manual_seed(0)
+    elbo = torch.cat([model.log_weight(rows).detach() for rows in x.split(1000)])
+    log_p = log_likelihood(model, x, S, progress=True)
+    return {
+        "test_nll": round(-log_p.mean().item(), 3),
+        "test_nll_se": round(log_p.std().item() / len(x) ** 0.5, 3),
+        "test_elbo": round(elbo.mean().item(), 3),
+        "S": S,
+        "n": len(x),
+        "active_units": int(active_units(model, x).sum()),
+    }
+
+
+def write(tensors: dict[str, torch.Tensor], facts: dict, path: Path) -> Path:
+    from safetensors.torch import save_file
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, path, {"card": json.dumps(facts)})
+    return path
+
+
+def weight_path(name: str) -> Path:
+    recipe(name)
+    path = WEIGHTS / f"{name}.safetensors"
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is not there: python -m dgmcourse train {name} makes it")
+    return path
+
+
+def digest(tensors: dict[str, torch.Tensor]) -> str:
+    """sha256 over the parameters' names, shapes and bytes."""
+    total = hashlib.sha256()
+    for name in sorted(tensors):
+        total.update(f"{name} {tuple(tensors[name].shape)}".encode())
+        total.update(tensors[name].contiguous().numpy().tobytes())
+    return total.hexdigest()
