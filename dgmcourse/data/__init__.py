@@ -1,0 +1,1 @@
+"""Data sets: what they are (images, toy), and where their files come from (source)."""

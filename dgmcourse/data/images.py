@@ -109,16 +109,16 @@ def check_binarise(how) -> None:
 
 
 def draw_bits(x: Tensor) -> Tensor:
-    """Draw Bernoulli(byte / 255) for bytes (B, D), as floats: 1 if u < byte, with u uniform on 0, ..., 254."""
+    """Draw Bernoulli(byte / 255) for bytes (B, D), as floats: 1 if u < byte, u uniform on 0, ..., 254."""
     u = torch.empty_like(x, dtype=torch.int32 if x.device.type == "mps" else torch.uint8).random_(0, 255)
     return torch.lt(u, x, out=torch.empty(x.shape, device=x.device))
 
 
 def fixed_bits(*parts: Tensor, seed: int) -> list[Tensor]:
-    """Draw Bernoulli(byte / 255) for good, the very bits of numpy's RandomState(seed).binomial(1, byte / 255).
+    """Draw Bernoulli(byte / 255) for good: the bits of numpy's RandomState(seed).binomial(1, byte / 255).
 
-    numpy inverts the distribution function with one uniform u a pixel: 1 if u > 1 - p where p <= 1/2, if u <=
-    p elsewhere. On whole arrays that takes a quarter of the time.
+    numpy inverts the distribution function with one uniform u a pixel: 1 if u > 1 - p where p <= 1/2, if
+    u <= p elsewhere. On whole arrays that takes a quarter of the time.
     """
     random, bits = np.random.RandomState(seed), []
     for x in parts:

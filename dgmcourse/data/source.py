@@ -105,7 +105,7 @@ def _short(path):
     """A path with the home directory as ~, fit to stand in a shared notebook."""
     home = os.path.expanduser("~")
     path = str(path)
-    return "~" + path[len(home):] if home != "/" and path.startswith(home + os.sep) else path
+    return "~" + path[len(home) :] if home != "/" and path.startswith(home + os.sep) else path
 
 
 def _read(dataset, root, consequence):
