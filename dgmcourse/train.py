@@ -111,7 +111,7 @@ def fit(
         mixed_precision: matrix products in bfloat16 (sums of log-probabilities stay in float32).
         checkpoint: a file that holds the whole state after every epoch.
         resume: go on from `checkpoint` if it is there, to the same numbers as an unbroken training.
-        live: called as live(model, history) about twice a second and after each epoch, to draw a curve for instance.
+        live: called as live(model, history) about once a second and at the end, to draw a curve for instance.
         progress: show a bar with the objective's parts and the time left.
         objective: a function (x, beta) to use in place of `model.objective`: the one you wrote, for instance.
 
@@ -179,7 +179,7 @@ def fit(
                         history.steps.append({"step": bar.n, **{k: v.item() / counted for k, v in sums.items()}})
                         bar.set_postfix_str(", ".join(f"{k} {v:.1f}" for k, v in history.steps[-1].items() if k != "step"))
                         sums, counted = {}, 0
-                    if live and time.perf_counter() - last_drawn > 0.5:
+                    if live and time.perf_counter() - last_drawn > 1:
                         live(model, history)
                         last_drawn = time.perf_counter()
                 row = {"epoch": epoch + 1, "beta": beta, **{k: v.item() / seen for k, v in totals.items()}}

@@ -1,0 +1,72 @@
+"""Measuring a trained model: how probable are new data, how tight is the bound, which latent dimensions are used.
+
+Likelihoods are in nats, (N,), one for each x; average them yourself, and quote the standard error over x beside.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from dgmcourse.densities import kl_per_dimension
+
+ROWS = 1000  # rows of z in one pass of the decoder: fewer cost calls, more fall out of the processor's cache
+
+
+@torch.no_grad()
+def log_likelihood(model, x: Tensor, S: int = 5000, *, rows: int = ROWS, progress: bool = False) -> Tensor:
+    r"""The importance-sampled estimate of log p(x) for a latent variable model: (N,), nats.
+
+    $$\log \hat p(x) = \log \frac1S \sum_{s=1}^S \frac{p(x \mid z_s)\, p(z_s)}{q(z_s \mid x)}, \quad z_s \sim q(z \mid x)$$
+
+    A stochastic lower bound that grows with S to log p(x) (Burda, Grosse & Salakhutdinov, Importance Weighted
+    Autoencoders, 2016). Each x is encoded once; then many z of a few x go through the decoder at a time.
+
+    Args:
+        model: has `prior`, `encoder` and `decoder`.
+        x: (N, D), floats.
+        S: samples of z for each x.
+        rows: how many z go through the decoder at once; more on a GPU.
+        progress: show a bar.
+
+    Raises:
+        ValueError: for an empty x or S < 1.
+    """
+    if len(x) == 0 or S < 1:
+        raise ValueError(f"expected at least one x and one sample, got {len(x)} and S = {S}")
+    chunk = min(S, 250)  # samples at a time; the rest of `rows` is filled with further x
+    rows = rows if x.device.type == "cpu" else max(rows, 50_000)
+    estimates = []
+    for batch in tqdm(x.split(max(1, rows // chunk)), disable=not progress, desc=f"log p(x), S = {S}"):
+        q = model.encoder(batch)
+        total = batch.new_full((len(batch),), -math.inf)
+        for done in range(0, S, chunk):
+            z, log_q = q.rsample_and_log_prob((min(chunk, S - done),))
+            log_w = model.decoder(z).log_prob(batch) + model.prior.log_prob(z) - log_q
+            total = torch.logaddexp(total, torch.logsumexp(log_w, 0))
+        estimates.append(total - math.log(S))
+    return torch.cat(estimates)
+
+
+def log_mean_exp(log_w: Tensor, dim: int = 0) -> Tensor:
+    """log of the mean of exp(log_w) along `dim`, without leaving the logarithm: the largest term is taken out first."""
+    return torch.logsumexp(log_w, dim) - math.log(log_w.shape[dim])
+
+
+def effective_sample_size(log_w: Tensor, dim: int = 0) -> Tensor:
+    """(sum w)^2 / sum w^2 along `dim`: how many of the S samples carry the importance-sampled estimate, from 1 to S."""
+    return torch.exp(2 * torch.logsumexp(log_w, dim) - torch.logsumexp(2 * log_w, dim))
+
+
+@torch.no_grad()
+def kl_of_each_unit(model, x: Tensor) -> Tensor:
+    """KL[q(z_d|x) || p(z_d)] averaged over x, for each latent dimension: (D,), nats. Gaussian encoder and prior."""
+    return kl_per_dimension(model.encoder(x), model.prior).mean(0)
+
+
+@torch.no_grad()
+def active_units(model, x: Tensor, threshold: float = 0.01) -> Tensor:
+    """Which latent dimensions are used: (D,) booleans. Unit d is active if the variance over x of q's mean exceeds 0.01
+    (Burda, Grosse & Salakhutdinov 2016); a collapsed one has the same posterior, the prior, for every x."""
+    return model.encoder(x).mean.var(0) > threshold

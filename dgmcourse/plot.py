@@ -1,0 +1,145 @@
+"""Tensors to figures, in the course's one visual language.
+
+A colour always means the same thing: data, model, prior, posterior, noise, critic. The colours are Okabe & Ito's, told
+apart by readers with any colour vision; lines and markers differ as well, for greyscale.
+"""
+
+import io
+from html import escape
+
+import matplotlib
+
+matplotlib.rcParams["figure.max_open_warning"] = 0
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from IPython.display import HTML, Image, display
+from torch import Tensor
+
+DATA, MODEL, PRIOR, POSTERIOR, NOISE, CRITIC = "#333333", "#0072B2", "#009E73", "#D55E00", "#999999", "#CC79A7"
+CLASSES = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#7F7F00", "#332288", "#882255", "#666666"]
+WIDTH, DPI = 7.2, 100  # a text column in JupyterLab, in inches at this resolution
+
+STYLE = {
+    "figure.figsize": (WIDTH, 3.0),
+    "figure.dpi": DPI,
+    "figure.constrained_layout.use": True,
+    "font.size": 10,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#666666",
+    "axes.labelcolor": "#333333",
+    "xtick.color": "#444444",
+    "ytick.color": "#444444",
+    "axes.prop_cycle": matplotlib.cycler(color=[MODEL, POSTERIOR, PRIOR, CRITIC, NOISE, DATA]),
+    "lines.linewidth": 1.8,
+    "legend.frameon": False,
+    "image.cmap": "gray_r",
+    "mathtext.fontset": "cm",
+}
+plt.rcParams.update(STYLE)
+
+
+def show(fig: plt.Figure, alt: str, caption: str = "") -> None:
+    """Put a figure in the notebook with a text for those who can't see it and a caption that states the finding.
+
+    Raises:
+        ValueError: without an alt text.
+    """
+    display(picture(fig, alt))
+    if caption:
+        display(HTML(caption_html(caption)))
+
+
+def picture(fig: plt.Figure, alt: str) -> Image:
+    """The figure as a PNG image of its own size with its alt text; the figure is closed."""
+    if not alt.strip():
+        raise ValueError("a figure needs an alt text: say what it shows to someone who can't see it")
+    return Image(png(fig), width=round(fig.get_figwidth() * DPI), alt=alt)
+
+
+def png(fig: plt.Figure, scale: float = 1.5) -> bytes:
+    """The figure as PNG bytes, at `scale` times its shown size so that it stays sharp at 150 % zoom."""
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format="png", dpi=DPI * scale, facecolor="white", pil_kwargs={"optimize": True})
+    plt.close(fig)
+    return buffer.getvalue()
+
+
+def caption_html(text: str) -> str:
+    return f'<p style="max-width: 45em; margin: 0 0 1em; opacity: .8; font-size: 92%">{escape(text)}</p>'
+
+
+def tile(x: Tensor, columns: int = 10, side: int = 28, gap: int = 2) -> np.ndarray:
+    """Rows of pixels (N, side * side) as one picture, `columns` to a line, N padded with blanks."""
+    x = torch.as_tensor(x).detach().float().cpu().reshape(-1, side, side)
+    lines = -(-len(x) // columns)
+    canvas = torch.zeros(lines * (side + gap) - gap, columns * (side + gap) - gap)
+    for i, image in enumerate(x):
+        top, left = (i // columns) * (side + gap), (i % columns) * (side + gap)
+        canvas[top : top + side, left : left + side] = image
+    return canvas.numpy()
+
+
+def draw_images(ax: plt.Axes, x: Tensor, columns: int = 10, title: str = "") -> None:
+    """Images, (N, 784) in [0, 1], tiled into an axis: ink is dark."""
+    ax.imshow(tile(x, columns), vmin=0, vmax=1, interpolation="nearest")
+    ax.set_title(title)
+    ax.set_axis_off()
+
+
+def images(x: Tensor, columns: int = 10, titles: list[str] | None = None, width: float = WIDTH) -> plt.Figure:
+    """A figure of images (N, 784), or of several such blocks one under another, each with a title at its left."""
+    blocks = x if isinstance(x, list | tuple) else [x]
+    titles = titles or [""] * len(blocks)
+    lines = [-(-len(block) // columns) for block in blocks]
+    label = 1.1 if any(titles) else 0
+    fig, axes = plt.subplots(
+        len(blocks), 1, squeeze=False, height_ratios=lines, figsize=(width, (width - label) * sum(lines) / columns + 0.1)
+    )
+    for ax, block, title in zip(axes[:, 0], blocks, titles, strict=True):
+        draw_images(ax, block, columns)
+        if title:
+            ax.text(-0.015, 0.5, title, transform=ax.transAxes, ha="right", va="center")
+    return fig
+
+
+def draw_curves(ax: plt.Axes, history, valid: bool = True) -> None:
+    """Training's running ELBO, reconstruction and -KL against the step, and the validation bound at epochs' ends."""
+    step = [row["step"] for row in history.steps]
+    lines = (("elbo", MODEL, "-", "ELBO"), ("reconstruction", POSTERIOR, "--", "reconstruction"), ("kl", PRIOR, ":", "-KL"))
+    for name, colour, line, label in lines:
+        if step and name in history.steps[0]:
+            ax.plot(step, [(-1 if name == "kl" else 1) * row[name] for row in history.steps], line, color=colour, label=label)
+    if valid and history.epochs and "valid" in history.epochs[0] and step:
+        per_epoch = step[-1] / max(1, len(history.epochs))
+        at = [per_epoch * (i + 1) for i in range(len(history.epochs))]
+        ax.plot(at, history["valid"], "o", color=DATA, ms=4, label="validation ELBO")
+    ax.set(xlabel="step", ylabel="nats per image")
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(loc="lower right")
+
+
+class Live:
+    """Give it to `fit(..., live=Live())`: the curve, and samples from one fixed set of z, redrawn while training runs."""
+
+    def __init__(self, samples: int = 20, seed: int = 0):
+        self.samples, self.seed, self.handle = samples, seed, None
+
+    def __call__(self, model, history) -> None:
+        if not history.steps:
+            return
+        fig, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 2.6), width_ratios=(1.5, 1))
+        draw_curves(left, history)
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            draw_images(right, model.decoder(model.prior.sample((self.samples,))).mean, 5, "samples (means)")
+        last = history.steps[-1]
+        alt = f"Training curve after {last['step']} steps, ELBO {last['elbo']:.0f} nats, and {self.samples} generated images."
+        image = picture(fig, alt)
+        if self.handle is None:
+            self.handle = display(image, display_id=True)
+        else:
+            self.handle.update(image)
