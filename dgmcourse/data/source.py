@@ -11,7 +11,9 @@ A new data set is one new file: a `DataSet`, and a function that turns the bytes
 import contextlib
 import gzip
 import hashlib
+import importlib
 import os
+import pkgutil
 import queue
 import sys
 import tempfile
@@ -77,6 +79,16 @@ def find(dataset, download=True):
     if os.environ.get("DGMCOURSE_OFFLINE", "0") not in ("", "0"):
         return None, "DGMCOURSE_OFFLINE is set"
     return _download(dataset, root, found, again=download == "again")
+
+
+def datasets():
+    """Every DataSet there is: the constants of the modules beside this one."""
+    import dgmcourse.data as here
+
+    modules = [
+        importlib.import_module(f"dgmcourse.data.{m.name}") for m in pkgutil.iter_modules(here.__path__)
+    ]
+    return [value for m in modules for value in vars(m).values() if isinstance(value, DataSet)]
 
 
 def cache():

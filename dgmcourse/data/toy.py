@@ -1,7 +1,7 @@
 """Toy data in one and two dimensions, where everything can be drawn and much is known exactly.
 
-The samplers return floats (n, 2), the same for the same seed. The mixtures are Densities, with `sample((n,))` and
-`log_prob(x)`.
+The samplers return floats (n, 2), the same for the same seed. The mixtures are Densities, with `sample((n,))`
+and `log_prob(x)`.
 """
 
 import math

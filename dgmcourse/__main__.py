@@ -1,0 +1,146 @@
+"""The command line: `python -m dgmcourse doctor | data | train NAME | evaluate NAME`.
+
+Exit status: 0 done, 1 it did not work, 2 asked for something that is not there, 130 interrupted.
+"""
+
+import argparse
+import difflib
+import sys
+
+VERBS = {
+    "doctor": "say what works on this machine, and what to do about the rest",
+    "data": "download the data sets into the cache, and verify them",
+    "train": "train a model by its recipe, as the shipped weights were",
+    "evaluate": "measure a shipped model on its test set again",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    if argv and not argv[0].startswith("-") and argv[0] not in VERBS:
+        return unknown("command", argv[0], VERBS)
+    options = parser().parse_args(argv or ["--help"])
+    try:
+        return options.run(options)
+    except KeyboardInterrupt as stop:
+        print(f"\n{stop or 'Interrupted.'}", file=sys.stderr)
+        return 130
+    except (FileNotFoundError, ValueError, ArithmeticError) as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="python -m dgmcourse",
+        description="Deep generative models as a course: what its notebooks need, from the command line.",
+        epilog="The notebooks themselves: make lab.  More on a command: python -m dgmcourse train --help",
+    )
+    verbs = top.add_subparsers(title="commands", metavar="COMMAND")
+
+    def add(verb, run, more=""):
+        about = VERBS[verb][0].upper() + VERBS[verb][1:] + "."
+        one = verbs.add_parser(verb, help=VERBS[verb], description=f"{about} {more}".strip())
+        one.set_defaults(run=run)
+        return one
+
+    add("doctor", doctor, "The exit status is 0 if the course can run.")
+    add("data", data, "Where they go: DGMCOURSE_CACHE, else ~/.cache/dgmcourse.")
+    one = add("train", train, "Interrupted (Ctrl-C), the same command goes on where it stopped.")
+    one.add_argument("name", metavar="NAME", nargs="?", help="which model; without it, the models are listed")
+    one.add_argument("--out", metavar="DIR", help="where the weights go (default: the package's own weights)")
+    one.add_argument("--device", type=device, help="cpu, cuda or mps (default: the fastest that is here)")
+    one.add_argument("--epochs", type=positive, metavar="N", help="at most so many (default: the recipe's)")
+    one.add_argument(
+        "--fresh", action="store_true", help="start anew, even if an interrupted training is there"
+    )
+    one = add("evaluate", evaluate)
+    one.add_argument("name", metavar="NAME", nargs="?", help="which model; without it, the models are listed")
+    one.add_argument("--samples", type=positive, default=5000, metavar="S",
+                     help="importance samples per test point (default: 5000)")  # fmt: skip
+    one.add_argument("--device", type=device, help="cpu, cuda or mps (default: the fastest that is here)")
+    return top
+
+
+def doctor(options):
+    from dgmcourse.doctor import examine, report
+
+    return 0 if report(examine()) else 1
+
+
+def data(options):
+    from dgmcourse.data import source
+
+    status = 0
+    for dataset in source.datasets():
+        files, where = source.find(dataset, download="again")
+        if files:
+            size = sum(len(content) for content in files.values())
+            print(f"{dataset.title}: complete, {len(files)} files, {size / 1e6:.1f} MB, from {where}")
+        else:
+            print(f"{dataset.title}: not here ({where}); the course goes on with a small embedded set")
+            status = 1
+    return status
+
+
+def train(options):
+    from dgmcourse import recipes
+    from dgmcourse.train import available, best_device
+
+    if options.name not in recipes.RECIPES:
+        return unknown_model(options.name, recipes.RECIPES)
+    place = available(options.device or best_device())
+    out = {} if options.out is None else {"out": options.out}
+    path = recipes.train(options.name, device=place, epochs=options.epochs, resume=not options.fresh, **out)
+    print(f"{options.name}: trained and measured; its weights are in {path}")
+    return 0
+
+
+def evaluate(options):
+    from dgmcourse import recipes
+    from dgmcourse.train import available, best_device
+
+    if options.name not in recipes.RECIPES:
+        return unknown_model(options.name, recipes.RECIPES)
+    place = available(options.device or best_device())
+    recorded = recipes.card(options.name)["results"]
+    results = recipes.evaluate(options.name, S=options.samples, device=place)
+    print(f"{options.name}{'now':>22}{'recorded':>14}")
+    for key, value in results.items():
+        print(f"  {key:16}{value!s:>14}{recorded.get(key, '')!s:>14}")
+    if results["n"] != recorded["n"]:
+        print("Not the same test set: without the full data these digits were in the training set.")
+    return 0
+
+
+def unknown_model(name, models):
+    if name is None:
+        print("Which model?")
+        for known, recipe in models.items():
+            print(f"  {known:12} {recipe.about}")
+        return 2
+    return unknown("model", name, models)
+
+
+def unknown(kind, name, known):
+    near = difflib.get_close_matches(name, known, 1, 0.4)
+    meant = f" Did you mean {near[0]}?" if near else ""
+    print(f"There is no {kind} {name!r}.{meant} There are: {', '.join(known)}", file=sys.stderr)
+    return 2
+
+
+def positive(text):
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
+    return int(text)
+
+
+def device(text):
+    if text.split(":")[0] not in ("cpu", "cuda", "mps"):
+        raise argparse.ArgumentTypeError(f"{text!r} is none of cpu, cuda, mps")
+    return text
+
+
+if __name__ == "__main__":
+    sys.exit(main())
