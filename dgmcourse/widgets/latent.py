@@ -1,0 +1,219 @@
+"""Walk through a latent space: a pad and sliders for z, decoded in the browser, and a paper to write on, encoded there.
+
+The networks are sent to the browser once, as a list of layers and a block of numbers; `latent.js` runs them. From
+then on no kernel is needed: a key press shows its picture in the next frame, even while the kernel trains.
+"""
+
+import copy
+from pathlib import Path
+
+import anywidget
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+import traitlets
+from torch import nn
+
+from dgmcourse.plot import CLASSES, WIDTH, tile
+
+HERE = Path(__file__).parent
+DIGITS = 500  # test digits behind the pad: enough to show the classes, few enough to be sent at once (0.4 MB)
+RATE_LIMIT = 2_500_000  # bytes: a page that is reloaded asks for all again, and Jupyter drops 3 MB within 3 s
+
+# What latent.js can run: layer -> its kind there and its numbers. A further kind is a line here and one there.
+LAYERS = {
+    nn.GLU: lambda layer: {"kind": "glu"},
+    nn.ReLU: lambda layer: {"kind": "relu"},
+    nn.LeakyReLU: lambda layer: {"kind": "leaky_relu", "slope": layer.negative_slope},
+    nn.ELU: lambda layer: {"kind": "elu", "alpha": layer.alpha},
+    nn.SiLU: lambda layer: {"kind": "silu"},
+    nn.Tanh: lambda layer: {"kind": "tanh"},
+    nn.Sigmoid: lambda layer: {"kind": "sigmoid"},
+    nn.Softplus: lambda layer: {"kind": "softplus"},
+}
+NOTHING = (nn.Identity, nn.Dropout)  # in evaluation mode
+
+
+class Code(traitlets.List):
+    """A latent vector: set it with a list, an array or a tensor of d finite numbers; read it as a list."""
+
+    def validate(self, widget, value):
+        z = torch.as_tensor(value, dtype=torch.float32).detach().cpu().flatten()
+        d = len(widget._spec["order"])
+        if len(z) != d or not z.isfinite().all():
+            raise traitlets.TraitError(f"z is a list of {d} finite numbers, got {list(z.shape)}: {value!r:.80}")
+        return z.tolist()
+
+
+class LatentTraversal(anywidget.AnyWidget):
+    """What `latent_traversal` returns. `z` is where the reader is, `dims` the two dimensions on the pad; set either."""
+
+    _esm = HERE / "latent.js"
+    _css = HERE / "latent.css"
+    _spec = traitlets.Dict().tag(sync=True)  # the networks' layers and what else latent.js reads
+    _weights = traitlets.Bytes().tag(sync=True)
+    _codes = traitlets.Bytes().tag(sync=True)  # (N, d) float32, the means of q(z|x)
+    _digits = traitlets.Bytes().tag(sync=True)  # (N, D) uint8
+    _prior = traitlets.Bytes().tag(sync=True)  # (100, d) float32, samples
+    dims = traitlets.List(traitlets.Int()).tag(sync=True)
+    z = Code().tag(sync=True)
+
+    @traitlets.validate("dims")
+    def _two_dims(self, proposal):
+        d = len(self._spec["order"])
+        if len(proposal.value) != 2 or not all(0 <= i < d for i in proposal.value):
+            raise traitlets.TraitError(f"dims are two latent dimensions from 0 to {d - 1}, got {proposal.value}")
+        return proposal.value
+
+    def __repr__(self):
+        return f"Latent-space traversal ({len(self._spec['order'])} dimensions): run this cell to explore it."
+
+
+def latent_traversal(model, data=None, *, dims=None, shown=10, shape=(28, 28)) -> LatentTraversal:
+    """The widget: x -> encoder -> z -> decoder -> mean of p(x|z), all of it in the browser.
+
+    Args:
+        model: a `LatentVariableModel` whose decoder's and encoder's `.net` are stacks of the layers in `LAYERS`, on any
+            device; it is copied, not changed. Or the name of a shipped one, such as "vae_2d".
+        data: what lies behind the pad: a `Data` with `.x` and labels `.y`, or a pair (x, y), x of shape (N, D) as grey
+            values in [0, 1] or bytes, y of shape (N,) or None. The MNIST test digits, if None.
+        dims: the two latent dimensions the pad shows at first; the two most active, if None.
+        shown: sliders shown at first, the most active dimensions: those whose mean of q(z|x) varies most over the data.
+        shape: the images' (height, width).
+
+    Raises:
+        TypeError: a layer that the browser cannot run (a convolution, say): use `latent_grid`, which needs no browser.
+        ValueError: sizes that do not fit one another.
+    """
+    model, x, y, codes, variance, order = _prepare(model, data)
+    if shape[0] * shape[1] != x.shape[1]:
+        raise ValueError(f"images of shape {tuple(shape)} have {shape[0] * shape[1]} pixels, the data {x.shape[1]}")
+    decoder, arrays = export(model.decoder, codes[:8])
+    # What is written on the paper becomes 28 x 28 pixels: for other images the widget has no paper.
+    encoder, more = export(model.encoder, x[:8], sum(map(len, arrays))) if tuple(shape) == (28, 28) else (None, [])
+    numbers, d = np.concatenate(arrays + more), len(order)
+    with np.errstate(over="ignore"):
+        halves = numbers.astype(np.float16)
+    # Half the bytes where it is exact (the shipped weights are), and where float32 would meet the rate limit: the
+    # rounding then moves a pixel by less than a step of grey.
+    half = np.isfinite(halves).all() and (numbers.nbytes > RATE_LIMIT or (halves == numbers).all())
+    reach = np.ceil(np.quantile(codes[:, order[:2]].abs(), 0.99))
+    return LatentTraversal(
+        _spec={
+            "decoder": decoder, "encoder": encoder, "half": bool(half), "shape": shape, "order": order,
+            "extent": float(min(max(reach, 3), 5)), "shown": min(shown, d), "variance": variance.tolist(),
+            "colours": CLASSES, "labels": [] if y is None else y[:DIGITS].tolist(),
+        },
+        _weights=(halves if half else numbers).tobytes(),
+        _codes=codes[:DIGITS].numpy().tobytes(),
+        _digits=(x[:DIGITS] * 255).round().to(torch.uint8).numpy().tobytes(),
+        _prior=model.prior.sample((100,)).float().numpy().tobytes(),
+        dims=sorted(order[:2]) if dims is None else list(dims),
+        z=[0.0] * d,
+    )  # fmt: skip
+
+
+def latent_grid(model, data=None, *, n=None, rows=8) -> plt.Figure:
+    """The same as a static picture, for `show(fig, alt=...)`: what the decoder makes of a grid of codes.
+
+    Two dimensions: the plane, n x n, at the quantiles of the prior N(0, I) (equal steps of probability). More: a row for
+    each of the `rows` most active dimensions, from -3 to 3, the others at 0. Any model with square images will do;
+    other arguments as for `latent_traversal`.
+    """
+    model, x, _, _, _, order = _prepare(model, data)
+    d, side = len(order), round(x.shape[1] ** 0.5)
+    n = n or (16 if d == 2 else 13)
+    if d == 2:
+        across = torch.special.ndtri((torch.arange(n) + 0.5) / n)
+        z = torch.stack(torch.meshgrid(across, across.flip(0), indexing="xy"), -1)  # z[1] grows upwards
+        down, label = [f"{value:.1f}" for value in across.flip(0)], "z[0]"
+    else:
+        across, order = torch.linspace(-3, 3, n), order[:rows]
+        z = torch.zeros(len(order), n, d)
+        z[torch.arange(len(order)), :, order] = across
+        down, label = [f"z[{i}]" for i in order], "value of this dimension, all others 0"
+    with torch.no_grad():
+        mosaic = tile(model.decoder(z.flatten(0, 1)).mean, n, side, gap=0)
+    fig, ax = plt.subplots(figsize=(WIDTH, (WIDTH - 0.6) * len(down) / n + 0.5))
+    ax.imshow(mosaic, vmin=0, vmax=1, interpolation="nearest", cmap="gray_r")
+    middles = [(k + 0.5) * side - 0.5 for k in range(max(n, len(down)))]
+    ax.set_xticks(middles[:n], [f"{value:.1f}" for value in across])
+    ax.set_yticks(middles[: len(down)], down)
+    ax.set(xlabel=label, ylabel="z[1]" if d == 2 else "")
+    ax.tick_params(length=0, labelsize=8)
+    ax.spines[:].set_visible(False)
+    return fig
+
+
+def export(conditional: nn.Module, given: torch.Tensor, offset: int = 0) -> tuple[list[dict], list[np.ndarray]]:
+    """The layers of given -> mean of the Density, and their numbers, which begin at `offset` in the one block sent.
+
+    `given` is tried: a Conditional that does more than its `.net` (or a layer latent.js lacks) raises a TypeError.
+    """
+    kind = type(conditional).__name__
+    if not hasattr(conditional, "net"):
+        raise TypeError(f"the browser runs networks, and {kind} has none called `.net`: use latent_grid(model)")
+    layers, arrays = [], []
+
+    def add(module):
+        nonlocal offset
+        if type(module) is nn.Sequential:
+            for child in module:
+                add(child)
+        elif isinstance(module, nn.Linear):
+            weight = module.weight.detach().numpy()
+            bias = np.zeros(len(weight), np.float32) if module.bias is None else module.bias.detach().numpy()
+            arrays.extend([weight.ravel(), bias])
+            layers.append({
+                "kind": "linear", "in": module.in_features, "out": module.out_features,
+                "weight": offset, "bias": offset + weight.size,
+            })  # fmt: skip
+            offset += weight.size + bias.size
+        elif type(module) in LAYERS:
+            layers.append(LAYERS[type(module)](module))
+        elif not isinstance(module, NOTHING):
+            known = ", ".join(layer.__name__ for layer in (nn.Linear, *LAYERS))
+            raise TypeError(f"the browser cannot run {type(module).__name__} (in {kind}.net), only {known}: "
+                            "use latent_grid(model), a static picture")  # fmt: skip
+
+    add(conditional.net)
+    with torch.no_grad():
+        out, density = conditional.net(given), conditional(given)
+        if hasattr(density, "logits"):  # Bernoulli
+            layers.append({"kind": "sigmoid"})
+            out = out.sigmoid()
+        elif out.shape[-1] > density.mean.shape[-1]:  # Gaussian: the mean, then the log-variance
+            layers.append({"kind": "take", "n": density.mean.shape[-1]})
+            out = out[..., : density.mean.shape[-1]]
+        if out.shape != density.mean.shape or not torch.allclose(out, density.mean, atol=1e-5):
+            raise TypeError(f"{kind} does more than its network, which is all the browser has: use latent_grid(model)")
+    return layers, arrays
+
+
+def _prepare(model, data):
+    """A copy of the model for evaluation on the CPU; images, labels, their codes; variances; dimensions by activity."""
+    if isinstance(model, str):
+        from dgmcourse.recipes import load
+
+        model = load(model)
+    if data is None:
+        from dgmcourse.data.images import mnist
+
+        data = mnist().test
+    x, y = data if isinstance(data, tuple) else (data.x, data.y)
+    x = torch.as_tensor(x)[:2000].cpu()
+    x = x.float() / 255 if x.dtype == torch.uint8 else x.float()
+    model = copy.deepcopy(model).cpu().float().eval()
+    with torch.no_grad():
+        try:
+            codes = model.encoder(x).mean.contiguous()
+            model.decoder(codes[:1])
+        except RuntimeError as error:
+            raise ValueError(f"data of shape {tuple(x.shape)} do not fit the model: {error}") from error
+    if codes.shape[1] < 2:
+        raise ValueError("the pad needs at least two latent dimensions, this model has one")
+    if not codes.isfinite().all():
+        raise ValueError("the encoder's means are not finite: has training diverged?")
+    variance = codes.var(0)
+    order = [0, 1] if len(variance) == 2 else variance.argsort(descending=True).tolist()
+    return model, x, y, codes, variance, order

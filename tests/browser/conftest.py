@@ -1,0 +1,193 @@
+"""A real JupyterLab in a real Chromium, for every browser test.
+
+    def test_it(lab):
+        page = lab.open("notebooks/07_vae.ipynb")  # or cells: lab.open(["from ... import ...", "widget()"])
+        lab.run_all()
+        page.get_by_label("...").press("ArrowRight")
+
+The server and the browser live through the session, a page through a module. When a page closes, its test module fails if
+anything was asked of another host, or the page wrote an error to its console, or a cell ended in one.
+"""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM_FLAGS = """--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
+    --disable-component-update --disable-sync""".split()
+SETTINGS = {
+    "notebook-extension/tracker": {"windowingMode": "none"},  # every cell in the page, seen or not
+    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+}
+
+
+def chromium() -> str:
+    """Path of a Chromium; a RuntimeError that says how to get one, since a skipped browser test proves nothing."""
+    names = [os.environ.get("CHROMIUM"), "chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
+    names.append("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome")
+    for name in filter(None, names):
+        if found := shutil.which(name):
+            return found
+    raise RuntimeError(
+        "The browser tests need Chromium or Chrome, and none is on the PATH: install one (Debian: apt install chromium; "
+        "Fedora: dnf install chromium; macOS: brew install --cask chromium), or name it in the variable CHROMIUM."
+    )
+
+
+class Server:
+    """JupyterLab on a free port, with a folder, settings and kernels' state of its own."""
+
+    def __init__(self, folder: Path, command: str = "lab"):
+        self.root, private = folder / "root", folder / "jupyter"
+        self.root.mkdir(parents=True)
+        for name, values in SETTINGS.items():
+            path = private / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(values))
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        places = {
+            "JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+            "JUPYTER_CONFIG_DIR": "config", "JUPYTER_RUNTIME_DIR": "runtime", "IPYTHONDIR": "ipython",
+        }  # fmt: skip
+        self.log = folder / "server.log"
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "jupyter", command, "--no-browser", "--ip=127.0.0.1", f"--port={self.port}",
+             f"--ServerApp.root_dir={self.root}", "--IdentityProvider.token=", "--ServerApp.disable_check_xsrf=True",
+             "--ServerApp.allow_root=True", "--LabApp.expose_app_in_browser=True", "--JupyterNotebookApp.expose_app_in_browser=True"],
+            env=os.environ | {key: str(private / place) for key, place in places.items()} | {"PYTHONPATH": str(ROOT)},
+            stdout=self.log.open("w"), stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        self._wait()
+
+    def _wait(self, seconds=60):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and self.process.poll() is None:
+            try:
+                urllib.request.urlopen(f"{self.url}/api/status", timeout=2)
+                return
+            except OSError:
+                time.sleep(0.1)
+        raise RuntimeError(f"Jupyter did not start:\n{self.log.read_text()}")
+
+    def stop(self):
+        self.process.terminate()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+
+
+class Lab:
+    """A page in JupyterLab (`front="lab"`) or Notebook 7 (`front="notebooks"`), and what went wrong in it."""
+
+    def __init__(self, server: Server, browser, front: str = "lab"):
+        self.server, self.front, self.errors, self.strangers = server, front, [], []
+        self.page = browser.new_page(viewport={"width": 1000, "height": 900}, has_touch=True)
+        self.page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("request", lambda request: self._host(request.url))
+
+    def _host(self, url):
+        if not url.startswith((self.server.url, self.server.url.replace("http", "ws", 1), "data:", "blob:", "about:")):
+            self.strangers.append(url)
+
+    def open(self, notebook):
+        """Open a notebook (a path, or a list of code cells) and wait for its kernel; returns Playwright's page."""
+        if isinstance(notebook, list):
+            cells = [
+                {"cell_type": "code", "id": f"c{i}", "source": source, "metadata": {}, "outputs": [], "execution_count": None}
+                for i, source in enumerate(notebook)
+            ]  # fmt: skip
+            kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+            content = json.dumps({"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5})
+            name = f"{len(list(self.server.root.iterdir()))}.ipynb"
+        else:
+            content, name = Path(notebook).read_text(), Path(notebook).name
+        (self.server.root / name).write_text(content)
+        tree = "lab/tree" if self.front == "lab" else "notebooks"
+        self.page.goto(f"{self.server.url}/{tree}/{name}?reset")
+        self.page.wait_for_function(f"{PANEL}?.sessionContext?.session?.kernel?.status === 'idle'", timeout=90_000)
+        return self.page
+
+    def run_all(self, seconds: float = 120):
+        """Run all cells, wait until the kernel is idle and the last code cell has its number; assert that none failed."""
+        self.page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells') }")
+        done = f"{PANEL}.content.model.cells.get({PANEL}.content.model.cells.length - 1)"
+        self.page.wait_for_function(
+            f"{PANEL}.sessionContext.session.kernel.status === 'idle' && "
+            f"({done}.type !== 'code' || {done}.executionCount > 0 || {self.FAILED}.length > 0)",
+            timeout=1000 * seconds,
+        )
+        assert self.failed() == []
+
+    FAILED = "[...document.querySelectorAll('.jp-OutputArea-output[data-mime-type=\"application/vnd.jupyter.error\"], .jp-OutputArea-output[data-mime-type=\"application/vnd.jupyter.stderr\"]')]"
+
+    def failed(self) -> list[str]:
+        """Text of the outputs that are errors, or were written to stderr."""
+        return self.page.evaluate(f"{self.FAILED}.map(e => e.innerText)")
+
+    def execute(self, code: str) -> str:
+        """Run code in the notebook's kernel beside its cells; returns what it printed."""
+        return self.page.evaluate(
+            f"""async (code) => {{
+                const future = {PANEL}.sessionContext.session.kernel.requestExecute({{ code, store_history: false }});
+                let text = '';
+                future.onIOPub = (m) => {{ text += m.content.text ?? (m.content.ename ? m.content.ename + m.content.evalue : ''); }};
+                await future.done;
+                return text;
+            }}""",
+            code,
+        )
+
+    def close(self):
+        failed = self.failed()
+        self.page.close()
+        assert failed == [] and self.errors == [], f"errors in the page: {failed + self.errors}"
+        assert self.strangers == [], f"asked of other hosts: {self.strangers}"
+
+
+PANEL = "window.jupyterapp.shell.currentWidget"
+
+
+@pytest.fixture(scope="session")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    path = chromium()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    server = Server(tmp_path_factory.mktemp("jupyter"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def lab(server, browser):
+    lab = Lab(server, browser)
+    yield lab
+    lab.close()
+
+
+@pytest.fixture(scope="module")
+def notebook7(server, browser):
+    lab = Lab(server, browser, front="notebooks")
+    yield lab
+    lab.close()
