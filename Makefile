@@ -1,0 +1,70 @@
+# The course's commands: `make` alone lists them. For GNU make 3.81 (macOS) and newer, and a POSIX shell.
+#   make lab                                  set up what is missing, then open the course in JupyterLab
+#   make lab PORT=9999 ARGS="--no-browser"    what JupyterLab is to be told
+#   make lab PYTHON=python3.12                another Python than the first that fits
+#   make lab TORCH=cpu                        the small build of torch (TORCH=default goes back)
+# Only .venv is written to. tools/setup.sh says how it is made, and does nothing where it is up to date.
+PYTHON ?=
+TORCH ?=
+PORT ?=
+ARGS ?=
+NAME ?=
+REPO ?=
+export PYTHON TORCH
+unexport PYTHONPATH PYTHONHOME
+
+RUN = PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/python
+UV = .venv/bin/uv
+COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11
+LAB = --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/00_welcome.ipynb
+LAB += $(if $(PORT),--port=$(PORT)) $(if $(filter 0,$(shell id -u)),--allow-root)
+NOTEBOOKS = $(sort $(wildcard notebooks/*.ipynb))
+
+help:
+	@echo "make COMMAND, where COMMAND is one of"
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
+
+setup: ## make or update the private environment, .venv (the other commands do it, too)
+	@sh tools/setup.sh
+
+lab: setup ## open the course in JupyterLab (PORT=9999, ARGS="--no-browser")
+	@exec env $(RUN) -m jupyterlab $(LAB) $(ARGS)
+
+test: setup ## run every test and every notebook (ARGS="-k decoder": only those of tests/)
+	@$(RUN) -m pytest tests $(ARGS)
+	$(if $(ARGS)$(if $(NOTEBOOKS),,none),,@$(RUN) -m pytest --nbval-lax --nbval-cell-timeout=300 $(NOTEBOOKS))
+
+doctor: setup ## say what works on this machine, and what to do about the rest
+	@$(RUN) -m dgmcourse doctor
+
+train: setup ## train a shipped model again (NAME=vae_2d)
+	@$(RUN) -m dgmcourse train $(NAME) $(ARGS)
+
+notebooks: setup ## make the notebooks from notebooks/source (ARGS="07 08": only these)
+	@$(RUN) notebooks/build.py $(ARGS)
+
+badges: setup ## write the repository's address into README and notebooks (REPO=https://...)
+	@$(RUN) notebooks/badges.py $(REPO)
+
+bench: .venv-bench/.ready ## measure against other libraries, in an environment of its own
+	@.venv-bench/bin/python benchmarks/run.py $(ARGS)
+
+.venv-bench/.ready: requirements.txt benchmarks/requirements.txt | setup
+	@echo "Setting up the benchmarks' environment in .venv-bench"
+	@$(UV) venv --quiet --clear --python .venv/bin/python .venv-bench
+	@$(UV) pip install --quiet --python .venv-bench/bin/python --require-hashes -r requirements.txt
+	@$(UV) pip install --quiet --python .venv-bench/bin/python -r benchmarks/requirements.txt
+	@$(UV) pip install --quiet --python .venv-bench/bin/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+lint: setup ## check the code's style
+	@$(RUN) -m ruff check .
+
+requirements: setup ## pin the packages anew from pyproject.toml (ARGS="--upgrade": newer versions)
+	@$(COMPILE) $(ARGS) --extra test pyproject.toml -o requirements.txt
+	@echo uv | $(COMPILE) $(ARGS) - -o requirements-uv.txt
+
+clean: ## remove the private environments and the caches; trained models stay
+	rm -rf .venv .venv-bench .pytest_cache .ruff_cache build dist *.egg-info
+
+.PHONY: help setup lab test doctor train notebooks badges bench lint requirements clean
