@@ -6,8 +6,8 @@
 
     slider_figure(draw, alt="...", mu=(-3.0, 3.0, 0.1, 1.0), S=[1, 10, 100], seed="new sample")
 
-The picture is one `widgets.Image` whose bytes are replaced: nothing flickers or jumps. The browser holds a slider's next
-value back until the kernel has answered the last, so dragging never queues up more drawings than are seen.
+The picture is one `widgets.Image` whose bytes are replaced: nothing flickers or jumps. The browser holds a slider's
+next value back until the kernel has answered the last, so dragging never queues up more drawings than are seen.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ LAYOUT = {"layout": {"width": "22em"}, "style": {"description_width": "6.5em"}}
 
 
 class SliderFigure(widgets.VBox):
-    """What `slider_figure` returns: `controls` by name (set their `.value`), `image`, and `message` for errors."""
+    """What `slider_figure` returns: `controls` by name (set their `.value`), `image`, `message` for errors."""
 
     def __init__(self, draw: Callable[..., Figure], alt: str, controls: dict[str, widgets.Widget]):
         self.draw, self.controls = draw, controls
@@ -50,7 +50,9 @@ class SliderFigure(widgets.VBox):
             self.message.value = ""
         except Exception as error:  # a kernel's callback has no cell to show it in
             text = escape(f"{type(error).__name__}: {error}")
-            self.message.value = f'<p role="alert" style="color: #D55E00">The picture is not up to date. {text}</p>'
+            self.message.value = (
+                f'<p role="alert" style="color: #D55E00">The picture is not up to date. {text}</p>'
+            )
             raise
 
 
@@ -68,7 +70,7 @@ def slider_figure(draw: Callable[..., Figure], *, alt: str, **controls) -> Slide
     """A figure that is drawn again whenever a control is moved, by mouse or by the arrow keys.
 
     Args:
-        draw: called as draw(**values), returns a matplotlib figure. Fast (0.1 s), of a fixed size, without side effects.
+        draw: called as draw(**values), returns a matplotlib figure: fast (0.1 s), and of a fixed size.
         alt: what the picture shows, for those who can't see it.
         controls: for each argument of `draw` one of
             (low, high, step, start), a slider, of integers if all four are;
@@ -100,7 +102,9 @@ def control(name: str, what) -> widgets.Widget:
     if all(isinstance(number, int) for number in what):
         return widgets.IntSlider(start, low, high, step, description=label, **LAYOUT)
     places = len(f"{step:g}".partition(".")[2])
-    return widgets.FloatSlider(start, min=low, max=high, step=step, description=label, readout_format=f".{places}f", **LAYOUT)
+    return widgets.FloatSlider(
+        start, min=low, max=high, step=step, description=label, readout_format=f".{places}f", **LAYOUT
+    )
 
 
 @contextmanager
