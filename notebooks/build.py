@@ -1,0 +1,262 @@
+"""Make the notebooks from their sources: source/NN_topic.py -> NN_topic.ipynb and solutions/NN_topic.ipynb.
+
+    python notebooks/build.py            all of them (`make notebooks`)
+    python notebooks/build.py 07 08      some
+    python notebooks/build.py --check    only say which notebooks do not match their source
+
+A source is a jupytext percent script with the solutions in it. What stands between `### BEGIN SOLUTION` and
+`### END SOLUTION` becomes `...` in the student's copy, or the code of the `### BLANK: code` lines among it.
+Both copies are executed. What is stored says nothing about when or where: the same input gives the same file.
+"""
+
+import argparse
+import hashlib
+import os
+import re
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from contextlib import contextmanager
+from pathlib import Path
+
+import jupytext
+import nbformat
+import psutil
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+HERE = Path(__file__).resolve().parent
+SECONDS, MEGABYTES, FILE_BYTES = 120, 900, 1 << 20  # a student's time and memory, a code host's patience
+METADATA = {
+    "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+    "language_info": {"file_extension": ".py", "mimetype": "text/x-python", "name": "python"},
+}
+WIDGET = "application/vnd.jupyter.widget-view+json"
+BEGIN, END, BLANK = "### BEGIN SOLUTION", "### END SOLUTION", "### BLANK:"
+
+
+# ---- from a source to the two copies
+
+
+def copies(source: Path) -> dict[str, nbformat.NotebookNode]:
+    """The student's copy and the one with solutions, not executed, by their paths below notebooks/."""
+    name = f"{source.stem}.ipynb"
+    link = f"This copy has the solutions in it. The one to work in: [{name}](../{name})."
+    return {
+        name: notebook(source, solved=False),
+        f"solutions/{name}": notebook(source, solved=True, top=[nbformat.v4.new_markdown_cell(link)]),
+    }
+
+
+def notebook(source: Path, solved: bool, top: list = ()) -> nbformat.NotebookNode:
+    """One copy. A cell's id is a digest of its source: the same in both copies, whatever becomes of others."""
+    cells, seen = [*top, *jupytext.read(source, fmt="py:percent").cells], Counter()
+    for cell in cells:
+        key = f"{source.stem} {cell.cell_type} {cell.source}"
+        seen[key] += 1
+        cell.id = hashlib.sha256(f"{key} {seen[key]}".encode()).hexdigest()[:12]
+        cell.metadata = {k: v for k, v in cell.metadata.items() if k in ("tags", "jupyter")}
+        if cell.cell_type == "code":
+            cell.source = cut(cell.source, solved, source.name)
+        elif solved and cell not in top:
+            cell.source = one_folder_down(cell.source)
+    return nbformat.v4.new_notebook(cells=cells, metadata=METADATA)
+
+
+def cut(code: str, solved: bool, where: str = "source") -> str:
+    """A cell's code without the markers: as the student gets it, or solved."""
+    kept, blank = [], None  # blank: the lines that stand for the region we are in
+    for line in code.split("\n"):
+        mark, indent = line.strip(), line[: len(line) - len(line.lstrip())]
+        if mark == BEGIN and blank is None:
+            start, blank = indent, []
+        elif mark == END and blank is not None:
+            kept += [] if solved else blank or [f"{start}..."]
+            blank = None
+        elif mark in (BEGIN, END):
+            raise SystemExit(f"{where}: {mark!r} without its other half")
+        elif mark.startswith(BLANK) and blank is not None:
+            blank.append(f"{start}{mark.removeprefix(BLANK).strip()}")
+        elif blank is None or solved:
+            kept.append(line)
+    if blank is not None:
+        raise SystemExit(f"{where}: {BEGIN!r} without its other half")
+    return "\n".join(kept)
+
+
+def one_folder_down(text: str) -> str:
+    """Relative links as they read from solutions/; those between notebooks stay among the solutions."""
+    return re.sub(r"(\]\(|(?:href|src)=\")(?![a-z]+:|#|/|\d\d_\w+\.ipynb)", r"\1../", text)
+
+
+def drift(built: nbformat.NotebookNode, path: Path) -> str:
+    """Where the notebook in `path` differs from what its source gives now; empty if nowhere."""
+    if not path.exists():
+        return "is missing"
+    now = nbformat.read(path, as_version=4)
+    if now.metadata != built.metadata:
+        return "has other metadata than its source gives"
+    for i, (a, b) in enumerate(zip(built.cells, now.cells)):  # noqa: B905 - lengths are compared below
+        for part in ("cell_type", "source", "metadata", "id"):
+            if a[part] != b[part]:
+                return f"differs from its source in cell {i} ({part})"
+    return "" if len(now.cells) == len(built.cells) else "has another number of cells than its source"
+
+
+# ---- from cells to outputs
+
+
+def execute(nb: nbformat.NotebookNode, folder: Path) -> tuple[float, float]:
+    """Run all cells in one fresh kernel, as a student's Run All would: (seconds, peak megabytes)."""
+    client = NotebookClient(
+        nb,
+        timeout=300,
+        kernel_name="python3",
+        record_timing=False,
+        resources={"metadata": {"path": str(folder)}},
+        extra_arguments=["--IPKernelApp.log_level=ERROR"],
+    )
+    with tempfile.TemporaryDirectory() as profile, client.setup_kernel(env=environment(profile)):
+        with peak_memory(client.km.provisioner.pid) as peak:
+            began = time.perf_counter()
+            client.reset_execution_trackers()
+            for i, cell in enumerate(nb.cells):
+                client.execute_cell(cell, i)
+            seconds = time.perf_counter() - began
+    for cell in nb.cells:
+        cell.metadata.pop("execution", None)
+        if cell.cell_type == "code":
+            cell.outputs = tidy(cell.outputs)
+    return seconds, peak[0] / 1e6
+
+
+def environment(profile: str) -> dict[str, str]:
+    """This package and no other installed one, nothing of the user's own IPython, sets in a fixed order."""
+    path = os.pathsep.join(filter(None, [str(HERE.parent), os.environ.get("PYTHONPATH")]))
+    return os.environ | {"PYTHONPATH": path, "PYTHONHASHSEED": "0", "IPYTHONDIR": profile}
+
+
+@contextmanager
+def peak_memory(pid: int):
+    """A list whose one item grows to the largest resident size of the process, in bytes."""
+    process, peak, done = psutil.Process(pid), [0], threading.Event()
+
+    def watch():
+        while not done.wait(0.05):
+            try:
+                peak[0] = max(peak[0], process.memory_info().rss)
+            except psutil.Error:
+                return
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        done.set()
+        thread.join()
+
+
+def tidy(outputs: list) -> list:
+    """Outputs as kept: text for a widget, a progress bar's last state, nothing of this machine."""
+    kept = []
+    for output in outputs:
+        data = output.get("data", {})
+        if data.pop(WIDGET, None) and "run this cell" not in data.get("text/plain", ""):
+            data["text/plain"] = "A widget stands here: run this cell to use it."
+        if output.output_type == "stream":
+            same = [o for o in kept if o.output_type == "stream" and o.name == output.name]
+            if same and output.text.startswith("\r"):  # goes on with a line begun before a picture
+                same[-1].text = same[-1].text[: same[-1].text.rfind("\n") + 1]
+            output.text = re.sub(r"[^\n]*\r(?!\n)", "", output.text)
+            output.text = anonymous(output.text)
+        for kind, text in data.items():
+            if kind.startswith("text/"):
+                data[kind] = anonymous(text)
+        kept.append(output)
+    return [o for o in kept if o.output_type != "stream" or o.text.strip()]
+
+
+def anonymous(text: str) -> str:
+    """The text without what is true on this machine, or in this process, only."""
+    text = re.sub(r"\S*[/\\]ipykernel_\d+[/\\]\d+\.py", "<this cell>", text)
+    text = re.sub(r"\b0x[0-9a-f]{6,}\b", "0x...", text)
+    places = {
+        os.environ.get("DGMCOURSE_DATA", ""): "$DGMCOURSE_DATA",
+        sys.prefix: ".venv",
+        str(HERE.parent): ".",
+        str(Path.home()): "~",
+        tempfile.gettempdir(): "$TMPDIR",
+    }
+    for place, name in places.items():
+        if len(place) > 1:
+            text = re.sub(re.escape(place.rstrip("/")) + r"(?![\w.-])", name, text)
+    return text
+
+
+def unchanged_outputs(nb: nbformat.NotebookNode, path: Path) -> None:
+    """Keep the outputs of the file in `path` if only prose was edited: code could change any of them."""
+    old = nbformat.read(path, as_version=4).cells if path.exists() else []
+    old, new = ([c for c in cells if c.cell_type == "code"] for cells in (old, nb.cells))
+    if [c.source for c in old] == [c.source for c in new]:
+        for a, b in zip(old, new, strict=True):
+            b.outputs, b.execution_count = a.outputs, a.execution_count
+
+
+def faults(nb: nbformat.NotebookNode, seconds: float, megabytes: float, size: int) -> list[str]:
+    """What a student or a reader of the executed notebook would suffer from."""
+    found = [f"took {seconds:.0f} s, more than {SECONDS}"] * (seconds > SECONDS)
+    found += [f"used {megabytes:.0f} MB, more than {MEGABYTES}"] * (megabytes > MEGABYTES)
+    found += [f"is {size / 1e6:.2f} MB on disk, more than {FILE_BYTES / 1e6:.2f}"] * (size > FILE_BYTES)
+    for i, cell in enumerate(nb.cells):
+        for output in cell.get("outputs", []):
+            if "image/png" in output.get("data", {}) and not output.metadata.get("image/png", {}).get("alt"):
+                found.append(f"cell {i}: a picture without alt text: use show(fig, alt=...)")
+    return found
+
+
+def main(arguments: list[str] | None = None, here: Path = HERE) -> int:
+    parser = argparse.ArgumentParser(usage=__doc__)
+    parser.add_argument("which", nargs="*", help="beginnings of names, 07 for instance; all if none")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if one does not match")
+    parser.add_argument("--no-execute", action="store_true", help="keep outputs where only prose changed")
+    parser.add_argument("--out", type=Path, default=here, help="write to this folder instead")
+    asked = parser.parse_args(arguments)
+    beginnings = tuple(asked.which) or ("",)
+    sources = [path for path in sorted((here / "source").glob("*.py")) if path.name.startswith(beginnings)]
+    trouble = [] if sources else [f"no source's name begins with {' or '.join(beginnings)}"]
+    expected = {}
+    for source in sources:
+        expected |= copies(source)
+    for name, nb in expected.items():
+        path = asked.out / name
+        if asked.check:
+            trouble += [f"{name} {d}" for d in [drift(nb, path)] if d]
+            continue
+        seconds = megabytes = 0.0
+        print(f"{name:46}", end="", flush=True)
+        try:
+            if asked.no_execute:
+                unchanged_outputs(nb, path)
+            else:
+                seconds, megabytes = execute(nb, here)
+        except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+            print("  failed, not written")
+            trouble.append(f"{name}: {error}")
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        nbformat.write(nb, path)
+        size = path.stat().st_size
+        print(f"{seconds:6.1f} s {megabytes:6.0f} MB memory {size / 1e3:6.0f} kB on disk")
+        trouble += [f"{name} {fault}" for fault in faults(nb, seconds, megabytes, size)]
+    if not asked.which:
+        there = [f"{f}{p.name}" for f in ("", "solutions/") for p in sorted((asked.out / f).glob("*.ipynb"))]
+        trouble += [f"{name} has no source" for name in there if name not in expected]
+    print("\n".join(trouble), file=sys.stderr, end="\n" if trouble else "")
+    return bool(trouble)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
