@@ -51,7 +51,7 @@ def copies(source: Path) -> dict[str, nbformat.NotebookNode]:
 
 
 def notebook(source: Path, solved: bool, top: list = ()) -> nbformat.NotebookNode:
-    """One copy. A cell's id is a digest of its source: the same in both copies, whatever becomes of others."""
+    """One copy. A cell's id is a digest of its source: the same in both copies, whatever others become."""
     cells, seen = [*top, *jupytext.read(source, fmt="py:percent").cells], Counter()
     for cell in cells:
         key = f"{source.stem} {cell.cell_type} {cell.source}"
