@@ -52,8 +52,7 @@ bench: .venv-bench/.ready ## measure against other libraries, in an environment 
 .venv-bench/.ready: requirements.txt benchmarks/requirements.txt | setup
 	@echo "Setting up the benchmarks' environment in .venv-bench"
 	@$(UV) venv --quiet --clear --python .venv/bin/python .venv-bench
-	@$(UV) pip install --quiet --python .venv-bench/bin/python --require-hashes -r requirements.txt
-	@$(UV) pip install --quiet --python .venv-bench/bin/python -r benchmarks/requirements.txt
+	@$(UV) pip install --python .venv-bench/bin/python --require-hashes -r requirements.txt -r benchmarks/requirements.txt
 	@$(UV) pip install --quiet --python .venv-bench/bin/python --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -63,6 +62,7 @@ lint: setup ## check the code's style
 requirements: setup ## pin the packages anew from pyproject.toml (ARGS="--upgrade": newer versions)
 	@$(COMPILE) $(ARGS) --extra test pyproject.toml -o requirements.txt
 	@echo uv | $(COMPILE) $(ARGS) - -o requirements-uv.txt
+	@$(COMPILE) $(ARGS) -c requirements.txt benchmarks/requirements.in -o benchmarks/requirements.txt
 
 clean: ## remove the private environments and the caches; trained models stay
 	rm -rf .venv .venv-bench .pytest_cache .ruff_cache build dist *.egg-info

@@ -1,8 +1,9 @@
 """Write the repository's address into the course: python notebooks/badges.py [https://host/owner/repository]
 
-The address stands in one place, [project.urls] of pyproject.toml. From it are made the launch badges of the README
-and of each notebook source, and the cell by which a notebook installs the course in Colab. Without an argument they
-are made again from the address that is there. While there is none, there are no badges, and the cell says so.
+The address stands in one place, [project.urls] of pyproject.toml. From it are made the launch badges of the
+README and of each notebook source, and the cell by which a notebook installs the course in Colab. Without an
+argument they are made again from the address that is there. Before there is one, there are no badges, and the
+cell says so.
 """
 
 import re
@@ -13,7 +14,7 @@ from urllib.parse import quote, urlsplit
 
 ROOT = Path(__file__).resolve().parents[1]
 BRANCH = "main"
-COLAB_CELL = '''\
+COLAB_CELL = """\
 # %% tags=["colab"] jupyter={"source_hidden": true}
 # In Colab this installs the course and leaves Colab's own torch alone. Anywhere else it does nothing.
 import importlib.util
@@ -24,7 +25,7 @@ REPOSITORY = "ADDRESS"  # written by `make badges REPO=...`
 if "google.colab" in sys.modules:
     if importlib.util.find_spec("dgmcourse") is None:
         if not REPOSITORY:
-            raise RuntimeError("This copy does not know where the course lives: write its address as REPOSITORY.")
+            raise RuntimeError("Where does the course live? Write its address as REPOSITORY, above.")
         pip = [sys.executable, "-m", "pip", "install", "-q"]
         for name in ("anywidget", "mlxtend", "safetensors"):
             if importlib.util.find_spec(name) is None:
@@ -33,7 +34,7 @@ if "google.colab" in sys.modules:
     from google.colab import output
 
     output.enable_custom_widget_manager()  # Colab shows other people's widgets only when asked to
-'''
+"""
 
 
 def normal(address: str) -> str:
@@ -41,7 +42,9 @@ def normal(address: str) -> str:
     address = re.sub(r"^(?:ssh://)?git@([^:/]+)[:/]", r"https://\1/", address.strip())
     address = address.rstrip("/").removesuffix(".git")
     if not re.fullmatch(r"https://[\w.-]+(:\d+)?(/[\w.~-]+){2,}", address):
-        raise SystemExit(f"{address!r} is not a repository's address: give it as https://host/owner/repository")
+        raise SystemExit(
+            f"{address!r} is not a repository's address: give it as https://host/owner/repository"
+        )
     return address
 
 
@@ -101,7 +104,11 @@ def main(arguments: list[str]) -> None:
     write(ROOT / "README.md", with_badges((ROOT / "README.md").read_text(encoding="utf-8"), address))
     for source in sorted((ROOT / "notebooks" / "source").glob("[0-9][0-9]_*.py")):
         write(source, with_cell(source.read_text(encoding="utf-8"), address, source.stem + ".ipynb"))
-    print(f"The course lives at {address or '(no address yet: make badges REPO=https://...)'}. Next: make notebooks")
+    print(
+        f"Badges lead to {address}."
+        if address
+        else "No badges: give an address, https://host/owner/repository."
+    )
 
 
 if __name__ == "__main__":

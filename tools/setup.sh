@@ -58,7 +58,8 @@ Then type the same command again, or name another Python: make lab PYTHON=/path/
 Install one (Debian, Ubuntu: sudo apt install python3 python3-venv; macOS: brew install python@3.13),
 or name one: make lab PYTHON=/path/to/python3.12"
     fi
-    say "Setting up the course in .venv. The first time takes some minutes; nothing outside this folder is changed."
+    say "Setting up the course in .venv. The first time takes some minutes."
+    say "Outside this folder only the downloads are kept (.venv/bin/uv cache clean frees them)."
     say "- Python: $(command -v "$chosen") ($("$chosen" -c 'import platform; print(platform.python_version())'))"
     rm -rf .venv
     mkdir .venv

@@ -1,0 +1,355 @@
+"""The set-up: what it runs, when it does nothing, how it mends itself, and the files that must agree.
+
+tools/setup.sh runs here against a Python and a uv that only write down what they are asked, in a folder whose
+name has a space. That the real ones do as told is seen by every `make test` in a fresh clone.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PYTHONS = ("3.11", "3.12", "3.13")
+SETUP_FILES = ["Makefile", "tools", "pyproject.toml", "requirements.txt", "requirements-uv.txt"]
+
+# Answers questions (-c) as a Python $VERSION without the module $LACKS; makes environments of stand-ins.
+PYTHON = f"""#!/bin/sh
+case "$1 $2" in
+"-c "*"$LACKS"*) exit 1 ;;
+"-c "*sys.version\\)*) echo "$VERSION" ;;
+"-c "*) exec {sys.executable} "$@" ;;
+"-m venv") mkdir -p "$3/bin"; cp "$0" "$3/bin/python"; cp "$STANDINS/uv" "$3/bin/uv"; echo "venv" >>"$LOG" ;;
+*) echo "python $*" >>"$LOG" ;;
+esac
+"""
+UV = """#!/bin/sh
+echo "uv $*" >>"$LOG"
+case "$*" in *"$BREAKS"*) exit 2 ;; esac
+"""
+TOOLS = "sh cat cksum sed awk rm mkdir cp dirname env".split()
+
+
+class Course:
+    """A copy of the files that the set-up needs, and stand-ins for what it calls."""
+
+    def __init__(self, folder: Path):
+        self.root, self.bin, self.log = folder / "my course", folder / "bin", folder / "log"
+        self.root.mkdir()
+        self.bin.mkdir()
+        for name in SETUP_FILES:
+            copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+            copy(ROOT / name, self.root / name)
+        for tool in TOOLS:
+            (self.bin / tool).symlink_to(shutil.which(tool))
+        (self.bin / "uv").write_text(UV)
+        (self.bin / "uv").chmod(0o755)
+
+    def python(self, name: str) -> str:
+        (self.bin / name).write_text(PYTHON)
+        (self.bin / name).chmod(0o755)
+        return name
+
+    def setup(self, VERSION="3.12.1", LACKS="nothing-lacks", BREAKS="nothing-breaks", **asked):
+        """Run the set-up with only these tools on the PATH: (exit status, what it said, what it called)."""
+        self.log.write_text("")
+        env = {"PATH": str(self.bin), "LOG": str(self.log), "STANDINS": str(self.bin)}
+        env |= {"VERSION": VERSION, "LACKS": LACKS, "BREAKS": BREAKS} | asked
+        done = subprocess.run(
+            ["sh", "tools/setup.sh"], cwd=self.root, env=env, capture_output=True, text=True, timeout=60
+        )
+        return done.returncode, done.stdout + done.stderr, self.log.read_text().splitlines()
+
+
+@pytest.fixture
+def course(tmp_path):
+    course = Course(tmp_path)
+    course.python("python3.12")
+    return course
+
+
+def pins(text: str) -> list[tuple[Requirement, list[str]]]:
+    """Each pin of a compiled requirements file, with its hashes."""
+    blocks = re.findall(r"^(\S[^\\\n]*?) \\\n((?:    --hash=.*\n?)+)", text, flags=re.MULTILINE)
+    return [
+        (Requirement(name), re.findall(r"--hash=sha256:[0-9a-f]{64}\b", hashes)) for name, hashes in blocks
+    ]
+
+
+# ---- what the set-up does
+
+
+def test_a_fresh_setup_installs_the_pinned_hashed_files_and_the_course(course):
+    status, said, called = course.setup()
+    assert status == 0, said
+    assert called[0] == "venv"
+    assert (
+        "pip install" in called[1] and "--require-hashes" in called[1] and "requirements-uv.txt" in called[1]
+    )
+    assert "--require-hashes -r .venv/requirements.txt" in called[2] and "torch-backend" not in called[2]
+    assert called[3].endswith("--no-deps --no-build-isolation -e .") and len(called) == 4
+    assert (course.root / ".venv/requirements.txt").read_text() == (ROOT / "requirements.txt").read_text()
+    assert max(len(line) for line in said.splitlines()) <= 120
+
+
+def test_the_second_time_nothing_is_done_or_said(course):
+    course.setup()
+    assert course.setup() == (0, "", [])
+
+
+@pytest.mark.parametrize("broken", ["-r .venv/requirements.txt", "-e ."])
+def test_a_setup_that_broke_half_way_is_made_anew(course, broken):
+    status, said, _ = course.setup(BREAKS=broken)
+    assert status != 0 and "The same command tries again" in said
+    (course.root / ".venv/half").touch()
+    status, _, called = course.setup()
+    assert status == 0 and called[0] == "venv" and len(called) == 4
+    assert not (course.root / ".venv/half").exists()
+    assert course.setup() == (0, "", [])
+
+
+def test_changed_requirements_update_the_environment_in_place(course):
+    course.setup()
+    with (course.root / "pyproject.toml").open("a") as file:
+        file.write("# changed\n")
+    (course.root / ".venv/mine").touch()
+    status, said, called = course.setup()
+    assert status == 0 and "venv" not in called and len(called) == 3 and said.startswith("Updating")
+    assert (course.root / ".venv/mine").exists()
+    assert course.setup() == (0, "", [])
+
+
+def test_another_python_or_folder_or_a_dead_environment_is_made_anew(course):
+    course.setup()
+    assert course.setup(PYTHON="python3.12") == (0, "", [])
+    (course.bin / "python3.13").write_text(PYTHON.replace("$VERSION", "3.13.0"))
+    (course.bin / "python3.13").chmod(0o755)
+    assert course.setup() == (0, "", [])  # a newer one that turns up changes nothing
+    assert course.setup(PYTHON="python3.13")[2][0] == "venv"
+    course.root = course.root.rename(course.root.with_name("elsewhere"))
+    assert course.setup()[2][0] == "venv"
+    (course.root / ".venv/bin/python").unlink()
+    assert course.setup()[2][0] == "venv"
+    assert course.setup() == (0, "", [])
+
+
+def test_somebody_elses_environment_is_left_alone(course):
+    (course.root / ".venv").mkdir()
+    (course.root / ".venv/mine").touch()
+    status, said, called = course.setup()
+    assert status == 1 and "did not make" in said and called == []
+    assert (course.root / ".venv/mine").exists()
+
+
+def test_the_small_torch_goes_in_by_version_and_all_else_by_hash(course):
+    status, said, called = course.setup(TORCH="cpu")
+    assert status == 0, said
+    versions = {r.name: str(r.specifier) for r, _ in pins((ROOT / "requirements.txt").read_text())}
+    torch, rest = called[2], called[3]
+    assert torch.endswith(
+        f"--no-deps --torch-backend cpu torch{versions['torch']} torchvision{versions['torchvision']}"
+    )
+    assert "--require-hashes -r .venv/requirements.txt" in rest
+    everything, kept = (
+        {str(r): hashes for r, hashes in pins(path.read_text())}
+        for path in (ROOT / "requirements.txt", course.root / ".venv/requirements.txt")
+    )
+    left_out = {Requirement(name).name for name in everything.keys() - kept.keys()}
+    assert {"torch", "torchvision", "triton", "nvidia-cublas", "cuda-bindings"} <= left_out
+    assert all(re.match(r"(torch|torchvision|triton|nvidia-.*|cuda-.*)$", name) for name in left_out)
+    assert all(everything[name] == hashes for name, hashes in kept.items())
+
+
+def test_the_choice_of_torch_stays_until_another_is_made(course):
+    course.setup(TORCH="cpu")
+    assert course.setup() == (0, "", [])
+    status, _, called = course.setup(TORCH="default")
+    assert status == 0 and called[0] == "venv" and not any("torch-backend" in line for line in called)
+    assert course.setup() == (0, "", [])
+    status, said, called = course.setup(TORCH="cpu", BREAKS="torch-backend")
+    assert status != 0 and "make lab TORCH=default" in said and called[-1].startswith("uv")
+    status, said, called = course.setup(TORCH="tpu")
+    assert status == 1 and "TORCH=cpu" in said and called == []
+
+
+def test_pythons_are_tried_in_the_documented_order(course):
+    course.python("python3.11")
+    assert "python3.12 (" in course.setup()[1]
+    shutil.rmtree(course.root / ".venv")
+    course.python("python3.13")
+    assert "python3.13 (" in course.setup()[1]
+    shutil.rmtree(course.root / ".venv")
+    assert "python3.11 (" in course.setup(PYTHON="python3.11")[1]
+
+
+def test_without_a_python_that_fits_it_says_what_to_do(course):
+    status, said, called = course.setup(LACKS="ensurepip")
+    assert status == 1 and "apt install python3-venv" in said and called == []
+    status, said, _ = course.setup(PYTHON="python2.7")
+    assert status == 1 and "PYTHON=python2.7" in said
+    (course.bin / "python3.12").unlink()
+    status, said, _ = course.setup()
+    assert status == 1 and "3.11, 3.12 or 3.13" in said and "brew install" in said
+    assert not (course.root / ".venv").exists()
+
+
+# ---- the commands
+
+
+def make(*arguments: str) -> str:
+    env = {
+        k: v
+        for k, v in os.environ.items()
+        if not k.startswith("MAKE") and k not in ("PYTHON", "TORCH", "ARGS")
+    }
+    done = subprocess.run(["make", *arguments], cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_lab_passes_its_arguments_on_and_opens_the_welcome_notebook():
+    command = make("-n", "lab", "PORT=9999", "ARGS=--no-browser --debug").splitlines()[-1]
+    assert "--port=9999" in command and command.endswith("--no-browser --debug")
+    opened = re.search(r"default_url=/lab/tree/(\S+)", command)[1]
+    assert (ROOT / opened).exists()
+
+
+def test_test_runs_the_tests_and_every_notebook():
+    tests, notebooks = make("-n", "test").splitlines()[1:]
+    assert tests.strip().endswith("pytest tests") and "--nbval-lax" in notebooks
+    assert {p.name for p in (ROOT / "notebooks").glob("*.ipynb")} == set(
+        re.findall(r"notebooks/(\S+)", notebooks)
+    )
+
+
+def test_make_alone_lists_every_command():
+    targets = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)[1].split()
+    assert set(re.findall(r"^  (\w+) ", make(), flags=re.MULTILINE)) == set(targets) - {"help"}
+
+
+def test_jupyterlab_knows_the_settings_that_keep_it_quiet():
+    from jupyterlab.handlers import announcements
+    from jupyterlab.labapp import LabApp
+
+    config = json.loads((ROOT / "tools/jupyter/jupyter_lab_config.json").read_text())
+    assert set(config["LabApp"]) <= set(LabApp.class_traits(config=True))
+    assert config["LabApp"]["check_for_updates_class"].rsplit(".", 1)[1] in vars(announcements)
+    overrides = json.loads((ROOT / "tools/jupyter/labconfig/default_setting_overrides.json").read_text())
+    for plugin, settings in overrides.items():
+        schema = Path(sys.prefix, "share/jupyter/lab/schemas", *plugin.split(":")).with_suffix(".json")
+        assert set(settings) <= set(json.loads(schema.read_text())["properties"])
+
+
+# ---- files that must agree
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-uv.txt"])
+def test_each_package_is_pinned_with_hashes(name):
+    text = (ROOT / name).read_text()
+    lines = [line for line in text.splitlines() if line and not line.startswith((" ", "#"))]
+    assert len(lines) == len(pins(text)) > 0
+    for requirement, hashes in pins(text):
+        assert hashes and re.fullmatch(r"==[\w.]+", str(requirement.specifier)), requirement
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+@pytest.mark.parametrize("platform", ["linux", "darwin"])
+def test_the_pins_are_what_pyproject_asks_for(python, platform):
+    here = {"python_version": python, "python_full_version": f"{python}.1", "sys_platform": platform}
+    pinned = {}
+    for requirement, _ in pins((ROOT / "requirements.txt").read_text()):
+        if not requirement.marker or requirement.marker.evaluate(here):
+            assert requirement.name not in pinned, f"two versions of {requirement.name}"
+            pinned[canonicalize_name(requirement.name)] = str(requirement.specifier).removeprefix("==")
+    project = PROJECT["project"]
+    asked = (
+        project["dependencies"]
+        + project["optional-dependencies"]["test"]
+        + PROJECT["build-system"]["requires"]
+    )
+    for requirement in map(Requirement, asked):
+        assert requirement.specifier.contains(pinned[canonicalize_name(requirement.name)]), requirement
+
+
+def test_conda_gets_the_packages_of_pyproject_and_no_others():
+    conda_names = {"torch": "pytorch-cpu", "matplotlib": "matplotlib-base"}  # no CUDA, and no window system
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    *packages, pip, by_pip = environment["dependencies"]
+    assert pip == "pip" and by_pip == {"pip": ["-e ."]} and environment["channels"][0] == "conda-forge"
+    asked = {r.name: str(r.specifier) for r in map(Requirement, PROJECT["project"]["dependencies"])}
+    expected = {conda_names.get(name, name): bound for name, bound in asked.items()}
+    expected["python"] = PROJECT["project"]["requires-python"]
+    given = {r.name: r.specifier for r in map(Requirement, packages)}
+    assert {name: set(str(spec).split(",")) for name, spec in given.items()} == {
+        name: set(bound.split(",")) for name, bound in expected.items()
+    }
+
+
+def files_of_the_repository() -> list[Path]:
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    ).stdout
+    return [ROOT / name for name in listed.decode().split("\0") if name and (ROOT / name).is_file()]
+
+
+def test_no_file_names_a_package_index_and_none_is_a_lock_file():
+    hosts = [
+        "py" + "pi.org",
+        "python" + "hosted.org",
+        "npm" + "js.org",
+        "yarn" + "pkg.com",
+        "ana" + "conda.org",
+    ]
+    hosts += ["download." + "pytorch.org", "deb." + "debian.org"]
+    options = ["--index" + "-url", "--extra" + "-index-url", "--find" + "-links"]
+    forbidden = re.compile("|".join(map(re.escape, hosts + options)).encode())
+    locks = re.compile(
+        r"(^|[.-])lock(\.(json|yml|yaml|toml))?$|^package-lock|^Pipfile|^pylock|^npm-shrinkwrap"
+    )
+    files = files_of_the_repository()
+    assert len(files) > 30
+    for path in files:
+        assert not locks.search(path.name), path
+        found = forbidden.search(path.read_bytes())
+        assert not found, f"{path} names {found[0]!r}"
+
+
+def test_the_wheel_of_a_checkout_has_weights_widgets_and_data(tmp_path):
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
+        cwd=ROOT, check=True, capture_output=True, timeout=120,
+    )  # fmt: skip
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+        inside = set(wheel.namelist())
+        wheel.extractall(tmp_path / "installed")
+    package = {
+        str(p.relative_to(ROOT)) for p in files_of_the_repository() if p.is_relative_to(ROOT / "dgmcourse")
+    }
+    assert package == {name for name in inside if ".dist-info/" not in name}
+    assert any(name.endswith("licenses/LICENSE") for name in inside)
+    assert {".py", ".js", ".safetensors"} <= {Path(name).suffix for name in package}
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "import dgmcourse.data.images, dgmcourse.widgets.latent\n"
+        "from dgmcourse import recipes\n"
+        "assert recipes.__file__.startswith(sys.argv[1]), recipes.__file__\n"
+        "print(*[recipes.load(p.stem).sample(2).shape[-1] for p in recipes.WEIGHTS.glob('*.safetensors')])"
+    )
+    run = [sys.executable, "-I", "-c", code, str(tmp_path / "installed")]
+    done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert set(done.stdout.split()) == {"784"}
