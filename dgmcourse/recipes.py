@@ -51,7 +51,7 @@ RECIPES = {
         about="VAE with 2 latent dimensions on dynamically binarised MNIST: a latent space one can look at",
         model=lambda: vae(2),
         data=dynamic_mnist,
-        settings=SETTINGS | {"epochs": 300, "warm_up": 20, "anneal": 150},
+        settings=SETTINGS | {"epochs": 150, "warm_up": 10, "anneal": 75},
         source="Kingma & Welling 2014",
     ),
     "vae_40d": Recipe(
