@@ -1,0 +1,341 @@
+"""Densities against scipy, torch.distributions, sums over all images and quadrature; and each oracle against mutants."""
+
+import numpy as np
+import pytest
+import torch
+from oracles import all_images, assert_mean, close, grid, survives
+from scipy import stats
+from torch import distributions as td
+
+from dgmcourse import densities
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+
+def gaussian_parameters(*shape):
+    return torch.randn(shape), torch.randn(shape) * 0.7 - 0.3
+
+
+# --- oracles -------------------------------------------------------------------------------------------------------
+
+
+def check_gaussian_log_prob(densities):
+    mean, log_var = gaussian_parameters(5, 3)
+    x = torch.randn(7, 5, 3) * 2
+    expected = stats.norm(mean, torch.exp(log_var / 2)).logpdf(x).sum(-1)
+    close(densities.Gaussian(mean, log_var).log_prob(x), torch.from_numpy(expected))
+    x = torch.randn(4, 5, 3)
+    standard = densities.StandardGaussian(3).log_prob(x)
+    close(standard, td.Normal(0.0, 1.0).log_prob(x).sum(-1))
+
+
+def check_gaussian_integrates_to_one(densities):
+    mean, log_var = gaussian_parameters(2)
+    points, cell = grid(2, 14, 600)
+    close(densities.Gaussian(mean, log_var).log_prob(points).exp().sum() * cell, 1.0, rtol=1e-8)
+
+
+def check_gaussian_samples(densities):
+    mean, log_var = torch.tensor([[1.0, -2.0], [0.0, 0.5]]), torch.tensor([[-2.0, 1.5], [0.7, -1.0]])
+    q = densities.Gaussian(mean, log_var)
+    for x in (q.sample((5000,)), q.rsample((5000,))):
+        assert x.shape == (5000, 2, 2)
+        for i, j in np.ndindex(2, 2):
+            exact = stats.norm(float(mean[i, j]), float(torch.exp(log_var[i, j] / 2)))
+            assert stats.kstest(x[:, i, j], exact.cdf).pvalue > 1e-4
+    z = densities.StandardGaussian(3).sample((5000,))
+    assert all(stats.kstest(z[:, d], stats.norm.cdf).pvalue > 1e-4 for d in range(3))
+    assert np.abs(np.corrcoef(z.T) - np.eye(3)).max() < 0.07  # independent dimensions
+
+
+def check_gaussian_reparameterization(densities):
+    mean, log_var = (p.requires_grad_() for p in gaussian_parameters(4, 3))
+    q = densities.Gaussian(mean, log_var)
+    x, log_prob = q.rsample_and_log_prob((6,))
+    assert x.requires_grad, "a reparameterized sample is a function of its parameters"
+    close(log_prob, q.log_prob(x))
+    for_mean, for_log_var = torch.autograd.grad(x.sum(), (mean, log_var), materialize_grads=True)
+    close(for_mean, torch.full_like(mean, 6.0))
+    close(for_log_var, 0.5 * (x - mean).sum(0))
+    assert not q.sample((6,)).requires_grad
+
+
+def check_bernoulli_sums_to_one(densities):
+    images = all_images()
+    logits = torch.randn(4, 1, 9) * 2
+    log_prob = densities.Bernoulli(logits).log_prob(images)
+    assert log_prob.shape == (4, 512)
+    close(log_prob.exp().sum(-1), torch.ones(4))
+    close(log_prob, td.Bernoulli(logits=logits).log_prob(images).sum(-1))
+
+
+def check_bernoulli_at_the_extremes(densities):
+    """A wrong pixel costs what it costs, and says so to the gradient: no clamp, no rounding of 1 - p to 0."""
+    logits = torch.tensor([-800.0, -60.0, -21.0, 0.0, 21.0, 60.0, 800.0])[:, None].requires_grad_()
+    x = torch.tensor([0.0, 1.0])[:, None, None]
+    log_prob = densities.Bernoulli(logits).log_prob(x)
+    l = logits.detach()[:, 0]
+    close(log_prob, torch.stack([-torch.logaddexp(l, torch.zeros(7)), -torch.logaddexp(-l, torch.zeros(7))]), 1e-13, 1e-13)
+    (gradient,) = torch.autograd.grad(log_prob[0].sum(), logits, retain_graph=True)
+    close(gradient[:, 0], -torch.sigmoid(l), 1e-12, 0)
+    (gradient,) = torch.autograd.grad(log_prob[1].sum(), logits)
+    close(gradient[:, 0], torch.sigmoid(-l), 1e-7, 1e-15)
+
+
+def check_bernoulli_samples(densities):
+    logits = torch.tensor([[-3.0, 0.0, 1.0], [2.0, -0.5, 4.0]])
+    p = densities.Bernoulli(logits)
+    x = p.sample((20000,))
+    assert x.shape == (20000, 2, 3) and set(x.unique().tolist()) == {0.0, 1.0}
+    assert_mean(x, torch.sigmoid(logits))
+    close(p.mean, torch.sigmoid(logits))
+
+
+def check_mixture_log_prob(densities):
+    weights, (mean, log_var) = torch.randn(4) * 2, gaussian_parameters(4, 3)
+    x = torch.randn(6, 5, 3) * 2
+    each = td.Independent(td.Normal(mean, torch.exp(log_var / 2)), 1)
+    expected = td.MixtureSameFamily(td.Categorical(logits=weights), each).log_prob(x)
+    close(densities.Mixture(weights, densities.Gaussian(mean, log_var)).log_prob(x), expected)
+
+
+def check_mixture_sums_to_one(densities):
+    weights, logits = torch.randn(5), torch.randn(5, 9) * 2
+    close(densities.Mixture(weights, densities.Bernoulli(logits)).log_prob(all_images()).exp().sum(), 1.0)
+
+
+def check_mixture_samples(densities):
+    """Components so far apart that each sample tells its own; within one, both dimensions come from the same component."""
+    mean, log_var = torch.tensor([[-9.0, 9.0], [0.0, 0.0], [9.0, -9.0]]), torch.tensor([[0.0, 1.0], [-2.0, 0.5], [1.0, -1.0]])
+    weights = torch.tensor([1.0, 6.0, 3.0])
+    x = densities.Mixture(weights.log(), densities.Gaussian(mean, log_var)).sample((100, 80))
+    assert x.shape == (100, 80, 2)
+    x = x.reshape(-1, 2)
+    k = torch.cdist(x, mean).argmin(-1)
+    assert_mean(torch.nn.functional.one_hot(k, 3).double(), weights / 10)
+    assert abs(np.corrcoef(k[:-1], k[1:])[0, 1]) < 0.06  # drawn at random, not in the components' order
+    for i, j in np.ndindex(3, 2):
+        exact = stats.norm(float(mean[i, j]), float(torch.exp(log_var[i, j] / 2)))
+        assert stats.kstest(x[k == i, j], exact.cdf).pvalue > 1e-4
+
+
+def check_kl(densities):
+    (mean, log_var), (mean_p, log_var_p) = gaussian_parameters(5, 3), gaussian_parameters(5, 3)
+    q, p = densities.Gaussian(mean, log_var), densities.Gaussian(mean_p, log_var_p)
+    exact_q, exact_p = td.Normal(mean, torch.exp(log_var / 2)), td.Normal(mean_p, torch.exp(log_var_p / 2))
+    close(densities.kl(q, p), td.kl_divergence(exact_q, exact_p).sum(-1))
+    close(densities.kl(q, densities.StandardGaussian(3)), td.kl_divergence(exact_q, td.Normal(0.0, 1.0)).sum(-1))
+    close(densities.kl_per_dimension(q, p), td.kl_divergence(exact_q, exact_p))
+
+
+def check_kl_by_quadrature(densities):
+    mean, log_var = torch.tensor([0.7, -0.4]), torch.tensor([-1.0, 0.3])
+    q, p = densities.Gaussian(mean, log_var), densities.Gaussian(torch.tensor([-0.5, 0.2]), torch.tensor([0.5, -0.2]))
+    points, cell = grid(2, 12, 500)
+    expected = (q.log_prob(points).exp() * (q.log_prob(points) - p.log_prob(points))).sum() * cell
+    close(densities.kl(q, p), expected, rtol=1e-8)
+
+
+def check_conditionals(densities):
+    """The network's output is means first, then log-variances, which are clipped: constant outside of the range."""
+    output = torch.tensor([[1.0, -2.0, -9.0, 0.5], [3.0, 0.0, 1.0, 7.0]]).requires_grad_()
+    q = densities.GaussianConditional(torch.nn.Identity(), (-6.0, 2.0))(output)
+    close(q.mean, output[:, :2])
+    close(q.log_var, [[-6.0, 0.5], [1.0, 2.0]])
+    (gradient,) = torch.autograd.grad(q.mean.sum() + q.log_var.sum(), output)
+    close(gradient, [[1.0, 1, 0, 1], [1.0, 1, 1, 0]])
+    close(densities.BernoulliConditional(torch.nn.Identity())(output).logits, output)
+
+
+def check_half_precision_networks(densities):
+    """A network that answers in bfloat16: the sum of 784 log-probabilities is one of float32."""
+    given = torch.randn(2, 784).float()
+
+    class Half(torch.nn.Module):
+        def forward(self, x):
+            return torch.cat([x, x], -1).bfloat16()
+
+    answer = given.bfloat16().double()
+    x = (torch.rand(2, 784) < 0.5).float()
+    log_prob = densities.GaussianConditional(Half(), (-9, 9))(given).log_prob(x)
+    close(log_prob, td.Normal(answer, torch.exp(answer / 2)).log_prob(x.double()).sum(-1), rtol=1e-5)
+    x = torch.cat([x, x], -1)
+    log_prob = densities.BernoulliConditional(Half())(given).log_prob(x)
+    close(log_prob, td.Bernoulli(logits=torch.cat([answer, answer], -1)).log_prob(x.double()).sum(-1), rtol=1e-5)
+
+
+CHECKS = [
+    check_gaussian_log_prob,
+    check_gaussian_integrates_to_one,
+    check_gaussian_samples,
+    check_gaussian_reparameterization,
+    check_bernoulli_sums_to_one,
+    check_bernoulli_at_the_extremes,
+    check_bernoulli_samples,
+    check_mixture_log_prob,
+    check_mixture_sums_to_one,
+    check_mixture_samples,
+    check_kl,
+    check_kl_by_quadrature,
+    check_conditionals,
+    check_half_precision_networks,
+]
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_oracle(check):
+    check(densities)
+
+
+# --- mutants: one broken line each, and the oracles that must notice ------------------------------------------------
+
+GAUSSIAN = "-0.5 * (LOG_2PI + self.log_var + (x - self.mean) ** 2 * torch.exp(-self.log_var)).sum(-1)"
+BERNOULLI = "x * self.logits - F.softplus(self.logits, threshold=40)"
+MIXTURE = "torch.logsumexp(self.log_weights + self.components.log_prob(x.unsqueeze(-2)), -1)"
+PER_DIMENSION = "-0.5 * (LOG_2PI + c.log_var + (x.unsqueeze(-2) - c.mean) ** 2 * torch.exp(-c.log_var))"
+KL = "0.5 * (p.log_var - q.log_var + variance_ratio"
+gaussian, gaussian_integral = check_gaussian_log_prob, check_gaussian_integrates_to_one
+bernoulli, extremes = check_bernoulli_sums_to_one, check_bernoulli_at_the_extremes
+
+MUTANTS = {
+    "gaussian: no 1/2": (GAUSSIAN, GAUSSIAN.replace("-0.5", "-1.0"), gaussian, gaussian_integral),
+    "gaussian: no log 2 pi": (GAUSSIAN, GAUSSIAN.replace("LOG_2PI", "0"), gaussian, gaussian_integral),
+    "gaussian: standard deviation for variance": (
+        "torch.exp(-self.log_var)).sum", "torch.exp(-0.5 * self.log_var)).sum", gaussian, gaussian_integral),
+    "gaussian: mean over dimensions": (GAUSSIAN, GAUSSIAN.replace(".sum(-1)", ".mean(-1)"), gaussian, gaussian_integral),
+    "gaussian: summed over the batch, too": (GAUSSIAN, GAUSSIAN.replace(".sum(-1)", ".sum((-1, -2))"), gaussian),
+    "standard gaussian: constant of one dimension": ("self.dim * LOG_2PI", "LOG_2PI", gaussian),
+    "rsample: variance for standard deviation": (
+        "torch.exp(0.5 * self.log_var) * epsilon", "torch.exp(self.log_var) * epsilon",
+        check_gaussian_samples, check_gaussian_reparameterization),
+    "rsample: no gradient": (
+        "return self.mean + torch.exp", "return self.mean.detach() + torch.exp", check_gaussian_reparameterization),
+    "rsample: uniform noise": ("epsilon = torch.randn(", "epsilon = 3.46 * torch.rand(", check_gaussian_samples),
+    "rsample: one noise for all dimensions": (
+        "return torch.randn(*shape, self.dim", "return torch.ones(self.dim) * torch.randn(*shape, 1", check_gaussian_samples),
+    "bernoulli: clamped probabilities": (
+        BERNOULLI, "torch.log(torch.where(x == 1, self.mean, 1 - self.mean).clamp(1e-5, 1 - 1e-5))", extremes),
+    "bernoulli: 1 - p": (BERNOULLI, "torch.log(torch.where(x == 1, self.mean, 1 - self.mean))", extremes),
+    "bernoulli: softplus linear from 20 on": (", threshold=40", "", extremes),
+    "bernoulli: log(1 + exp) overflows": ("F.softplus(self.logits, threshold=40)", "torch.log1p(self.logits.exp())", extremes),
+    "bernoulli: no normalisation": (BERNOULLI, "x * self.logits", bernoulli, extremes),
+    "bernoulli: sign of the logits": (BERNOULLI, BERNOULLI.replace("self.logits", "(-self.logits)"), bernoulli, extremes),
+    "bernoulli: averaged over pixels": (f"({BERNOULLI}).sum", f"({BERNOULLI}).mean", bernoulli),
+    "bernoulli: the likeliest image for a sample": ("torch.bernoulli(", "torch.round(", check_bernoulli_samples),
+    "mixture: log-sum-exp of each dimension": (
+        MIXTURE, f"(lambda c: torch.logsumexp(self.log_weights[:, None] + {PER_DIMENSION}, -2).sum(-1))(self.components)",
+        check_mixture_log_prob),
+    "mixture: weights not normalised": (
+        "torch.log_softmax(log_weights, -1)", "log_weights", check_mixture_log_prob, check_mixture_sums_to_one),
+    "mixture: equal weights": (
+        "torch.log_softmax(log_weights, -1)", "torch.log_softmax(0 * log_weights, -1)", check_mixture_log_prob,
+        check_mixture_samples),
+    "mixture: mean of logs": (
+        MIXTURE, "(self.log_weights.exp() * self.components.log_prob(x.unsqueeze(-2))).sum(-1)", check_mixture_log_prob,
+        check_mixture_sums_to_one),
+    "mixture: components in order": (
+        "torch.multinomial(self.log_weights.exp(), n, replacement=True)",
+        "torch.arange(n) * len(self.log_weights) // n", check_mixture_samples),
+    "mixture: dimensions of different components": (
+        "x[torch.arange(n, device=k.device), k]",
+        "torch.stack([x[torch.arange(n), k, 0], x[torch.arange(n), k.roll(1), 1]], -1)", check_mixture_samples),
+    "kl: mean over dimensions": ("kl_per_dimension(q, p).sum(-1)", "kl_per_dimension(q, p).mean(-1)", check_kl, check_kl_by_quadrature),
+    "kl: no 1/2": (KL, KL[6:], check_kl, check_kl_by_quadrature),
+    "kl: of p and q swapped": (
+        "    variance_ratio =", "    q, p = p, q\n    variance_ratio =", check_kl, check_kl_by_quadrature),
+    "kl: sign of log sigma": (KL, KL.replace("p.log_var - q.log_var", "q.log_var - p.log_var"), check_kl, check_kl_by_quadrature),
+    "kl: no - 1": ("torch.exp(-p.log_var) - 1)", "torch.exp(-p.log_var))", check_kl, check_kl_by_quadrature),
+    "kl: distance of means in wrong units": (
+        "(q.mean - p.mean) ** 2 * torch.exp(-p.log_var)", "(q.mean - p.mean) ** 2", check_kl, check_kl_by_quadrature),
+    "conditional: log-variances first": ("mean, log_var = self.net", "log_var, mean = self.net", check_conditionals),
+    "conditional: no clip": (".clamp(*self.log_var_range)", "", check_conditionals),
+    "conditional: sums in half precision": (".to(given.dtype)", "", check_half_precision_networks),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_mutant_is_caught(name):
+    old, new, *checks = MUTANTS[name]
+    for check in checks:
+        assert not survives(check, densities, old, new), f"{check.__name__} does not notice"
+
+
+def test_per_dimension_log_sum_exp_is_wrong_by_nats():
+    """The pitfall in numbers: two components, where a point lies near one in x and near the other in y."""
+    components = densities.Gaussian(torch.tensor([[0.0, 0.0], [5.0, 5.0]]), torch.zeros(2, 2))
+    x, half = torch.tensor([0.0, 5.0]), torch.zeros(2)
+    right = densities.Mixture(half, components).log_prob(x)
+    each = td.Normal(components.mean, 1.0).log_prob(x)
+    wrong = torch.logsumexp(each - torch.log(torch.tensor(2.0)), 0).sum()
+    assert wrong - right > 10
+
+
+# --- what a reader does wrong -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "x, message",
+    [
+        (torch.full((2, 3), 0.5), "binary pixels .* from 0.5 to 0.5"),
+        (torch.tensor([[0.0, 1.0, float("nan")]]), "binary pixels"),
+        (torch.tensor([[0, 255, 0]], dtype=torch.uint8), "binary pixels .* from 0 to 255"),
+        (torch.full((2, 3), -1.0), "binary pixels"),
+        (torch.zeros(2, 4), r"3 dimensions on the last axis, got shape \(2, 4\)"),
+        (torch.tensor(1.0), r"3 dimensions on the last axis, got shape \(\)"),
+    ],
+    ids=["grey", "NaN", "bytes", "negative", "shape", "scalar"],
+)
+def test_bernoulli_says_what_is_wrong_with_x(x, message):
+    with pytest.raises(ValueError, match=message) as error:
+        densities.Bernoulli(torch.zeros(2, 3)).log_prob(x)
+    assert len(str(error.value)) < 250 and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.bool, torch.int64, torch.float32, torch.float64])
+def test_bernoulli_takes_bits_of_any_type(dtype):
+    x = torch.tensor([[0, 1, 1]], dtype=dtype)
+    log_prob = densities.Bernoulli(torch.tensor([[1.0, 2.0, -1.0]])).log_prob(x)
+    close(log_prob, td.Bernoulli(logits=torch.tensor([[1.0, 2.0, -1.0]])).log_prob(x.double()).sum(-1))
+
+
+@pytest.mark.parametrize(
+    "density",
+    [
+        densities.Gaussian(torch.zeros(2, 3), torch.zeros(2, 3)),
+        densities.StandardGaussian(3),
+        densities.Mixture(torch.zeros(2), densities.Gaussian(torch.zeros(2, 3), torch.zeros(2, 3))),
+    ],
+    ids=lambda d: type(d).__name__,
+)
+def test_a_wrong_event_is_named_and_an_empty_batch_is_fine(density):
+    with pytest.raises(ValueError, match=r"3 dimensions on the last axis, got shape \(2, 1\)|got shape \(2, 1, 1\)"):
+        density.log_prob(torch.zeros(2, 1))  # would broadcast
+    assert density.log_prob(torch.zeros(0, 1, 3)).numel() == 0
+
+
+def test_kl_refuses_what_has_no_closed_form_and_what_would_broadcast():
+    q = densities.Gaussian(torch.zeros(2, 3), torch.zeros(2, 3))
+    mixture = densities.Mixture(torch.zeros(2), q)
+    with pytest.raises(TypeError, match=r"KL\[Gaussian \|\| Mixture\].*sampling"):
+        densities.kl(q, mixture)
+    assert not densities.has_closed_form(q, mixture) and densities.has_closed_form(q, densities.StandardGaussian(3))
+    with pytest.raises(ValueError, match="dimensions on the last axis"):
+        densities.kl(q, densities.StandardGaussian(1))
+
+
+def test_a_network_with_half_a_variance_is_refused():
+    with pytest.raises(ValueError, match="a mean and a log-variance"):
+        densities.GaussianConditional(torch.nn.Linear(4, 3))(torch.zeros(2, 4))
+
+
+def test_what_cannot_be_reparameterized_says_so():
+    for density in (densities.Bernoulli(torch.zeros(3)), densities.Mixture(torch.zeros(2), densities.Bernoulli(torch.zeros(2, 3)))):
+        with pytest.raises(NotImplementedError, match="no reparameterized sample.*score-function"):
+            density.rsample((2,))
+
+
+def test_the_standard_gaussian_moves_with_its_model_and_adds_nothing_to_its_weights():
+    prior = densities.StandardGaussian(3).float()
+    assert prior.sample((4,)).dtype == torch.float32 and prior.double().sample((4, 5)).shape == (4, 5, 3)
+    assert prior.sample().shape == (3,) and prior.rsample((2,)).shape == (2, 3)
+    assert not prior.state_dict() and not list(prior.parameters())

@@ -1,0 +1,289 @@
+"""The latent variable model where everything is known: linear-Gaussian, and binary images with an integrable z."""
+
+import functools
+
+import numpy as np
+import pytest
+import torch
+from oracles import all_images, assert_mean, close, grid, survives
+from sklearn.decomposition import FactorAnalysis
+from torch import distributions as td
+from torch import nn
+
+from dgmcourse.densities import BernoulliConditional, Gaussian, GaussianConditional, Mixture, StandardGaussian
+from dgmcourse.models import VAE, ConvVAE, latent_variable_model
+from dgmcourse.networks import gated_mlp
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+
+# --- two models whose evidence is known ---------------------------------------------------------------------------
+
+
+def linear(weight, bias):
+    layer = nn.Linear(weight.shape[1], weight.shape[0])
+    layer.weight.data, layer.bias.data = weight, bias
+    return layer
+
+
+def factor_analysis(shift=0.0, widen=0.0):
+    """p(z) = N(0, I), p(x|z) = N(W z + m, Psi) and an encoder that is the exact posterior, if not shifted and widened.
+
+    With W = Psi^(1/2) Q diag(s), Q orthonormal, the posterior's covariance (I + W' Psi^-1 W)^-1 = diag(1 / (1 + s^2)) is
+    diagonal. Returns (prior, encoder, decoder), scikit-learn's model of the same p(x), and the exact posterior.
+    """
+    generator = torch.Generator().manual_seed(1)
+    psi = torch.rand(5, generator=generator) + 0.3
+    Q = torch.linalg.qr(torch.randn(5, 2, generator=generator))[0]
+    s, m = torch.tensor([1.5, 0.6]), torch.randn(5, generator=generator)
+    W = psi.sqrt()[:, None] * Q * s
+    variance = 1 / (1 + s**2)
+    to_mean = variance[:, None] * W.T / psi
+    zero = torch.zeros(2, 5)
+    encoder = linear(torch.cat([to_mean, zero]), torch.cat([-to_mean @ m + shift, variance.log() + widen]))
+    decoder = linear(torch.cat([W, torch.zeros(5, 2)]), torch.cat([m, psi.log()]))
+    wide = (-50.0, 50.0)
+    parts = StandardGaussian(2), GaussianConditional(encoder, wide), GaussianConditional(decoder, wide)
+
+    oracle = FactorAnalysis(2)
+    oracle.components_, oracle.noise_variance_, oracle.mean_ = W.T.numpy(), psi.numpy(), m.numpy()
+    posterior = lambda x: td.Normal((x - m) @ to_mean.T, variance.sqrt())  # noqa: E731
+    return parts, oracle, posterior
+
+
+def factor_data(n=20):
+    return torch.randn(n, 5, generator=torch.Generator().manual_seed(2)) * 1.5
+
+
+@functools.cache
+def tiny_images():
+    """3 x 3 binary images, z in one dimension: p(x), the posterior and each KL are sums over a fine grid of z."""
+    generator = torch.Generator().manual_seed(3)
+    decoder = BernoulliConditional(gated_mlp([1, 6, 9]))
+    encoder = GaussianConditional(gated_mlp([9, 6, 2]))
+    for p in (*decoder.parameters(), *encoder.parameters()):
+        p.data = torch.randn(p.shape, generator=generator) * 0.8
+    z, cell = grid(1, 10, 500)
+    prior = StandardGaussian(1)
+    log_joint = decoder(z[:, None]).log_prob(all_images()) + prior.log_prob(z)[:, None]  # (z, x)
+    log_p = torch.logsumexp(log_joint, 0) + np.log(cell)
+    log_q = encoder(all_images()).log_prob(z[:, None])
+    gap = (log_q.exp() * (log_q - (log_joint - log_p))).sum(0) * cell  # KL[q(z|x) || p(z|x)]
+    return (prior, encoder, decoder), log_p.detach(), gap.detach()
+
+
+# --- oracles: a module with a LatentVariableModel against the truth ----------------------------------------------------
+
+
+def check_exact_posterior(module):
+    """With q(z|x) = p(z|x) every single log-weight is log p(x), whatever z."""
+    parts, oracle, _ = factor_analysis()
+    x = factor_data()
+    log_p = torch.from_numpy(oracle.score_samples(x.numpy()))
+    model = module.LatentVariableModel(*parts)
+    close(model.log_weight(x, (7, 3)), log_p.expand(7, 3, 20))
+    close(model.log_weight(x), log_p)
+
+
+def check_bound_and_gap(module):
+    """The ELBO is log p(x) - KL[q || posterior], the KL exact between Gaussians."""
+    parts, oracle, posterior = factor_analysis(shift=0.3, widen=0.5)
+    x = factor_data(6)
+    model, log_p = module.LatentVariableModel(*parts), torch.from_numpy(oracle.score_samples(x.numpy()))
+    q = model.encoder(x)
+    gap = td.kl_divergence(td.Normal(q.mean, torch.exp(q.log_var / 2)), posterior(x)).sum(-1).detach()
+    assert (gap > 0.05).all()
+    assert_mean(model.log_weight(x, (20000,)).detach(), log_p - gap)
+    many = x.repeat(3000, 1)
+    value, parts = model.objective(many)
+    shape = lambda v: v.detach().reshape(3000, 6)  # noqa: E731
+    assert_mean(shape(value), log_p - gap)
+    assert_mean(shape(model.elbo(many)), log_p - gap)
+    exact = td.kl_divergence(td.Normal(q.mean, torch.exp(q.log_var / 2)), td.Normal(0.0, 1.0)).sum(-1)
+    close(parts["kl"][:6], exact)
+    close(parts["elbo"], parts["reconstruction"] - parts["kl"])
+
+
+def check_beta(module):
+    """Reconstruction - beta KL, whose parts do not know beta."""
+    parts, *_ = factor_analysis(shift=0.3, widen=0.5)
+    model, x = module.LatentVariableModel(*parts), factor_data()
+    for beta in (0.0, 0.3, 1.0, 4.0):
+        value, parts = model.objective(x, beta)
+        assert value.shape == (20,)
+        close(value, parts["reconstruction"] - beta * parts["kl"])
+        close(parts["elbo"], parts["reconstruction"] - parts["kl"])
+        assert parts["kl"].min() > 0.01
+
+
+def check_binary_images(module):
+    """Sum of p(x) over all 512 images is 1, the ELBO lies below log p(x) by KL[q || exact posterior]: all by quadrature."""
+    parts, log_p, gap = tiny_images()
+    close(log_p.exp().sum(), 1.0)
+    assert (gap > 0).all() and gap.max() > 0.1
+    log_w = module.LatentVariableModel(*parts).log_weight(all_images(), (600,)).detach()
+    assert_mean(log_w, log_p - gap, errors=5)
+
+
+def sampled_and_analytic(module, n):
+    """The objective and its gradient with respect to the encoder, means of 50 draws, n times: KL in closed form, by sampling."""
+    (prior, encoder, decoder), *_ = factor_analysis(shift=0.4, widen=0.6)
+    same_prior = Mixture(torch.zeros(1), Gaussian(torch.zeros(1, 2), torch.zeros(1, 2)))  # N(0, I), but no closed form
+    x = factor_data(3).repeat(50, 1)
+    for p in (prior, same_prior):
+        model, rows = module.LatentVariableModel(p, encoder, decoder), []
+        for _ in range(n):
+            value = model.objective(x, 0.7)[0].reshape(50, 3).mean(0)
+            gradient = torch.autograd.grad(value.sum(), list(encoder.parameters()))
+            rows.append(torch.cat([value.detach(), *(g.flatten() for g in gradient)]))
+        yield torch.stack(rows)
+
+
+def check_sampled_kl(module):
+    """log q - log p at the sample has the expectation of the closed form, and so does its gradient."""
+    analytic, sampled = sampled_and_analytic(module, 80)
+    difference = analytic.mean(0) - sampled.mean(0)
+    error = ((analytic.var(0) + sampled.var(0)) / len(analytic)).sqrt()
+    assert (difference.abs() < 4.5 * error + 1e-12).all()
+    assert (sampled - analytic[:1]).abs().max() > 0.01  # they are two estimators indeed
+
+
+def check_samples(module):
+    """x has the mean and covariance of p(x) = N(m, W W' + Psi)."""
+    parts, oracle, _ = factor_analysis()
+    x = module.LatentVariableModel(*parts).sample(40000)
+    assert x.shape == (40000, 5) and not x.requires_grad
+    assert_mean(x, torch.from_numpy(oracle.mean_))
+    centred = x - torch.from_numpy(oracle.mean_)
+    assert_mean(centred[:, :, None] * centred[:, None], torch.from_numpy(oracle.get_covariance()))
+
+
+def check_reconstruction(module):
+    parts, oracle, posterior = factor_analysis()
+    x = factor_data()
+    W = torch.from_numpy(oracle.components_)
+    expected = posterior(x).mean @ W + torch.from_numpy(oracle.mean_)
+    close(module.LatentVariableModel(*parts).reconstruct(x), expected)
+
+
+CHECKS = [
+    check_exact_posterior,
+    check_bound_and_gap,
+    check_beta,
+    check_binary_images,
+    check_sampled_kl,
+    check_samples,
+    check_reconstruction,
+]
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_oracle(check):
+    check(latent_variable_model)
+
+
+WEIGHT = "self.decoder(z).log_prob(x) + self.prior.log_prob(z) - log_q"
+REGULARISER = "kl(q, self.prior) if has_closed_form(q, self.prior) else log_q - self.prior.log_prob(z)"
+MUTANTS = {
+    "log-weight without prior": (
+        WEIGHT, "self.decoder(z).log_prob(x) - log_q", check_exact_posterior, check_bound_and_gap, check_binary_images),
+    "log-weight without log q": (
+        WEIGHT, "self.decoder(z).log_prob(x) + self.prior.log_prob(z)", check_exact_posterior, check_bound_and_gap,
+        check_binary_images),
+    "log-weight without KL": (WEIGHT, "self.decoder(z).log_prob(x)", check_exact_posterior, check_bound_and_gap),
+    "log-weight: sign of log q": (WEIGHT, WEIGHT.replace("- log_q", "+ log_q"), check_exact_posterior, check_binary_images),
+    "log-weight averaged over pixels": (
+        WEIGHT, WEIGHT.replace("log_prob(x)", "log_prob(x) / x.shape[-1]"), check_exact_posterior, check_binary_images),
+    "log-weight: z from the prior, log q kept": (
+        "z, log_q = self.encoder(x).rsample_and_log_prob(samples)",
+        "q = self.encoder(x); z = self.prior.sample((*samples, len(x))); log_q = q.log_prob(z)",
+        check_binary_images, check_bound_and_gap),
+    "log-weight: z of another x": (
+        "z, log_q = self.encoder(x).rsample_and_log_prob(samples)",
+        "z, log_q = self.encoder(x.roll(1, 0)).rsample_and_log_prob(samples)", check_binary_images, check_bound_and_gap),
+    "objective without KL": ("return reconstruction - beta * regulariser", "return reconstruction", check_bound_and_gap, check_beta),
+    "objective: sign of the KL": ("reconstruction - beta * reg", "reconstruction + beta * reg", check_bound_and_gap, check_beta),
+    "objective: no beta": ("- beta * regulariser", "- regulariser", check_beta),
+    "objective: beta at the reconstruction": (
+        "reconstruction - beta * regulariser", "beta * reconstruction - regulariser", check_beta),
+    "objective: the ELBO with beta": ('"elbo": reconstruction - regulariser', '"elbo": reconstruction - beta * regulariser', check_beta),
+    "objective: averaged over the batch": (
+        "return reconstruction - beta * regulariser", "return (reconstruction - beta * regulariser).mean()", check_beta),
+    "KL averaged over dimensions": ("kl(q, self.prior) if", "kl(q, self.prior) / q.mean.shape[-1] if", check_bound_and_gap, check_sampled_kl),
+    "KL with half its value": ("kl(q, self.prior) if", "0.5 * kl(q, self.prior) if", check_bound_and_gap, check_sampled_kl),
+    "sampled KL without log q": ("else log_q - self.prior.log_prob(z)", "else -self.prior.log_prob(z)", check_sampled_kl),
+    "sampled KL of a sample without gradient": (
+        "z, log_q = q.rsample_and_log_prob()", "z = q.sample(); log_q = q.log_prob(z)", check_sampled_kl),
+    "sampled KL with its gradient doubled": (
+        REGULARISER, REGULARISER.replace("else log_q", "else 2 * log_q - log_q.detach()"), check_sampled_kl),
+    "samples: the decoder's means": ("self.decoder(self.prior.sample((n,))).sample()", "self.decoder(self.prior.sample((n,))).mean",
+                                     check_samples),
+    "samples: one z for all": ("self.prior.sample((n,))", "self.prior.sample((1,)).expand(n, -1)", check_samples),
+    "reconstruction from a sample": ("self.encoder(x).mean", "self.encoder(x).sample()", check_reconstruction),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_mutant_is_caught(name):
+    old, new, *checks = MUTANTS[name]
+    for check in checks:
+        assert not survives(check, latent_variable_model, old, new), f"{check.__name__} does not notice"
+
+
+# --- the VAEs ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make, x_dim", [(lambda **k: VAE(3, 8, data_dim=12, **k), 12), (lambda **k: ConvVAE(3, 2, 8, **k), 784)],
+                         ids=["VAE", "ConvVAE"])  # fmt: skip
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+def test_a_vae_keeps_the_shapes(make, x_dim, likelihood):
+    vae = make(likelihood=likelihood)
+    x = (torch.rand(4, x_dim) < 0.4).double()
+    value, parts = vae.objective(x)
+    assert value.shape == (4,) and set(parts) == {"elbo", "reconstruction", "kl"}
+    assert vae.log_weight(x, (5, 2)).shape == (5, 2, 4)
+    assert vae.encoder(x).mean.shape == (4, 3) and vae.decoder(torch.zeros(6, 4, 3)).mean.shape == (6, 4, x_dim)
+    assert vae.sample(7).shape == (7, x_dim) and vae.reconstruct(x).shape == (4, x_dim)
+    value.sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in vae.parameters())
+    assert vae.objective(x[:0])[0].shape == (0,)
+
+
+def test_the_vae_has_the_papers_size_and_ranges():
+    """Gated 300-300 nets and 40 latent dimensions; log-variances in (-6, 2) and (-4.5, 0)."""
+    gated = lambda i, o: 2 * (i * o + o)  # noqa: E731
+    encoder = gated(784, 300) + gated(300, 300) + 300 * 80 + 80
+    decoder = gated(40, 300) + gated(300, 300) + 300 * 784 + 784
+    vae = VAE()
+    assert sum(p.numel() for p in vae.parameters()) == encoder + decoder
+    for likelihood in ("bernoulli", "gaussian"):
+        vae = VAE(2, 10, likelihood)
+        log_var = vae.encoder(1e4 * torch.randn(50, 784)).log_var
+        assert (log_var.min(), log_var.max()) == (-6.0, 2.0)
+    log_var = vae.decoder(1e4 * torch.randn(50, 2)).log_var
+    assert (log_var.min(), log_var.max()) == (-4.5, 0.0)
+
+
+@pytest.mark.parametrize("make", [VAE, ConvVAE])
+def test_another_likelihood_is_refused(make):
+    with pytest.raises(ValueError, match="one of 'bernoulli', 'gaussian', got 'poisson'"):
+        make(2, likelihood="poisson")
+
+
+WRONG = {
+    "grey": (lambda: torch.rand(3, 784), "binary pixels"),
+    "NaN": (lambda: torch.full((3, 784), float("nan")), "binary pixels"),
+    "pictures": (lambda: torch.zeros(3, 28, 28), r"784|\[1, 28, 28\]"),
+    "short": (lambda: torch.zeros(3, 783), r"784|\[1, 28, 28\]"),
+    "bytes": (lambda: torch.zeros(3, 784, dtype=torch.uint8), "expected torch.float64 .* got torch.uint8"),
+    "precision": (lambda: torch.zeros(3, 784, dtype=torch.float32), "expected torch.float64 .* got torch.float32"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+@pytest.mark.parametrize("make", [VAE, ConvVAE])
+def test_what_is_no_batch_of_digits_is_refused_in_one_sentence(make, wrong):
+    x, message = WRONG[wrong]
+    with pytest.raises((ValueError, RuntimeError), match=message) as error:
+        make(2).objective(x())
+    assert "\n" not in str(error.value)
