@@ -84,6 +84,8 @@ class StandardGaussian(Density, nn.Module):
     def sample(self, shape: tuple[int, ...] = ()) -> Tensor:
         return torch.randn(*shape, self.dim, dtype=self.mean.dtype, device=self.mean.device)
 
+    rsample = sample  # with no parameters, every draw is the noise itself
+
 
 class Bernoulli(Density):
     r"""Independent coin flips, one per dimension, from logits l: P(x_d = 1) = 1 / (1 + exp(-l_d)).
@@ -105,7 +107,8 @@ class Bernoulli(Density):
     def log_prob(self, x: Tensor) -> Tensor:
         check_event(x, self.logits)
         check_binary(x)
-        return (x * self.logits - F.softplus(self.logits, threshold=40)).sum(-1)  # log(1 + e^40) is 40 in float64
+        # softplus(l) = log(1 + e^l), for which l is exact in float64 only from 40 on (torch's default: 20)
+        return (x * self.logits - F.softplus(self.logits, threshold=40)).sum(-1)
 
     @torch.no_grad()
     def sample(self, shape: tuple[int, ...] = ()) -> Tensor:
@@ -153,7 +156,10 @@ class GaussianConditional(nn.Module):
         self.net, self.log_var_range = net, log_var_range
 
     def forward(self, given: Tensor) -> Gaussian:
-        mean, log_var = self.net(given).to(given.dtype).chunk(2, -1)
+        output = self.net(check_given(given, self.net)).to(given.dtype)
+        if output.shape[-1] % 2:
+            raise ValueError(f"a mean and a log-variance each need an even output, the network has {output.shape[-1]}")
+        mean, log_var = output.chunk(2, -1)
         return Gaussian(mean, log_var.clamp(*self.log_var_range))
 
 
@@ -165,7 +171,7 @@ class BernoulliConditional(nn.Module):
         self.net = net
 
     def forward(self, given: Tensor) -> Bernoulli:
-        return Bernoulli(self.net(given).to(given.dtype))
+        return Bernoulli(self.net(check_given(given, self.net)).to(given.dtype))
 
 
 def kl(q: Gaussian, p: Gaussian | StandardGaussian) -> Tensor:
@@ -187,6 +193,7 @@ def kl_per_dimension(q: Gaussian, p: Gaussian | StandardGaussian) -> Tensor:
             f"no closed form for KL[{type(q).__name__} || {type(p).__name__}], only between diagonal Gaussians: "
             "use E_q[log q(z) - log p(z)] by sampling"
         )
+    check_event(q.mean, p.mean)
     variance_ratio = torch.exp(q.log_var - p.log_var)
     return 0.5 * (p.log_var - q.log_var + variance_ratio + (q.mean - p.mean) ** 2 * torch.exp(-p.log_var) - 1)
 
@@ -203,6 +210,17 @@ def check_event(x: Tensor, parameter: Tensor) -> Tensor:
             f"expected vectors of {parameter.shape[-1]} dimensions on the last axis, got shape {tuple(x.shape)}"
         )
     return x
+
+
+def check_given(given: Tensor, net: nn.Module) -> Tensor:
+    """given, if the network can take it; else a ValueError in words, where torch would speak of mat1 and mat2."""
+    first = net[0] if isinstance(net, nn.Sequential) else net
+    if isinstance(first, nn.Linear) and given.shape[-1:] != (first.in_features,):
+        raise ValueError(f"expected vectors of {first.in_features} numbers on the last axis, got shape {tuple(given.shape)}")
+    dtype = next((p.dtype for p in net.parameters()), given.dtype)
+    if given.dtype not in (dtype, torch.int64):  # whole numbers are for an embedding
+        raise ValueError(f"expected {dtype} like the network's parameters, got {given.dtype}: x.to({dtype}) converts")
+    return given
 
 
 def check_binary(x: Tensor) -> Tensor:

@@ -3,6 +3,8 @@
 Images arrive as rows of pixels, (B, 784): a convolutional net folds them into pictures itself and unfolds its result.
 """
 
+import math
+
 from torch import nn
 
 
@@ -55,7 +57,8 @@ class RowsAsImages(nn.Sequential):
     """Layers that know pictures, (N, C, H, W), behind an interface that knows rows: (..., D) to (..., D')."""
 
     def forward(self, rows):
-        return super().forward(rows.reshape(-1, rows.shape[-1])).reshape(*rows.shape[:-1], -1)
+        result = super().forward(rows.reshape(math.prod(rows.shape[:-1]), rows.shape[-1])).flatten(1)
+        return result.reshape(*rows.shape[:-1], result.shape[-1])
 
 
 def initialise(net: nn.Module) -> nn.Module:
