@@ -1,0 +1,266 @@
+"""The exercises of notebook 07: right answers pass however they are written, wrong ones are told what is wrong."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from dgmcourse.check import vae as check
+
+SOURCE = Path(__file__).parents[1] / "notebooks" / "source" / "07_vae.py"
+
+
+def verdict(name, answer):
+    return getattr(check, name).verdict(answer)
+
+
+# ---- right answers
+
+
+def own_kl(mean, log_var):
+    sigma = torch.exp(0.5 * log_var)
+    q = torch.distributions.Normal(mean, sigma)
+    p = torch.distributions.Normal(torch.zeros_like(mean), torch.ones_like(mean))
+    return torch.distributions.kl_divergence(q, p).sum(1)
+
+
+def own_elbo(x, encoder, decoder):
+    """Nothing of the course's densities: noise by hand, a library's cross-entropy, a sampled KL."""
+    q = encoder(x)
+    noise = torch.randn_like(q.mean)
+    z = q.mean + (0.5 * q.log_var).exp() * noise
+    rec = -F.binary_cross_entropy_with_logits(decoder(z).logits, x, reduction="none").sum(1)
+    reg = 0.5 * (z**2 - noise**2 - q.log_var).sum(1)
+    return [rec - reg, rec, reg]
+
+
+def own_sample(n, prior, decoder):
+    z = torch.stack([prior.sample() if hasattr(prior, "log_var") else prior.sample((1,))[0] for _ in range(n)])
+    p = decoder(z).mean
+    return (torch.rand_like(p) < p).float()
+
+
+RIGHT = {"kl": own_kl, "elbo": own_elbo, "sample": own_sample}
+NAMES = list(RIGHT)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_courses_solution_passes(name):
+    exercise = getattr(check, name)
+    found, function = exercise.verdict(exercise.solution)
+    assert found.kind == "pass", found
+    assert function is exercise.solution
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_answer_written_differently_passes_and_is_kept(name):
+    found, function = verdict(name, RIGHT[name])
+    assert found.kind == "pass", found
+    assert function is RIGHT[name]
+
+
+def cells():
+    """The exercise cells of the notebook's source: {name: (solved, blank)}."""
+    source = SOURCE.read_text(encoding="utf-8")
+    for cell in re.split(r"^(?=# %%)", source, flags=re.MULTILINE):
+        if '"exercise"' in cell.splitlines()[0] if cell else False:
+            name = re.search(r"^def (\w+)", cell, flags=re.MULTILINE)[1]
+            yield name, cell, re.sub(r"### BEGIN SOLUTION.*?### END SOLUTION", "...", cell, flags=re.DOTALL)
+
+
+def defined(code, name):
+    space = {"torch": torch, "Tensor": torch.Tensor, "F": F, "kl": check.kl.solution}
+    exec(code, space)
+    return space[name]
+
+
+def test_the_notebook_has_these_exercises():
+    assert [name for name, _, _ in cells()] == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_notebooks_solution_passes_and_its_blank_is_not_done_yet(name):
+    solved, blank = next((solved, blank) for n, solved, blank in cells() if n == name)
+    assert verdict(name, defined(solved, name))[0].kind == "pass"
+    found, function = verdict(name, defined(blank, name))
+    assert found.kind == "blank" and "not done yet" in repr(found).lower()
+    assert function is getattr(check, name).solution
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("blank", [lambda *a: None, lambda *a: ..., lambda *a: (_ for _ in ()).throw(NotImplementedError)])
+def test_a_blank_is_not_done_yet(name, blank):
+    found, function = verdict(name, blank)
+    assert found.kind == "blank"
+    assert function is getattr(check, name).solution
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_hints_go_from_a_nudge_to_nearly_the_answer(name, capsys):
+    exercise = getattr(check, name)
+    for _ in exercise.hints:
+        exercise.hint()
+    assert capsys.readouterr().out.count("Hint") == len(exercise.hints) >= 2
+    exercise.given = 0
+
+
+# ---- wrong answers, each with a phrase of the message meant for it
+
+
+def terms(mean, log_var):
+    return 0.5 * (log_var.exp() + mean**2 - 1 - log_var)
+
+
+WRONG_KL = {
+    "averaged the KL over the latent": lambda m, v: terms(m, v).mean(-1),
+    "sign is turned": lambda m, v: -terms(m, v).sum(-1),
+    "factor 1/2": lambda m, v: 2 * terms(m, v).sum(-1),
+    "standard deviation exp(log_var / 2) where": lambda m, v: 0.5 * ((v / 2).exp() + m**2 - 1 - v).sum(-1),
+    "log of the standard deviation": lambda m, v: terms(m, 2 * v).sum(-1),
+    "variance belongs: the variance is exp": lambda m, v: 0.5 * (v + m**2 - 1 - v).sum(-1),
+    "logarithm of log_var": lambda m, v: 0.5 * (v + m**2 - 1 - v.log()).sum(-1),
+    "summed over the batch": lambda m, v: terms(m, v).sum(0),
+    "keep the batch": lambda m, v: terms(m, v).sum(-1).mean(),
+    "one number for each latent dimension": terms,
+    "forgot the - 1": lambda m, v: 0.5 * (v.exp() + m**2 - v).sum(-1),
+    "wrong sign: - log_var": lambda m, v: 0.5 * (v.exp() + m**2 - 1 + v).sum(-1),
+    "square the mean": lambda m, v: 0.5 * (v.exp() + m - 1 - v).sum(-1),
+    "other way round": lambda m, v: 0.5 * (v + (1 + m**2) * (-v).exp() - 1).sum(-1),
+    "no gradient": lambda m, v: terms(m, v).sum(-1).detach(),
+    "gradient with respect to mean is not": lambda m, v: terms(m.detach(), v).sum(-1),
+    "gradient with respect to log_var is not": lambda m, v: terms(m, v.detach()).sum(-1),
+    "nats where": lambda m, v: terms(m, v).sum(-1) + 0.1,
+    "should be a tensor": lambda m, v: terms(m, v).sum(-1).tolist(),
+    "stopped with": lambda m, v: m @ v,
+}
+
+kl = check.kl.solution
+
+
+def parts(x, encoder, decoder):
+    return (*check.elbo.solution(x, encoder, decoder), encoder(x))
+
+
+def with_z(z_of):
+    def elbo(x, encoder, decoder):
+        q = encoder(x)
+        rec, reg = decoder(z_of(q)).log_prob(x), kl(q.mean, q.log_var)
+        return rec - reg, rec, reg
+
+    return elbo
+
+
+def with_bound(bound_of):
+    def elbo(x, encoder, decoder):
+        _, rec, reg = check.elbo.solution(x, encoder, decoder)
+        return bound_of(rec, reg), rec, reg
+
+    return elbo
+
+
+def with_parts(change):
+    def elbo(x, encoder, decoder):
+        _, rec, reg = check.elbo.solution(x, encoder, decoder)
+        rec, reg = change(rec, reg)
+        return rec - reg, rec, reg
+
+    return elbo
+
+
+def from_probabilities(log_of):
+    def elbo(x, encoder, decoder):
+        q = encoder(x)
+        p = decoder(q.rsample()).mean
+        rec = (x * log_of(p) + (1 - x) * log_of(1 - p)).sum(-1)
+        reg = kl(q.mean, q.log_var)
+        return rec - reg, rec, reg
+
+    return elbo
+
+
+def library_cross_entropy(x, encoder, decoder):
+    q = encoder(x)
+    rec = -F.binary_cross_entropy(decoder(q.rsample()).mean, x, reduction="none").sum(-1)
+    return rec - kl(q.mean, q.log_var), rec, kl(q.mean, q.log_var)
+
+
+def frozen_decoder(x, encoder, decoder):
+    q = encoder(x)
+    z = q.rsample()
+    rec = decoder(z).log_prob(x)
+    with torch.no_grad():
+        offset = decoder(z.detach()).log_prob(x)
+    reg = kl(q.mean, q.log_var)
+    return offset - reg, rec, reg
+
+
+WRONG_ELBO = {
+    "you decoded the mean": with_z(lambda q: q.mean),
+    "one noise for the whole batch": with_z(lambda q: q.mean + (q.log_var / 2).exp() * torch.randn(2)),
+    "drew z from the prior": with_z(lambda q: torch.randn_like(q.mean)),
+    "variance exp(log_var) for its standard deviation": with_z(lambda q: q.mean + q.log_var.exp() * torch.randn_like(q.mean)),
+    "does not pass through z": with_z(lambda q: q.sample()),
+    "you added the KL": with_bound(lambda rec, reg: rec + reg),
+    "returned a loss": with_bound(lambda rec, reg: reg - rec),
+    "prior term is missing": with_bound(lambda rec, reg: rec),
+    "the bound has no gradient": with_bound(lambda rec, reg: (rec - reg).detach()),
+    "KL's gradient is cut off": with_bound(lambda rec, reg: rec - reg.detach()),
+    "averaged it over the pixels": with_parts(lambda rec, reg: (rec / 3, reg)),
+    "no loss": with_parts(lambda rec, reg: (-rec, reg)),
+    "averaged the KL": with_parts(lambda rec, reg: (rec, reg / 2)),
+    "which is never negative": with_parts(lambda rec, reg: (rec, -reg)),
+    "keep one for each x": with_parts(lambda rec, reg: (rec.mean(), reg.mean())),
+    "return three tensors": lambda x, e, d: check.elbo.solution(x, e, d)[0],
+    "went through probabilities": from_probabilities(lambda p: p.clamp(1e-5, 1 - 1e-5).log()),
+    "clamped or rounded": library_cross_entropy,
+    "costs 60 nats": from_probabilities(torch.log),
+    "does not pass through": frozen_decoder,
+    "stopped with": lambda x, e, d: e(x) + 1,
+}
+
+
+def draw(p):
+    return torch.bernoulli(p)
+
+
+WRONG_SAMPLE = {
+    "returned the probabilities": lambda n, p, d: d(p.sample((n,))).mean,
+    "you rounded them": lambda n, p, d: d(p.sample((n,))).mean.round(),
+    "same z": lambda n, p, d: d(p.sample().expand(n, 2)).sample(),
+    "n images for each of n codes": lambda n, p, d: torch.zeros(n, n, 3),
+    "whatever the prior": lambda n, p, d: d(torch.randn(n, 2)).sample(),
+    "z is uniform": lambda n, p, d: d(torch.rand(n, 2)).sample(),
+    "returned the codes": lambda n, p, d: p.sample((n,)),
+    "one image, not n": lambda n, p, d: d(p.sample()).sample(),
+    "random number of its own": lambda n, p, d: (torch.rand(n, 1) < d(p.sample((n,))).mean).float(),
+    "averages": lambda n, p, d: draw(d(p.sample((n,))).mean * 0.8),
+    "expects 2 latent dimensions": lambda n, p, d: d(torch.randn(n, 3)).sample(),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "message", "answer"),
+    [(name, *case) for name, cases in (("kl", WRONG_KL), ("elbo", WRONG_ELBO), ("sample", WRONG_SAMPLE)) for case in cases.items()],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_wrong_answer_is_told_what_is_wrong(name, message, answer):
+    found, function = verdict(name, answer)
+    assert found.kind == "fail"
+    assert message in found.text, found.text
+    assert function is getattr(check, name).solution
+
+
+def test_right_answers_pass_whatever_the_seed():
+    for seed in range(5):
+        torch.manual_seed(seed)
+        for name in NAMES:
+            assert verdict(name, RIGHT[name])[0].kind == "pass"
+
+
+def test_the_callers_random_state_is_left_alone():
+    before = torch.get_rng_state()
+    for name in ("elbo", "sample"):
+        verdict(name, RIGHT[name])
+    assert torch.equal(before, torch.get_rng_state())
