@@ -66,9 +66,9 @@ def with_cell(source: str, address: str, notebook: str) -> str:
     """A notebook source with its badges under the title and the Colab cell as its first code cell."""
     header, *cells = re.split(r"^(?=# %%)", source, flags=re.MULTILINE)
     cells = [cell for cell in cells if '"colab"' not in cell.splitlines()[0]]
-    title = re.sub(r"^#\n# \[!\[.*\n", "", cells[0], flags=re.MULTILINE)
+    title = re.sub(r"^#\n# \[!\[.*\n#\n", "", cells[0], flags=re.MULTILINE)
     if address:
-        line = f"#\n# {badges(address, notebook)}\n"
+        line = f"#\n# {badges(address, notebook)}\n#\n"
         title = re.sub(r"^# # .*\n", lambda found: found[0] + line, title, count=1, flags=re.MULTILINE)
     return "".join([header, title, COLAB_CELL.replace("ADDRESS", address) + "\n", *cells[1:]])
 

@@ -14,7 +14,6 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCE = """\
 # %% [markdown]
 # # A title
-#
 # What you will be able to do.
 
 # %% tags=["setup"]
@@ -63,7 +62,7 @@ def test_without_an_address_there_are_no_badges(course):
     load(course).main([])
     assert "mybinder" not in (course / "README.md").read_text()
     title, colab, *rest = cells(course)
-    assert title.source == "# A title\n\nWhat you will be able to do."
+    assert title.source == "# A title\nWhat you will be able to do."
     assert colab.metadata["tags"] == ["colab"] and 'REPOSITORY = ""' in colab.source
     assert [cell.source for cell in rest] == ["import torch", "The end."]
 
@@ -81,6 +80,8 @@ def test_one_address_is_written_everywhere_and_once(course, address):
     assert "/gh/a/b/main?urlpath=lab/tree/notebooks/00_welcome.ipynb" in first["README.md"]
     title, colab, *rest = cells(course)
     assert "github/a/b/blob/main/notebooks/07_vae.ipynb" in title.source
+    assert title.source.startswith("# A title\n\n[![")
+    assert title.source.endswith(")\n\nWhat you will be able to do.")
     assert title.source.count("[![") == 2 and 'REPOSITORY = "https://github.com/a/b"' in colab.source
     assert [cell.source for cell in rest] == ["import torch", "The end."]
     badges.main([address])
