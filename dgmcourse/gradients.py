@@ -13,7 +13,9 @@ from torch import Tensor
 from dgmcourse.densities import Density
 
 
-def score_function(f: Callable[[Tensor], Tensor], q: Density, parameters: list[Tensor], S: int = 1) -> list[Tensor]:
+def score_function(
+    f: Callable[[Tensor], Tensor], q: Density, parameters: list[Tensor], S: int = 1, baseline: bool = False
+) -> list[Tensor]:
     r"""The score-function (REINFORCE) estimate with S samples (Williams 1992): asks nothing of f but its values.
 
     $$\frac1S \sum_s f(z_s)\, \nabla_\phi \log q_\phi(z_s)$$
@@ -22,13 +24,30 @@ def score_function(f: Callable[[Tensor], Tensor], q: Density, parameters: list[T
         f: maps z (..., D) to (...).
         q: built from `parameters`, with any batch of independent problems in front: q.sample((S,)) is (S, R, D).
         parameters: tensors with requires_grad.
+        baseline: compare each f(z_s) with the mean of the other S - 1 values. E[grad log q] = 0 lets any number that
+            does not depend on z_s be subtracted: less variance, still no bias.
 
     Returns:
         one gradient for each parameter, of its shape. Parameters of shape (R, D) give R independent estimates.
+
+    Raises:
+        ValueError: with a baseline and S = 1, when there are no others to compare with.
     """
     z = q.sample((S,))
-    surrogate = (f(z).detach() * q.log_prob(z)).mean(0)  # its gradient is the estimate, its value means nothing
+    values = f(z).detach()
+    if baseline:
+        values = values - leave_one_out(values)
+    surrogate = (values * q.log_prob(z)).mean(0)  # its gradient is the estimate, its value means nothing
     return list(torch.autograd.grad(surrogate.sum(), parameters))
+
+
+def leave_one_out(values: Tensor) -> Tensor:
+    """For each of S values, (S, ...), the mean of the others (Mnih & Rezende 2016; Kool et al. 2019)."""
+    if len(values) < 2:
+        raise ValueError(
+            "a leave-one-out baseline needs S >= 2 samples: there is nothing to compare a single one with"
+        )
+    return (values.sum(0) - values) / (len(values) - 1)
 
 
 def pathwise(f: Callable[[Tensor], Tensor], q: Density, parameters: list[Tensor], S: int = 1) -> list[Tensor]:

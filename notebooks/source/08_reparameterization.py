@@ -1,0 +1,751 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 08 The reparameterization trick
+#
+# After this notebook you can
+# - say why a gradient does not pass through `z = q.sample()`, and what goes wrong if you pretend it does;
+# - write both ways round it, the score function and the reparameterized sample, and check them against a known truth;
+# - predict which of them is quieter, by how much, and when the quieter one is wrong;
+# - make a $\sigma$ that a network can learn without breaking.
+#
+# **Time** 75 minutes, 3 exercises. **Slides** *Variational Auto-Encoder*: the problem and its solution, the encoder.
+# **Before this** [07 The variational auto-encoder](07_vae.ipynb).
+
+# %% tags=["colab"] jupyter={"source_hidden": true}
+# In Colab this installs the course and leaves Colab's own torch alone. Anywhere else it does nothing.
+import importlib.util
+import subprocess
+import sys
+
+REPOSITORY = ""  # written by `make badges REPO=...`
+if "google.colab" in sys.modules:
+    if importlib.util.find_spec("dgmcourse") is None:
+        if not REPOSITORY:
+            raise RuntimeError("Where does the course live? Write its address as REPOSITORY, above.")
+        pip = [sys.executable, "-m", "pip", "install", "-q"]
+        for name in ("anywidget", "mlxtend", "safetensors"):
+            if importlib.util.find_spec(name) is None:
+                subprocess.check_call([*pip, name])
+        subprocess.check_call([*pip, "--no-deps", f"dgmcourse @ git+{REPOSITORY}"])
+    from google.colab import output
+
+    output.enable_custom_widget_manager()  # Colab shows other people's widgets only when asked to
+
+# %% [markdown]
+# ## The question
+#
+# A Gaussian $q(z) = \mathcal N(z \mid \mu, \sigma^2)$ stands on a landscape $f$. You want $f$ to be large on average,
+# so you draw eight samples. **Which way should $\mu$ move, and how far?**
+#
+# Two answers have been found. In the first, each sample looks at the slope under its feet. In the second, a sample
+# knows no slope: it looks at how high it stands, and pulls $\mu$ towards itself if that is above zero, and pushes it
+# away if below. Before you read on: whose average would you trust more?
+
+# %% jupyter={"source_hidden": true}
+import torch
+
+from dgmcourse import plot
+from dgmcourse.widgets import gradients as figures
+
+mu, sigma, height = 1.6, 0.6, 2.0
+drawn, truth = figures.one_draw(mu, sigma, height, n=8), figures.true_slope(mu, sigma)
+many = figures.one_draw(mu, sigma, height, n=100_000)
+spread = {name: many[name].std().item() for name in ("pathwise", "score function")}
+plot.show(
+    figures.arrows(mu, sigma, height),
+    alt="A curve with eight samples of a Gaussian; below it, short consistent arrows of the pathwise estimator and longer "
+    "arrows of the score function that point both ways.",
+    caption=f"One set of samples, two readings. The pathwise arrows average {drawn['pathwise'].mean():+.2f}, the score "
+    f"function's {drawn['score function'].mean():+.2f}; the true gradient is {truth:+.2f}. Over 100,000 samples a single "
+    f"arrow's standard deviation is {spread['pathwise']:.1f} and {spread['score function']:.1f}.",
+)
+
+# %% [markdown]
+# Play with it. Three things to try:
+# 1. Press *new sample* ten times. Which average wobbles more?
+# 2. Raise `height`. The landscape keeps its shape, so the truth does not move. Which arrows do?
+# 3. Make $\sigma$ small. One kind of arrow settles on the slope at $\mu$, the other explodes.
+
+# %%
+figures.play_arrows()
+
+# %% [markdown]
+# ## Why there is a problem at all
+#
+# The VAE's objective for one $x$ is an average over the encoder's own samples,
+#
+# $$\mathcal L = \mathbb E_{z \sim q_\phi(z|x)}\big[\underbrace{\log p_\theta(x|z) + \log p(z) - \log q_\phi(z|x)}_{f(z)}\big]
+# \approx \frac1S \sum_{s=1}^S f(z_s).$$
+#
+# Read aloud: draw $S$ times from $q$, score each draw with $f$, average. The decoder's $\theta$ sits inside $f$ only, so
+# its gradient is the average of gradients. The encoder's $\phi$ (for a Gaussian: $\mu$ and $\sigma$) decides *where the
+# samples fall*. That is the lecture's problem: the gradient with respect to the sampling process.
+#
+# From here on you work where the truth is known: $f(z) = -\sum_d z_d^2$ in $D$ dimensions, under
+# $q = \mathcal N(\mu, \sigma^2 I)$. Since $\mathbb E[z_d^2] = \mu_d^2 + \sigma_d^2$, the gradient for each $\mu_d$ is
+# $-2\mu_d$. **Predict:** what will autograd say if you just sample and ask?
+
+# %%
+from dgmcourse.check import reparameterization as check
+from dgmcourse.densities import Gaussian
+
+torch.manual_seed(0)
+
+
+def f(z):
+    """-|z|^2: (..., D) to (...)."""
+    return -(z**2).sum(-1)
+
+
+mean = torch.ones(3, requires_grad=True)
+log_var = torch.zeros(3, requires_grad=True)
+z = Gaussian(mean, log_var).sample((100,))
+print("z remembers where it came from:", z.requires_grad)
+try:
+    torch.autograd.grad(f(z).mean(), mean)
+except RuntimeError as error:
+    print("autograd:", error)
+
+# %% [markdown]
+# A drawn number is only a number. Nothing in it says how it would have changed had $\mu$ been a little larger.
+#
+# In a VAE it is worse, since no error is raised: the KL term and the decoder still have gradients, and training runs.
+# You will see below what it trains.
+#
+# So nudge $\mu$ by $h$ and look: $(\hat{\mathcal L}(\mu + h) - \hat{\mathcal L}(\mu))/h$. The average of $S = 100$
+# samples is noisy, but a small $h$ should give an accurate slope. **Predict:** how does the error change when you make
+# $h$ ten times smaller? And when both estimates use *the same* random numbers?
+
+# %%
+def objective(mu, seed, R=300, S=100):
+    """R independent estimates of E[f(z)] in one dimension, (R,). The seed is the state of the dice."""
+    torch.manual_seed(seed)
+    mean = torch.full((R, 1), mu, dtype=torch.float64)
+    return f(Gaussian(mean, torch.zeros_like(mean)).sample((S,))).mean(0)
+
+
+steps = torch.logspace(-4, 0, 9).tolist()
+fresh = torch.stack([(objective(1 + h, seed=1) - objective(1, seed=2)) / h for h in steps])
+rewound = torch.stack([(objective(1 + h, seed=1) - objective(1, seed=1)) / h for h in steps])
+
+# %% jupyter={"source_hidden": true}
+plot.show(
+    figures.differences(steps, fresh, rewound, truth=-2.0),
+    alt="Finite differences against the step: with fresh noise their spread grows as the step shrinks, with the same noise "
+    "it is flat.",
+    caption=f"With fresh noise the standard deviation at h = {steps[0]:.0e} is {fresh[0].std():.0f} "
+    f"({fresh[0].std() / fresh[2].std():.1f} times that at h = {steps[2]:.0e}); with the same noise it is "
+    f"{rewound[0].std():.2f} at every small h, around a mean of {rewound[0].mean():.3f}. 300 repetitions.",
+)
+
+# %% [markdown]
+# Two noisy numbers, divided by almost nothing: the noise is divided too. But rewind the dice, and the noise is the same
+# in both, so that it cancels. Keep this in mind: **hold the noise still, and a sample becomes a smooth function of
+# $\mu$.** That is the second way out. First the older one.
+
+# %% [markdown]
+# ## First way out: differentiate the density
+#
+# The samples have no derivative, but their density has. Write the average as an integral:
+#
+# $$\nabla_\phi \int q_\phi(z) f(z)\, dz = \int f(z)\, \nabla_\phi q_\phi(z)\, dz
+# = \int q_\phi(z)\, f(z)\, \underbrace{\frac{\nabla_\phi q_\phi(z)}{q_\phi(z)}}_{\nabla_\phi \log q_\phi(z)} dz
+# = \mathbb E_{q_\phi}\big[f(z)\, \nabla_\phi \log q_\phi(z)\big].$$
+#
+# The middle step multiplies and divides by $q$: it turns the integral back into an average over samples. Read aloud:
+# make each sample more probable in proportion to what it earned. $\nabla_\phi \log q_\phi$ is called the *score
+# function*; reinforcement learning knows the estimator as REINFORCE. It asks nothing of $f$ but its values.
+#
+# ### Exercise 1: the score-function estimator
+#
+# Return the estimate $\frac1S \sum_s f(z_s) \nabla_\phi \log q_\phi(z_s)$ for each tensor in `parameters`. The easy way
+# is a *surrogate*: one number whose gradient, taken by `torch.autograd.grad`, is the estimate.
+
+# %% tags=["exercise"]
+def score_function(f, q, parameters, S):
+    """The score-function estimate of the gradient of E_q[f(z)].
+
+    f:           maps z (S, D) to (S,); may be any function, and may itself depend on the parameters
+    q:           a Density: q.sample((S,)) is (S, D) without gradient, q.log_prob(z) is (S,)
+    parameters:  the tensors q was made of, here [mean, log_var]
+    returns      one gradient for each parameter, of its shape
+    """
+    ### BEGIN SOLUTION
+    z = q.sample((S,))
+    surrogate = (f(z).detach() * q.log_prob(z)).mean()
+    return torch.autograd.grad(surrogate, parameters)
+    ### END SOLUTION
+
+
+# %%
+score_function = check.score_function(score_function)
+# check.score_function.hint()
+
+# %% [markdown]
+# Try it where the truth is $-2$ for each mean. **Predict:** how many digits will 1,000 samples get right?
+
+# %%
+for S in (10, 1000, 100_000):
+    g_mean, _ = score_function(f, Gaussian(mean, log_var), [mean, log_var], S)
+    print(f"S = {S:7,}: gradient for the three means", [round(g, 2) for g in g_mean.tolist()])
+
+# %% [markdown]
+# It works without knowing any slope of $f$, and it is noisy: you pay a hundred times the samples for each digit.
+
+# %% [markdown]
+# ## Second way out: move the noise outside
+#
+# Where does the randomness of $z$ come from? A Gaussian sample is made from a standard one:
+#
+# $$z = \mu + \sigma \odot \epsilon, \qquad \epsilon \sim \mathcal N(0, I).$$
+#
+# Read aloud: draw noise that knows nothing of the parameters, then stretch it by $\sigma$ and shift it to $\mu$. This is
+# the lecture's *non-centred parameterization*. The average is now over $\epsilon$, whose distribution has no $\phi$ in
+# it, and the gradient walks in:
+#
+# $$\nabla_\phi\, \mathbb E_{q_\phi}[f(z)] = \nabla_\phi\, \mathbb E_\epsilon[f(\mu + \sigma\epsilon)]
+# = \mathbb E_\epsilon\big[\nabla_z f(z)\ \nabla_\phi(\mu + \sigma\epsilon)\big].$$
+#
+# Each sample now asks: had $\mu$ been larger, *I* would have moved along; is it uphill there? The estimator is called
+# *pathwise*: the gradient follows the sample's path back to the parameters.
+#
+# ### Exercise 2: the reparameterized sample
+#
+# An encoder gives `mean` and `log_var` $= \log \sigma^2$. The check looks at your sample's gradient, not at its value
+# only.
+
+# %% tags=["exercise"]
+def reparameterize(mean, log_var, noise=None):
+    """A sample of N(mean, diag(exp(log_var))), as a differentiable function of mean and log_var.
+
+    mean, log_var:  (B, D), or any one shape
+    noise:          standard Gaussian numbers of the same shape to use; if None, draw them
+    returns         z, of the same shape
+    """
+    ### BEGIN SOLUTION
+    if noise is None:
+        noise = torch.randn_like(mean)
+    return mean + torch.exp(0.5 * log_var) * noise
+    ### END SOLUTION
+
+
+# %%
+reparameterize = check.reparameterize(reparameterize)
+# check.reparameterize.hint()
+
+# %% [markdown]
+# The same problem, the same numbers of samples. **Predict** the digits again.
+
+# %%
+for S in (10, 1000, 100_000):
+    z = reparameterize(mean.expand(S, 3), log_var.expand(S, 3))
+    (g_mean,) = torch.autograd.grad(f(z).mean(), [mean])
+    print(f"S = {S:7,}: gradient for the three means", [round(g, 2) for g in g_mean.tolist()])
+
+# %% [markdown]
+# ## Both are right. How loud are they?
+#
+# Two questions: is either estimator biased, and how does its noise depend on the number of samples $S$ and the number of
+# dimensions $D$? `dgmcourse.gradients` has both estimators as you wrote them, for many independent repetitions at once.
+#
+# The comparison should be fair. The score function has a well-known cure: since
+# $\mathbb E_q[\nabla \log q] = \nabla\!\int\! q\, dz = 0$, you may subtract from $f(z_s)$ any number that does not depend
+# on $z_s$. This *baseline* costs no bias. A good one that is free when $S \ge 2$: the mean of the *other* samples' values.
+
+# %%
+from dgmcourse.gradients import pathwise, score_function as scores
+
+ESTIMATORS = {
+    "score function": scores,
+    "score function with baseline": lambda f, q, parameters, S: scores(f, q, parameters, S, baseline=True),
+    "pathwise": pathwise,
+}
+
+
+def repeat(estimator, S, D, R=2000):
+    """R independent estimates, (R,), of the gradient for mu_1 at mu = 1, sigma = 1. The truth is -2."""
+    mean = torch.ones(R, D, requires_grad=True)
+    return estimator(f, Gaussian(mean, torch.zeros(R, D)), [mean], S)[0][:, 0]
+
+
+for name, estimator in ESTIMATORS.items():
+    g = repeat(estimator, S=10, D=10, R=20_000)
+    print(f"{name:30} mean {g.mean():6.3f} +- {g.std() / len(g) ** 0.5:.3f}   standard deviation {g.std():.2f}")
+
+# %% [markdown]
+# All three means agree with $-2$ within about two standard errors: none is biased. Their standard deviations are another
+# matter. **Predict** before you run: in a log-log plot, what slope has the variance against $S$? And against $D$?
+
+# %%
+S_values, D_values = [2, 4, 8, 16, 32, 64, 128], [1, 2, 4, 8, 16, 32, 64, 128]
+
+
+def variance(estimator, S, D):
+    """The variance of one estimate and its standard error, from 10 groups of 200."""
+    groups = repeat(estimator, S, D).reshape(10, 200).var(-1)
+    return groups.mean().item(), (groups.std() / 10**0.5).item()
+
+
+torch.manual_seed(0)
+by_S = {name: list(zip(*[variance(e, S, 10) for S in S_values])) for name, e in ESTIMATORS.items()}
+by_D = {name: list(zip(*[variance(e, 10, D) for D in D_values])) for name, e in ESTIMATORS.items()}
+
+
+# %% jupyter={"source_hidden": true}
+def slope(x, y):
+    x, y = torch.tensor(x).double().log(), torch.tensor(y).double().log()
+    return (((x - x.mean()) * (y - y.mean())).sum() / ((x - x.mean()) ** 2).sum()).item()
+
+
+short = {"score function": "score function", "score function with baseline": "with baseline", "pathwise": "pathwise"}
+in_S = ", ".join(f"{short[n]} {slope(S_values, v):.2f}" for n, (v, _) in by_S.items())
+in_D = ", ".join(f"{short[n]} {slope(D_values[3:], v[3:]):.2f}" for n, (v, _) in by_D.items())
+at = {n: v[-1] for n, (v, _) in by_D.items()}
+plot.show(
+    figures.variance_lines(by_S, by_D, S_values, D_values, fixed_S=10, fixed_D=10),
+    alt="Variance of three gradient estimators, log-log. Against S all fall in parallel; against D the score function rises "
+    "steeply, with a baseline less so, and the pathwise one is flat.",
+    caption=f"Slopes against S: {in_S}. Slopes against D, from D = 8 on: {in_D}. At D = {D_values[-1]} the score function has "
+    f"{at['score function'] / at['pathwise']:,.0f} times the pathwise variance, with a baseline still "
+    f"{at['score function with baseline'] / at['pathwise']:,.0f} times. 2,000 repetitions a point, error bars of one "
+    "standard error.",
+)
+
+# %% [markdown]
+# More samples help everyone alike: $1/S$. More dimensions don't. The pathwise estimate for $\mu_1$ is the slope along
+# $z_1$, and other dimensions have no part in it. The score function multiplies the *whole* $f$, to which all $D$
+# dimensions contribute, by the score of the first: what the others earn is noise to it, of order $D^2$. A baseline
+# removes its mean, and leaves order $D$.
+#
+# Play: start at $D = 1$ and push it up. Then try to buy the noise back with $S$. Last, make $\sigma$ small.
+
+# %% jupyter={"source_hidden": true}
+at_20 = figures.estimates(S=16, D=20)
+plot.show(
+    figures.histograms(S=16, D=20),
+    alt="Histograms of 300 gradient estimates: wide for the score function, narrower with a baseline, narrowest pathwise.",
+    caption="At S = 16 and D = 20, "
+    + ", ".join(f"{(g > 0).float().mean():.0%} ({short[n]})" for n, g in at_20.items())
+    + " of the estimates point the wrong way. 300 each.",
+)
+
+# %%
+figures.play_histograms()
+
+# %% [markdown]
+# ## Where $\sigma$ comes from
+#
+# In a VAE $\mu$ and $\sigma$ are outputs of a network, $\mu(x)$ and $\sigma(x)$, and a network's output can be any real
+# number. A standard deviation can't. **Predict:** what happens if you take the raw output as $\sigma$? Here $q =
+# \mathcal N(0, \sigma^2)$ starts at $\sigma = 1$ and climbs, by its pathwise gradient, to a posterior of width 0.1.
+
+# %% tags=["break-it"]
+def climb(sigma_of, raw, step=0.1, target=0.1, steps=60):
+    """sigma after each step up the gradient of E_q[log p(z)] - E_q[log q(z)] for p = N(0, target^2)."""
+    torch.manual_seed(0)
+    path = []
+    for _ in range(steps):
+        raw = torch.as_tensor(raw).detach().requires_grad_()
+        sigma = sigma_of(raw)
+        z = sigma * torch.randn(64)
+        elbo = -0.5 * (z / target).square().mean() + sigma.log()  # up to constants
+        path.append(sigma.item())
+        raw = raw + step * torch.autograd.grad(elbo, raw)[0]
+    return path
+
+
+WAYS = {
+    r"raw output: $\sigma = a$": (lambda a: a, 1.0),
+    r"logs: $\sigma = e^{a/2}$": (lambda a: torch.exp(0.5 * a), 0.0),
+    r"softplus: $\sigma = \log(1 + e^a)$": (torch.nn.functional.softplus, 0.5413),
+}
+
+
+def race(step, target):
+    return figures.paths({name: climb(*way, step, target) for name, way in WAYS.items()}, target)
+
+
+# %% jupyter={"source_hidden": true}
+raw, logs, soft = (climb(*way) for way in WAYS.values())
+negative = sum(not s > 0 for s in raw)
+plot.show(
+    race(0.1, 0.1),
+    alt="Sigma against the step. The raw output turns negative at once and leaves the picture, the other two come to the target.",
+    caption=f"The raw output is no standard deviation in {negative} of {len(raw)} steps, its second value is {raw[1]:.1f}. In "
+    f"logs sigma ends at {logs[-1]:.3f}, with softplus at {soft[-1]:.3f}; the target is 0.1.",
+)
+
+# %% [markdown]
+# The sampler did not even notice: $-\epsilon$ is as likely as $\epsilon$, so a negative $\sigma$ draws good samples. But
+# $\log\sigma$ is not a number, and the first NaN spreads to every weight. The step size can't save it for long. Near the
+# top the objective's curvature in $\sigma$ is $-2/\text{target}^2$, so each narrower posterior needs a smaller step. In
+# $\log \sigma^2$ it is $-\frac12$, whatever the target.
+#
+# Try it: find a `step` at which the raw output survives. Now halve `target`.
+
+# %%
+from dgmcourse.widgets.figure import slider_figure
+
+slider_figure(
+    race,
+    alt="Three ways to make a sigma, each climbing to its target.",
+    step=[0.05, 0.001, 0.002, 0.005, 0.01, 0.02, 0.1, 0.2, 0.5],
+    target=(0.05, 1.0, 0.05, 0.2),
+)
+
+# %% [markdown]
+# ### Exercise 3: the encoder's head
+#
+# The last layer gives $2D$ numbers: $D$ means, then $D$ log-variances. Return the mean and $\sigma$.
+
+# %% tags=["exercise"]
+def gaussian_head(output):
+    """A network's output as the parameters of a Gaussian.
+
+    output:  (B, 2 D), any real numbers: the D means first, then the D values of log sigma^2
+    returns  mean (B, D) and sigma (B, D), sigma above 0
+    """
+    ### BEGIN SOLUTION
+    mean, log_var = output.chunk(2, dim=-1)
+    return mean, torch.exp(0.5 * log_var)
+    ### END SOLUTION
+
+
+# %%
+gaussian_head = check.gaussian_head(gaussian_head)
+# check.gaussian_head.hint()
+
+# %% [markdown]
+# The course's `GaussianConditional` is this head, with one more precaution: it clips the log-variance to a range, so that
+# one wild output early in training does not make $\sigma = e^{20}$.
+
+# %% [markdown]
+# ## Train with it, train without it
+#
+# Now a real encoder: a small VAE on digits of 14 x 14 pixels, trained four times, each time with another gradient for the
+# encoder. The decoder's gradient and the KL term are the same for all.
+#
+# - **pathwise**, $S = 1$: your `reparameterize`.
+# - **score function**, $S = 1$: the reconstruction $\log p(x|z)$ weighs $\nabla \log q(z|x)$.
+# - **score function with baseline**, $S = 4$: it must decode four samples a step.
+# - **nothing**, $S = 1$: `z = q.sample()`, and nobody complains.
+#
+# **Predict** the order of the four, and what *nothing* learns.
+
+# %%
+from dgmcourse.data.images import mnist
+from dgmcourse.densities import kl
+from dgmcourse.gradients import leave_one_out
+from dgmcourse.models import VAE
+from dgmcourse.train import fit
+
+
+def objective_of(vae, way, S=1):
+    """What `fit` maximises: the ELBO, with the encoder's gradient had in one of four ways."""
+
+    def objective(x, beta=1.0):
+        q = vae.encoder(x)
+        parameters = q.mean.expand(S, -1, -1), q.log_var.expand(S, -1, -1)
+        z = reparameterize(*parameters) if way == "pathwise" else q.sample((S,))
+        log_p = vae.decoder(z).log_prob(x)  # (S, B)
+        elbo = (log_p - kl(q, vae.prior)).mean(0)
+        values = log_p.detach() - (leave_one_out(log_p.detach()) if "baseline" in way else 0)
+        surrogate = (values * q.log_prob(z)).mean(0) if "score" in way else torch.zeros(())
+        return elbo + surrogate - surrogate.detach(), {"elbo": elbo}  # its value is the ELBO, its gradient has both
+
+    return objective
+
+
+# %% jupyter={"source_hidden": true}
+def halved(data, n):
+    """The first n digits at half the side, black and white: (n, 196)."""
+    pixels = data.x[:n].reshape(-1, 1, 28, 28).float() / 255
+    return (torch.nn.functional.avg_pool2d(pixels, 2).flatten(1) > 0.5).float()
+
+
+digits = mnist()
+train, test = halved(digits.train, 4000), halved(digits.test, 500)
+
+# %% tags=["claim-25"]
+from tqdm.auto import tqdm
+
+SAMPLES = {"pathwise": 1, "score function with baseline": 4, "score function": 1, "nothing": 1}
+SEEDS, EPOCHS = 3, 8
+curves, elbos, trained = {}, {}, {}
+bar = tqdm(total=len(SAMPLES) * SEEDS, desc="trainings")
+for way, S in SAMPLES.items():
+    runs, elbos[way] = [], []
+    for seed in range(SEEDS):
+        torch.manual_seed(seed)
+        vae = VAE(latent_dim=8, hidden=64, data_dim=196)
+        history = fit(vae, train, epochs=EPOCHS, lr=2e-3, seed=seed, objective=objective_of(vae, way, S), progress=False)
+        runs.append([row["elbo"] for row in history.steps])
+        with torch.no_grad():
+            elbos[way].append(vae.elbo(test).mean().item())
+        trained[way] = vae
+        bar.update()
+    curves[way] = [row["step"] for row in history.steps], torch.tensor(runs)
+bar.close()
+
+# %% jupyter={"source_hidden": true}
+smooth = {}
+for way, (at, values) in curves.items():
+    window = 10
+    smooth[way] = at[window - 1 :], values.unfold(-1, window, 1).mean(-1)
+means = {way: torch.tensor(e) for way, e in elbos.items()}
+level = smooth["score function"][1].mean(0)[-1]
+reached = next(s for s, v in zip(smooth["pathwise"][0], smooth["pathwise"][1].mean(0)) if v >= level)
+looks = {**figures.LOOKS, "nothing": {"color": plot.NOISE, "marker": "x", "ls": ":"}}
+plot.show(
+    figures.training({f"{way}, S = {SAMPLES[way]}": (*smooth[way], looks[way]) for way in SAMPLES}),
+    alt="ELBO against training step for four ways to the encoder's gradient: pathwise rises fastest, the score function with "
+    "baseline follows, the plain score function lags, and no gradient is lowest.",
+    caption="Test ELBO in nats after training, mean and range of three seeds: "
+    + "; ".join(f"{way} {m.mean():.1f} ({m.min():.1f} to {m.max():.1f})" for way, m in means.items())
+    + f". The pathwise run passed the plain score function's last level at step {reached} of {smooth['pathwise'][0][-1]}. Lines "
+    "are running means over ten points, bands go from the worst to the best seed.",
+)
+
+# %% [markdown]
+# The order is the order of their noise. *Nothing* looks like training: the curve rises, no error, no warning. Ask what its
+# encoder says about a digit.
+
+# %%
+for way, vae in trained.items():
+    with torch.no_grad():
+        q = vae.encoder(test)
+        print(f"{way:30} KL[q(z|x) || p(z)] = {kl(q, vae.prior).mean():6.2f} nats per image")
+
+# %% [markdown]
+# Its only gradient comes from the KL, which is least when $q(z|x)$ is the prior. So the encoder learns to say nothing
+# about $x$, and the decoder learns the average digit. A VAE with a silent encoder is the first thing to suspect when a
+# `detach` or `sample` has crept in.
+#
+# One more number. Take the trained VAE and measure the noise of the encoder's gradient on one batch, at the same $S = 4$
+# for all: how many times more samples would the score function need to be as quiet?
+
+# %%
+def encoder_noise(vae, way, x, repeats=40):
+    """The variance of the encoder's gradient, summed over all its weights."""
+    weights = list(vae.encoder.parameters())
+    value = objective_of(vae, way, S=4)
+    draws = [torch.cat([g.flatten() for g in torch.autograd.grad(value(x)[0].mean(), weights)]) for _ in range(repeats)]
+    return torch.stack(draws).var(0).sum().item()
+
+
+torch.manual_seed(0)
+noise = {way: encoder_noise(trained["pathwise"], way, test[:100]) for way in figures.LOOKS}
+for way, v in noise.items():
+    print(f"{way:30} variance {v:9.2f}   samples needed for one pathwise sample: {v / noise['pathwise']:7,.0f}")
+
+# %% [markdown]
+# ## What cannot be reparameterized
+#
+# A coin, $z \in \{0, 1\}$ with $P(z = 1) = p$, can be drawn from noise outside, too: $z = 1$ if $u < p$, with $u$ uniform.
+# **Predict:** hold $u$ still and move $p$. What is $dz/dp$?
+
+# %% jupyter={"source_hidden": true}
+taus = [0.05, 0.1, 0.2, 0.5, 1.0, 2.0]
+plot.show(
+    figures.coins([0, 0.1, 0.5, 1]),
+    alt="Six samples as functions of p: steps for a coin, smooth curves for relaxed ones, which bend the average.",
+    caption="Thin: single samples, each with its own u. Thick: the average of 4,000. A coin's average is smooth although no "
+    "single sample is: each has slope 0 everywhere but at its jump. A relaxed coin has slopes; the higher its temperature, "
+    "the further its average is from p (dotted).",
+)
+
+# %% [markdown]
+# Zero almost everywhere: the path is there, but it has steps, and the slope misses them. torch knows which of its
+# distributions have a path:
+
+# %%
+D = torch.distributions
+made = [D.Normal(0.0, 1.0), D.Laplace(0.0, 1.0), D.Gamma(2.0, 1.0), D.Dirichlet(torch.ones(3)), D.Bernoulli(0.5),
+        D.Categorical(torch.ones(3)), D.Poisson(3.0)]  # fmt: skip
+print(" ".join(f"{type(d).__name__}: {'yes' if d.has_rsample else 'no'} " for d in made))
+
+# %% [markdown]
+# Anything of the form *location + scale x noise* has one (Gaussian, Laplace, logistic), and so has a smooth inverse of the
+# distribution function (exponential, Gumbel). For Gamma, Beta and Dirichlet the path is found by *implicit*
+# reparameterization: differentiate the distribution function instead of inverting it. Discrete ones have none.
+#
+# For coins and dice there are two exits. The score function is exact and noisy. A **relaxation** replaces the step by a
+# slope: $z = \mathrm{sigmoid}\big((\mathrm{logit}\, p + \mathrm{logit}\, u)/\tau\big)$. For a die it is called
+# Gumbel-softmax. It has a gradient, of *another* objective. How much does that cost? Take
+# $f(z) = (z - 0.45)^2$ and $p = \frac12$, where the gradient for the logit is $p(1-p)(f(1) - f(0)) = 0.025$.
+
+# %%
+def relaxed(logits, tau):
+    """Relaxed coins, one for each logit."""
+    u = torch.rand_like(logits).clamp(1e-6, 1 - 1e-6)
+    return torch.sigmoid((logits + torch.logit(u)) / tau)
+
+
+def coin_value(z):
+    return (z - 0.45) ** 2
+
+
+torch.manual_seed(0)
+R, truth = 200_000, 0.25 * (0.55**2 - 0.45**2)
+logits = torch.zeros(R, requires_grad=True)
+g = torch.stack([torch.autograd.grad(coin_value(relaxed(logits, tau)).sum(), logits)[0] for tau in taus])
+bias, error, deviation = g.mean(1) - truth, g.std(1) / R**0.5, g.std(1)
+coin = torch.bernoulli(torch.full((R,), 0.5))
+exact = coin_value(coin) * (coin - 0.5)  # the score of a coin for its logit is z - p
+
+# %% jupyter={"source_hidden": true}
+cold, hot = 0, len(taus) - 1
+plot.show(
+    figures.relaxation_lines(taus, bias, error, deviation, exact.std().item(), truth),
+    alt="Left: the relaxed gradient's bias grows with the temperature. Right: its deviation falls with the temperature.",
+    caption=f"At temperature {taus[hot]:g} the bias is {bias[hot] / truth:.0%} of the true gradient, at {taus[cold]:g} it is "
+    f"{bias[cold] / truth:.0%} +- {error[cold] / truth:.0%}; on the way there the deviation of one estimate grows "
+    f"{deviation[cold] / deviation[hot]:.0f}-fold. The exact score function: bias {(exact.mean() - truth) / truth:.0%} +- "
+    f"{exact.std() / R**0.5 / truth:.0%}, deviation {exact.std():.2f}. {R:,} draws each.",
+)
+
+# %% [markdown]
+# Cold is right and loud, hot is quiet and wrong. You choose the temperature, and with it the error.
+
+# %% [markdown]
+# ## Break it: when the quiet one lies
+#
+# So far the pathwise gradient won everywhere. Here is where it loses. Let $f$ be a step: 1 if $z > 0$, else 0, an accuracy
+# or a game won. Under $q = \mathcal N(\mu, 1)$ the average is $\Phi(\mu)$, a smooth function with gradient $\varphi(\mu)$.
+#
+# **Predict** what either estimator says as you push `steepness` from a gentle ramp to a jump. Watch the standard
+# deviation in the titles, too.
+
+# %% tags=["break-it"] jupyter={"source_hidden": true}
+jump = figures.step_estimates(0.5, float("inf"), R=2000)
+plot.show(
+    figures.cliff(0.5, "a jump"),
+    alt="A step function; the score function's estimates surround the truth, the pathwise ones are all exactly 0.",
+    caption=f"At a jump the score function's mean is {jump['score function'].mean():.3f} +- "
+    f"{jump['score function'].std() / 2000**0.5:.3f}, the truth {figures.step_slope(0.5, float('inf')):.3f}. The pathwise mean "
+    f"is {jump['pathwise'].mean():.3f} with a standard deviation of {jump['pathwise'].std():.3f}: no noise at all, and wrong. "
+    "S = 10, 2,000 repetitions.",
+)
+
+# %%
+figures.play_cliff()
+
+# %% [markdown]
+# At a jump every sample stands on flat ground, so the slope is 0 for each of them: a variance of zero, and no truth in it.
+# The exchange of gradient and average, which the pathwise derivation took for granted, needs an $f$ without jumps.
+# torch raises no error for `round`, `sign` or a comparison turned into numbers by `where`: it has defined their slope as 0.
+#
+# Just *before* it fails, the estimator warns you. How loud is it on a ramp that gets steeper?
+
+# %%
+steepness = [0.5, 1, 2, 5, 10, 20, 50, 100, 200]
+found = [figures.step_estimates(0.5, k, S=1, R=100_000) for k in steepness]
+spread = {name: [g[name].std().item() for g in found] for name in ("score function", "pathwise")}
+
+# %% jupyter={"source_hidden": true}
+crossing = next(k for k, a, b in zip(steepness, spread["pathwise"], spread["score function"]) if a > b)
+silent = (found[-1]["pathwise"].abs() < 1e-6).float().mean()
+plot.show(
+    figures.step_lines(steepness, spread),
+    alt="Standard deviation against steepness: rising for the pathwise estimator, flat for the score function; they cross.",
+    caption=f"The score function does not care; the pathwise deviation grows with slope "
+    f"{slope(steepness[4:], spread['pathwise'][4:]):.2f} in log-log. From k = {crossing:g} on it is the louder one. At k = "
+    f"{steepness[-1]} a share of {silent:.0%} of its estimates is 0, and the few others carry all: a heavy tail. 100,000 "
+    "repetitions.",
+)
+
+# %% [markdown]
+# The cure: use the score function for what is rough, or smooth $f$ itself. A VAE never meets the problem, because
+# $\log p(x|z)$ is a smooth network's output.
+
+# %% [markdown]
+# ## The lecture's claim
+#
+# *Sampling is the problem for the gradient, and a non-centred parameterization solves it.*
+
+# %% jupyter={"source_hidden": true}
+gap = {way: (means["pathwise"] - m) for way, m in means.items()}
+print(f"On {SEEDS} seeds of a small VAE, {EPOCHS} epochs of {len(train):,} digits, against the pathwise gradient:")
+for way in list(SAMPLES)[1:]:
+    g = gap[way]
+    print(f"  {way:30} (S = {SAMPLES[way]}) is behind by {g.mean():5.2f} +- {g.std() / SEEDS**0.5:.2f} nats of test ELBO")
+print(f"At the same S the plain score function's gradient has {noise['score function'] / noise['pathwise']:,.0f} times the")
+print(f"variance; with a leave-one-out baseline {noise['score function with baseline'] / noise['pathwise']:,.0f} times.")
+
+# %% [markdown]
+# It holds, with a footnote. For a Gaussian encoder and a smooth decoder one sample a step is enough. But the trick is not
+# the only way, and a good baseline closes much of the gap at the price of more decodings. And it needs a path: no
+# coins, no cliffs.
+#
+# | | score function | pathwise (reparameterized) |
+# |---|---|---|
+# | needs of $f$ | its values | its gradient, and no jumps |
+# | needs of $q$ | $\nabla \log q$ | a smooth path from fixed noise to $z$ |
+# | discrete $z$ | yes | no; a relaxation is biased |
+# | variance against $S$ | $1/S$ | $1/S$ |
+# | variance against $D$, here | $D^2$; with a baseline $D$ | constant |
+# | adding a constant to $f$ | changes the variance | changes nothing |
+# | steep $f$ | no matter | variance grows, then silent error |
+# | used in | reinforcement learning, discrete latents | VAEs, flows, diffusion models |
+
+# %% [markdown]
+# ## Questions
+#
+# <details><summary>1. Training uses one sample a step, S = 1. Why is that enough?</summary>
+#
+# The gradient is averaged over the batch and, by the optimiser, over steps. Each image has its own noise, so a batch of
+# 100 averages 100 samples. Only the total noise matters, and the pathwise share of it is small beside that of choosing
+# the batch.
+# </details>
+#
+# <details><summary>2. Your ELBO contains −log q(z|x) at the sample. You write z = q.sample(). Autograd returns a gradient
+# for the encoder. What is it?</summary>
+#
+# That of $-\log q$ at fixed $z$, the negative score. Its average is $-\mathbb E_q[\nabla \log q] = 0$: pure noise around
+# zero. No error, no signal.
+# </details>
+#
+# <details><summary>3. Why does the leave-one-out baseline leave out the sample itself?</summary>
+#
+# With it the baseline depends on $z_s$ and may no longer be pulled out of the expectation. The estimate shrinks by the
+# factor $(S-1)/S$: for $S = 2$ half the gradient is gone.
+# </details>
+#
+# <details><summary>4. All rows of a batch share one ε. Is the gradient biased?</summary>
+#
+# No: each row's estimate is still right on average. But the rows' errors no longer cancel, so the batch's gradient is as
+# noisy as that of one row.
+# </details>
+#
+# <details><summary>5. σ shrinks towards 0. What happens to either estimator's variance for f(z) = −z²?</summary>
+#
+# Pathwise: the slope $-2z$ varies by $2\sigma$, so the variance $4\sigma^2$ vanishes. Score function: $f$ hardly varies,
+# but it is multiplied by $(z - \mu)/\sigma^2$, which has standard deviation $1/\sigma$: the variance explodes unless a
+# baseline removes $f(\mu)$.
+# </details>
+
+# %% [markdown]
+# ## Sources
+#
+# - Kingma & Welling, *Auto-Encoding Variational Bayes*, ICLR 2014. Rezende, Mohamed & Wierstra, *Stochastic Backpropagation
+#   and Approximate Inference in Deep Generative Models*, ICML 2014: the trick in the VAE.
+# - Williams, *Simple Statistical Gradient-Following Algorithms for Connectionist Reinforcement Learning*, Machine Learning
+#   1992: REINFORCE and the baseline.
+# - Glasserman, *Monte Carlo Methods in Financial Engineering*, Springer 2003, chapter 7: both estimators, and when the
+#   pathwise one fails.
+# - Mohamed, Rosca, Figurnov & Mnih, *Monte Carlo Gradient Estimation in Machine Learning*, JMLR 2020: the survey.
+# - Mnih & Rezende, *Variational Inference for Monte Carlo Objectives*, ICML 2016; Kool, van Hoof & Welling, *Buy 4 REINFORCE
+#   Samples, Get a Baseline for Free!*, 2019: the leave-one-out baseline.
+# - Maddison, Mnih & Teh, *The Concrete Distribution*, ICLR 2017; Jang, Gu & Poole, *Categorical Reparameterization with
+#   Gumbel-Softmax*, ICLR 2017. Figurnov, Mohamed & Mnih, *Implicit Reparameterization Gradients*, NeurIPS 2018.
