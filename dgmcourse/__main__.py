@@ -70,10 +70,10 @@ def doctor(options):
 
 
 def data(options):
-    from dgmcourse.data import source
+    from dgmcourse.data import datasets, source
 
     status = 0
-    for dataset in source.datasets():
+    for dataset in datasets():
         files, where = source.find(dataset, download="again")
         if files:
             size = sum(len(content) for content in files.values())

@@ -2,6 +2,7 @@
 
 import functools
 import gzip
+import math
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -110,8 +111,23 @@ def check_binarise(how) -> None:
 
 def draw_bits(x: Tensor) -> Tensor:
     """Draw Bernoulli(byte / 255) for bytes (B, D), as floats: 1 if u < byte, u uniform on 0, ..., 254."""
-    u = torch.empty_like(x, dtype=torch.int32 if x.device.type == "mps" else torch.uint8).random_(0, 255)
+    u = below_255_fast(x.shape) if x.device.type == "cpu" else below_255(x.shape, x.device)
     return torch.lt(u, x, out=torch.empty(x.shape, device=x.device))
+
+
+def below_255(shape, device=None) -> Tensor:
+    """Uniform on 0, ..., 254."""
+    return torch.randint(255, shape, dtype=torch.int32, device=device)
+
+
+def below_255_fast(shape) -> Tensor:
+    """The same on the CPU, three times faster: eight bytes a random word, each 255 drawn again."""
+    n = math.prod(shape)
+    words = torch.empty(-(-n // 8), dtype=torch.int64).random_(-(2**63), None)
+    u = words.view(torch.uint8)[:n].numpy()
+    again = np.flatnonzero(u == 255)
+    u[again] = torch.randint(255, again.shape, dtype=torch.uint8).numpy()
+    return torch.from_numpy(u).view(shape)
 
 
 def fixed_bits(*parts: Tensor, seed: int) -> list[Tensor]:

@@ -11,9 +11,7 @@ A new data set is one new file: a `DataSet`, and a function that turns the bytes
 import contextlib
 import gzip
 import hashlib
-import importlib
 import os
-import pkgutil
 import queue
 import sys
 import tempfile
@@ -30,6 +28,7 @@ import numpy as np
 
 CONNECT = 3.0  # seconds until the first byte; a dead network is noticed after this, once per mirror
 STALL = 6.0  # seconds without a byte in the middle of a download
+PAUSE = 0.5  # seconds before a second try, twice that before a third
 ROUNDS = 3  # tries of each mirror that answers at all
 REMEMBER = 600  # seconds for which a network that failed is not tried again, by this or another process
 
@@ -79,16 +78,6 @@ def find(dataset, download=True):
     if os.environ.get("DGMCOURSE_OFFLINE", "0") not in ("", "0"):
         return None, "DGMCOURSE_OFFLINE is set"
     return _download(dataset, root, found, again=download == "again")
-
-
-def datasets():
-    """Every DataSet there is: the constants of the modules beside this one."""
-    import dgmcourse.data as here
-
-    modules = [
-        importlib.import_module(f"dgmcourse.data.{m.name}") for m in pkgutil.iter_modules(here.__path__)
-    ]
-    return [value for m in modules for value in vars(m).values() if isinstance(value, DataSet)]
 
 
 def cache():
@@ -187,7 +176,7 @@ def _fetch(file, mirrors, troubles):
     times in all. One that cannot be reached, or falls silent, is struck off `mirrors`.
     """
     for attempt in range(ROUNDS):
-        time.sleep(0.5 * attempt)
+        time.sleep(PAUSE * attempt)
         for mirror in list(mirrors):
             host = urllib.parse.urlsplit(mirror).netloc
             try:
