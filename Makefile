@@ -62,7 +62,7 @@ lint: setup ## check the code's style
 requirements: setup ## pin the packages anew from pyproject.toml (ARGS="--upgrade": newer versions)
 	@$(COMPILE) $(ARGS) --extra test pyproject.toml -o requirements.txt
 	@echo uv | $(COMPILE) $(ARGS) - -o requirements-uv.txt
-	@$(COMPILE) $(ARGS) -c requirements.txt benchmarks/requirements.in -o benchmarks/requirements.txt
+	@$(COMPILE) --no-annotate $(ARGS) -c requirements.txt benchmarks/requirements.in -o benchmarks/requirements.txt
 
 clean: ## remove the private environments and the caches; trained models stay
 	rm -rf .venv .venv-bench .pytest_cache .ruff_cache build dist *.egg-info
