@@ -113,6 +113,7 @@ def execute(nb: nbformat.NotebookNode, folder: Path) -> tuple[float, float]:
     client = NotebookClient(
         nb,
         timeout=300,
+        startup_timeout=300,  # a machine may be busy with other things
         kernel_name="python3",
         record_timing=False,
         resources={"metadata": {"path": str(folder)}},
@@ -129,7 +130,7 @@ def execute(nb: nbformat.NotebookNode, folder: Path) -> tuple[float, float]:
         cell.metadata.pop("execution", None)
         if cell.cell_type == "code":
             cell.outputs = tidy(cell.outputs)
-    return seconds, peak[0] / 1e6
+    return seconds, peak[0] / 2**20
 
 
 def environment(profile: str) -> dict[str, str]:
@@ -209,7 +210,7 @@ def faults(nb: nbformat.NotebookNode, seconds: float, megabytes: float, size: in
     """What a student or a reader of the executed notebook would suffer from."""
     found = [f"took {seconds:.0f} s, more than {SECONDS}"] * (seconds > SECONDS)
     found += [f"used {megabytes:.0f} MB, more than {MEGABYTES}"] * (megabytes > MEGABYTES)
-    found += [f"is {size / 1e6:.2f} MB on disk, more than {FILE_BYTES / 1e6:.2f}"] * (size > FILE_BYTES)
+    found += [f"is {size >> 10} KB on disk, more than {FILE_BYTES >> 10}"] * (size > FILE_BYTES)
     for i, cell in enumerate(nb.cells):
         for output in cell.get("outputs", []):
             if "image/png" in output.get("data", {}) and not output.metadata.get("image/png", {}).get("alt"):
@@ -242,14 +243,14 @@ def main(arguments: list[str] | None = None, here: Path = HERE) -> int:
                 unchanged_outputs(nb, path)
             else:
                 seconds, megabytes = execute(nb, here)
-        except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+        except (CellExecutionError, CellTimeoutError, DeadKernelError, RuntimeError) as error:
             print("  failed, not written")
             trouble.append(f"{name}: {error}")
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(nb, path)
         size = path.stat().st_size
-        print(f"{seconds:6.1f} s {megabytes:6.0f} MB memory {size / 1e3:6.0f} kB on disk")
+        print(f"{seconds:6.1f} s {megabytes:6.0f} MB memory {size >> 10:6} KB on disk")
         trouble += [f"{name} {fault}" for fault in faults(nb, seconds, megabytes, size)]
     if not asked.which:
         there = [f"{f}{p.name}" for f in ("", "solutions/") for p in sorted((asked.out / f).glob("*.ipynb"))]

@@ -1,0 +1,258 @@
+# %% [markdown]
+# # Two numbers, 784 pixels
+# *Welcome to the course. 20 minutes, nothing needed yet. Slides: the title.*
+#
+# A network was shown 50,000 handwritten digits. Nobody told it which was a 3. All it may keep of each is two
+# numbers, and from these two it has to write the digit again.
+#
+# **What does it put between a 4 and a 9? And what does it make of a letter?** Press Shift+Enter three times
+# and find out.
+
+# %% tags=["colab"] jupyter={"source_hidden": true}
+# In Colab this installs the course and leaves Colab's own torch alone. Anywhere else it does nothing.
+import importlib.util
+import subprocess
+import sys
+
+REPOSITORY = ""  # written by `make badges REPO=...`
+if "google.colab" in sys.modules:
+    if importlib.util.find_spec("dgmcourse") is None:
+        if not REPOSITORY:
+            raise RuntimeError("Where does the course live? Write its address as REPOSITORY, above.")
+        pip = [sys.executable, "-m", "pip", "install", "-q"]
+        for name in ("anywidget", "mlxtend", "safetensors"):
+            if importlib.util.find_spec(name) is None:
+                subprocess.check_call([*pip, name])
+        subprocess.check_call([*pip, "--no-deps", f"dgmcourse @ git+{REPOSITORY}"])
+    from google.colab import output
+
+    output.enable_custom_widget_manager()  # Colab shows other people's widgets only when asked to
+
+# %%
+from dgmcourse import plot
+from dgmcourse.widgets.latent import latent_grid, latent_traversal
+
+latent_traversal("vae_2d")
+
+# %% [markdown]
+# Three things to try, by mouse, finger or keyboard (Tab to the pad, then the arrow keys; with Shift, larger
+# steps):
+#
+# 1. Take a **4** by its button and walk to the nearest 9. Where does the one become the other?
+# 2. Write a digit of your own on the paper at the left. Then write a letter. What comes back?
+# 3. Press **Sample z** ten times. How many of the ten would pass for somebody's handwriting?
+
+# %%
+plot.show(
+    latent_grid("vae_2d"),
+    alt="A table of 16 by 16 small pictures, each decoded from its own pair of numbers. Neighbouring ones "
+    "differ little; across the table one digit changes into others, and some in between are no digit.",
+    caption="The whole pad at once, for readers without a running notebook. Neighbouring codes give "
+    "neighbouring pictures: the way from one digit to another leads through all that is between them.",
+)
+
+# %% [markdown]
+# ## What you have just used
+# The pad is $z$, the two numbers. The **decoder** turns any $z$ into a probability of ink for each of the 784
+# pixels: $p(x \mid z)$. The **encoder** says which $z$ may stand for the picture $x$ that you wrote: $q(z
+# \mid x)$. Before anything is written, $z$ may be anywhere near the middle: that is the **prior** $p(z)$,
+# which *Sample z* draws from.
+#
+# A decoder and a prior together give every picture a probability:
+#
+# $$p(x) = \int p(x \mid z)\, p(z)\, dz$$
+#
+# Read it aloud: a picture is probable if probable codes explain it. Nobody can compute this integral for a
+# neural network. **The course is the story of what to do then:** sample it (density networks), avoid it
+# (GANs), or bound it (VAEs); and, once it is bounded, how to make the bound better.
+
+# %% [markdown]
+# ## The way
+# It follows J. M. Tomczak's lecture *Deep Generative Models: GANs and VAE* (Split, 2017), whose claims become
+# measurements here. Notebooks without a link are in preparation, and their minutes an estimate.
+#
+# | Notebook | The question | Slides | Minutes |
+# |:--|:--|:--|--:|
+# | **Why** | | | |
+# | 01 motivation | What does a classifier not know? | Do we need generative modeling? | 45 |
+# | **Latent variables** | | | |
+# | 02 latent_variable_models | What does a hidden cause buy? | Latent Variable Models | 45 |
+# | 03 density_network | Can the integral simply be sampled? | Density Network | 45 |
+# | **The game** | | | |
+# | 04 gan | Can a critic replace the likelihood? | Generative Adversarial Nets | 60 |
+# | 05 wgan | Does a better distance calm the game? | Wasserstein GAN | 45 |
+# | 06 more_gans | What did others make of it? | More GANs | 45 |
+# | **The bound** | | | |
+# | [07 vae](07_vae.ipynb) | Can a bound replace the integral? | Variational Auto-Encoder | 75 |
+# | [08 reparameterization](08_reparameterization.ipynb) | Can a gradient pass through a draw? | The trick | 75 |
+# | **A better bound** | | | |
+# | 09 normalizing_flows | Can the posterior bend? | Improving the posterior | 45 |
+# | 10 pixelvae | Can pixels know of each other? | Improving the decoder | 45 |
+# | 11 priors | Can the prior be learned? | Improving the prior | 45 |
+# | **At work** | | | |
+# | 12 semi_supervised | How far do ten labels reach? | Extensions and applications | 45 |
+# | 13 sequences | Can one walk from sentence to sentence? | Extensions and applications | 45 |
+# | 14 graphs | Which links are missing? | Applications: graph data | 45 |
+# | 15 drug_response | Which cells answer to a drug? | Applications: drug response | 30 |
+# | **Looking back** | | | |
+# | 16 looking_back | What held, in numbers? | Pros and cons | 45 |
+#
+# Each notebook stands alone: open the one you need. In class, run it beforehand (the outputs stay), let
+# people predict before each result, and leave the exercises to them; the answers are in the folder
+# `solutions`.
+
+# %% [markdown]
+# ## Is your machine ready?
+# The course's doctor looks at what it needs and says what to do about the rest. No GPU is needed.
+
+# %%
+from dgmcourse.doctor import doctor
+
+doctor()
+
+# %% [markdown]
+# ## How exercises work
+# You write the equation, a check tells you whether it is right, and the notebook goes on with your function.
+# If the cell is left as it is, or not right yet, the notebook goes on with the course's own.
+#
+# **Exercise.** A picture $x$ has $D$ black or white pixels, $x_d = 1$ for ink. The decoder gives each a
+# *logit* $l_d$, any real number, that stands for the probability of ink $p_d = 1 / (1 + e^{-l_d})$. With
+# independent pixels
+#
+# $$\log p(x) = \sum_{d=1}^{D} \left[ x_d \log p_d + (1 - x_d) \log (1 - p_d) \right]
+#             = \sum_{d=1}^{D} \left[ x_d\, l_d - \log(1 + e^{l_d}) \right]$$
+#
+# The logarithm is natural, so the unit is the *nat*. The second form never takes the logarithm of a rounded
+# zero.
+
+# %% tags=["exercise"]
+import torch
+import torch.nn.functional as F
+
+
+def log_bernoulli(x, logits):
+    """log p(x) in nats, (B,), from x (B, D) of 0 and 1 and logits (B, D). F.softplus(l) is log(1 + e^l)."""
+    ### BEGIN SOLUTION
+    return (x * logits - F.softplus(logits)).sum(-1)
+    ### END SOLUTION
+
+
+# %% tags=["exercise-check"]
+from dgmcourse.check import welcome as check
+
+log_bernoulli = check.log_bernoulli(log_bernoulli)
+
+# %% [markdown]
+# Try the check before you write, then with a mistake of your choice (forget the sum, say). Hints come one at
+# a time:
+
+# %%
+check.log_bernoulli.hint()
+
+# %% [markdown]
+# Now use it. Below is a test digit, and the same digit with its pixels shuffled: exactly as much ink.
+# **Predict:** the decoder has seen the digit's code. By how many nats does it prefer the digit to the
+# shuffled picture?
+
+# %%
+import math
+
+from dgmcourse import recipes
+from dgmcourse.data.images import mnist
+
+digits, vae = mnist(), recipes.load("vae_2d")
+torch.manual_seed(0)
+x = (digits.test.x[:1] > 127).float()  # black and white: 1 is ink
+shuffled = x[:, torch.randperm(784)]
+with torch.no_grad():
+    p = vae.decoder(vae.encoder(x).mean)
+    nats = [round(log_bernoulli(picture, p.logits).item()) for picture in (x, shuffled)]
+
+fig = plot.images(torch.cat([p.mean, x, shuffled]), columns=3, width=4.5)
+fig.axes[0].set_title(f"decoder's p  |  digit: {nats[0]} nats  |  shuffled: {nats[1]} nats")
+plot.show(
+    fig,
+    alt="Three pictures in a row: the decoder's grey digit, the black and white test digit it stands for, "
+    "and the digit's pixels in random order.",
+    caption=f"The same ink in other places is {nats[0] - nats[1]} nats less probable, a factor of "
+    f"10^{(nats[0] - nats[1]) / math.log(10):.0f}: the decoder knows where ink belongs.",
+)
+
+# %% [markdown]
+# ## How training works
+# Every model in the course is trained by the same `fit`, before your eyes: a bar with the time left, a curve,
+# and samples. **Stop it whenever you have seen enough** (the ■ button, or the key I twice): you keep a usable
+# model. This one is a small sister of the widget's network.
+
+# %%
+from dgmcourse.models import VAE
+from dgmcourse.train import fit
+
+torch.manual_seed(0)
+small = VAE(latent_dim=2, hidden=100)
+history = fit(small, digits.train, epochs=4, lr=2e-3, live=plot.Live())
+
+# %% [markdown]
+# The curve is a lower bound on $\log p(x)$, in nats per picture: the higher, the less the digits surprise the
+# model. Shapes come first, clear strokes take longer; dark or noisy squares are codes that no digit has
+# claimed yet. The widget's network is wider and was trained until the bound stopped rising. Notebook 07
+# derives what is maximised.
+
+# %% [markdown]
+# ## How to read the figures
+# A colour means the same thing in every notebook, and figures say it by line or marker, too.
+
+# %% jupyter={"source_hidden": true}
+import matplotlib.pyplot as plt
+
+roles = {
+    "data": (plot.DATA, "$x$"),
+    "model": (plot.MODEL, r"$p(x\,|\,z)$"),
+    "prior": (plot.PRIOR, "$p(z)$"),
+    "posterior": (plot.POSTERIOR, r"$q(z\,|\,x)$"),
+    "noise": (plot.NOISE, r"$\epsilon$"),
+    "critic": (plot.CRITIC, "$D(x)$"),
+}
+fig, ax = plt.subplots(figsize=(plot.WIDTH, 0.9))
+for i, (name, (colour, symbol)) in enumerate(roles.items()):
+    ax.barh(1, 0.9, left=i, height=0.6, color=colour)
+    ax.text(i + 0.45, 1, symbol, ha="center", va="center", color="white", fontsize=12)
+    ax.text(i + 0.45, 0.42, name, ha="center", va="center")
+ax.set(xlim=(0, 6), ylim=(0.2, 1.35))
+ax.set_axis_off()
+plot.show(
+    fig,
+    alt="Six bars: data dark grey, model blue, prior green, posterior orange red, noise grey, critic pink.",
+    caption="The colours are told apart by readers with any colour vision (Okabe and Ito).",
+)
+
+# %% [markdown]
+# ## Good to know
+# **Keys.** Shift+Enter runs a cell, Tab moves into a widget and on, arrow keys move what has the focus.
+#
+# **Data.** A line above says which digits you have: all 70,000 of MNIST, if they are at hand or can be
+# fetched, else 5,000 of them that come with the course's packages. `python -m dgmcourse data` fetches the
+# rest (11 MB).
+#
+# **Stuck?** Restart the kernel and run all cells: every notebook runs to its end with nothing filled in. If
+# it does not, or a sentence is wrong, tell us where you got the course from;
+# [CONTRIBUTING](../CONTRIBUTING.md) says how.
+#
+# <details><summary><b>A question to take along.</b> Nobody told the network which pair of numbers a digit
+# should get. Where do the pairs come from?</summary>
+#
+# Encoder and decoder were changed together, a little at each step, until the digit that came out was probable
+# given its code, while the codes were held to where the prior expects them. Notebook 07 makes one bound of
+# the two.
+# </details>
+
+# %% [markdown]
+# ## Sources
+# - J. M. Tomczak, *Deep Generative Models: GANs and VAE*, lecture, Split 2017.
+# - D. P. Kingma and M. Welling, [Auto-Encoding Variational Bayes](https://arxiv.org/abs/1312.6114), 2014: the
+#   model behind the widget.
+# - Y. LeCun, L. Bottou, Y. Bengio and P. Haffner, *Gradient-Based Learning Applied to Document Recognition*,
+#   1998: MNIST.
+# - M. Okabe and K. Ito, *Color Universal Design*, 2008: the colours.
+#
+# Code: MIT. Text and figures: CC BY 4.0. See [LICENSE](../LICENSE).
