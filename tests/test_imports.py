@@ -23,7 +23,7 @@ MAY_SEE = {
     "evaluate": ["densities", "data.images"],
     "check": ["densities", "check"],
     "plot": [],
-    "widgets": ["plot", "recipes", "widgets", "data"],
+    "widgets": ["plot", "recipes", "widgets", "data", "densities", "gradients"],
     "recipes": ["densities", "networks", "models", "train", "evaluate", "data"],
     "doctor": ["data", "recipes", "train"],
     "__main__": ["doctor", "data", "recipes", "train"],
