@@ -28,7 +28,7 @@ const KINDS = {
   leaky_relu: each((a, layer) => (a > 0 ? a : layer.slope * a)),
   elu: each((a, layer) => (a > 0 ? a : layer.alpha * Math.expm1(a))),
   silu: each((a) => a * sigmoid(a)),
-  softplus: each((a) => Math.max(a, 0) + Math.log1p(Math.exp(-Math.abs(a)))),
+  softplus: each((a, { beta }) => Math.max(a, 0) + Math.log1p(Math.exp(-beta * Math.abs(a))) / beta),
 };
 
 /** The function x -> output of the layers. The array it returns is used again by the next call. */
@@ -43,9 +43,9 @@ export function compile(layers, numbers) {
   return (x) => steps.reduce((input, { run, y }) => (run(input, y), y), x);
 }
 
-/** Numbers from the bytes of a Python trait; float16 (half the bytes) is widened, exactly, by a table. */
-export function floats(view, half = false) {
-  const buffer = view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength); // aligned copy
+/** Numbers from bytes; float16 (half the bytes) is widened, exactly, by a table. */
+export function floats(bytes, half = false) {
+  const buffer = bytes.slice().buffer; // a copy, to be aligned
   if (!half) return new Float32Array(buffer);
   const table = Float32Array.from({ length: 65536 }, (_, h) => {
     const e = (h >> 10) & 31, m = h & 1023;
@@ -53,6 +53,36 @@ export function floats(view, half = false) {
     return h >> 15 ? -size : size;
   });
   return Float32Array.from(new Uint16Array(buffer), (h) => table[h]);
+}
+
+/**
+ * The bytes of `_numbers`. They come when the widget is made, and are not sent a second time: a page that is loaded
+ * again asks for them in slices, each page one slice at a time, for Jupyter drops what exceeds 1 MB a second.
+ */
+async function receive(model) {
+  const { total } = model.get("_spec"), slice = 400_000, first = model.get("_numbers");
+  if (first?.byteLength === total) return new Uint8Array(first.buffer, first.byteOffset, total);
+  const bytes = new Uint8Array(total);
+  for (let at = 0; at < total; at += slice) {
+    const turn = (globalThis.dgmTurn ?? Promise.resolve()).then(async () => {
+      const part = await new Promise((resolve) => {
+        const ask = () => model.send({ at, slice });
+        const again = setInterval(ask, 10_000); // a busy kernel answers late, a dropped message never comes
+        const hear = (content, buffers) => {
+          if (content.at !== at) return;
+          clearInterval(again);
+          model.off("msg:custom", hear);
+          resolve(buffers[0]);
+        };
+        model.on("msg:custom", hear);
+        ask();
+      });
+      bytes.set(new Uint8Array(part.buffer, part.byteOffset, part.byteLength), at);
+      await new Promise((resolve) => setTimeout(resolve, 500));
+    });
+    await (globalThis.dgmTurn = turn);
+  }
+  return bytes;
 }
 
 /* ---------- what was written, made to look like an MNIST digit ---------- */
@@ -94,7 +124,8 @@ function trace(pen, strokes, width, place) {
   for (const stroke of strokes) {
     pen.beginPath();
     pen.moveTo(...place(stroke[0]));
-    for (const p of stroke) pen.lineTo(...place(p)); // a lone point, too, leaves a round dot
+    for (const p of stroke) pen.lineTo(...place(p));
+    if (stroke.length === 1) pen.lineTo(place(stroke[0])[0] + 0.01, place(stroke[0])[1]); // a tap leaves a round dot
     pen.stroke();
   }
 }
@@ -106,7 +137,7 @@ function h(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [key, value] of Object.entries(attributes)) {
     if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
-    else if (value !== false) element.setAttribute(key, value === true ? "" : value);
+    else element.setAttribute(key, value);
   }
   element.append(...children);
   return element;
@@ -126,12 +157,13 @@ const SIZE = 560; // inner pixels of the plane and of the paper: twice what they
 
 /* ---------- the widget ---------- */
 
-function render({ model, el }) {
-  const { encoder, decoder, half, shape, extent, order, shown, variance, labels, colours } = model.get("_spec");
-  const numbers = floats(model.get("_weights"), half);
+function render({ model, el }, bytes) {
+  const { encoder, decoder, half, parts, shape, extent, order, shown, variance, labels, colours } = model.get("_spec");
+  const part = (name) => bytes.subarray(...parts[name]);
+  const numbers = floats(part("weights"), half);
   const decode = compile(decoder, numbers), encode = encoder && compile(encoder, numbers);
-  const codes = floats(model.get("_codes")), prior = floats(model.get("_prior"));
-  const digits = model.get("_digits"), [height, width] = shape, D = height * width, d = order.length;
+  const codes = floats(part("codes")), prior = floats(part("prior")), digits = part("digits");
+  const [height, width] = shape, D = height * width, d = order.length;
   const name = (i) => `z[${i}]`; // as Python counts, so that w.z[i] is what the slider says
   const hue = (label) => (label === undefined ? "#808080" : colours[label % colours.length]);
   const z = Float32Array.from(model.get("z"));
@@ -177,7 +209,7 @@ function render({ model, el }) {
 
   const panel = (kind, title, ...children) => h("section", { class: kind }, h("h4", {}, title), ...children);
   const math = (...parts) => h("span", { class: "math" }, ...parts.map((p, k) => (k % 2 ? p : h("i", {}, p))));
-  const root = h("div", { class: "dgm-latent", role: "group", "aria-label": "latent-space traversal", onkeydown: keepKeys },
+  const root = h("div", { class: "dgm-latent", role: "group", "aria-label": "latent-space traversal" },
     h("div", { class: "panels" + (encode ? "" : " blind") },
       ...(encode ? [panel("x", math("x"), h("div", { class: "sheet empty" }, paper),
         h("div", { class: "row" }, button("Clear", "clear the paper", clear), seen), h("p", { class: "caption" }, "what the encoder gets")),
@@ -250,7 +282,7 @@ function render({ model, el }) {
   function take(n) { // all of this test digit's code, not only the two dimensions one sees
     taken = n;
     clear();
-    const x = Float32Array.from({ length: D }, (_, i) => digits.getUint8(n * D + i) / 255);
+    const x = Float32Array.from({ length: D }, (_, i) => digits[n * D + i] / 255);
     paint(seen, x);
     paper.parentElement.classList.remove("empty");
     paper.getContext("2d").imageSmoothingEnabled = false;
@@ -300,9 +332,13 @@ function render({ model, el }) {
     event.preventDefault(); // neither scrolls the page
     move(way[0] * (event.shiftKey ? 0.5 : 0.1), way[1]);
   }
-  function keepKeys(event) { // "d d" on a slider must not delete the cell; Ctrl-S, Shift-Enter, Escape stay Jupyter's
-    if (!(event.ctrlKey || event.metaKey || event.key === "Escape" || (event.shiftKey && event.key === "Enter"))) event.stopPropagation();
-  }
+  // "d d" on a slider must not delete the cell. Jupyter takes no key whose target bears this attribute; it is set before
+  // Jupyter looks (some front ends look first), and not for Ctrl-S, Shift-Enter and Escape, which stay Jupyter's.
+  const keepKeys = (event) => {
+    const jupyters = event.ctrlKey || event.metaKey || event.key === "Escape" || (event.shiftKey && event.key === "Enter");
+    if (root.contains(event.target)) event.target.toggleAttribute("data-lm-suppress-shortcuts", !jupyters);
+  };
+  window.addEventListener("keydown", keepKeys, true);
 
   /* --- the paper --- */
 
@@ -339,7 +375,18 @@ function render({ model, el }) {
   drawPlane();
   Object.assign(root, { decode, encode }); // for the curious in the browser's console, and for the tests
   el.append(root);
-  return () => { model.off("change:z", fromPython); model.off("change:dims", axesFromPython); clearTimeout(later); clearTimeout(spoken); };
+  return () => {
+    model.off("change:z", fromPython);
+    model.off("change:dims", axesFromPython);
+    window.removeEventListener("keydown", keepKeys, true);
+    [later, spoken].forEach(clearTimeout);
+  };
 }
 
-export default { render };
+export default () => {
+  let bytes; // one copy for all views of a model
+  return {
+    initialize({ model }) { bytes = receive(model); },
+    async render(view) { return render(view, await bytes); },
+  };
+};

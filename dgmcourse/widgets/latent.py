@@ -1,6 +1,6 @@
-"""Walk through a latent space: a pad and sliders for z, decoded in the browser, and a paper to write on, encoded there.
+"""Walk through a latent space: a pad and sliders for z, a paper to write on, all computed in the browser.
 
-The networks are sent to the browser once, as a list of layers and a block of numbers; `latent.js` runs them. From
+The networks are sent there once, as a list of layers and a block of numbers, and `latent.js` runs them. From
 then on no kernel is needed: a key press shows its picture in the next frame, even while the kernel trains.
 """
 
@@ -18,9 +18,8 @@ from dgmcourse.plot import CLASSES, WIDTH, tile
 
 HERE = Path(__file__).parent
 DIGITS = 500  # test digits behind the pad: enough to show the classes, few enough to be sent at once (0.4 MB)
-RATE_LIMIT = 2_500_000  # bytes: a page that is reloaded asks for all again, and Jupyter drops 3 MB within 3 s
 
-# What latent.js can run: layer -> its kind there and its numbers. A further kind is a line here and one there.
+# What latent.js can run, and its kind there. A further kind is a line here and one there.
 LAYERS = {
     nn.GLU: lambda layer: {"kind": "glu"},
     nn.ReLU: lambda layer: {"kind": "relu"},
@@ -29,7 +28,7 @@ LAYERS = {
     nn.SiLU: lambda layer: {"kind": "silu"},
     nn.Tanh: lambda layer: {"kind": "tanh"},
     nn.Sigmoid: lambda layer: {"kind": "sigmoid"},
-    nn.Softplus: lambda layer: {"kind": "softplus"},
+    nn.Softplus: lambda layer: {"kind": "softplus", "beta": layer.beta},
 }
 NOTHING = (nn.Identity, nn.Dropout)  # in evaluation mode
 
@@ -41,20 +40,17 @@ class Code(traitlets.List):
         z = torch.as_tensor(value, dtype=torch.float32).detach().cpu().flatten()
         d = len(widget._spec["order"])
         if len(z) != d or not z.isfinite().all():
-            raise traitlets.TraitError(f"z is a list of {d} finite numbers, got {list(z.shape)}: {value!r:.80}")
+            raise traitlets.TraitError(f"z is a list of {d} finite numbers, got {len(z)}: {value!r:.80}")
         return z.tolist()
 
 
 class LatentTraversal(anywidget.AnyWidget):
-    """What `latent_traversal` returns. `z` is where the reader is, `dims` the two dimensions on the pad; set either."""
+    """What `latent_traversal` returns: `z` is where one is, `dims` what the pad shows; read or set either."""
 
     _esm = HERE / "latent.js"
     _css = HERE / "latent.css"
     _spec = traitlets.Dict().tag(sync=True)  # the networks' layers and what else latent.js reads
-    _weights = traitlets.Bytes().tag(sync=True)
-    _codes = traitlets.Bytes().tag(sync=True)  # (N, d) float32, the means of q(z|x)
-    _digits = traitlets.Bytes().tag(sync=True)  # (N, D) uint8
-    _prior = traitlets.Bytes().tag(sync=True)  # (100, d) float32, samples
+    _numbers = traitlets.Bytes().tag(sync=True)  # weights, codes, prior samples, digits: _spec["parts"]
     dims = traitlets.List(traitlets.Int()).tag(sync=True)
     z = Code().tag(sync=True)
 
@@ -62,8 +58,20 @@ class LatentTraversal(anywidget.AnyWidget):
     def _two_dims(self, proposal):
         d = len(self._spec["order"])
         if len(proposal.value) != 2 or not all(0 <= i < d for i in proposal.value):
-            raise traitlets.TraitError(f"dims are two latent dimensions from 0 to {d - 1}, got {proposal.value}")
+            raise traitlets.TraitError(f"dims are two of the dimensions 0 to {d - 1}, got {proposal.value}")
         return proposal.value
+
+    def __init__(self, **traits):
+        super().__init__(**traits)
+        self.on_msg(lambda _, ask, __: self.send(ask, [self._numbers[ask["at"] : ask["at"] + ask["slice"]]]))
+
+    def get_state(self, *args, **kwargs):
+        """The numbers go out as the widget is made: Jupyter's limit of data per second spares that message.
+        Who asks for the state later is a page loaded again: it gets them by the slice, from above."""
+        state = super().get_state(*args, **kwargs)
+        if self.comm is not None and "_numbers" in state:
+            state["_numbers"] = b""
+        return state
 
     def __repr__(self):
         return f"Latent-space traversal ({len(self._spec['order'])} dimensions): run this cell to explore it."
@@ -73,52 +81,68 @@ def latent_traversal(model, data=None, *, dims=None, shown=10, shape=(28, 28)) -
     """The widget: x -> encoder -> z -> decoder -> mean of p(x|z), all of it in the browser.
 
     Args:
-        model: a `LatentVariableModel` whose decoder's and encoder's `.net` are stacks of the layers in `LAYERS`, on any
-            device; it is copied, not changed. Or the name of a shipped one, such as "vae_2d".
-        data: what lies behind the pad: a `Data` with `.x` and labels `.y`, or a pair (x, y), x of shape (N, D) as grey
-            values in [0, 1] or bytes, y of shape (N,) or None. The MNIST test digits, if None.
-        dims: the two latent dimensions the pad shows at first; the two most active, if None.
-        shown: sliders shown at first, the most active dimensions: those whose mean of q(z|x) varies most over the data.
+        model: a `LatentVariableModel` on any device, copied, not changed, whose decoder's and encoder's
+            `.net` are stacks of the layers in `LAYERS`. Or the name of a shipped one, such as "vae_2d".
+        data: what lies behind the pad: a `Data` with `.x` and labels `.y`, or a pair (x, y), x of shape
+            (N, D) as grey values in [0, 1] or bytes, y of shape (N,) or None. If None: MNIST's test digits.
+        dims: the two latent dimensions the pad shows at first; if None the two most active.
+        shown: how many sliders one sees at first. They stand in order of activity, the variance of the mean
+            of q(z|x) over the data.
         shape: the images' (height, width).
 
     Raises:
-        TypeError: a layer that the browser cannot run (a convolution, say): use `latent_grid`, which needs no browser.
+        TypeError: a layer that the browser cannot run, a convolution, say: `latent_grid` draws any model.
         ValueError: sizes that do not fit one another.
     """
     model, x, y, codes, variance, order = _prepare(model, data)
     if shape[0] * shape[1] != x.shape[1]:
-        raise ValueError(f"images of shape {tuple(shape)} have {shape[0] * shape[1]} pixels, the data {x.shape[1]}")
+        raise ValueError(f"images are {shape[0]} x {shape[1]}, but the data have {x.shape[1]} pixels")
     decoder, arrays = export(model.decoder, codes[:8])
-    # What is written on the paper becomes 28 x 28 pixels: for other images the widget has no paper.
-    encoder, more = export(model.encoder, x[:8], sum(map(len, arrays))) if tuple(shape) == (28, 28) else (None, [])
+    encoder, more = None, []
+    if tuple(shape) == (28, 28):  # the size of what is written; for other images the widget has no paper
+        encoder, more = export(model.encoder, x[:8], sum(map(len, arrays)))
     numbers, d = np.concatenate(arrays + more), len(order)
     with np.errstate(over="ignore"):
         halves = numbers.astype(np.float16)
-    # Half the bytes where it is exact (the shipped weights are), and where float32 would meet the rate limit: the
-    # rounding then moves a pixel by less than a step of grey.
-    half = np.isfinite(halves).all() and (numbers.nbytes > RATE_LIMIT or (halves == numbers).all())
+    half = bool((halves == numbers).all())  # as in the shipped weights: half the bytes
+    with torch.random.fork_rng(devices=[]):  # what the notebook draws does not depend on the widget
+        torch.manual_seed(0)
+        samples = model.prior.sample((100,))
+    blocks = {
+        "weights": halves if half else numbers,
+        "codes": codes[:DIGITS].numpy(),
+        "prior": samples.numpy(),
+        "digits": (x[:DIGITS] * 255).round().to(torch.uint8).numpy(),
+    }
+    ends = np.cumsum([block.nbytes for block in blocks.values()]).tolist()
     reach = np.ceil(np.quantile(codes[:, order[:2]].abs(), 0.99))
     return LatentTraversal(
         _spec={
-            "decoder": decoder, "encoder": encoder, "half": bool(half), "shape": shape, "order": order,
-            "extent": float(min(max(reach, 3), 5)), "shown": min(shown, d), "variance": variance.tolist(),
-            "colours": CLASSES, "labels": [] if y is None else y[:DIGITS].tolist(),
+            "decoder": decoder,
+            "encoder": encoder,
+            "half": half,
+            "parts": dict(zip(blocks, zip([0, *ends], ends, strict=False), strict=True)),
+            "total": ends[-1],
+            "shape": shape,
+            "order": order,
+            "shown": min(shown, d),
+            "extent": float(min(max(reach, 3), 5)),  # of the pad and the sliders, in standard deviations
+            "variance": variance.tolist(),
+            "labels": [] if y is None else y[:DIGITS].tolist(),
+            "colours": CLASSES,
         },
-        _weights=(halves if half else numbers).tobytes(),
-        _codes=codes[:DIGITS].numpy().tobytes(),
-        _digits=(x[:DIGITS] * 255).round().to(torch.uint8).numpy().tobytes(),
-        _prior=model.prior.sample((100,)).float().numpy().tobytes(),
+        _numbers=b"".join(block.tobytes() for block in blocks.values()),
         dims=sorted(order[:2]) if dims is None else list(dims),
         z=[0.0] * d,
-    )  # fmt: skip
+    )
 
 
 def latent_grid(model, data=None, *, n=None, rows=8) -> plt.Figure:
     """The same as a static picture, for `show(fig, alt=...)`: what the decoder makes of a grid of codes.
 
-    Two dimensions: the plane, n x n, at the quantiles of the prior N(0, I) (equal steps of probability). More: a row for
-    each of the `rows` most active dimensions, from -3 to 3, the others at 0. Any model with square images will do;
-    other arguments as for `latent_traversal`.
+    Two dimensions: the plane, n x n, at the quantiles of the prior N(0, I) (equal steps of probability).
+    More: a row for each of the `rows` most active dimensions, from -3 to 3, the others at 0. Any model with
+    square images will do; other arguments as for `latent_traversal`.
     """
     model, x, _, _, _, order = _prepare(model, data)
     d, side = len(order), round(x.shape[1] ** 0.5)
@@ -145,14 +169,15 @@ def latent_grid(model, data=None, *, n=None, rows=8) -> plt.Figure:
     return fig
 
 
-def export(conditional: nn.Module, given: torch.Tensor, offset: int = 0) -> tuple[list[dict], list[np.ndarray]]:
-    """The layers of given -> mean of the Density, and their numbers, which begin at `offset` in the one block sent.
+def export(conditional: nn.Module, given: torch.Tensor, offset: int = 0) -> tuple[list, list]:
+    """The layers of given -> mean of the Density, and their numbers, at `offset` and on in the block sent.
 
-    `given` is tried: a Conditional that does more than its `.net` (or a layer latent.js lacks) raises a TypeError.
+    `given` is tried: a Conditional that does more than its `.net`, or a layer latent.js lacks, is a
+    TypeError.
     """
     kind = type(conditional).__name__
     if not hasattr(conditional, "net"):
-        raise TypeError(f"the browser runs networks, and {kind} has none called `.net`: use latent_grid(model)")
+        raise TypeError(f"the browser runs networks, {kind} has none called `.net`: use latent_grid(model)")
     layers, arrays = [], []
 
     def add(module):
@@ -186,12 +211,12 @@ def export(conditional: nn.Module, given: torch.Tensor, offset: int = 0) -> tupl
             layers.append({"kind": "take", "n": density.mean.shape[-1]})
             out = out[..., : density.mean.shape[-1]]
         if out.shape != density.mean.shape or not torch.allclose(out, density.mean, atol=1e-5):
-            raise TypeError(f"{kind} does more than its network, which is all the browser has: use latent_grid(model)")
+            raise TypeError(f"{kind} does more than its `.net`, all the browser has: use latent_grid(model)")
     return layers, arrays
 
 
 def _prepare(model, data):
-    """A copy of the model for evaluation on the CPU; images, labels, their codes; variances; dimensions by activity."""
+    """A copy of the model on the CPU; images, labels, codes; their variances; dimensions by activity."""
     if isinstance(model, str):
         from dgmcourse.recipes import load
 
@@ -199,8 +224,8 @@ def _prepare(model, data):
     if data is None:
         from dgmcourse.data.images import mnist
 
-        data = mnist().test
-    x, y = data if isinstance(data, tuple) else (data.x, data.y)
+        data = mnist(None).test
+    x, y = data if isinstance(data, tuple) else (getattr(data, "x", data), getattr(data, "y", None))
     x = torch.as_tensor(x)[:2000].cpu()
     x = x.float() / 255 if x.dtype == torch.uint8 else x.float()
     model = copy.deepcopy(model).cpu().float().eval()

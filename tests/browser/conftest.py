@@ -5,8 +5,8 @@
         lab.run_all()
         page.get_by_label("...").press("ArrowRight")
 
-The server and the browser live through the session, a page through a module. When a page closes, its test module fails if
-anything was asked of another host, or the page wrote an error to its console, or a cell ended in one.
+The server and the browser live through the session, a page through a module. When a page closes, its module fails
+if anything was asked of another host, if the page wrote an error to its console, or if a cell shows one.
 """
 
 import json
@@ -19,6 +19,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+import nbformat
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,25 +29,36 @@ SETTINGS = {
     "notebook-extension/tracker": {"windowingMode": "none"},  # every cell in the page, seen or not
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
 }
+PANEL = "window.jupyterapp?.shell.currentWidget"
+FAILED = """[...document.querySelectorAll('.jp-OutputArea-output')].filter((output) =>
+    output.dataset.mimeType === 'application/vnd.jupyter.error' ||
+    output.dataset.mimeType === 'application/vnd.jupyter.stderr' && /Error|Traceback|exceeded/.test(output.innerText))"""
 
 
 def chromium() -> str:
-    """Path of a Chromium; a RuntimeError that says how to get one, since a skipped browser test proves nothing."""
-    names = [os.environ.get("CHROMIUM"), "chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
-    names.append("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome")
+    """Path of a Chromium; a RuntimeError says how to get one, since a skipped browser test proves nothing."""
+    names = [
+        os.environ.get("CHROMIUM"),
+        "chromium",
+        "chromium-browser",
+        "google-chrome",
+        "google-chrome-stable",
+        "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    ]
     for name in filter(None, names):
         if found := shutil.which(name):
             return found
     raise RuntimeError(
-        "The browser tests need Chromium or Chrome, and none is on the PATH: install one (Debian: apt install chromium; "
-        "Fedora: dnf install chromium; macOS: brew install --cask chromium), or name it in the variable CHROMIUM."
+        "The browser tests need Chromium or Chrome, and none is on the PATH: install one (Debian: apt install "
+        "chromium; Fedora: dnf install chromium; macOS: brew install --cask chromium), or put its path in the "
+        "variable CHROMIUM."
     )
 
 
 class Server:
     """JupyterLab on a free port, with a folder, settings and kernels' state of its own."""
 
-    def __init__(self, folder: Path, command: str = "lab"):
+    def __init__(self, folder: Path):
         self.root, private = folder / "root", folder / "jupyter"
         self.root.mkdir(parents=True)
         for name, values in SETTINGS.items():
@@ -62,13 +74,18 @@ class Server:
             "JUPYTER_CONFIG_DIR": "config", "JUPYTER_RUNTIME_DIR": "runtime", "IPYTHONDIR": "ipython",
         }  # fmt: skip
         self.log = folder / "server.log"
+        options = [
+            "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={self.port}",
+            f"--ServerApp.root_dir={self.root}", "--IdentityProvider.token=", "--ServerApp.disable_check_xsrf=True",
+            "--LabApp.expose_app_in_browser=True", "--JupyterNotebookApp.expose_app_in_browser=True",
+        ]  # fmt: skip
+        private_places = {key: str(private / place) for key, place in places.items()}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "jupyter", command, "--no-browser", "--ip=127.0.0.1", f"--port={self.port}",
-             f"--ServerApp.root_dir={self.root}", "--IdentityProvider.token=", "--ServerApp.disable_check_xsrf=True",
-             "--ServerApp.allow_root=True", "--LabApp.expose_app_in_browser=True", "--JupyterNotebookApp.expose_app_in_browser=True"],
-            env=os.environ | {key: str(private / place) for key, place in places.items()} | {"PYTHONPATH": str(ROOT)},
-            stdout=self.log.open("w"), stderr=subprocess.STDOUT,
-        )  # fmt: skip
+            [sys.executable, "-m", "jupyter", "lab", *options],
+            env=os.environ | private_places | {"PYTHONPATH": str(ROOT)},
+            stdout=self.log.open("w"),
+            stderr=subprocess.STDOUT,
+        )
         self._wait()
 
     def _wait(self, seconds=60):
@@ -100,51 +117,55 @@ class Lab:
         self.page.on("request", lambda request: self._host(request.url))
 
     def _host(self, url):
-        if not url.startswith((self.server.url, self.server.url.replace("http", "ws", 1), "data:", "blob:", "about:")):
+        if not url.startswith((self.server.url, "data:", "blob:", "about:")):
             self.strangers.append(url)
 
     def open(self, notebook):
-        """Open a notebook (a path, or a list of code cells) and wait for its kernel; returns Playwright's page."""
+        """Open a notebook (a path, or a list of code cells), wait for its kernel; returns Playwright's page."""
         if isinstance(notebook, list):
-            cells = [
-                {"cell_type": "code", "id": f"c{i}", "source": source, "metadata": {}, "outputs": [], "execution_count": None}
-                for i, source in enumerate(notebook)
-            ]  # fmt: skip
-            kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-            content = json.dumps({"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5})
+            content = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in notebook])
+            content.metadata.kernelspec = {
+                "name": "python3",
+                "display_name": "Python 3",
+                "language": "python",
+            }
+            content = nbformat.writes(content)
             name = f"{len(list(self.server.root.iterdir()))}.ipynb"
         else:
             content, name = Path(notebook).read_text(), Path(notebook).name
         (self.server.root / name).write_text(content)
-        tree = "lab/tree" if self.front == "lab" else "notebooks"
-        self.page.goto(f"{self.server.url}/{tree}/{name}?reset")
-        self.page.wait_for_function(f"{PANEL}?.sessionContext?.session?.kernel?.status === 'idle'", timeout=90_000)
+        address = f"lab/tree/{name}?reset" if self.front == "lab" else f"notebooks/{name}"
+        self.page.goto(f"{self.server.url}/{address}")
+        self.page.wait_for_function(
+            f"{PANEL}?.sessionContext?.session?.kernel?.status === 'idle'", timeout=90_000
+        )
+        self.errors.clear()  # what the front end itself said as it started
         return self.page
 
     def run_all(self, seconds: float = 120):
-        """Run all cells, wait until the kernel is idle and the last code cell has its number; assert that none failed."""
+        """Run all cells, wait until the last code cell has run or one has failed; assert that none has."""
         self.page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells') }")
-        done = f"{PANEL}.content.model.cells.get({PANEL}.content.model.cells.length - 1)"
         self.page.wait_for_function(
-            f"{PANEL}.sessionContext.session.kernel.status === 'idle' && "
-            f"({done}.type !== 'code' || {done}.executionCount > 0 || {self.FAILED}.length > 0)",
+            f"""() => {{
+                const cells = [...{PANEL}.content.model.cells].filter((cell) => cell.type === 'code');
+                return {PANEL}.sessionContext.session.kernel.status === 'idle'
+                    && (cells.at(-1).executionCount > 0 || {FAILED}.length > 0); }}""",
             timeout=1000 * seconds,
         )
         assert self.failed() == []
 
-    FAILED = "[...document.querySelectorAll('.jp-OutputArea-output[data-mime-type=\"application/vnd.jupyter.error\"], .jp-OutputArea-output[data-mime-type=\"application/vnd.jupyter.stderr\"]')]"
-
     def failed(self) -> list[str]:
-        """Text of the outputs that are errors, or were written to stderr."""
-        return self.page.evaluate(f"{self.FAILED}.map(e => e.innerText)")
+        """Text of the outputs that are errors, or tell of one on stderr (a widget's callback does, for instance)."""
+        return self.page.evaluate(f"{FAILED}.map((output) => output.innerText)")
 
     def execute(self, code: str) -> str:
         """Run code in the notebook's kernel beside its cells; returns what it printed."""
         return self.page.evaluate(
             f"""async (code) => {{
-                const future = {PANEL}.sessionContext.session.kernel.requestExecute({{ code, store_history: false }});
+                const kernel = {PANEL}.sessionContext.session.kernel;
+                const future = kernel.requestExecute({{ code, store_history: false }});
                 let text = '';
-                future.onIOPub = (m) => {{ text += m.content.text ?? (m.content.ename ? m.content.ename + m.content.evalue : ''); }};
+                future.onIOPub = ({{ content }}) => {{ text += content.text ?? content.ename ?? ''; }};
                 await future.done;
                 return text;
             }}""",
@@ -153,12 +174,10 @@ class Lab:
 
     def close(self):
         failed = self.failed()
+        self.page.evaluate("window.jupyterapp.serviceManager.sessions.shutdownAll()")  # kernels need memory
         self.page.close()
         assert failed == [] and self.errors == [], f"errors in the page: {failed + self.errors}"
         assert self.strangers == [], f"asked of other hosts: {self.strangers}"
-
-
-PANEL = "window.jupyterapp.shell.currentWidget"
 
 
 @pytest.fixture(scope="session")
