@@ -13,7 +13,8 @@ def seeded():
 
 @pytest.fixture
 def float64():
-    """Networks and tensors made in the test are float64: errors of the code stand out from those of rounding."""
+    """Networks and tensors made in the test are float64: errors of the code stand out from those of
+    rounding."""
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)

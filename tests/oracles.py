@@ -1,7 +1,8 @@
 """Tools of the oracle tests: exact integrals, errors of Monte Carlo estimates, and mutants.
 
-An oracle is a function `check_...(module)` that holds a module's code against an independent truth. It must also be able
-to fail: `mutant(module, old, new)` is the module with one line broken, and `survives` asks the same oracle about it.
+An oracle is a function `check_...(module)` that holds a module's code against an independent truth. It must
+also be able to fail: `mutant(module, old, new)` is the module with one line broken, and `survives` asks the
+same oracle about it.
 """
 
 import contextlib
@@ -23,7 +24,8 @@ def mutant(module: types.ModuleType, old: str, new: str) -> types.ModuleType:
 
 
 def survives(check, module: types.ModuleType, old: str, new: str) -> bool:
-    """Whether the oracle lets the mutant pass. Only an AssertionError counts as caught, a crash is the test's own fault."""
+    """Whether the oracle lets the mutant pass. Only an AssertionError counts as caught, a crash is the
+    test's own fault."""
     with contextlib.suppress(AssertionError):
         check(mutant(module, old, new))
         return True
@@ -38,7 +40,8 @@ def all_images(pixels: int = 9) -> Tensor:
 def grid(dim: int, reach: float, points: int) -> tuple[Tensor, float]:
     """A square grid of `dim` axes from -reach to reach, (points^dim, dim), and the volume of a cell.
 
-    For a smooth integrand that is 0 at the edges the sum over the grid times the volume converges exponentially.
+    For a smooth integrand that is 0 at the edges the sum over the grid times the volume converges
+    exponentially.
     """
     axis = torch.linspace(-reach, reach, points)
     return torch.cartesian_prod(*[axis] * dim).reshape(-1, dim), float(axis[1] - axis[0]) ** dim
@@ -55,4 +58,7 @@ def close(a, b, rtol: float = 1e-10, atol: float = 1e-10) -> None:
     """Equal shapes and, up to rounding, equal values."""
     a, b = torch.as_tensor(a), torch.as_tensor(b)
     assert a.shape == b.shape, f"shape {tuple(a.shape)}, not {tuple(b.shape)}"
-    torch.testing.assert_close(a.double(), b.double(), rtol=rtol, atol=atol)
+    difference, allowed = (a.double() - b.double()).abs(), atol + rtol * b.double().abs()
+    assert (difference <= allowed).all(), (
+        f"up to {difference.max():.3g} off, for values up to {b.abs().max():.3g}"
+    )

@@ -1,4 +1,5 @@
-"""Densities against scipy, torch.distributions, sums over all images and quadrature; and each oracle against mutants."""
+"""Densities against scipy, torch.distributions, sums over all images and quadrature; and each oracle
+against mutants."""
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ def gaussian_parameters(*shape):
     return torch.randn(shape), torch.randn(shape) * 0.7 - 0.3
 
 
-# --- oracles -------------------------------------------------------------------------------------------------------
+# --- oracles ------------------------------------------------------------------------------------------------
 
 
 def check_gaussian_log_prob(densities):
@@ -74,12 +75,17 @@ def check_bernoulli_at_the_extremes(densities):
     logits = torch.tensor([-800.0, -60.0, -21.0, 0.0, 21.0, 60.0, 800.0])[:, None].requires_grad_()
     x = torch.tensor([0.0, 1.0])[:, None, None]
     log_prob = densities.Bernoulli(logits).log_prob(x)
-    l = logits.detach()[:, 0]
-    close(log_prob, torch.stack([-torch.logaddexp(l, torch.zeros(7)), -torch.logaddexp(-l, torch.zeros(7))]), 1e-13, 1e-13)
+    t = logits.detach()[:, 0]
+    close(
+        log_prob,
+        torch.stack([-torch.logaddexp(t, torch.zeros(7)), -torch.logaddexp(-t, torch.zeros(7))]),
+        1e-13,
+        1e-13,
+    )
     (gradient,) = torch.autograd.grad(log_prob[0].sum(), logits, retain_graph=True)
-    close(gradient[:, 0], -torch.sigmoid(l), 1e-12, 0)
+    close(gradient[:, 0], -torch.sigmoid(t), 1e-12, 0)
     (gradient,) = torch.autograd.grad(log_prob[1].sum(), logits)
-    close(gradient[:, 0], torch.sigmoid(-l), 1e-7, 1e-15)
+    close(gradient[:, 0], torch.sigmoid(-t), 1e-7, 1e-15)
 
 
 def check_bernoulli_samples(densities):
@@ -105,8 +111,12 @@ def check_mixture_sums_to_one(densities):
 
 
 def check_mixture_samples(densities):
-    """Components so far apart that each sample tells its own; within one, both dimensions come from the same component."""
-    mean, log_var = torch.tensor([[-9.0, 9.0], [0.0, 0.0], [9.0, -9.0]]), torch.tensor([[0.0, 1.0], [-2.0, 0.5], [1.0, -1.0]])
+    """Components so far apart that each sample tells its own; within one, both dimensions come from the
+    same component."""
+    mean, log_var = (
+        torch.tensor([[-9.0, 9.0], [0.0, 0.0], [9.0, -9.0]]),
+        torch.tensor([[0.0, 1.0], [-2.0, 0.5], [1.0, -1.0]]),
+    )
     weights = torch.tensor([1.0, 6.0, 3.0])
     x = densities.Mixture(weights.log(), densities.Gaussian(mean, log_var)).sample((100, 80))
     assert x.shape == (100, 80, 2)
@@ -124,20 +134,26 @@ def check_kl(densities):
     q, p = densities.Gaussian(mean, log_var), densities.Gaussian(mean_p, log_var_p)
     exact_q, exact_p = td.Normal(mean, torch.exp(log_var / 2)), td.Normal(mean_p, torch.exp(log_var_p / 2))
     close(densities.kl(q, p), td.kl_divergence(exact_q, exact_p).sum(-1))
-    close(densities.kl(q, densities.StandardGaussian(3)), td.kl_divergence(exact_q, td.Normal(0.0, 1.0)).sum(-1))
+    close(
+        densities.kl(q, densities.StandardGaussian(3)), td.kl_divergence(exact_q, td.Normal(0.0, 1.0)).sum(-1)
+    )
     close(densities.kl_per_dimension(q, p), td.kl_divergence(exact_q, exact_p))
 
 
 def check_kl_by_quadrature(densities):
     mean, log_var = torch.tensor([0.7, -0.4]), torch.tensor([-1.0, 0.3])
-    q, p = densities.Gaussian(mean, log_var), densities.Gaussian(torch.tensor([-0.5, 0.2]), torch.tensor([0.5, -0.2]))
+    q, p = (
+        densities.Gaussian(mean, log_var),
+        densities.Gaussian(torch.tensor([-0.5, 0.2]), torch.tensor([0.5, -0.2])),
+    )
     points, cell = grid(2, 12, 500)
     expected = (q.log_prob(points).exp() * (q.log_prob(points) - p.log_prob(points))).sum() * cell
     close(densities.kl(q, p), expected, rtol=1e-8)
 
 
 def check_conditionals(densities):
-    """The network's output is means first, then log-variances, which are clipped: constant outside of the range."""
+    """The network's output is means first, then log-variances, which are clipped: constant outside of the
+    range."""
     output = torch.tensor([[1.0, -2.0, -9.0, 0.5], [3.0, 0.0, 1.0, 7.0]]).requires_grad_()
     q = densities.GaussianConditional(torch.nn.Identity(), (-6.0, 2.0))(output)
     close(q.mean, output[:, :2])
@@ -161,7 +177,9 @@ def check_half_precision_networks(densities):
     close(log_prob, td.Normal(answer, torch.exp(answer / 2)).log_prob(x.double()).sum(-1), rtol=1e-5)
     x = torch.cat([x, x], -1)
     log_prob = densities.BernoulliConditional(Half())(given).log_prob(x)
-    close(log_prob, td.Bernoulli(logits=torch.cat([answer, answer], -1)).log_prob(x.double()).sum(-1), rtol=1e-5)
+    close(
+        log_prob, td.Bernoulli(logits=torch.cat([answer, answer], -1)).log_prob(x.double()).sum(-1), rtol=1e-5
+    )
 
 
 CHECKS = [
@@ -187,10 +205,10 @@ def test_oracle(check):
     check(densities)
 
 
-# --- mutants: one broken line each, and the oracles that must notice ------------------------------------------------
+# --- mutants: one broken line each, and the oracles that must notice ----------------------------------------
 
 GAUSSIAN = "-0.5 * (LOG_2PI + self.log_var + (x - self.mean) ** 2 * torch.exp(-self.log_var)).sum(-1)"
-BERNOULLI = "x * self.logits - F.softplus(self.logits, threshold=40)"
+BERNOULLI = "(x * self.logits).sum(-1) - F.softplus(self.logits, threshold=40).sum(-1)"
 MIXTURE = "torch.logsumexp(self.log_weights + self.components.log_prob(x.unsqueeze(-2)), -1)"
 PER_DIMENSION = "-0.5 * (LOG_2PI + c.log_var + (x.unsqueeze(-2) - c.mean) ** 2 * torch.exp(-c.log_var))"
 KL = "0.5 * (p.log_var - q.log_var + variance_ratio"
@@ -202,52 +220,73 @@ MUTANTS = {
     "gaussian: no log 2 pi": (GAUSSIAN, GAUSSIAN.replace("LOG_2PI", "0"), gaussian, gaussian_integral),
     "gaussian: standard deviation for variance": (
         "torch.exp(-self.log_var)).sum", "torch.exp(-0.5 * self.log_var)).sum", gaussian, gaussian_integral),
-    "gaussian: mean over dimensions": (GAUSSIAN, GAUSSIAN.replace(".sum(-1)", ".mean(-1)"), gaussian, gaussian_integral),
-    "gaussian: summed over the batch, too": (GAUSSIAN, GAUSSIAN.replace(".sum(-1)", ".sum((-1, -2))"), gaussian),
+    "gaussian: mean over dimensions": (
+        GAUSSIAN, GAUSSIAN.replace(".sum(-1)", ".mean(-1)"), gaussian, gaussian_integral),
+    "gaussian: summed over the batch, too": (
+        GAUSSIAN, GAUSSIAN.replace(".sum(-1)", ".sum((-1, -2))"), gaussian),
     "standard gaussian: constant of one dimension": ("self.dim * LOG_2PI", "LOG_2PI", gaussian),
     "rsample: variance for standard deviation": (
         "torch.exp(0.5 * self.log_var) * epsilon", "torch.exp(self.log_var) * epsilon",
         check_gaussian_samples, check_gaussian_reparameterization),
     "rsample: no gradient": (
-        "return self.mean + torch.exp", "return self.mean.detach() + torch.exp", check_gaussian_reparameterization),
-    "rsample: uniform noise": ("epsilon = torch.randn(", "epsilon = 3.46 * torch.rand(", check_gaussian_samples),
+        "return self.mean + torch.exp", "return self.mean.detach() + torch.exp",
+        check_gaussian_reparameterization),
+    "rsample: uniform noise": (
+        "epsilon = torch.randn(", "epsilon = 3.46 * torch.rand(", check_gaussian_samples),
     "rsample: one noise for all dimensions": (
-        "return torch.randn(*shape, self.dim", "return torch.ones(self.dim) * torch.randn(*shape, 1", check_gaussian_samples),
+        "return torch.randn(*shape, self.dim", "return torch.ones(self.dim) * torch.randn(*shape, 1",
+        check_gaussian_samples),
     "bernoulli: clamped probabilities": (
-        BERNOULLI, "torch.log(torch.where(x == 1, self.mean, 1 - self.mean).clamp(1e-5, 1 - 1e-5))", extremes),
-    "bernoulli: 1 - p": (BERNOULLI, "torch.log(torch.where(x == 1, self.mean, 1 - self.mean))", extremes),
+        BERNOULLI, "torch.log(torch.where(x == 1, self.mean, 1 - self.mean).clamp(1e-5, 1 - 1e-5)).sum(-1)",
+        extremes),
+    "bernoulli: 1 - p": (
+        BERNOULLI, "torch.log(torch.where(x == 1, self.mean, 1 - self.mean)).sum(-1)", extremes),
     "bernoulli: softplus linear from 20 on": (", threshold=40", "", extremes),
-    "bernoulli: log(1 + exp) overflows": ("F.softplus(self.logits, threshold=40)", "torch.log1p(self.logits.exp())", extremes),
-    "bernoulli: no normalisation": (BERNOULLI, "x * self.logits", bernoulli, extremes),
-    "bernoulli: sign of the logits": (BERNOULLI, BERNOULLI.replace("self.logits", "(-self.logits)"), bernoulli, extremes),
-    "bernoulli: averaged over pixels": (f"({BERNOULLI}).sum", f"({BERNOULLI}).mean", bernoulli),
-    "bernoulli: the likeliest image for a sample": ("torch.bernoulli(", "torch.round(", check_bernoulli_samples),
+    "bernoulli: log(1 + exp) overflows": (
+        "F.softplus(self.logits, threshold=40)", "torch.log1p(self.logits.exp())", extremes),
+    "bernoulli: no normalisation": (BERNOULLI, "(x * self.logits).sum(-1)", bernoulli, extremes),
+    "bernoulli: sign of the logits": (
+        BERNOULLI, BERNOULLI.replace("self.logits", "(-self.logits)"), bernoulli, extremes),
+    "bernoulli: averaged over pixels": (BERNOULLI, BERNOULLI.replace("sum", "mean"), bernoulli),
+    "bernoulli: the likeliest image for a sample": (
+        "torch.bernoulli(", "torch.round(", check_bernoulli_samples),
     "mixture: log-sum-exp of each dimension": (
-        MIXTURE, f"(lambda c: torch.logsumexp(self.log_weights[:, None] + {PER_DIMENSION}, -2).sum(-1))(self.components)",
+        MIXTURE,
+        f"(lambda c: torch.logsumexp(self.log_weights[:, None] + {PER_DIMENSION}, -2).sum(-1))"
+        "(self.components)",
         check_mixture_log_prob),
     "mixture: weights not normalised": (
-        "torch.log_softmax(log_weights, -1)", "log_weights", check_mixture_log_prob, check_mixture_sums_to_one),
+        "torch.log_softmax(log_weights, -1)", "log_weights", check_mixture_log_prob,
+        check_mixture_sums_to_one),
     "mixture: equal weights": (
-        "torch.log_softmax(log_weights, -1)", "torch.log_softmax(0 * log_weights, -1)", check_mixture_log_prob,
+        "torch.log_softmax(log_weights, -1)", "torch.log_softmax(0 * log_weights, -1)",
+        check_mixture_log_prob,
         check_mixture_samples),
     "mixture: mean of logs": (
-        MIXTURE, "(self.log_weights.exp() * self.components.log_prob(x.unsqueeze(-2))).sum(-1)", check_mixture_log_prob,
+        MIXTURE, "(self.log_weights.exp() * self.components.log_prob(x.unsqueeze(-2))).sum(-1)",
+        check_mixture_log_prob,
         check_mixture_sums_to_one),
     "mixture: components in order": (
         "torch.multinomial(self.log_weights.exp(), n, replacement=True)",
         "torch.arange(n) * len(self.log_weights) // n", check_mixture_samples),
     "mixture: dimensions of different components": (
         "x[torch.arange(n, device=k.device), k]",
-        "torch.stack([x[torch.arange(n), k, 0], x[torch.arange(n), k.roll(1), 1]], -1)", check_mixture_samples),
-    "kl: mean over dimensions": ("kl_per_dimension(q, p).sum(-1)", "kl_per_dimension(q, p).mean(-1)", check_kl, check_kl_by_quadrature),
+        "torch.stack([x[torch.arange(n), k, 0], x[torch.arange(n), k.roll(1), 1]], -1)",
+        check_mixture_samples),
+    "kl: mean over dimensions": (
+        "kl_per_dimension(q, p).sum(-1)", "kl_per_dimension(q, p).mean(-1)", check_kl,
+        check_kl_by_quadrature),
     "kl: no 1/2": (KL, KL[6:], check_kl, check_kl_by_quadrature),
     "kl: of p and q swapped": (
         "    variance_ratio =", "    q, p = p, q\n    variance_ratio =", check_kl, check_kl_by_quadrature),
-    "kl: sign of log sigma": (KL, KL.replace("p.log_var - q.log_var", "q.log_var - p.log_var"), check_kl, check_kl_by_quadrature),
+    "kl: sign of log sigma": (
+        KL, KL.replace("p.log_var - q.log_var", "q.log_var - p.log_var"), check_kl, check_kl_by_quadrature),
     "kl: no - 1": ("torch.exp(-p.log_var) - 1)", "torch.exp(-p.log_var))", check_kl, check_kl_by_quadrature),
     "kl: distance of means in wrong units": (
-        "(q.mean - p.mean) ** 2 * torch.exp(-p.log_var)", "(q.mean - p.mean) ** 2", check_kl, check_kl_by_quadrature),
-    "conditional: log-variances first": ("mean, log_var = self.net", "log_var, mean = self.net", check_conditionals),
+        "(q.mean - p.mean) ** 2 * torch.exp(-p.log_var)", "(q.mean - p.mean) ** 2", check_kl,
+        check_kl_by_quadrature),
+    "conditional: log-variances first": (
+        "mean, log_var = self.net", "log_var, mean = self.net", check_conditionals),
     "conditional: no clip": (".clamp(*self.log_var_range)", "", check_conditionals),
     "conditional: sums in half precision": (".to(given.dtype)", "", check_half_precision_networks),
 }  # fmt: skip
@@ -270,7 +309,7 @@ def test_per_dimension_log_sum_exp_is_wrong_by_nats():
     assert wrong - right > 10
 
 
-# --- what a reader does wrong -----------------------------------------------------------------------------------------
+# --- what a reader does wrong -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -308,7 +347,9 @@ def test_bernoulli_takes_bits_of_any_type(dtype):
     ids=lambda d: type(d).__name__,
 )
 def test_a_wrong_event_is_named_and_an_empty_batch_is_fine(density):
-    with pytest.raises(ValueError, match=r"3 dimensions on the last axis, got shape \(2, 1\)|got shape \(2, 1, 1\)"):
+    with pytest.raises(
+        ValueError, match=r"3 dimensions on the last axis, got shape \(2, 1\)|got shape \(2, 1, 1\)"
+    ):
         density.log_prob(torch.zeros(2, 1))  # would broadcast
     assert density.log_prob(torch.zeros(0, 1, 3)).numel() == 0
 
@@ -318,7 +359,9 @@ def test_kl_refuses_what_has_no_closed_form_and_what_would_broadcast():
     mixture = densities.Mixture(torch.zeros(2), q)
     with pytest.raises(TypeError, match=r"KL\[Gaussian \|\| Mixture\].*sampling"):
         densities.kl(q, mixture)
-    assert not densities.has_closed_form(q, mixture) and densities.has_closed_form(q, densities.StandardGaussian(3))
+    assert not densities.has_closed_form(q, mixture) and densities.has_closed_form(
+        q, densities.StandardGaussian(3)
+    )
     with pytest.raises(ValueError, match="dimensions on the last axis"):
         densities.kl(q, densities.StandardGaussian(1))
 
@@ -329,7 +372,10 @@ def test_a_network_with_half_a_variance_is_refused():
 
 
 def test_what_cannot_be_reparameterized_says_so():
-    for density in (densities.Bernoulli(torch.zeros(3)), densities.Mixture(torch.zeros(2), densities.Bernoulli(torch.zeros(2, 3)))):
+    for density in (
+        densities.Bernoulli(torch.zeros(3)),
+        densities.Mixture(torch.zeros(2), densities.Bernoulli(torch.zeros(2, 3))),
+    ):
         with pytest.raises(NotImplementedError, match="no reparameterized sample.*score-function"):
             density.rsample((2,))
 

@@ -1,4 +1,5 @@
-"""The latent variable model where everything is known: linear-Gaussian, and binary images with an integrable z."""
+"""The latent variable model where everything is known: linear-Gaussian, and binary images with an
+integrable z."""
 
 import functools
 
@@ -17,7 +18,7 @@ from dgmcourse.networks import gated_mlp
 pytestmark = pytest.mark.usefixtures("float64")
 
 
-# --- two models whose evidence is known ---------------------------------------------------------------------------
+# --- two models whose evidence is known ---------------------------------------------------------------------
 
 
 def linear(weight, bias):
@@ -27,10 +28,12 @@ def linear(weight, bias):
 
 
 def factor_analysis(shift=0.0, widen=0.0):
-    """p(z) = N(0, I), p(x|z) = N(W z + m, Psi) and an encoder that is the exact posterior, if not shifted and widened.
+    """p(z) = N(0, I), p(x|z) = N(W z + m, Psi) and an encoder that is the exact posterior, if not shifted
+    and widened.
 
-    With W = Psi^(1/2) Q diag(s), Q orthonormal, the posterior's covariance (I + W' Psi^-1 W)^-1 = diag(1 / (1 + s^2)) is
-    diagonal. Returns (prior, encoder, decoder), scikit-learn's model of the same p(x), and the exact posterior.
+    With W = Psi^(1/2) Q diag(s), Q orthonormal, the posterior's covariance is diagonal:
+    (I + W' Psi^-1 W)^-1 = diag(1 / (1 + s^2)). Returns (prior, encoder, decoder), scikit-learn's model of the
+    same p(x), and the exact posterior.
     """
     generator = torch.Generator().manual_seed(1)
     psi = torch.rand(5, generator=generator) + 0.3
@@ -57,7 +60,8 @@ def factor_data(n=20):
 
 @functools.cache
 def tiny_images():
-    """3 x 3 binary images, z in one dimension: p(x), the posterior and each KL are sums over a fine grid of z."""
+    """3 x 3 binary images, z in one dimension: p(x), the posterior and each KL are sums over a fine grid
+    of z."""
     generator = torch.Generator().manual_seed(3)
     decoder = BernoulliConditional(gated_mlp([1, 6, 9]))
     encoder = GaussianConditional(gated_mlp([9, 6, 2]))
@@ -72,7 +76,7 @@ def tiny_images():
     return (prior, encoder, decoder), log_p.detach(), gap.detach()
 
 
-# --- oracles: a module with a LatentVariableModel against the truth ----------------------------------------------------
+# --- oracles: a module with a LatentVariableModel against the truth -----------------------------------------
 
 
 def check_exact_posterior(module):
@@ -117,7 +121,8 @@ def check_beta(module):
 
 
 def check_binary_images(module):
-    """Sum of p(x) over all 512 images is 1, the ELBO lies below log p(x) by KL[q || exact posterior]: all by quadrature."""
+    """Sum of p(x) over all 512 images is 1, the ELBO lies below log p(x) by KL[q || exact posterior]: all
+    by quadrature."""
     parts, log_p, gap = tiny_images()
     close(log_p.exp().sum(), 1.0)
     assert (gap > 0).all() and gap.max() > 0.1
@@ -126,9 +131,12 @@ def check_binary_images(module):
 
 
 def sampled_and_analytic(module, n):
-    """The objective and its gradient with respect to the encoder, means of 50 draws, n times: KL in closed form, by sampling."""
+    """The objective and its gradient with respect to the encoder, means of 50 draws, n times: KL in closed
+    form, by sampling."""
     (prior, encoder, decoder), *_ = factor_analysis(shift=0.4, widen=0.6)
-    same_prior = Mixture(torch.zeros(1), Gaussian(torch.zeros(1, 2), torch.zeros(1, 2)))  # N(0, I), but no closed form
+    same_prior = Mixture(
+        torch.zeros(1), Gaussian(torch.zeros(1, 2), torch.zeros(1, 2))
+    )  # N(0, I), but no closed form
     x = factor_data(3).repeat(50, 1)
     for p in (prior, same_prior):
         model, rows = module.LatentVariableModel(p, encoder, decoder), []
@@ -186,40 +194,58 @@ WEIGHT = "self.decoder(z).log_prob(x) + self.prior.log_prob(z) - log_q"
 REGULARISER = "kl(q, self.prior) if has_closed_form(q, self.prior) else log_q - self.prior.log_prob(z)"
 MUTANTS = {
     "log-weight without prior": (
-        WEIGHT, "self.decoder(z).log_prob(x) - log_q", check_exact_posterior, check_bound_and_gap, check_binary_images),
-    "log-weight without log q": (
-        WEIGHT, "self.decoder(z).log_prob(x) + self.prior.log_prob(z)", check_exact_posterior, check_bound_and_gap,
+        WEIGHT, "self.decoder(z).log_prob(x) - log_q", check_exact_posterior, check_bound_and_gap,
         check_binary_images),
-    "log-weight without KL": (WEIGHT, "self.decoder(z).log_prob(x)", check_exact_posterior, check_bound_and_gap),
-    "log-weight: sign of log q": (WEIGHT, WEIGHT.replace("- log_q", "+ log_q"), check_exact_posterior, check_binary_images),
+    "log-weight without log q": (
+        WEIGHT, "self.decoder(z).log_prob(x) + self.prior.log_prob(z)", check_exact_posterior,
+        check_bound_and_gap,
+        check_binary_images),
+    "log-weight without KL": (
+        WEIGHT, "self.decoder(z).log_prob(x)", check_exact_posterior, check_bound_and_gap),
+    "log-weight: sign of log q": (
+        WEIGHT, WEIGHT.replace("- log_q", "+ log_q"), check_exact_posterior, check_binary_images),
     "log-weight averaged over pixels": (
-        WEIGHT, WEIGHT.replace("log_prob(x)", "log_prob(x) / x.shape[-1]"), check_exact_posterior, check_binary_images),
+        WEIGHT, WEIGHT.replace("log_prob(x)", "log_prob(x) / x.shape[-1]"), check_exact_posterior,
+        check_binary_images),
     "log-weight: z from the prior, log q kept": (
         "z, log_q = self.encoder(x).rsample_and_log_prob(samples)",
         "q = self.encoder(x); z = self.prior.sample((*samples, len(x))); log_q = q.log_prob(z)",
         check_binary_images, check_bound_and_gap),
     "log-weight: z of another x": (
         "z, log_q = self.encoder(x).rsample_and_log_prob(samples)",
-        "z, log_q = self.encoder(x.roll(1, 0)).rsample_and_log_prob(samples)", check_binary_images, check_bound_and_gap),
-    "objective without KL": ("return reconstruction - beta * regulariser", "return reconstruction", check_bound_and_gap, check_beta),
-    "objective: sign of the KL": ("reconstruction - beta * reg", "reconstruction + beta * reg", check_bound_and_gap, check_beta),
+        "z, log_q = self.encoder(x.roll(1, 0)).rsample_and_log_prob(samples)", check_binary_images,
+        check_bound_and_gap),
+    "objective without KL": (
+        "return reconstruction - beta * regulariser", "return reconstruction", check_bound_and_gap,
+        check_beta),
+    "objective: sign of the KL": (
+        "reconstruction - beta * reg", "reconstruction + beta * reg", check_bound_and_gap, check_beta),
     "objective: no beta": ("- beta * regulariser", "- regulariser", check_beta),
     "objective: beta at the reconstruction": (
         "reconstruction - beta * regulariser", "beta * reconstruction - regulariser", check_beta),
-    "objective: the ELBO with beta": ('"elbo": reconstruction - regulariser', '"elbo": reconstruction - beta * regulariser', check_beta),
+    "objective: the ELBO with beta": (
+        '"elbo": reconstruction - regulariser', '"elbo": reconstruction - beta * regulariser', check_beta),
     "objective: averaged over the batch": (
-        "return reconstruction - beta * regulariser", "return (reconstruction - beta * regulariser).mean()", check_beta),
-    "KL averaged over dimensions": ("kl(q, self.prior) if", "kl(q, self.prior) / q.mean.shape[-1] if", check_bound_and_gap, check_sampled_kl),
-    "KL with half its value": ("kl(q, self.prior) if", "0.5 * kl(q, self.prior) if", check_bound_and_gap, check_sampled_kl),
-    "sampled KL without log q": ("else log_q - self.prior.log_prob(z)", "else -self.prior.log_prob(z)", check_sampled_kl),
+        "return reconstruction - beta * regulariser", "return (reconstruction - beta * regulariser).mean()",
+        check_beta),
+    "KL averaged over dimensions": (
+        "kl(q, self.prior) if", "kl(q, self.prior) / q.mean.shape[-1] if", check_bound_and_gap,
+        check_sampled_kl),
+    "KL with half its value": (
+        "kl(q, self.prior) if", "0.5 * kl(q, self.prior) if", check_bound_and_gap, check_sampled_kl),
+    "sampled KL without log q": (
+        "else log_q - self.prior.log_prob(z)", "else -self.prior.log_prob(z)", check_sampled_kl),
     "sampled KL of a sample without gradient": (
         "z, log_q = q.rsample_and_log_prob()", "z = q.sample(); log_q = q.log_prob(z)", check_sampled_kl),
     "sampled KL with its gradient doubled": (
         REGULARISER, REGULARISER.replace("else log_q", "else 2 * log_q - log_q.detach()"), check_sampled_kl),
-    "samples: the decoder's means": ("self.decoder(self.prior.sample((n,))).sample()", "self.decoder(self.prior.sample((n,))).mean",
+    "samples: the decoder's means": (
+        "self.decoder(self.prior.sample((n,))).sample()", "self.decoder(self.prior.sample((n,))).mean",
                                      check_samples),
-    "samples: one z for all": ("self.prior.sample((n,))", "self.prior.sample((1,)).expand(n, -1)", check_samples),
-    "reconstruction from a sample": ("self.encoder(x).mean", "self.encoder(x).sample()", check_reconstruction),
+    "samples: one z for all": (
+        "self.prior.sample((n,))", "self.prior.sample((1,)).expand(n, -1)", check_samples),
+    "reconstruction from a sample": (
+        "self.encoder(x).mean", "self.encoder(x).sample()", check_reconstruction),
 }  # fmt: skip
 
 
@@ -230,11 +256,14 @@ def test_mutant_is_caught(name):
         assert not survives(check, latent_variable_model, old, new), f"{check.__name__} does not notice"
 
 
-# --- the VAEs ---------------------------------------------------------------------------------------------------------
+# --- the VAEs -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("make, x_dim", [(lambda **k: VAE(3, 8, data_dim=12, **k), 12), (lambda **k: ConvVAE(3, 2, 8, **k), 784)],
-                         ids=["VAE", "ConvVAE"])  # fmt: skip
+@pytest.mark.parametrize(
+    "make, x_dim",
+    [(lambda **k: VAE(3, 8, data_dim=12, **k), 12), (lambda **k: ConvVAE(3, 2, 8, **k), 784)],
+    ids=["VAE", "ConvVAE"],
+)
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
 def test_a_vae_keeps_the_shapes(make, x_dim, likelihood):
     vae = make(likelihood=likelihood)
@@ -242,7 +271,11 @@ def test_a_vae_keeps_the_shapes(make, x_dim, likelihood):
     value, parts = vae.objective(x)
     assert value.shape == (4,) and set(parts) == {"elbo", "reconstruction", "kl"}
     assert vae.log_weight(x, (5, 2)).shape == (5, 2, 4)
-    assert vae.encoder(x).mean.shape == (4, 3) and vae.decoder(torch.zeros(6, 4, 3)).mean.shape == (6, 4, x_dim)
+    assert vae.encoder(x).mean.shape == (4, 3) and vae.decoder(torch.zeros(6, 4, 3)).mean.shape == (
+        6,
+        4,
+        x_dim,
+    )
     assert vae.sample(7).shape == (7, x_dim) and vae.reconstruct(x).shape == (4, x_dim)
     value.sum().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in vae.parameters())
@@ -276,7 +309,10 @@ WRONG = {
     "pictures": (lambda: torch.zeros(3, 28, 28), r"784|\[1, 28, 28\]"),
     "short": (lambda: torch.zeros(3, 783), r"784|\[1, 28, 28\]"),
     "bytes": (lambda: torch.zeros(3, 784, dtype=torch.uint8), "expected torch.float64 .* got torch.uint8"),
-    "precision": (lambda: torch.zeros(3, 784, dtype=torch.float32), "expected torch.float64 .* got torch.float32"),
+    "precision": (
+        lambda: torch.zeros(3, 784, dtype=torch.float32),
+        "expected torch.float64 .* got torch.float32",
+    ),
 }
 
 

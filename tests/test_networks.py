@@ -37,8 +37,12 @@ def check_initialisation(networks):
 
 
 def check_convolutional_rows(networks):
-    """(S, B, D) in, (S, B, D') out, and each row by itself: no pixel of one image reaches another's result."""
-    for net, given, out in ((networks.conv_encoder(6, 4, 8), 784, 6), (networks.conv_decoder(3, 2, 4, 8), 3, 1568)):
+    """(S, B, D) in, (S, B, D') out, and each row by itself: no pixel of one image reaches another's
+    result."""
+    for net, given, out in (
+        (networks.conv_encoder(6, 4, 8), 784, 6),
+        (networks.conv_decoder(3, 2, 4, 8), 3, 1568),
+    ):
         for p in net.parameters():
             torch.nn.init.normal_(p, std=0.3)
         x = torch.randn(3, 2, given)
@@ -49,7 +53,8 @@ def check_convolutional_rows(networks):
 
 
 def check_convolution_sees_pictures(networks):
-    """A pixel of the decoder depends on its neighbourhood in the 7 x 7 picture, each of whose positions is 4 pixels wide."""
+    """A pixel of the decoder depends on its neighbourhood in the 7 x 7 picture, each of whose positions is
+    4 pixels wide."""
     net = networks.conv_decoder(2, 1, 2, 4)
     small = torch.randn(1, 4 * 49, requires_grad=True)
     picture = net[4:](small).reshape(28, 28)
@@ -68,17 +73,24 @@ def test_oracle(check):
 
 
 MUTANTS = {
-    "no gate": ("layers += [nn.Linear(i, 2 * o), nn.GLU(dim=-1)]", "layers += [nn.Linear(i, 2 * o), nn.Softmax(-1), nn.GLU(dim=-1)]",
+    "no gate": (
+        "layers += [nn.Linear(i, 2 * o), nn.GLU(dim=-1)]",
+        "layers += [nn.Linear(i, 2 * o), nn.Softmax(-1), nn.GLU(dim=-1)]",
                 check_gated_layer),
     "gate before the sum": ("nn.GLU(dim=-1)]\n", "nn.Tanh(), nn.GLU(dim=-1)]\n", check_gated_layer),
-    "gated output": ("nn.Linear(sizes[-2], sizes[-1]))", "nn.Linear(sizes[-2], sizes[-1]), nn.Sigmoid())", check_gated_layer),
+    "gated output": (
+        "nn.Linear(sizes[-2], sizes[-1]))", "nn.Linear(sizes[-2], sizes[-1]), nn.Sigmoid())",
+        check_gated_layer),
     "Xavier's variance": ('nonlinearity="relu"', 'nonlinearity="linear"', check_initialisation),
-    "variance of the outputs": ('nonlinearity="relu"', 'nonlinearity="relu", mode="fan_out"', check_initialisation),
+    "variance of the outputs": (
+        'nonlinearity="relu"', 'nonlinearity="relu", mode="fan_out"', check_initialisation),
     "biases not 0": ("nn.init.zeros_(module.bias)", "nn.init.ones_(module.bias)", check_initialisation),
     "rows interleaved": (
-        "result.reshape(*rows.shape[:-1], result.shape[-1])", "result.reshape(-1, *rows.shape[:-1]).movedim(0, -1)",
+        "result.reshape(*rows.shape[:-1], result.shape[-1])",
+        "result.reshape(-1, *rows.shape[:-1]).movedim(0, -1)",
         check_convolutional_rows),
-    "images mixed": ("rows.shape[-1])).flatten(1)", "rows.shape[-1]).cumsum(0)).flatten(1)", check_convolutional_rows),
+    "images mixed": (
+        "rows.shape[-1])).flatten(1)", "rows.shape[-1]).cumsum(0)).flatten(1)", check_convolutional_rows),
 }  # fmt: skip
 
 

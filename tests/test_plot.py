@@ -1,0 +1,166 @@
+"""Figures: nobody is left out, every pixel is where it belongs, and drawing works with and without a
+notebook."""
+
+import base64
+import io
+
+import numpy as np
+import pytest
+import torch
+from matplotlib import image as mpl_image
+from oracles import survives
+
+from dgmcourse import plot
+from dgmcourse.models import VAE
+from dgmcourse.train import History, fit
+
+
+@pytest.fixture(autouse=True)
+def no_figure_left():
+    plot.plt.close("all")
+    yield
+    plot.plt.close("all")
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """What was displayed, as a notebook would get it: [(data, metadata)]."""
+    from IPython.core.formatters import DisplayFormatter
+
+    objects = []
+    monkeypatch.setattr(
+        plot, "display", lambda thing, **kwargs: objects.append(DisplayFormatter().format(thing))
+    )
+    return objects
+
+
+def test_show_refuses_a_figure_without_words(shown):
+    for alt in ("", "  \n"):
+        with pytest.raises(ValueError, match="needs an alt text"):
+            plot.show(plot.plt.figure(), alt=alt)
+    with pytest.raises(TypeError, match="alt"):
+        plot.show(plot.plt.figure())
+    assert shown == []
+
+
+def test_show_gives_the_picture_its_alt_text_its_width_and_its_caption(shown):
+    fig, ax = plot.plt.subplots(figsize=(4, 2))
+    ax.plot([0, 1], [0, 1])
+    plot.show(fig, alt='A line "rises" & <ends>', caption="It rises, 1 < 2.")
+    (data, metadata), (caption, _) = shown
+    assert metadata["image/png"] == {"width": 400, "alt": 'A line "rises" & <ends>'}
+    png = data["image/png"]
+    height, width, _ = mpl_image.imread(
+        io.BytesIO(base64.b64decode(png) if isinstance(png, str) else png)
+    ).shape
+    assert (width, height) == (600, 300)  # sharp at 150 % zoom
+    assert "It rises, 1 &lt; 2." in caption["text/html"]
+    assert not plot.plt.fignum_exists(fig.number), "an open figure is drawn twice, and keeps its memory"
+
+
+def check_tile(plot):
+    """Image i stands in line i // columns, column i % columns, two blank pixels from its neighbours."""
+    x = torch.rand(7, 12) + 1
+    picture = plot.tile(x.reshape(7, 12)[:, :9], columns=3, side=3, gap=2)
+    assert picture.shape == (3 * 3 + 2 * 2, 3 * 3 + 2 * 2)
+    covered = np.zeros_like(picture, bool)
+    for i in range(7):
+        place = np.s_[5 * (i // 3) : 5 * (i // 3) + 3, 5 * (i % 3) : 5 * (i % 3) + 3]
+        assert np.array_equal(picture[place], x[i, :9].reshape(3, 3).numpy())
+        covered[place] = True
+    assert (picture[~covered] == 0).all()
+
+
+def test_tile():
+    check_tile(plot)
+
+
+MUTANTS = {
+    "columns first": (
+        "(i // columns) * (side + gap), (i % columns)",
+        "(i % columns) * (side + gap), (i // columns)",
+    ),
+    "transposed": ("] = image", "] = image.T"),
+    "no gap": ("(i % columns) * (side + gap)", "(i % columns) * side"),
+}
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_mutant_is_caught(name):
+    assert not survives(check_tile, plot, *MUTANTS[name])
+
+
+def test_images_take_gradients_blocks_and_titles(shown):
+    x = torch.rand(13, 784, requires_grad=True)
+    fig = plot.images([x, x[:5]], columns=5, titles=["data", "model"])
+    assert len(fig.axes) == 2
+    assert [ax.images[0].get_array().shape for ax in fig.axes] == [(88, 148), (28, 148)]
+    assert [ax.texts[0].get_text() for ax in fig.axes] == ["data", "model"]
+    assert fig.axes[0].images[0].get_clim() == (0, 1)  # the same grey in every figure
+    plot.show(fig, alt="digits")
+
+
+def history_of(epochs=2):
+    history = History(epochs=[{"epoch": i + 1, "valid": -100.0 + i} for i in range(epochs)])
+    history.steps = [
+        {"step": i + 1, "elbo": -120.0 + i, "reconstruction": -100.0 + i, "kl": 20.0} for i in range(10)
+    ]
+    return history
+
+
+def test_curves_show_what_was_measured():
+    fig, ax = plot.plt.subplots()
+    plot.draw_curves(ax, history_of())
+    lines = {line.get_label(): line.get_xydata() for line in ax.get_lines()}
+    assert set(lines) == {"ELBO", "reconstruction", "-KL", "validation ELBO"}
+    assert np.array_equal(lines["ELBO"], [[i + 1, -120 + i] for i in range(10)])
+    assert (lines["-KL"][:, 1] == -20).all()
+    assert np.array_equal(lines["validation ELBO"], [[5, -100], [10, -99]])
+    assert ax.get_xlabel() == "step" and ax.get_ylabel() == "nats per image"
+    plot.plt.close(fig)
+    fig, ax = plot.plt.subplots()
+    plot.draw_curves(ax, History())  # stopped before the first point
+    plot.plt.close(fig)
+
+
+def test_live_draws_in_a_notebook_one_picture_that_is_updated(monkeypatch):
+    class Handle:
+        updates = []
+
+        def update(self, image):
+            self.updates.append(image)
+
+    first = []
+    monkeypatch.setattr(plot, "display", lambda image, display_id: first.append(image) or Handle())
+    live, model = plot.Live(samples=10), VAE(2, 8)
+    live(model, History())
+    assert not first  # nothing to show yet
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    live(model, history_of())
+    live(model, history_of())
+    assert len(first) == 1 and len(Handle.updates) == 1
+    assert first[0].data == Handle.updates[0].data  # the samples are those of one fixed set of z
+    assert "ELBO -111 nats" in first[0].alt and "10 generated images" in first[0].alt
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_live_works_outside_a_notebook(capsys):
+    x = (torch.rand(20, 784) < 0.3).float()
+    history = fit(VAE(2, 8), x, epochs=1, batch_size=10, live=plot.Live(), progress=False)
+    assert history.stopped == "finished"
+    assert plot.plt.get_fignums() == []
+
+
+def test_colours_are_told_apart_in_greyscale_or_by_their_line():
+    """The six meanings have six colours, each dark enough on white for a line (contrast 2:1 or more)."""
+    colours = [plot.DATA, plot.MODEL, plot.PRIOR, plot.POSTERIOR, plot.NOISE, plot.CRITIC]
+    assert len(set(colours)) == 6
+    for colour in colours:
+        rgb = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+        luminance = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4) @ [
+            0.2126,
+            0.7152,
+            0.0722,
+        ]
+        assert 1.05 / (luminance + 0.05) > 2

@@ -1,0 +1,498 @@
+"""The one training loop: what it promises, and each oracle against loops that break the promise."""
+
+import contextlib
+import io
+import math
+import tempfile
+from pathlib import Path
+from unittest import mock
+
+import pytest
+import torch
+from oracles import close, survives
+from torch import nn
+
+from dgmcourse import train
+from dgmcourse.data.images import Data
+from dgmcourse.models import VAE
+
+DEVICES = ["cpu"] + ["cuda"] * torch.cuda.is_available() + ["mps"] * torch.backends.mps.is_available()
+
+
+class Quadratic(nn.Module):
+    """- |theta - x|^2, whose mean over x is highest at the mean of x."""
+
+    def __init__(self):
+        super().__init__()
+        self.theta = nn.Parameter(torch.tensor([3.0, -2.0]))
+
+    def objective(self, x, beta=1.0):
+        value = -((self.theta - x) ** 2).sum(-1)
+        return value, {"elbo": value}
+
+
+class Scripted(nn.Module):
+    """Climbs by training, and is judged by a script: one value for each validation, whatever was learned."""
+
+    def __init__(self, script=(), values=None):
+        super().__init__()
+        self.theta = nn.Parameter(torch.zeros(()))
+        self.script, self.values = list(script), values
+        self.betas, self.judged_at, self.thetas = [], [], []
+
+    def objective(self, x, beta=1.0):
+        if self.training:
+            self.betas.append(beta)
+            value = self.theta + torch.full(
+                (len(x),), float(self.values[len(self.betas) - 1] if self.values else 0)
+            )
+        else:
+            self.judged_at.append(beta)
+            self.thetas.append(self.theta.item())
+            value = torch.full((len(x),), float(self.script[len(self.judged_at) - 1]) * beta)
+        return value, {"elbo": value.detach()}
+
+
+def digits(n=37, seed=5):
+    """Tiny images as bytes, binarised at every visit: the loop's own randomness has work to do."""
+    return Data(
+        torch.randint(0, 256, (n, 9), generator=torch.Generator().manual_seed(seed)).to(torch.uint8),
+        binarise="dynamic",
+    )
+
+
+def tiny_vae(seed=1):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return VAE(2, 8, data_dim=9)
+
+
+def same_parameters(a, b):
+    return all(
+        torch.equal(p, q) for p, q in zip(a.state_dict().values(), b.state_dict().values(), strict=True)
+    )
+
+
+def finite(model):
+    return all(p.isfinite().all() for p in model.parameters())
+
+
+quiet = {"progress": False, "batch_size": 10}
+
+# --- oracles ------------------------------------------------------------------------------------------------
+
+
+def check_one_step(train):
+    """theta + lr * gradient of the batch's mean; with clip, a step of at most lr * clip in the same
+    direction."""
+    x = torch.randn(50, 2) + 1
+    for clip in (None, 0.5, 1e6):
+        model = Quadratic()
+        before, gradient = model.theta.detach().clone(), 2 * (x.mean(0) - model.theta.detach())
+        value = train.maximise(model.objective(x)[0], torch.optim.SGD(model.parameters(), lr=0.1), clip)
+        size = gradient.norm()
+        close(model.theta.detach(), before + 0.1 * gradient * (min(1, clip / size) if clip else 1), rtol=1e-5)
+        close(value, -((before - x) ** 2).sum(-1).mean().item(), rtol=1e-5)
+
+
+def check_climbs(train):
+    x = torch.randn(200, 2) + torch.tensor([1.0, 4.0])
+    model = Quadratic()
+    history = train.fit(model, x, epochs=200, batch_size=200, lr=0.1, progress=False)
+    close(model.theta.detach(), x.mean(0), atol=0.05)
+    assert history["elbo"][-1] > history["elbo"][0] + 10
+
+
+def check_repeatable(train, device="cpu"):
+    """The seed alone decides, whatever was drawn before; and what is drawn afterwards does not depend on
+    the training."""
+    models = []
+    for outside, seed in ((7, 0), (8, 0), (7, 1)):
+        torch.manual_seed(outside)
+        expected = torch.rand(3), torch.rand(3, device=device)
+        torch.manual_seed(outside)
+        models.append(tiny_vae().to(device))
+        train.fit(models[-1], digits(), digits(20, 6), epochs=2, seed=seed, device=device, **quiet)
+        assert torch.equal(torch.rand(3), expected[0]) and torch.equal(
+            torch.rand(3, device=device), expected[1]
+        )
+    assert same_parameters(models[0], models[1]) and not same_parameters(models[0], models[2])
+
+
+def check_live_changes_nothing(train):
+    def live(model, history):
+        calls.append(history)
+        torch.manual_seed(3)
+
+    calls, models = [], [tiny_vae(), tiny_vae()]
+    train.fit(models[0], digits(), epochs=2, **quiet)
+    history = train.fit(models[1], digits(), epochs=2, live=live, **quiet)
+    assert len(calls) >= 2 and calls[-1] is history  # at the first step and at the end
+    assert same_parameters(*models)
+
+
+def check_resume(train, device="cpu"):
+    """Interrupted in the middle of an epoch, going on gives bit for bit what the unbroken training gives."""
+
+    def interrupting(x, beta):
+        nonlocal left
+        left -= broken.training
+        if left < 0:
+            raise KeyboardInterrupt
+        return broken.objective(x, beta)
+
+    # Validation data unlike the training data: the best epoch is an early one, before the interruption.
+    settings = quiet | {"epochs": 7, "warm_up": 2, "lr": 0.05, "seed": 3, "clip": 20.0, "device": device}
+    pattern = torch.tensor([230, 240, 220, 20, 30, 25, 128, 10, 250], dtype=torch.uint8).repeat(37, 1)
+    data = Data(pattern, binarise="dynamic"), Data(255 - pattern, binarise="dynamic")
+    with tempfile.TemporaryDirectory() as folder, mock.patch.object(train, "CURVE_POINTS", 5):
+        unbroken, state = tiny_vae(), Path(folder, "runs", "state.pt")
+        expected = train.fit(unbroken, *data, **settings)
+        assert expected.best_epoch in (2, 3) and len(expected.steps) == 5  # a point every 5 steps of 28
+
+        broken, left = tiny_vae(), 14  # 4 steps an epoch: in the middle of the fourth
+        history = train.fit(broken, *data, checkpoint=state, objective=interrupting, **settings)
+        assert history.stopped == "interrupted" and len(history.epochs) == 3 and not broken.training
+        went_on = tiny_vae(seed=99)
+        torch.manual_seed(4)
+        history = train.fit(went_on, *data, checkpoint=state, resume=True, **settings)
+    assert same_parameters(went_on, unbroken), "other parameters"
+    rows = [
+        [{k: v for k, v in row.items() if k != "seconds"} for row in h.epochs] for h in (history, expected)
+    ]
+    assert rows[0] == rows[1], "another history"
+    assert history.steps == expected.steps, "another running curve"
+    assert (history.stopped, history.best_epoch) == ("finished", expected.best_epoch)
+
+
+def check_interruption(train):
+    """The Stop button: no error, the history so far, the best parameters, and a model ready to use."""
+    model = Scripted([1.0, 5.0, 3.0, 0.0])
+
+    def stopped_in_the_fourth_epoch(x, beta):
+        if len(model.betas) == 14:
+            raise KeyboardInterrupt
+        return model.objective(x, beta)
+
+    history = train.fit(
+        model, torch.zeros(40, 1), torch.zeros(5, 1), epochs=9, objective=stopped_in_the_fourth_epoch, **quiet
+    )
+    assert (history.stopped, len(history.epochs), history.best_epoch) == ("interrupted", 3, 2)
+    assert model.theta.item() == model.thetas[1] and not model.training
+
+
+def check_early_stopping(train):
+    """Epochs with beta < 1 look best and must not be kept. Judged at beta = 1: best is the fifth, patience
+    ends the seventh."""
+    model = Scripted([50.0, 40.0, 1.0, 2.0, 3.0, 2.5, 3.0, 9.0, 9.0])
+    history = train.fit(
+        model, torch.zeros(20, 1), torch.zeros(7, 1), epochs=9, warm_up=3, patience=2, **quiet
+    )
+    assert history.best_epoch == 5
+    assert (history.stopped, len(history.epochs)) == ("no further improvement", 7)
+    assert model.theta.item() == model.thetas[4] != model.thetas[6]
+    assert set(model.judged_at) == {1.0}
+    close(model.betas[::2], [1 / 3, 2 / 3, 1, 1, 1, 1, 1])
+    close(history["beta"], model.betas[::2])
+    close(history["valid"], model.script[:7])
+
+
+def check_not_finite(train):
+    """The step is named, the parameters are those from before it: for a value, and for a gradient, that is
+    not finite."""
+
+    def nan_value(x, beta):
+        value, parts = model.objective(x, beta)
+        return value * (math.nan if len(model.betas) == 7 else 1), parts
+
+    def steep(x, beta):  # sqrt at 0: the value is fine, its slope is not
+        value, parts = model.objective(x, beta)
+        return (
+            value + torch.sqrt(model.theta - model.theta.detach()) if len(model.betas) == 7 else value
+        ), parts
+
+    for objective, message in ((nan_value, "the objective is nan"), (steep, "the gradient's norm is inf")):
+        for clip in (None, 1.0):
+            model = Scripted()
+            try:
+                train.fit(model, torch.zeros(40, 1), epochs=3, objective=objective, clip=clip, **quiet)
+            except train.TrainingError as error:
+                text = str(error)
+                assert (
+                    "epoch 2, at step 7: " + message in text and "learning rate" in text and "\n" not in text
+                )
+                assert len(error.history.epochs) == 1 and len(error.history.steps) == 6
+            else:
+                raise AssertionError("went on as if nothing were")
+            assert finite(model) and 0 < model.theta.item() < 0.01 and not model.training
+
+
+def check_averages(train):
+    """Rows are averages over examples, not batches; the running curve has a point every window, bar or no
+    bar."""
+    values = [float(i) for i in range(12)]
+    model = Scripted(values=values)
+    with mock.patch.object(train, "CURVE_POINTS", 4):
+        history = train.fit(
+            model, torch.zeros(37, 1), epochs=3, lr=0.0, **quiet
+        )  # batches of 10, 10, 10 and 7
+    weights = torch.tensor([10.0, 10, 10, 7] * 3)
+    mean = lambda i, j: ((torch.tensor(values) * weights)[i:j].sum() / weights[i:j].sum()).item()  # noqa: E731
+    close(history["elbo"], [mean(0, 4), mean(4, 8), mean(8, 12)], rtol=1e-6)
+    assert [row["step"] for row in history.steps] == [3, 6, 9, 12]
+    close(
+        [row["elbo"] for row in history.steps], [mean(0, 3), mean(3, 6), mean(6, 9), mean(9, 12)], rtol=1e-6
+    )
+    model = Scripted([4.0, 1.0, 1.0]).eval()
+    close(train.mean_objective(model, torch.zeros(25, 1), batch_size=10), (40.0 + 10 + 5) / 25)
+
+
+def check_anneal(train):
+    """Where the gradient never changes, each of Adam's steps has the size of the learning rate: it falls
+    at the end."""
+    model, thetas = Scripted(), []
+
+    def watched(x, beta):
+        thetas.append(model.theta.item())
+        return model.objective(x, beta)
+
+    train.fit(model, torch.zeros(40, 1), epochs=5, anneal=2, lr=0.1, objective=watched, **quiet)
+    sizes = torch.tensor([*thetas, model.theta.item()]).double().diff()
+    expected = [0.1] * 12 + [0.1 * (1 - i / 8) for i in range(8)]
+    close(sizes, expected, rtol=1e-4)
+
+
+def check_checkpoint_is_whole(train):
+    """The power fails while the state is written: the older one is still there and whole."""
+
+    def power_cut(state, path):
+        Path(path).write_bytes(b"half a file")
+        raise OSError("no power")
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "state.pt")
+        train.save_atomically({"epoch": torch.tensor(1)}, path)
+        with mock.patch.object(torch, "save", power_cut), contextlib.suppress(OSError):
+            train.save_atomically({"epoch": torch.tensor(2)}, path)
+        assert path.read_bytes() != b"half a file" and torch.load(path, weights_only=True)["epoch"] == 1
+        train.save_atomically({"epoch": torch.tensor(3)}, path)
+        assert torch.load(path, weights_only=True)["epoch"] == 3
+
+
+def check_progress(train):
+    """The bar shows where it is, the objective's parts and the time left."""
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        train.fit(tiny_vae(), digits(), epochs=2, batch_size=10)
+    last = out.getvalue().strip().split("\r")[-1]
+    for text in ("epoch 2/2", "100%", "left, elbo -", "reconstruction -", "kl "):
+        assert text in last, last
+    assert ", ," not in last
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        train.fit(tiny_vae(), digits(), epochs=1, progress=False)
+    assert out.getvalue() == ""
+
+
+def check_mixed_precision(train):
+    """Products in bfloat16, sums in float32: near to the training in float32, and not it."""
+    dtypes = set()
+
+    def watched(x, beta):
+        value, parts = model.objective(x, beta)
+        dtypes.update({value.dtype, *(p.dtype for p in parts.values())})
+        return value, parts
+
+    results = []
+    for mixed in (False, True):
+        model = tiny_vae()
+        history = train.fit(
+            model, digits(200), epochs=5, lr=0.01, mixed_precision=mixed, objective=watched, **quiet
+        )
+        results.append((torch.cat([p.detach().flatten() for p in model.parameters()]), history["elbo"][-1]))
+    (exact, elbo), (near, near_elbo) = results
+    assert dtypes == {torch.float32} and near.dtype == torch.float32
+    assert 0 < (near - exact).norm() / exact.norm() < 0.1 and abs(near_elbo - elbo) < 0.1
+
+
+CHECKS = [
+    check_one_step,
+    check_climbs,
+    check_repeatable,
+    check_live_changes_nothing,
+    check_resume,
+    check_interruption,
+    check_early_stopping,
+    check_not_finite,
+    check_averages,
+    check_anneal,
+    check_checkpoint_is_whole,
+    check_progress,
+    check_mixed_precision,
+]
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_oracle(check):
+    check(train)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("check", [check_repeatable, check_resume])
+def test_oracle_on_every_device_here(check, device):
+    check(train, device)
+
+
+MUTANTS = {
+    "descends": ("(-mean).backward()", "mean.backward()", check_one_step, check_climbs),
+    "sum over the batch": ("mean = objective.mean()", "mean = objective.sum()", check_one_step),
+    "gradients pile up": ("optimiser.zero_grad()", "None", check_climbs),
+    "no clip": ("nn.utils.clip_grads_with_norm_(parameters, clip, norm)", "None", check_one_step),
+    "clips each number": (
+        "nn.utils.clip_grads_with_norm_(parameters, clip, norm)",
+        "nn.utils.clip_grad_value_(parameters, clip)", check_one_step),
+    "no seed": ("torch.manual_seed(seed)", "None", check_repeatable),
+    "the caller's random numbers": (
+        "set_random_state(before, device)", "None", check_repeatable, check_live_changes_nothing),
+    "live draws from the training's": (
+        "with own_randomness(device):", "if True:", check_live_changes_nothing),
+    "live not at the end": ("            if live:\n                draw()", "", check_live_changes_nothing),
+    "random state not restored": ('set_random_state(saved["random"], device)', "None", check_resume),
+    "random state of the start saved": (
+        '"random": random_state(device)',
+        '"random": {"cpu": torch.Generator().manual_seed(seed).get_state()}',
+        check_resume),
+    "optimiser not restored": ('optimiser.load_state_dict(saved["optimiser"])', "None", check_resume),
+    "model not restored": ('model.load_state_dict(saved["model"])', "None", check_resume),
+    "best not restored": ('saved["best"], saved["best_value"]', "None, -math.inf", check_resume),
+    "running curve not restored": ('saved.get("running", ({}, 0))', "({}, 0)", check_resume),
+    "counts epochs anew": ("range(first, epochs)", "range(0, epochs)", check_resume),
+    "stopped at beta < 1": ("beta == 1 and ", "", check_early_stopping),
+    "judged at the epoch's beta": ("objective(x, 1.0)", "objective(x, 0.5)", check_early_stopping),
+    "lowest is best": ('row["valid"] > best_value', 'row["valid"] < -best_value', check_early_stopping),
+    "last is kept": (
+        "                model.load_state_dict(best)\n", "                pass\n", check_early_stopping,
+        check_interruption),
+    "best is not a copy": ("v.detach().clone()", "v.detach()", check_early_stopping, check_interruption),
+    "patience one longer": (">= patience", "> patience", check_early_stopping),
+    "warm-up from 0": ("(epoch + 1) / warm_up", "epoch / warm_up", check_early_stopping),
+    "stays in training mode": (
+        "            model.eval()\n            if live", "            if live", check_not_finite),
+    "value not looked at": ("if not math.isfinite(value):", "if False:", check_not_finite),
+    "gradient not looked at": ("if not math.isfinite(size):", "if False:", check_not_finite),
+    "step of the bar": (
+        "explain(error, epoch, step, lr, history)", "explain(error, epoch, bar.n, lr, history)",
+        check_not_finite),
+    "annealed by the bar": ("(epochs - step / steps)", "(epochs - bar.n / steps)", check_anneal),
+    "annealed from the start": (
+        "min(1.0, (epochs - step / steps) / anneal)", "(epochs - step / steps) / epochs", check_anneal),
+    "window of the bar": ("if step % window", "if bar.n % window", check_averages),
+    "mean of batches": ("part.detach().mean() * n", "part.detach().mean() * 10", check_averages),
+    "validation: mean of batches": ("[0].sum().item()", "[0].mean().item() * 10", check_averages),
+    "written in place": ('path.with_suffix(path.suffix + ".part")', "path", check_checkpoint_is_whole),
+    "no time left": ("{remaining} left", "", check_progress),
+    "no parts": ("bar.set_postfix_str(", "str(", check_progress),
+    "two commas": ("left{postfix}", "left, {postfix}", check_progress),
+    "never mixed": ("enabled=mixed_precision", "enabled=False", check_mixed_precision),
+    "always mixed": ("enabled=mixed_precision", "enabled=True", check_mixed_precision),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_mutant_is_caught(name):
+    old, new, *checks = MUTANTS[name]
+    for check in checks:
+        assert not survives(check, train, old, new), f"{check.__name__} does not notice"
+
+
+# --- what a reader does wrong, and small promises -----------------------------------------------------------
+
+
+def test_a_finished_training_goes_on_with_more_epochs_and_is_not_repeated(tmp_path):
+    settings = quiet | {"warm_up": 1, "checkpoint": tmp_path / "state.pt"}
+    model = tiny_vae()
+    train.fit(model, digits(), epochs=2, **settings)
+    again = tiny_vae(9)
+    history = train.fit(again, digits(), epochs=2, resume=True, **settings)
+    assert same_parameters(model, again) and len(history.epochs) == 2
+    train.fit(again, digits(), epochs=4, resume=True, **settings)
+    unbroken = tiny_vae()
+    train.fit(unbroken, digits(), epochs=4, **(settings | {"checkpoint": None}))
+    assert same_parameters(again, unbroken)
+
+
+def test_other_settings_than_the_checkpoint_are_refused(tmp_path):
+    path = tmp_path / "state.pt"
+    train.fit(tiny_vae(), digits(), epochs=1, checkpoint=path, **quiet)
+    for other in ({"lr": 0.1}, {"seed": 4}, {"warm_up": 5}, {"clip": 1.0}, {"batch_size": 20}):
+        with pytest.raises(ValueError, match=r"state\.pt was written with .*: remove it"):
+            train.fit(tiny_vae(), digits(), epochs=2, checkpoint=path, resume=True, **(quiet | other))
+    with pytest.raises(ValueError, match="was written with"):
+        train.fit(tiny_vae(), digits(36), epochs=2, checkpoint=path, resume=True, **quiet)
+    train.fit(tiny_vae(), digits(36), epochs=1, checkpoint=path, **quiet)  # not resumed: started anew
+
+
+@pytest.mark.parametrize("device", ["cuda", "mps"])
+def test_a_device_that_is_not_here_is_named(device, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(ValueError, match=f"^device '{device}' is not available on this machine, only cpu$"):
+        train.fit(tiny_vae(), digits(), epochs=1, device=device)
+    assert train.best_device() == torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    "data, settings, message",
+    [
+        ([torch.zeros(0, 9)], {}, "nothing to do: 0 training examples"),
+        ([torch.zeros(5, 9)], {"epochs": 0}, "0 epochs"),
+        ([torch.zeros(5, 9)], {"batch_size": 0}, "batches of 0"),
+        ([torch.zeros(5, 9), torch.zeros(0, 9)], {}, "validation data are empty"),
+        ([torch.zeros(5, 9)], {"patience": 3}, "patience needs validation data"),
+        ([torch.zeros(5, 9, dtype=torch.float64)], {}, "expected torch.float32 .* got torch.float64"),
+        ([torch.zeros(5, 8)], {}, r"vectors of 9 numbers on the last axis, got shape \(5, 8\)"),
+        ([torch.rand(5, 9)], {}, "binary pixels"),
+        ([torch.full((5, 9), math.nan)], {}, "binary pixels"),
+        ([torch.full((5, 9), 200, dtype=torch.uint8)], {}, "binary pixels .* from 0.784 to 0.784"),
+        (
+            [torch.zeros(5, 9)],
+            {"objective": lambda x, beta: (tiny_vae().elbo(x).mean(), {})},
+            r"each of the 5 examples.*not \(\)",
+        ),
+        ([torch.zeros(5, 9)], {"objective": lambda x, beta: tiny_vae().elbo(x)}, "returns two things"),
+    ],
+    ids=[
+        "empty",
+        "no epochs",
+        "no batch",
+        "empty valid",
+        "patience",
+        "float64",
+        "shape",
+        "grey",
+        "NaN",
+        "bytes",
+        "mean",
+        "no parts",
+    ],
+)
+def test_what_cannot_be_trained_is_one_sentence(data, settings, message):
+    model = tiny_vae()
+    before = tiny_vae()
+    with pytest.raises(ValueError, match=message) as error:
+        train.fit(model, *data, **({"epochs": 1, "progress": False} | settings))
+    assert "\n" not in str(error.value) and same_parameters(model, before)
+
+
+def test_nan_in_grey_data_stops_a_gaussian_vae_with_its_step():
+    x = torch.rand(40, 9)
+    x[25, 3] = math.nan
+    model = VAE(2, 8, "gaussian", data_dim=9)
+    with pytest.raises(train.TrainingError, match="at step .*NaN in the data"):
+        train.fit(model, x, epochs=1, **quiet)
+    assert finite(model)
+
+
+def test_warm_up_that_never_ends_keeps_the_last_parameters():
+    model = Scripted([9.0, 1.0])
+    history = train.fit(model, torch.zeros(20, 1), torch.zeros(5, 1), epochs=2, warm_up=4, **quiet)
+    assert history.best_epoch is None and model.theta.item() == model.thetas[-1]
+    close(model.betas[::2], [0.25, 0.5])
