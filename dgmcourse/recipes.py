@@ -4,6 +4,7 @@ A weight is a .safetensors file in dgmcourse/weights with parameters in half pre
 rounding) and, in its header, the recipe, seed, data, training curve, result and hash.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -79,23 +80,18 @@ def load(name: str) -> nn.Module:
         FileNotFoundError: if its weight was not trained yet.
         ValueError: if the file is not the one that was written (its hash differs).
     """
-    from safetensors.torch import load_file
+    from dgmcourse.train import own_randomness
 
-    model = recipe(name).model()
-    path = weight_path(name)
-    tensors = load_file(path)
-    if digest(tensors) != card(name)["hash"]:
-        raise ValueError(f"{path} is damaged: its parameters do not have the hash in its header. Fetch the file again.")
+    with own_randomness(torch.device("cpu")):  # the random parameters it is made with are not meant to stay
+        model = recipe(name).model()
+    tensors, _ = read(name)
     model.load_state_dict({k: v.float() for k, v in tensors.items()})
     return model.eval()
 
 
 def card(name: str) -> dict:
-    """What the weight's header says: recipe, settings, seed, data, curve, results (nats), hash."""
-    from safetensors import safe_open
-
-    with safe_open(weight_path(name), "pt") as file:
-        return json.loads(file.metadata()["card"])
+    """What the weight's header says: recipe, settings, seed, data, curve, results (nats), hash. Errors as in `load`."""
+    return read(name)[1]
 
 
 def train(name: str, out: os.PathLike | str = WEIGHTS, device=None, epochs: int | None = None, resume: bool = True) -> Path:
@@ -140,12 +136,13 @@ def evaluate(name: str, S: int = 5000, device=None) -> dict:
 def evaluate_model(model: nn.Module, data, S: int = 5000) -> dict:
     """Test log-likelihood (importance sampling, S samples), bound and active units, with standard errors over digits."""
     from dgmcourse.evaluate import active_units, log_likelihood
+    from dgmcourse.train import own_randomness
 
     device = next(model.parameters()).device
     x = data.test.to(device).tensor()
-    torch.manual_seed(0)
-    elbo = torch.cat([model.log_weight(rows).detach() for rows in x.split(1000)])
-    log_p = log_likelihood(model, x, S, progress=True)
+    with own_randomness(device, seed=0):
+        elbo = torch.cat([model.log_weight(rows).detach() for rows in x.split(1000)])
+        log_p = log_likelihood(model, x, S, progress=True)
     return {
         "test_nll": round(-log_p.mean().item(), 3),
         "test_nll_se": round(log_p.std().item() / len(x) ** 0.5, 3),
@@ -162,6 +159,20 @@ def write(tensors: dict[str, torch.Tensor], facts: dict, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, path, {"card": json.dumps(facts)})
     return path
+
+
+def read(name: str) -> tuple[dict[str, torch.Tensor], dict]:
+    """A weight's parameters, compared with their hash, and its card."""
+    from safetensors import SafetensorError, safe_open
+
+    path, whole = weight_path(name), False
+    with contextlib.suppress(SafetensorError, ValueError, KeyError, TypeError):  # what a damaged header gives
+        with safe_open(path, "pt") as file:
+            tensors, facts = {k: file.get_tensor(k) for k in file.keys()}, json.loads(file.metadata()["card"])
+        whole = digest(tensors) == facts["hash"] and all(t.is_floating_point() for t in tensors.values())
+    if not whole:
+        raise ValueError(f"{path} is damaged: its parameters do not have the hash in its header. Fetch the file again.")
+    return tensors, facts
 
 
 def weight_path(name: str) -> Path:

@@ -3,6 +3,7 @@
 A model that can be trained has `objective(x, beta)`: what to maximise, (B,), and a dictionary of parts, (B,) each, to watch.
 """
 
+import contextlib
 import math
 import os
 import sys
@@ -56,18 +57,20 @@ def maximise(objective: Tensor, optimiser: torch.optim.Optimizer, clip: float | 
         the mean objective before the step.
 
     Raises:
-        TrainingError: if the objective, or the clipped gradient's norm, is not finite. The parameters are untouched.
+        TrainingError: if the objective or its gradient is not finite. The parameters are untouched.
     """
     mean = objective.mean()
-    if not math.isfinite(value := mean.item()):
-        raise TrainingError(f"the objective is {value}")
     optimiser.zero_grad()
     (-mean).backward()
+    parameters = [p for group in optimiser.param_groups for p in group["params"] if p.grad is not None]
+    norm = nn.utils.get_total_norm([p.grad for p in parameters])
+    value, size = torch.stack([mean.detach(), norm.to(mean)]).tolist()  # both at once: a GPU waits at every reading
+    if not math.isfinite(value):
+        raise TrainingError(f"the objective is {value}")
+    if not math.isfinite(size):
+        raise TrainingError(f"the gradient's norm is {size}")
     if clip is not None:
-        parameters = [p for group in optimiser.param_groups for p in group["params"]]
-        norm = nn.utils.clip_grad_norm_(parameters, clip).item()
-        if not math.isfinite(norm):
-            raise TrainingError(f"the gradient's norm is {norm}")
+        nn.utils.clip_grads_with_norm_(parameters, clip, norm)
     optimiser.step()
     return value
 
@@ -113,19 +116,22 @@ def fit(
         mixed_precision: matrix products in bfloat16 (sums of log-probabilities stay in float32).
         checkpoint: a file that holds the whole state after every epoch.
         resume: go on from `checkpoint` if it is there, to the same numbers as an unbroken training.
-        live: called as live(model, history) about once a second and at the end, to draw a curve for instance.
+        live: called as live(model, history) about once a second and at the end, to draw a curve for instance; what it
+            draws at random changes nothing in the training.
         progress: show a bar with the objective's parts and the time left.
         objective: a function (x, beta) to use in place of `model.objective`: the one you wrote, for instance.
 
     Raises:
         TrainingError: at a loss that is not finite; the message has the step and the likely causes, and `.history` what
             went before. The model keeps its last finite (or best) parameters.
-        ValueError: if there is nothing to train on, `patience` has no `valid` to judge by, the device is not here, or
-            `checkpoint` was written under other settings.
+        ValueError: if there is nothing to train on, `patience` has no `valid` to judge by, the device is not here,
+            `checkpoint` was written under other settings, or `objective` does not give one value for each x.
     """
     train, valid = Data.of(train), None if valid is None else Data.of(valid)
     if len(train) == 0 or epochs < 1 or batch_size < 1:
         raise ValueError(f"nothing to do: {len(train)} training examples, {epochs} epochs, batches of {batch_size}")
+    if valid is not None and len(valid) == 0:
+        raise ValueError("the validation data are empty: give some examples, or valid=None")
     if patience is not None and valid is None:
         raise ValueError("patience needs validation data to judge by: fit(model, train, valid, patience=...)")
     device = available(device or next(model.parameters()).device)
@@ -137,15 +143,20 @@ def fit(
     if anneal:
         settings |= {"anneal": anneal, "epochs": epochs}
     history, best, best_value, last_drawn = History(), None, -math.inf, 0.0
+    sums, counted = {}, 0  # of the running curve, since its last point
     steps = math.ceil(len(train) / batch_size)
     window = max(1, steps * epochs // CURVE_POINTS)
 
     def state():
         return {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "random": random_state(device),
-                "history": vars(history), "best": best, "best_value": best_value, "settings": settings}  # fmt: skip
+                "history": vars(history), "best": best, "best_value": best_value, "running": (sums, counted),
+                "settings": settings}  # fmt: skip
 
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
+    def draw():
+        with own_randomness(device):
+            live(model, history)
+
+    with own_randomness(device, seed):
         if resume and checkpoint and Path(checkpoint).exists():
             saved = torch.load(checkpoint, map_location=device, weights_only=True)
             if saved["settings"] != settings:
@@ -153,12 +164,13 @@ def fit(
             model.load_state_dict(saved["model"])
             optimiser.load_state_dict(saved["optimiser"])
             history, best, best_value = History(**saved["history"]), saved["best"], saved["best_value"]
+            sums, counted = saved.get("running", ({}, 0))
             set_random_state(saved["random"], device)
         first = len(history.epochs)
+        step = steps * first
         history.stopped = "finished"
-        bar = tqdm(total=steps * epochs, initial=steps * first, disable=not progress, file=sys.stdout, mininterval=0.5,
-                   bar_format="{desc} |{bar:24}| {percentage:3.0f}%, {remaining} left, {postfix}")  # fmt: skip
-        sums, counted = {}, 0
+        bar = tqdm(total=steps * epochs, initial=step, disable=not progress, file=sys.stdout, mininterval=0.5,
+                   bar_format="{desc} |{bar:24}| {percentage:3.0f}%, {remaining} left{postfix}")  # fmt: skip
         try:
             for epoch in range(first, epochs):
                 if patience is not None and history.best_epoch is not None and epoch - history.best_epoch >= patience:
@@ -170,23 +182,24 @@ def fit(
                 began, totals, seen = time.perf_counter(), {}, 0
                 for x in train.batches(batch_size):
                     if anneal:
-                        optimiser.param_groups[0]["lr"] = lr * min(1.0, (epochs - bar.n / steps) / anneal)
+                        optimiser.param_groups[0]["lr"] = lr * min(1.0, (epochs - step / steps) / anneal)
                     with torch.autocast(device.type, torch.bfloat16, enabled=mixed_precision):
-                        value, parts = objective(x, beta)
+                        value, parts = one_each(objective(x, beta), x)
                     try:
                         maximise(value, optimiser, clip)
                     except TrainingError as error:
-                        raise explain(error, epoch, bar.n, lr, history) from None
+                        raise explain(error, epoch, step, lr, history) from None
                     add(totals, parts, len(x))
                     add(sums, parts, len(x))
                     seen, counted = seen + len(x), counted + len(x)
+                    step += 1
                     bar.update()
-                    if bar.n % window == 0:
-                        history.steps.append({"step": bar.n, **{k: v.item() / counted for k, v in sums.items()}})
+                    if step % window == 0:
+                        history.steps.append({"step": step, **{k: v.item() / counted for k, v in sums.items()}})
                         bar.set_postfix_str(", ".join(f"{k} {v:.1f}" for k, v in history.steps[-1].items() if k != "step"))
                         sums, counted = {}, 0
                     if live and time.perf_counter() - last_drawn > 1:
-                        live(model, history)
+                        draw()
                         last_drawn = time.perf_counter()
                 row = {"epoch": epoch + 1, "beta": beta, **{k: v.item() / seen for k, v in totals.items()}}
                 if valid is not None:
@@ -206,7 +219,7 @@ def fit(
                 model.load_state_dict(best)
             model.eval()
             if live:
-                live(model, history)
+                draw()
     return history
 
 
@@ -215,7 +228,20 @@ def mean_objective(model: nn.Module, data: Data | Tensor, objective=None, batch_
     """The objective at beta = 1, averaged over `data`, nats; one sample of z for each x."""
     data, objective = Data.of(data), objective or model.objective
     model.eval()
-    return sum(objective(x, 1.0)[0].sum().item() for x in data.batches(batch_size, shuffle=False)) / len(data)
+    batches = data.batches(batch_size, shuffle=False)
+    return sum(one_each(objective(x, 1.0), x)[0].sum().item() for x in batches) / len(data)
+
+
+def one_each(result: tuple[Tensor, dict], x: Tensor) -> tuple[Tensor, dict]:
+    """What an objective returned, if it is (value, parts) with one value for each x; else a ValueError."""
+    if not isinstance(result, tuple) or len(result) != 2 or not isinstance(result[1], dict):
+        raise ValueError("an objective returns two things: its values, and a dictionary of parts to watch (it may be empty)")
+    if result[0].shape != x.shape[:1]:
+        raise ValueError(
+            f"an objective returns one value for each of the {len(x)} examples, shape ({len(x)},), not "
+            f"{tuple(result[0].shape)}: sum over dimensions, and leave the batch's mean to the training"
+        )
+    return result
 
 
 def available(device: torch.device | str) -> torch.device:
@@ -243,6 +269,18 @@ def add(totals: dict, parts: dict[str, Tensor], n: int) -> None:
     """Sum each part's batch total into `totals`, on the device: reading every number out would make a GPU wait."""
     for name, part in parts.items():
         totals[name] = totals.get(name, 0) + part.detach().mean() * n
+
+
+@contextlib.contextmanager
+def own_randomness(device: torch.device, seed: int | None = None):
+    """What is drawn in here, from `seed` if one is given, leaves the random numbers drawn outside as they were."""
+    before = random_state(device)
+    try:
+        if seed is not None:
+            torch.manual_seed(seed)
+        yield
+    finally:
+        set_random_state(before, device)
 
 
 def random_state(device: torch.device) -> dict[str, Tensor]:
