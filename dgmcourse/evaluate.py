@@ -69,4 +69,6 @@ def kl_of_each_unit(model, x: Tensor) -> Tensor:
 def active_units(model, x: Tensor, threshold: float = 0.01) -> Tensor:
     """Which latent dimensions are used: (D,) booleans. Unit d is active if the variance over x of q's mean exceeds 0.01
     (Burda, Grosse & Salakhutdinov 2016); a collapsed one has the same posterior, the prior, for every x."""
+    if len(x) < 2:
+        raise ValueError(f"a variance over x needs at least two x, got {len(x)}")
     return model.encoder(x).mean.var(0) > threshold
