@@ -106,7 +106,7 @@ def evaluate(options):
     place = available(options.device or best_device())
     recorded = recipes.card(options.name)["results"]
     results = recipes.evaluate(options.name, S=options.samples, device=place)
-    print(f"{options.name}{'now':>22}{'recorded':>14}")
+    print(f"{options.name:18}{'now':>14}{'recorded':>14}")
     for key, value in results.items():
         print(f"  {key:16}{value!s:>14}{recorded.get(key, '')!s:>14}")
     if results["n"] != recorded["n"]:
