@@ -195,8 +195,8 @@ def test_a_shipped_weight_measures_what_its_header_says(name):
     """With full MNIST: the bound on all test digits, drawn as the recipe draws, and the likelihood of 100.
 
     The likelihood is the bound's mean over all digits plus the mean gap between the two, which varies far
-    less from digit to digit than either. Without, these digits are training data (and a few validation data): what
-    they measure is the training curve.
+    less from digit to digit than either. Without, these digits are training data (and a few validation data):
+    what they measure is the training curve.
     """
     card, model, data = recipes.card(name), recipes.load(name), digits()
     torch.manual_seed(0)
