@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from dgmcourse.densities import kl_per_dimension
 
-ROWS = 1000  # rows of z in one pass of the decoder: fewer cost calls, more fall out of the processor's cache
+ROWS = 500  # rows of z in one pass of the decoder: fewer cost calls, more cost memory (benchmarks/RESULTS.md)
 
 
 @torch.no_grad()
@@ -72,3 +72,18 @@ def active_units(model, x: Tensor, threshold: float = 0.01) -> Tensor:
     if len(x) < 2:
         raise ValueError(f"a variance over x needs at least two x, got {len(x)}")
     return model.encoder(x).mean.var(0) > threshold
+
+
+def precision_and_recall(real: Tensor, drawn: Tensor, k: int = 3) -> tuple[Tensor, Tensor]:
+    """Which drawn rows are realistic, (len(drawn),), and which real ones can be drawn, (len(real),): 0 or 1 each.
+
+    A row is realistic if it lies within reach of a real one, no farther than that one's own k-th nearest real
+    neighbour; and the other way round. Precision falls with bad samples, recall with missed modes (Kynkaanniemi et al.,
+    Improved Precision and Recall Metric, 2019, there in a classifier's feature space). Compare with real against real.
+    """
+
+    def within_reach(x, of):
+        reach = torch.cdist(of, of).kthvalue(k + 1, dim=1).values  # the nearest is itself
+        return (torch.cdist(x, of) <= reach).any(1).float()
+
+    return within_reach(drawn, real), within_reach(real, drawn)
