@@ -14,6 +14,7 @@ from torch import Tensor
 
 from dgmcourse.data import source
 
+BLOCK = 1000  # examples that are made ready at once
 GREY, DYNAMIC, STATIC = None, "dynamic", "static"
 
 
@@ -60,12 +61,16 @@ class Data:
 
     def _batches(self, size, shuffle):
         x = self.x if self._bits is None else self.bits
+        # Prepared a block of batches at a time: after each training step the caches are cold.
+        block = max(1, BLOCK // size) * size
         if not shuffle:
-            yield from map(self._floats, x.split(size))
-        elif len(x):
-            # Drawn on the CPU, so that a seed gives the same order on every device.
-            for index in torch.randperm(len(x)).to(x.device).split(size):
-                yield self._floats(x.index_select(0, index))
+            blocks = x.split(block)
+        else:
+            # The order is drawn on the CPU, so that a seed gives the same one on every device.
+            order = torch.randperm(len(x)).to(x.device)
+            blocks = (x.index_select(0, index) for index in order.split(block))
+        for rows in blocks:
+            yield from self._floats(rows).split(size) if len(rows) else ()
 
     def _floats(self, x):
         if x.is_floating_point():
