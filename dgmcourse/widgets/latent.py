@@ -230,11 +230,7 @@ def _prepare(model, data):
     x = x.float() / 255 if x.dtype == torch.uint8 else x.float()
     model = copy.deepcopy(model).cpu().float().eval()
     with torch.no_grad():
-        try:
-            codes = model.encoder(x).mean.contiguous()
-            model.decoder(codes[:1])
-        except RuntimeError as error:
-            raise ValueError(f"data of shape {tuple(x.shape)} do not fit the model: {error}") from error
+        codes = model.encoder(x).mean.contiguous()
     if codes.shape[1] < 2:
         raise ValueError("the pad needs at least two latent dimensions, this model has one")
     if not codes.isfinite().all():

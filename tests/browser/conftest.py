@@ -136,9 +136,7 @@ class Lab:
         (self.server.root / name).write_text(content)
         address = f"lab/tree/{name}?reset" if self.front == "lab" else f"notebooks/{name}"
         self.page.goto(f"{self.server.url}/{address}")
-        self.page.wait_for_function(
-            f"{PANEL}?.sessionContext?.session?.kernel?.status === 'idle'", timeout=90_000
-        )
+        self.page.wait_for_function(f"{PANEL}?.sessionContext?.session?.kernel?.status === 'idle'", timeout=90_000)
         self.errors.clear()  # what the front end itself said as it started
         return self.page
 

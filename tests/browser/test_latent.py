@@ -44,7 +44,11 @@ def pixels(page, canvas=".picture"):
 
 
 def ink(page, canvas):
-    return sum(pixels(page, canvas)[3::4])
+    return page.evaluate(
+        f"""() => {{ const c = document.querySelector('.dgm-latent {canvas}');
+                     const {{ data }} = c.getContext('2d').getImageData(0, 0, c.width, c.height);
+                     return data.reduce((sum, value, i) => (i % 4 === 3 ? sum + value : sum), 0); }}"""
+    )
 
 
 def z_in_python(lab, page):
@@ -156,8 +160,7 @@ def test_writing_a_digit(lab, page, touch):
     paper = page.locator(".dgm-latent .paper")
     box = paper.bounding_box()
     line = [
-        (box["x"] + u * box["width"], box["y"] + v * box["height"])
-        for u, v in ((0.3, 0.2), (0.7, 0.2), (0.4, 0.8))
+        (box["x"] + u * box["width"], box["y"] + v * box["height"]) for u, v in ((0.3, 0.2), (0.7, 0.2), (0.4, 0.8))
     ]
 
     def write():
@@ -197,9 +200,7 @@ def test_the_widget_in_place_computes_what_torch_does(page):
             ("decode", z, model.decoder(z).mean),
             ("encode", x, model.encoder(x).mean),
         ):
-            assert (
-                np.abs(np.array(page.evaluate(run, [kind, points.tolist()])) - expected.numpy()).max() < 1e-4
-            )
+            assert np.abs(np.array(page.evaluate(run, [kind, points.tolist()])) - expected.numpy()).max() < 1e-4
 
 
 def test_python_moves_the_pad(lab, page):

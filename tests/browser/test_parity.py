@@ -26,9 +26,7 @@ def page(browser):
 
 
 def encoded(array):
-    return base64.b64encode(
-        np.ascontiguousarray(array).tobytes()
-    ).decode()  # lists would take Playwright seconds
+    return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()  # lists would take Playwright seconds
 
 
 BYTES = "const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));"
@@ -140,9 +138,9 @@ def test_a_drawing_becomes_an_mnist_image(page):
     """Fits 20 x 20, centre of mass in the centre, soft edges; the same wherever and however large it was drawn."""
 
     def normalise(strokes):
-        return np.array(
-            page.evaluate("(strokes) => Array.from(window.latent.normalise(strokes))", strokes)
-        ).reshape(28, 28)
+        return np.array(page.evaluate("(strokes) => Array.from(window.latent.normalise(strokes))", strokes)).reshape(
+            28, 28
+        )
 
     seven = [[0.2, 0.1], [0.8, 0.1], [0.4, 0.9]]
     x = normalise([seven])

@@ -1,0 +1,158 @@
+"""The traversal widget's Python half: what it sends, what it refuses, and the static grid. The other: tests/browser."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+import traitlets
+from torch import nn
+
+from dgmcourse.densities import BernoulliConditional, GaussianConditional, StandardGaussian
+from dgmcourse.models import VAE, ConvVAE, LatentVariableModel
+from dgmcourse.widgets.latent import LatentTraversal, export, latent_grid, latent_traversal
+
+X, Y = torch.rand(60, 784, generator=torch.Generator().manual_seed(1)), torch.arange(60) % 10
+
+
+def linear_model(spread, pixels=784):
+    """An encoder whose k-th mean varies by `spread[k]` over the data, and a decoder with as many inputs."""
+    d = len(spread)
+    encoder = nn.Linear(pixels, 2 * d)
+    encoder.weight.data.zero_()
+    encoder.weight.data[range(d), range(d)] = torch.tensor(spread)
+    decoder = BernoulliConditional(nn.Sequential(nn.Linear(d, pixels)))
+    return LatentVariableModel(StandardGaussian(d), GaussianConditional(encoder), decoder)
+
+
+def part(widget, name, dtype=np.float32):
+    start, end = widget._spec["parts"][name]
+    return np.frombuffer(widget._numbers[start:end], dtype)
+
+
+def test_what_is_sent():
+    model = VAE(5, hidden=20)
+    w = latent_traversal(model, (X, Y))
+    assert len(w._numbers) == w._spec["total"] and not w._spec["half"]
+    weights = part(w, "weights")
+    first = model.decoder.net[0]
+    at = w._spec["decoder"][0]
+    assert np.array_equal(weights[at["weight"] :][: first.weight.numel()], first.weight.detach().flatten())
+    last, at = model.encoder.net[-1], w._spec["encoder"][-2]  # before the one that takes the mean
+    assert np.array_equal(weights[at["weight"] :][: last.weight.numel()], last.weight.detach().flatten())
+    assert np.allclose(part(w, "codes").reshape(60, 5), model.encoder(X).mean.detach(), atol=1e-6)
+    assert np.array_equal(part(w, "digits", np.uint8).reshape(60, 784), (X * 255).round().byte())
+    assert w._spec["labels"] == Y.tolist() and w.z == [0] * 5
+
+
+def test_half_precision_only_where_it_is_exact():
+    assert latent_traversal(VAE(2, hidden=20).half().float(), (X, Y))._spec["half"]
+    assert not latent_traversal(VAE(2, hidden=20), (X, Y))._spec["half"]
+    large = VAE(2, hidden=20).half().float()
+    large.decoder.net[0].weight.data[0, 0] = 1e6  # beyond float16
+    assert not latent_traversal(large, (X, Y))._spec["half"]
+
+
+@pytest.mark.parametrize("name", ["vae_2d", "vae_40d"])
+def test_shipped_weights_go_at_half_the_bytes(name):
+    w = latent_traversal(name, (X, Y))
+    assert w._spec["half"] and len(w._numbers) < 2.5e6
+
+
+def test_dimensions_stand_in_order_of_activity():
+    w = latent_traversal(linear_model([1.0, 0.1, 3.0, 0.5]), (X, Y))
+    assert w._spec["order"] == [2, 0, 3, 1] and w.dims == [0, 2]
+    assert latent_traversal(linear_model([0.1, 3.0]), (X, Y))._spec["order"] == [0, 1]  # both are seen
+
+
+def test_the_model_and_the_notebooks_randomness_are_left_alone():
+    model = VAE(3, hidden=20).double().train()
+    before = torch.get_rng_state()
+    latent_traversal(model, (X, Y))
+    assert model.training and next(model.parameters()).dtype == torch.float64
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_z_and_dims_are_read_and_set():
+    w = latent_traversal(VAE(3, hidden=20), (X, Y))
+    w.z = torch.tensor([[0.5, -1.0, 2.0]])
+    assert w.z == [0.5, -1.0, 2.0]
+    for wrong in ([1.0, 2.0], [1.0, 2.0, float("nan")], torch.zeros(4)):
+        with pytest.raises(traitlets.TraitError, match="z is a list of 3 finite numbers"):
+            w.z = wrong
+    w.dims = [2, 1]
+    for wrong in ([0, 3], [0], [-1, 0]):
+        with pytest.raises(traitlets.TraitError, match="dims are two"):
+            w.dims = wrong
+
+
+def test_a_page_loaded_again_gets_the_numbers_by_the_slice(monkeypatch):
+    w = latent_traversal(VAE(3, hidden=20), (X, Y))
+    assert w.comm is not None and w.get_state()["_numbers"] == b""
+    sent = []
+    monkeypatch.setattr(LatentTraversal, "send", lambda self, content, buffers: sent.append((content, *buffers)))
+    for at in range(0, w._spec["total"], 10_000):
+        w._handle_custom_msg({"at": at, "slice": 10_000}, [])
+    assert b"".join(buffer for _, buffer in sent) == w._numbers
+    assert sent[1][0]["at"] == 10_000
+
+
+def test_data_without_labels_and_images_of_another_shape():
+    assert latent_traversal(VAE(3, hidden=20), X)._spec["labels"] == []
+    faces = VAE(3, hidden=20, likelihood="gaussian", data_dim=560)
+    w = latent_traversal(faces, torch.rand(60, 560), shape=(28, 20))
+    assert w._spec["encoder"] is None and w._spec["decoder"][-1] == {"kind": "take", "n": 560}
+
+
+class Shifted(BernoulliConditional):
+    def forward(self, given):
+        return super().forward(given + 1)
+
+
+@pytest.mark.parametrize("model, data, error, words", [
+    (ConvVAE(3), X, TypeError, "cannot run .* latent_grid"),
+    (linear_model([1.0]), X, ValueError, "at least two latent dimensions"),
+    (VAE(3, hidden=20), torch.rand(60, 100), ValueError, "expected vectors of 784"),
+    (VAE(3, hidden=20, data_dim=100), torch.rand(60, 100), ValueError, "28 x 28, but the data have 100 pixels"),
+    (VAE(3, hidden=20), X * float("nan"), ValueError, "not finite"),
+    (LatentVariableModel(StandardGaussian(3), VAE(3).encoder, Shifted(VAE(3).decoder.net)), X, TypeError, "does more"),
+], ids=["convolution", "one dimension", "other pixels", "other shape", "not finite", "more than a net"])  # fmt: skip
+def test_what_cannot_be_shown_says_why(model, data, error, words):
+    with pytest.raises(error, match=words):
+        latent_traversal(model, data)
+
+
+def test_export_follows_nested_nets_and_offsets():
+    net = nn.Sequential(nn.Sequential(nn.Linear(2, 3, bias=False), nn.Tanh()), nn.Dropout(), nn.Linear(3, 4)).eval()
+    layers, arrays = export(BernoulliConditional(net), torch.randn(5, 2), offset=7)
+    assert [layer["kind"] for layer in layers] == ["linear", "tanh", "linear", "sigmoid"]
+    assert (layers[0]["weight"], layers[0]["bias"], layers[2]["weight"]) == (7, 13, 16)
+    assert [len(array) for array in arrays] == [6, 3, 12, 4] and not arrays[1].any()
+
+
+def test_grid_of_the_plane_has_the_second_dimension_upwards():
+    model = linear_model([1.0, 1.0])
+    decoder = model.decoder.net[0]
+    decoder.weight.data.zero_()
+    decoder.bias.data.zero_()
+    decoder.weight.data[:, 1] = 1  # brightness is sigmoid(z[1])
+    fig = latent_grid(model, (X, Y), n=4)
+    picture = fig.axes[0].images[0].get_array()
+    quantiles = torch.special.ndtri(torch.tensor([0.875, 0.625, 0.375, 0.125])).sigmoid()
+    assert np.allclose(picture[14::28, 14::28], quantiles[:, None].expand(4, 4), atol=1e-6)
+    plt.close(fig)
+
+
+def test_grid_of_many_dimensions_has_a_row_for_each_of_the_most_active():
+    model = linear_model([1.0, 0.1, 3.0, 0.5])
+    fig = latent_grid(model, (X, Y), n=5, rows=3)
+    assert [label.get_text() for label in fig.axes[0].get_yticklabels()] == ["z[2]", "z[0]", "z[3]"]
+    with torch.no_grad():
+        expected = model.decoder(torch.tensor([[0.0, 0.0, 1.5, 0.0]])).mean.reshape(28, 28)
+    assert np.allclose(fig.axes[0].images[0].get_array()[:28, 84:112], expected)
+    plt.close(fig)
+
+
+def test_grid_draws_a_convolutional_model_too():
+    fig = latent_grid(ConvVAE(3).train(), (X, Y))
+    assert fig.axes[0].images[0].get_array().shape == (3 * 28, 13 * 28)
+    plt.close(fig)
