@@ -84,7 +84,7 @@ plot.show(
 # | 06 more_gans | What did others make of it? | More GANs | 45 |
 # | **The bound** | | | |
 # | [07 vae](07_vae.ipynb) | Can a bound replace the integral? | Variational Auto-Encoder | 75 |
-# | [08 reparameterization](08_reparameterization.ipynb) | Can a gradient pass through a draw? | The trick | 75 |
+# | [08 reparameterization](08_reparameterization.ipynb) | Can a gradient pass a draw? | The trick | 75 |
 # | **A better bound** | | | |
 # | 09 normalizing_flows | Can the posterior bend? | Improving the posterior | 45 |
 # | 10 pixelvae | Can pixels know of each other? | Improving the decoder | 45 |
@@ -157,6 +157,8 @@ check.log_bernoulli.hint()
 # %%
 import math
 
+import matplotlib.pyplot as plt
+
 from dgmcourse import recipes
 from dgmcourse.data.images import mnist
 
@@ -168,8 +170,10 @@ with torch.no_grad():
     p = vae.decoder(vae.encoder(x).mean)
     nats = [round(log_bernoulli(picture, p.logits).item()) for picture in (x, shuffled)]
 
-fig = plot.images(torch.cat([p.mean, x, shuffled]), columns=3, width=4.5)
-fig.axes[0].set_title(f"decoder's p  |  digit: {nats[0]} nats  |  shuffled: {nats[1]} nats")
+fig, axes = plt.subplots(1, 3, figsize=(5, 1.8))
+titles = ["probability of ink", f"digit: {nats[0]} nats", f"shuffled: {nats[1]} nats"]
+for ax, picture, title in zip(axes, (p.mean, x, shuffled), titles, strict=True):
+    plot.draw_images(ax, picture, columns=1, title=title)
 plot.show(
     fig,
     alt="Three pictures in a row: the decoder's grey digit, the black and white test digit it stands for, "
@@ -190,7 +194,7 @@ from dgmcourse.train import fit
 
 torch.manual_seed(0)
 small = VAE(latent_dim=2, hidden=100)
-history = fit(small, digits.train, epochs=4, lr=2e-3, live=plot.Live())
+history = fit(small, digits.train[:20000], epochs=5, lr=2e-3, live=plot.Live())
 
 # %% [markdown]
 # The curve is a lower bound on $\log p(x)$, in nats per picture: the higher, the less the digits surprise the
@@ -203,8 +207,6 @@ history = fit(small, digits.train, epochs=4, lr=2e-3, live=plot.Live())
 # A colour means the same thing in every notebook, and figures say it by line or marker, too.
 
 # %% jupyter={"source_hidden": true}
-import matplotlib.pyplot as plt
-
 roles = {
     "data": (plot.DATA, "$x$"),
     "model": (plot.MODEL, r"$p(x\,|\,z)$"),
