@@ -59,9 +59,7 @@ def arrows(mu: float = -1.2, sigma: float = 0.6, height: float = 0.0, seed: int 
     fig, axes = plt.subplots(3, 1, figsize=(WIDTH, 5.0), height_ratios=(1.7, 1, 1), sharex=True)
     grid, z = torch.linspace(-4.5, 5.5, 300), drawn["z"]
     axes[0].plot(grid, landscape(grid, height), color=MODEL)
-    axes[0].text(
-        5.4, landscape(torch.tensor(5.2), height) + 0.9, "$f(z)$", color=MODEL, ha="right", fontsize=12
-    )
+    axes[0].text(0.8, landscape(torch.tensor(0.8), height) + 0.6, "$f(z)$", color=MODEL, ha="center", fontsize=12)
     axes[0].vlines(z, -6.5, landscape(z, height), color=POSTERIOR, lw=0.7, alpha=0.5)
     axes[0].plot(z, landscape(z, height), "o", color=POSTERIOR, ms=6)
     bell = torch.exp(-0.5 * ((grid - mu) / sigma) ** 2) / sigma
@@ -131,10 +129,11 @@ def differences(steps, fresh, rewound, truth: float) -> plt.Figure:
         (rewound, "same noise", {"color": PATHWISE, "marker": "o", "ls": "-"}),
     ):
         lines(right, steps, {label: (values.std(-1), None, look)}, "step h", "standard deviation")
-        left.plot(steps, values[:, 0], label=label, ms=5, **look)
+        some, look = values[:, :12], look | {"ls": "", "ms": 3.5, "alpha": 0.7}
+        left.plot(steps, some, **look)
     left.axhline(truth, color=DATA, lw=1, ls=":")
     left.text(steps[-1], truth, "truth ", ha="right", va="bottom")
-    left.set(xscale="log", yscale="symlog", xlabel="step h", ylabel="one estimate of the gradient")
+    left.set(xscale="log", yscale="symlog", xlabel="step h", ylabel="12 estimates of the gradient")
     right.legend()
     return fig
 
@@ -203,18 +202,21 @@ def play_histograms() -> SliderFigure:
 # ---- sigma on its way
 
 
-def paths(climbs: dict[str, list[float]], target: float, reach: float = 1.6) -> plt.Figure:
-    """sigma against the step for each way to make it; what leaves the picture or turns negative is said in words."""
+def paths(climbs: dict[str, list[float]], target: float, low: float = -0.35, high: float = 1.15) -> plt.Figure:
+    """sigma against the step for each way to make it, up to where it is no longer positive."""
     fig, axes = plt.subplots(1, len(climbs), figsize=(WIDTH, 2.6), sharey=True)
     for ax, (name, path), colour in zip(axes, climbs.items(), (POSTERIOR, PATHWISE, PRIOR), strict=False):
         path = np.array(path)
-        bad = np.flatnonzero(~(path > 0))
-        ax.axhspan(-reach, 0, color=NOISE, alpha=0.25, lw=0)
+        bad = next((i for i, sigma in enumerate(path) if not sigma > 0), None)
+        ax.axhspan(low, 0, color=NOISE, alpha=0.25, lw=0)
         ax.axhline(target, color=DATA, lw=1, ls=":")
-        ax.plot(np.where(np.isfinite(path), path, np.nan), color=colour, marker=".", ms=4, lw=1)
-        words = f"log $\\sigma$ is NaN from step {bad[0]}" if len(bad) else f"ends at {path[-1]:.3f}"
+        ax.plot(path[: bad + 1].clip(low) if bad else path, color=colour, marker=".", ms=4, lw=1)
+        words = f"ends at {path[-1]:.3f}"
+        if bad:
+            ax.plot(bad, max(path[bad], low), "X", color=colour, ms=11, clip_on=False)
+            words = f"step {bad}: $\\sigma$ = {path[bad]:.1f}\nlog $\\sigma$ is not a number"
         ax.text(0.97, 0.95, words, transform=ax.transAxes, ha="right", va="top")
-        ax.set(ylim=(-reach, reach), xlabel="step")
+        ax.set(xlim=(-2, len(path)), ylim=(low, high), xlabel="step")
         ax.set_title(name)
     axes[0].set_ylabel("$\\sigma$ (target dotted, impossible grey)")
     return fig
@@ -224,12 +226,12 @@ def paths(climbs: dict[str, list[float]], target: float, reach: float = 1.6) -> 
 
 
 def training(curves: dict[str, tuple[list[int], Tensor, dict]]) -> plt.Figure:
-    """ELBO against the step: for each name the steps, (seeds, steps) values and a look; mean, and least to greatest."""
+    """ELBO against the step: for each name the steps, (seeds, steps) values and a look; median, and least to greatest."""
     fig, ax = plt.subplots(figsize=(WIDTH, 3.4))
     for name, (steps, values, look) in curves.items():
         ax.fill_between(steps, values.amin(0), values.amax(0), color=look["color"], alpha=0.2, lw=0)
-        ax.plot(steps, values.mean(0), label=name, markevery=0.12, ms=5, **look)
-    low = min(values[:, len(steps) // 10 :].min().item() for steps, values, _ in curves.values())
+        ax.plot(steps, values.median(0).values, label=name, markevery=0.12, ms=5, **look)
+    low = min(values.median(0).values[len(steps) // 10 :].min().item() for steps, values, _ in curves.values())
     ax.set(xlabel="step of training", ylabel="ELBO on the batch (nats per image)", ylim=(low - 2, None))
     ax.legend(loc="lower right")
     return fig
@@ -245,10 +247,10 @@ def relaxed_coin(logits: Tensor, u: Tensor, tau: float) -> Tensor:
 
 
 def coins(taus: list[float], n: int = 6) -> plt.Figure:
-    """Single samples as functions of p, each with its own u held fixed, and the average of 4000 of them."""
+    """Single samples as functions of p, each with its own u held fixed, and the average of 1000 of them."""
     p, many = (
         torch.linspace(0.005, 0.995, 300)[:, None],
-        torch.rand(4000, generator=torch.Generator().manual_seed(0)),
+        torch.rand(1000, generator=torch.Generator().manual_seed(0)),
     )
     few = (torch.arange(n) + 0.5) / n
     fig, axes = plt.subplots(1, len(taus), figsize=(WIDTH, 2.6), sharey=True, squeeze=False)
