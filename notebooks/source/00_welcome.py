@@ -42,7 +42,7 @@ latent_traversal("vae_2d")
 # 2. Write a digit of your own on the paper at the left. Then write a letter. What comes back?
 # 3. Press **Sample z** ten times. How many of the ten would pass for somebody's handwriting?
 
-# %%
+# %% jupyter={"source_hidden": true}
 plot.show(
     latent_grid("vae_2d"),
     alt="A table of 16 by 16 small pictures, each decoded from its own pair of numbers. Neighbouring ones "
@@ -131,7 +131,10 @@ import torch.nn.functional as F
 
 
 def log_bernoulli(x, logits):
-    """log p(x) in nats, (B,), from x (B, D) of 0 and 1 and logits (B, D). F.softplus(l) is log(1 + e^l)."""
+    """log p(x) in nats, shape (B,), from x (B, D) of 0 and 1 and logits (B, D).
+
+    F.softplus(l) is log(1 + e^l), without overflow.
+    """
     ### BEGIN SOLUTION
     return (x * logits - F.softplus(logits)).sum(-1)
     ### END SOLUTION
