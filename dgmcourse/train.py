@@ -139,7 +139,8 @@ def fit(
     train, valid = train.to(device), None if valid is None else valid.to(device)
     objective = objective or model.objective
     optimiser = torch.optim.Adam(model.parameters(), lr=lr, fused=device.type in ("cpu", "cuda"))
-    settings = {"batch_size": batch_size, "lr": lr, "warm_up": warm_up, "clip": clip, "seed": seed, "n": len(train)}
+    settings = {"batch_size": batch_size, "lr": lr, "warm_up": warm_up, "clip": clip, "seed": seed, "n": len(train),
+                "mixed_precision": mixed_precision}  # fmt: skip
     if anneal:
         settings |= {"anneal": anneal, "epochs": epochs}
     history, best, best_value, last_drawn = History(), None, -math.inf, 0.0
