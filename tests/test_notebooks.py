@@ -8,7 +8,7 @@ import copy
 import re
 import socket
 from collections import Counter
-from contextlib import redirect_stdout
+from contextlib import nullcontext, redirect_stdout, suppress
 from io import StringIO
 from itertools import pairwise
 from pathlib import Path
@@ -62,16 +62,12 @@ def has_a_text_for_each_picture(nb, path):
 
 
 def images_without_alt(html):
-    return [
-        f"no alt text: {i[:60]}" for i in re.findall(r"<img[^>]*>", html) if not re.search(r'alt="[^"]+"', i)
-    ]
+    return [f"no alt text: {i[:60]}" for i in re.findall(r"<img[^>]*>", html) if not re.search(r'alt="[^"]+"', i)]
 
 
 def has_no_widget_state(nb, path):
     faults = ["widget state in its metadata"] if "widgets" in nb.metadata else []
-    return faults + [
-        "a widget's view" for _, o in outputs(nb) if any("widget" in kind for kind in o.get("data", {}))
-    ]
+    return faults + ["a widget's view" for _, o in outputs(nb) if any("widget" in kind for kind in o.get("data", {}))]
 
 
 def has_links_that_lead_somewhere(nb, path):
@@ -117,9 +113,7 @@ def has_tags_that_are_known(nb, path):
 
 def has_the_colab_cell_first(nb, path):
     return (
-        []
-        if code(nb) and "colab" in code(nb)[0].metadata.get("tags", [])
-        else ["its first code cell is not Colab's"]
+        [] if code(nb) and "colab" in code(nb)[0].metadata.get("tags", []) else ["its first code cell is not Colab's"]
     )
 
 
@@ -180,9 +174,7 @@ def has_exercises(nb, path):
         if expected[1] not in stored:
             faults.append(f"{name}: its stored output does not say {expected[1]!r}")
     faults += [
-        "a marker of a solution is left"
-        for cell in code(nb)
-        if re.search(r"### (BEGIN|END|BLANK)", cell.source)
+        "a marker of a solution is left" for cell in code(nb) if re.search(r"### (BEGIN|END|BLANK)", cell.source)
     ]
     return faults if verdicts else ["it has no exercise"]
 
@@ -198,7 +190,8 @@ def judged(nb):
             called = call.func if isinstance(call, ast.Call) else None
             checks = isinstance(called, ast.Attribute) and ast.unparse(called.value) == "check"
             if checks or isinstance(node, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef):
-                with redirect_stdout(StringIO()):
+                # A definition that needs what a notebook computes cannot be had here, nor does a judge need it.
+                with redirect_stdout(StringIO()), nullcontext() if checks else suppress(NameError):
                     exec(compile(ast.Module([node], []), str(called), "exec"), space)
             if checks:
                 verdict = getattr(space["check"], called.attr).last
@@ -241,12 +234,7 @@ def test_each_source_has_its_two_notebooks():
 
 def test_the_map_links_what_is_there_with_its_minutes():
     welcome = nbformat.read(FOLDER / "00_welcome.ipynb", as_version=4)
-    rows = [
-        line
-        for cell in markdown(welcome)
-        for line in cell.source.split("\n")
-        if re.match(r"\| \[?\d\d ", line)
-    ]
+    rows = [line for cell in markdown(welcome) for line in cell.source.split("\n") if re.match(r"\| \[?\d\d ", line)]
     linked = {re.search(r"\((\w+)\.ipynb\)", row)[1]: row for row in rows if ".ipynb)" in row}
     assert sorted(linked) == [path.stem for path in STUDENTS if path.stem != "00_welcome"]
     assert len(rows) == 16, "the lecture has sixteen notebooks, there or in preparation"
@@ -376,10 +364,7 @@ PLANTED = {
     "another stored verdict": (has_exercises, lambda nb: nb.cells[-1].outputs.clear()),
 }
 SOLVED = (
-    TINY.split('["claim-23"]\n')[1]
-    .split("\n\n")[0]
-    .replace("### BEGIN SOLUTION", "")
-    .replace("### END SOLUTION", "")
+    TINY.split('["claim-23"]\n')[1].split("\n\n")[0].replace("### BEGIN SOLUTION", "").replace("### END SOLUTION", "")
 )
 
 
