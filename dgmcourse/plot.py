@@ -132,19 +132,22 @@ class Live:
     """Give it to `fit(..., live=Live())`: the curve, and samples from one fixed set of z, redrawn while training runs."""
 
     def __init__(self, samples: int = 20, seed: int = 0):
-        self.samples, self.seed, self.handle = samples, seed, None
+        self.samples, self.seed = samples, seed
+        self.figure, self.handle = None, None  # one figure, cleared: closed ones wait for the garbage collector
 
     def __call__(self, model, history) -> None:
         if not history.steps:
             return
-        fig, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 2.6), width_ratios=(1.5, 1))
+        self.figure = self.figure or plt.figure(figsize=(WIDTH, 2.6))
+        self.figure.clear()
+        left, right = self.figure.subplots(1, 2, width_ratios=(1.5, 1))
         draw_curves(left, history)
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             draw_images(right, model.decoder(model.prior.sample((self.samples,))).mean, 5, "samples (means)")
         last = history.steps[-1]
         alt = f"Training curve after {last['step']} steps, ELBO {last['elbo']:.0f} nats, and {self.samples} generated images."
-        image = picture(fig, alt)
+        image = picture(self.figure, alt)
         if self.handle is None:
             self.handle = display(image, display_id=True)
         else:

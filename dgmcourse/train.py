@@ -45,6 +45,22 @@ def best_device() -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
+def bare(method):
+    """The method without what torch.optim wraps it in for the compiler's sake."""
+    return getattr(method, "__wrapped__", method)
+
+
+class Adam(torch.optim.Adam):
+    """torch.optim.Adam, step for step. The plain one imports all of torch.compile at its first use, 170 MB and some
+    seconds, only to ask it to stay out; nothing is compiled here."""
+
+    add_param_group = bare(torch.optim.Adam.add_param_group)
+    zero_grad = bare(torch.optim.Adam.zero_grad)
+    state_dict = bare(torch.optim.Adam.state_dict)
+    load_state_dict = bare(torch.optim.Adam.load_state_dict)
+    step = torch.no_grad()(bare(torch.optim.Adam.step))
+
+
 def maximise(objective: Tensor, optimiser: torch.optim.Optimizer, clip: float | None = None) -> float:
     """One step up the gradient of the batch's mean objective. The only place with optimisation's minus sign.
 
@@ -138,12 +154,12 @@ def fit(
     model.to(device)
     train, valid = train.to(device), None if valid is None else valid.to(device)
     objective = objective or model.objective
-    optimiser = torch.optim.Adam(model.parameters(), lr=lr, fused=device.type in ("cpu", "cuda"))
+    optimiser = Adam(model.parameters(), lr=lr, fused=device.type in ("cpu", "cuda"))
     settings = {"batch_size": batch_size, "lr": lr, "warm_up": warm_up, "clip": clip, "seed": seed, "n": len(train),
                 "mixed_precision": mixed_precision}  # fmt: skip
     if anneal:
         settings |= {"anneal": anneal, "epochs": epochs}
-    history, best, best_value, last_drawn = History(), None, -math.inf, 0.0
+    history, best, best_value, draw_at = History(), None, -math.inf, 0.0
     sums, counted = {}, 0  # of the running curve, since its last point
     steps = math.ceil(len(train) / batch_size)
     window = max(1, steps * epochs // CURVE_POINTS)
@@ -199,9 +215,9 @@ def fit(
                         history.steps.append({"step": step, **{k: v.item() / counted for k, v in sums.items()}})
                         bar.set_postfix_str(", ".join(f"{k} {v:.1f}" for k, v in history.steps[-1].items() if k != "step"))
                         sums, counted = {}, 0
-                    if live and time.perf_counter() - last_drawn > 1:
+                    if live and (now := time.perf_counter()) > draw_at:
                         draw()
-                        last_drawn = time.perf_counter()
+                        draw_at = now + max(1, 5 * (time.perf_counter() - now))  # at most a fifth of the time
                 row = {"epoch": epoch + 1, "beta": beta, **{k: v.item() / seen for k, v in totals.items()}}
                 if valid is not None:
                     row["valid"] = mean_objective(model, valid, objective)

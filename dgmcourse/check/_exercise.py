@@ -58,7 +58,9 @@ class Exercise:
     last: Verdict | None = field(default=None, init=False)
 
     def __call__(self, answer: Callable) -> Callable:
-        self.last, result = self.verdict(answer)
+        # the check's cell run a second time gets what it returned the first time: our solution is not the student's
+        again = answer is self.solution and self.last and self.last.kind != "pass"
+        self.last, result = (self.last, answer) if again else self.verdict(answer)
         display(self.last)
         return result
 
