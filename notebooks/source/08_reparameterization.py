@@ -128,16 +128,20 @@ except RuntimeError as error:
 # $h$ ten times smaller? And when both estimates use *the same* random numbers?
 
 # %%
-def objective(mu, seed, R=300, S=100):
+def estimate(mu, seed, R=300, S=100):
     """R independent estimates of E[f(z)] in one dimension, (R,). The seed is the state of the dice."""
     torch.manual_seed(seed)
     mean = torch.full((R, 1), mu, dtype=torch.float64)
     return f(Gaussian(mean, torch.zeros_like(mean)).sample((S,))).mean(0)
 
 
+def difference(h, seed, other_seed):
+    return (estimate(1 + h, seed) - estimate(1, other_seed)) / h
+
+
 steps = torch.logspace(-4, 0, 9).tolist()
-fresh = torch.stack([(objective(1 + h, seed=2 * i) - objective(1, seed=2 * i + 1)) / h for i, h in enumerate(steps)])
-rewound = torch.stack([(objective(1 + h, seed=2 * i) - objective(1, seed=2 * i)) / h for i, h in enumerate(steps)])
+fresh = torch.stack([difference(h, 2 * i, 2 * i + 1) for i, h in enumerate(steps)])
+rewound = torch.stack([difference(h, 2 * i, 2 * i) for i, h in enumerate(steps)])
 
 # %% jupyter={"source_hidden": true}
 plot.show(
@@ -398,7 +402,8 @@ plot.show(
 # top the objective's curvature in $\sigma$ is $-2/\text{target}^2$, so each narrower posterior needs a smaller step. In
 # $\log \sigma^2$ it is $-\frac12$, whatever the target.
 #
-# Try it: find a `step` at which the raw output survives. Now halve `target`.
+# Try it: raise `step` until the raw output dies, and go one back. Now halve `target`. Does the step still work? Do the
+# other two care?
 
 # %%
 from dgmcourse.widgets.figure import slider_figure
@@ -406,7 +411,7 @@ from dgmcourse.widgets.figure import slider_figure
 slider_figure(
     race,
     alt="Three ways to make a sigma, each climbing to its target.",
-    step=[0.05, 0.001, 0.002, 0.005, 0.01, 0.02, 0.1, 0.2, 0.5],
+    step=[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5],
     target=(0.05, 1.0, 0.05, 0.2),
 )
 
@@ -466,9 +471,11 @@ def objective_of(vae, way, S=1):
         z = reparameterize(*parameters) if way == "pathwise" else q.sample((S,))
         log_p = vae.decoder(z).log_prob(x)  # (S, B)
         elbo = (log_p - kl(q, vae.prior)).mean(0)
+        if "score" not in way:
+            return elbo, {"elbo": elbo}
         values = log_p.detach() - (leave_one_out(log_p.detach()) if "baseline" in way else 0)
-        surrogate = (values * q.log_prob(z)).mean(0) if "score" in way else torch.zeros(())
-        return elbo + surrogate - surrogate.detach(), {"elbo": elbo}  # its value is the ELBO, its gradient has both
+        surrogate = (values * q.log_prob(z)).mean(0)
+        return elbo + surrogate - surrogate.detach(), {"elbo": elbo}  # the ELBO, with a further gradient
 
     return objective
 
@@ -484,7 +491,7 @@ digits = mnist()
 train, test = halved(digits.train, 4000), halved(digits.test, 500)
 
 # %% tags=["claim-25"]
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 SAMPLES = {"pathwise": 1, "score function with baseline": 4, "score function": 1, "nothing": 1}
 SEEDS, EPOCHS = 3, 10
@@ -495,7 +502,8 @@ for way, S in SAMPLES.items():
     for seed in range(SEEDS):
         torch.manual_seed(seed)
         vae = VAE(latent_dim=8, hidden=64, data_dim=196)
-        history = fit(vae, train, epochs=EPOCHS, lr=1e-3, seed=seed, objective=objective_of(vae, way, S), progress=False)
+        objective = objective_of(vae, way, S)
+        history = fit(vae, train, epochs=EPOCHS, lr=1e-3, seed=seed, objective=objective, progress=False)
         runs.append([row["elbo"] for row in history.steps])
         with torch.no_grad():
             elbos[way].append(vae.elbo(test).mean().item())
@@ -544,10 +552,9 @@ for way, vae in trained.items():
 # %%
 def encoder_noise(vae, way, x, repeats=40):
     """The variance of the encoder's gradient, summed over all its weights."""
-    weights = list(vae.encoder.parameters())
-    value = objective_of(vae, way, S=4)
-    draws = [torch.cat([g.flatten() for g in torch.autograd.grad(value(x)[0].mean(), weights)]) for _ in range(repeats)]
-    return torch.stack(draws).var(0).sum().item()
+    weights, objective = list(vae.encoder.parameters()), objective_of(vae, way, S=4)
+    draws = [torch.autograd.grad(objective(x)[0].mean(), weights) for _ in range(repeats)]
+    return sum(torch.stack(weight).var(0).sum().item() for weight in zip(*draws))
 
 
 torch.manual_seed(0)
@@ -577,9 +584,8 @@ plot.show(
 
 # %%
 D = torch.distributions
-made = [D.Normal(0.0, 1.0), D.Laplace(0.0, 1.0), D.Gamma(2.0, 1.0), D.Dirichlet(torch.ones(3)), D.Bernoulli(0.5),
-        D.Categorical(torch.ones(3)), D.Poisson(3.0)]  # fmt: skip
-print(" ".join(f"{type(d).__name__}: {'yes' if d.has_rsample else 'no'} " for d in made))
+kinds = [D.Normal, D.Laplace, D.Gamma, D.Dirichlet, D.Bernoulli, D.Categorical, D.Poisson]
+print("  ".join(f"{kind.__name__}: {'yes' if kind.has_rsample else 'no'}" for kind in kinds))
 
 # %% [markdown]
 # Anything of the form *location + scale x noise* has one (Gaussian, Laplace, logistic), and so has a smooth inverse of the
@@ -616,9 +622,9 @@ plot.show(
     figures.relaxation_lines(taus, bias, error, deviation, exact.std().item(), truth),
     alt="Left: the relaxed gradient's bias grows with the temperature. Right: its deviation falls with the temperature.",
     caption=f"At temperature {taus[hot]:g} the bias is {bias[hot] / truth:.0%} of the true gradient, at {taus[cold]:g} it is "
-    f"{bias[cold] / truth:.0%} +- {error[cold] / truth:.0%}; on the way there the deviation of one estimate grows "
-    f"{deviation[cold] / deviation[hot]:.0f}-fold. The exact score function: bias {(exact.mean() - truth) / truth:.0%} +- "
-    f"{exact.std() / R**0.5 / truth:.0%}, deviation {exact.std():.2f}. {R:,} draws each.",
+    f"{bias[cold] / truth:.1%} +- {error[cold] / truth:.1%}; on the way there the deviation of one estimate grows "
+    f"{deviation[cold] / deviation[hot]:.0f}-fold. The exact score function: bias {(exact.mean() - truth) / truth:.1%} +- "
+    f"{exact.std() / R**0.5 / truth:.1%}, deviation {exact.std():.2f}. {R:,} draws each.",
 )
 
 # %% [markdown]
@@ -650,7 +656,7 @@ figures.play_cliff()
 # %% [markdown]
 # At a jump every sample stands on flat ground, so the slope is 0 for each of them: a variance of zero, and no truth in it.
 # The exchange of gradient and average, which the pathwise derivation took for granted, needs an $f$ without jumps.
-# torch raises no error for `round`, `sign` or a comparison turned into numbers by `where`: it has defined their slope as 0.
+# torch raises no error for `round`, `floor` or `sign`: it has defined their slope as 0.
 #
 # Just *before* it fails, the estimator warns you. How loud is it on a ramp that gets steeper?
 
