@@ -263,12 +263,11 @@ def one_each(result: tuple[Tensor, dict], x: Tensor) -> tuple[Tensor, dict]:
 
 def available(device: torch.device | str) -> torch.device:
     """The device, or a ValueError that says it is not here and which ones are."""
-    device = torch.device(device)
     present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not present.get(device.type, True):
+    if not present.get(str(device).split(":")[0], False):
         here = ", ".join(name for name, there in present.items() if there)
         raise ValueError(f"device {str(device)!r} is not available on this machine, only {here}")
-    return device
+    return torch.device(device)
 
 
 def explain(error: TrainingError, epoch: int, step: int, lr: float, history: History) -> TrainingError:

@@ -3,6 +3,8 @@
 import contextlib
 import io
 import math
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from unittest import mock
@@ -496,3 +498,28 @@ def test_warm_up_that_never_ends_keeps_the_last_parameters():
     history = train.fit(model, torch.zeros(20, 1), torch.zeros(5, 1), epochs=2, warm_up=4, **quiet)
     assert history.best_epoch is None and model.theta.item() == model.thetas[-1]
     close(model.betas[::2], [0.25, 0.5])
+
+
+def test_adam_is_torchs_and_leaves_the_compiler_out():
+    """The same parameters to the last bit, its state saved and restored half-way; torch.compile is not imported."""
+    code = """
+import sys, torch
+from dgmcourse.train import Adam
+ends = []
+for adam in (Adam, torch.optim.Adam):
+    torch.manual_seed(0)
+    w, x = torch.randn(5, requires_grad=True), torch.randn(20, 5)
+    optimiser = adam([w], lr=0.1, fused=True)
+    for step in range(20):
+        if step == 10:
+            saved, optimiser = optimiser.state_dict(), adam([w], lr=0.1, fused=True)
+            optimiser.load_state_dict(saved)
+        optimiser.zero_grad()
+        (x @ w).exp().mean().backward()
+        optimiser.step()
+    ends.append(w.detach())
+    if adam is Adam:
+        assert "torch._dynamo" not in sys.modules
+assert torch.equal(*ends)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

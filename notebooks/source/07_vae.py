@@ -1,0 +1,1190 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Variational auto-encoder: a bound in place of the integral
+# *75 minutes, about 20 of them for three exercises. Slides: "Variational Auto-Encoder". You need the
+# Gaussian, the logarithm of a mean, and PyTorch's autograd.*
+#
+# Afterwards you can derive the bound a VAE climbs and say exactly what it leaves out; write it in three
+# lines and train with it; measure what a trained VAE knows; and tell when its latent variables have died,
+# and why.
+
+# %% tags=["colab"] jupyter={"source_hidden": true}
+# In Colab this installs the course and leaves Colab's own torch alone. Anywhere else it does nothing.
+import importlib.util
+import subprocess
+import sys
+
+REPOSITORY = ""  # written by `make badges REPO=...`
+if "google.colab" in sys.modules:
+    if importlib.util.find_spec("dgmcourse") is None:
+        if not REPOSITORY:
+            raise RuntimeError("Where does the course live? Write its address as REPOSITORY, above.")
+        pip = [sys.executable, "-m", "pip", "install", "-q"]
+        for name in ("anywidget", "mlxtend", "safetensors"):
+            if importlib.util.find_spec(name) is None:
+                subprocess.check_call([*pip, name])
+        subprocess.check_call([*pip, "--no-deps", f"dgmcourse @ git+{REPOSITORY}"])
+    from google.colab import output
+
+    output.enable_custom_widget_manager()  # Colab shows other people's widgets only when asked to
+
+# %% [markdown]
+# ## The question
+# A latent variable model explains a digit $\mathbf{x}$ by a few hidden numbers $\mathbf{z}$: draw
+# $\mathbf{z}$ from a prior $p_\lambda(\mathbf{z})$, then $\mathbf{x}$ from
+# $p_\theta(\mathbf{x}|\mathbf{z})$. To train it you want
+#
+# $$\log p(\mathbf{x}) = \log \int p_\theta(\mathbf{x}|\mathbf{z})\, p_\lambda(\mathbf{z})\, d\mathbf{z}.$$
+#
+# Read aloud: a digit is probable if probable codes explain it. The trouble is to find them. A density
+# network draws codes blindly from the prior, and with 40 latent dimensions practically none of them
+# explains *this* digit.
+#
+# **What if a second network looked at the digit and told you where to search?** That network is the
+# encoder. It will cost you the exact integral, and you will know the price to the last nat.
+
+# %%
+import copy
+import math
+
+import ipywidgets as widgets
+import numpy as np
+import torch
+import torch.nn.functional as F
+from IPython.display import Markdown, display
+from torch import Tensor
+from torch.distributions import Normal
+from tqdm import tqdm
+
+from dgmcourse import plot, recipes
+from dgmcourse.check import vae as check
+from dgmcourse.data.images import Data, mnist
+from dgmcourse.densities import Gaussian, Mixture, kl_per_dimension
+from dgmcourse.evaluate import (
+    active_units,
+    effective_sample_size,
+    kl_of_each_unit,
+    log_likelihood,
+    log_mean_exp,
+    precision_and_recall,
+)
+from dgmcourse.models import VAE
+from dgmcourse.plot import DATA, MODEL, NOISE, POSTERIOR, PRIOR, plt
+from dgmcourse.train import best_device, fit
+from dgmcourse.widgets.latent import latent_grid, latent_traversal
+
+DEVICE = best_device()
+DIGITS, EPOCHS, RATE = 10_000, 6, 2e-3  # of your own training: a fifth of the digits, for the sake of time
+SMALL = {"latent_dim": 10, "hidden": 100}  # the networks of the experiments that train many
+
+digits = mnist("dynamic")  # training: binarised anew at every visit; validation and test: binarised once
+test, labels = digits.test[:2000].tensor(), digits.test.y[:2000]
+measured = {}  # claim -> what you found, for the table at the end
+
+# %% [markdown]
+# ## The picture
+# Three boxes. The **encoder** $q_\phi(\mathbf{z}|\mathbf{x})$ guesses which codes explain $\mathbf{x}$. The
+# **decoder** $p_\theta(\mathbf{x}|\mathbf{z})$ turns a code into a probability for each pixel. The
+# **prior** $p_\lambda(\mathbf{z})$ says which codes are usual. The first two are networks with weights
+# $\phi$ and $\theta$; the prior is $\mathcal N(\mathbf{0}, \mathbf{I})$ here.
+
+# %% jupyter={"source_hidden": true}
+plot.show(
+    plot.vae_diagram(),
+    alt="A diagram from left to right: a digit x enters the encoder q(z|x), which gives the code z; z enters "
+    "the decoder p(x|z), which gives x again. The prior p(z) points at z from above. Below the encoder stands "
+    "the regulariser, minus KL of q(z|x) from p(z); below the decoder the reconstruction, the expectation "
+    "under q of log p(x|z).",
+    caption="Two terms score the three boxes. To generate, you need the right half only: z from the prior, "
+    "x from the decoder.",
+)
+
+# %% [markdown]
+# Play with it first. This one has two latent dimensions, so the whole latent space is a pad you can walk
+# on; the decoder runs in your browser. Three things to try:
+#
+# 1. Walk from a 1 to a 0. Which digits lie on the way, and why these?
+# 2. Find a place where the decoder is undecided. Are there test digits behind it?
+# 3. Write a 7 with and without a bar. How far apart do they land?
+
+# %%
+latent_traversal("vae_2d", digits.test)
+
+# %% jupyter={"source_hidden": true}
+fig = latent_grid("vae_2d", digits.test, n=12)
+fig.set_size_inches(5.2, 5.4)
+plot.show(
+    fig,
+    alt="A 12 by 12 table of decoded digits over the two latent dimensions, from -1.7 to 1.7 each. The digits "
+    "change into one another gradually, with blends at their borders.",
+    caption="The same without a kernel: the decoder's mean over the latent plane, in equal steps of prior "
+    "probability. Nobody told the model about classes; neighbours look alike because the decoder is smooth.",
+)
+
+# %% [markdown]
+# ## From $\log p(\mathbf{x})$ to the bound, step by step
+# **Step 1: invite the encoder.** Multiply by $q_\phi(\mathbf{z}|\mathbf{x}) / q_\phi(\mathbf{z}|\mathbf{x})
+# = 1$:
+#
+# $$\log p(\mathbf{x}) = \log \int q_\phi(\mathbf{z}|\mathbf{x})\,
+#   \frac{p_\theta(\mathbf{x}|\mathbf{z})\, p_\lambda(\mathbf{z})}{q_\phi(\mathbf{z}|\mathbf{x})}\, d\mathbf{z}
+#   = \log\, \mathbb{E}_{q_\phi(\mathbf{z}|\mathbf{x})}\!\left[\frac{p_\theta(\mathbf{x}|\mathbf{z})\,
+#   p_\lambda(\mathbf{z})}{q_\phi(\mathbf{z}|\mathbf{x})}\right]$$
+#
+# Nothing has changed but the point of view: you now draw codes where the encoder sends you, and the
+# fraction corrects for it.
+#
+# **Step 2: take the logarithm inside.** The logarithm is concave, so the log of a mean is at least the mean
+# of the logs (Jensen):
+#
+# $$\log p(\mathbf{x}) \;\ge\; \mathbb{E}_{q_\phi(\mathbf{z}|\mathbf{x})}\!\left[\log p_\theta(\mathbf{x}|\mathbf{z}) +
+#   \log p_\lambda(\mathbf{z}) - \log q_\phi(\mathbf{z}|\mathbf{x})\right] = \mathcal L(\mathbf{x})$$
+#
+# $\mathcal L$ is the **evidence lower bound**, the ELBO. A mean of logs is kind to gradients: draw one
+# code, and you have an unbiased estimate. The log of a mean is not.
+#
+# **Step 3: sort the terms.** The last two belong together; their expectation is minus a KL divergence:
+#
+# $$\mathcal L(\mathbf{x}) = \underbrace{\mathbb{E}_{q_\phi(\mathbf{z}|\mathbf{x})}[\log p_\theta(\mathbf{x}|\mathbf{z})]}
+#   _{\text{reconstruction}} - \underbrace{\mathrm{KL}[q_\phi(\mathbf{z}|\mathbf{x})\,\|\,p_\lambda(\mathbf{z})]}
+#   _{\text{regularisation}}$$
+#
+# Read aloud: the first term asks whether the codes you chose bring the digit back. The second charges the
+# encoder, in nats, for choosing codes the prior did not expect.
+#
+# **Step 4: what did Jensen cost?** Put $p_\theta(\mathbf{x}|\mathbf{z})\, p_\lambda(\mathbf{z}) =
+# p(\mathbf{z}|\mathbf{x})\, p(\mathbf{x})$ into $\mathcal L$. The evidence does not depend on $\mathbf{z}$
+# and leaves the expectation:
+#
+# $$\log p(\mathbf{x}) - \mathcal L(\mathbf{x}) = \mathrm{KL}[q_\phi(\mathbf{z}|\mathbf{x})\,\|\,p(\mathbf{z}|\mathbf{x})]$$
+#
+# Read aloud: the bound is short by the encoder's error, no more and no less. Where the encoder is the true
+# posterior $p(\mathbf{z}|\mathbf{x}) \propto p_\theta(\mathbf{x}|\mathbf{z})\,p_\lambda(\mathbf{z})$, the
+# bound is the evidence.
+
+# %% [markdown]
+# ## The gap, exactly
+# Equations are cheap. Take a model so small that the integral is a sum over a grid: one latent number, one
+# observed number,
+#
+# $$p(z) = \mathcal N(0, 1), \qquad p(x|z) = \mathcal N(x \mid z + \tfrac12 z^2,\; 0.25^2), \qquad \text{observed } x = 0.$$
+#
+# Two codes decode to exactly 0: $z = 0$ and $z = -2$. The prior prefers the first. The approximation $q(z)
+# = \mathcal N(\mu, \sigma^2)$ has one bump.
+
+# %%
+grid = torch.linspace(-8, 8, 6401, dtype=torch.float64)
+step = grid[1] - grid[0]
+prior = Normal(*torch.tensor([0.0, 1.0], dtype=torch.float64))
+log_lik = Normal(grid + grid**2 / 2, torch.full_like(grid, 0.25)).log_prob(grid * 0)  # log p(x = 0 | z)
+log_evidence = torch.logsumexp(log_lik + prior.log_prob(grid), 0) + step.log()
+log_posterior = log_lik + prior.log_prob(grid) - log_evidence
+
+
+def exact(mean: float, sigma: float) -> dict[str, float]:
+    """All of the bound's parts for q = N(mean, sigma^2), integrated over the grid: nats."""
+    log_q = Gaussian(*torch.tensor([[mean], [2 * math.log(sigma)]], dtype=torch.float64)).log_prob(grid[:, None])
+    weight = log_q.exp() * step
+    parts = {
+        "reconstruction": weight @ log_lik,
+        "kl to prior": weight @ (log_q - prior.log_prob(grid)),
+        "kl to posterior": weight @ (log_q - log_posterior),
+    }
+    parts = {name: value.item() for name, value in parts.items()}
+    return parts | {"elbo": parts["reconstruction"] - parts["kl to prior"]}
+
+# %% [markdown]
+# **Predict.** You move $q$ from the right bump to the left one. What happens to the bound in between, and
+# is the left bump as good a place as the right one?
+
+# %% jupyter={"source_hidden": true}
+sweep = torch.linspace(-3.5, 1.5, 151, dtype=torch.float64).tolist()
+widths = (0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.7, 1.0)
+
+
+def best_of(means: list[float]) -> tuple[float, float]:
+    return max(((m, s) for m in means for s in widths), key=lambda q: exact(*q)["elbo"])
+
+
+best, left_best = best_of(sweep), best_of([m for m in sweep if m < -1.5])
+
+
+def draw_gap(mean: float, sigma: float) -> plt.Figure:
+    fig, (left, right) = plt.subplots(1, 2, figsize=(plot.WIDTH, 2.7))
+    at, shown = exact(mean, sigma), (grid > -3.5) & (grid < 2)
+    z, posterior = grid[shown], log_posterior[shown].exp()
+    left.fill_between(z, posterior, color=DATA, alpha=0.15)
+    left.plot(z, posterior, color=DATA, label="exact p(z|x)")
+    left.plot(z, Normal(mean, sigma).log_prob(z).exp(), "--", color=POSTERIOR, label="q(z)")
+    left.plot(z, prior.log_prob(z).exp(), ":", color=PRIOR, label="prior p(z)")
+    left.set(xlabel="z", ylabel="density", ylim=(0, 1.9), title=f"q: mean {mean:.2f}, width {sigma:.2f}")
+    left.legend(loc="upper left", fontsize=9)
+    right.plot(sweep, [exact(m, sigma)["elbo"] for m in sweep], color=MODEL)
+    right.axhline(log_evidence, color=DATA)
+    right.text(1.5, log_evidence + 0.15, "log p(x)", color=DATA, ha="right")
+    right.text(-3.4, -8.7, "ELBO", color=MODEL)
+    low = max(at["elbo"], -9)
+    right.plot([mean, mean], [low, log_evidence], color=POSTERIOR, linewidth=3, solid_capstyle="butt")
+    right.plot(mean, low, "o", color=MODEL)
+    gap = f"gap = KL[q || p(z|x)] = {at['kl to posterior']:.2f} nats"
+    right.set(xlabel="mean of q", ylabel="nats", ylim=(-9, 0.5), title=gap)
+    return fig
+
+
+mean = widgets.FloatSlider(-1.0, min=-3.0, max=1.0, step=0.05, description="mean", readout_format=".2f")
+sigma = widgets.FloatSlider(0.4, min=0.1, max=1.2, step=0.05, description="width", readout_format=".2f")
+picture = widgets.Image(format="png", width=round(plot.WIDTH * plot.DPI))
+
+
+def redraw(_=None):
+    torch.set_num_threads(1)
+    picture.value = plot.png(draw_gap(mean.value, sigma.value), scale=1)
+
+
+mean.observe(redraw, "value")
+sigma.observe(redraw, "value")
+redraw()
+widgets.VBox([widgets.HBox([mean, sigma]), picture])
+
+# %% [markdown]
+# Three things to try: find the best $q$ you can; then sit on the left bump and tune the width there; then
+# try to cover both bumps. The orange bar is the gap.
+
+# %% jupyter={"source_hidden": true}
+gap = exact(*best)["kl to posterior"]
+plot.show(
+    draw_gap(*best),
+    alt="Left: the exact posterior has a high bump near 0 and a low one near -2; the best Gaussian sits on the "
+    "high one. Right: the bound against the mean of q, a high hill on the right and a lower shoulder or hill on "
+    f"the left, both below the line log p(x); at the best q the gap is {gap:.2f} nats.",
+    caption=f"The best single bump, mean {best[0]:.2f} and width {best[1]:.2f}, leaves a gap of {gap:.2f} nats. On "
+    f"the left bump the best bound is {exact(*left_best)['elbo']:.2f} (mean {left_best[0]:.2f}), here "
+    f"{exact(*best)['elbo']:.2f}.",
+)
+
+# %% [markdown]
+# The claim is that this is a *lower* bound made of two terms, and the derivation says how far it lies
+# below. Try 2,000 different $q$ and see whether one gets above $\log p(x)$, and whether the gap is the KL
+# each time.
+
+# %% tags=["claim-23"]
+uniform = torch.rand(2000, 2, generator=torch.Generator().manual_seed(0)).tolist()
+tried = [exact(mean=-3 + 4.5 * u, sigma=0.05 + v) for u, v in uniform]
+above = sum(q["elbo"] > log_evidence.item() for q in tried)
+off = max(abs(log_evidence.item() - q["elbo"] - q["kl to posterior"]) for q in tried)
+measured["claim-23"] = (
+    f"{above} of {len(tried):,} choices of q exceed log p(x) = {log_evidence:.3f}; log p(x) - ELBO equals "
+    f"KL[q, p(z given x)] to {off:.0e} nats"
+)
+display(Markdown(f"**Measured.** {measured['claim-23']}."))
+
+# %% [markdown]
+# ## Two forces
+# **Predict.** Leave $q$ where it is best and change only its width. Which width would the reconstruction
+# choose if it were alone? Which would the regulariser?
+
+# %% jupyter={"source_hidden": true}
+scales = torch.logspace(-1.5, 0.4, 80, dtype=torch.float64).tolist()
+parts = [exact(best[0], s) for s in scales]
+peak = max(range(len(scales)), key=lambda i: parts[i]["elbo"])
+fig, ax = plt.subplots(figsize=(plot.WIDTH, 2.8))
+for values, line, colour, name in (
+    ([p["reconstruction"] for p in parts], "--", POSTERIOR, "reconstruction"),
+    ([-p["kl to prior"] for p in parts], ":", PRIOR, "-KL to the prior"),
+    ([p["elbo"] for p in parts], "-", MODEL, "their sum, the ELBO"),
+):
+    ax.plot(scales, values, line, color=colour, label=name)
+ax.axhline(log_evidence, color=DATA, linewidth=1)
+ax.text(scales[0], log_evidence + 0.12, "log p(x)", color=DATA)
+ax.plot(scales[peak], parts[peak]["elbo"], "o", color=MODEL)
+ax.set(xscale="log", xlabel="width of q", ylabel="nats", ylim=(-6, 1))
+ax.set_xticks([0.05, 0.1, 0.2, 0.5, 1, 2], ["0.05", "0.1", "0.2", "0.5", "1", "2"])
+ax.minorticks_off()
+ax.legend(loc="lower left")
+plot.show(
+    fig,
+    alt="Reconstruction falls as q gets wider; minus the KL rises until width 1 and falls after it. Their sum "
+    f"has one maximum between, at width {scales[peak]:.2f}, below log p(x).",
+    caption="Reconstruction wants q narrow, the regulariser wants it as wide as the prior. "
+    f"The bound settles at {scales[peak]:.2f}.",
+)
+
+# %% [markdown]
+# A plain auto-encoder has the first force only: its codes are points, and between them the decoder was
+# never asked. The second force makes each code a cloud and pulls the clouds together. That is why you can
+# draw from the prior at all.
+
+# %% [markdown]
+# ## With $S$ samples
+# For 784 pixels there is no grid. The expectation becomes a mean over $S$ draws:
+#
+# $$\mathcal L(\mathbf{x}) \approx \frac1S \sum_{s=1}^{S} \left[\log p_\theta(\mathbf{x}|\mathbf{z}_s) - \log
+#   q_\phi(\mathbf{z}_s|\mathbf{x}) + \log p_\lambda(\mathbf{z}_s)\right], \qquad \mathbf{z}_s \sim
+#   q_\phi(\mathbf{z}|\mathbf{x})$$
+#
+# Or keep the KL in closed form (your first exercise) and sample the reconstruction alone.
+#
+# **Predict.** How much does the estimate for one digit scatter at $S = 1$: a tenth of a nat, some nats, or
+# tens? And which of the two versions scatters less? Take a well-trained VAE with 40 latent dimensions.
+
+# %% tags=["claim-24"]
+vae40 = recipes.load("vae_40d")
+x, sampled, closed = test[:20], [], []
+with torch.no_grad():
+    q = vae40.encoder(x)
+    for _ in range(48):
+        z = q.rsample((64,))
+        reconstruction = vae40.decoder(z).log_prob(x)
+        sampled.append(reconstruction + vae40.prior.log_prob(z) - q.log_prob(z))
+        closed.append(reconstruction - kl_per_dimension(q, vae40.prior).sum(-1))
+sampled, closed = torch.cat(sampled), torch.cat(closed)  # (3072, 20): one-sample estimates of 20 bounds
+
+
+def scatter(draws: Tensor, S: int) -> float:
+    """The standard deviation of the S-sample estimate for a digit (root mean square over digits): nats."""
+    return draws[: len(draws) // S * S].unflatten(0, (-1, S)).mean(1).var(0).mean().sqrt().item()
+
+
+sizes = [1, 3, 10, 30, 100, 300]
+spread, spread_closed = ([scatter(draws, S) for S in sizes] for draws in (sampled, closed))
+slope = np.polyfit(np.log(sizes), np.log(spread), 1)[0]
+difference = (sampled - closed).mean(0)
+measured["claim-24"] = (
+    f"one draw scatters by {spread[0]:.1f} nats a digit ({spread_closed[0]:.1f} with the KL in closed form), S draws "
+    f"by S to the power {slope:.2f} of that; both versions have the same mean ({difference.mean():+.2f} $\\pm$ "
+    f"{difference.std() / len(x) ** 0.5:.2f} nats apart)"
+)
+display(Markdown(f"**Measured.** {measured['claim-24']}."))
+
+# %% jupyter={"source_hidden": true}
+fig, ax = plt.subplots(figsize=(plot.WIDTH, 2.6))
+ax.plot(sizes, spread, "o-", color=MODEL, label="all three terms sampled", ms=5)
+ax.plot(sizes, spread_closed, "s--", color=POSTERIOR, label="KL in closed form", ms=5)
+ax.set(xscale="log", yscale="log", xlabel="samples S", ylabel="standard deviation, nats")
+ax.set_xticks(sizes, sizes)
+ax.set_yticks([0.2, 0.5, 1, 2, 4], ["0.2", "0.5", "1", "2", "4"])
+ax.minorticks_off()
+ax.legend()
+plot.show(
+    fig,
+    alt="Standard deviation of the estimated bound against S on logarithmic axes: two parallel falling lines, "
+    f"from {spread[0]:.1f} nats (all sampled) and {spread_closed[0]:.1f} nats (KL in closed form) at S = 1.",
+    caption=f"{len(x)} test digits, {len(sampled):,} draws each. The scatter falls like S to the power {slope:.2f} "
+    "(theory: -0.5).",
+)
+
+# %% [markdown]
+# Digits differ from one another by far more than that, so one draw for each digit of a batch is enough to
+# train with. Whether the closed form scatters less is no law: where $q$ fits well, the errors of the three
+# sampled terms cancel, because $\log p(\mathbf{x}|\mathbf{z})\,p(\mathbf{z})$ and $\log
+# q(\mathbf{z}|\mathbf{x})$ rise and fall together.
+
+# %% [markdown]
+# ## Exercise 1: the regulariser (5 minutes)
+# For two diagonal Gaussians the expectation can be done by hand. In one dimension, with $q = \mathcal
+# N(\mu, \sigma^2)$ and $p = \mathcal N(0, 1)$, take $\mathbb{E}_q[\log q(z) - \log p(z)]$, use
+# $\mathbb{E}_q[z^2] = \mu^2 + \sigma^2$, and sum over the dimensions:
+#
+# $$\mathrm{KL}[q\,\|\,p] = \frac12 \sum_d \left(\sigma_d^2 + \mu_d^2 - 1 - \log \sigma_d^2\right)$$
+#
+# Read aloud: pay for being off centre, and for a variance other than 1. The network gives $\log\sigma^2$,
+# which may be any real number; a variance may not.
+
+# %% tags=["exercise"]
+def kl(mean: Tensor, log_var: Tensor) -> Tensor:
+    """KL[N(mean, diag(exp(log_var))) || N(0, I)] in nats.
+
+    mean, log_var: (B, d).  Returns: (B,).
+    """
+    ### BEGIN SOLUTION
+    return 0.5 * (torch.exp(log_var) + mean**2 - 1 - log_var).sum(-1)
+    ### END SOLUTION
+
+# %%
+kl = check.kl(kl)
+
+# %% [markdown]
+# ## Exercise 2: the bound from its parts (8 minutes)
+# Now all of it. `encoder(x)` is a Gaussian with `.mean`, `.log_var` (each `(B, d)`) and `.rsample()`, a
+# draw `(B, d)` that lets gradients through ([notebook 08](08_reparameterization.ipynb) is about that word).
+# `decoder(z)` is a Bernoulli for each pixel, with `.log_prob(x)`, already summed over the pixels: `(B,)`.
+# Everything is maximised; there is no loss.
+
+# %% tags=["exercise"]
+def elbo(x: Tensor, encoder, decoder) -> tuple[Tensor, Tensor, Tensor]:
+    """The evidence lower bound with one sample of z for each x, and its two parts, in nats.
+
+    x: (B, D), zeros and ones.
+    Returns: bound (B,), reconstruction (B,), regulariser (B,), where bound = reconstruction - regulariser.
+    """
+    ### BEGIN SOLUTION
+    q = encoder(x)
+    z = q.rsample()
+    reconstruction = decoder(z).log_prob(x)
+    regulariser = kl(q.mean, q.log_var)
+    return reconstruction - regulariser, reconstruction, regulariser
+    ### END SOLUTION
+
+# %%
+elbo = check.elbo(elbo)
+
+# %% [markdown]
+# ## Exercise 3: generate (3 minutes)
+# A latent variable model is sampled in two steps, cause before effect: $\mathbf{z} \sim
+# p_\lambda(\mathbf{z})$, then $\mathbf{x} \sim p_\theta(\mathbf{x}|\mathbf{z})$. `prior.sample((n,))` has
+# shape `(n, d)`; a Density such as `decoder(z)` has a `.sample()` too. Return zeros and ones, not their
+# probabilities.
+
+# %% tags=["exercise"]
+def sample(n: int, prior, decoder) -> Tensor:
+    """n images drawn from the model, zeros and ones.  Returns: (n, D)."""
+    ### BEGIN SOLUTION
+    z = prior.sample((n,))
+    return decoder(z).sample()
+    ### END SOLUTION
+
+# %%
+sample = check.sample(sample)
+
+# %% [markdown]
+# ## Train it
+# Your bound, a VAE with 20 latent dimensions, Adam. **Predict.** The bound begins near $784 \log \frac12$,
+# a coin for each pixel: how many nats is that? Which term moves first, the reconstruction or the KL? And
+# does the KL go up or down?
+#
+# Stop it whenever you like (the square button): you keep what you have.
+
+# %%
+torch.manual_seed(0)
+vae = VAE(latent_dim=20, hidden=200)
+
+
+def objective(x: Tensor, beta: float) -> tuple[Tensor, dict[str, Tensor]]:
+    """What fit maximises, and what it shows. fit raises beta during a warm-up; here is none, beta = 1."""
+    bound, reconstruction, regulariser = elbo(x, vae.encoder, vae.decoder)
+    return bound, {"elbo": bound, "reconstruction": reconstruction, "kl": regulariser}
+
+
+history = fit(vae, digits.train[:DIGITS], digits.valid[:1000], epochs=EPOCHS, lr=RATE,
+              objective=objective, device=DEVICE, live=plot.Live())  # fmt: skip
+vae = vae.cpu()
+
+# %% jupyter={"source_hidden": true}
+if history.steps:
+    first, last = history.steps[0], history.steps[-1]
+    display(Markdown(
+        f"A coin for each pixel: {784 * math.log(0.5):.0f} nats. After {first['step']} steps the bound was "
+        f"{first['elbo']:.0f} with a KL of {first['kl']:.1f}; after {last['step']:,} it is **{last['elbo']:.1f}** "
+        f"({last['reconstruction']:.1f} - {last['kl']:.1f}). These were {len(history.epochs)} epochs on "
+        f"{min(DIGITS, len(digits.train)):,} digits; the shipped models below trained for "
+        f"{recipes.card('vae_40d')['epochs_trained']:,} on five times as many."
+    ))  # fmt: skip
+
+# %% [markdown]
+# The reconstruction moves first: the average digit costs no code. Then the decoder needs to know *which*
+# digit, the encoder begins to pay, and the KL goes up while the bound rises. **A rising KL is the model
+# learning to use its code**, not a fault.
+
+# %%
+torch.manual_seed(1)
+with torch.no_grad():
+    back = vae.reconstruct(test[:10])
+    drawn = sample(10, vae.prior, vae.decoder)
+
+# %% jupyter={"source_hidden": true}
+plot.show(
+    plot.images([test[:10], back, drawn], titles=["test digit", "reconstructed", "your samples"]),
+    alt="Three rows of ten digits: test digits, their reconstructions by the model just trained, somewhat "
+    "smoother, and ten drawn samples, speckled, some of them like digits.",
+    caption="Your model after a few seconds. Reconstructions are the decoder's means and look smooth; samples are "
+    "zeros and ones, each pixel drawn on its own, and look speckled.",
+)
+
+# %% [markdown]
+# ## What a well-trained VAE knows
+# Two shipped models, trained by the [recipes](../dgmcourse/recipes.py) on 50,000 digits: one with 2 latent
+# dimensions, to be looked at, one with 40. Their headers say how they were made and what they scored.
+
+# %% jupyter={"source_hidden": true}
+rows = []
+for name in ("vae_2d", "vae_40d"):
+    card = recipes.card(name)
+    r = card["results"]
+    rows.append(f"| {name} | {card['epochs_trained']:,} | {r['test_elbo']:.2f} | **{-r['test_nll']:.2f}** $\\pm$ "
+                f"{r['test_nll_se']:.2f} | {r['active_units']} |")  # fmt: skip
+display(Markdown("\n".join([
+    f"| model | epochs | test ELBO | test log p(x), S = {r['S']:,} | active units |",
+    "|:--|--:|--:|--:|--:|", *rows, "",
+    f"*Nats per digit, over {r['n']:,} test digits, with the standard error over digits, as the recipe measured.*",
+])))  # fmt: skip
+
+# %% [markdown]
+# Where does the encoder send the test digits? **Predict.** Nobody gave it a label. Which classes will lie
+# side by side?
+
+# %%
+vae2 = recipes.load("vae_2d")
+with torch.no_grad():
+    codes = vae2.encoder(test).mean  # (2000, 2)
+
+# %% jupyter={"source_hidden": true}
+fig, ax = plt.subplots(figsize=(5.6, 5.2))
+for digit in range(10):
+    at = codes[labels == digit]
+    ax.scatter(*at.T, s=26, marker=f"${digit}$", color=plot.CLASSES[digit], linewidths=0.2)
+for digit in range(10):
+    badge = {"boxstyle": "circle,pad=0.25", "facecolor": plot.CLASSES[digit], "edgecolor": "white"}
+    middle = codes[labels == digit].median(0).values
+    ax.text(*middle, str(digit), color="white", weight="bold", ha="center", va="center", fontsize=11, bbox=badge)
+angle = torch.linspace(0, 2 * math.pi, 100)
+circle = torch.stack([angle.cos(), angle.sin()])
+ax.plot(*2 * circle, ":", color=PRIOR)
+ax.set(xlabel="$z_1$", ylabel="$z_2$", aspect="equal")
+ax.set_title("dotted: two standard deviations of the prior", color="#00694D", fontsize=9)
+inside = (codes.norm(dim=1) < 2).float().mean().item()
+plot.show(
+    fig,
+    alt=f"Scatter plot of the latent means of {len(codes):,} test digits, drawn as numerals in ten colours. Each "
+    "class forms a patch or a wedge; similar classes overlap. A dotted circle marks two standard deviations of "
+    "the prior.",
+    caption=f"Classes fall apart without a label in sight, and look-alikes share a border. {inside:.0%} of the means "
+    f"lie within the dotted circle, where the prior has {1 - math.exp(-2):.0%} of its mass.",
+)
+
+# %% [markdown]
+# **A representation?** If the code is one, a simple classifier should do better on the codes than on the
+# pixels. Take two simple ones, the nearest neighbour and a linear one, with few labels and with many; and
+# as a fair rival, 40 principal components. **Predict** the order.
+
+# %% tags=["claim-34"]
+known = digits.train[:2000]
+known_x, centre = (known.x > 127).float(), known.x.float().mean(0) / 255
+scatter_matrix = (known_x - centre).T @ (known_x - centre)
+components = torch.from_numpy(np.linalg.eigh(scatter_matrix.numpy())[1][:, -40:].copy())
+spaces = {
+    "784 pixels": lambda x: x - centre,
+    "40 principal components": lambda x: (x - centre) @ components,
+    "vae_40d": lambda x: vae40.encoder(x).mean.detach(),
+    "vae_2d": lambda x: vae2.encoder(x).mean.detach(),
+}
+
+
+def nearest(z: Tensor, y: Tensor, queries: Tensor) -> Tensor:
+    """The label of each query's nearest neighbour among z."""
+    return y[torch.cdist(queries, z).argmin(1)]
+
+
+def linear(z: Tensor, y: Tensor, queries: Tensor) -> Tensor:
+    """The largest of ten linear functions, fitted to the labels by least squares with a little ridge."""
+    z, queries = (F.pad(a, (0, 1), value=1.0) for a in (z, queries))
+    gram = z.T @ z
+    weights = torch.linalg.solve(gram + 0.1 * gram.diagonal().mean() * torch.eye(len(gram)), z.T @ F.one_hot(y, 10).float())
+    return (queries @ weights).argmax(1)
+
+
+correct = {}  # (reader, space) -> labelled digits -> percent correct, for several choices of these digits
+for name, space in spaces.items():
+    z, queries = space(known_x), space(test)
+    for reader in (nearest, linear):
+        for n, repeats in ((100, 10), (400, 10), (len(known), 1)):
+            kept = [torch.randperm(len(known), generator=torch.Generator().manual_seed(i))[:n] for i in range(repeats)]
+            right = [100 * (reader(z[k], known.y[k], queries) == labels).float().mean().item() for k in kept]
+            correct.setdefault((reader.__name__, name), {})[n] = right
+measured["claim-34"] = "; ".join(
+    f"{reader} reader with {n:,} labels: " + ", ".join(f"{name} {np.mean(correct[reader, name][n]):.0f} %" for name in spaces)
+    for reader, n in (("nearest", 100), ("nearest", len(known)), ("linear", 100), ("linear", len(known)))
+)
+display(Markdown(f"**Measured.** {measured['claim-34']}."))
+
+# %% jupyter={"source_hidden": true}
+fig, axes = plt.subplots(1, 2, figsize=(plot.WIDTH, 2.9), sharey=True)
+looks = dict(zip(spaces, (("s--", DATA), ("^:", NOISE), ("o-", MODEL), ("d-.", POSTERIOR)), strict=True))
+for ax, reader, title in zip(axes, ("nearest", "linear"), ("nearest neighbour", "linear classifier"), strict=True):
+    for name, (style, colour) in looks.items():
+        found = correct[reader, name]
+        values, bars = ([f(v) for v in found.values()] for f in (np.mean, np.std))
+        ax.errorbar([*found], values, bars, fmt=style, color=colour, label=name, capsize=3, ms=5)
+    ax.set(xscale="log", xlabel="labelled digits", title=title)
+    ax.set_xticks([*found], [f"{n:,}" for n in found])
+    ax.minorticks_off()
+axes[0].set_ylabel("correct, %")
+axes[1].legend(fontsize=8, loc="upper left", bbox_to_anchor=(0, 0.62))
+
+
+def gain_on_pixels(reader: str, n: int) -> str:
+    return f"{np.mean(correct[reader, 'vae_40d'][n]) - np.mean(correct[reader, '784 pixels'][n]):+.1f}"
+
+
+plot.show(
+    fig,
+    alt="Two panels, percent correct against the number of labelled digits, four lines each. " + measured["claim-34"] + ".",
+    caption=f"{len(test):,} test digits; bars are the standard deviation over 10 choices of the labelled ones. Against the "
+    f"pixels, 40 latent means gain {gain_on_pixels('nearest', 100)} points at 100 labels and "
+    f"{gain_on_pixels('nearest', len(known))} at {len(known):,} with the nearest neighbour, "
+    f"{gain_on_pixels('linear', 100)} and {gain_on_pixels('linear', len(known))} with the linear classifier.",
+)
+
+# %% [markdown]
+# So the code is a representation: 40 numbers, or even two, hold enough to name most digits, and no label
+# made them. It is not made *for* classes: the bound never asked them to lie apart, and the prior makes
+# every latent direction equally wide, slant and stroke as much as shape, which is what a nearest neighbour
+# stumbles over. Look at what the principal components do before you praise it.
+
+# %% [markdown]
+# ### Reconstructions, samples, interpolations
+# To walk from one digit to another, encode both, go straight from mean to mean, and decode on the way.
+# **Predict.** What lies half-way between a 7 and a 2: a cross-fade of two images, or something one could
+# have written?
+
+# %%
+steps = torch.linspace(0, 1, 10)[:, None]
+torch.manual_seed(0)
+with torch.no_grad():
+    code = vae40.encoder(test[:4]).mean
+    paths = torch.cat([(1 - steps) * code[i] + steps * code[i + 1] for i in range(3)])  # three walks of ten steps
+    blocks = {
+        "test digits": test[:10],
+        "reconstructed": vae40.reconstruct(test[:10]),
+        "walk in pixels": (1 - steps) * test[0] + steps * test[1],
+        "walks in z": vae40.decoder(paths).mean,
+        "samples\n(means)": vae40.decoder(vae40.prior.sample((20,))).mean,
+    }
+
+# %% jupyter={"source_hidden": true}
+plot.show(
+    plot.images([*blocks.values()], titles=[*blocks]),
+    alt="Blocks of digits from the 40-dimensional model: ten test digits; their reconstructions; a cross-fade of "
+    "two digits in pixels, where both show through; three walks in latent space, where strokes bend from one "
+    "digit into the other; the means of twenty samples.",
+    caption="In pixels, half-way is two digits on top of each other. In z the strokes themselves move, and nearly "
+    "every step could have been written.",
+)
+
+# %% [markdown]
+# **Does it generate images?** Looking at twenty is no measurement. Call a sample *realistic* if it lies
+# within reach of a test digit: no farther than that digit's third neighbour among the test digits. Other
+# test digits show what is possible, pixels drawn one by one with the right frequencies what is easy.
+# **Predict** the order of the rest.
+
+# %% tags=["claim-5"]
+n = min(1000, len(test) // 2)
+torch.manual_seed(0)
+with torch.no_grad():
+    drawn = {
+        "other test digits": test[n : 2 * n],
+        "vae_40d": sample(n, vae40.prior, vae40.decoder),
+        "vae_2d": sample(n, vae2.prior, vae2.decoder),
+        "yours": sample(n, vae.prior, vae.decoder),
+        "pixels one by one": torch.bernoulli(test.mean(0).expand(n, -1)),
+    }
+realistic = {name: precision_and_recall(test[:n], x)[0].mean().item() for name, x in drawn.items()}
+measured["claim-5"] = f"realistic by nearest neighbours, of {n:,} each: " + ", ".join(
+    f"{name} {100 * share:.0f} %" for name, share in realistic.items()
+)
+display(Markdown(f"**Measured.** {measured['claim-5']}."))
+
+# %% jupyter={"source_hidden": true}
+fig, (left, right) = plt.subplots(1, 2, figsize=(plot.WIDTH, 2.9), width_ratios=(1, 1.15))
+plot.draw_images(left, torch.cat([x[:6] for x in drawn.values()]), 6)
+shares = 100 * np.array([*realistic.values()])
+right.barh([*realistic], shares, xerr=np.sqrt(shares * (100 - shares) / n), height=0.6, capsize=2,
+           color=[DATA, MODEL, MODEL, MODEL, NOISE])  # fmt: skip
+right.set(xlim=(0, 100), xlabel="realistic, %")
+right.invert_yaxis()
+for i, share in enumerate(shares):
+    right.text(share + 4, i, f"{share:.0f}", va="center")
+plot.show(
+    fig,
+    alt="Left: six images each of other test digits, of samples of the three models, and of pixels drawn one by "
+    "one. Right: bars of how many are realistic: "
+    + ", ".join(f"{name} {share:.0f} percent" for name, share in zip(realistic, shares, strict=True)) + ".",
+    caption="The rows at the left belong to the bars at the right (standard errors). Samples are the binary draws, "
+    "speckles included, not the smooth means usually shown.",
+)  # fmt: skip
+
+# %% [markdown]
+# ## How far below the evidence?
+# The bound is what you trained. What you want to report is $\log p(\mathbf{x})$. Use the encoder once more,
+# as the proposal of an importance sampler, and take the mean *before* the logarithm:
+#
+# $$\log \hat p(\mathbf{x}) = \log \frac1S \sum_{s=1}^{S} \frac{p_\theta(\mathbf{x}|\mathbf{z}_s)\,p_\lambda(\mathbf{z}_s)}
+#   {q_\phi(\mathbf{z}_s|\mathbf{x})}$$
+#
+# Read aloud: average the weights, not their logarithms. With $S = 1$ its expectation is the ELBO; as $S$
+# grows it climbs to $\log p(\mathbf{x})$ (Burda et al. 2016). **Predict.** How many nats lie between $S =
+# 1$ and $S = 5000$, and has it stopped climbing by then?
+
+# %%
+x = test[:50]
+torch.manual_seed(0)
+with torch.no_grad():
+    log_w = torch.cat([vae40.log_weight(x, (50,)) for _ in tqdm(range(100), desc="log-weights")])  # (5000, 50)
+sizes = [1, 2, 5, 10, 50, 200, 1000, 5000]
+estimates = [log_mean_exp(log_w.unflatten(0, (-1, S)), 1).mean(-1) for S in sizes]  # each (5000 / S,)
+climb = log_mean_exp(log_w) - log_w.mean(0)  # (50,): log p(x) - ELBO
+ess = effective_sample_size(log_w)
+
+# %% jupyter={"source_hidden": true}
+value = [e.mean().item() for e in estimates]
+error = [e.std().item() if len(e) > 1 else 0 for e in estimates]
+fig, ax = plt.subplots(figsize=(plot.WIDTH, 2.8))
+ax.errorbar(sizes, value, error, fmt="o-", color=MODEL, capsize=3, ms=5, label="importance-sampled log p(x)")
+ax.axhline(value[0], color=POSTERIOR, linestyle="--", label="ELBO")
+ax.set(xscale="log", xlabel="samples S", ylabel="nats per digit")
+ax.set_xticks(sizes, [f"{S:,}" for S in sizes])
+ax.minorticks_off()
+ax.legend(loc="center right")
+plot.show(
+    fig,
+    alt=f"The estimate against S: it rises from the ELBO, {value[0]:.2f} at S = 1, to {value[-1]:.2f} at S = 5,000, "
+    "ever more slowly.",
+    caption=f"{len(x)} test digits; bars are the standard deviation of repeats. From S = 1 to 5,000 the estimate "
+    f"climbs {climb.mean():.2f} +- {climb.std() / len(x) ** 0.5:.2f} nats (standard error over digits), of which "
+    f"{value[-1] - value[-2]:.2f} from 1,000 to 5,000.",
+)
+card = recipes.card("vae_40d")["results"]
+display(Markdown(
+    f"Of 5,000 samples {ess.median():.0f} carry the estimate (median effective sample size; {ess.min():.0f} for the "
+    f"worst digit). The level, {value[-1]:.1f}, has a standard error of "
+    f"{log_mean_exp(log_w).std() / len(x) ** 0.5:.1f} over these {len(x)} digits; the recipe measured "
+    f"{-card['test_nll']:.2f} $\\pm$ {card['test_nll_se']:.2f} on {card['n']:,}. **Compare models at the same S and on "
+    "the same digits only.**"
+))  # fmt: skip
+
+# %% [markdown]
+# ## Three boxes, one posterior
+# The lecture ties the three boxes together in one line:
+#
+# $$q_\phi(\mathbf{z}|\mathbf{x}) \propto p_\theta(\mathbf{x}|\mathbf{z})\, p_\lambda(\mathbf{z})$$
+#
+# Read aloud: the best encoder is given by the decoder and the prior, so change one and the others must
+# follow; and each can be the weak one. With two latent dimensions the plane can be covered with a grid, and
+# the posterior of a *trained* VAE is exact.
+
+# %%
+side = torch.linspace(-5, 5, 201)
+plane, cell = torch.cartesian_prod(side, side), 2 * (side[1] - side[0]).log()  # (40401, 2); a cell's log area
+x = test[:100]
+
+
+@torch.no_grad()
+def log_likelihood_at(z: Tensor) -> Tensor:
+    """log p(x|z) of each z with each x, (len(z), 100): x . logits - sum log(1 + exp(logits))."""
+    logits = map(vae2.decoder.net, z.split(1000))
+    return torch.cat([part @ x.T - F.softplus(part).sum(-1, keepdim=True) for part in logits])
+
+
+log_lik = log_likelihood_at(plane)
+log_p = torch.logsumexp(log_lik + vae2.prior.log_prob(plane)[:, None], 0) + cell  # (100,), exact
+torch.manual_seed(0)
+with torch.no_grad():
+    bound = torch.cat([vae2.log_weight(part, (200,)).mean(0) for part in x.split(10)])
+    sampled = log_likelihood(vae2, x[:30], S=5000)
+gap, missed = log_p - bound, log_p[:30] - sampled
+
+# %% jupyter={"source_hidden": true}
+se = gap.std().item() / len(x) ** 0.5
+display(Markdown(
+    f"Over {len(x)} test digits: exact $\\log p(\\mathbf{{x}})$ {log_p.mean():.2f}, ELBO {bound.mean():.2f}, gap "
+    f"**{gap.mean():.2f}** $\\pm$ {se:.2f} nats. The bound is below the evidence for {(gap > 0).sum()} of {len(x)}. "
+    f"Importance sampling with S = 5,000 falls short of the exact value by {missed.median():.3f} nats for the median "
+    f"of {len(missed)} digits, and by {missed.max():.2f} for the worst."
+))  # fmt: skip
+
+# %% [markdown]
+# Mind that worst digit: where the encoder looks in the wrong place, no draw hits the posterior, and the
+# sampler does not know what it missed. An importance-sampled $\log p(\mathbf{x})$ is a lower bound too, on
+# average.
+
+# %% [markdown]
+# **Predict.** The encoder may only answer with an upright ellipse. What shapes has the exact posterior?
+
+# %% jupyter={"source_hidden": true}
+order = gap.argsort()
+chosen = order[[len(x) // 10, len(x) // 2, len(x) * 9 // 10]]
+fig, axes = plt.subplots(1, 3, figsize=(plot.WIDTH, 2.75))
+for ax, i in zip(axes, chosen.tolist(), strict=True):
+    with torch.no_grad():
+        q = vae2.encoder(x[i : i + 1])
+    mean, width = q.mean[0], (q.log_var[0] / 2).exp()
+    peak = plane[(log_lik[:, i] + vae2.prior.log_prob(plane)).argmax()]
+    reach = 4 * width + (peak - mean).abs()
+    across, down = (torch.linspace(-1, 1, 61) * reach[d] + mean[d] for d in (0, 1))
+    local = torch.cartesian_prod(across, down)
+    log_joint = log_likelihood_at(local)[:, i] + vae2.prior.log_prob(local)
+    posterior = (log_joint - log_joint.max()).exp().reshape(61, 61).T
+    ax.contourf(across, down, posterior, levels=[0.01, 0.05, 0.14, 0.37, 0.6, 0.8, 1.0], cmap="Greys")
+    for k in (1, 2):
+        ax.plot(*(mean[:, None] + k * width[:, None] * circle), color=POSTERIOR, linewidth=1.5)
+    plot.draw_images(ax.inset_axes([0.02, 0.74, 0.26, 0.26]), x[i : i + 1], 1)
+    ax.set(xlabel="$z_1$", title=f"gap {gap[i]:.2f} nats")
+    ax.tick_params(labelsize=8)
+axes[0].set_ylabel("$z_2$")
+low, middle, high = (f"{gap[i]:.2f}" for i in chosen)
+plot.show(
+    fig,
+    alt="Three panels, each with the exact posterior of one test digit as grey contours and the encoder's Gaussian "
+    "as two orange ellipses. At a small gap they nearly agree; at a large one the posterior is narrower, tilted, "
+    "or elsewhere.",
+    caption=f"Digits at the 10th, 50th and 90th percentile of the gap ({low}, {middle} and {high} nats). Grey is the "
+    "exact posterior, orange the encoder's one and two standard deviations.",
+)
+
+# %% [markdown]
+# Now weigh the three boxes of this model, without training anything. **Posterior:** how much would the
+# exact one gain? That is the gap. **Prior:** replace $\mathcal N(\mathbf{0}, \mathbf{I})$ by a mixture of
+# clouds, one where the encoder puts each of 500 *validation* digits, a little widened; the evidence on the
+# grid follows at once. **Decoder:** if pixels are independent given $\mathbf{z}$, as it assumes, then what
+# is left of neighbouring pixels after their means are taken away does not correlate.
+
+# %% tags=["claim-26"]
+with torch.no_grad():
+    q = vae2.encoder(digits.valid[:500].tensor())
+clouds = Mixture(torch.zeros(len(q.mean)), Gaussian(q.mean, torch.log(q.log_var.exp() + 0.3**2)))
+log_clouds = torch.cat([clouds.log_prob(part) for part in plane.split(200)])
+gain = torch.logsumexp(log_lik + log_clouds[:, None], 0) + cell - log_p  # (100,): another prior, the same decoder
+
+
+@torch.no_grad()
+def neighbours(model: VAE) -> Tensor:
+    """Correlation of the standardised residuals of pixels side by side, in 20 groups of 25 test digits: (20,)."""
+    p = model.decoder(model.encoder(test[:500]).rsample()).mean
+    r = ((test[:500] - p) / (p * (1 - p)).sqrt().clamp_min(0.05)).unflatten(1, (28, 28))
+    a, b = r[:, :, :-1].reshape(20, -1), r[:, :, 1:].reshape(20, -1)
+    return (a * b).sum(1) / ((a**2).sum(1) * (b**2).sum(1)).sqrt()
+
+
+residual, residual40 = neighbours(vae2), neighbours(vae40)
+measured["claim-26"] = (
+    f"in vae_2d the exact posterior would gain {gap.mean():.2f} $\\pm$ {se:.2f} nats, a prior of clouds "
+    f"{gain.mean():.2f} $\\pm$ {gain.std() / len(x) ** 0.5:.2f}; residuals of neighbouring pixels correlate by "
+    f"{residual.mean():.2f} $\\pm$ {residual.std() / 20**0.5:.2f} where the decoder says 0 "
+    f"(vae_40d: {residual40.mean():.2f})"
+)
+display(Markdown(f"**Measured.** {measured['claim-26']}."))
+
+# %% [markdown]
+# Each box falls short in a way of its own, so each can be improved: notebook 09 bends the posterior with
+# flows, 10 lets the decoder's pixels know of one another, 11 learns a prior that lies where the codes are.
+
+# %% [markdown]
+# ## Ink or grey: what the decoder's distribution does
+# A Bernoulli decoder gives *probabilities of binary images*. MNIST is grey, though, and a Gaussian decoder
+# gives a *density of grey values*. Train one of each: same networks, same digits, same number of steps.
+# **Predict.** Which gets the larger number for its bound? Whose draws look better?
+
+# %%
+few = digits.train[:6000]
+
+
+def train_small(model: VAE, data: Data = few, beta: float = 1.0, objective=VAE.objective, **settings):
+    """A few seconds of maximising reconstruction - beta KL, or `objective(model, x, beta)`."""
+    history = fit(model, data, **{"epochs": 5, "lr": RATE, "progress": False} | settings, device=DEVICE,
+                  objective=lambda x, rising: objective(model, x, beta * rising))  # fmt: skip
+    return model.cpu(), history
+
+
+def small(seed: int = 0, likelihood: str = "bernoulli") -> VAE:
+    torch.manual_seed(seed)
+    return VAE(**SMALL, likelihood=likelihood)
+
+
+ink, ink_history = train_small(small())
+grey, _ = train_small(small(likelihood="gaussian"), Data(few.x), clip=50)  # bytes as they are: grey values
+
+# %% jupyter={"source_hidden": true}
+grey_x = digits.test.x[:1000].float() / 255
+torch.manual_seed(2)
+with torch.no_grad():
+    z = torch.randn(10, SMALL["latent_dim"])
+    near = grey.decoder(grey.encoder(grey_x[:10]).mean)
+    blocks = {
+        "binary digit": test[:10], "reconstructed": ink.reconstruct(test[:10]),
+        "drawn given z": ink.decoder(ink.encoder(test[:10]).mean).sample(),
+        "grey digit": grey_x[:10], "reconstructed ": near.mean, "drawn given z ": near.sample().clamp(0, 1),
+    }  # fmt: skip
+    scores = {"ink": ink.elbo(test[:1000]), "grey": grey.elbo(grey_x)}
+floor = (near.log_var <= -4.5).float().mean().item()
+plot.show(
+    plot.images([*blocks.values()], titles=[*blocks]),
+    alt="Six rows of ten digits. Bernoulli model: binary test digits, their reconstructions, and draws from the "
+    "decoder. Gaussian model: grey test digits, their reconstructions, and draws, which have noise all over the "
+    "picture, also where paper should be blank.",
+    caption=f"Above the Bernoulli decoder, below the Gaussian. Means are alike, draws are not: the Gaussian spreads "
+    f"noise over blank paper. {floor:.0%} of its variances sit at the floor this model allows (log-variance -4.5).",
+)
+
+# %% [markdown]
+# And the numbers? The third line below is the *same* Gaussian model with grey values counted from 0 to 255
+# instead of from 0 to 1: each of 784 coordinates is stretched by 255, and the density shrinks by as much.
+
+# %% jupyter={"source_hidden": true}
+def with_error(values: Tensor) -> str:
+    return f"{values.mean():,.1f} $\\pm$ {values.std() / len(values) ** 0.5:.1f}"
+
+
+bytes_ = scores["grey"] - 784 * math.log(255)
+display(Markdown("\n".join([
+    "| what the number is the logarithm of | test ELBO, nats per digit |", "|:--|--:|",
+    f"| a probability of a binary image (Bernoulli) | {with_error(scores['ink'])} |",
+    f"| a density of grey values from 0 to 1 (Gaussian) | {with_error(scores['grey'])} |",
+    f"| a density of grey values from 0 to 255, same model | {with_error(bytes_)} |", "",
+    f"*{len(grey_x):,} test digits. The last line is a rate of {-bytes_.mean() / (784 * math.log(2)):.1f} bits a pixel; "
+    "a byte has 8.*"])))  # fmt: skip
+
+# %% [markdown]
+# A log-probability can't be positive. A log-density can be anything: it changes with the unit. And since
+# most pixels of MNIST are exactly 0, a Gaussian could raise its density there without limit by letting the
+# variance go to 0; only the floor stops it. **Never put the two in one table.** Choose the decoder by what
+# the data are.
+
+# %% [markdown]
+# ## Break it: posterior collapse
+# Weigh the regulariser with a factor: maximise reconstruction $- \beta\,$KL. At $\beta = 1$ it is the
+# bound; at larger $\beta$ a nat of code costs more than it is worth. **Predict.** As $\beta$ grows, does
+# the KL shrink evenly over the latent units, or do they die one by one? What does a decoder write that gets
+# no message any more?
+#
+# Seven small trainings, each from the same start. A unit counts as active if the mean of its $q$ varies
+# over the test digits (variance above 0.01).
+
+# %%
+betas = [0.1, 0.5, 1, 2, 5, 10, 20]
+x = test[:1000]
+
+
+@torch.no_grad()
+def autopsy(model: VAE) -> dict:
+    """The KL of each unit, largest first, how many are active, and the bound at beta = 1: nats."""
+    torch.manual_seed(0)
+    units = kl_of_each_unit(model, x).sort(descending=True).values
+    return {"kl": units, "active": int(active_units(model, x).sum()), "elbo": model.elbo(x).mean().item()}
+
+
+swept = {beta: ink if beta == 1 else train_small(small(), beta=beta)[0] for beta in tqdm(betas, desc="trainings")}
+found = {beta: autopsy(model) for beta, model in swept.items()}
+
+# %% jupyter={"source_hidden": true}
+def draw_collapse(beta: float) -> plt.Figure:
+    model, at = swept[beta], found[beta]
+    fig, (left, right) = plt.subplots(1, 2, figsize=(plot.WIDTH, 2.3), width_ratios=(1.7, 1))
+    with torch.no_grad():
+        torch.manual_seed(0)
+        means = model.decoder(model.prior.sample((10,))).mean
+        rows = torch.cat([test[:10], model.reconstruct(test[:10]), means])
+    plot.draw_images(left, rows, 10, f"beta = {beta}: digits, reconstructions, samples (means)")
+    n = len(at["kl"])
+    right.bar(range(1, n + 1), at["kl"], color=POSTERIOR)
+    right.set(ylim=(0, 5), xlabel="latent unit, sorted", ylabel="KL, nats", xticks=range(1, n + 1, 3))
+    right.set_title(f"{at['active']} of {n} active, KL {at['kl'].sum():.1f}, ELBO {at['elbo']:.0f}")
+    return fig
+
+
+frames = {beta: plot.png(draw_collapse(beta), scale=1) for beta in betas}
+slider = widgets.SelectionSlider(options=betas, value=1, description="beta")
+frame = widgets.Image(value=frames[1], format="png", width=round(plot.WIDTH * plot.DPI))
+slider.observe(lambda change: setattr(frame, "value", frames[change["new"]]), "value")
+widgets.VBox([slider, frame])
+
+# %% [markdown]
+# Three things to try: find the $\beta$ at which the first bars vanish; compare what two living units can
+# still tell the decoder with what ten can; go down to 0.1 and look at the *samples*.
+
+# %% jupyter={"source_hidden": true}
+fig = plt.figure(figsize=(plot.WIDTH, 3.5))
+
+axes = fig.subplots(2, 2, height_ratios=(1, len(betas)), width_ratios=(1, 1))
+with torch.no_grad():
+    rows = torch.cat([model.reconstruct(test[:8]) for model in swept.values()])
+plot.draw_images(axes[0, 0], test[:8], 8)
+axes[1, 0].imshow(plot.tile(rows, 8), vmin=0, vmax=1, aspect="auto")
+axes[1, 0].set_yticks([30 * i + 14 for i in range(len(betas))], [f"$\\beta$ = {beta}" for beta in betas])
+axes[1, 0].set_xticks([])
+axes[1, 0].tick_params(length=0)
+axes[1, 0].spines[:].set_visible(False)
+log_kl = torch.stack([at["kl"] for at in found.values()]).clamp_min(1e-3).log10()
+image = axes[1, 1].imshow(log_kl, aspect="auto", cmap="Oranges", vmin=-2, vmax=0.7)
+for i, beta in enumerate(betas):
+    axes[1, 1].text(9.8, i, f"{found[beta]['active']} active", va="center", fontsize=9)
+axes[1, 1].set(xlabel="latent unit, sorted", yticks=[], xticks=[0, 4, 9], xticklabels=["1", "5", "10"])
+axes[0, 1].set_axis_off()
+bar = fig.colorbar(image, cax=axes[0, 1].inset_axes([0, 0.35, 1, 0.3]), orientation="horizontal", ticks=[-2, -1, 0])
+bar.ax.set_xticklabels(["0.01", "0.1", "1 nat"])
+plot.show(
+    fig,
+    alt="Left: eight test digits and their reconstructions for seven values of beta; they blur as beta grows and "
+    "end as one and the same smudge. Right: the KL of each latent unit, fading unit by unit: "
+    + ", ".join(f"{at['active']} active at beta {beta}" for beta, at in found.items()) + ".",
+    caption="Units die one by one while the survivors go on carrying their nats. In the end every digit is "
+    f"reconstructed as the same average: KL {found[0.1]['kl'].sum():.0f} nats at beta = 0.1, "
+    f"{found[1]['kl'].sum():.1f} at 1, {found[20]['kl'].sum():.2f} at 20.",
+)  # fmt: skip
+
+# %% [markdown]
+# **Why.** Each unit is a shop of its own: it stays open as long as the nats of reconstruction it brings
+# exceed $\beta$ times the nats of KL it costs. Once closed, it is slow to reopen: with $q = p$ the KL's
+# gradient is zero, the code is noise, the decoder has unlearned to listen, and so little tells the encoder
+# that a message would help. A decoder that needs no message, an autoregressive one (notebook 10), gets
+# there at $\beta = 1$.
+#
+# **The cure** is to let the code grow before it is taxed. *Warm-up* raises $\beta$ from near 0 to its value
+# during the first epochs (Bowman et al. 2016). *Free bits* tax only what exceeds an allowance of $\lambda$
+# nats for each unit, $\sum_d \max(\lambda, \mathrm{KL}_d)$, with the batch's mean as $\mathrm{KL}_d$
+# (Kingma et al. 2016).
+#
+# **Predict.** Take the dead model of $\beta = 20$ and train it on, as long again, at $\beta = 1$. Does it
+# catch up with one that had $\beta = 1$ all the time?
+
+# %%
+ALLOWANCE = 0.5  # nats a unit
+
+
+def free_bits(model: VAE, x: Tensor, beta: float) -> tuple[Tensor, dict[str, Tensor]]:
+    q = model.encoder(x)
+    reconstruction = model.decoder(q.rsample()).log_prob(x)
+    each = kl_per_dimension(q, model.prior).mean(0)
+    value = reconstruction - beta * each.clamp_min(ALLOWANCE).sum()
+    return value, {"elbo": value}
+
+
+warm, _ = train_small(small(), warm_up=3)
+longer, _ = train_small(small(), epochs=10)
+rescued, _ = train_small(small(), beta=20, objective=free_bits)
+reopened, _ = train_small(copy.deepcopy(swept[20]), seed=1)  # goes on from the dead one
+
+# %% jupyter={"source_hidden": true}
+cures = {
+    "$\\beta = 1$ from the start": found[1],
+    "$\\beta = 1$ after a warm-up over 3 of the 5 epochs": autopsy(warm),
+    "$\\beta = 20$": found[20],
+    "$\\beta = 20$, then as long again $\\beta = 1$": autopsy(reopened),
+    "$\\beta = 1$, both times": autopsy(longer),
+    f"$\\beta = 20$ with free bits, {ALLOWANCE} nats a unit": autopsy(rescued),
+}
+display(Markdown("\n".join([
+    "| trained with | test ELBO ($\\beta = 1$) | KL | active units | units above half a nat |",
+    "|:--|--:|--:|--:|--:|",
+    *(f"| {name} | {at['elbo']:.1f} | {at['kl'].sum():.1f} | {at['active']} | {(at['kl'] > 0.5).sum()} |"
+      for name, at in cures.items()), "",
+    f"*{len(x):,} test digits, one training each: differences of a nat are noise. The detour over $\\beta = 20$ costs "
+    f"{autopsy(longer)['elbo'] - autopsy(reopened)['elbo']:.1f} nats at the same number of steps.*"])))  # fmt: skip
+
+# %% [markdown]
+# The dead units can come back once the pressure is gone, but the model pays for the detour, and a longer
+# training with $\beta = 1$ is still ahead of it. Warm-up avoids the pressure while the code is young; where
+# nothing was about to die, as here at $\beta = 1$, it changes little. Free bits keep units open under any
+# $\beta$, at the price of an objective that is no bound below the allowance.
+
+# %% [markdown]
+# ## Is the training stable?
+# The lecture counts stable training among the VAE's merits. **Predict.** Five seeds, nothing else changed:
+# how far apart do they end? And with ten times the learning rate?
+
+# %% tags=["claim-33"]
+runs = [(ink, ink_history), *(train_small(small(seed), seed=seed) for seed in tqdm(range(1, 5), desc="seeds"))]
+hot, hot_history = train_small(small(), lr=10 * RATE)
+ends = torch.tensor([autopsy(model)["elbo"] for model, _ in runs])
+hot_end = autopsy(hot)["elbo"]
+measured["claim-33"] = (
+    f"{int((ends > -200).sum())} of {len(ends)} seeds converge, to a test ELBO of {ends.mean():.1f} with a standard "
+    f"deviation of {ends.std():.1f} nats over seeds; ten times the learning rate gives {hot_end:.1f}"
+)
+display(Markdown(f"**Measured.** {measured['claim-33']}."))
+
+# %% jupyter={"source_hidden": true}
+fig, ax = plt.subplots(figsize=(plot.WIDTH, 2.7))
+curves = [history for _, history in runs] + [hot_history]
+for i, run in enumerate(curves):
+    style = {"color": MODEL, "linewidth": 1, "alpha": 0.7, "label": None if i else "five seeds"}
+    if run is hot_history:
+        style = {"color": POSTERIOR, "linestyle": ":", "label": "learning rate times 10"}
+    ax.plot([row["step"] for row in run.steps], [row["elbo"] for row in run.steps], **style)
+ax.set(xlabel="step", ylabel="training ELBO, nats", ylim=(-400, -100))
+ax.legend(loc="lower right")
+plot.show(
+    fig,
+    alt="Training curves of five seeds lie on one another, a steep climb that flattens; the curve of the tenfold "
+    f"learning rate runs among them and ends {hot_end - ends.mean():+.1f} nats from their mean on test digits.",
+    caption=f"Five seeds end within {ends.max() - ends.min():.1f} nats of one another on {len(x):,} test digits, after a "
+    f"climb of {ends.mean() - ink_history.steps[0]['elbo']:.0f}.",
+)
+
+# %% [markdown]
+# ## The lecture's claims, and what you measured
+
+# %% jupyter={"source_hidden": true}
+claims = {
+    5: "it generates images",
+    23: "the ELBO is a lower bound: reconstruction less a regulariser",
+    24: "it can be estimated with S samples",
+    26: "encoder, decoder and prior are tied by $q \\propto p(x|z)\\,p(z)$; each can be improved",
+    33: "training is stable",
+    34: "it finds a latent representation",
+}
+table = [f"| {claim} | {measured[f'claim-{n}']} |" for n, claim in claims.items()]
+display(Markdown("\n".join(["| the lecture says | you measured |", "|:--|:--|", *table])))
+
+# %% [markdown]
+# ## For and against
+# **For.** One objective, maximised, no game; a number that says how good the model is, with a known
+# direction of error; an encoder that comes for free and gives representations; three boxes that can be
+# exchanged one at a time.
+#
+# **Against.** A bound, whose gap hides in the comparison of two models; explicit densities for all three
+# boxes; a decoder that treats pixels as independent and pays for it with smooth means and speckled draws;
+# latent units that can die while the bound looks fine.
+
+# %% [markdown]
+# ## Questions
+# <details><summary>Your ELBO is higher than a colleague's. Is your model better?</summary>
+#
+# Not necessarily: you may have the better encoder and the worse $p(\mathbf{x})$. Estimate $\log
+# p(\mathbf{x})$ of both by importance sampling with the same S on the same digits, binarised in the same
+# way. </details>
+#
+# <details><summary>Why is KL[q || p(z|x)] in the gap, and not KL[p(z|x) || q]?</summary>
+#
+# The expectation is taken under $q$, because that is what you can sample. So $q$ is punished for being
+# where the posterior is not, and hardly for missing a bump: in the one-dimensional model it sat on one of
+# two. </details>
+#
+# <details><summary>A library averages the KL over the latent dimensions. What have they trained?</summary>
+#
+# A model with $\beta = 1/d$: with 40 dimensions the regulariser counts a fortieth. Reconstructions look
+# splendid, samples don't. </details>
+#
+# <details><summary>The KL is 25 nats. What does it mean in bits, and for whom?</summary>
+#
+# 25 / log 2, about 36 bits: what the code tells the decoder about one digit, on average, beyond what the
+# prior expects (an upper bound on the information that $\mathbf{z}$ carries about $\mathbf{x}$). </details>
+#
+# <details><summary>Ten of 40 units are inactive at beta = 1. Is that a failure?</summary>
+#
+# Perhaps not: the bound closes units that do not pay. It is one if the same model with warm-up uses more of
+# them *and* has a higher bound. </details>
+
+# %% [markdown]
+# ## Sources
+# - J. M. Tomczak, *Deep Generative Models: GANs and VAE*, lecture, 2017: "Variational Auto-Encoder".
+# - D. P. Kingma, M. Welling, *Auto-Encoding Variational Bayes*, ICLR 2014. D. J. Rezende, S. Mohamed, D.
+#   Wierstra, *Stochastic Backpropagation*, ICML 2014.
+# - Y. Burda, R. Grosse, R. Salakhutdinov, *Importance Weighted Autoencoders*, ICLR 2016: the estimator and
+#   active units.
+# - J. M. Tomczak, M. Welling, *VAE with a VampPrior*, AISTATS 2018: the architecture of the shipped models.
+# - S. R. Bowman et al., *Generating Sentences from a Continuous Space*, CoNLL 2016: collapse and warm-up.
+#   D. P. Kingma et al., *Improved Variational Inference with Inverse Autoregressive Flow*, NeurIPS 2016:
+#   free bits. I. Higgins et al., *beta-VAE*, ICLR 2017.
+# - D. Lopez-Paz, M. Oquab, *Revisiting Classifier Two-Sample Tests*, ICLR 2017.
+#
+# Next: [08, how does a gradient pass through a draw?](08_reparameterization.ipynb)
