@@ -51,9 +51,16 @@ class Gaussian(Density):
     Args:
         mean: (..., D).
         log_var: log of the variances, same shape: a network's output may be any real number, a variance may not.
+
+    Raises:
+        ValueError: if the shapes differ: broadcast, a variance shared by D dimensions would be counted once.
     """
 
     def __init__(self, mean: Tensor, log_var: Tensor):
+        if mean.shape != log_var.shape:
+            raise ValueError(
+                f"mean and log_var must have one shape, got {tuple(mean.shape)} and {tuple(log_var.shape)}: expand one"
+            )
         self.mean, self.log_var = mean, log_var
 
     def log_prob(self, x: Tensor) -> Tensor:
@@ -74,6 +81,8 @@ class StandardGaussian(Density, nn.Module):
 
     def __init__(self, dim: int):
         super().__init__()
+        if dim < 1:
+            raise ValueError(f"a latent space has at least 1 dimension, got {dim}")
         self.dim = dim
         self.register_buffer("mean", torch.zeros(dim), persistent=False)  # knows the device and dtype
         self.register_buffer("log_var", torch.zeros(dim), persistent=False)
@@ -93,6 +102,7 @@ class Bernoulli(Density):
     $$\log p(x) = \sum_d \left[x_d l_d - \log(1 + e^{l_d})\right]$$
 
     Never from probabilities: 1 - p rounds to 0 where the logit is large, and a clamp caps what a wrong pixel costs.
+
     Raises:
         ValueError: where x is anything but 0 or 1.
     """
@@ -227,6 +237,8 @@ def check_given(given: Tensor, net: nn.Module) -> Tensor:
 def check_binary(x: Tensor) -> Tensor:
     """x, if all of it is 0 or 1; else a ValueError: a Bernoulli's log-probability of grey values means nothing."""
     if not torch.equal(x * x, x):
+        if x.isnan().any():
+            raise ValueError(f"expected binary pixels (0 or 1), got NaN (not a number) in {int(x.isnan().sum())} of {x.numel()}")
         raise ValueError(
             f"expected binary pixels (0 or 1), got values from {x.min():.3g} to {x.max():.3g}: binarise the images "
             "(mnist(binarise='dynamic')) or give the model a Gaussian likelihood"
