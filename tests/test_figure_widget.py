@@ -72,5 +72,6 @@ def test_one_thread_while_drawing_and_as_before_after():
 
 
 def test_no_figure_without_a_text_for_those_who_cannot_see_it():
+    assert "a &lt;line&gt;" in slider_figure(draw, alt="a <line>", S=[1, 4]).alt.value
     with pytest.raises(ValueError, match="alt text"):
         slider_figure(draw, alt=" ", height=(0.0, 5.0, 0.5, 1.0))

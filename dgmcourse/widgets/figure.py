@@ -23,19 +23,21 @@ from dgmcourse.plot import DPI, png
 
 SYMBOLS = dict(zip("mu sigma epsilon alpha beta tau lambda_ pi theta phi".split(), "μσεαβτλπθφ", strict=True))
 LAYOUT = {"layout": {"width": "22em"}, "style": {"description_width": "6.5em"}}
+HIDDEN = "position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%)"  # but read aloud
 
 
 class SliderFigure(widgets.VBox):
-    """What `slider_figure` returns: `controls` by name (set their `.value`), `image`, `message` for errors."""
+    """What `slider_figure` returns: `controls` by name (set their `.value`), `image`, `alt`, `message` for errors."""
 
     def __init__(self, draw: Callable[..., Figure], alt: str, controls: dict[str, widgets.Widget]):
         self.draw, self.controls = draw, controls
-        self.image = widgets.Image(format="png", tooltip=alt)
+        self.image = widgets.Image(format="png")  # which has no alt text, and whose `tooltip` the front end can't show
+        self.alt = widgets.HTML(f'<span style="{HIDDEN}">Picture: {escape(alt)}</span>', layout={"height": "0", "margin": "0"})
         self.message = widgets.HTML()
         for control in controls.values():
             control.observe(self._update, names="value")
         row = widgets.HBox(list(controls.values()), layout={"flex_flow": "row wrap"})
-        super().__init__([row, self.message, self.image])
+        super().__init__([row, self.message, self.alt, self.image])
         self._draw()
 
     def _draw(self) -> None:

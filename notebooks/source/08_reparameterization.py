@@ -270,7 +270,8 @@ for S in (10, 1000, 100_000):
 # on $z_s$. This *baseline* costs no bias. A good one that is free when $S \ge 2$: the mean of the *other* samples' values.
 
 # %%
-from dgmcourse.gradients import pathwise, score_function as scores
+from dgmcourse.gradients import pathwise
+from dgmcourse.gradients import score_function as scores
 
 ESTIMATORS = {
     "score function": scores,
@@ -308,8 +309,8 @@ def variance(estimator, S, D):
 
 
 torch.manual_seed(0)
-by_S = {name: list(zip(*[variance(e, S, 10) for S in S_values])) for name, e in ESTIMATORS.items()}
-by_D = {name: list(zip(*[variance(e, 10, D) for D in D_values])) for name, e in ESTIMATORS.items()}
+by_S = {name: list(zip(*[variance(e, S, 10) for S in S_values], strict=True)) for name, e in ESTIMATORS.items()}
+by_D = {name: list(zip(*[variance(e, 10, D) for D in D_values], strict=True)) for name, e in ESTIMATORS.items()}
 
 
 # %% jupyter={"source_hidden": true}
@@ -398,7 +399,8 @@ plot.show(
 
 # %% [markdown]
 # The sampler did not even notice: $-\epsilon$ is as likely as $\epsilon$, so a negative $\sigma$ draws good samples. But
-# $\log\sigma$ is not a number, and the first NaN spreads to every weight. The step size can't save it for long. Near the
+# $\log\sigma$ is not a number, so the objective is none either, while its gradient, $1/\sigma$ in part, stays finite and
+# throws $\sigma$ back and forth. The step size can't save it for long. Near the
 # top the objective's curvature in $\sigma$ is $-2/\text{target}^2$, so each narrower posterior needs a smaller step. In
 # $\log \sigma^2$ it is $-\frac12$, whatever the target.
 #
@@ -519,7 +521,8 @@ for way, (at, values) in curves.items():
     smooth[way] = at[window - 1 :], values.unfold(-1, window, 1).mean(-1)
 tested = {way: torch.tensor(e) for way, e in elbos.items()}
 middle = {way: values.median(0).values for way, (_, values) in smooth.items()}
-reached = next(at for at, v in zip(smooth["pathwise"][0], middle["pathwise"]) if v >= middle["score function"].max())
+passed = (middle["pathwise"] >= middle["score function"].max()).nonzero()[0].item()
+reached = smooth["pathwise"][0][passed]
 looks = {**figures.LOOKS, "nothing": {"color": plot.NOISE, "marker": "x", "ls": ":"}}
 plot.show(
     figures.training({f"{way}, S = {SAMPLES[way]}": (*smooth[way], looks[way]) for way in SAMPLES}),
@@ -554,7 +557,7 @@ def encoder_noise(vae, way, x, repeats=40):
     """The variance of the encoder's gradient, summed over all its weights."""
     weights, objective = list(vae.encoder.parameters()), objective_of(vae, way, S=4)
     draws = [torch.autograd.grad(objective(x)[0].mean(), weights) for _ in range(repeats)]
-    return sum(torch.stack(weight).var(0).sum().item() for weight in zip(*draws))
+    return sum(torch.stack(weight).var(0).sum().item() for weight in zip(*draws, strict=True))
 
 
 torch.manual_seed(0)
@@ -666,7 +669,7 @@ found = [figures.step_estimates(0.5, k, S=1, R=20_000) for k in steepness]
 spread = {name: [g[name].std().item() for g in found] for name in ("score function", "pathwise")}
 
 # %% jupyter={"source_hidden": true}
-crossing = next(k for k, a, b in zip(steepness, spread["pathwise"], spread["score function"]) if a > b)
+crossing = next(k for k, a, b in zip(steepness, *spread.values(), strict=True) if b > a)
 silent = (found[-1]["pathwise"].abs() < 1e-6).float().mean()
 plot.show(
     figures.step_lines(steepness, spread),
@@ -696,8 +699,8 @@ print(f"At the same S the plain score function's gradient has {noise['score func
 print(f"variance; with a leave-one-out baseline {noise['score function with baseline'] / noise['pathwise']:,.0f} times.")
 
 # %% [markdown]
-# It holds, with a footnote. For a Gaussian encoder and a smooth decoder one sample a step is enough. But the trick is not
-# the only way, and a good baseline closes much of the gap at the price of more decodings. And it needs a path: no
+# It holds, with a footnote. For a Gaussian encoder and a smooth decoder one sample a step trained the model. But the trick
+# is not the only way: the baseline's row above says how much of the gap it closes, at the price of more decodings. And it needs a path: no
 # coins, no cliffs.
 #
 # | | score function | pathwise (reparameterized) |
@@ -717,8 +720,7 @@ print(f"variance; with a leave-one-out baseline {noise['score function with base
 # <details><summary>1. Training uses one sample a step, S = 1. Why is that enough?</summary>
 #
 # The gradient is averaged over the batch and, by the optimiser, over steps. Each image has its own noise, so a batch of
-# 100 averages 100 samples. Only the total noise matters, and the pathwise share of it is small beside that of choosing
-# the batch.
+# 100 averages 100 samples. Only the total noise matters, and that of choosing the batch is in it, too, whatever S.
 # </details>
 #
 # <details><summary>2. Your ELBO contains −log q(z|x) at the sample. You write z = q.sample(). Autograd returns a gradient
