@@ -153,9 +153,9 @@ log_bernoulli = check.log_bernoulli(log_bernoulli)
 check.log_bernoulli.hint()
 
 # %% [markdown]
-# Now use it. Below is a test digit, and the same digit with its pixels shuffled: exactly as much ink.
-# **Predict:** the decoder has seen the digit's code. By how many nats does it prefer the digit to the
-# shuffled picture?
+# Now use it on 100 test digits, and on the same digits with their pixels shuffled: exactly as much ink.
+# **Predict:** the decoder gets each digit's code. By how many nats does it prefer a digit to its shuffled
+# self, on average?
 
 # %%
 import math
@@ -167,22 +167,23 @@ from dgmcourse.data.images import mnist
 
 digits, vae = mnist(), recipes.load("vae_2d")
 torch.manual_seed(0)
-x = (digits.test.x[:1] > 127).float()  # black and white: 1 is ink
+x = (digits.test.x[:100] > 127).float()  # black and white: 1 is ink
 shuffled = x[:, torch.randperm(784)]
 with torch.no_grad():
     p = vae.decoder(vae.encoder(x).mean)
-    nats = [round(log_bernoulli(picture, p.logits).item()) for picture in (x, shuffled)]
+    nats = [log_bernoulli(picture, p.logits) for picture in (x, shuffled)]  # (100,) each
+lead = nats[0] - nats[1]
 
 fig, axes = plt.subplots(1, 3, figsize=(5, 1.8))
-titles = ["probability of ink", f"digit: {nats[0]} nats", f"shuffled: {nats[1]} nats"]
+titles = ["probability of ink", f"digit: {nats[0][0]:.0f} nats", f"shuffled: {nats[1][0]:.0f} nats"]
 for ax, picture, title in zip(axes, (p.mean, x, shuffled), titles, strict=True):
-    plot.draw_images(ax, picture, columns=1, title=title)
+    plot.draw_images(ax, picture[:1], columns=1, title=title)
 plot.show(
     fig,
     alt="Three pictures in a row: the decoder's grey digit, the black and white test digit it stands for, "
     "and the digit's pixels in random order.",
-    caption=f"The same ink in other places is {nats[0] - nats[1]} nats less probable, a factor of "
-    f"10^{(nats[0] - nats[1]) / math.log(10):.0f}: the decoder knows where ink belongs.",
+    caption=f"One of the 100. Over all of them, the same ink in other places is {lead.mean():.0f} +- "
+    f"{lead.std() / math.sqrt(len(lead)):.0f} nats less probable (standard error): the decoder knows where ink belongs.",
 )
 
 # %% [markdown]
@@ -207,7 +208,7 @@ history = fit(small, digits.train[:20000], epochs=5, lr=2e-3, live=plot.Live())
 
 # %% [markdown]
 # ## How to read the figures
-# A colour means the same thing in every notebook, and figures say it by line or marker, too.
+# A colour means the same thing wherever one of these things is drawn, and figures say it by line or marker, too.
 
 # %% jupyter={"source_hidden": true}
 roles = {
@@ -228,7 +229,7 @@ ax.set_axis_off()
 plot.show(
     fig,
     alt="Six bars: data dark grey, model blue, prior green, posterior orange red, noise grey, critic pink.",
-    caption="The colours are told apart by readers with any colour vision (Okabe and Ito).",
+    caption="Okabe and Ito chose these colours to be told apart by most readers, whatever their colour vision.",
 )
 
 # %% [markdown]

@@ -180,7 +180,8 @@ plot.show(
 def score_function(f, q, parameters, S):
     """The score-function estimate of the gradient of E_q[f(z)].
 
-    f:           maps z (S, D) to (S,); may be any function, and may itself depend on the parameters
+    f:           maps z (S, D) to (S,); may be any function; if it depends on the parameters itself, that part
+                 of its gradient must be 0 on average, as it is for -log q(z)
     q:           a Density: q.sample((S,)) is (S, D) without gradient, q.log_prob(z) is (S,)
     parameters:  the tensors q was made of, here [mean, log_var]
     returns      one gradient for each parameter, of its shape
@@ -290,7 +291,8 @@ torch.manual_seed(0)
 for name, estimator in ESTIMATORS.items():
     g = repeat(estimator, S=10, D=10, R=4000)
     error = g.std() / len(g) ** 0.5
-    print(f"{name:30} mean {g.mean():6.3f} +- {error:.3f}, {abs(g.mean() + 2) / error:.1f} standard errors off;", end="  ")
+    print(f"{name:30} mean {g.mean():6.3f} +- {error:.3f},", end=" ")
+    print(f"{abs(g.mean() + 2) / error:.1f} standard errors off;", end="  ")
     print(f"standard deviation {g.std():.2f}")
 
 # %% [markdown]
