@@ -488,7 +488,7 @@ vae = vae.cpu()
 if history.steps:
     first, last = history.steps[0], history.steps[-1]
     display(Markdown(
-        f"A coin for each pixel: {784 * math.log(0.5):.0f} nats. After {first['step']} steps the bound was "
+        f"A coin for each pixel: {784 * math.log(0.5):.0f} nats. At step {first['step']} the bound was "
         f"{first['elbo']:.0f} with a KL of {first['kl']:.1f}; after {last['step']:,} it is **{last['elbo']:.1f}** "
         f"({last['reconstruction']:.1f} - {last['kl']:.1f}). These were {len(history.epochs)} epochs on "
         f"{min(DIGITS, len(digits.train)):,} digits; the shipped models below trained for "
@@ -1043,7 +1043,7 @@ plot.show(
     "end as one and the same smudge. Right: the KL of each latent unit, fading unit by unit: "
     + ", ".join(f"{at['active']} active at beta {beta}" for beta, at in found.items()) + ".",
     caption="Units die one by one: "
-    + ", ".join(f"{at['active']}" for at in found.values()) + " of 10 are active from the smallest $\\beta$ to the largest. "
+    + ", ".join(f"{at['active']}" for at in found.values()) + " of 10 are active from the smallest beta to the largest. "
     f"What the code carries dies with them: KL {found[0.1]['kl'].sum():.0f} nats at beta = 0.1, "
     f"{found[1]['kl'].sum():.1f} at 1, {found[20]['kl'].sum():.2f} at 20.",
 )  # fmt: skip
@@ -1145,7 +1145,7 @@ claims = {
     5: "it generates images",
     23: "the ELBO is a lower bound: reconstruction less a regulariser",
     24: "it can be estimated with S samples",
-    26: "encoder, decoder and prior are tied by $q \\propto p(x|z)\\,p(z)$; each can be improved",
+    26: "encoder, decoder and prior are tied by $q \\propto p(x \\mid z)\\,p(z)$; each can be improved",
     33: "training is stable",
     34: "it finds a latent representation",
 }
