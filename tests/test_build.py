@@ -161,11 +161,11 @@ def test_budgets_and_alt_text():
 
 
 def test_a_kernels_memory_is_measured(folder):
-    edit(folder, "import sys", "ballast = bytearray(b'1' * 200_000_000)\nimport time\ntime.sleep(1)")
-    nb = both(folder)[0]
-    light = both(folder)[0]
-    light.cells = light.cells[2:3]
-    assert 170 < build.execute(nb, folder)[1] - build.execute(light, folder)[1] < 450
+    edit(folder, "import sys", "ballast = bytearray(b'1') * 200_000_000\nimport time\ntime.sleep(1)")
+    heavy, light = both(folder)[0], both(folder)[0]
+    for cell in light.cells:
+        cell.source = cell.source.replace("200_000_000", "2")
+    assert 170 < build.execute(heavy, folder)[1] - build.execute(light, folder)[1] < 230
 
 
 def tidied(*outputs):
@@ -200,7 +200,7 @@ def test_nothing_of_this_machine_is_kept(monkeypatch):
     assert (
         build.anonymous(seen) == "./README.md ~/.cache .venv/lib $DGMCOURSE_DATA/MNIST <f at 0x...>"
     )
-    assert build.anonymous(f"{ROOT}-else") == f"{ROOT}-else" or str(Path.home()) in str(ROOT)
+    assert build.anonymous(f"{ROOT}-else") != ".-else"  # a neighbour whose name begins alike is another place
     (html,) = tidied(new_output("display_data", {"text/html": f"<b>{ROOT}</b>", "image/png": str(ROOT)}))
     assert html.data == {"text/html": "<b>.</b>", "image/png": str(ROOT)}
 

@@ -183,7 +183,8 @@ plot.show(
     alt="Three pictures in a row: the decoder's grey digit, the black and white test digit it stands for, "
     "and the digit's pixels in random order.",
     caption=f"One of the 100. Over all of them, the same ink in other places is {lead.mean():.0f} +- "
-    f"{lead.std() / math.sqrt(len(lead)):.0f} nats less probable (standard error): the decoder knows where ink belongs.",
+    f"{lead.std() / math.sqrt(len(lead)):.0f} nats less probable (standard error): the decoder knows where ink "
+    "belongs.",
 )
 
 # %% [markdown]

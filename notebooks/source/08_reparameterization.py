@@ -495,12 +495,14 @@ digits = mnist()
 train, test = halved(digits.train, 4000), halved(digits.test, 500)
 
 # %% tags=["claim-25"]
+import sys
+
 from tqdm import tqdm
 
 SAMPLES = {"pathwise": 1, "score function with baseline": 4, "score function": 1, "nothing": 1}
 SEEDS, EPOCHS = 3, 10
 curves, elbos, trained = {}, {}, {}
-bar = tqdm(total=len(SAMPLES) * SEEDS, desc="trainings")
+bar = tqdm(total=len(SAMPLES) * SEEDS, desc="trainings", file=sys.stdout)
 for way, S in SAMPLES.items():
     runs, elbos[way] = [], []
     for seed in range(SEEDS):
