@@ -131,10 +131,17 @@ WRONG_KL = {
     "no gradient": lambda m, v: terms(m, v).sum(-1).detach(),
     "gradient with respect to mean is not": lambda m, v: terms(m.detach(), v).sum(-1),
     "gradient with respect to log_var is not": lambda m, v: terms(m, v.detach()).sum(-1),
-    "nats where": lambda m, v: terms(m, v).sum(-1) + 0.1,
+    "subtract 2 log_var": lambda m, v: 0.5 * (v.exp() + m**2 - 1 - 2 * v).sum(-1),
+    "subtract log_var / 2 within": lambda m, v: 0.5 * (v.exp() + m**2 - 1 - v / 2).sum(-1),
+    "1/2 multiplies the first term only": lambda m, v: (0.5 * v.exp() + m**2 - 1 - v).sum(-1),
+    "1/2 multiplies the mean's square only": lambda m, v: (0.5 * m**2 + v.exp() - 1 - v).sum(-1),
+    "1 has the factor -1, not -0.5 and log_var has the factor -1,":
+        lambda m, v: (0.5 * (v.exp() + m**2) - 1 - v).sum(-1),
+    "mean**2 has the factor 0, not 0.5 and log_var has the factor -1,": lambda m, v: (0.5 * v.exp() - 0.5 - v).sum(-1),
+    "nats where": lambda m, v: terms(m, v).sum(-1) + 0.1 * m[:, 0] ** 3,
     "should be a tensor": lambda m, v: terms(m, v).sum(-1).tolist(),
     "stopped with": lambda m, v: m @ v,
-}
+}  # fmt: skip
 
 kl = check.kl.solution
 
@@ -196,7 +203,37 @@ def frozen_decoder(x, encoder, decoder):
     return offset - reg, rec, reg
 
 
+def in_order(*places):
+    """The three right parts, each at another's place: (0, 1, 2) would be right."""
+
+    def elbo(x, encoder, decoder):
+        three = check.elbo.solution(x, encoder, decoder)
+        return [three[i] for i in places]
+
+    return elbo
+
+
+def squared_error(x, encoder, decoder):
+    q = encoder(x)
+    rec, reg = -((x - decoder(q.rsample()).mean) ** 2).sum(-1), kl(q.mean, q.log_var)
+    return rec - reg, rec, reg
+
+
+def kl_turned_round(x, encoder, decoder):
+    q = encoder(x)
+    rec, reg = decoder(q.rsample()).log_prob(x), kl(q.log_var, q.mean)
+    return rec - reg, rec, reg
+
+
 WRONG_ELBO = {
+    "in the order reconstruction, regulariser, bound": in_order(1, 2, 0),
+    "in the order bound, regulariser, reconstruction": in_order(0, 2, 1),
+    "in the order reconstruction, bound, regulariser": in_order(1, 0, 2),
+    "in the order regulariser, reconstruction, bound": in_order(2, 1, 0),
+    "in the order regulariser, bound, reconstruction": in_order(2, 0, 1),
+    "a squared error": squared_error,
+    "arguments the wrong way round": kl_turned_round,
+    "have summed over pixels": lambda x, e, d: (check.elbo.solution(x, e, d)[0], d(e(x).rsample()).log_prob(x).sum(-1), x[:, 0]),
     "you decoded the mean": with_z(lambda q: q.mean),
     "one noise for the whole batch": with_z(lambda q: q.mean + (q.log_var / 2).exp() * torch.randn(2)),
     "drew z from the prior": with_z(lambda q: torch.randn_like(q.mean)),
@@ -236,6 +273,7 @@ WRONG_SAMPLE = {
     "one image, not n": lambda n, p, d: d(p.sample()).sample(),
     "random number of its own": lambda n, p, d: (torch.rand(n, 1) < d(p.sample((n,))).mean).float(),
     "averages": lambda n, p, d: draw(d(p.sample((n,))).mean * 0.8),
+    "a shape, a tuple": lambda n, p, d: d(p.sample(n)).sample(),
     "expects 2 latent dimensions": lambda n, p, d: d(torch.randn(n, 3)).sample(),
 }
 

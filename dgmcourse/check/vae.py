@@ -4,6 +4,7 @@ The truth comes from numerical integration over z, gradients included, never fro
 """
 
 import math
+from itertools import permutations
 
 import numpy as np
 import torch
@@ -41,7 +42,7 @@ def _sample(n: int, prior, decoder) -> Tensor:
 
 
 def _judge_kl(kl) -> str:
-    B, D = 5, 3
+    B, D = 7, 3
     random = torch.Generator().manual_seed(0)
     mean = torch.randn(B, D, generator=random, dtype=torch.float64).requires_grad_()
     log_var = torch.randn(B, D, generator=random, dtype=torch.float64).requires_grad_()
@@ -75,15 +76,33 @@ def _judge_kl(kl) -> str:
         "you used log_var where the variance belongs: the variance is exp(log_var)": half(m**2 - 1),
         "you used log_var in place of the variance: the variance is exp(log_var)": half(v + m**2 - 1 - v.abs().log()),
         "you forgot the term - log_var": half(v.exp() + m**2 - 1),
+        "you subtract 2 log_var: log sigma^2 is log_var itself, so subtract it once": half(v.exp() + m**2 - 1 - 2 * v),
+        "you subtract log_var / 2 within the bracket: log sigma^2 is log_var itself": half(v.exp() + m**2 - 1 - 0.5 * v),
+        "the 1/2 multiplies the first term only: put all four in brackets, 0.5 * (... + ... - 1 - ...)":
+            (0.5 * v.exp() + m**2 - 1 - v).sum(-1),
+        "the 1/2 multiplies the mean's square only: put all four in brackets, 0.5 * (... + ... - 1 - ...)":
+            (0.5 * m**2 + v.exp() - 1 - v).sum(-1),
         "log_var enters with the wrong sign: - log_var": half(v.exp() + m**2 - 1 + v),
         "you forgot the means: mean squared belongs in it": half(v.exp() - 1 - v),
         "you forgot to square the mean": half(v.exp() + m - 1 - v),
         "you subtract the mean's square: add it": half(v.exp() - m**2 - 1 - v),
         "this is KL[p || q], the other way round: the expectation is under q":
             half(v + (1 + m**2) * (-v).exp() - 1),
-    })  # fmt: skip
+    }, otherwise=_of_four_terms(value.detach(), m, v))  # fmt: skip
     _gradients("kl", value, truth, {"mean": mean, "log_var": log_var})
     return f"kl agrees with numerical integration over z to {(value - truth).abs().max().item():.0e} nats, and so do its gradients."
+
+
+def _of_four_terms(value: Tensor, mean: Tensor, log_var: Tensor) -> str:
+    """What a wrong value is made of, if it is a sum of the formula's four terms with other factors; else nothing."""
+    names = ("exp(log_var)", "mean**2", "1", "log_var")
+    terms = torch.stack([log_var.exp(), mean**2, torch.ones_like(mean), log_var], -1).sum(1)  # (B, 4)
+    factors = torch.linalg.lstsq(terms, value[:, None].to(terms)).solution[:, 0]
+    if not torch.allclose(terms @ factors, value.to(terms), atol=1e-4):
+        return ""
+    wrong = [f"{name} has the factor {found + 0.0:g}, not {right}" for name, found, right
+             in zip(names, factors.round(decimals=3).tolist(), (0.5, 0.5, -0.5, -0.5), strict=True) if abs(found - right) > 1e-3]  # fmt: skip
+    return f"kl has the formula's four terms, but not with their factors: {' and '.join(wrong)}."
 
 
 def _integrated_kl(mean: Tensor, log_var: Tensor) -> Tensor:
@@ -101,9 +120,13 @@ def _integrated_kl(mean: Tensor, log_var: Tensor) -> Tensor:
 def _judge_elbo(elbo) -> str:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        _confident_pixels(elbo)
         mean, log_var, bias, x = _parameters()
-        bound, reconstruction, regulariser = _three(elbo(x, _Encoder(mean, log_var), _Decoder(bias)), len(x))
+        m, v, b = (p[0].detach().clone().requires_grad_() for p in (mean, log_var, bias))
+        true_r, true_kl = _expected_log_prob(x[0], m, v, b), _integrated_kl(m[None], v[None])[0]
+        three = _three(elbo(x, _Encoder(mean, log_var), _Decoder(bias)), len(x))
+        _in_order(three, true_r.item(), true_kl.item())
+        _confident_pixels(elbo)
+        bound, reconstruction, regulariser = three
         again = _three(elbo(x, _Encoder(mean, log_var), _Decoder(bias)), len(x))[1].detach()
     r = reconstruction.detach()
     if r.std() < 1e-9:
@@ -111,8 +134,6 @@ def _judge_elbo(elbo) -> str:
             raise Wrong("the same x gives the same reconstruction every time: you decoded the mean of q. Draw z from q.")
         raise Wrong("one noise for the whole batch: every row of x needs a z of its own. q.rsample() gives that.")
     parts = {"mean": mean, "log_var": log_var}
-    m, v, b = (p[0].detach().clone().requires_grad_() for p in (mean, log_var, bias))
-    true_r, true_kl = _expected_log_prob(x[0], m, v, b), _integrated_kl(m[None], v[None])[0]
 
     def at(**changed) -> float:
         given = {"mean": m, "log_var": v} | changed
@@ -130,6 +151,7 @@ def _judge_elbo(elbo) -> str:
         "it has the wrong sign: return the KL itself, which is never negative": -true_kl.item(),
         "you averaged the KL over the latent dimensions: sum it": true_kl.item() / len(m),
         "it is 0: return kl(q.mean, q.log_var)": 0.0,
+        "you gave kl its arguments the wrong way round: kl(q.mean, q.log_var)": _integrated_kl(v[None], m[None]).item(),
     })  # fmt: skip
     k = regulariser.detach()
     _match(bound.detach(), r - k, "the bound", {
@@ -158,6 +180,21 @@ def _judge_elbo(elbo) -> str:
     value, se = bound.mean().item(), bound.std().item() / ROWS**0.5
     return (f"over {ROWS:,} draws of z the mean bound is {value:.3f} +- {se:.3f} nats, by integration {(true_r - true_kl).item():.3f}; "
             "the gradients of encoder and decoder agree too.")  # fmt: skip
+
+
+def _in_order(three: tuple[Tensor, ...], true_r: float, true_kl: float) -> None:
+    """Raise Wrong if the three are right, but each at another's place."""
+    names = ("bound", "reconstruction", "regulariser")
+
+    def averages(values: Tensor, truth: float) -> bool:
+        error = values.std().item() / len(values) ** 0.5
+        return abs(values.mean().item() - truth) <= SIGMAS * error + 1e-5
+
+    for order in list(permutations(range(3)))[1:]:
+        bound, r, k = (three[i].detach() for i in order)
+        if torch.allclose(bound, r - k) and averages(r, true_r) and averages(k, true_kl):
+            yours = ", ".join(names[order.index(i)] for i in range(3))
+            raise Wrong(f"the three are right, but you return them in the order {yours}. It is {', '.join(names)}.")
 
 
 class _Encoder:
@@ -208,6 +245,8 @@ def _confident_pixels(elbo) -> None:
     x = torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64).repeat(4, 1)
     decoder = _Decoder(bias, torch.zeros(2, 3, dtype=torch.float64))
     value = _three(elbo(x, _Encoder(torch.zeros_like(log_var), log_var), decoder), 4)[1].detach()
+    if ((value.abs() - 1).abs() < 1e-6).all():
+        raise Wrong("a wrong pixel of logit 60 costs 60 nats, yours 1: that is a squared error. Use decoder(z).log_prob(x).")
     clamped = value.isfinite().all() and ((value.abs() - 60).abs() > 1).all() and ((value.abs() * 3 - 60).abs() > 1).all()
     if not value.isfinite().all() or clamped:
         raise Wrong(
@@ -223,7 +262,8 @@ def _three(answer, n: int) -> tuple[Tensor, Tensor, Tensor]:
     for value, name in zip(answer, names, strict=True):
         _tensor(value, name)
         if value.dim() == 0:
-            raise Wrong(f"{name} is one number for the whole batch: keep one for each x, shape (B,); maximise averages them.")
+            raise Wrong(f"{name} is one number for the whole batch: keep one for each x, shape (B,). log_prob and kl have summed "
+                        "over pixels and dimensions already, and maximise averages over the batch.")  # fmt: skip
         if value.shape == (n, 3):
             raise Wrong(f"{name} has one number for each pixel: sum over the last axis, .sum(-1).")
         _shape(value, (n,), name)
@@ -235,7 +275,7 @@ def _three(answer, n: int) -> tuple[Tensor, Tensor, Tensor]:
 
 def _judge_sample(sample) -> str:
     n, D = 4000, 3
-    prior = Gaussian(torch.ones(2), torch.full((2,), math.log(0.25)))  # not N(0, I): p(z) is whatever `prior` says
+    prior = _Prior(torch.ones(2), torch.full((2,), math.log(0.25)))  # not N(0, I): p(z) is whatever `prior` says
     odds = torch.tensor([0.3, 0.5, 0.9])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -261,6 +301,16 @@ def _judge_sample(sample) -> str:
     })  # fmt: skip
     return (f"z follows the prior ({switch[:, 0].mean():.3f} of {n:,} draws beyond a point that {on:.3f} of p(z) is beyond), "
             f"and each pixel is drawn given its z.")  # fmt: skip
+
+
+class _Prior(Gaussian):
+    """p(z), which says what shape it wants where torch would speak of an iterable after *."""
+
+    def sample(self, shape=()) -> Tensor:
+        if not isinstance(shape, tuple | list):
+            raise Wrong(f"prior.sample wants a shape, a tuple: prior.sample((n,)), with its comma. You gave it {shape}, "
+                        f"of type {type(shape).__name__}.")  # fmt: skip
+        return super().sample(shape)
 
 
 def _beyond(point: float, mean: float = 0.0, sigma: float = 1.0) -> float:
@@ -294,11 +344,11 @@ def _shape(value: Tensor, shape: tuple, name: str) -> None:
         raise Wrong(f"{name} has shape {tuple(value.shape)}, expected {shape}.")
 
 
-def _match(value: Tensor, truth: Tensor, name: str, mistakes: dict[str, Tensor], tolerance: float = 1e-4) -> None:
+def _match(value: Tensor, truth: Tensor, name: str, mistakes: dict[str, Tensor], otherwise: str = "") -> None:
     """Raise Wrong unless value is the truth: with the mistake's name where it equals what that mistake gives."""
 
     def same(other):
-        return torch.allclose(value.double(), other.double(), rtol=tolerance, atol=tolerance)
+        return torch.allclose(value.double(), other.double(), rtol=1e-4, atol=1e-4)
 
     if same(truth):
         return
@@ -306,7 +356,7 @@ def _match(value: Tensor, truth: Tensor, name: str, mistakes: dict[str, Tensor],
         if same(other):
             raise Wrong(f"{mistake}.")
     i = (value - truth).abs().argmax()
-    raise Wrong(f"{name} is {value[i].item():.4f} nats where {truth[i].item():.4f} is right (row {i.item()} of the test).")
+    raise Wrong(otherwise or f"{name} is {value[i].item():.4f} nats where {truth[i].item():.4f} is right (row {i.item()} of the test).")
 
 
 def _expect(draws: Tensor, truth, name: str, mistakes: dict) -> None:
