@@ -48,6 +48,17 @@ def score_function_by_backward(f, q, parameters, S):
     ]
 
 
+def others(values):
+    return (values.sum() - values) / (len(values) - 1)
+
+
+def score_function_with_baseline(f, q, parameters, S):
+    """Not what is asked, and as right: unbiased, each value compared with the mean of the others."""
+    z = q.sample((S,))
+    values = f(z).detach()
+    return torch.autograd.grad(((values - others(values)) * q.log_prob(z)).mean(), parameters)
+
+
 def reparameterize_with_sqrt(mean, log_var, noise=None):
     epsilon = torch.randn(mean.shape, dtype=mean.dtype, device=mean.device) if noise is None else noise
     return torch.addcmul(mean, log_var.exp().sqrt(), epsilon)
@@ -78,6 +89,7 @@ def test_the_solution_passes_and_leaves_the_random_state(exercise):
     [
         (check.score_function, score_function_by_hand),
         (check.score_function, score_function_by_backward),
+        (check.score_function, score_function_with_baseline),
         (check.reparameterize, reparameterize_with_sqrt),
         (check.reparameterize, reparameterize_by_normal),
         (check.gaussian_head, gaussian_head_by_slices),
@@ -121,6 +133,17 @@ def only_the_first(f, q, parameters, S):
     return check.score_function.solution(f, q, parameters, S)[0]
 
 
+def mean_only_right(f, q, parameters, S):
+    for_mean, for_log_var = check.score_function.solution(f, q, parameters, S)
+    return for_mean, for_log_var + 1
+
+
+def own_baseline_through_f(f, q, parameters, S):
+    z = q.sample((S,))
+    values = f(z)
+    return torch.autograd.grad(((values - others(values.detach())) * q.log_prob(z)).mean(), parameters)
+
+
 WRONG_SCORES = [
     (score(lambda f, log_q: (f.detach() * log_q.exp()).mean()), "gradient of q itself"),
     (score(lambda f, log_q: -(f.detach() * log_q).mean()), "wrong sign"),
@@ -129,7 +152,12 @@ WRONG_SCORES = [
     (score(lambda f, log_q: log_q.mean()), "f has no influence"),
     (score(lambda f, log_q: f.detach().mean() * log_q.mean()), "sample by sample"),
     (score(lambda f, log_q: (f.detach() * log_q).mean(), "rsample"), "q.rsample"),
-    (score(lambda f, log_q: ((f - f.mean()).detach() * log_q).mean()), "not the average of f(z_s)"),
+    (score(lambda f, log_q: ((f - f.mean()).detach() * log_q).mean()), "the mean of all S values"),
+    (score(lambda f, log_q: (f.detach() * log_q).mean() / 2), "the right one times 0.5"),
+    (score(lambda f, log_q: 3 * log_q.mean()), "in which f has no part, times 3"),
+    (score(lambda f, log_q: (f.detach() * log_q)[1:].mean()), "for mean and for log_var is not the average"),
+    (mean_only_right, "the estimate for log_var is not the average"),
+    (own_baseline_through_f, "detach f(z)"),
     (score(lambda f, log_q: f.mean()), "does not require grad"),
     (asks_for_one, "ask for S samples"),
     (own_samples, "z = q.sample((S,))"),
@@ -233,6 +261,15 @@ WRONG_HEADS = [
     (head(lambda m, v: (m, sd(v).detach())), "sigma has the right value but no gradient"),
     (head(lambda m, v: (m, sd(v.clamp(-6, 2)))), "don't clip"),
     (head(lambda m, v: torch.cat([m, sd(v)], -1)), "return two tensors"),
+    (lambda output: (output[:, :2], sd(output[:, 2:])), "the mean has 2 of the output's 6 columns"),
+    (lambda output: (output[:, :3], sd(output[:, 4:])), "sigma has 2 of the output's 6 columns"),
+    (lambda output: (output[:, 0], sd(output[:, 1])), "a single column"),
+    (lambda output: (output[:, 1:4], sd(output[:, 3:])), "made of the columns 1 to 3"),
+    (lambda output: (output[:, :3], sd(output[:, 2:5])), "sigma is made of the columns 2 to 4"),
+    (lambda output: (output[:, :3], sd(output[:, :3])), "sigma is made of the columns 0 to 2"),
+    (lambda output: (output[:, :3], sd(output[:, 3:])), "cut in the middle, wherever that is"),
+    (lambda output: (output[:, :3], sd(output[:, 3:6])), "cut in the middle, wherever that is"),
+    (lambda output: [f(part) for f, part in zip((torch.clone, sd), output.split(3, -1), strict=True)], "stops with ValueError"),
 ]
 
 

@@ -52,10 +52,18 @@ class Fixed(Gaussian):
 
 
 def judge_score_function(answer) -> str:
-    f = plain
-    S, found, values, score, log_q = asked_for_gradients(answer, lambda q: f)
-    right = [(values[:, None] * s).mean(0) for s in score]
+    S, found, values, score, log_q = asked_for_gradients(answer, lambda q: plain)
+
+    def weighed(weights):
+        return [(weights[:, None] * s).mean(0) for s in score]
+
+    right, others = weighed(values), (values.sum() - values) / (S - 1)
+    with_baseline = all(map(close, found, weighed(values - others)))
     mistakes = {
+        "you subtracted the mean of all S values, the sample's own among them. That is no longer right on average: the estimate "
+        f"shrinks by (S - 1)/S, here to {S - 1}/{S} of the gradient. Subtract nothing, or the mean of the other values.": weighed(
+            values - values.mean()
+        ),
         "the estimate has the wrong sign: it should point uphill. Nothing is minimised here.": [
             -g for g in right
         ],
@@ -72,17 +80,31 @@ def judge_score_function(answer) -> str:
         "you averaged f(z) and log q(z) first and multiplied then. Multiply sample by sample, then average: it is how "
         "f and log q vary together that holds the gradient.": [values.mean() * s.mean(0) for s in score],
     }
-    compare(
-        found,
-        right,
-        mistakes,
-        "the estimate's value is not the average of f(z_s) times the gradient of log q(z_s).",
-    )
+    if not with_baseline:
+        compare(found, right, mistakes, wrong_factor(found, right, plain_score=[s.mean(0) for s in score]))
     _, found, values, score, _ = asked_for_gradients(answer, lambda q: lambda z: -q.log_prob(z))
     leak = "for an f that depends on the parameters itself, as the ELBO does, your gradient also runs through f: detach f(z)."
-    right = [(values[:, None] * s).mean(0) for s in score]
-    compare(found, right, {}, leak)
+    others = (values.sum() - values) / (S - 1)
+    compare(found, weighed(values - others if with_baseline else values), {}, leak)
+    if with_baseline:
+        return (
+            "unbiased, and quieter than what was asked: you compare each value with the mean of the others, which does not "
+            "depend on this sample. The notebook calls it a baseline and comes to it below. It needs S of 2 or more."
+        )
     return "f's values were enough: the estimate is the average of f(z) times the gradient of log q(z), to the last digit."
+
+
+def wrong_factor(found, right, plain_score) -> str:
+    """The last word on a wrong estimate: what it is a multiple of, or which of the two gradients is wrong."""
+    for what, whole in (("the right one", right), ("the average of grad log q(z) alone, in which f has no part,", plain_score)):
+        factor = (found[0] @ whole[0]) / (whole[0] @ whole[0])
+        if all(close(g, factor * w) for g, w in zip(found, whole, strict=True)):
+            return f"your estimate is {what} times {factor:.3g}: it is the average over s of f(z_s) times grad log q(z_s)."
+    bad = [name for name, g, w in zip(("mean", "log_var"), found, right, strict=True) if not close(g, w)]
+    return (
+        f"the estimate for {' and for '.join(bad)} is not the average over s of f(z_s) times the gradient of log q(z_s): "
+        "the surrogate (f(z).detach() * q.log_prob(z)).mean() has that gradient."
+    )
 
 
 def plain(z):
@@ -267,9 +289,8 @@ def judge_gaussian_head(answer) -> str:
     if isinstance(result, Tensor) or len(result) != 2:
         raise Wrong("return two tensors, the mean and sigma: return mean, sigma.")
     first, second = result
-    if isinstance(first, Tensor) and first.shape == (2, 6):
-        raise Wrong("you cut the batch in two: cut the last axis, output.chunk(2, dim=-1).")
-    first, second = tensor_of(first, (4, 3), "the mean"), tensor_of(second, (4, 3), "sigma")
+    judge_cut(first, "the mean", "first")
+    judge_cut(second, "sigma", "second")
     mean, sigma = first.detach(), second.detach()
     raw = output.detach()
     swapped = LOG_VAR.repeat(2, 1)
@@ -279,6 +300,8 @@ def judge_gaussian_head(answer) -> str:
         )
     if close(mean, right[1]) or close(mean, swapped):
         raise Wrong("the halves are swapped: the first is the mean, the second the log-variance.")
+    if start := cut_at(raw, mean, lambda half: half):
+        raise Wrong(f"the mean is made of the columns {start} to {start + 2} of 0 to 5: it is the first half, 0 to 2.")
     if not close(mean, right[0]):
         raise Wrong("the mean is the first half of the output as it is: any real number is a valid mean.")
     if sigma.isnan().any():
@@ -301,14 +324,51 @@ def judge_gaussian_head(answer) -> str:
     for wrong, message in mistakes:
         if close(sigma, wrong):
             raise Wrong(message)
+    start = cut_at(raw, sigma, lambda half: torch.exp(0.5 * half))
+    if start is not None and start != 3:
+        raise Wrong(f"sigma is made of the columns {start} to {start + 2} of 0 to 5: it is the second half, 3 to 5.")
     if not close(sigma, right[1]):
-        raise Wrong("sigma is not exp(log_var / 2) of the second half of the output.")
+        raise Wrong("sigma is not exp(log_var / 2) of the second half of the output: try it on one number by hand.")
     judge_head_gradient(output, first, second)
+    for columns in (2, 10):
+        judge_other_width(answer, columns)
     with torch.no_grad():
         small = answer(torch.tensor([[0.0, -60.0]], dtype=torch.float64))[1].item()
     if small <= 0 or not close(torch.tensor(small).log(), torch.tensor(-30.0)):
         raise Wrong("for log_var = -60 sigma is not exp(-30): don't clip or add a constant here.")
     return f"any output gives a sigma above 0 with a gradient of its own: even -60 gives {small:.0e}, and not one NaN."
+
+
+def judge_cut(half, what: str, which: str) -> None:
+    """Is it a half of an output of 4 rows and 6 columns?"""
+    if isinstance(half, Tensor) and half.shape == (2, 6):
+        raise Wrong("you cut the batch in two: cut the last axis, output.chunk(2, dim=-1).")
+    if isinstance(half, Tensor) and half.shape == (4,):
+        raise Wrong(f"{what} is a single column, output[:, i]: it is the {which} half of them, D of 2 D.")
+    if isinstance(half, Tensor) and half.dim() == 2 and len(half) == 4 and half.shape[1] != 3:
+        raise Wrong(
+            f"{what} has {half.shape[1]} of the output's 6 columns: it is the {which} half, with D = output.shape[-1] // 2 "
+            "of them."
+        )
+    tensor_of(half, (4, 3), what)
+
+
+def cut_at(output, half, made) -> int | None:
+    """The column at which a slice of three starts that gives this half."""
+    return next((start for start in range(4) if close(half, made(output[:, start : start + 3]))), None)
+
+
+def judge_other_width(answer, columns: int) -> None:
+    """The number of dimensions is the output's business, not a number in the code."""
+    output = torch.linspace(-1, 1, 2 * columns, dtype=torch.float64).reshape(2, columns)
+    fixed = f"right for an output of 6 columns, but for one of {columns}"
+    cure = "cut in the middle, wherever that is: output.chunk(2, dim=-1), or D = output.shape[-1] // 2."
+    try:
+        halves = [tuple(half.shape) for half in answer(output)]
+    except Exception as error:  # whatever a fixed cut can raise
+        raise Wrong(f"{fixed} it stops with {type(error).__name__}: {cure}") from None
+    if halves != [(2, columns // 2)] * 2:
+        raise Wrong(f"{fixed} the mean has {halves[0][-1]} and sigma {halves[1][-1]}, not {columns // 2} each: {cure}")
 
 
 def judge_head_gradient(output, mean, sigma) -> None:

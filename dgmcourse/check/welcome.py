@@ -34,6 +34,14 @@ def judge(answer) -> str:
         ((x * p.log()).sum(-1), "a white pixel (x = 0) costs something too: log(1 - p) is missing"),
         ((x * logits).sum(-1), "log(1 + exp(logits)) is still to be subtracted at each pixel"),
         (torch.where(x == 1, 1 - p, p).log().sum(-1), "p and 1 - p are exchanged: p is that of x = 1"),
+        ((x * logits - F.softplus(-logits)).sum(-1), "softplus(-l) is log(1 + exp(-l)): subtract log(1 + exp(l)), softplus(l)"),
+        ((x * logits + F.softplus(logits)).sum(-1), "you added log(1 + exp(l)): subtract it"),
+        (-F.softplus(logits).sum(-1), "x has no influence: x l is missing, the gain where there is ink"),
+        (p.log().sum(-1), "this is log p for every pixel: where x = 0 it is log(1 - p)"),
+        ((x * p.log() - (1 - x) * (1 - p).log()).sum(-1), "a white pixel's log(1 - p) is added, not subtracted"),
+        ((x * p.log() + (1 - x) * (1 - p.log())).sum(-1), "1 - log p is not log(1 - p): take the logarithm last"),
+        ((x * p - F.softplus(p)).sum(-1), "you put sigmoid(l) where l belongs: this form wants the logits themselves"),
+        (by_pixel.sum(-1) / len(x), "you divided by the batch's size: one picture's value knows nothing of the others"),
     )
     if not got.isfinite().all():
         raise Wrong("some values are not finite: a logit is any real number, its sigmoid is the probability")
@@ -53,6 +61,8 @@ def judge(answer) -> str:
     (gradient,) = torch.autograd.grad(value.sum(), logits)
     if not torch.allclose(gradient, x - p, atol=1e-5):
         raise Wrong("the value is right, its gradient with respect to the logits is not: it should be x - p")
+    if not answer(torch.ones(1, 1), torch.full((1, 1), 200.0)).isfinite().all():
+        raise Wrong("right for small logits, but exp(200) is more than float32 can hold: F.softplus(l) is log(1 + exp(l)) safely")
     sure = torch.tensor([[0.0, 1.0]]), torch.tensor([[200.0, 200.0]])  # float32, as in training
     if not torch.allclose(answer(*sure), torch.tensor([-200.0])):
         raise Wrong(
