@@ -54,11 +54,23 @@ def conv_decoder(latent_dim: int, out_channels: int = 1, channels: int = 32, hid
 
 
 class RowsAsImages(nn.Sequential):
-    """Layers that know pictures, (N, C, H, W), behind an interface that knows rows: (..., D) to (..., D')."""
+    """Layers that know pictures, (N, C, H, W), behind an interface that knows rows: (..., D) to (..., D').
+
+    Raises:
+        ValueError: for rows of another length than the first layer takes.
+    """
 
     def forward(self, rows):
+        width = row_length(self[0])
+        if width and rows.shape[-1:] != (width,):
+            raise ValueError(f"expected rows of {width} numbers on the last axis, got shape {tuple(rows.shape)}")
         result = super().forward(rows.reshape(math.prod(rows.shape[:-1]), rows.shape[-1])).flatten(1)
         return result.reshape(*rows.shape[:-1], result.shape[-1])
+
+
+def row_length(first: nn.Module) -> int | None:
+    """How many numbers this first layer takes: pixels to be folded into a picture, or a linear layer's inputs."""
+    return math.prod(first.unflattened_size) if isinstance(first, nn.Unflatten) else getattr(first, "in_features", None)
 
 
 def initialise(net: nn.Module) -> nn.Module:

@@ -303,11 +303,19 @@ def test_another_likelihood_is_refused(make):
         make(2, likelihood="poisson")
 
 
+@pytest.mark.parametrize("n", [5.0, (5,), "5", torch.tensor(5.0)], ids=repr)
+def test_samples_are_counted_in_whole_numbers(n):
+    with pytest.raises(TypeError, match="^sample takes the number of objects, a whole number such as 5, got "):
+        VAE(2, 4).sample(n)
+    assert VAE(2, 4).sample(np.int64(5)).shape == (5, 784)
+
+
 WRONG = {
     "grey": (lambda: torch.rand(3, 784), "binary pixels"),
     "NaN": (lambda: torch.full((3, 784), float("nan")), "binary pixels"),
-    "pictures": (lambda: torch.zeros(3, 28, 28), r"784|\[1, 28, 28\]"),
-    "short": (lambda: torch.zeros(3, 783), r"784|\[1, 28, 28\]"),
+    "pictures": (lambda: torch.zeros(3, 28, 28), r"expected .* of 784 .* got shape \(3, 28, 28\)"),
+    "short": (lambda: torch.zeros(3, 783), r"expected .* of 784 .* got shape \(3, 783\)"),
+    "small": (lambda: torch.zeros(3, 64), r"expected .* of 784 .* got shape \(3, 64\)"),
     "bytes": (lambda: torch.zeros(3, 784, dtype=torch.uint8), "expected torch.float64 .* got torch.uint8"),
     "precision": (
         lambda: torch.zeros(3, 784, dtype=torch.float32),
@@ -320,6 +328,6 @@ WRONG = {
 @pytest.mark.parametrize("make", [VAE, ConvVAE])
 def test_what_is_no_batch_of_digits_is_refused_in_one_sentence(make, wrong):
     x, message = WRONG[wrong]
-    with pytest.raises((ValueError, RuntimeError), match=message) as error:
+    with pytest.raises(ValueError, match=message) as error:
         make(2).objective(x())
     assert "\n" not in str(error.value)

@@ -102,5 +102,12 @@ def test_mutant_is_caught(name):
 
 
 def test_rows_that_are_no_pictures_are_refused():
-    with pytest.raises(RuntimeError, match="28, 28"):
-        networks.conv_encoder(4)(torch.zeros(2, 28))
+    """In a sentence that says what was expected and what came."""
+    for net, shape, expected in (
+        (networks.conv_encoder(4), (3, 64), 784),
+        (networks.conv_encoder(4), (3, 28, 28), 784),
+        (networks.conv_decoder(5), (2, 3, 4), 5),
+    ):
+        with pytest.raises(ValueError, match=f"^expected rows of {expected} numbers on the last axis, got shape ") as error:
+            net(torch.zeros(shape))
+        assert str(error.value).endswith(str(shape))

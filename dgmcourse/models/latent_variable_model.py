@@ -3,6 +3,8 @@
 Slides: "Latent Variable Models" and "Variational Auto-Encoder". Kingma & Welling, Auto-Encoding Variational Bayes, 2014.
 """
 
+from numbers import Integral
+
 import torch
 from torch import Tensor, nn
 
@@ -57,7 +59,13 @@ class LatentVariableModel(nn.Module):
 
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:
-        """n objects: first z from the prior, then x given z. Shape (n, D)."""
+        """n objects: first z from the prior, then x given z. Shape (n, D).
+
+        Raises:
+            TypeError: if n is not a whole number.
+        """
+        if not isinstance(n, Integral):
+            raise TypeError(f"sample takes the number of objects, a whole number such as 5, got {n!r}")
         return self.decoder(self.prior.sample((n,))).sample()
 
     @torch.no_grad()
