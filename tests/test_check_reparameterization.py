@@ -1,5 +1,6 @@
 """Notebook 08's exercises judge rightly: what is right passes in any spelling, each usual mistake gets its own message."""
 
+import itertools
 import math
 
 import pytest
@@ -282,3 +283,15 @@ WRONG_HEADS = [
 def test_a_wrong_answer_is_told_what_is_wrong(exercise, answer, words):
     kind, text = kind_and_text(exercise, answer)
     assert kind == "fail" and words in text, text
+
+
+def test_what_the_messages_say_of_baselines_is_true():
+    """Over all throws of S coins: the mean of all values shrinks the gradient by (S - 1)/S, that of the others does not."""
+    S, p, f = 3, 0.3, torch.tensor([2.0, 5.0], dtype=torch.float64)
+    gradient, with_all, with_others = p * (1 - p) * (f[1] - f[0]), 0.0, 0.0  # for the coin's logit, whose score is z - p
+    for throws in itertools.product([0, 1], repeat=S):
+        z = torch.tensor(throws, dtype=torch.float64)
+        probability, values, score = p ** z.sum() * (1 - p) ** (S - z.sum()), f[list(throws)], z - p
+        with_all += probability * ((values - values.mean()) * score).mean()
+        with_others += probability * ((values - others(values)) * score).mean()
+    assert math.isclose(with_all, (S - 1) / S * gradient) and math.isclose(with_others, gradient)
