@@ -34,6 +34,10 @@ class Density(ABC):
     def sample(self, shape: tuple[int, ...] = ()) -> Tensor:
         """Draws, of shape (*shape, *parameters' shape); no gradient flows through them."""
 
+    def cross_log_prob(self, x: Tensor) -> Tensor:
+        """log p_k(x) for every x, (..., D), under each of K rows of parameters, (K, D): shape (..., K), nats."""
+        return self.log_prob(x.unsqueeze(-2))
+
     def rsample(self, shape: tuple[int, ...] = ()) -> Tensor:
         """Draws as a differentiable function of the parameters (the reparameterization trick), where there is one."""
         raise NotImplementedError(
@@ -74,6 +78,40 @@ class Gaussian(Density):
     def rsample(self, shape: tuple[int, ...] = ()) -> Tensor:
         epsilon = torch.randn(*shape, *self.mean.shape, dtype=self.mean.dtype, device=self.mean.device)
         return self.mean + torch.exp(0.5 * self.log_var) * epsilon
+
+    @torch.no_grad()
+    def sample(self, shape: tuple[int, ...] = ()) -> Tensor:
+        return self.rsample(shape)
+
+
+class FullGaussian(Density):
+    r"""A Gaussian whose dimensions depend on one another, N(x | mean, L L^T), L lower triangular.
+
+    $$\log p(x) = -\tfrac12 \left[D \log 2\pi + |L^{-1}(x - \mu)|^2\right] - \sum_d \log L_{dd}$$
+
+    Args:
+        mean: (..., D).
+        scale_tril: L, (..., D, D) or one for all, (D, D), with a positive diagonal: the Cholesky factor of the covariance.
+    """
+
+    def __init__(self, mean: Tensor, scale_tril: Tensor):
+        if scale_tril.shape[-2:] != mean.shape[-1:] * 2:
+            raise ValueError(f"for {mean.shape[-1]} dimensions the factor is square, got shape {tuple(scale_tril.shape)}")
+        self.mean, self.scale_tril = mean, scale_tril
+
+    @property
+    def covariance(self) -> Tensor:
+        return self.scale_tril @ self.scale_tril.mT
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        off = (check_event(x, self.mean) - self.mean).unsqueeze(-1)
+        noise = torch.linalg.solve_triangular(self.scale_tril, off, upper=False).squeeze(-1)
+        log_det = self.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        return -0.5 * (noise.shape[-1] * LOG_2PI + (noise**2).sum(-1)) - log_det
+
+    def rsample(self, shape: tuple[int, ...] = ()) -> Tensor:
+        epsilon = torch.randn(*shape, *self.mean.shape, dtype=self.mean.dtype, device=self.mean.device)
+        return self.mean + (self.scale_tril @ epsilon.unsqueeze(-1)).squeeze(-1)
 
     @torch.no_grad()
     def sample(self, shape: tuple[int, ...] = ()) -> Tensor:
@@ -125,6 +163,11 @@ class Bernoulli(Density):
         # only one array of the logits' size is alive beside them: a third sends memory back and forth to the system.
         return (x * self.logits).sum(-1) - F.softplus(self.logits, threshold=40).sum(-1)
 
+    def cross_log_prob(self, x: Tensor) -> Tensor:
+        """As in `Density`, but the (..., K, D) array of every pixel of every pair is never made: one matrix product."""
+        check_binary(check_event(x, self.logits))
+        return x @ self.logits.mT - F.softplus(self.logits, threshold=40).sum(-1)
+
     @torch.no_grad()
     def sample(self, shape: tuple[int, ...] = ()) -> Tensor:
         return torch.bernoulli(self.mean.expand(*shape, *self.logits.shape))
@@ -145,7 +188,7 @@ class Mixture(Density):
         self.components = components
 
     def log_prob(self, x: Tensor) -> Tensor:
-        return torch.logsumexp(self.log_weights + self.components.log_prob(x.unsqueeze(-2)), -1)
+        return torch.logsumexp(self.log_weights + self.components.cross_log_prob(x), -1)
 
     @torch.no_grad()
     def sample(self, shape: tuple[int, ...] = ()) -> Tensor:

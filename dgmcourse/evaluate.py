@@ -49,6 +49,33 @@ def log_likelihood(model, x: Tensor, S: int = 5000, *, rows: int = ROWS, progres
     return torch.cat(estimates)
 
 
+@torch.no_grad()
+def log_likelihood_from_prior(model, x: Tensor, S: int = 5000, *, rows: int = ROWS) -> Tensor:
+    r"""The density network's estimate of log p(x), without an encoder: (N,), nats.
+
+    $$\log \hat p(x) = \log \frac1S \sum_{s=1}^S p(x \mid z_s), \quad z_s \sim p(z)$$
+
+    The samples are the same for every x: each is decoded once. A stochastic lower bound like `log_likelihood`, and a
+    much looser one where few z explain an x.
+
+    Args:
+        model: has `prior` and `decoder`.
+        x: (N, D), floats.
+        S: samples of z.
+        rows: how many z go through the decoder at once.
+
+    Raises:
+        ValueError: for an empty x or S < 1.
+    """
+    if len(x) == 0 or S < 1:
+        raise ValueError(f"expected at least one x and one sample, got {len(x)} and S = {S}")
+    total = x.new_full((len(x),), -math.inf)
+    for done in range(0, S, rows):
+        p = model.decoder(model.prior.sample((min(rows, S - done),)))
+        total = torch.logaddexp(total, torch.logsumexp(p.cross_log_prob(x), -1))
+    return total - math.log(S)
+
+
 def log_mean_exp(log_w: Tensor, dim: int = 0) -> Tensor:
     """log of the mean of exp(log_w) along `dim`, without leaving the logarithm: the largest term is taken out first."""
     return torch.logsumexp(log_w, dim) - math.log(log_w.shape[dim])

@@ -19,6 +19,13 @@ DATA, MODEL, PRIOR, POSTERIOR, NOISE, CRITIC = "#333333", "#0072B2", "#009E73", 
 CLASSES = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#7F7F00", "#332288", "#882255", "#666666"]
 WIDTH, DPI, COLOURS = 7.2, 100, 128  # a text column in JupyterLab, in inches at this resolution
 
+PARTS = {  # of an objective: how a training's curve shows them
+    "elbo": (MODEL, "-", "ELBO"),
+    "log_p": (MODEL, "-", "estimate of log p(x)"),
+    "reconstruction": (POSTERIOR, "--", "reconstruction"),
+    "kl": (PRIOR, ":", "-KL"),
+}
+
 STYLE = {
     "figure.max_open_warning": 0,  # a notebook that is stopped half-way may leave some open
     "figure.figsize": (WIDTH, 3.0),
@@ -113,16 +120,15 @@ def images(x: Tensor, columns: int = 10, titles: list[str] | None = None, width:
 
 
 def draw_curves(ax: plt.Axes, history, valid: bool = True) -> None:
-    """Training's running ELBO, reconstruction and -KL against the step, and the validation bound at epochs' ends."""
+    """The parts of the objective, running averages, against the step, and its validation value at epochs' ends."""
     step = [row["step"] for row in history.steps]
-    lines = (("elbo", MODEL, "-", "ELBO"), ("reconstruction", POSTERIOR, "--", "reconstruction"), ("kl", PRIOR, ":", "-KL"))
-    for name, colour, line, label in lines:
+    for name, (colour, line, label) in PARTS.items():
         if step and name in history.steps[0]:
             ax.plot(step, [(-1 if name == "kl" else 1) * row[name] for row in history.steps], line, color=colour, label=label)
     if valid and history.epochs and "valid" in history.epochs[0] and step:
         per_epoch = step[-1] / max(1, len(history.epochs))
         at = [per_epoch * (i + 1) for i in range(len(history.epochs))]
-        ax.plot(at, history["valid"], "o", color=DATA, ms=4, label="validation ELBO")
+        ax.plot(at, history["valid"], "o", color=DATA, ms=4, label="validation")
     ax.set(xlabel="step", ylabel="nats per image")
     if ax.get_legend_handles_labels()[0]:
         ax.legend(loc="lower right")
@@ -146,7 +152,8 @@ class Live:
             torch.manual_seed(self.seed)
             draw_images(right, model.decoder(model.prior.sample((self.samples,))).mean, 5, "samples (means)")
         last = history.steps[-1]
-        alt = f"Training curve after {last['step']} steps, ELBO {last['elbo']:.0f} nats, and {self.samples} generated images."
+        reached = next((f", {label} {last[name]:.0f} nats," for name, (_, _, label) in PARTS.items() if name in last), "")
+        alt = f"Training curve after {last['step']} steps{reached} and {self.samples} generated images."
         image = picture(self.figure, alt)
         if self.handle is None:
             self.handle = display(image, display_id=True)

@@ -8,7 +8,7 @@ import traitlets
 from torch import nn
 
 from dgmcourse.densities import BernoulliConditional, GaussianConditional, StandardGaussian
-from dgmcourse.models import VAE, ConvVAE, LatentVariableModel
+from dgmcourse.models import VAE, ConvVAE, DensityNetwork, LatentVariableModel
 from dgmcourse.widgets.latent import LatentTraversal, export, latent_grid, latent_traversal
 
 X, Y = torch.rand(60, 784, generator=torch.Generator().manual_seed(1)), torch.arange(60) % 10
@@ -42,6 +42,24 @@ def test_what_is_sent():
     assert np.allclose(part(w, "codes").reshape(60, 5), model.encoder(X).mean.detach(), atol=1e-6)
     assert np.array_equal(part(w, "digits", np.uint8).reshape(60, 784), (X * 255).round().byte())
     assert w._spec["labels"] == Y.tolist() and w.z == [0] * 5
+
+
+def test_a_model_without_an_encoder_gets_the_posterior_means_and_no_paper():
+    torch.manual_seed(0)
+    model = DensityNetwork(2, hidden=8, samples=5)
+    for p in model.decoder.parameters():
+        p.data *= 0.3  # so that a posterior is wide enough to be had by sampling
+    w = latent_traversal(model, (X, Y))
+    assert w._spec["encoder"] is None and len(w._numbers) == w._spec["total"]
+    assert w._numbers == latent_traversal(model, (X, Y))._numbers
+    axis = torch.linspace(-6, 6, 121)
+    z = torch.cartesian_prod(axis, axis)
+    with torch.no_grad():
+        x = (X > 0.5).float()
+        joint = torch.stack([model.decoder(z).log_prob(row) for row in x]) + model.prior.log_prob(z)
+    means = torch.softmax(joint, -1) @ z
+    assert means.std(0).max() > 0.2  # they do differ
+    assert np.allclose(part(w, "codes").reshape(60, 2), means, atol=0.1)
 
 
 def test_half_precision_only_where_it_is_exact():

@@ -112,10 +112,10 @@ def test_curves_show_what_was_measured():
     fig, ax = plot.plt.subplots()
     plot.draw_curves(ax, history_of())
     lines = {line.get_label(): line.get_xydata() for line in ax.get_lines()}
-    assert set(lines) == {"ELBO", "reconstruction", "-KL", "validation ELBO"}
+    assert set(lines) == {"ELBO", "reconstruction", "-KL", "validation"}
     assert np.array_equal(lines["ELBO"], [[i + 1, -120 + i] for i in range(10)])
     assert (lines["-KL"][:, 1] == -20).all()
-    assert np.array_equal(lines["validation ELBO"], [[5, -100], [10, -99]])
+    assert np.array_equal(lines["validation"], [[5, -100], [10, -99]])
     assert ax.get_xlabel() == "step" and ax.get_ylabel() == "nats per image"
     plot.plt.close(fig)
     fig, ax = plot.plt.subplots()

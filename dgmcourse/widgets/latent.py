@@ -78,7 +78,8 @@ class LatentTraversal(anywidget.AnyWidget):
 
 
 def latent_traversal(model, data=None, *, dims=None, shown=10, shape=(28, 28)) -> LatentTraversal:
-    """The widget: x -> encoder -> z -> decoder -> mean of p(x|z), all of it in the browser.
+    """The widget: x -> encoder -> z -> decoder -> mean of p(x|z), all of it in the browser. Without an encoder, as a
+    density network is, it starts from z, and has no paper to write on.
 
     Args:
         model: a `LatentVariableModel` on any device, copied, not changed, whose decoder's and encoder's
@@ -99,7 +100,7 @@ def latent_traversal(model, data=None, *, dims=None, shown=10, shape=(28, 28)) -
         raise ValueError(f"images are {shape[0]} x {shape[1]}, but the data have {x.shape[1]} pixels")
     decoder, arrays = export(model.decoder, codes[:8])
     encoder, more = None, []
-    if tuple(shape) == (28, 28):  # the size of what is written; for other images the widget has no paper
+    if tuple(shape) == (28, 28) and encodes(model):  # the size of what is written; else the widget has no paper
         encoder, more = export(model.encoder, x[:8], sum(map(len, arrays)))
     numbers, d = np.concatenate(arrays + more), len(order)
     with np.errstate(over="ignore"):
@@ -215,6 +216,17 @@ def export(conditional: nn.Module, given: torch.Tensor, offset: int = 0) -> tupl
     return layers, arrays
 
 
+def encodes(model) -> bool:
+    return hasattr(model, "encoder")
+
+
+def found(model, x):
+    """The codes of x for a model without an encoder, always the same."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return model.posterior_mean(x)
+
+
 def _prepare(model, data):
     """A copy of the model on the CPU; images, labels, codes; their variances; dimensions by activity."""
     if isinstance(model, str):
@@ -230,7 +242,7 @@ def _prepare(model, data):
     x = x.float() / 255 if x.dtype == torch.uint8 else x.float()
     model = copy.deepcopy(model).cpu().float().eval()
     with torch.no_grad():
-        codes = model.encoder(x).mean.contiguous()
+        codes = model.encoder(x).mean.contiguous() if encodes(model) else found(model, (x > 0.5).float())
     if codes.shape[1] < 2:
         raise ValueError("the pad needs at least two latent dimensions, this model has one")
     if not codes.isfinite().all():

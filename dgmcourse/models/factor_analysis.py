@@ -1,0 +1,150 @@
+r"""Factor analysis: the latent variable model whose integral is a formula, since all in it is linear and Gaussian.
+
+Slides: "Latent Variable Models". Rubin & Thayer, EM Algorithms for ML Factor Analysis, 1982; Tipping & Bishop,
+Probabilistic Principal Component Analysis, 1999.
+"""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from dgmcourse.densities import FullGaussian, Gaussian, StandardGaussian, check_event
+from dgmcourse.models.latent_variable_model import LatentVariableModel
+
+SMALLEST = 1e-6  # of Psi's variances: where a pixel never varies the likelihood would grow without limit
+
+
+class LinearGaussianConditional(nn.Module):
+    """The decoder p(x|z) = N(W z + b, Psi): `weight` is W, (D, K), `bias` b, (D,), `log_var` the log of Psi's diagonal."""
+
+    def __init__(self, latent_dim: int, data_dim: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(data_dim, latent_dim) / latent_dim**0.5)
+        self.bias = nn.Parameter(torch.zeros(data_dim))
+        self.log_var = nn.Parameter(torch.zeros(data_dim))
+
+    def forward(self, z: Tensor) -> Gaussian:
+        mean = z @ self.weight.mT + self.bias
+        return Gaussian(mean, self.log_var.expand_as(mean))
+
+
+class FactorAnalysis(LatentVariableModel):
+    r"""$$p(z) = \mathcal N(0, I), \quad p(x \mid z) = \mathcal N(W z + b, \Psi), \quad p(x) = \mathcal N(b, W W^T + \Psi)$$
+
+    Psi is diagonal. The encoder is no network but the posterior itself, so that every one-sample `log_weight` is
+    log p(x). All of it can be had for some of the dimensions only: `observed` is a boolean mask, (D,).
+
+    Args:
+        data_dim: D, dimensions of x.
+        latent_dim: K, dimensions of z.
+    """
+
+    def __init__(self, data_dim: int, latent_dim: int):
+        super().__init__(StandardGaussian(latent_dim), self.posterior, LinearGaussianConditional(latent_dim, data_dim))
+
+    def posterior(self, x: Tensor, observed: Tensor | None = None) -> FullGaussian:
+        r"""$$p(z \mid x) = \mathcal N\big(G W^T \Psi^{-1} (x - b),\; G\big), \quad G = (I + W^T \Psi^{-1} W)^{-1}$$"""
+        p, seen = self.decoder, slice(None) if observed is None else observed
+        weight, off = p.weight[seen], (check_event(x, p.bias) - p.bias)[..., seen]
+        scaled = weight / p.log_var[seen].exp().unsqueeze(-1)
+        factor = torch.linalg.cholesky(scaled.mT @ weight + torch.eye(weight.shape[1]).to(weight))
+        covariance = torch.cholesky_inverse(factor)
+        return FullGaussian(off @ scaled @ covariance, torch.linalg.cholesky(covariance))
+
+    def log_prob(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
+        r"""log p(x), exactly, (B,), nats; of the observed dimensions if so asked. No D x D matrix is made.
+
+        $$\log p(x) = \log p(x \mid z) + \log p(z) - \log p(z \mid x)$$
+
+        holds for every z; at the posterior's mean nothing cancels.
+        """
+        q = self.posterior(x, observed)
+        seen = slice(None) if observed is None else observed
+        given_z = self.decoder(q.mean)
+        likelihood = Gaussian(given_z.mean[..., seen], given_z.log_var[..., seen]).log_prob(x[..., seen])
+        return likelihood + self.prior.log_prob(q.mean) - q.log_prob(q.mean)
+
+    @torch.no_grad()
+    def initialise(self, x: Tensor, weights: Tensor | None = None) -> None:
+        """Mean and variance of the data, half of the variance for random factors: from here EM can start."""
+        weights = x.new_ones(len(x)) if weights is None else weights
+        mean = weights @ x / weights.sum()
+        variance = (weights @ (x - mean) ** 2 / weights.sum()).clamp_min(SMALLEST)
+        p = self.decoder
+        p.bias.copy_(mean)
+        p.log_var.copy_((variance / 2).log())
+        p.weight.normal_().mul_((variance / 2 / p.weight.shape[1]).sqrt().unsqueeze(-1))
+
+    @torch.no_grad()
+    def em_step(self, x: Tensor, weights: Tensor | None = None) -> float:
+        """One step of expectation-maximisation: the mean log p(x) before it, which never falls from step to step.
+
+        E: the posterior of z for each x. M: regression of x on (z, 1), with E[z] and E[z z^T] in their place, gives W and
+        b; what it leaves unexplained is Psi. `weights`, (N,), count some x less (a mixture's responsibilities).
+        """
+        weights = x.new_ones(len(x)) if weights is None else weights
+        p, q, total = self.decoder, self.posterior(x), weights.sum()
+        log_p = (weights @ self.log_prob(x) / total).item()
+        off = x - p.bias  # about the old mean, so that Psi is no difference of large numbers
+        z = torch.cat([q.mean, torch.ones_like(q.mean[:, :1])], -1)
+        second_moment = z.mT @ (weights.unsqueeze(-1) * z)
+        second_moment[:-1, :-1] += total * q.covariance
+        moment = off.mT @ (weights.unsqueeze(-1) * z)
+        loadings = torch.linalg.solve(second_moment, moment.mT).mT
+        variance = (weights @ off**2 - (loadings * moment).sum(-1)) / total
+        p.weight.copy_(loadings[:, :-1])
+        p.bias.add_(loadings[:, -1])
+        p.log_var.copy_(variance.clamp_min(SMALLEST).log())
+        return log_p
+
+    def fit_em(self, x: Tensor, steps: int = 100, tolerance: float = 1e-6) -> list[float]:
+        """EM until the mean log p(x) grows by less than `tolerance` nats a step: its values before each step."""
+        return climb(lambda: self.em_step(x), steps, tolerance)
+
+    @torch.no_grad()
+    def complete(self, x: Tensor, observed: Tensor, draw: bool = False) -> Tensor:
+        """x with what is not observed replaced by its mean given the rest, or by a draw: (B, D)."""
+        q = self.posterior(x, observed)
+        missing = self.decoder(q.sample()).sample() if draw else self.decoder(q.mean).mean
+        return torch.where(observed, x, missing)
+
+    @torch.no_grad()
+    def denoise(self, x: Tensor, noise_var: float) -> Tensor:
+        """The mean of the clean x given x + noise, noise ~ N(0, noise_var I): (B, D)."""
+        explained = self.decoder(self.with_noise(noise_var).posterior(x).mean).mean
+        variance = self.decoder.log_var.exp()
+        return explained + variance / (variance + noise_var) * (x - explained)
+
+    def with_noise(self, noise_var: float) -> "FactorAnalysis":
+        """The model of x + noise."""
+        noisy = copy.deepcopy(self)
+        noisy.decoder.log_var.data = (self.decoder.log_var.data.exp() + noise_var).log()
+        return noisy
+
+
+@torch.no_grad()
+def probabilistic_pca(x: Tensor, latent_dim: int) -> FactorAnalysis:
+    r"""Factor analysis with Psi = sigma^2 I, whose maximum likelihood is a formula: U, lambda from the covariance of x,
+
+    $$\sigma^2 = \frac{1}{D-K} \sum_{d>K} \lambda_d, \quad W = U_K (\Lambda_K - \sigma^2 I)^{1/2}.$$
+    """
+    if not 0 < latent_dim < x.shape[1]:
+        raise ValueError(f"latent_dim lies between 1 and {x.shape[1] - 1} for data of {x.shape[1]} dimensions, got {latent_dim}")
+    model = FactorAnalysis(x.shape[1], latent_dim).to(x)
+    values, vectors = torch.linalg.eigh(torch.cov(x.mT, correction=0))  # ascending
+    noise = values[:-latent_dim].mean().clamp_min(SMALLEST)
+    model.decoder.weight.copy_(vectors[:, -latent_dim:] * (values[-latent_dim:] - noise).clamp_min(0).sqrt())
+    model.decoder.bias.copy_(x.mean(0))
+    model.decoder.log_var.fill_(noise.log())
+    return model
+
+
+def climb(step, steps: int, tolerance: float) -> list[float]:
+    """Call `step`, which returns what it found, until that grows by less than `tolerance`, or `steps` times."""
+    found = []
+    for _ in range(steps):
+        found.append(step())
+        if len(found) > 1 and found[-1] - found[-2] < tolerance:
+            break
+    return found

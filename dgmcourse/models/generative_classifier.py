@@ -1,0 +1,74 @@
+r"""A classifier that also knows what an object looks like: the joint model p(x, y).
+
+Slides: "Do we need generative modeling?". Learning from unlabelled data, too: Nigam et al., Text Classification from
+Labeled and Unlabeled Documents Using EM, 2000.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from dgmcourse.models.factor_analysis import climb
+from dgmcourse.models.mixture_of_factor_analysers import MixtureOfFactorAnalysers
+
+UNLABELLED = -1
+
+
+class GenerativeClassifier(nn.Module):
+    r"""$$p(x, y) = p(y)\, p(x \mid y), \qquad p(y \mid x) = \frac{p(x, y)}{p(x)}, \qquad p(x) = \sum_y p(x, y)$$
+
+    Each p(x|y) is a mixture of `per_class` factor analysers; together they are one mixture whose components have owners.
+
+    Args:
+        data_dim: dimensions of x.
+        classes: how many values y has: 0, 1, ..., classes - 1.
+        latent_dim: of each factor analyser.
+        per_class: factor analysers for each class.
+    """
+
+    def __init__(self, data_dim: int, classes: int, latent_dim: int = 1, per_class: int = 1):
+        super().__init__()
+        self.classes, self.per_class = classes, per_class
+        self.mixture = MixtureOfFactorAnalysers(data_dim, latent_dim, classes * per_class)
+        self.register_buffer("owner", torch.arange(classes).repeat_interleave(per_class))  # of each component
+
+    def log_joint(self, x: Tensor) -> Tensor:
+        """log p(x, y) for each y: (B, C), nats."""
+        return self.mixture.log_joint(x).unflatten(-1, (self.classes, self.per_class)).logsumexp(-1)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log p(x): (B,), nats. How usual the object is, whatever its label."""
+        return self.mixture.log_prob(x)
+
+    def posterior(self, x: Tensor) -> Tensor:
+        """p(y|x): (B, C), each row a probability."""
+        return self.log_joint(x).softmax(-1)
+
+    @torch.no_grad()
+    def initialise(self, x: Tensor, y: Tensor, seed: int = 0) -> None:
+        """Each component starts at a labelled example of its class, with the variance of all the data.
+
+        Raises:
+            ValueError: for a class of which no example is labelled.
+        """
+        random = torch.Generator().manual_seed(seed)
+        for owner, component in zip(self.owner.tolist(), self.mixture.components, strict=True):
+            mine = (y == owner).nonzero().squeeze(-1)
+            if len(mine) == 0:
+                raise ValueError(f"class {owner} has no labelled example: each class needs at least one")
+            component.initialise(x)
+            component.decoder.bias.copy_(x[mine[torch.randint(len(mine), (), generator=random)]])
+        self.mixture.log_weights.zero_()
+
+    def fit_em(self, x: Tensor, y: Tensor, steps: int = 100, tolerance: float = 1e-6) -> list[float]:
+        """EM from where the parameters are. What is maximised is the mean of log p(x, y), of log p(x) where y = -1.
+
+        Returns:
+            its values before each step, nats.
+        """
+        if y.shape != x.shape[:1] or y.min() < UNLABELLED or y.max() >= self.classes:
+            raise ValueError(
+                f"expected {len(x)} labels from 0 to {self.classes - 1}, or {UNLABELLED} for none, got shape "
+                f"{tuple(y.shape)} from {y.min()} to {y.max()}"
+            )
+        allowed = (y == UNLABELLED).unsqueeze(-1) | (y.unsqueeze(-1) == self.owner)
+        return climb(lambda: self.mixture.em_step(x, allowed), steps, tolerance)

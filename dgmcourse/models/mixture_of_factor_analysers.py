@@ -1,0 +1,100 @@
+r"""A mixture of factor analysers: several linear Gaussian models, each for a region of the data.
+
+Slides: "Latent Variable Models", as what a linear model lacks. Ghahramani & Hinton, The EM Algorithm for Mixtures of
+Factor Analyzers, 1996.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from dgmcourse.models.factor_analysis import FactorAnalysis, climb
+
+NEGLIGIBLE = 1e-8  # a responsibility that changes no sum
+
+
+class MixtureOfFactorAnalysers(nn.Module):
+    r"""$$p(x) = \sum_k \pi_k\, \mathcal N(x \mid b_k, W_k W_k^T + \Psi_k)$$
+
+    Args:
+        data_dim: D, dimensions of x.
+        latent_dim: dimensions of each component's z.
+        components: K, how many.
+    """
+
+    def __init__(self, data_dim: int, latent_dim: int, components: int):
+        super().__init__()
+        self.components = nn.ModuleList(FactorAnalysis(data_dim, latent_dim) for _ in range(components))
+        self.log_weights = nn.Parameter(torch.full((components,), 1 / components).log())
+
+    def log_joint(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
+        """log pi_k + log p_k(x) for each component: (B, K), nats."""
+        each = [component.log_prob(x, observed) for component in self.components]
+        return torch.log_softmax(self.log_weights, -1) + torch.stack(each, -1)
+
+    def log_prob(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
+        """log p(x), exactly: (B,), nats."""
+        return torch.logsumexp(self.log_joint(x, observed), -1)
+
+    @torch.no_grad()
+    def initialise(self, x: Tensor, seed: int = 0, rounds: int = 5) -> None:
+        """A few rounds of k-means from random examples; each component starts as its cluster."""
+        random = torch.Generator().manual_seed(seed)
+        centres = x[torch.randperm(len(x), generator=random)[: len(self.components)].to(x.device)].clone()
+        for _ in range(rounds):
+            nearest = torch.cdist(x, centres).argmin(-1)
+            for k in nearest.unique():
+                centres[k] = x[nearest == k].mean(0)
+        for k, component in enumerate(self.components):
+            # all examples count a little: a variance of one point, or of none, is nothing to start from
+            component.initialise(x, 0.01 + (nearest == k).to(x))
+        self.log_weights.copy_((1 + torch.bincount(nearest, minlength=len(centres))).log())
+
+    @torch.no_grad()
+    def em_step(self, x: Tensor, allowed: Tensor | None = None) -> float:
+        """One step of EM: the mean log p(x) before it. E: which component made x; M: a weighted step of each.
+
+        `allowed`, (B, K) booleans, keeps an x from components that are known not to have made it: then the value is
+        the mean of log p(x and one of the allowed).
+        """
+        joint = self.log_joint(x)
+        joint = joint if allowed is None else joint.masked_fill(~allowed, -torch.inf)
+        log_p = torch.logsumexp(joint, -1)
+        responsibility = torch.exp(joint - log_p.unsqueeze(-1))
+        for component, weights in zip(self.components, responsibility.unbind(-1), strict=True):
+            some = weights > NEGLIGIBLE
+            if weights.sum() > 1:  # a component that lost all its examples stays as it is
+                component.em_step(x[some], weights[some])
+        self.log_weights.copy_(responsibility.mean(0).clamp_min(NEGLIGIBLE).log())
+        return log_p.mean().item()
+
+    def fit_em(self, x: Tensor, steps: int = 100, tolerance: float = 1e-6) -> list[float]:
+        """EM until the mean log p(x) grows by less than `tolerance` nats a step: its values before each step."""
+        return climb(lambda: self.em_step(x), steps, tolerance)
+
+    @torch.no_grad()
+    def sample(self, n: int) -> Tensor:
+        """n draws, (n, D): first the component, then z, then x."""
+        k = torch.multinomial(self.log_weights.softmax(-1), n, replacement=True)
+        x = torch.empty(n, len(self.components[0].decoder.bias)).to(self.log_weights)
+        for i in k.unique():
+            x[k == i] = self.components[i].sample(int((k == i).sum()))
+        return x
+
+    @torch.no_grad()
+    def complete(self, x: Tensor, observed: Tensor, draw: bool = False) -> Tensor:
+        """x with what is not observed replaced by its mean given the rest, or by a draw: (B, D)."""
+        responsibility = self.log_joint(x, observed).softmax(-1)
+        if draw:
+            chosen = torch.multinomial(responsibility, 1).squeeze(-1)
+            responsibility = nn.functional.one_hot(chosen, len(self.components)).to(x)
+        each = (component.complete(x, observed, draw) for component in self.components)
+        missing = sum(r.unsqueeze(-1) * result for r, result in zip(responsibility.unbind(-1), each, strict=True))
+        return torch.where(observed, x, missing)
+
+    @torch.no_grad()
+    def denoise(self, x: Tensor, noise_var: float) -> Tensor:
+        """The mean of the clean x given x + noise, noise ~ N(0, noise_var I): (B, D)."""
+        each = [component.with_noise(noise_var).log_prob(x) for component in self.components]
+        responsibility = (self.log_weights + torch.stack(each, -1)).softmax(-1)
+        cleaned = (component.denoise(x, noise_var) for component in self.components)
+        return sum(r.unsqueeze(-1) * result for r, result in zip(responsibility.unbind(-1), cleaned, strict=True))
