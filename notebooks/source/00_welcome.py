@@ -53,14 +53,17 @@ plot.show(
 
 # %% [markdown]
 # ## What you have just used
-# The pad is $z$, the two numbers. The **decoder** turns any $z$ into a probability of ink for each of the 784
-# pixels: $p(x \mid z)$. The **encoder** says which $z$ may stand for the picture $x$ that you wrote: $q(z
-# \mid x)$. Before anything is written, $z$ may be anywhere near the middle: that is the **prior** $p(z)$,
-# which *Sample z* draws from.
+# The pad is $\mathbf{z}$, the two numbers (bold letters are vectors). The **decoder** turns any $\mathbf{z}$
+# into a probability of ink for each of the 784 pixels: $p_\theta(\mathbf{x}|\mathbf{z})$. The **encoder** says
+# which $\mathbf{z}$ may stand for the picture $\mathbf{x}$ that you wrote: $q_\phi(\mathbf{z}|\mathbf{x})$.
+#
+# Before anything is written, $\mathbf{z}$ may be anywhere near the middle: that is the **prior**
+# $p_\lambda(\mathbf{z})$, which *Sample z* draws from. The small $\theta$, $\phi$ and $\lambda$ stand for what each of
+# the three can learn: here the weights of two networks, and for the prior nothing yet.
 #
 # A decoder and a prior together give every picture a probability:
 #
-# $$p(x) = \int p(x \mid z)\, p(z)\, dz$$
+# $$p(\mathbf{x}) = \int p_\theta(\mathbf{x}|\mathbf{z})\, p_\lambda(\mathbf{z})\, d\mathbf{z}$$
 #
 # Read it aloud: a picture is probable if probable codes explain it. Nobody can compute this integral for a
 # neural network. **The course is the story of what to do then:** sample it (density networks), avoid it
@@ -115,15 +118,15 @@ doctor()
 # You write the equation, a check tells you whether it is right, and the notebook goes on with your function.
 # If the cell is left as it is, or not right yet, the notebook goes on with the course's own.
 #
-# **Exercise.** A picture $x$ has $D$ black or white pixels, $x_d = 1$ for ink. The decoder gives each a
-# *logit* $l_d$, any real number, that stands for the probability of ink $p_d = 1 / (1 + e^{-l_d})$. With
-# independent pixels
+# **Exercise (5 minutes).** A picture $\mathbf{x}$ has $D$ black or white pixels, $x_d = 1$ for ink. For a given
+# $\mathbf{z}$ the decoder gives each a *logit* $l_d$, any real number, that stands for the probability of ink
+# $p_d = 1 / (1 + e^{-l_d})$. With independent pixels
 #
-# $$\log p(x) = \sum_{d=1}^{D} \left[ x_d \log p_d + (1 - x_d) \log (1 - p_d) \right]
+# $$\log p_\theta(\mathbf{x}|\mathbf{z}) = \sum_{d=1}^{D} \left[ x_d \log p_d + (1 - x_d) \log (1 - p_d) \right]
 #             = \sum_{d=1}^{D} \left[ x_d\, l_d - \log(1 + e^{l_d}) \right]$$
 #
-# The logarithm is natural, so the unit is the *nat*. The second form never takes the logarithm of a rounded
-# zero.
+# Read aloud: each pixel adds the log-probability of what it is. The logarithm is natural, so the unit is the
+# *nat*. The second form never takes the logarithm of a rounded zero.
 
 # %% tags=["exercise"]
 import torch
@@ -131,7 +134,7 @@ import torch.nn.functional as F
 
 
 def log_bernoulli(x, logits):
-    """log p(x) in nats, shape (B,), from x (B, D) of 0 and 1 and logits (B, D).
+    """log p(x|z) in nats, shape (B,), from x (B, D) of 0 and 1 and the decoder's logits (B, D).
 
     F.softplus(l) is log(1 + e^l), without overflow.
     """
@@ -158,10 +161,6 @@ check.log_bernoulli.hint()
 # self, on average?
 
 # %%
-import math
-
-import matplotlib.pyplot as plt
-
 from dgmcourse import recipes
 from dgmcourse.data.images import mnist
 
@@ -174,6 +173,9 @@ with torch.no_grad():
     nats = [log_bernoulli(picture, p.logits) for picture in (x, shuffled)]  # (100,) each
 lead = nats[0] - nats[1]
 
+# %% jupyter={"source_hidden": true}
+import matplotlib.pyplot as plt
+
 fig, axes = plt.subplots(1, 3, figsize=(5, 1.8))
 titles = ["probability of ink", f"digit: {nats[0][0]:.0f} nats", f"shuffled: {nats[1][0]:.0f} nats"]
 for ax, picture, title in zip(axes, (p.mean, x, shuffled), titles, strict=True):
@@ -182,8 +184,8 @@ plot.show(
     fig,
     alt="Three pictures in a row: the decoder's grey digit, the black and white test digit it stands for, "
     "and the digit's pixels in random order.",
-    caption=f"One of the 100. Over all of them, the same ink in other places is {lead.mean():.0f} +- "
-    f"{lead.std() / math.sqrt(len(lead)):.0f} nats less probable (standard error): the decoder knows where ink "
+    caption=f"One of the 100. Over all of them, the same ink in other places is {lead.mean():.0f} ± "
+    f"{lead.std() / len(lead) ** 0.5:.0f} nats less probable (standard error): the decoder knows where ink "
     "belongs.",
 )
 
@@ -192,6 +194,8 @@ plot.show(
 # Every model in the course is trained by the same `fit`, before your eyes: a bar with the time left, a curve,
 # and samples. **Stop it whenever you have seen enough** (the ■ button, or the key I twice): you keep a usable
 # model. This one is a small sister of the widget's network.
+#
+# **Predict:** the first samples are a grey blur. What comes first, different shapes or clear strokes?
 
 # %%
 from dgmcourse.models import VAE
@@ -202,7 +206,7 @@ small = VAE(latent_dim=2, hidden=100)
 history = fit(small, digits.train[:20000], epochs=5, lr=2e-3, live=plot.Live())
 
 # %% [markdown]
-# The curve is a lower bound on $\log p(x)$, in nats per picture: the higher, the less the digits surprise the
+# The curve is a lower bound on $\log p(\mathbf{x})$, in nats per picture: the higher, the less the digits surprise the
 # model. Shapes come first, clear strokes take longer; dark or noisy squares are codes that no digit has
 # claimed yet. The widget's network is wider and was trained until the bound stopped rising. Notebook 07
 # derives what is maximised.
@@ -213,12 +217,12 @@ history = fit(small, digits.train[:20000], epochs=5, lr=2e-3, live=plot.Live())
 
 # %% jupyter={"source_hidden": true}
 roles = {
-    "data": (plot.DATA, "$x$"),
-    "model": (plot.MODEL, r"$p(x\,|\,z)$"),
-    "prior": (plot.PRIOR, "$p(z)$"),
-    "posterior": (plot.POSTERIOR, r"$q(z\,|\,x)$"),
-    "noise": (plot.NOISE, r"$\epsilon$"),
-    "critic": (plot.CRITIC, "$D(x)$"),
+    "data": (plot.DATA, r"$\mathbf{x}$"),
+    "model": (plot.MODEL, r"$p_\theta(\mathbf{x}|\mathbf{z})$"),
+    "prior": (plot.PRIOR, r"$p_\lambda(\mathbf{z})$"),
+    "posterior": (plot.POSTERIOR, r"$q_\phi(\mathbf{z}|\mathbf{x})$"),
+    "noise": (plot.NOISE, r"$\mathbf{\epsilon}$"),
+    "critic": (plot.CRITIC, r"$D(\mathbf{x})$"),
 }
 fig, ax = plt.subplots(figsize=(plot.WIDTH, 0.9))
 for i, (name, (colour, symbol)) in enumerate(roles.items()):
