@@ -57,8 +57,8 @@ def parser() -> argparse.ArgumentParser:
     )
     one = add("evaluate", evaluate)
     one.add_argument("name", metavar="NAME", nargs="?", help="which model; without it, the models are listed")
-    one.add_argument("--samples", type=positive, default=5000, metavar="S",
-                     help="importance samples per test point (default: 5000)")  # fmt: skip
+    one.add_argument("--samples", type=positive, metavar="S",
+                     help="samples of z per test point (default: 5,000; 200,000 for a model without an encoder)")  # fmt: skip
     one.add_argument("--device", type=device, help="cpu, cuda or mps (default: the fastest that is here)")
     return top
 
@@ -78,6 +78,8 @@ def data(options):
         if files:
             size = sum(len(content) for content in files.values())
             print(f"{dataset.title}: complete, {len(files)} files, {size / 1e6:.1f} MB, from {where}")
+        elif not dataset.mirrors:
+            print(f"{dataset.title}: not here; they can't be fetched, and are used where you have put them")
         else:
             print(f"{dataset.title}: not here ({where}); the course goes on with a small embedded set")
             status = 1
@@ -118,7 +120,7 @@ def unknown_model(name, models):
     if name is None:
         print("Which model?")
         for known, recipe in models.items():
-            print(f"  {known:12} {recipe.about}")
+            print(f"  {known:19} {recipe.about}")
         return 2
     return unknown("model", name, models)
 

@@ -73,8 +73,8 @@ def find(dataset, download=True):
     found = _read(dataset, root, "it is not used, but fetched again")
     if len(found) == len(dataset.files):
         return found, f"the cache {_short(root)}"
-    if not download:
-        return None, "not downloaded yet"
+    if not download or not dataset.mirrors:
+        return None, "not downloaded yet" if dataset.mirrors else "nowhere to be fetched from"
     if os.environ.get("DGMCOURSE_OFFLINE", "0") not in ("", "0"):
         return None, "DGMCOURSE_OFFLINE is set"
     return _download(dataset, root, found, again=download == "again")
