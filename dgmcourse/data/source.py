@@ -271,4 +271,4 @@ def _write(path, content):
 
 
 def _progress(line):
-    print(line, file=sys.stderr, flush=True)
+    print(line, flush=True)  # standard error would be red in a notebook, and a dead network harms nobody
