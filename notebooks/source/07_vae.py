@@ -15,9 +15,9 @@
 # *75 minutes, about 20 of them for three exercises. Slides: "Variational Auto-Encoder". You need the
 # Gaussian, the logarithm of a mean, and PyTorch's autograd.*
 #
-# Afterwards you can derive the bound a VAE climbs and say exactly what it leaves out; write it in three
-# lines and train with it; measure what a trained VAE knows; and tell when its latent variables have died,
-# and why.
+# Each point of the pad is a code, and a network, the decoder, writes the digit it stands for. Write one yourself,
+# and a second network, the encoder, points at the few codes that give it back. **Nobody told the two which code
+# belongs to which digit. What did they climb together, and how far below the truth did it leave them?**
 
 # %% tags=["colab"] jupyter={"source_hidden": true}
 # In Colab this installs the course and leaves Colab's own torch alone. Anywhere else it does nothing.
@@ -39,6 +39,36 @@ if "google.colab" in sys.modules:
 
     output.enable_custom_widget_manager()  # Colab shows other people's widgets only when asked to
 
+# %%
+from dgmcourse import plot
+from dgmcourse.data.images import mnist
+from dgmcourse.widgets.latent import latent_grid, latent_traversal
+
+digits = mnist("dynamic")  # training: binarised anew at every visit; validation and test: binarised once
+latent_traversal("vae_2d", digits.test)
+
+# %% jupyter={"source_hidden": true}
+fig = latent_grid("vae_2d", digits.test, n=12)
+fig.set_size_inches(5.2, 5.4)
+plot.show(
+    fig,
+    alt="A 12 by 12 table of decoded digits over the two latent dimensions, from -1.7 to 1.7 each. The digits "
+    "change into one another gradually, with blends at their borders.",
+    caption="The pad without a kernel: the decoder's mean over the latent plane, in equal steps of prior "
+    "probability. Nobody told the model about classes; neighbours look alike because the decoder is smooth.",
+)
+
+# %% [markdown]
+# The decoder runs in your browser. Three things to try:
+#
+# 1. Walk from a 1 to a 0. Which digits lie on the way, and why these?
+# 2. Find a place where the decoder is undecided. Are there test digits behind it?
+# 3. Write a 7 with and without a bar. How far apart do they land?
+#
+# Afterwards you can derive the bound a VAE climbs and say exactly what it leaves out; write it in three
+# lines and train with it; measure what a trained VAE knows; and tell when its latent variables have died,
+# and why.
+
 # %% [markdown]
 # ## The question
 # A latent variable model explains a digit $\mathbf{x}$ by a few hidden numbers $\mathbf{z}$: draw
@@ -54,7 +84,7 @@ if "google.colab" in sys.modules:
 # **What if a second network looked at the digit and told you where to search?** That network is the
 # encoder. It will cost you the exact integral, and you will know the price to the last nat.
 
-# %%
+# %% jupyter={"source_hidden": true}
 import copy
 import math
 import sys
@@ -69,9 +99,9 @@ from torch import Tensor
 from torch.distributions import Normal
 from tqdm import tqdm
 
-from dgmcourse import plot, recipes
+from dgmcourse import recipes
 from dgmcourse.check import vae as check
-from dgmcourse.data.images import Data, mnist
+from dgmcourse.data.images import Data
 from dgmcourse.densities import Gaussian, Mixture, kl_per_dimension
 from dgmcourse.evaluate import (
     active_units,
@@ -84,8 +114,8 @@ from dgmcourse.evaluate import (
 from dgmcourse.models import VAE
 from dgmcourse.plot import DATA, MODEL, NOISE, POSTERIOR, PRIOR, plt
 from dgmcourse.train import best_device, fit
-from dgmcourse.widgets.latent import latent_grid, latent_traversal
 
+# %%
 DEVICE = best_device()
 DIGITS, EPOCHS, RATE = 10_000, 6, 2e-3  # of your own training: a fifth of the digits, for the sake of time
 SMALL = {"latent_dim": 10, "hidden": 100}  # the networks of the experiments that train many
@@ -93,7 +123,6 @@ SMALL = {"latent_dim": 10, "hidden": 100}  # the networks of the experiments tha
 progress = partial(tqdm, file=sys.stdout, bar_format="{desc} |{bar:24}| {n}/{total}")
 torch.set_num_threads(1)  # small networks gain little from more, and lose much on a busy machine
 
-digits = mnist("dynamic")  # training: binarised anew at every visit; validation and test: binarised once
 test, labels = digits.test[:2000].tensor(), digits.test.y[:2000]
 measured = {}  # claim -> what you found, for the table at the end
 
@@ -102,39 +131,18 @@ measured = {}  # claim -> what you found, for the table at the end
 # Three boxes. The **encoder** $q_\phi(\mathbf{z}|\mathbf{x})$ guesses which codes explain $\mathbf{x}$. The
 # **decoder** $p_\theta(\mathbf{x}|\mathbf{z})$ turns a code into a probability for each pixel. The
 # **prior** $p_\lambda(\mathbf{z})$ says which codes are usual. The first two are networks with weights
-# $\phi$ and $\theta$; the prior is $\mathcal N(\mathbf{0}, \mathbf{I})$ here.
+# $\phi$ and $\theta$. What the prior could learn is called $\lambda$; here it is
+# $\mathcal N(\mathbf{0}, \mathbf{I})$ and learns nothing.
 
 # %% jupyter={"source_hidden": true}
 plot.show(
     plot.vae_diagram(),
     alt="A diagram from left to right: a digit x enters the encoder q(z|x), which gives the code z; z enters "
-    "the decoder p(x|z), which gives x again. The prior p(z) points at z from above. Below the encoder stands "
-    "the regulariser, minus KL of q(z|x) from p(z); below the decoder the reconstruction, the expectation "
+    "the decoder p(x|z), which gives x again. The prior of z points at z from above. Below the encoder stands "
+    "the regulariser, minus KL of q(z|x) from the prior; below the decoder the reconstruction, the expectation "
     "under q of log p(x|z).",
     caption="Two terms score the three boxes. To generate, you need the right half only: z from the prior, "
     "x from the decoder.",
-)
-
-# %% [markdown]
-# Play with it first. This one has two latent dimensions, so the whole latent space is a pad you can walk
-# on; the decoder runs in your browser. Three things to try:
-#
-# 1. Walk from a 1 to a 0. Which digits lie on the way, and why these?
-# 2. Find a place where the decoder is undecided. Are there test digits behind it?
-# 3. Write a 7 with and without a bar. How far apart do they land?
-
-# %%
-latent_traversal("vae_2d", digits.test)
-
-# %% jupyter={"source_hidden": true}
-fig = latent_grid("vae_2d", digits.test, n=12)
-fig.set_size_inches(5.2, 5.4)
-plot.show(
-    fig,
-    alt="A 12 by 12 table of decoded digits over the two latent dimensions, from -1.7 to 1.7 each. The digits "
-    "change into one another gradually, with blends at their borders.",
-    caption="The same without a kernel: the decoder's mean over the latent plane, in equal steps of prior "
-    "probability. Nobody told the model about classes; neighbours look alike because the decoder is smooth.",
 )
 
 # %% [markdown]
@@ -181,15 +189,15 @@ plot.show(
 # %% [markdown]
 # ## The gap, exactly
 # Equations are cheap. Take a model so small that the integral is a sum over a grid: one latent number, one
-# observed number,
+# observed number $x = 0$,
 #
-# $$p(z) = \mathcal N(0, 1), \qquad p(x|z) = \mathcal N(x \mid z + \tfrac12 z^2,\; 0.25^2), \qquad \text{observed } x = 0.$$
+# $$p_\lambda(z) = \mathcal N(0, 1), \qquad p_\theta(x|z) = \mathcal N(x \mid z + \tfrac12 z^2,\; 0.25^2).$$
 #
 # Two codes decode to exactly 0: $z = 0$ and $z = -2$. The prior prefers the first. The approximation
 # $q(z) = \mathcal N(\mu, \sigma^2)$ has one bump.
 
 # %%
-grid = torch.linspace(-8, 8, 6401, dtype=torch.float64)
+grid = torch.linspace(-12, 12, 6001, dtype=torch.float64)
 step = grid[1] - grid[0]
 tiny_prior = Normal(*torch.tensor([0.0, 1.0], dtype=torch.float64))
 tiny_log_lik = Normal(grid + grid**2 / 2, torch.full_like(grid, 0.25)).log_prob(grid * 0)  # log p(x = 0 | z)
@@ -230,9 +238,9 @@ def draw_gap(mean: float, sigma: float) -> plt.Figure:
     at, shown = exact(mean, sigma), (grid > -3.5) & (grid < 2)
     z, posterior = grid[shown], tiny_log_posterior[shown].exp()
     left.fill_between(z, posterior, color=DATA, alpha=0.15)
-    left.plot(z, posterior, color=DATA, label="exact p(z|x)")
-    left.plot(z, Normal(mean, sigma).log_prob(z).exp(), "--", color=POSTERIOR, label="q(z)")
-    left.plot(z, tiny_prior.log_prob(z).exp(), ":", color=PRIOR, label="prior p(z)")
+    left.plot(z, posterior, color=DATA, label="exact $p(z|x)$")
+    left.plot(z, Normal(mean, sigma).log_prob(z).exp(), "--", color=POSTERIOR, label="$q(z)$")
+    left.plot(z, tiny_prior.log_prob(z).exp(), ":", color=PRIOR, label=r"prior $p_\lambda(z)$")
     left.set(xlabel="z", ylabel="density", ylim=(0, 1.9), title=f"q: mean {mean:.2f}, width {sigma:.2f}")
     left.legend(loc="upper left", fontsize=9)
     right.plot(sweep, [exact(m, sigma)["elbo"] for m in sweep], color=MODEL)
@@ -278,18 +286,37 @@ plot.show(
 )
 
 # %% [markdown]
+# Between the bumps $q$ sits on codes that do not give $x = 0$, and the bound dips. The left bump is the poorer
+# place, because the prior charges more for a code near $-2$.
+#
 # The claim is that this is a *lower* bound made of two terms, and the derivation says how far it lies
-# below. Try 2,000 different $q$ and see whether one gets above $\log p(x)$, and whether the gap is the KL
-# each time.
+# below. Test it on 2,000 different $q$: does one get above $\log p(x)$, and is the gap the KL each time?
+#
+# Each of the three numbers goes its own way, or the identity would only test itself: the KL to the posterior
+# comes from the grid, $\log p(x)$ from another quadrature, and the bound from no integral at all, with the
+# moments of a Gaussian and the KL to the prior in closed form.
 
 # %% tags=["claim-23"]
+nodes, weights = np.polynomial.legendre.leggauss(200)
+z = 8 * nodes  # from -8 to 8
+joint = np.exp(-0.5 * ((z + z**2 / 2) / 0.25) ** 2 - 0.5 * z**2) / (2 * math.pi * 0.25)  # p(x = 0 | z) p(z)
+log_p = math.log(8 * weights @ joint)
+
+
+def by_hand(m: float, s: float) -> float:
+    """The bound for q = N(m, s^2) from its two terms, with E_q[(z + z^2 / 2)^2] from q's moments: nats."""
+    squared_error = (m**2 + s**2) + (m**3 + 3 * m * s**2) + (m**4 + 6 * m**2 * s**2 + 3 * s**4) / 4
+    reconstruction = -0.5 * math.log(2 * math.pi * 0.25**2) - squared_error / (2 * 0.25**2)
+    return reconstruction - 0.5 * (s**2 + m**2 - 1 - 2 * math.log(s))
+
+
 uniform = torch.rand(2000, 2, generator=torch.Generator().manual_seed(0)).tolist()
-tried = [exact(mean=-3 + 4.5 * u, sigma=0.05 + v) for u, v in uniform]
-above = sum(q["elbo"] > tiny_log_p.item() for q in tried)
-off = max(abs(tiny_log_p.item() - q["elbo"] - q["kl to posterior"]) for q in tried)
+tried = [(-3 + 4.5 * u, 0.05 + v) for u, v in uniform]  # mean and width
+above = sum(by_hand(*q) > log_p for q in tried)
+off = max(abs(log_p - by_hand(*q) - exact(*q)["kl to posterior"]) for q in tried)
 measured["claim-23"] = (
-    f"{above} of {len(tried):,} choices of q exceed log p(x) = {tiny_log_p:.3f}; log p(x) - ELBO equals "
-    f"KL[q, p(z given x)] to {off:.0e} nats"
+    f"{above} of {len(tried):,} choices of q exceed log p(x) = {log_p:.3f}; log p(x) - ELBO equals the KL from q to "
+    f"the posterior to {off:.0e} nats, each of the three computed in its own way"
 )
 display(Markdown(f"**Measured.** {measured['claim-23']}."))
 
@@ -337,7 +364,8 @@ plot.show(
 #   q_\phi(\mathbf{z}_s|\mathbf{x}) + \log p_\lambda(\mathbf{z}_s)\right], \qquad \mathbf{z}_s \sim
 #   q_\phi(\mathbf{z}|\mathbf{x})$$
 #
-# Or keep the KL in closed form (your first exercise) and sample the reconstruction alone.
+# Read aloud: ask the encoder for $S$ codes, and average what each of them is worth. Or keep the KL in closed
+# form (your first exercise) and sample the reconstruction alone.
 #
 # **Predict.** How much does the estimate for one digit scatter at $S = 1$: a tenth of a nat, some nats, or
 # tens? And which of the two versions scatters less? Take a well-trained VAE with 40 latent dimensions.
@@ -391,16 +419,16 @@ plot.show(
 # %% [markdown]
 # Digits differ from one another by far more than that, so one draw for each digit of a batch is enough to
 # train with. Whether the closed form scatters less is no law: where $q$ fits well, the errors of the three
-# sampled terms cancel, because $\log p(\mathbf{x}|\mathbf{z})\,p(\mathbf{z})$ and
-# $\log q(\mathbf{z}|\mathbf{x})$ rise and fall together.
+# sampled terms cancel, because $\log p_\theta(\mathbf{x}|\mathbf{z})\,p_\lambda(\mathbf{z})$ and
+# $\log q_\phi(\mathbf{z}|\mathbf{x})$ rise and fall together.
 
 # %% [markdown]
 # ## Exercise 1: the regulariser (5 minutes)
 # For two diagonal Gaussians the expectation can be done by hand. In one dimension, with
-# $q = \mathcal N(\mu, \sigma^2)$ and $p = \mathcal N(0, 1)$, take $\mathbb{E}_q[\log q(z) - \log p(z)]$,
+# $q = \mathcal N(\mu, \sigma^2)$ and the prior $p_\lambda = \mathcal N(0, 1)$, take $\mathbb{E}_q[\log q(z) - \log p_\lambda(z)]$,
 # use $\mathbb{E}_q[z^2] = \mu^2 + \sigma^2$, and sum over the dimensions:
 #
-# $$\mathrm{KL}[q\,\|\,p] = \frac12 \sum_d \left(\sigma_d^2 + \mu_d^2 - 1 - \log \sigma_d^2\right)$$
+# $$\mathrm{KL}[q\,\|\,p_\lambda] = \frac12 \sum_d \left(\sigma_d^2 + \mu_d^2 - 1 - \log \sigma_d^2\right)$$
 #
 # Read aloud: pay for being off centre, and for a variance other than 1. The network gives $\log\sigma^2$,
 # which may be any real number; a variance may not.
@@ -415,7 +443,7 @@ def kl(mean: Tensor, log_var: Tensor) -> Tensor:
     return 0.5 * (torch.exp(log_var) + mean**2 - 1 - log_var).sum(-1)
     ### END SOLUTION
 
-# %%
+# %% tags=["exercise-check"]
 kl = check.kl(kl)
 
 # %% [markdown]
@@ -440,7 +468,7 @@ def elbo(x: Tensor, encoder, decoder) -> tuple[Tensor, Tensor, Tensor]:
     return reconstruction - regulariser, reconstruction, regulariser
     ### END SOLUTION
 
-# %%
+# %% tags=["exercise-check"]
 elbo = check.elbo(elbo)
 
 # %% [markdown]
@@ -458,7 +486,7 @@ def sample(n: int, prior, decoder) -> Tensor:
     return decoder(z).sample()
     ### END SOLUTION
 
-# %%
+# %% tags=["exercise-check"]
 sample = check.sample(sample)
 
 # %% [markdown]
@@ -727,6 +755,13 @@ plot.show(
 )  # fmt: skip
 
 # %% [markdown]
+# So it does generate images; the first row shows all there is to reach. A decoder that is told only two numbers
+# is unsure of more pixels, draws each of them on its own, and the speckles carry its samples out of reach.
+#
+# Why do even single pixels cover some digits? Scattered samples lie far from their neighbours, so their reach is
+# wide: one share flatters noise as the other flatters blank paper.
+
+# %% [markdown]
 # ## How far below the evidence?
 # The bound is what you trained. What you want to report is $\log p(\mathbf{x})$. Use the encoder once more,
 # as the proposal of an importance sampler, and take the mean *before* the logarithm:
@@ -765,7 +800,7 @@ plot.show(
     alt=f"The estimate against S: it rises from the ELBO, {value[0]:.2f} at S = 1, to {value[-1]:.2f} at S = 5,000, "
     "ever more slowly.",
     caption=f"{len(x)} test digits; bars are the standard deviation of repeats. From S = 1 to 5,000 the estimate "
-    f"climbs {climb.mean():.2f} +- {climb.std() / len(x) ** 0.5:.2f} nats (standard error over digits), of which "
+    f"climbs {climb.mean():.2f} ± {climb.std() / len(x) ** 0.5:.2f} nats (standard error over digits), of which "
     f"{value[-1] - value[-2]:.2f} from 1,000 to 5,000.",
 )
 card = recipes.card("vae_40d")["results"]
@@ -857,17 +892,21 @@ plot.show(
     alt="Three panels, each with the exact posterior of one test digit as grey contours and the encoder's Gaussian "
     "as two orange ellipses. At a small gap they nearly agree; at a large one the posterior is narrower, tilted, "
     "or elsewhere.",
-    caption=f"The gap is width and tilt: {low}, {middle} and {high} nats at its 10th, 50th and 90th percentile. Grey is the "
-    f"exact posterior, orange the encoder's one and two standard deviations. {clipped:.0%} of its log-variances sit at the "
+    caption=f"The gap is width, tilt and place: {low}, {middle} and {high} nats at its 10th, 50th and 90th percentile. Grey is "
+    f"the exact posterior, orange the encoder's one and two standard deviations. {clipped:.0%} of its log-variances sit at the "
     "clip: with two numbers for a digit, it would rather be narrower still.",
 )
 
 # %% [markdown]
-# Now weigh the three boxes of this model, without training anything. **Posterior:** how much would the
-# exact one gain? That is the gap. **Prior:** replace $\mathcal N(\mathbf{0}, \mathbf{I})$ by a mixture of
-# clouds, one where the encoder puts each of 500 *validation* digits, a little widened; the evidence on the
-# grid follows at once. **Decoder:** if pixels are independent given $\mathbf{z}$, as it assumes, then what
-# is left of neighbouring pixels after their means are taken away does not correlate.
+# Now weigh the three boxes of this model, without training anything.
+#
+# - **Posterior:** how much would the exact one gain? That is the gap.
+# - **Prior:** replace $\mathcal N(\mathbf{0}, \mathbf{I})$ by a mixture of clouds, one where the encoder puts each of
+#   500 *validation* digits, a little widened; the evidence on the grid follows at once.
+# - **Decoder:** if pixels are independent given $\mathbf{z}$, as it assumes, then what is left of neighbouring
+#   pixels after their means are taken away does not correlate.
+#
+# **Predict.** Which gains more nats, the exact posterior or the other prior? And are the pixels independent?
 
 # %% tags=["claim-26"]
 with torch.no_grad():
@@ -896,6 +935,9 @@ measured["claim-26"] = (
 display(Markdown(f"**Measured.** {measured['claim-26']}."))
 
 # %% [markdown]
+# With two numbers for a digit the posterior must be narrow and in the right place, so there is much to lose on
+# that side. And a decoder that is told too little leaves its pixels with something in common.
+#
 # Each box falls short in a way of its own, so each can be improved: notebook 09 bends the posterior with
 # flows, 10 lets the decoder's pixels know of one another, 11 learns a prior that lies where the codes are.
 
@@ -1042,18 +1084,20 @@ plot.show(
     alt="Left: eight test digits and their reconstructions for seven values of beta; they blur as beta grows and "
     "end as one and the same smudge. Right: the KL of each latent unit, fading unit by unit: "
     + ", ".join(f"{at['active']} active at beta {beta}" for beta, at in found.items()) + ".",
-    caption="Units die one by one: "
-    + ", ".join(f"{at['active']}" for at in found.values()) + " of 10 are active from the smallest beta to the largest. "
+    caption="Units die one by one: from the smallest beta to the largest "
+    + ", ".join(f"{(at['kl'] > 0.1).sum()}" for at in found.values()) + " of 10 carry more than 0.1 nats (a mean that still "
+    "trembles is enough to count as active). "
     f"What the code carries dies with them: KL {found[0.1]['kl'].sum():.0f} nats at beta = 0.1, "
     f"{found[1]['kl'].sum():.1f} at 1, {found[20]['kl'].sum():.2f} at 20.",
 )  # fmt: skip
 
 # %% [markdown]
 # **Why.** Each unit is a shop of its own: it stays open as long as the nats of reconstruction it brings
-# exceed $\beta$ times the nats of KL it costs. Once closed, it is slow to reopen: with $q = p$ the KL's
-# gradient is zero, the code is noise, the decoder has unlearned to listen, and so little tells the encoder
-# that a message would help. A decoder that needs no message, an autoregressive one (notebook 10), gets
-# there at $\beta = 1$.
+# exceed $\beta$ times the nats of KL it costs.
+#
+# Once closed, it is slow to reopen: with $q_\phi = p_\lambda$ the KL's gradient is zero, the code is noise, the
+# decoder has unlearned to listen, and so little tells the encoder that a message would help. A decoder that
+# needs no message, an autoregressive one (notebook 10), gets there at $\beta = 1$.
 #
 # **Against it** one lets the code grow before it is taxed. *Warm-up* raises $\beta$ from near 0 to its
 # value during the first epochs (Bowman et al. 2016). *Free bits* tax only what exceeds an allowance of $a$
@@ -1134,8 +1178,13 @@ plot.show(
     alt="Training curves of five seeds lie on one another, a steep climb that flattens; the curve of the tenfold "
     f"learning rate runs among them and ends {hot_end - ends.mean():+.1f} nats from their mean on test digits.",
     caption=f"Five seeds end within {ends.max() - ends.min():.1f} nats of one another on {len(x):,} test digits, after a "
-    f"climb of {ends.mean() - ink_history.steps[0]['elbo']:.0f}.",
+    f"climb of {ends.mean() - ink_history.steps[0]['elbo']:.0f}. Ten times the learning rate ends {hot_end - ends.mean():+.1f} "
+    "nats from their mean.",
 )
+
+# %% [markdown]
+# Encoder and decoder climb one and the same number, so neither can undo the other's work. Keep the picture for
+# notebook 04, where two networks pull at one number from both ends.
 
 # %% [markdown]
 # ## The lecture's claims, and what you measured
@@ -1145,7 +1194,8 @@ claims = {
     5: "it generates images",
     23: "the ELBO is a lower bound: reconstruction less a regulariser",
     24: "it can be estimated with S samples",
-    26: "encoder, decoder and prior are tied by $q \\propto p(x \\mid z)\\,p(z)$; each can be improved",
+    26: r"encoder, decoder and prior are tied by $q_\phi(\mathbf{z}|\mathbf{x}) \propto "
+    r"p_\theta(\mathbf{x}|\mathbf{z})\,p_\lambda(\mathbf{z})$; each can be improved",
     33: "training is stable",
     34: "it finds a latent representation",
 }
@@ -1170,7 +1220,7 @@ display(Markdown("\n".join(["| the lecture says | you measured |", "|:--|:--|", 
 # $\log p(\mathbf{x})$ of both by importance sampling with the same S on the same digits, binarised in the
 # same way. </details>
 #
-# <details><summary>Why is KL[q || p(z|x)] in the gap, and not KL[p(z|x) || q]?</summary>
+# <details><summary>Why is it the KL from q to the posterior that makes the gap, and not from the posterior to q?</summary>
 #
 # The expectation is taken under $q$, because that is what you can sample. So $q$ is punished for being
 # where the posterior is not, and hardly for missing a bump: in the one-dimensional model it sat on one of
