@@ -121,7 +121,26 @@ def check_units(evaluate):
     close(evaluate.kl_of_each_unit(model, x), expected)
 
 
+def check_precision_and_recall(evaluate):
+    """Against the definition written out in loops; and two clusters of which one is drawn, with a stray point."""
+
+    def within(x, of, k):
+        reach = [sorted(float((a - b).norm()) for b in of)[k] for a in of]  # [0] is the point itself
+        return [float(any((b - a).norm() <= r for a, r in zip(of, reach, strict=True))) for b in x]
+
+    real, drawn = torch.randn(25, 3), 1.5 * torch.randn(18, 3) + 0.5
+    for k in (1, 3):
+        precise, recalled = evaluate.precision_and_recall(real, drawn, k)
+        assert precise.tolist() == within(drawn, real, k) and recalled.tolist() == within(real, drawn, k)
+        assert 0 < precise.mean() < 1 and 0 < recalled.mean() < 1
+    left, right = torch.rand(50, 2), torch.rand(50, 2) + 10
+    precise, recalled = evaluate.precision_and_recall(torch.cat([left, right]), torch.cat([left + 0.01, torch.full((1, 2), 5.0)]))
+    assert precise[:-1].mean() > 0.9 and precise[-1] == 0
+    assert recalled[:50].mean() > 0.9 and recalled[50:].sum() == 0
+
+
 CHECKS = [
+    check_precision_and_recall,
     check_exact_posterior,
     check_ignored_z,
     check_unbiased,
@@ -143,6 +162,13 @@ WEIGHT = "model.decoder(z).log_prob(batch) + model.prior.log_prob(z) - log_q"
 SUM = "torch.logaddexp(total, torch.logsumexp(log_w, 0))"
 exact, unbiased, converges = check_exact_posterior, check_unbiased, check_converges_from_below
 MUTANTS = {
+    "neighbours: itself counted": ("kthvalue(k + 1", "kthvalue(k", check_precision_and_recall),
+    "neighbours: precision for recall": (
+        "within_reach(drawn, real), within_reach(real, drawn)", "within_reach(real, drawn), within_reach(drawn, real)",
+        check_precision_and_recall),
+    "neighbours: reach of the wrong one": (
+        "torch.cdist(x, of) <= reach)", "torch.cdist(x, of) <= reach.max())", check_precision_and_recall),
+    "neighbours: all for any": (".any(1)", ".all(1)", check_precision_and_recall),
     "sum for mean": ("total - math.log(S)", "total", exact, check_ignored_z, unbiased, converges),
     "mean over a chunk": ("math.log(S)", "math.log(chunk)", exact),
     "ELBO for likelihood": (SUM, "log_w.mean(0) + math.log(S)", unbiased, converges),
