@@ -11,16 +11,16 @@
 # ---
 
 # %% [markdown]
-# # 08 The reparameterization trick
+# # The reparameterization trick: a gradient through a draw
+# *75 minutes, about 15 of them for three exercises. Slides: "Variational Auto-Encoder", the problem and its solution.
+# You need [notebook 07](07_vae.ipynb).*
 #
-# After this notebook you can
-# - say why a gradient does not pass through `z = q.sample()`, and what goes wrong if you pretend it does;
-# - write both ways round it, the score function and the reparameterized sample, and check them against a known truth;
-# - predict which of them is quieter, by how much, and when the quieter one is wrong;
-# - make a $\sigma$ that a network can learn without breaking.
+# A Gaussian $q(z) = \mathcal N(z \mid \mu, \sigma^2)$ stands on a landscape $f$. You want $f$ to be large on average,
+# so you draw eight samples. **Which way should $\mu$ move, and how far?**
 #
-# **Time** 75 minutes, 3 exercises. **Slides** *Variational Auto-Encoder*: the problem and its solution, the encoder.
-# **Before this** [07 The variational auto-encoder](07_vae.ipynb).
+# Two answers have been found. In the first, each sample looks at the slope under its feet. In the second, a sample
+# knows no slope: it looks at how high it stands, and pulls $\mu$ towards itself if that is above zero, and pushes it
+# away if below. Before you look at the arrows: whose average would you trust more?
 
 # %% tags=["colab"] jupyter={"source_hidden": true}
 # In Colab this installs the course and leaves Colab's own torch alone. Anywhere else it does nothing.
@@ -42,16 +42,6 @@ if "google.colab" in sys.modules:
 
     output.enable_custom_widget_manager()  # Colab shows other people's widgets only when asked to
 
-# %% [markdown]
-# ## The question
-#
-# A Gaussian $q(z) = \mathcal N(z \mid \mu, \sigma^2)$ stands on a landscape $f$. You want $f$ to be large on average,
-# so you draw eight samples. **Which way should $\mu$ move, and how far?**
-#
-# Two answers have been found. In the first, each sample looks at the slope under its feet. In the second, a sample
-# knows no slope: it looks at how high it stands, and pulls $\mu$ towards itself if that is above zero, and pushes it
-# away if below. Before you read on: whose average would you trust more?
-
 # %% jupyter={"source_hidden": true}
 import torch
 
@@ -66,9 +56,10 @@ plot.show(
     figures.arrows(mu, sigma, height),
     alt="A curve with eight samples of a Gaussian; below it, short consistent arrows of the pathwise estimator and longer "
     "arrows of the score function that point both ways.",
-    caption=f"One set of samples, two readings. The pathwise arrows average {drawn['pathwise'].mean():+.2f}, the score "
-    f"function's {drawn['score function'].mean():+.2f}; the true gradient is {truth:+.2f}. Over 20,000 samples a single "
-    f"arrow's standard deviation is {spread['pathwise']:.1f} and {spread['score function']:.1f}.",
+    caption="One set of samples, two readings: the score function's arrows scatter "
+    f"{spread['score function'] / spread['pathwise']:.1f} times as widely (standard deviation {spread['score function']:.1f} "
+    f"against {spread['pathwise']:.1f}, over 20,000 samples). These eight average {drawn['pathwise'].mean():+.2f} pathwise and "
+    f"{drawn['score function'].mean():+.2f} by the score function; the true gradient is {truth:+.2f}.",
 )
 
 # %% [markdown]
@@ -81,20 +72,28 @@ plot.show(
 figures.play_arrows()
 
 # %% [markdown]
+# Afterwards you can say why a gradient does not pass through `z = q.sample()`, and what goes wrong if you pretend it
+# does; write both ways round it and check them against a known truth; predict which of them is quieter, by how much,
+# and when the quieter one is wrong; and make a $\sigma$ that a network can learn without breaking.
+
+# %% [markdown]
 # ## Why there is a problem at all
 #
-# The VAE's objective for one $x$ is an average over the encoder's own samples,
+# The VAE's objective for one $\mathbf{x}$ is an average over the encoder's own samples,
+# $\mathbf{z}_s \sim q_\phi(\mathbf{z}|\mathbf{x})$ (bold letters are vectors):
 #
-# $$\mathcal L = \mathbb E_{z \sim q_\phi(z|x)}\big[\underbrace{\log p_\theta(x|z) + \log p(z) - \log q_\phi(z|x)}_{f(z)}\big]
-# \approx \frac1S \sum_{s=1}^S f(z_s).$$
+# $$\mathcal L(\mathbf{x}) = \mathbb E_{q_\phi(\mathbf{z}|\mathbf{x})}\big[\underbrace{\log p_\theta(\mathbf{x}|\mathbf{z}) +
+# \log p_\lambda(\mathbf{z}) - \log q_\phi(\mathbf{z}|\mathbf{x})}_{f(\mathbf{z})}\big]
+# \approx \frac1S \sum_{s=1}^S f(\mathbf{z}_s)$$
 #
-# Read aloud: draw $S$ times from $q$, score each draw with $f$, average. The decoder's $\theta$ sits inside $f$ only, so
-# its gradient is the average of gradients. The encoder's $\phi$ (for a Gaussian: $\mu$ and $\sigma$) decides *where the
-# samples fall*. That is the lecture's problem: the gradient with respect to the sampling process.
+# Read aloud: draw $S$ times from $q_\phi$, score each draw with $f$, average. The decoder's $\theta$ sits inside $f$
+# only, so its gradient is the average of gradients. The encoder's $\phi$ decides *where the samples fall*, by the
+# mean $\boldsymbol\mu$ and the standard deviations $\boldsymbol\sigma$ of its Gaussian. That is the lecture's problem:
+# the gradient with respect to the sampling process.
 #
-# From here on you work where the truth is known: $f(z) = -\sum_d z_d^2$ in $D$ dimensions, under
-# $q = \mathcal N(\mu, \sigma^2 I)$. Since $\mathbb E[z_d^2] = \mu_d^2 + \sigma_d^2$, the gradient for each $\mu_d$ is
-# $-2\mu_d$. **Predict:** what will autograd say if you just sample and ask?
+# From here on you work where the truth is known: $f(\mathbf{z}) = -\sum_d z_d^2$ in $D$ dimensions, under
+# $q = \mathcal N(\boldsymbol\mu, \mathrm{diag}\,\boldsymbol\sigma^2)$. Since $\mathbb E[z_d^2] = \mu_d^2 + \sigma_d^2$,
+# the gradient for each $\mu_d$ is $-2\mu_d$. **Predict:** what will autograd say if you just sample and ask?
 
 # %%
 from dgmcourse.check import reparameterization as check
@@ -163,18 +162,21 @@ plot.show(
 #
 # The samples have no derivative, but their density has. Write the average as an integral:
 #
-# $$\nabla_\phi \int q_\phi(z) f(z)\, dz = \int f(z)\, \nabla_\phi q_\phi(z)\, dz
-# = \int q_\phi(z)\, f(z)\, \underbrace{\frac{\nabla_\phi q_\phi(z)}{q_\phi(z)}}_{\nabla_\phi \log q_\phi(z)} dz
-# = \mathbb E_{q_\phi}\big[f(z)\, \nabla_\phi \log q_\phi(z)\big].$$
+# $$\begin{aligned}
+# \nabla_\phi \int q_\phi(\mathbf{z}) f(\mathbf{z})\, d\mathbf{z} &= \int f(\mathbf{z})\, \nabla_\phi q_\phi(\mathbf{z})\, d\mathbf{z} \\
+# &= \int q_\phi(\mathbf{z})\, f(\mathbf{z})\, \underbrace{\frac{\nabla_\phi q_\phi(\mathbf{z})}{q_\phi(\mathbf{z})}}
+# _{\nabla_\phi \log q_\phi(\mathbf{z})} d\mathbf{z}
+# = \mathbb E_{q_\phi}\big[f(\mathbf{z})\, \nabla_\phi \log q_\phi(\mathbf{z})\big]
+# \end{aligned}$$
 #
 # The middle step multiplies and divides by $q$: it turns the integral back into an average over samples. Read aloud:
 # make each sample more probable in proportion to what it earned. $\nabla_\phi \log q_\phi$ is called the *score
 # function*; reinforcement learning knows the estimator as REINFORCE. It asks nothing of $f$ but its values.
 #
-# ### Exercise 1: the score-function estimator
+# ### Exercise 1: the score-function estimator (8 minutes)
 #
-# Return the estimate $\frac1S \sum_s f(z_s) \nabla_\phi \log q_\phi(z_s)$ for each tensor in `parameters`. The easy way
-# is a *surrogate*: one number whose gradient, taken by `torch.autograd.grad`, is the estimate.
+# Return the estimate $\frac1S \sum_s f(\mathbf{z}_s)\, \nabla_\phi \log q_\phi(\mathbf{z}_s)$ for each tensor in
+# `parameters`. The easy way is a *surrogate*: one number whose gradient, taken by `torch.autograd.grad`, is the estimate.
 
 # %% tags=["exercise"]
 def score_function(f, q, parameters, S):
@@ -193,7 +195,7 @@ def score_function(f, q, parameters, S):
     ### END SOLUTION
 
 
-# %%
+# %% tags=["exercise-check"]
 score_function = check.score_function(score_function)
 # check.score_function.hint()
 
@@ -212,23 +214,27 @@ for S in (10, 1000, 100_000):
 # %% [markdown]
 # ## Second way out: move the noise outside
 #
-# Where does the randomness of $z$ come from? A Gaussian sample is made from a standard one:
+# Where does the randomness of $\mathbf{z}$ come from? A Gaussian sample is made from a standard one:
 #
-# $$z = \mu + \sigma \odot \epsilon, \qquad \epsilon \sim \mathcal N(0, I).$$
+# $$\mathbf{z} = \boldsymbol\mu + \boldsymbol\sigma \odot \boldsymbol\epsilon,
+# \qquad \boldsymbol\epsilon \sim \mathcal N(\mathbf{0}, \mathbf{I}).$$
 #
-# Read aloud: draw noise that knows nothing of the parameters, then stretch it by $\sigma$ and shift it to $\mu$. This is
-# the lecture's *non-centred parameterization*. The average is now over $\epsilon$, whose distribution has no $\phi$ in
-# it, and the gradient walks in:
+# Read aloud: draw noise that knows nothing of the parameters, then stretch it by $\boldsymbol\sigma$ and shift it to
+# $\boldsymbol\mu$. This is the lecture's *non-centred parameterization*. The average is now over
+# $\boldsymbol\epsilon$, whose distribution has no $\phi$ in it, and the gradient walks in:
 #
-# $$\nabla_\phi\, \mathbb E_{q_\phi}[f(z)] = \nabla_\phi\, \mathbb E_\epsilon[f(\mu + \sigma\epsilon)]
-# = \mathbb E_\epsilon\big[\nabla_z f(z)\ \nabla_\phi(\mu + \sigma\epsilon)\big].$$
+# $$\begin{aligned}
+# \nabla_\phi\, \mathbb E_{q_\phi}[f(\mathbf{z})]
+# &= \nabla_\phi\, \mathbb E_{\boldsymbol\epsilon}[f(\boldsymbol\mu + \boldsymbol\sigma \odot \boldsymbol\epsilon)] \\
+# &= \mathbb E_{\boldsymbol\epsilon}\Big[\sum_d \frac{\partial f}{\partial z_d}\, \nabla_\phi (\mu_d + \sigma_d\, \epsilon_d)\Big]
+# \end{aligned}$$
 #
-# Each sample now asks: had $\mu$ been larger, *I* would have moved along; is it uphill there? The estimator is called
+# Each sample now asks: had $\boldsymbol\mu$ been larger, *I* would have moved along; is it uphill there? The estimator is called
 # *pathwise*: the gradient follows the sample's path back to the parameters.
 #
-# ### Exercise 2: the reparameterized sample
+# ### Exercise 2: the reparameterized sample (4 minutes)
 #
-# An encoder gives `mean` and `log_var` $= \log \sigma^2$. The check looks at your sample's gradient, not at its value
+# An encoder gives `mean` $= \boldsymbol\mu$ and `log_var` $= \log \boldsymbol\sigma^2$. The check looks at your sample's gradient, not at its value
 # only.
 
 # %% tags=["exercise"]
@@ -246,7 +252,7 @@ def reparameterize(mean, log_var, noise=None):
     ### END SOLUTION
 
 
-# %%
+# %% tags=["exercise-check"]
 reparameterize = check.reparameterize(reparameterize)
 # check.reparameterize.hint()
 
@@ -261,14 +267,17 @@ for S in (10, 1000, 100_000):
     print(f"S = {S:7,}: gradient for the three means", *(f"{g:8.3f}" for g in g_mean))
 
 # %% [markdown]
+# A further digit costs the same hundredfold here, since either error falls like $1/\sqrt S$. The start is what differs.
+
+# %% [markdown]
 # ## Both are right. How loud are they?
 #
 # Two questions: is either estimator biased, and how does its noise depend on the number of samples $S$ and the number of
 # dimensions $D$? `dgmcourse.gradients` has both estimators as you wrote them, for many independent repetitions at once.
 #
 # The comparison should be fair. The score function has a well-known cure: since
-# $\mathbb E_q[\nabla \log q] = \nabla\!\int\! q\, dz = 0$, you may subtract from $f(z_s)$ any number that does not depend
-# on $z_s$. This *baseline* costs no bias. A good one that is free when $S \ge 2$: the mean of the *other* samples' values.
+# $\mathbb E_q[\nabla \log q] = \nabla\!\int\! q\, d\mathbf{z} = 0$, you may subtract from $f(\mathbf{z}_s)$ any number
+# that does not depend on $\mathbf{z}_s$. This *baseline* costs no bias. A good one that is free when $S \ge 2$: the mean of the *other* samples' values.
 
 # %%
 from dgmcourse.gradients import pathwise
@@ -291,13 +300,13 @@ torch.manual_seed(0)
 for name, estimator in ESTIMATORS.items():
     g = repeat(estimator, S=10, D=10, R=4000)
     error = g.std() / len(g) ** 0.5
-    print(f"{name:30} mean {g.mean():6.3f} +- {error:.3f},", end=" ")
+    print(f"{name:30} mean {g.mean():6.3f} ± {error:.3f},", end=" ")
     print(f"{abs(g.mean() + 2) / error:.1f} standard errors off;", end="  ")
     print(f"standard deviation {g.std():.2f}")
 
 # %% [markdown]
 # An unbiased mean is off by one standard error or so, rarely by three. No sign of a bias, then. The standard deviations
-# are another matter. **Predict** before you run: in a log-log plot, what slope has the variance against $S$? And against
+# are another matter. **Predict:** in a log-log plot, what slope has the variance against $S$? And against
 # $D$?
 
 # %%
@@ -359,8 +368,8 @@ figures.play_histograms()
 # %% [markdown]
 # ## Where $\sigma$ comes from
 #
-# In a VAE $\mu$ and $\sigma$ are outputs of a network, $\mu(x)$ and $\sigma(x)$, and a network's output can be any real
-# number. A standard deviation can't. **Predict:** what happens if you take the raw output as $\sigma$? Here $q =
+# In a VAE $\boldsymbol\mu$ and $\boldsymbol\sigma$ are outputs of a network, $\boldsymbol\mu(\mathbf{x})$ and
+# $\boldsymbol\sigma(\mathbf{x})$, and a network's output can be any real number. A standard deviation can't. **Predict:** what happens if you take the raw output as $\sigma$? Here $q =
 # \mathcal N(0, \sigma^2)$ starts at $\sigma = 1$ and climbs, by its pathwise gradient, to a posterior of width 0.1.
 
 # %% tags=["break-it"]
@@ -402,9 +411,10 @@ plot.show(
 # %% [markdown]
 # The sampler did not even notice: $-\epsilon$ is as likely as $\epsilon$, so a negative $\sigma$ draws good samples. But
 # $\log\sigma$ is not a number, so the objective is none either, while its gradient, $1/\sigma$ in part, stays finite and
-# throws $\sigma$ back and forth. The step size can't save it for long. Near the
-# top the objective's curvature in $\sigma$ is $-2/\text{target}^2$, so each narrower posterior needs a smaller step. In
-# $\log \sigma^2$ it is $-\frac12$, whatever the target.
+# throws $\sigma$ back and forth.
+#
+# The step size can't save it for long. Near the top the objective's curvature in $\sigma$ is $-2/\text{target}^2$, so
+# each narrower posterior needs a smaller step. In $\log \sigma^2$ it is $-\frac12$, whatever the target.
 #
 # Try it: raise `step` until the raw output dies, and go one back. Now halve `target`. Does the step still work? Do the
 # other two care?
@@ -420,9 +430,9 @@ slider_figure(
 )
 
 # %% [markdown]
-# ### Exercise 3: the encoder's head
+# ### Exercise 3: the encoder's head (3 minutes)
 #
-# The last layer gives $2D$ numbers: $D$ means, then $D$ log-variances. Return the mean and $\sigma$.
+# The last layer gives $2D$ numbers: $D$ means, then $D$ log-variances. Return $\boldsymbol\mu$ and $\boldsymbol\sigma$.
 
 # %% tags=["exercise"]
 def gaussian_head(output):
@@ -437,7 +447,7 @@ def gaussian_head(output):
     ### END SOLUTION
 
 
-# %%
+# %% tags=["exercise-check"]
 gaussian_head = check.gaussian_head(gaussian_head)
 # check.gaussian_head.hint()
 
@@ -452,7 +462,8 @@ gaussian_head = check.gaussian_head(gaussian_head)
 # encoder. The decoder's gradient and the KL term are the same for all.
 #
 # - **pathwise**, $S = 1$: your `reparameterize`.
-# - **score function**, $S = 1$: the reconstruction $\log p(x|z)$ weighs $\nabla \log q(z|x)$.
+# - **score function**, $S = 1$: the reconstruction $\log p_\theta(\mathbf{x}|\mathbf{z})$ weighs
+#   $\nabla_\phi \log q_\phi(\mathbf{z}|\mathbf{x})$.
 # - **score function with baseline**, $S = 4$: it must decode four samples a step.
 # - **nothing**, $S = 1$: `z = q.sample()`, and nobody complains.
 #
@@ -501,6 +512,7 @@ from tqdm import tqdm
 
 SAMPLES = {"pathwise": 1, "score function with baseline": 4, "score function": 1, "nothing": 1}
 SEEDS, EPOCHS = 3, 10
+torch.set_num_threads(1)  # small networks gain little from more, and lose much on a busy machine
 curves, elbos, trained = {}, {}, {}
 bar = tqdm(total=len(SAMPLES) * SEEDS, desc="trainings", file=sys.stdout)
 for way, S in SAMPLES.items():
@@ -539,22 +551,25 @@ plot.show(
 )
 
 # %% [markdown]
-# The noisier the gradient, the slower the climb: compare the plain score function with *nothing*. And *nothing* looks
-# like training: the curve rises, no error, no warning. Ask the encoders how much they say about a digit.
+# The noisier the gradient, the slower the climb. Compare the plain score function with *nothing*: a gradient that is
+# right on average can be so loud that none at all serves as well, for a while.
+#
+# And *nothing* looks like training: the curve rises, no error, no warning. Ask the encoders how much they say about a
+# digit. **Predict** the last line.
 
 # %%
 for way, vae in trained.items():
     with torch.no_grad():
         q = vae.encoder(test)
-        print(f"{way:30} KL[q(z|x) || p(z)] = {kl(q, vae.prior).mean():6.2f} nats per image")
+        print(f"{way:30} KL from the prior = {kl(q, vae.prior).mean():6.2f} nats per image")
 
 # %% [markdown]
-# Its only gradient comes from the KL, which is least when $q(z|x)$ is the prior. So the encoder learns to say nothing
-# about $x$, and the decoder learns the average digit. A VAE with a silent encoder is the first thing to suspect when a
+# Its only gradient comes from the KL, which is least when $q_\phi(\mathbf{z}|\mathbf{x})$ is the prior. So the encoder
+# learns to say nothing about $\mathbf{x}$, and the decoder learns the average digit. A VAE with a silent encoder is the first thing to suspect when a
 # `detach` or `sample` has crept in.
 #
 # One more number. Take the trained VAE and measure the noise of the encoder's gradient on one batch, at the same $S = 4$
-# for all: how many times more samples would the score function need to be as quiet?
+# for all. **Predict:** how many times more samples would the score function need to be as quiet?
 
 # %%
 def encoder_noise(vae, way, x, repeats=40):
@@ -568,6 +583,9 @@ torch.manual_seed(0)
 noise = {way: encoder_noise(trained["pathwise"], way, test[:100]) for way in figures.LOOKS}
 for way, v in noise.items():
     print(f"{way:30} variance {v:9.2f}   samples needed for one pathwise sample: {v / noise['pathwise']:7,.0f}")
+
+# %% [markdown]
+# Each of these samples is a pass through the decoder: this is what the slope of $f$ is worth.
 
 # %% [markdown]
 # ## What cannot be reparameterized
@@ -590,8 +608,9 @@ plot.show(
 # distributions have a path:
 
 # %%
-D = torch.distributions
-kinds = [D.Normal, D.Laplace, D.Gamma, D.Dirichlet, D.Bernoulli, D.Categorical, D.Poisson]
+from torch import distributions as td
+
+kinds = [td.Normal, td.Laplace, td.Gamma, td.Dirichlet, td.Bernoulli, td.Categorical, td.Poisson]
 print("  ".join(f"{kind.__name__}: {'yes' if kind.has_rsample else 'no'}" for kind in kinds))
 
 # %% [markdown]
@@ -600,9 +619,13 @@ print("  ".join(f"{kind.__name__}: {'yes' if kind.has_rsample else 'no'}" for ki
 # reparameterization: differentiate the distribution function instead of inverting it. Discrete ones have none.
 #
 # For coins and dice there are two exits. The score function is exact and noisy. A **relaxation** replaces the step by a
-# slope: $z = \mathrm{sigmoid}\big((\mathrm{logit}\, p + \mathrm{logit}\, u)/\tau\big)$. For a die it is called
-# Gumbel-softmax. It has a gradient, of *another* objective. How much does that cost? Take
-# $f(z) = (z - 0.45)^2$ and $p = \frac12$, where the gradient for the logit is $p(1-p)(f(1) - f(0)) = 0.025$.
+# slope, the gentler the higher its *temperature* $\tau$:
+#
+# $$z = \mathrm{sigmoid}\big((\mathrm{logit}\, p + \mathrm{logit}\, u)/\tau\big)$$
+#
+# For a die it is called Gumbel-softmax. It has a gradient, of *another* objective. Take $f(z) = (z - 0.45)^2$ and
+# $p = \frac12$, where the gradient for the logit is $p(1-p)(f(1) - f(0)) = 0.025$. **Predict:** as $\tau$ falls, what
+# happens to the bias, and what to the noise?
 
 # %%
 def relaxed(logits, tau):
@@ -629,8 +652,8 @@ plot.show(
     figures.relaxation_lines(taus, bias, error, deviation, exact.std().item(), truth),
     alt="Left: the relaxed gradient's bias grows with the temperature. Right: its deviation falls with the temperature.",
     caption=f"At temperature {taus[hot]:g} the bias is {bias[hot] / truth:.0%} of the true gradient, at {taus[cold]:g} it is "
-    f"{bias[cold] / truth:.1%} +- {error[cold] / truth:.1%}; on the way there the deviation of one estimate grows "
-    f"{deviation[cold] / deviation[hot]:.0f}-fold. The exact score function: bias {(exact.mean() - truth) / truth:.1%} +- "
+    f"{bias[cold] / truth:.1%} ± {error[cold] / truth:.1%}; on the way there the deviation of one estimate grows "
+    f"{deviation[cold] / deviation[hot]:.0f}-fold. The exact score function: bias {(exact.mean() - truth) / truth:.1%} ± "
     f"{exact.std() / R**0.5 / truth:.1%}, deviation {exact.std():.2f}. {R:,} draws each.",
 )
 
@@ -641,7 +664,8 @@ plot.show(
 # ## Break it: when the quiet one lies
 #
 # So far the pathwise gradient won everywhere. Here is where it loses. Let $f$ be a step: 1 if $z > 0$, else 0, an accuracy
-# or a game won. Under $q = \mathcal N(\mu, 1)$ the average is $\Phi(\mu)$, a smooth function with gradient $\varphi(\mu)$.
+# or a game won. Under $q = \mathcal N(\mu, 1)$ the average is the probability that $z > 0$: smooth in $\mu$, with the
+# gradient $\mathcal N(\mu \mid 0, 1)$, a Gaussian density at $\mu$.
 #
 # **Predict** what either estimator says as you push `steepness` from a gentle ramp to a jump. Watch the standard
 # deviation in the titles, too.
@@ -651,11 +675,15 @@ jump = figures.step_estimates(0.5, float("inf"), R=2000)
 plot.show(
     figures.cliff(0.5, "a jump"),
     alt="A step function; the score function's estimates surround the truth, the pathwise ones are all exactly 0.",
-    caption=f"At a jump the score function's mean is {jump['score function'].mean():.3f} +- "
+    caption=f"At a jump the score function's mean is {jump['score function'].mean():.3f} ± "
     f"{jump['score function'].std() / 2000**0.5:.3f}, the truth {figures.step_slope(0.5, float('inf')):.3f}. The pathwise mean "
     f"is {jump['pathwise'].mean():.3f} with a standard deviation of {jump['pathwise'].std():.3f}: no noise at all, and wrong. "
     "S = 10, 2,000 repetitions.",
 )
+
+# %% [markdown]
+# Three things to try: start at 1 and watch both standard deviations on the way to 1000; take the last step, to a jump;
+# there, move $\mu$ over the edge and see who notices.
 
 # %%
 figures.play_cliff()
@@ -665,7 +693,7 @@ figures.play_cliff()
 # The exchange of gradient and average, which the pathwise derivation took for granted, needs an $f$ without jumps.
 # torch raises no error for `round`, `floor` or `sign`: it has defined their slope as 0.
 #
-# Just *before* it fails, the estimator warns you. How loud is it on a ramp that gets steeper?
+# Just *before* it fails, the estimator warns you. **Predict:** how loud is it on a ramp that gets steeper?
 
 # %%
 steepness = [0.5, 1, 2, 5, 10, 20, 50, 100, 200]
@@ -686,7 +714,7 @@ plot.show(
 
 # %% [markdown]
 # The cure: use the score function for what is rough, or smooth $f$ itself. A VAE never meets the problem, because
-# $\log p(x|z)$ is a smooth network's output.
+# $\log p_\theta(\mathbf{x}|\mathbf{z})$ is a smooth network's output.
 
 # %% [markdown]
 # ## The lecture's claim
@@ -703,15 +731,15 @@ print(f"At the same S the plain score function's gradient has {noise['score func
 print(f"variance; with a leave-one-out baseline {noise['score function with baseline'] / noise['pathwise']:,.0f} times.")
 
 # %% [markdown]
-# It holds, with a footnote. For a Gaussian encoder and a smooth decoder one sample a step trained the model. But the trick
-# is not the only way: the baseline's row above says how much of the gap it closes, at the price of more decodings. And it needs a path: no
-# coins, no cliffs.
+# It holds, with a footnote. For a Gaussian encoder and a smooth decoder one sample a step trained the model. But the
+# trick is not the only way: the baseline's row above says how much of the gap it closes, at the price of more decodings.
+# And it needs a path: no coins, no cliffs.
 #
 # | | score function | pathwise (reparameterized) |
 # |---|---|---|
 # | needs of $f$ | its values | its gradient, and no jumps |
-# | needs of $q$ | $\nabla \log q$ | a smooth path from fixed noise to $z$ |
-# | discrete $z$ | yes | no; a relaxation is biased |
+# | needs of $q$ | $\nabla \log q$ | a smooth path from fixed noise to $\mathbf{z}$ |
+# | discrete $\mathbf{z}$ | yes | no; a relaxation is biased |
 # | variance against $S$ | $1/S$ | $1/S$ |
 # | variance against $D$, here | $D^2$; with a baseline $D$ | constant |
 # | adding a constant to $f$ | changes the variance | changes nothing |
@@ -730,13 +758,13 @@ print(f"variance; with a leave-one-out baseline {noise['score function with base
 # <details><summary>2. Your ELBO contains −log q(z|x) at the sample. You write z = q.sample(). Autograd returns a gradient
 # for the encoder. What is it?</summary>
 #
-# That of $-\log q$ at fixed $z$, the negative score. Its average is $-\mathbb E_q[\nabla \log q] = 0$: pure noise around
+# That of $-\log q$ at fixed $\mathbf{z}$, the negative score. Its average is $-\mathbb E_q[\nabla \log q] = 0$: pure noise around
 # zero. No error, no signal.
 # </details>
 #
 # <details><summary>3. Why does the leave-one-out baseline leave out the sample itself?</summary>
 #
-# With it the baseline depends on $z_s$ and may no longer be pulled out of the expectation. The estimate shrinks by the
+# With it the baseline depends on $\mathbf{z}_s$ and may no longer be pulled out of the expectation. The estimate shrinks by the
 # factor $(S-1)/S$: for $S = 2$ half the gradient is gone.
 # </details>
 #
