@@ -131,6 +131,7 @@ WRONG_KL = {
     "no gradient": lambda m, v: terms(m, v).sum(-1).detach(),
     "gradient with respect to mean is not": lambda m, v: terms(m.detach(), v).sum(-1),
     "gradient with respect to log_var is not": lambda m, v: terms(m, v.detach()).sum(-1),
+    "the variance squared": lambda m, v: 0.5 * ((2 * v).exp() + m**2 - 1 - v).sum(-1),
     "subtract 2 log_var": lambda m, v: 0.5 * (v.exp() + m**2 - 1 - 2 * v).sum(-1),
     "subtract log_var / 2 within": lambda m, v: 0.5 * (v.exp() + m**2 - 1 - v / 2).sum(-1),
     "1/2 multiplies the first term only": lambda m, v: (0.5 * v.exp() + m**2 - 1 - v).sum(-1),

@@ -73,6 +73,7 @@ def _judge_kl(kl) -> str:
             half((0.5 * v).exp() + m**2 - 1 - v),
         "you took log_var for the log of the standard deviation: the variance is exp(log_var), not exp(2 log_var)":
             half((2 * v).exp() + m**2 - 1 - 2 * v),
+        "exp(2 log_var) is the variance squared: the variance is exp(log_var)": half((2 * v).exp() + m**2 - 1 - v),
         "you used log_var where the variance belongs: the variance is exp(log_var)": half(m**2 - 1),
         "you used log_var in place of the variance: the variance is exp(log_var)": half(v + m**2 - 1 - v.abs().log()),
         "you forgot the term - log_var": half(v.exp() + m**2 - 1),
