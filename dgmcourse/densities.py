@@ -104,8 +104,12 @@ class FullGaussian(Density):
         return self.scale_tril @ self.scale_tril.mT
 
     def log_prob(self, x: Tensor) -> Tensor:
-        off = (check_event(x, self.mean) - self.mean).unsqueeze(-1)
-        noise = torch.linalg.solve_triangular(self.scale_tril, off, upper=False).squeeze(-1)
+        off = check_event(x, self.mean) - self.mean
+        if self.scale_tril.dim() == 2:  # one L for all: a single solve, without a copy of L for each row
+            noise = torch.linalg.solve_triangular(self.scale_tril, off.reshape(-1, off.shape[-1]).mT, upper=False).mT
+            noise = noise.reshape(off.shape)
+        else:
+            noise = torch.linalg.solve_triangular(self.scale_tril, off.unsqueeze(-1), upper=False).squeeze(-1)
         log_det = self.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         return -0.5 * (noise.shape[-1] * LOG_2PI + (noise**2).sum(-1)) - log_det
 
