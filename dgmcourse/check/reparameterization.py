@@ -330,7 +330,7 @@ def judge_gaussian_head(answer) -> str:
     if not close(sigma, right[1]):
         raise Wrong("sigma is not exp(log_var / 2) of the second half of the output: try it on one number by hand.")
     judge_head_gradient(output, first, second)
-    for columns in (2, 10):
+    for columns in (10, 2):
         judge_other_width(answer, columns)
     with torch.no_grad():
         small = answer(torch.tensor([[0.0, -60.0]], dtype=torch.float64))[1].item()
