@@ -706,11 +706,12 @@ plot.show(
 )
 
 # %% [markdown]
-# **Does it generate images?** Looking at twenty is no measurement. Call a sample *realistic* if it lies
-# within reach of a test digit: no farther than that digit's third neighbour among the test digits. And call
-# a test digit *covered* if it lies within such reach of a sample. One share alone can be cheated: a blank
-# sheet is near every thin 1. Other test digits show what is possible, pixels drawn one by one with the
-# right frequencies what is easy. **Predict** the order of the rest.
+# **Does it generate images?** Looking at twenty is no measurement. Call a sample *realistic* if it lies within
+# reach of a test digit: no farther than that digit's third neighbour among the test digits. And call a test
+# digit *covered* if it lies within such reach of a sample.
+#
+# One share alone can be cheated: a blank sheet is near every thin 1. Other test digits show what is possible,
+# pixels drawn one by one with the right frequencies what is easy. **Predict** the order of the rest.
 
 # %% tags=["claim-5"]
 n = min(1000, len(test) // 2)
@@ -1194,8 +1195,8 @@ claims = {
     5: "it generates images",
     23: "the ELBO is a lower bound: reconstruction less a regulariser",
     24: "it can be estimated with S samples",
-    26: r"encoder, decoder and prior are tied by $q_\phi(\mathbf{z}|\mathbf{x}) \propto "
-    r"p_\theta(\mathbf{x}|\mathbf{z})\,p_\lambda(\mathbf{z})$; each can be improved",
+    26: r"encoder, decoder and prior are tied by $q_\phi(\mathbf{z} \mid \mathbf{x}) \propto "  # a bar would end the column
+    r"p_\theta(\mathbf{x} \mid \mathbf{z})\,p_\lambda(\mathbf{z})$; each can be improved",
     33: "training is stable",
     34: "it finds a latent representation",
 }
