@@ -519,8 +519,7 @@ if history.steps:
         f"A coin for each pixel: {784 * math.log(0.5):.0f} nats. At step {first['step']} the bound was "
         f"{first['elbo']:.0f} with a KL of {first['kl']:.1f}; after {last['step']:,} it is **{last['elbo']:.1f}** "
         f"({last['reconstruction']:.1f} - {last['kl']:.1f}). These were {len(history.epochs)} epochs on "
-        f"{min(DIGITS, len(digits.train)):,} digits; the shipped models below trained for "
-        f"{recipes.card('vae_40d')['epochs_trained']:,} on five times as many."
+        f"{min(DIGITS, len(digits.train)):,} digits; vae_40d below had {recipes.card('vae_40d')['epochs_trained']:,} on 50,000."
     ))  # fmt: skip
 
 # %% [markdown]
