@@ -76,7 +76,7 @@ class Gaussian(Density):
         return -0.5 * (LOG_2PI + self.log_var + (x - self.mean) ** 2 * torch.exp(-self.log_var)).sum(-1)
 
     def rsample(self, shape: tuple[int, ...] = ()) -> Tensor:
-        epsilon = torch.randn(*shape, *self.mean.shape, dtype=self.mean.dtype, device=self.mean.device)
+        epsilon = torch.randn(*check_shape(shape), *self.mean.shape, dtype=self.mean.dtype, device=self.mean.device)
         return self.mean + torch.exp(0.5 * self.log_var) * epsilon
 
     @torch.no_grad()
@@ -114,7 +114,7 @@ class FullGaussian(Density):
         return -0.5 * (noise.shape[-1] * LOG_2PI + (noise**2).sum(-1)) - log_det
 
     def rsample(self, shape: tuple[int, ...] = ()) -> Tensor:
-        epsilon = torch.randn(*shape, *self.mean.shape, dtype=self.mean.dtype, device=self.mean.device)
+        epsilon = torch.randn(*check_shape(shape), *self.mean.shape, dtype=self.mean.dtype, device=self.mean.device)
         return self.mean + (self.scale_tril @ epsilon.unsqueeze(-1)).squeeze(-1)
 
     @torch.no_grad()
@@ -137,7 +137,7 @@ class StandardGaussian(Density, nn.Module):
         return -0.5 * (self.dim * LOG_2PI + (check_event(z, self.mean) ** 2).sum(-1))
 
     def sample(self, shape: tuple[int, ...] = ()) -> Tensor:
-        return torch.randn(*shape, self.dim, dtype=self.mean.dtype, device=self.mean.device)
+        return torch.randn(*check_shape(shape), self.dim, dtype=self.mean.dtype, device=self.mean.device)
 
     rsample = sample  # with no parameters, every draw is the noise itself
 
@@ -174,7 +174,7 @@ class Bernoulli(Density):
 
     @torch.no_grad()
     def sample(self, shape: tuple[int, ...] = ()) -> Tensor:
-        return torch.bernoulli(self.mean.expand(*shape, *self.logits.shape))
+        return torch.bernoulli(self.mean.expand(*check_shape(shape), *self.logits.shape))
 
 
 class Mixture(Density):
@@ -196,7 +196,7 @@ class Mixture(Density):
 
     @torch.no_grad()
     def sample(self, shape: tuple[int, ...] = ()) -> Tensor:
-        n = math.prod(shape)
+        n = math.prod(check_shape(shape))
         k = torch.multinomial(self.log_weights.exp(), n, replacement=True)
         x = self.components.sample((n,))  # (n, K, D): a draw of each, of which one is kept
         return x[torch.arange(n, device=k.device), k].reshape(*shape, -1)
@@ -263,6 +263,13 @@ def kl_per_dimension(q: Gaussian, p: Gaussian | StandardGaussian) -> Tensor:
 def has_closed_form(q: Density, p: Density) -> bool:
     """Whether `kl(q, p)` can be had without sampling."""
     return isinstance(q, Gaussian) and isinstance(p, Gaussian | StandardGaussian)
+
+
+def check_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """shape, if it is one; else a TypeError that says so, where torch would speak of an iterable after *."""
+    if not isinstance(shape, tuple | list):
+        raise TypeError(f"sample takes a shape, a tuple such as (5,) for five draws, got {shape!r}")
+    return shape
 
 
 def check_event(x: Tensor, parameter: Tensor) -> Tensor:

@@ -385,3 +385,13 @@ def test_the_standard_gaussian_moves_with_its_model_and_adds_nothing_to_its_weig
     assert prior.sample((4,)).dtype == torch.float32 and prior.double().sample((4, 5)).shape == (4, 5, 3)
     assert prior.sample().shape == (3,) and prior.rsample((2,)).shape == (2, 3)
     assert not prior.state_dict() and not list(prior.parameters())
+
+
+@pytest.mark.parametrize("n", [5, 5.0], ids=str)
+def test_a_number_in_the_place_of_a_shape_is_refused(n):
+    gaussian = densities.Gaussian(torch.zeros(2, 3), torch.zeros(2, 3))
+    full = densities.FullGaussian(torch.zeros(3), torch.eye(3))
+    others = densities.StandardGaussian(3), densities.Bernoulli(torch.zeros(3)), densities.Mixture(torch.zeros(2), gaussian)
+    for density in (gaussian, full, *others):
+        with pytest.raises(TypeError, match=r"^sample takes a shape, a tuple such as \(5,\) for five draws, got 5"):
+            density.sample(n)
