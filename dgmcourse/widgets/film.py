@@ -1,0 +1,54 @@
+"""A film of ready-made pictures, with a play button and a slider. The browser shows them without the kernel.
+
+    film([draw(i) for i in range(24)], texts=["a point on the axis", ...], label="step")
+
+The pictures are sent once and decoded at once, so none flickers; a slider that must compute is `slider_figure`.
+"""
+
+from pathlib import Path
+
+import anywidget
+import traitlets
+from matplotlib.figure import Figure
+
+from dgmcourse.plot import DPI, png
+
+HERE = Path(__file__).parent
+
+
+class Film(anywidget.AnyWidget):
+    """What `film` returns. Set `frame`, from 0, to show that picture; what the reader chooses stays in the browser."""
+
+    _esm = HERE / "film.js"
+    _frames = traitlets.List(traitlets.Bytes()).tag(sync=True)  # PNG
+    _texts = traitlets.List(traitlets.Unicode()).tag(sync=True)  # alt text of each, shown below it, too
+    _label = traitlets.Unicode("step").tag(sync=True)
+    _seconds = traitlets.Float(0.7).tag(sync=True)
+    _width = traitlets.Int().tag(sync=True)
+    frame = traitlets.Int(0).tag(sync=True)
+
+    @traitlets.validate("frame")
+    def _one_of_them(self, proposal):
+        return min(max(proposal.value, 0), len(self._frames) - 1)
+
+    def __repr__(self):
+        return f"A film of {len(self._frames)} pictures: run this cell to play it."
+
+
+def film(figures: list[Figure], texts: list[str], *, label: str = "step", seconds: float = 0.7, start: int = 0) -> Film:
+    """Show figures of one size one after another; each is closed.
+
+    Args:
+        texts: what each picture shows, for those who can't see it; it stands below the picture as its caption.
+        label: of the slider.
+        seconds: how long each is seen while it plays.
+        start: the picture shown first, from 0.
+
+    Raises:
+        ValueError: without figures, or without a text for each.
+    """
+    if not figures or len(texts) != len(figures) or not all(text.strip() for text in texts):
+        raise ValueError(f"a film needs pictures and a text for each: got {len(figures)} pictures and {len(texts)} texts")
+    width = round(figures[0].get_figwidth() * DPI)
+    frames = [png(figure, scale=1.25) for figure in figures]
+    return Film(_frames=frames, _texts=list(texts), _label=label, _seconds=seconds, _width=width, frame=start)

@@ -1,0 +1,1163 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Latent variable models: first z, then x
+# *60 minutes, about 20 of them for three exercises. Slides: "Latent Variable Models". You need the Gaussian in
+# several dimensions, matrix products, and PyTorch's tensors.*
+#
+# ## The question
+# Draw one number $z$. Let it choose a place in the plane. Add a little noise. **Which clouds of points can you
+# make in this way, and how probable is each point of the cloud?** Press *Play*: nothing else happens in a
+# latent variable model.
+
+# %% tags=["colab"] jupyter={"source_hidden": true}
+# In Colab this installs the course and leaves Colab's own torch alone. Anywhere else it does nothing.
+import importlib.util
+import subprocess
+import sys
+
+REPOSITORY = ""  # written by `make badges REPO=...`
+if "google.colab" in sys.modules:
+    if importlib.util.find_spec("dgmcourse") is None:
+        if not REPOSITORY:
+            raise RuntimeError("Where does the course live? Write its address as REPOSITORY, above.")
+        pip = [sys.executable, "-m", "pip", "install", "-q"]
+        for name in ("anywidget", "mlxtend", "safetensors"):
+            if importlib.util.find_spec(name) is None:
+                subprocess.check_call([*pip, name])
+        subprocess.check_call([*pip, "--no-deps", f"dgmcourse @ git+{REPOSITORY}"])
+    from google.colab import output
+
+    output.enable_custom_widget_manager()  # Colab shows other people's widgets only when asked to
+
+# %% jupyter={"source_hidden": true}
+import math
+import sys
+from functools import partial
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from IPython.display import Markdown, display
+from torch import Tensor
+from tqdm import tqdm
+
+from dgmcourse import plot
+from dgmcourse.check import latent_variable_models as check
+from dgmcourse.data.images import mnist
+from dgmcourse.data.toy import two_moons
+from dgmcourse.densities import LOG_2PI, FullGaussian, Gaussian, StandardGaussian
+from dgmcourse.evaluate import log_mean_exp, precision_and_recall
+from dgmcourse.models.factor_analysis import FactorAnalysis, probabilistic_pca
+from dgmcourse.models.mixture_of_factor_analysers import MixtureOfFactorAnalysers
+from dgmcourse.plot import DATA, MODEL, NOISE, POSTERIOR, PRIOR, plt
+from dgmcourse.widgets.figure import slider_figure
+from dgmcourse.widgets.film import film
+
+torch.set_num_threads(1)  # small matrices gain little from more threads, and lose much on a busy machine
+progress = partial(tqdm, file=sys.stdout, bar_format="{desc} |{bar:24}| {n}/{total}")
+measured = {}  # claim -> what you found, for the table at the end
+
+line = FactorAnalysis(data_dim=2, latent_dim=1)  # the model of the film
+with torch.no_grad():
+    line.decoder.weight.copy_(torch.tensor([[1.6], [0.8]]))
+    line.decoder.bias.copy_(torch.tensor([0.5, 0.0]))
+    line.decoder.log_var.copy_(torch.tensor([0.15, 0.35]).log())
+
+
+def bend(z: Tensor) -> Tensor:
+    """A bent line in the plane, f(z) = (1.5 sin 2z, z): (..., 1) to (..., 2)."""
+    return torch.cat([1.5 * torch.sin(2 * z), z], -1)
+
+
+def bent(z: Tensor, sigma: float = 0.2) -> Gaussian:
+    """p(x|z) = N(f(z), sigma^2 I)."""
+    return Gaussian(bend(z), torch.full_like(bend(z), 2 * math.log(sigma)))
+
+
+def ellipse(mean: Tensor, covariance: Tensor, radius: float = 1.0) -> Tensor:
+    """Points at so many standard deviations from the mean: (2, 100)."""
+    angle = torch.linspace(0, 2 * math.pi, 100).to(mean)
+    circle = torch.stack([angle.cos(), angle.sin()])
+    return mean[:, None] + radius * torch.linalg.cholesky(covariance) @ circle
+
+
+def draw_fall(decoder, points: int, stage: str = "x", reach=(5.5, 3.6), end=None) -> plt.Figure:
+    """The first `points` draws; of the last one only z ("z"), also its place on the line ("mean"), or all ("x")."""
+    torch.manual_seed(3)
+    z = torch.randn(2000, 1)
+    with torch.no_grad():
+        p, axis = decoder(z), torch.linspace(-3.2, 3.2, 200)
+        mean, x, path = p.mean, p.sample(), decoder(axis[:, None]).mean
+    fig, (left, right) = plt.subplots(1, 2, figsize=(plot.WIDTH, 3.3), width_ratios=(1, 1.7))
+    left.fill_between(axis, torch.exp(-(axis**2) / 2) / math.sqrt(2 * math.pi), color=PRIOR, alpha=0.2, lw=0)
+    left.plot(axis, torch.exp(-(axis**2) / 2) / math.sqrt(2 * math.pi), color=PRIOR)
+    size, alpha = (5, 0.9) if points <= 10 else (3, 0.6) if points <= 200 else (1.5, 0.5)
+    left.plot(z[:points], torch.zeros(points) - 0.02, "|", color=PRIOR, ms=9, alpha=alpha)
+    left.set(xlabel="z", xlim=(-3.2, 3.2), ylim=(-0.06, 0.45), yticks=[], title="first: z from the prior p(z)")
+    left.spines["left"].set_visible(False)
+    right.plot(*path.T, color=MODEL, lw=1.2, alpha=0.8)
+    done = points if stage == "x" else points - 1
+    if points <= 100 and done > 0:
+        right.plot(torch.stack([mean[:done, 0], x[:done, 0]]), torch.stack([mean[:done, 1], x[:done, 1]]), color=NOISE, lw=1)
+    right.plot(*x[:max(done, 0)].T, "o", color=DATA, ms=size, alpha=alpha, mew=0)
+    if points and points <= 3:
+        left.plot(z[points - 1], [0], "v", color=PRIOR, ms=11)
+    if points and points <= 3 and stage != "z":
+        right.plot(*mean[points - 1], "D", color=MODEL, ms=7)
+    if points and points <= 3 and stage == "x":
+        right.plot(*x[points - 1], "o", color=DATA, ms=8)
+    for curve in end or []:
+        right.plot(*curve, color=POSTERIOR, lw=1.4)
+    right.set(xlim=(-reach[0], reach[0]), ylim=(-reach[1], reach[1]), xlabel="$x_1$", ylabel="$x_2$", aspect="equal")
+    right.set_title("second: x given z, from p(x|z)")
+    return fig
+
+
+def play_fall(decoder, name: str, more: str, last: str, **kwargs):
+    """The film: three draws step by step, then ever more of them at once."""
+    script = [(0, "x", f"The prior over z, and {name} in the plane: each z has its place there.")]
+    for i in (1, 2, 3):
+        script += [(i, "z", f"Draw {i}, first: z from the prior."),
+                   (i, "mean", f"Draw {i}: the decoder gives that z its place, the mean of p(x|z)."),
+                   (i, "x", f"Draw {i}, second: x from p(x|z), noise about that place.")]  # fmt: skip
+    script += [(n, "x", f"{n:,} draws. {more}") for n in (5, 10, 30, 100, 300, 1000, 2000)]
+    kwargs = {"reach": kwargs.get("reach", (5.5, 3.6)), "end": kwargs.get("end")}
+    figures = [draw_fall(decoder, n, stage, reach=kwargs["reach"]) for n, stage, _ in script]
+    figures.append(draw_fall(decoder, 2000, "x", **kwargs))
+    return film(figures, [text for *_, text in script] + [last])
+
+
+with torch.no_grad():
+    W, b = line.decoder.weight.clone(), line.decoder.bias.clone()
+    rings = [ellipse(b, W @ W.mT + torch.diag(line.decoder.log_var.exp()), r) for r in (1, 2)]
+play_fall(
+    line.decoder,
+    "a straight line",
+    "Most lie near the middle of the line, where z is probable.",
+    "The same with ellipses at one and two standard deviations of a single Gaussian. Is it one?",
+    end=rings,
+)
+
+# %% jupyter={"source_hidden": true}
+plot.show(
+    draw_fall(line.decoder, 100, end=rings),
+    alt="Left: the bell curve of the prior with ticks where z was drawn. Right: a straight line in the plane; each z "
+    "has a point on it, from which a grey segment leads to a drawn x. The points fill an ellipse along the line.",
+    caption="The same without a kernel, after 100 draws: green ticks are the z, grey segments the noise, dots the x. The "
+    "cloud has the outline of an ellipse.",
+)
+
+# %% [markdown]
+# Three things to try: stop at the third draw and say which of the two steps moved the point; look where the
+# points are dense, and why; predict the cloud if the line were bent. You will see that one below.
+#
+# Afterwards you can write down the density of such a cloud; infer $z$ from $x$ exactly when everything is
+# linear; fit the model by expectation-maximisation; and say, with numbers, what the linear model cannot do and
+# what one bend changes.
+
+# %% [markdown]
+# ## Two steps, one integral
+# A **latent variable model** explains what you see, $\mathbf{x}$, by something you do not, $\mathbf{z}$. It has
+# two parts: a **prior** $p_\lambda(\mathbf{z})$, from which you draw first, and a **decoder**
+# $p_\theta(\mathbf{x}|\mathbf{z})$, from which you draw second. The letters $\lambda$ and $\theta$ stand for
+# their parameters. A point can be reached from many $\mathbf{z}$, so its density collects them all:
+#
+# $$p(\mathbf{x}) = \int p_\theta(\mathbf{x}|\mathbf{z})\, p_\lambda(\mathbf{z})\, d\mathbf{z}$$
+#
+# Read aloud: $\mathbf{x}$ is probable if probable $\mathbf{z}$ put it there. Sampling needs no integral: draw,
+# draw again, and forget $\mathbf{z}$.
+#
+# **Predict.** Forgetting is all it takes to turn draws of the pair $(\mathbf{z}, \mathbf{x})$ into draws from the
+# integral. Suppose you made a mistake of 5 % in the noise. Would you see it in the film? How many draws would it
+# take to be sure?
+#
+# Measure it. Divide the plane into cells, compute each cell's probability from the integral (on a grid over $z$),
+# and count draws. The statistic is $\chi^2 = \sum (\text{count} - \text{expected})^2 / \text{expected}$. What it
+# is when nothing is wrong, chance decides: draw counts from the exact probabilities 500 times and look.
+
+# %% jupyter={"source_hidden": true}
+EDGES = torch.linspace(-4, 4, 33).double()  # 32 cells along each axis
+
+
+def cell_probabilities(decoder) -> Tensor:
+    """The integral over z of p(z) P(cell | z), and what lies outside, (32 * 32 + 1,): quadrature on 4001 points of z."""
+    z = torch.linspace(-8, 8, 4001).double()[:, None]
+    weight = torch.softmax(-z[:, 0] ** 2 / 2, 0)
+    with torch.no_grad():
+        p = decoder(z.float())
+    sigma = torch.exp(p.log_var.double() / 2)
+    below = torch.special.ndtr((EDGES - p.mean.double()[..., None]) / sigma[..., None])  # (4001, 2, 33)
+    within = below.diff(dim=-1)
+    inside = torch.einsum("z,zi,zj->ij", weight, within[:, 0], within[:, 1]).flatten()
+    return torch.cat([inside, 1 - inside.sum(dim=0, keepdim=True)]).clamp_min(0)
+
+
+def counts(x: Tensor) -> Tensor:
+    """How many points fall into each cell, and how many outside: (32 * 32 + 1,)."""
+    cell = torch.bucketize(x.double(), EDGES) - 1
+    outside = ((cell < 0) | (cell > 31)).any(-1)
+    index = torch.where(outside, 32 * 32, 32 * cell[:, 0] + cell[:, 1])
+    return torch.bincount(index, minlength=32 * 32 + 1)
+
+
+def chi_square(count: Tensor, probability: Tensor) -> float:
+    """Cells that expect fewer than 10 draws are counted together."""
+    expected = probability * count.sum()
+    rare = expected < 10
+    e = torch.cat([expected[~rare], expected[rare].sum(0, keepdim=True)])
+    c = torch.cat([count[~rare], count[rare].sum(0, keepdim=True)])
+    return ((c - e) ** 2 / e.clamp_min(1e-9)).sum().item()
+
+
+# %% tags=["claim-8"]
+def two_steps(n: int, prior, decoder) -> Tensor:
+    z = prior.sample((n,))  # first
+    return decoder(z).sample()  # second
+
+
+def careless(decoder):
+    """The same with a noise that is 5 % too wide."""
+    return lambda z: Gaussian(decoder(z).mean, decoder(z).log_var + 2 * math.log(1.05))
+
+
+n, prior, tested = 100_000, StandardGaussian(1), {}
+torch.manual_seed(0)
+with torch.no_grad():
+    for name, decoder in {"straight line": line.decoder, "bent line": bent}.items():
+        exact = cell_probabilities(decoder)
+        draws = np.random.default_rng(0).multinomial(n, exact, 500)  # counts as they are if all is well
+        null = torch.tensor([chi_square(torch.from_numpy(count), exact) for count in draws])
+        right, wrong = (chi_square(counts(two_steps(n, prior, d)), exact) for d in (decoder, careless(decoder)))
+        tested[name] = {"null": null, "right": right, "wrong": wrong}
+measured["claim-8"] = "; ".join(
+    f"{name}: two-step draws give $\\chi^2$ = {t['right']:.0f}, exact counts {t['null'].mean():.0f} $\\pm$ "
+    f"{t['null'].std():.0f} ({(t['null'] >= t['right']).float().mean():.0%} of 500 are larger)"
+    for name, t in tested.items()
+) + f" ({n:,} draws each)"
+display(Markdown(f"**Measured.** {measured['claim-8']}."))
+
+# %% jupyter={"source_hidden": true}
+fig, axes = plt.subplots(1, 2, figsize=(plot.WIDTH, 2.5))
+for ax, (name, t) in zip(axes, tested.items(), strict=True):
+    ax.hist(t["null"], 30, color=NOISE, alpha=0.6)
+    ax.set(xlabel="$\\chi^2$ over the cells", title=name, yticks=[], ylim=(0, 62))
+    ax.spines["left"].set_visible(False)
+    marks = ((t["right"], MODEL, "-", "two steps"), (t["wrong"], POSTERIOR, "--", "noise 5 % too wide"))
+    for value, colour, style, text in marks:
+        ax.axvline(value, 0, 0.78, color=colour, linestyle=style)
+        ax.text(value, 50 if colour == MODEL else 56, text, color=colour, ha="center" if colour == MODEL else "right")
+plot.show(
+    fig,
+    alt="For the straight and for the bent line: a grey histogram of the statistic when counts are drawn from the exact "
+    "probabilities, a line within it for the two-step draws, and a dashed line far to the right for noise 5 percent too wide.",
+    caption="Two-step draws lie where exact ones lie (grey, 500 repetitions); the careless sampler stands "
+    + " and ".join(f"{(t['wrong'] - t['null'].mean()) / t['null'].std():.0f}" for t in tested.values())
+    + f" standard deviations out. {n:,} draws each.",
+)
+
+# %% [markdown]
+# The film would not have shown the mistake; counting does. So sampling is easy for *any* decoder you can draw
+# from. The integral is another matter: here it took a grid over one $z$. Ten latent dimensions and a grid of 100
+# points each would take $100^{10}$ decoders. When can you do without a grid?
+
+# %% [markdown]
+# ## When everything is linear: factor analysis
+# Let the decoder be a linear map plus independent noise, and the prior a standard Gaussian (any other Gaussian
+# prior $\mathcal N(\boldsymbol\mu_0, \boldsymbol\Sigma_0)$ can be absorbed into $\mathbf{W}$ and $\mathbf{b}$):
+#
+# $$p_\theta(\mathbf{x}|\mathbf{z}) = \mathcal N(\mathbf{W}\mathbf{z} + \mathbf{b},\, \boldsymbol\Psi), \qquad
+#   \boldsymbol\Psi = \mathrm{diag}(\psi_1, \dots, \psi_D), \qquad p(\mathbf{z}) = \mathcal N(\mathbf{0}, \mathbf{I}).$$
+#
+# Read aloud: $K$ hidden factors, each with a *loading* on each of the $D$ things you see (the columns of
+# $\mathbf{W}$); and to each of these its own noise. Spearman asked in 1904 whether pupils' marks in all subjects
+# have one common factor.
+#
+# **Step 1.** Write the two draws as one equation:
+# $\mathbf{x} = \mathbf{W}\mathbf{z} + \mathbf{b} + \boldsymbol\epsilon$, with
+# $\boldsymbol\epsilon \sim \mathcal N(\mathbf{0}, \boldsymbol\Psi)$. Linear in Gaussian things, so $\mathbf{x}$
+# is Gaussian. Only its mean and covariance are left to find.
+#
+# **Step 2.** The mean is $\mathbf{W}\,\mathbb{E}[\mathbf{z}] + \mathbf{b} + \mathbb{E}[\boldsymbol\epsilon] = \mathbf{b}$.
+#
+# **Step 3.** $\mathbf{z}$ and $\boldsymbol\epsilon$ are independent, so their covariances add:
+# $\mathbf{W}\,\mathbb{E}[\mathbf{z}\mathbf{z}^\top]\,\mathbf{W}^\top + \boldsymbol\Psi$. Together:
+#
+# $$p(\mathbf{x}) = \mathcal N(\mathbf{x} \mid \mathbf{b},\; \mathbf{W}\mathbf{W}^\top + \boldsymbol\Psi)$$
+#
+# Read aloud: a thin sheet, spanned by the loadings, thickened along each axis by that axis' own noise. What two
+# dimensions have in common goes through $\mathbf{z}$; what each has for itself is $\boldsymbol\Psi$. The integral
+# has become a formula.
+
+# %% [markdown]
+# ## Exercise 1: the marginal (6 minutes)
+# The log-density of that Gaussian, with $\mathbf{C} = \mathbf{W}\mathbf{W}^\top + \boldsymbol\Psi$:
+#
+# $$\log p(\mathbf{x}) = -\tfrac12 \left[D \log 2\pi + \log\det\mathbf{C} +
+#   (\mathbf{x} - \mathbf{b})^\top \mathbf{C}^{-1} (\mathbf{x} - \mathbf{b})\right]$$
+#
+# `psi` holds the *variances*. `LOG_2PI` is $\log 2\pi$. With hundreds of dimensions a determinant leaves the range
+# of floats although its logarithm does not: `torch.logdet`. And `torch.linalg.solve(C, A)` is $\mathbf{C}^{-1}\mathbf{A}$
+# for the columns of $\mathbf{A}$.
+
+# %% tags=["exercise"]
+def marginal(x: Tensor, W: Tensor, b: Tensor, psi: Tensor) -> Tensor:
+    """log p(x) of the linear Gaussian model, in nats.
+
+    x: (B, D).  W: (D, K).  b: (D,).  psi: (D,), the variances of the noise.
+    Returns: (B,).
+    """
+    ### BEGIN SOLUTION
+    C = W @ W.T + torch.diag(psi)
+    off = x - b
+    distance = (off * torch.linalg.solve(C, off.T).T).sum(-1)
+    return -0.5 * (x.shape[1] * LOG_2PI + torch.logdet(C) + distance)
+    ### END SOLUTION
+
+# %%
+marginal = check.marginal(marginal)
+
+# %% [markdown]
+# ## Backwards: which z was it?
+# You see $\mathbf{x}$. Bayes' rule says which $\mathbf{z}$ may have made it:
+# $p(\mathbf{z}|\mathbf{x}) \propto p_\theta(\mathbf{x}|\mathbf{z})\,p(\mathbf{z})$. Take the logarithm and keep what
+# depends on $\mathbf{z}$:
+#
+# $$-\tfrac12 (\mathbf{x} - \mathbf{b} - \mathbf{W}\mathbf{z})^\top \boldsymbol\Psi^{-1} (\mathbf{x} - \mathbf{b} - \mathbf{W}\mathbf{z})
+#   - \tfrac12 \mathbf{z}^\top\mathbf{z}
+#   \;=\; -\tfrac12 \mathbf{z}^\top \big(\mathbf{I} + \mathbf{W}^\top \boldsymbol\Psi^{-1} \mathbf{W}\big)\, \mathbf{z}
+#   + \mathbf{z}^\top \mathbf{W}^\top \boldsymbol\Psi^{-1} (\mathbf{x} - \mathbf{b}) + \dots$$
+#
+# A quadratic, so the posterior is Gaussian too. The matrix between the two $\mathbf{z}$ is its precision; call its
+# inverse $\mathbf{G}$:
+#
+# $$p(\mathbf{z}|\mathbf{x}) = \mathcal N\big(\mathbf{z} \mid \mathbf{G}\mathbf{W}^\top\boldsymbol\Psi^{-1}(\mathbf{x} - \mathbf{b}),\;
+#   \mathbf{G}\big), \qquad \mathbf{G} = \big(\mathbf{I} + \mathbf{W}^\top\boldsymbol\Psi^{-1}\mathbf{W}\big)^{-1}.$$
+#
+# Read aloud: weigh each dimension by how little noise it has, ask the loadings what $\mathbf{z}$ it speaks for, and
+# shrink towards the prior's mean. The precisions add: $\mathbf{I}$ from the prior, the rest from the evidence. How
+# *sure* you are, $\mathbf{G}$, does not depend on what you saw.
+
+# %% [markdown]
+# ## Exercise 2: the posterior (7 minutes)
+# Mean and covariance of $\mathbf{z}$ given each $\mathbf{x}$. One mean per row, one covariance for all. The matrix to
+# invert is $K \times K$, however many pixels there are.
+
+# %% tags=["exercise"]
+def posterior(x: Tensor, W: Tensor, b: Tensor, psi: Tensor) -> tuple[Tensor, Tensor]:
+    """p(z|x) of the linear Gaussian model.
+
+    x: (B, D).  W: (D, K).  b: (D,).  psi: (D,), the variances of the noise.
+    Returns: mean (B, K), covariance (K, K).
+    """
+    ### BEGIN SOLUTION
+    K = W.shape[1]
+    scaled = W / psi[:, None]  # Psi^-1 W
+    G = torch.linalg.inv(torch.eye(K).to(W) + W.T @ scaled)
+    return (x - b) @ scaled @ G, G
+    ### END SOLUTION
+
+# %%
+posterior = check.posterior(posterior)
+
+# %% [markdown]
+# ### The perfect encoder
+# A good guess $q(\mathbf{z}|\mathbf{x})$ of the posterior turns the integral into an average that needs few draws,
+#
+# $$p(\mathbf{x}) = \mathbb{E}_{q(\mathbf{z}|\mathbf{x})}\left[w\right], \qquad w =
+#   \frac{p_\theta(\mathbf{x}|\mathbf{z})\,p(\mathbf{z})}{q(\mathbf{z}|\mathbf{x})},$$
+#
+# an idea that will return as the [VAE](07_vae.ipynb)'s encoder. **Predict.** You draw one $\mathbf{z}$ from $q$ and
+# compute $\log w$. How far is it from $\log p(\mathbf{x})$ if $q$ is the prior? If $q$ is the exact posterior? If it
+# is the posterior with a standard deviation 1.5 times too wide?
+
+# %%
+DIM, FACTORS, ROWS = 20, 5, 2000
+torch.manual_seed(0)
+W, b, psi = torch.randn(DIM, FACTORS).double(), torch.randn(DIM).double(), torch.rand(DIM).double() + 0.2
+x = torch.randn(FACTORS).double() @ W.T + b + psi.sqrt() * torch.randn(DIM)
+x = x.expand(ROWS, -1)  # one x, for which z is drawn 2,000 times
+mean, G = posterior(x, W, b, psi)
+root = torch.linalg.cholesky(G)
+prior = FullGaussian(torch.zeros_like(mean), torch.eye(FACTORS).double())
+proposals = {
+    "prior": prior,
+    "1.5 times too wide": FullGaussian(mean, 1.5 * root),
+    "exact posterior": FullGaussian(mean, root),
+}
+log_w = {}
+for name, q in proposals.items():
+    z = q.sample()
+    likelihood = Gaussian(z @ W.T + b, psi.log().expand(ROWS, -1)).log_prob(x)
+    log_w[name] = likelihood + prior.log_prob(z) - q.log_prob(z)
+log_p = marginal(x[:1], W, b, psi).item()
+
+# %% jupyter={"source_hidden": true}
+fig, ax = plt.subplots(figsize=(plot.WIDTH, 2.4))
+for row, (values, colour) in enumerate(zip(log_w.values(), (PRIOR, NOISE, POSTERIOR), strict=True)):
+    jitter = row + 0.5 * torch.rand(ROWS) - 0.25
+    ax.plot((values - log_p).clamp_min(-1000), jitter, ".", color=colour, ms=3, alpha=0.4, mew=0)
+ax.set(xscale="symlog", xlim=(-1100, 10), yticks=range(3), yticklabels=[*log_w], ylim=(-0.5, 2.5))
+ax.set_xticks([-1000, -100, -10, -1, 0, 1, 10], ["-1000", "-100", "-10", "-1", "0", "1", "10"])
+ax.set_xlabel("$\\log w - \\log p(x)$, nats, one draw of z each")
+plot.show(
+    fig,
+    alt="Log-weights less log p(x) for three proposals: draws from the prior lie hundreds of nats below zero, those from a too "
+    "wide posterior scatter within a few nats, those from the exact posterior all lie on zero.",
+    caption=f"Standard deviation of log w over {ROWS:,} draws of z, one x with {DIM} dimensions and {FACTORS} factors: "
+    + ", ".join(f"{name} {values.std():.1f}" for name, values in log_w.items() if name != "exact posterior")
+    + " nats. With the exact posterior every single draw is log p(x), to "
+    f"{(log_w['exact posterior'] - log_p).abs().max():.0e} nats.",
+)
+
+# %% [markdown]
+# With the exact posterior the weight is a constant: by Bayes' rule
+# $p_\theta(\mathbf{x}|\mathbf{z})\,p(\mathbf{z}) = p(\mathbf{z}|\mathbf{x})\,p(\mathbf{x})$ for *every* $\mathbf{z}$, and
+# what is divided away is the posterior. That is what convenient means: nothing to estimate. Everything later in this
+# course that samples $\mathbf{z}$ pays for not having this.
+
+# %% [markdown]
+# ## Learning: expectation-maximisation
+# If you saw the $\mathbf{z}$ of each $\mathbf{x}$, finding $\mathbf{W}$ would be linear regression. You do not, but
+# you know their posterior. So alternate (Dempster et al. 1977; Rubin & Thayer 1982):
+#
+# **E.** With the present parameters, $\langle\mathbf{z}_n\rangle$ and $\mathbf{G}$ for each $\mathbf{x}_n$. Hence
+# $\langle\mathbf{z}_n\mathbf{z}_n^\top\rangle = \mathbf{G} + \langle\mathbf{z}_n\rangle\langle\mathbf{z}_n\rangle^\top$:
+# the second moment is the covariance *and* the mean's square.
+#
+# **M.** Maximise $\sum_n \mathbb{E}_{p(\mathbf{z}_n|\mathbf{x}_n)}[\log p(\mathbf{x}_n, \mathbf{z}_n)]$. Its gradient is zero at
+#
+# $$\mathbf{W} \leftarrow \Big[\sum_n (\mathbf{x}_n - \mathbf{b}) \langle\mathbf{z}_n\rangle^\top\Big]
+#   \Big[\sum_n \langle\mathbf{z}_n\mathbf{z}_n^\top\rangle\Big]^{-1}, \qquad
+#   \psi_d \leftarrow \frac1N \sum_n \Big[(x_{nd} - b_d)^2 - (x_{nd} - b_d)\,\langle\mathbf{z}_n\rangle^\top\mathbf{w}_d\Big],$$
+#
+# with $\mathbf{w}_d$ the new row $d$ of $\mathbf{W}$, and $\mathbf{b}$ the mean of the data, once and for all. Read
+# aloud: regress $\mathbf{x}$ on what you believe $\mathbf{z}$ to be; what the regression leaves over is noise. Each
+# round is an ELBO with its gap closed (E) and then raised (M), so that the likelihood can never fall.
+
+# %% [markdown]
+# ## Exercise 3: one EM step (8 minutes)
+# You may call your `posterior`. The sums over $n$ are matrix products: no loop.
+
+# %% tags=["exercise"]
+def em_step(x: Tensor, W: Tensor, b: Tensor, psi: Tensor) -> tuple[Tensor, Tensor]:
+    """One step of expectation-maximisation.
+
+    x: (N, D).  W: (D, K).  b: (D,), the mean of x, which stays.  psi: (D,).
+    Returns: the new W (D, K), the new psi (D,).
+    """
+    ### BEGIN SOLUTION
+    z, G = posterior(x, W, b, psi)
+    off = x - b
+    cross = off.T @ z  # (D, K)
+    second_moment = z.T @ z + len(x) * G  # (K, K)
+    W = torch.linalg.solve(second_moment, cross.T).T
+    psi = (off**2 - off * (z @ W.T)).mean(0)
+    return W, psi
+    ### END SOLUTION
+
+# %%
+em_step = check.em_step(em_step)
+
+# %% [markdown]
+# ## Run it on digits
+# Grey digits at half the resolution, $14 \times 14$ pixels, with a noise of 0.05 on every pixel. Why the noise? You
+# will see what happens without it under *Break it*. **Predict.** Ten factors: what will their loadings look like as
+# images? Will they be digits, strokes, or blots? And does the likelihood climb evenly?
+
+# %%
+SIDE, SENSOR, TRAIN, TEST = 14, 0.05, 4000, 1000
+
+
+def half_size(digits, n: int, seed: int, sensor: float = SENSOR) -> Tensor:
+    """Grey digits at half the resolution with noise of this standard deviation on every pixel: (n, 196)."""
+    random = torch.Generator().manual_seed(seed)
+    x = F.avg_pool2d(digits.x[:n].float().view(-1, 1, 28, 28) / 255, 2).flatten(1)
+    return x + sensor * torch.randn(x.shape, generator=random)
+
+
+digits = mnist(None)
+train, test = half_size(digits.train, TRAIN, seed=0), half_size(digits.test, TEST, seed=1)
+labels = digits.test.y[: len(test)]
+
+torch.manual_seed(0)
+b, variance = train.mean(0), train.var(0)
+W, psi = 0.1 * torch.randn(SIDE**2, 10), variance / 2
+curve, kept = [], {}
+for step in progress(range(61), desc="EM steps"):
+    curve.append(marginal(train, W, b, psi).mean().item())
+    kept[step] = W
+    W, psi = em_step(train, W, b, psi)
+
+# %% jupyter={"source_hidden": true}
+def large(x: Tensor) -> Tensor:
+    """14 x 14 pixels drawn as 28 x 28, ink between 0 and 1."""
+    return x.reshape(-1, SIDE, SIDE).repeat_interleave(2, 1).repeat_interleave(2, 2).flatten(1).clamp(0, 1)
+
+
+def draw_loadings(ax, W: Tensor, columns: int, limit: float | None = None) -> None:
+    limit = limit or W.abs().max()
+    ax.imshow(plot.tile(W.T, columns, side=SIDE, gap=1), cmap="PuOr", vmin=-limit, vmax=limit, interpolation="nearest")
+    ax.set_axis_off()
+
+
+def draw_em(step: int) -> plt.Figure:
+    fig, (left, right) = plt.subplots(1, 2, figsize=(plot.WIDTH, 2.3), width_ratios=(1, 1.5))
+    left.plot(curve, color=MODEL)
+    left.plot(step, curve[step], "o", color=MODEL)
+    left.set(xlabel="EM step", ylabel="mean log p(x), nats")
+    draw_loadings(right, kept[step], 5)
+    right.set_title(f"the ten loadings after {step} steps")
+    return fig
+
+
+shown = [0, 1, 2, 3, 4, 6, 8, 10, 15, 20, 30, 40, 60]
+worst_step = min(after - before for before, after in zip(curve, curve[1:], strict=False))
+half_way = next(i for i, value in enumerate(curve) if value > (curve[0] + curve[-1]) / 2)
+told = [f"After {step} steps the training digits have {curve[step]:.2f} nats on average." for step in shown]
+film([draw_em(step) for step in shown], told, seconds=0.9)
+
+# %% jupyter={"source_hidden": true}
+plot.show(
+    draw_em(60),
+    alt="Left: the mean log-likelihood of the training digits against the EM step: a steep climb, then ever slower. Right: ten "
+    "loadings as images, blots of positive and negative weight: rings, bars and strokes, none of them a digit.",
+    caption=f"From {curve[0]:.1f} to {curve[-1]:.1f} nats a digit on {len(train):,} training digits; the smallest change in 60 "
+    f"steps was {worst_step:+.3f}. Half of the climb was done after {half_way} steps.",
+)
+
+# %% [markdown]
+# Blots: patterns that add up to digits and cancel where no ink is wanted. Nothing forbids negative amounts of ink.
+#
+# ### Is it right?
+# A bug in EM can still climb. Compare with a library: the same data, both to convergence, and ours evaluated at the
+# library's parameters. **Predict** how many decimal places agree.
+
+# %%
+from sklearn.decomposition import PCA
+from sklearn.decomposition import FactorAnalysis as SklearnFactorAnalysis
+
+tiny = F.avg_pool2d(train[:2000].view(-1, 1, SIDE, SIDE), 2).flatten(1).double()  # 49 pixels: converges within seconds
+theirs = SklearnFactorAnalysis(4, tol=1e-10, max_iter=5000, svd_method="lapack").fit(tiny.numpy())
+torch.manual_seed(0)
+ours = FactorAnalysis(49, 4).double()
+ours.initialise(tiny)
+climbed = ours.fit_em(tiny, steps=3000, tolerance=1e-11)
+at_theirs = marginal(tiny, *(torch.from_numpy(a) for a in (theirs.components_.T, theirs.mean_, theirs.noise_variance_)))
+with torch.no_grad():
+    rows = {
+        "scikit-learn's score of its own fit": theirs.score(tiny.numpy()),
+        "`marginal` at scikit-learn's parameters": at_theirs.mean().item(),
+        f"`FactorAnalysis` of this course after {len(climbed)} EM steps": ours.log_prob(tiny).mean().item(),
+        "probabilistic PCA, in closed form": probabilistic_pca(tiny, 4).log_prob(tiny).mean().item(),
+        "scikit-learn's PCA as a density": PCA(4).fit(tiny.numpy()).score(tiny.numpy()),
+    }
+library, formula, own, *_ = rows.values()
+apart = max(abs(formula - library), abs(own - library))
+note = f"*{len(tiny):,} digits of 49 pixels, 4 factors. The first three lie within {apart:.0e} nats of one another.*"
+table = [f"| {name} | {value:.7f} |" for name, value in rows.items()]
+display(Markdown("\n".join(["| | mean log p(x), nats |", "|:--|--:|", *table, "", note])))
+
+# %% [markdown]
+# The first three are one number. Two independent programs, one of them using another algorithm for the M step, climbed
+# the same hill. The last two belong together as well, and lie lower.
+#
+# They are **probabilistic PCA**: factor analysis with the same noise for every pixel,
+# $\boldsymbol\Psi = \sigma^2\mathbf{I}$. Its maximum needs no EM (Tipping & Bishop 1999). With the eigenvalues
+# $\lambda_1 \ge \lambda_2 \ge \dots$ and eigenvectors $\mathbf{u}_d$ of the data's covariance,
+#
+# $$\sigma^2 = \frac{1}{D - K}\sum_{d > K} \lambda_d, \qquad
+#   \mathbf{W} = \big[\mathbf{u}_1 \sqrt{\lambda_1 - \sigma^2}, \dots, \mathbf{u}_K \sqrt{\lambda_K - \sigma^2}\big].$$
+#
+# Read aloud: the discarded directions' average variance is the noise; the kept ones have what exceeds it. It is the
+# special case with fewer parameters, so it cannot be higher on the data it was fitted to. scikit-learn's variances
+# divide by $N - 1$, ours by $N$; hence the difference far behind the point.
+#
+# Now let $\sigma \to 0$. **Predict** where the reconstruction $\mathbf{W}\,\mathbb{E}[\mathbf{z}|\mathbf{x}] + \mathbf{b}$
+# of a point goes.
+
+# %% jupyter={"source_hidden": true}
+torch.manual_seed(1)
+cloud = torch.randn(40, 2) @ torch.tensor([[1.5, 0.8], [-0.3, 0.55]])
+cloud -= cloud.mean(0)
+values, vectors = torch.linalg.eigh(torch.cov(cloud.mT, correction=0))
+orthogonal = (cloud @ vectors[:, 1:]) @ vectors[:, 1:].mT
+
+
+def shrunk(sigma: float) -> Tensor:
+    """W E[z|x] of probabilistic PCA's W at this noise: (40, 2)."""
+    W = vectors[:, 1:] * values[1].sub(sigma**2).clamp_min(1e-12).sqrt()
+    mean, _ = posterior(cloud, W, torch.zeros(2), torch.full((2,), sigma**2))
+    return mean @ W.mT
+
+
+def draw_limit(sigma: float) -> plt.Figure:
+    fig, ax = plt.subplots(figsize=(plot.WIDTH, 3))
+    to = shrunk(sigma)
+    ax.plot(*(4 * vectors[:, 1:] * torch.tensor([-1.0, 1.0])), color=MODEL, lw=1)
+    ax.plot(torch.stack([cloud[:, 0], to[:, 0]]), torch.stack([cloud[:, 1], to[:, 1]]), color=NOISE, lw=1)
+    ax.plot(*cloud.T, "o", color=DATA, ms=4, label="x")
+    ax.plot(*to.T, "D", color=POSTERIOR, ms=4, label="$W\\,E[z|x] + b$")
+    off = (to - orthogonal).norm(dim=1).mean()
+    ax.set(xlim=(-5, 5), ylim=(-2.1, 2.1), aspect="equal", xlabel="$x_1$", ylabel="$x_2$",
+           title=f"$\\sigma$ = {sigma:g}: {off:.3f} from the orthogonal projection, on average")  # fmt: skip
+    ax.legend(loc="upper left")
+    return fig
+
+
+slider_figure(draw_limit, alt="Points, a line through them, and each point's reconstruction on the line.",
+              sigma=[1.2, 1.0, 0.8, 0.6, 0.4, 0.2, 0.1, 0.05, 0.01])  # fmt: skip
+
+# %% jupyter={"source_hidden": true}
+plot.show(
+    draw_limit(0.8),
+    alt="Forty points about a rising line; from each a grey segment leads to its reconstruction on the line, which lies nearer "
+    "the middle than its orthogonal projection.",
+    caption="With noise, reconstructions are pulled towards the mean. Average distance from PCA's orthogonal projection, "
+    "40 points: "
+    + ", ".join(f"{(shrunk(s) - orthogonal).norm(dim=1).mean():.1g} at sigma = {s:g}" for s in (0.8, 0.4, 0.1, 0.01)) + ".",
+)
+
+# %% [markdown]
+# Principal component analysis is the limit: no noise, no doubt about $\mathbf{z}$, no shrinking, and no density either.
+
+# %% [markdown]
+# ### What do the factors mean?
+# Take two factors, so that $\mathbf{z}$ can be drawn, and turn them by an angle: $\mathbf{W}\mathbf{R}$ in place of
+# $\mathbf{W}$. **Predict.** Does the likelihood rise, fall or stay? Three things to try: find the angle at which the
+# first loading is a ring (a zero less a one); turn on by 90 degrees; watch the fifth decimal of the likelihood.
+
+# %%
+pair = FactorAnalysis(SIDE**2, 2)
+torch.manual_seed(0)
+pair.initialise(train)
+pair.fit_em(train, steps=60, tolerance=1e-3)
+W2, b2, psi2 = (p.detach() for p in (pair.decoder.weight, pair.decoder.bias, pair.decoder.log_var.exp()))
+
+
+def turned(angle: float) -> Tensor:
+    """W R, (D, 2): the loadings turned by so many degrees."""
+    a = math.radians(angle)
+    return W2 @ torch.tensor([[math.cos(a), -math.sin(a)], [math.sin(a), math.cos(a)]])
+
+
+# %% jupyter={"source_hidden": true}
+def draw_rotation(angle: float) -> plt.Figure:
+    W, some = turned(angle), test[:400]
+    mean, _ = posterior(some, W, b2, psi2)
+    value = marginal(some.double(), W.double(), b2.double(), psi2.double()).mean()
+    fig, (left, right) = plt.subplots(1, 2, figsize=(plot.WIDTH, 3), width_ratios=(1.15, 1))
+    draw_loadings(left, W, 2, W2.abs().max() * 1.2)
+    left.set_title(f"loadings turned by {angle:.0f} degrees\n{value:.5f} nats a digit")
+    for digit in (0, 1, 7):
+        at = mean[labels[:400] == digit]
+        right.scatter(*at.T, s=26, marker=f"${digit}$", color=plot.CLASSES[digit], linewidths=0.2)
+    right.set(xlim=(-3.2, 3.2), ylim=(-3.2, 3.2), aspect="equal", xlabel="$z_1$", ylabel="$z_2$")
+    right.set_title("E[z|x] of test digits 0, 1 and 7")
+    return fig
+
+
+slider_figure(draw_rotation, alt="Two loadings as images, and test digits in the plane of z, turned by an angle.",
+              angle=(0.0, 180.0, 5.0, 0.0))  # fmt: skip
+
+# %% jupyter={"source_hidden": true}
+angles = range(0, 180, 15)
+each = torch.tensor([marginal(test.double(), turned(a).double(), b2.double(), psi2.double()).mean() for a in angles])
+plot.show(
+    draw_rotation(45),
+    alt="Left: two loadings as images, turned by 45 degrees. Right: test digits 0, 1 and 7 in the plane of the two factors; "
+    "zeros and ones lie apart.",
+    caption=f"Twelve angles from 0 to 165 degrees change the mean over {len(test):,} test digits by at most "
+    f"{(each.max() - each.min()).item():.0e} nats. Loadings and codes turn together; the data cannot tell.",
+)
+
+# %% [markdown]
+# It stays: $\mathbf{W}\mathbf{R}\mathbf{R}^\top\mathbf{W}^\top = \mathbf{W}\mathbf{W}^\top$, since the prior looks the
+# same from all sides. So a single factor has no meaning of its own; only the plane they span has. **Whoever names a
+# factor ("intelligence") has chosen an angle.** A VAE with this prior inherits the problem.
+
+# %% [markdown]
+# ## Convenient, but limiting
+# Whatever $\mathbf{W}$ is, the result is a single Gaussian. More factors only make it a more general one; with enough of
+# them you reach the Gaussian with *any* covariance, and there it ends. The simplest way out is several of them, a
+# **mixture of factor analysers** (Ghahramani & Hinton 1996): first draw which one, then $\mathbf{z}$, then $\mathbf{x}$,
+#
+# $$p(\mathbf{x}) = \sum_{k} \pi_k\, \mathcal N(\mathbf{x} \mid \mathbf{b}_k, \mathbf{W}_k\mathbf{W}_k^\top + \boldsymbol\Psi_k).$$
+#
+# **Predict** before you look at two moons: where will the best single Gaussian put its highest density?
+
+# %%
+moons = two_moons(2000, noise=0.1)
+torch.manual_seed(0)
+single = FactorAnalysis(2, 1)
+single.initialise(moons)
+single.fit_em(moons, steps=200)
+several = {}
+for components in (2, 8):
+    torch.manual_seed(0)
+    several[components] = MixtureOfFactorAnalysers(2, 1, components)
+    several[components].initialise(moons)
+    several[components].fit_em(moons, steps=100, tolerance=1e-5)
+
+# %% jupyter={"source_hidden": true}
+fig, axes = plt.subplots(1, 3, figsize=(plot.WIDTH, 2.3), sharey=True)
+u, v = torch.linspace(-1.8, 2.8, 140), torch.linspace(-1.3, 1.8, 100)
+plane = torch.cartesian_prod(u, v)
+nats, fresh = {}, two_moons(5000, noise=0.1, seed=1)
+for ax, (name, model) in zip(axes, {"1 Gaussian": single, "2": several[2], "8": several[8]}.items(), strict=True):
+    with torch.no_grad():
+        density = model.log_prob(plane).exp().view(140, 100).T
+        nats[name] = model.log_prob(fresh)
+    ax.contourf(u, v, density, levels=density.max() * torch.tensor([0.02, 0.1, 0.25, 0.5, 0.75, 1.01]), cmap="Blues")
+    ax.plot(*moons[:300].T, ".", color=DATA, ms=2)
+    ax.set(aspect="equal", title=f"{name}: {nats[name].mean():.2f} nats", xlabel="$x_1$")
+axes[0].set_ylabel("$x_2$")
+plot.show(
+    fig,
+    alt="Two moons with the density of one Gaussian, a wide ellipse highest between the moons where no point lies; of two "
+    "Gaussians, an ellipse on each moon; and of eight, which follow the curves.",
+    caption="The single Gaussian is highest where there is nothing. Mean log p(x) on 5,000 fresh points: "
+    + ", ".join(f"{name} {v.mean():.2f} +- {v.std() / len(v) ** 0.5:.2f}" for name, v in nats.items()) + " nats.",
+)
+
+# %% [markdown]
+# On digits? Factor analysis with ever more factors; the Gaussian with any covariance, its limit; and mixtures of 5, 10
+# and 20 factor analysers with ten factors each. All are fitted to the same digits and judged on the same unseen ones.
+# **Predict.** By how many nats will twenty small models beat one large one?
+
+# %% tags=["claim-9"]
+scores, fitted = {}, {}  # (kind, size) -> log p of each test digit
+with torch.no_grad():
+    for K in progress((1, 2, 5, 10, 20, 50, 100), desc="factor analysis"):
+        torch.manual_seed(0)
+        model = fitted["factors", K] = FactorAnalysis(SIDE**2, K)
+        model.initialise(train)
+        model.fit_em(train, steps=60, tolerance=0.02)
+        scores["factors", K] = model.log_prob(test)
+    for components in progress((2, 5, 10, 20), desc="mixtures"):
+        torch.manual_seed(0)
+        model = fitted["mixture", components] = MixtureOfFactorAnalysers(SIDE**2, 10, components)
+        model.initialise(train)
+        model.fit_em(train, steps=30, tolerance=0.1)
+        scores["mixture", components] = model.log_prob(test)
+full = FullGaussian(train.mean(0), torch.linalg.cholesky(torch.cov(train.T)))
+scores["any covariance", 1] = full.log_prob(test)
+best = {key[0]: key for key in sorted(scores, key=lambda key: scores[key].mean())}  # kind -> its best
+gain = scores[best["mixture"]] - scores[best["factors"]]
+in_bits = gain / (SIDE**2 * math.log(2))
+measured["claim-9"] = (
+    f"factor analysis ends at {scores[best['factors']].mean():.1f} nats a digit ({best['factors'][1]} factors; any "
+    f"covariance {scores['any covariance', 1].mean():.1f}), {best['mixture'][1]} analysers of 10 factors reach "
+    f"{scores[best['mixture']].mean():.1f}: {gain.mean():.1f} $\\pm$ {gain.std() / len(gain) ** 0.5:.1f} nats, "
+    f"{in_bits.mean():.2f} bits a pixel ({len(test):,} unseen digits)"
+)
+display(Markdown(f"**Measured.** {measured['claim-9']}."))
+
+# %% jupyter={"source_hidden": true}
+def errors(kind: str) -> tuple[list, list, list]:
+    sizes, values = zip(*((key[1], value) for key, value in scores.items() if key[0] == kind), strict=True)
+    return sizes, [v.mean().item() for v in values], [v.std().item() / len(v) ** 0.5 for v in values]
+
+
+fig, ax = plt.subplots(figsize=(plot.WIDTH, 2.8))
+ax.errorbar(*errors("factors"), fmt="o-", color=MODEL, capsize=3, ms=5, label="factor analysis, by factors")
+ax.errorbar(*errors("mixture"), fmt="s--", color=POSTERIOR, capsize=3, ms=5, label="mixture (10 factors each), by components")
+ax.axhline(scores["any covariance", 1].mean(), color=DATA, lw=1)
+ax.text(100, scores["any covariance", 1].mean() + 2, "one Gaussian, any covariance", color=DATA, ha="right")
+ax.set(xscale="log", xlabel="factors, or components", ylabel="test log p(x), nats")
+ax.set_xticks([1, 2, 5, 10, 20, 50, 100], ["1", "2", "5", "10", "20", "50", "100"])
+ax.minorticks_off()
+ax.legend(loc="lower right")
+plot.show(
+    fig,
+    alt="Test log-likelihood: factor analysis climbs with the number of factors and flattens at the level of a Gaussian with any "
+    "covariance; mixtures climb with the number of components, past that level.",
+    caption=f"{len(test):,} unseen digits, bars are standard errors. One Gaussian cannot pass the line; "
+    f"{best['mixture'][1]} small ones lie {(scores[best['mixture']] - scores['any covariance', 1]).mean():.0f} nats above it. "
+    f"The largest mixture has {sum(p.numel() for p in fitted['mixture', 20].parameters()):,} numbers, factor analysis with 100 "
+    f"{sum(p.numel() for p in fitted['factors', 100].parameters()):,}.",
+)
+
+# %% [markdown]
+# And the samples? Count a sample as *realistic* if it lies no farther from some test digit than that digit's third
+# neighbour among the test digits.
+
+# %%
+half = len(test) // 2
+torch.manual_seed(2)
+drawn = {
+    "test digits": test[half : 2 * half],
+    "10 factors": fitted["factors", 10].sample(half),
+    "100 factors": fitted["factors", 100].sample(half),
+    "20 analysers": fitted["mixture", 20].sample(half),
+}
+realistic = {name: precision_and_recall(test[:half], x)[0].mean().item() for name, x in drawn.items()}
+
+# %% jupyter={"source_hidden": true}
+plot.show(
+    plot.images([large(x[:20]) for x in drawn.values()], titles=[*drawn]),
+    alt="Twenty test digits, and samples: of factor analysis with 10 and with 100 factors, grey clouds of overlaid strokes with "
+    "hardly a digit among them; of a mixture of 20 factor analysers, ragged but mostly recognisable digits.",
+    caption="Realistic by nearest neighbours: "
+    + ", ".join(f"{name} {share:.0%}" for name, share in realistic.items())
+    + f" ({half} each, standard error up to {0.5 / half**0.5:.0%}). A Gaussian draws sums of strokes; a mixture first decides which "
+    "kind of digit it draws.",
+)
+
+# %% [markdown]
+# **What limits is the linear map.** A linear map of a Gaussian is a Gaussian: one hill, convex contours, everything
+# between two digits at least as probable as the rarer of the two. More factors cannot change that. The mixture can, but
+# it has to store each piece by itself, and what it learned of slant in the threes it must learn again in the eights.
+
+# %% [markdown]
+# ## One bend: an infinite mixture of Gaussians
+# Keep everything else, and bend the line: $p(\mathbf{x}|z) = \mathcal N(f(z), \sigma^2\mathbf{I})$ with
+# $f(z) = (1.5 \sin 2z,\; z)$. Watch the same film again.
+
+# %%
+play_fall(
+    bent, "a bent line", "The cloud follows the line.", "2,000 draws. No ellipse fits this cloud.", reach=(5.2, 3.4)
+)
+
+# %% [markdown]
+# What is the density of this? Approximate the integral over $z$ by a sum over $M$ places $z_m$ that are equally probable
+# under the prior (its quantiles):
+#
+# $$p(\mathbf{x}) = \int \mathcal N(\mathbf{x} \mid f(z), \sigma^2\mathbf{I})\; p(z)\, dz \;\approx\;
+#   \frac1M \sum_{m=1}^{M} \mathcal N(\mathbf{x} \mid f(z_m), \sigma^2\mathbf{I}).$$
+#
+# Read aloud: the right side is a mixture of $M$ Gaussians on a string. As $M$ grows, the sum becomes the integral: **a
+# mixture with one component for every value of $z$**, and yet no more parameters than $f$ and $\sigma$ have. If $f$ is
+# linear, all these Gaussians merge into one. Bent, they do not.
+#
+# Three things to try: sweep *up to z* from left to right with 64 components; take 8 components and see beads; with 8,
+# find the noise at which the beads merge.
+
+# %% jupyter={"source_hidden": true}
+u, v = torch.linspace(-2.6, 2.6, 120), torch.linspace(-3.3, 3.3, 150)
+PLANE = torch.cartesian_prod(u, v)
+
+
+def string(M: int) -> Tensor:
+    """M equally probable places of z: (M, 1)."""
+    return torch.special.ndtri((torch.arange(M).double() + 0.5) / M).float()[:, None]
+
+
+def draw_sweep(up_to: float, components: int, sigma: float) -> plt.Figure:
+    z = string(components)
+    z = z[z[:, 0] <= up_to]
+    density = torch.zeros(120, 150)
+    if len(z):
+        density = bent(z, sigma).cross_log_prob(PLANE).exp().sum(-1).view(120, 150) / components
+    fig, (left, right) = plt.subplots(1, 2, figsize=(plot.WIDTH, 3.3), width_ratios=(1, 1.4))
+    axis = torch.linspace(-3.2, 3.2, 300)
+    bell = torch.exp(-(axis**2) / 2) / math.sqrt(2 * math.pi)
+    left.plot(axis, bell, color=PRIOR)
+    left.fill_between(axis, bell, where=axis <= up_to, color=PRIOR, alpha=0.2, lw=0)
+    left.plot(z[:, 0], torch.zeros(len(z)), "|", color=PRIOR, ms=10)
+    left.set(xlabel="z", ylim=(-0.02, 0.45), yticks=[], title=f"{len(z)} of {components} places of z")
+    left.spines["left"].set_visible(False)
+    right.imshow(density.T ** 0.5, origin="lower", extent=(-2.6, 2.6, -3.3, 3.3), cmap="Blues", vmin=0, vmax=0.5, aspect="equal")
+    right.plot(*bend(axis[:, None]).T, color=MODEL, lw=0.7, alpha=0.5)
+    if components <= 64:
+        for place in bend(z):
+            right.add_patch(plt.Circle(place.tolist(), sigma, fill=False, color=MODEL, lw=0.6, alpha=0.8))
+    right.set(xlim=(-2.6, 2.6), ylim=(-3.3, 3.3), xlabel="$x_1$", ylabel="$x_2$", title="their Gaussians, added up")
+    return fig
+
+
+slider_figure(
+    draw_sweep,
+    alt="Left: places of z under the bell of the prior, up to the slider. Right: a Gaussian for each along the bent line, and "
+    "the density that is their sum.",
+    up_to=(-3.0, 3.0, 0.1, 0.0),
+    components=[64, 8, 16, 32, 256],
+    sigma=[0.2, 0.1, 0.3, 0.4],
+)
+
+# %% jupyter={"source_hidden": true}
+def truth(sigma: float) -> tuple[Tensor, Tensor, Tensor]:
+    """The integral over z (1,001 places) on a grid of the plane: points (N, 2), log p (N,), probability of each cell (N,)."""
+    step, places = 0.5 * sigma, torch.linspace(-5, 5, 1001)[:, None]
+    axis = torch.arange(-5, 5 + step, step)
+    points = torch.cartesian_prod(axis[axis.abs() < 1.5 + 6 * sigma], axis)
+    points = points[torch.cdist(points, bend(places[::4])).min(-1).values < 6 * sigma]
+    log_prior = torch.log_softmax(-places[:, 0] ** 2 / 2, 0)
+    log_p = [torch.logsumexp(bent(places, sigma).cross_log_prob(p) + log_prior, -1) for p in points.split(500)]
+    log_p = torch.cat(log_p).double()
+    return points.double(), log_p, log_p.exp() * step**2
+
+
+known = {sigma: truth(sigma) for sigma in (0.4, 0.2, 0.1)}
+points, log_p, weight = known[0.2]
+beads = {M: (weight * (log_p - log_mean_exp(bent(string(M)).cross_log_prob(points.float()), -1).double())).sum()
+         for M in (8, 32, 128, 512)}  # fmt: skip
+plot.show(
+    draw_sweep(3.0, 32, 0.2),
+    alt="Left: 32 places of z under the bell of the prior, dense in the middle. Right: 32 circles strung along the bent line, "
+    "and the density they add up to, a bent band, strongest in the middle.",
+    caption="Thirty-two components on the string. KL divergence of the integral from the sum of M components at noise 0.2: "
+    + ", ".join(f"{kl:.3f} nats with {M}" for M, kl in beads.items()) + ".",
+)
+
+# %% [markdown]
+# ### How large a finite mixture is as good?
+# The string is one choice of components. Give a finite mixture every freedom instead: $M$ Gaussians, each with its own
+# weight, mean and covariance, fitted by EM to the exact density itself (as if you had infinitely many data). What it
+# lacks is its own fault then.
+#
+# **Predict.** How many free Gaussians come within 0.01 nats of the bent line at noise 0.2? And when the noise is halved?
+
+# %% jupyter={"source_hidden": true}
+def features(x: Tensor) -> Tensor:
+    """(1, x1, x2, x1^2, x1 x2, x2^2): the log of a Gaussian is linear in these, (N, 6)."""
+    a, b = x.unbind(-1)
+    return torch.stack([torch.ones_like(a), a, b, a * a, a * b, b * b], -1)
+
+
+def log_gaussians(phi: Tensor, weights: Tensor, means: Tensor, covariances: Tensor) -> Tensor:
+    """log pi_m + log N(x | mean_m, covariance_m): (N, M), as one matrix product."""
+    P = torch.linalg.inv(covariances)
+    shift = (P @ means[..., None])[..., 0]
+    constant = weights.log() - LOG_2PI + 0.5 * torch.logdet(P) - 0.5 * (shift * means).sum(-1)
+    coefficients = torch.stack([constant, *shift.T, -0.5 * P[:, 0, 0], -P[:, 0, 1], -0.5 * P[:, 1, 1]])
+    return phi @ coefficients
+
+
+def fit_mixture(points: Tensor, weight: Tensor, M: int, seed: int, sigma: float, steps: int = 120):
+    """M Gaussians by EM from means on the bent line, at random quantiles: log of their mixture (N,), means, covariances."""
+    random = torch.Generator().manual_seed(seed)
+    u = (torch.arange(M) + torch.rand(M, generator=random)) / M
+    means = bend(torch.special.ndtri(u.clamp(1e-4, 1 - 1e-4))[:, None]).double()
+    covariances = (torch.eye(2) * (sigma**2 + 1 / M**2)).double().repeat(M, 1, 1)
+    weights, phi = torch.full((M,), 1 / M).double(), features(points)
+    for _ in range(steps):
+        r = log_gaussians(phi, weights, means, covariances).softmax(-1) * weight[:, None]
+        total, first, a, ab, b = (r.T @ phi).split([1, 2, 1, 1, 1], -1)
+        weights, means = total[:, 0].clamp_min(1e-12), first / total.clamp_min(1e-12)
+        second = torch.cat([a, ab, ab, b], -1).view(M, 2, 2) / total.clamp_min(1e-12)[..., None]
+        covariances = second - means[:, :, None] * means[:, None] + 1e-3 * sigma**2 * torch.eye(2)
+    log_q = torch.logsumexp(log_gaussians(phi, weights / weights.sum(), means, covariances), -1)
+    return log_q, means, covariances
+
+
+# %% tags=["claim-10"]
+sizes, ENOUGH, kl = [1, 2, 4, 8, 12, 16, 24], 0.01, {}
+for sigma, (points, log_p, weight) in known.items():
+    for M in progress(sizes, desc=f"noise {sigma}"):
+        fits = [fit_mixture(points, weight, M, seed, sigma)[0] for seed in range(3)]
+        kl[sigma, M] = torch.stack([(weight * (log_p - log_q)).sum() for log_q in fits])
+needed = {}  # noise -> how many Gaussians, interpolated where the best of three starts falls below 0.01
+for sigma in known:
+    best_of_three = [kl[sigma, M].min().log().item() for M in sizes]
+    M = np.interp(-math.log(ENOUGH), -np.array(best_of_three), np.log(sizes), right=np.inf)
+    needed[sigma] = math.exp(M)
+measured["claim-10"] = (
+    f"to come within {ENOUGH} nats of one bent line, a finite mixture needs about "
+    + ", ".join(f"{M:.0f} Gaussians at noise {sigma}" for sigma, M in needed.items())
+    + f" (best of 3 starts): {(needed[0.1] / needed[0.4]) ** 0.5:.1f} times as many whenever the noise is halved, while the "
+    "bent line stays what it is"
+)
+display(Markdown(f"**Measured.** {measured['claim-10']}."))
+
+# %% jupyter={"source_hidden": true}
+fig, (left, right) = plt.subplots(1, 2, figsize=(plot.WIDTH, 3), width_ratios=(1.5, 1))
+for sigma, style, colour in zip(needed, ("o-", "s--", "^:"), (MODEL, POSTERIOR, PRIOR), strict=True):
+    values = torch.stack([kl[sigma, m] for m in sizes])
+    left.errorbar(sizes, values.mean(1), values.std(1), fmt=style, color=colour, ms=4, capsize=2, label=f"noise {sigma}")
+left.axhline(ENOUGH, color=DATA, lw=1)
+left.text(1, ENOUGH * 1.15, "0.01 nats", color=DATA, fontsize=9)
+left.set(xscale="log", yscale="log", xlabel="Gaussians in the finite mixture", ylabel="KL from the truth, nats", ylim=(5e-4, 3))
+left.set_xticks(sizes, sizes)
+left.minorticks_off()
+left.legend(loc="lower left")
+points, log_p, weight = known[0.1]
+right.scatter(*points.T, c=log_p.exp() ** 0.5, s=1.2, marker="s", linewidths=0, cmap="Blues", vmin=0, vmax=1)
+_, means, covariances = fit_mixture(points, weight, 8, 0, 0.1)
+for mean, covariance in zip(means, covariances, strict=True):
+    right.plot(*ellipse(mean, covariance, 2), color=POSTERIOR, lw=1.2)
+right.set(xlim=(-2.2, 2.2), ylim=(-3.2, 3.2), aspect="equal", xlabel="$x_1$", ylabel="$x_2$", title="8 Gaussians, noise 0.1")
+plot.show(
+    fig,
+    alt="Left: KL divergence from the truth against the number of Gaussians, falling, on logarithmic axes, for three noises; the "
+    "smaller the noise the later it falls below 0.01. Right: the bent band and eight ellipses that cover it piece by piece.",
+    caption="Each Gaussian takes the piece of the curve that looks straight at the width of the noise. The curves pass "
+    "0.01 nats at " + ", ".join(f"{M:.0f} (noise {s})" for s, M in needed.items())
+    + " Gaussians. Points: mean of 3 starts, bars: their standard deviation.",
+)
+
+# %% [markdown]
+# A finite mixture pays per piece, and the pieces get shorter as the noise gets smaller. The bent line pays for $f$ once.
+# In 196 dimensions with ten factors the pieces would be cells of a ten-dimensional surface, and no number of components
+# would do. A good $f$ does what the mixture could not: what it learned of slant holds for every digit.
+#
+# Where does one get a good $f$? Take **a neural network**, and learn it. The price: no formula for the integral, none for
+# the posterior, no EM. How to train it all the same is the question of the
+# [density network](03_density_network.ipynb).
+
+# %% [markdown]
+# ## Break it: infinite likelihood
+# The digits above had a noise of 0.05 on every pixel. Take it away. In the corners of the pictures there is never any
+# ink: those pixels are exactly 0 in every training digit. **Predict.** What does EM make of $\psi$ there, and what of the
+# likelihood? And what will it say of a test digit with a speck in the corner?
+#
+# One remedy is a floor, the smallest value a $\psi_d$ may take. Move it. Three things to try: find the floor that is best
+# for the *training* digits; the one that is best for the *test* digits; look where the pixels at the floor are.
+
+# %%
+clean, unseen = digits.train[:1000].tensor().double(), digits.test[:500].tensor().double()  # 784 pixels, bytes / 255
+FLOORS = [1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8]
+broken = {}
+for floor in progress(FLOORS, desc="floors"):
+    torch.manual_seed(0)
+    b, psi = clean.mean(0), (clean.var(0) / 2).clamp_min(floor)
+    W = 0.1 * torch.randn(784, 10).double()
+    for _ in range(15):
+        W, psi = em_step(clean, W, b, psi)
+        psi = psi.clamp_min(floor)
+    values = {"train": marginal(clean, W, b, psi), "test": marginal(unseen, W, b, psi)}
+    broken[floor] = values | {"at floor": psi <= floor * 1.001}
+
+# %% jupyter={"source_hidden": true}
+def draw_floor(floor: float) -> plt.Figure:
+    fig, (left, right) = plt.subplots(1, 2, figsize=(plot.WIDTH, 2.8), width_ratios=(2, 1))
+    for name, style, colour in (("train", "o-", MODEL), ("test", "s--", POSTERIOR)):
+        left.plot(FLOORS, [at[name].mean() for at in broken.values()], style, color=colour, ms=4, label=f"{name} digits")
+        left.plot(floor, broken[floor][name].mean(), "o", color=colour, ms=10, fillstyle="none")
+    left.set(xscale="log", yscale="symlog", xlabel="floor of $\\psi$", ylabel="mean log p(x), nats", ylim=(-2e6, 2e4))
+    left.set_yticks([-1e6, -1e4, -100, 0, 100, 1e4], ["$-10^6$", "$-10^4$", "-100", "0", "100", "$10^4$"])
+    left.minorticks_off()
+    left.invert_xaxis()
+    left.legend(loc="lower left")
+    right.imshow(broken[floor]["at floor"].view(28, 28), vmin=0, vmax=1.3)
+    right.set_axis_off()
+    right.set_title(f"{int(broken[floor]['at floor'].sum())} pixels at {floor:g}")
+    return fig
+
+
+slider_figure(draw_floor, alt="Training and test likelihood against the floor of psi; the pixels that are at it.", floor=FLOORS)
+
+# %% jupyter={"source_hidden": true}
+best_floor = max(FLOORS, key=lambda f: broken[f]["test"].mean())
+deepest = broken[FLOORS[-1]]
+plot.show(
+    draw_floor(1e-4),
+    alt="Mean log-likelihood against the floor, falling to the right: of training digits it rises steadily, of test digits it "
+    "collapses. Right: the pixels at the floor, a frame around the image.",
+    caption=f"Lowering the floor from {FLOORS[0]:g} to {FLOORS[-1]:g} takes training digits from "
+    f"{broken[FLOORS[0]]['train'].mean():.0f} to {deepest['train'].mean():,.0f} nats a digit and test digits from "
+    f"{broken[FLOORS[0]]['test'].mean():.0f} to "
+    f"{deepest['test'].mean():,.0f} +- {deepest['test'].std() / len(unseen) ** 0.5:,.0f}. Best for test digits: {best_floor:g} "
+    f"({len(clean):,} training, {len(unseen)} test digits).",
+)
+
+# %% [markdown]
+# **Why.** A pixel that never varies can be predicted perfectly, and a density that is perfectly sure is infinite: each
+# such $\psi_d$ goes to 0 and takes the likelihood along, half a nat per factor $e$. Spend a thousand nats of
+# certainty on the frame, and one grey speck there costs $0.1^2 / 2\psi_d$. In factor analysis this is the *Heywood case*;
+# in a mixture, a component that sits on a single point. The cures are one idea in different clothes: a floor, a prior on
+# $\boldsymbol\Psi$, or honest noise in the data, which says how finely the sensor can tell.
+#
+# ## Break it: the wrong hill
+# EM climbs the hill it starts on. The likelihood of *one* Gaussian has, rotations aside, few to get lost on; that of a
+# mixture has many. **Predict.** Twelve starts of the same four-component mixture on the moons: how far apart do they end?
+
+# %%
+few = moons[:600]
+ends = {}
+for seed in progress(range(12), desc="starts"):
+    torch.manual_seed(seed)
+    model = MixtureOfFactorAnalysers(2, 1, 4)
+    model.initialise(few, seed=seed, rounds=1)
+    ends[seed] = (model.fit_em(few, steps=80, tolerance=1e-5)[-1], model)
+
+# %% jupyter={"source_hidden": true}
+order = sorted(ends, key=lambda seed: ends[seed][0])
+fig, axes = plt.subplots(1, 3, figsize=(plot.WIDTH, 2.3), width_ratios=(1, 1.2, 1.2))
+axes[0].plot([ends[seed][0] for seed in order], "o", color=MODEL, ms=4)
+axes[0].set(xlabel="start, sorted", ylabel="mean log p(x), nats", xticks=[0, 5, 11], xticklabels=["1", "6", "12"])
+for ax, seed, name in ((axes[1], order[0], "worst"), (axes[2], order[-1], "best")):
+    ax.plot(*few[:400].T, ".", color=DATA, ms=2)
+    with torch.no_grad():
+        for component in ends[seed][1].components:
+            p = component.decoder
+            ax.plot(*ellipse(p.bias, p.weight @ p.weight.mT + torch.diag(p.log_var.exp()), 2), color=POSTERIOR)
+    ax.set(aspect="equal", xlim=(-2, 3), ylim=(-1.5, 2), xticks=[], yticks=[], title=f"{name}: {ends[seed][0]:.3f} nats")
+spread = torch.tensor([value for value, _ in ends.values()])
+plot.show(
+    fig,
+    alt="Left: the final likelihood of twelve starts, sorted, in steps. Right: four ellipses of the worst and of the best end on "
+    "the two moons; in the worst some straddle two moons or share one place.",
+    caption=f"The same data, model and algorithm: from {spread.min():.3f} to {spread.max():.3f} nats over {len(ends)} starts "
+    f"(standard deviation {spread.std():.3f}, {len(few)} points). Start several times and keep the best.",
+)
+
+# %% [markdown]
+# ## The lecture's claims, and what you measured
+
+# %% jupyter={"source_hidden": true}
+claims = {
+    8: "a latent variable model is sampled in two easy steps",
+    9: "linear and Gaussian: factor analysis, convenient but limiting",
+    10: "a non-linear map of z makes an infinite mixture of Gaussians",
+}
+table = [f"| {claim} | {measured[f'claim-{n}']} |" for n, claim in claims.items()]
+display(Markdown("\n".join(["| the lecture says | you measured |", "|:--|:--|", *table])))
+
+# %% [markdown]
+# ## For and against the linear model
+# **For.** The density, the posterior and the training are formulas; a bad fit is the model's fault, never the
+# optimiser's or the encoder's. Missing pixels are integrated out exactly. A thousand dimensions cost little, since only
+# $K \times K$ matrices are inverted.
+#
+# **Against.** A single Gaussian, whatever the number of factors. Factors have no meaning of their own. A $\psi$ can run
+# away to 0. And everything that made it easy is gone as soon as $f$ bends.
+
+# %% [markdown]
+# ## Questions
+# <details><summary>Factor analysis with K = D factors: which distributions can it represent?</summary>
+#
+# All Gaussians, and no others: $\mathbf{W}\mathbf{W}^\top + \boldsymbol\Psi$ can then be any covariance. </details>
+#
+# <details><summary>Multiply one pixel by 100. How do factor analysis and PCA react?</summary>
+#
+# Factor analysis multiplies that row of $\mathbf{W}$ and its $\psi$ accordingly and is otherwise the same model. PCA's
+# first component turns towards the loud pixel: with one noise for all, size counts as signal. </details>
+#
+# <details><summary>Turn all the data by a rotation in pixel space. And now?</summary>
+#
+# PCA turns along and is otherwise the same. Factor analysis is not: noise that was independent from pixel to pixel is no
+# longer so in the turned axes. </details>
+#
+# <details><summary>The posterior's covariance does not depend on x. Is that plausible for digits?</summary>
+#
+# Hardly: some digits are easy to read and some are not. It is a consequence of linearity, and a bent decoder gives a
+# posterior whose width, and even number of bumps, depends on $\mathbf{x}$. </details>
+#
+# <details><summary>Is an infinite mixture always better than a finite one?</summary>
+#
+# No. It is a particular one, whose components are tied to a curve or surface by $f$. If the data come in separate
+# clumps, a smooth $f$ must draw bridges between them, and a finite mixture need not. </details>
+
+# %% [markdown]
+# ## Sources
+# - J. M. Tomczak, *Deep Generative Models: GANs and VAE*, lecture, 2017: "Latent Variable Models".
+# - C. Spearman, *"General Intelligence," Objectively Determined and Measured*, American Journal of Psychology, 1904.
+# - A. P. Dempster, N. M. Laird, D. B. Rubin, *Maximum Likelihood from Incomplete Data via the EM Algorithm*, JRSS B, 1977.
+#   D. B. Rubin, D. T. Thayer, *EM Algorithms for ML Factor Analysis*, Psychometrika, 1982.
+# - M. E. Tipping, C. M. Bishop, *Probabilistic Principal Component Analysis*, JRSS B, 1999.
+# - Z. Ghahramani, G. E. Hinton, *The EM Algorithm for Mixtures of Factor Analyzers*, technical report, 1996.
+# - C. M. Bishop, *Pattern Recognition and Machine Learning*, 2006, chapters 9 and 12. S. Roweis, Z. Ghahramani, *A Unifying
+#   Review of Linear Gaussian Models*, Neural Computation, 1999.
+#
+# Next: [03, a neural network in the place of f](03_density_network.ipynb)
