@@ -28,14 +28,14 @@ class CharacterModel(Density):
 
     def __init__(self, order: int, alphabet: str | None = None):
         if not 0 <= order <= 8:
-            raise ValueError(f"the order is 0 to 8 characters, got {order}")  # 9 characters of 128 fill 63 bits
+            raise ValueError(f"the order is 0 to 8 characters, got {order}")  # 9 characters of 127 fill 63 bits
         self.order, self.alphabet, self.tables = order, alphabet, []
 
     def fit(self, text: str) -> "CharacterModel":
         """Count. A table for each n <= order: the n-grams hc as sorted numbers, N(hc), and for each of them N(h), T(h)."""
         self.alphabet = self.alphabet or "".join(sorted(set(text)))
-        if len(self.alphabet) > 128:
-            raise ValueError(f"an alphabet has at most 128 characters, this one {len(self.alphabet)}")
+        if len(self.alphabet) > 127:
+            raise ValueError(f"an alphabet has at most 127 characters, this one {len(self.alphabet)}")
         codes = self.encode(text)
         if len(codes) <= self.order:
             raise ValueError(f"{len(codes)} characters are too few to count contexts of {self.order}")

@@ -130,10 +130,10 @@ def plane_picture(points: Tensor, labels: Tensor, fields: dict[str, Tensor], *, 
             ax.imshow(values.clip(low), extent=extent, origin="lower", cmap="Greys", aspect="auto", vmax=usual.max() + 1)
             ax.contour(values, [usual.min()], extent=extent, colors=DATA, linestyles=":", linewidths=1.2)
         else:
-            ax.imshow(values, extent=extent, origin="lower", cmap=two, vmin=0, vmax=1, aspect="auto", alpha=0.75)
+            ax.imshow(values, extent=extent, origin="lower", cmap=two, vmin=0, vmax=1, aspect="auto", alpha=0.45)
             ax.contour(values, [0.01, 0.5, 0.99], extent=extent, colors=DATA, linestyles=[":", "-", ":"], linewidths=1)
         for label, marker in ((0, "o"), (1, "s")):
-            ax.scatter(*points[labels == label].T.numpy(), s=5, marker=marker, color=CLASSES[label], edgecolors="white", linewidths=0.2)
+            ax.scatter(*points[labels == label].T.numpy(), s=9, marker=marker, color=CLASSES[label], edgecolors="white", linewidths=0.3)
         if point is not None:
             ax.plot(*point, "*", color="white", markeredgecolor=DATA, ms=15, markeredgewidth=1.4)
         ax.set(title=name, xlim=(left, right), ylim=(bottom, top), xlabel="$x_1$")

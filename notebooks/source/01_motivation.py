@@ -1,0 +1,1149 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Do we need generative modelling?
+# *75 minutes, about 20 of them for three exercises. Slides: "Do we need generative modeling?", "Generative
+# Modeling", "How to formulate a generative model?". You need Bayes' rule, the Gaussian, and some PyTorch.*
+#
+# A classifier was trained on two kinds of objects, blue and orange. Now comes a new object, the star. **Which
+# colour is it, and how sure should one be?** Decide before you scroll on.
+
+# %% tags=["colab"] jupyter={"source_hidden": true}
+# In Colab this installs the course and leaves Colab's own torch alone. Anywhere else it does nothing.
+import importlib.util
+import subprocess
+import sys
+
+REPOSITORY = ""  # written by `make badges REPO=...`
+if "google.colab" in sys.modules:
+    if importlib.util.find_spec("dgmcourse") is None:
+        if not REPOSITORY:
+            raise RuntimeError("Where does the course live? Write its address as REPOSITORY, above.")
+        pip = [sys.executable, "-m", "pip", "install", "-q"]
+        for name in ("anywidget", "mlxtend", "safetensors"):
+            if importlib.util.find_spec(name) is None:
+                subprocess.check_call([*pip, name])
+        subprocess.check_call([*pip, "--no-deps", f"dgmcourse @ git+{REPOSITORY}"])
+    from google.colab import output
+
+    output.enable_custom_widget_manager()  # Colab shows other people's widgets only when asked to
+
+# %% jupyter={"source_hidden": true}
+import math
+import sys
+import time
+from functools import partial
+
+import ipywidgets as widgets
+import numpy as np
+import torch
+import torch.nn.functional as F
+from IPython.display import Markdown, display
+from torch import Tensor
+from tqdm import tqdm
+
+from dgmcourse import plot, recipes
+from dgmcourse.check import motivation as check
+from dgmcourse.data.frey import frey_faces
+from dgmcourse.data.images import draw_bits, mnist
+from dgmcourse.data.letters import letters
+from dgmcourse.data.text import python_manual
+from dgmcourse.data.toy import two_moons
+from dgmcourse.evaluate import log_likelihood, precision_and_recall
+from dgmcourse.models.character_model import CharacterModel
+from dgmcourse.models.generative_classifier import GenerativeClassifier
+from dgmcourse.models.markov_random_field import IsingGrid
+from dgmcourse.models.mixture_of_factor_analysers import MixtureOfFactorAnalysers
+from dgmcourse.networks import gated_mlp
+from dgmcourse.plot import CLASSES, DATA, MODEL, NOISE, POSTERIOR, PRIOR, plt
+from dgmcourse.train import Adam, maximise
+from dgmcourse.widgets.figure import slider_figure
+from dgmcourse.widgets.plane import grid, plane, plane_picture
+
+progress = partial(tqdm, file=sys.stdout, bar_format="{desc} |{bar:24}| {n}/{total}")
+torch.set_num_threads(1)  # small networks gain little from more, and lose much on a busy machine
+measured = {}  # claim -> what you found, for the table at the end
+
+
+def with_error(values, places: int = 1) -> str:
+    values = torch.as_tensor(values, dtype=torch.float64)
+    return f"{values.mean():.{places}f} ± {values.std() / len(values) ** 0.5:.{places}f}"
+
+
+points, colours = two_moons(400, noise=0.12), torch.arange(400) % 2  # (400, 2) and 0 (blue) or 1 (orange)
+star, extent = (-2.2, -1.9), (-3.0, 4.0, -3.4, 3.6)
+
+fig, ax = plt.subplots(figsize=(4.2, 3.6))
+for label, marker in ((0, "o"), (1, "s")):
+    ax.scatter(*points[colours == label].T, s=9, marker=marker, color=CLASSES[label])
+ax.plot(*star, "*", color="white", markeredgecolor=DATA, ms=17, markeredgewidth=1.5)
+ax.annotate("new object", star, (-1.6, -2.0))
+ax.set(xlabel="$x_1$", ylabel="$x_2$", xlim=extent[:2], ylim=extent[2:])
+plot.show(
+    fig,
+    alt="Two interleaved half moons of points, blue circles above and orange squares below, near the middle of the plane. "
+    "Far away at the lower left, a star: the new object.",
+    caption=f"{len(points)} objects of two kinds, and one that is like none of them.",
+)
+
+# %% [markdown]
+# Two models learn from these points. The **discriminative** one, a small network, learns $p(y|\mathbf{x})$
+# and nothing else: it maximises the mean of $\log p_\theta(y|\mathbf{x})$, which is minus the cross-entropy.
+# The **joint** one learns where each kind lives, $p(\mathbf{x}|y)$, and how frequent it is, $p(y)$:
+#
+# $$p_\theta(\mathbf{x}, y) = p_\theta(\mathbf{x}|y)\, p_\theta(y) = p_\theta(y|\mathbf{x})\, p_\theta(\mathbf{x})$$
+#
+# Read aloud: a joint model contains the classifier, $p_\theta(y|\mathbf{x})$, *and* says how usual the object
+# itself is, $p_\theta(\mathbf{x})$.
+
+# %%
+def train_classifier(x: Tensor, y: Tensor, sizes: list[int], steps: int = 600, rate: float = 3e-3):
+    """A network whose outputs are log p(y|x) up to a constant: maximises the mean of log p(y|x)."""
+    net = gated_mlp(sizes)
+    optimiser = Adam(net.parameters(), lr=rate)
+    for _ in range(steps):
+        batch = torch.randint(len(x), (min(100, len(x)),))
+        log_p = net(x[batch]).log_softmax(-1)  # (B, C)
+        maximise(log_p.gather(1, y[batch, None]).squeeze(1), optimiser)
+    return net.requires_grad_(False)
+
+
+torch.manual_seed(0)
+network = train_classifier(points, colours, [2, 50, 50, 2])
+joint = GenerativeClassifier(data_dim=2, classes=2, per_class=4)  # p(x|y): four Gaussians for each colour
+joint.initialise(points, colours, seed=1)
+joint.fit_em(points, colours, steps=60)
+
+# %% [markdown]
+# Now drag the point, or focus the plane and use the arrow keys (with Shift, larger steps). Three things to
+# try:
+#
+# 1. Where is the network undecided? Follow the border out of the picture's middle.
+# 2. Find a place that no training point is near, where both models are certain and *disagree*.
+# 3. Which of the numbers at the right tells you not to trust either?
+
+# %%
+at = grid(extent, 121, 121)
+with torch.no_grad():
+    fields = {
+        "p(y|x), the network": network(at).softmax(-1)[:, 0],
+        "p(y|x), the joint model": joint.posterior(at)[:, 0],
+        "log p(x), the joint model": joint.log_prob(at),
+    }
+fields = {name: values.reshape(121, 121) for name, values in fields.items()}
+looks = {"extent": extent, "densities": ["log p(x), the joint model"], "point": star}
+plane(points, colours, fields, **looks)
+
+# %% jupyter={"source_hidden": true}
+there = torch.tensor([star])
+with torch.no_grad():
+    said = network(there).softmax(-1)[0], joint.posterior(there)[0], joint.log_prob(there)[0], joint.log_prob(points)
+plot.show(
+    plane_picture(points, colours, fields, **looks),
+    alt="Three panels over the same plane. The network divides all of it into blue and orange by one border that runs on to the "
+    "edges. The joint model's classifier divides it differently far from the data, in odd patches. log p(x) is high along the "
+    "two moons and falls off at once beside them; the star lies far outside.",
+    caption=f"At the star the network says blue with probability {said[0][0]:.4f}, the joint model's classifier "
+    f"{said[1][0]:.4f}; log p(x) is {said[2]:.0f} nats, and the least probable training point has {said[3].min():.1f}. "
+    "Dotted: certain to 99 % (left, middle), as probable as that point (right).",
+)
+
+# %% [markdown]
+# **Highly probable decision, improbable object.** No classifier, not even the joint model's own, knows that
+# it was asked something foolish: $p(y|\mathbf{x})$ has to distribute its 100 % over the labels it knows.
+# Between the moons that is a statement about data; far away it is a statement about how a network, or a
+# Gaussian, extrapolates.
+#
+# **Predict.** Scatter 2,000 objects over the plane, none within 0.5 of a training point. For how many is the
+# network more than 99 % sure? For how many the joint model's classifier? And how many of them does
+# $p(\mathbf{x})$ call unusual, if the threshold is set so that 1 % of *proper* new points are called so?
+
+# %% tags=["claim-1"]
+torch.manual_seed(0)
+scattered = torch.rand(6000, 2) * 7 + torch.tensor([extent[0], extent[2]])
+strange = scattered[torch.cdist(scattered, points).min(1).values > 0.5][:2000]
+proper = two_moons(2000, noise=0.12, seed=1)
+with torch.no_grad():
+    threshold = joint.log_prob(proper).quantile(0.01)
+    shares = {
+        name: 100 * (p.max(-1).values > 0.99).float()
+        for name, p in (("network", network(strange).softmax(-1)), ("joint", joint.posterior(strange)))
+    }
+    shares["unusual"] = 100 * (joint.log_prob(strange) < threshold).float()
+plane_finding = (
+    f"of {len(strange):,} strange objects on the plane the network labels {with_error(shares['network'])} % with more "
+    f"than 99 % certainty, the joint model's classifier {with_error(shares['joint'])} %; p(x) finds "
+    f"{with_error(shares['unusual'], 1)} % of them unusual, at 1 % of false alarms"
+)
+display(Markdown(f"**Measured.** {plane_finding[0].upper()}{plane_finding[1:]}."))
+
+# %% [markdown]
+# ## Exercise 1: both numbers from one (5 minutes)
+# A joint model gives you $\log p(\mathbf{x}, y)$ for each label. Both numbers of the widget follow from it:
+#
+# $$p(\mathbf{x}) = \sum_y p(\mathbf{x}, y), \qquad p(y|\mathbf{x}) = \frac{p(\mathbf{x}, y)}{p(\mathbf{x})}$$
+#
+# For an image $\log p(\mathbf{x}, y)$ is easily $-2000$, and $e^{-2000}$ is 0 in every floating-point format.
+# Stay with logarithms until the end.
+
+# %% tags=["exercise"]
+def posterior_and_evidence(log_joint: Tensor) -> tuple[Tensor, Tensor]:
+    """log p(x) in nats and p(y|x), from log p(x, y).
+
+    log_joint: (B, C).  Returns: log p(x), (B,), and p(y|x), (B, C).
+    """
+    ### BEGIN SOLUTION
+    log_p = torch.logsumexp(log_joint, -1)
+    return log_p, torch.exp(log_joint - log_p[:, None])
+    ### END SOLUTION
+
+# %% tags=["exercise-check"]
+posterior_and_evidence = check.posterior_and_evidence(posterior_and_evidence)
+
+# %% [markdown]
+# ## Digits, and things that are no digits
+# Two dimensions are easy. Take 784: a classifier of handwritten digits, and for $p(\mathbf{x})$ a trained
+# generative model of them, the VAE of [notebook 07](07_vae.ipynb). How it estimates $\log p(\mathbf{x})$ is
+# that notebook's subject; here it is an instrument. Then show both what they have never seen.
+
+# %%
+torch.manual_seed(0)
+digits = mnist(None)  # bytes from 0 to 255; draw_bits makes black and white of them, at random
+n = min(500, len(digits.test))
+test, labels = draw_bits(digits.test.x[:n]), digits.test.y[:n]
+train = digits.train[:8000]
+classifier = train_classifier(draw_bits(train.x), train.y, [784, 100, 10], steps=2000)
+vae = recipes.load("vae_40d")
+correct = 100 * (classifier(test).argmax(-1) == labels).float()
+display(Markdown(f"The classifier labels {with_error(correct)} % of {n} test digits correctly."))
+
+# %% [markdown]
+# The strangers: **letters** in printers' fonts, sized and centred as MNIST's digits were, without those that
+# pass for a digit (l, O, S, ...); **upside-down digits**, only 3, 4 and 7, since turned 0, 1, 6, 8, 9 are
+# digits and turned 2 and 5 nearly; **noise**, each pixel a coin; and **faces**, where the Frey faces are
+# there.
+
+# %%
+torch.manual_seed(0)
+turnable = torch.isin(digits.test.y, torch.tensor([3, 4, 7])).nonzero()[:n, 0]
+things = {
+    "digits": test,
+    "letters": draw_bits(letters(n).x),
+    "upside-down": draw_bits(digits.test.x[turnable]).flip(-1),  # 784 pixels backwards: half a turn
+    "noise": torch.bernoulli(torch.full((n, 784), 0.5)),
+}
+faces = frey_faces()
+if faces is not None:
+    things["faces"] = (faces.x[torch.randperm(len(faces))[:n]] > 127).float()
+
+with torch.no_grad():
+    sureness = {name: classifier(x).softmax(-1).max(-1).values for name, x in things.items()}
+    log_p = {name: log_likelihood(vae, x, S=100) for name, x in progress(things.items(), desc="log p(x)")}
+
+# %% jupyter={"source_hidden": true}
+rows = [
+    f"| {name} | {len(x):,} | {with_error(100 * (sureness[name] > 0.99).float(), 0)} | {with_error(log_p[name], 1)} |"
+    for name, x in things.items()
+]
+plot.show(
+    plot.images([x[:14] for x in things.values()], columns=14, titles=[*things]),
+    alt="A row of fourteen images each of: " + ", ".join(things) + ". All in black and white pixels.",
+    caption="What both models are shown. Nothing below the first row is a digit.",
+)
+display(Markdown("\n".join([
+    "| shown | n | classifier more than 99 % sure, % | mean log p(x), nats |", "|:--|--:|--:|--:|", *rows])))  # fmt: skip
+
+# %% [markdown]
+# ## Exercise 2: how well does a score tell them apart? (5 minutes)
+# A threshold on a score sorts digits from strangers, but which threshold? The **ROC curve** tries all: at
+# each, the share of digits kept against the share of strangers let in. The area under it, the **AUC**, has a
+# plain meaning: *the probability that a random digit scores higher than a random stranger*, where a tie
+# counts one half. 1 is perfect, 0.5 useless, below 0.5 misleading.
+
+# %% tags=["exercise"]
+def auc(inside: Tensor, outside: Tensor) -> float:
+    """The share of all pairs in which the score from inside is higher; ties count half.
+
+    inside: (N,), outside: (M,), scores.  Returns: a number from 0 to 1.
+    """
+    ### BEGIN SOLUTION
+    difference = inside[:, None] - outside  # (N, M)
+    return ((difference > 0).float() + 0.5 * (difference == 0).float()).mean().item()
+    ### END SOLUTION
+
+# %% tags=["exercise-check"]
+auc = check.auc(auc)
+
+# %% [markdown]
+# **Predict.** Score by the classifier's certainty, $\max_y p(y|\mathbf{x})$, or by $\log p(\mathbf{x})$.
+# Which strangers does each find? Which are the hardest?
+
+# %% tags=["claim-1"]
+def auc_with_error(inside: Tensor, outside: Tensor, repeats: int = 100) -> tuple[float, float]:
+    """The AUC and its standard error, by drawing both sets again with replacement."""
+    def again(scores):
+        return scores[torch.randint(len(scores), (len(scores),))]
+
+    torch.manual_seed(0)
+    spread = np.std([auc(again(inside), again(outside)) for _ in range(repeats)])
+    return auc(inside, outside), spread
+
+
+strangers = [name for name in things if name != "digits"]
+areas = {
+    name: [auc_with_error(score["digits"], score[name]) for score in (sureness, log_p)] for name in strangers
+}
+measured["claim-1"] = plane_finding + "; digits against strangers, AUC by certainty and by log p(x): " + ", ".join(
+    f"{name} {a:.2f} and {b:.3f}" for name, ((a, _), (b, _)) in areas.items()
+)
+display(Markdown("\n".join([
+    "| digits against | AUC by certainty | AUC by log p(x) |", "|:--|--:|--:|",
+    *(f"| {name} | " + " | ".join(f"{a:.3f} ± {e:.3f}" for a, e in both) + " |" for name, both in areas.items()),
+    "", f"*{n} digits against {', '.join(f'{len(things[name])} {name}' for name in strangers)}.*"])))  # fmt: skip
+
+# %% jupyter={"source_hidden": true}
+def roc(inside: Tensor, outside: Tensor) -> tuple[Tensor, Tensor]:
+    """Shares of strangers let in and digits kept, at every threshold."""
+    thresholds = torch.cat([torch.tensor([torch.inf]), torch.cat([inside, outside]).unique().flip(0)])
+    return tuple(torch.searchsorted(-scores.sort(descending=True).values, -thresholds, right=True) / len(scores)
+                 for scores in (outside, inside))  # fmt: skip
+
+
+fig, axes = plt.subplots(1, 2, figsize=(plot.WIDTH, 3.4), sharey=True)
+for ax, scores, title in zip(axes, (sureness, log_p), ("by certainty, max p(y|x)", "by log p(x)"), strict=True):
+    for name, style, colour in zip(strangers, ("-", "--", ":", "-."), (POSTERIOR, MODEL, DATA, PRIOR), strict=False):
+        ax.plot(*roc(scores["digits"], scores[name]), style, color=colour, label=name)
+    ax.plot([0, 1], [0, 1], color=NOISE, linewidth=0.8)
+    ax.set(title=title, xlabel="share of strangers let in", aspect="equal", xlim=(-0.02, 1), ylim=(0, 1.02))
+axes[0].set_ylabel("share of digits kept")
+axes[1].legend(loc="lower right")
+plot.show(
+    fig,
+    alt="Two panels of ROC curves, one curve for each kind of stranger. By the classifier's certainty the curves run well "
+    "below the upper left corner; by log p(x) they hug it for noise and lie closer to it for letters and turned digits.",
+    caption="AUC by certainty " + ", ".join(f"{name} {areas[name][0][0]:.2f}" for name in strangers) + "; by log p(x) "
+    + ", ".join(f"{name} {areas[name][1][0]:.2f}" for name in strangers) + ". Coins in place of pixels make the classifier "
+    f"more than 99 % sure in {100 * (sureness['noise'] > 0.99).float().mean():.0f} % of cases.",
+)  # fmt: skip
+
+# %% [markdown]
+# ## Break it: where $\log p(\mathbf{x})$ fails
+# "Low probability, so no digit" worked. Does the converse hold? **Predict.** Three more kinds of strangers:
+# thin strokes (l, I, i, -, /), test digits *smoothed* until they are fat and round, and one blank sheet.
+# Above or below the digits?
+
+# %%
+def blur(x: Tensor, width: float) -> Tensor:
+    """Images (B, 784) smoothed by a Gaussian of so many pixels' width."""
+    kernel = torch.exp(-0.5 * (torch.arange(-4, 5) / width) ** 2)
+    kernel = (kernel / kernel.sum()).view(1, 1, 9, 1)
+    across = F.conv2d(x.view(-1, 1, 28, 28), kernel, padding=(4, 0))
+    return F.conv2d(across, kernel.mT, padding=(0, 4)).flatten(1)
+
+
+torch.manual_seed(0)
+doubles = {
+    "thin strokes": draw_bits(letters(n, "lIi-/").x),
+    "smoothed digits": (blur(test, 1.0) > 0.5).float(),
+    "blank sheet": torch.zeros(1, 784),
+}
+with torch.no_grad():
+    log_p |= {name: log_likelihood(vae, x, S=5000 if len(x) == 1 else 100) for name, x in doubles.items()}
+
+# %% jupyter={"source_hidden": true}
+fig, (left, right) = plt.subplots(1, 2, figsize=(plot.WIDTH, 3.3), width_ratios=(1, 1.7))
+shown = {name: (things | doubles)[name] for name in ("digits", "letters", "upside-down", *doubles)}
+order = [*shown]
+plot.draw_images(left, torch.cat([(x if len(x) > 1 else x.expand(6, -1))[:6] for x in shown.values()]), 6)
+values = [log_p[name].numpy() for name in order]
+right.boxplot(values, orientation="horizontal", whis=(5, 95), showfliers=False, widths=0.5, medianprops={"color": POSTERIOR})
+right.axvline(log_p["digits"].median(), color=MODEL, linestyle=":")
+right.set(yticklabels=order, xlabel="log p(x), nats")
+right.invert_yaxis()
+higher = {name: 100 * (1 - auc(log_p["digits"], log_p[name])) for name in doubles}
+plot.show(
+    fig,
+    alt="Left: examples of digits, letters, upside-down digits, thin strokes, smoothed digits and blank sheets. Right: box "
+    "plots of log p(x) of each; letters and upside-down digits lie below the digits, strokes and smoothed digits at their "
+    "height or above, the blank sheet too.",
+    caption="The chance that the stranger is rated above a random digit: "
+    + ", ".join(f"{name} {higher[name]:.0f} %" for name in doubles)
+    + f" ({n} digits, {n} of each kind, one blank sheet). Boxes: quartiles; whiskers: 5 to 95 %; dotted: the digits' median.",
+)
+
+# %% [markdown]
+# A blank sheet is no digit, and $\log p(\mathbf{x})$ likes it as well as many a digit. Likelihood rates
+# *simple* images high: little ink, little that can go wrong. Large models of photographs do the same to
+# images of other data sets (Nalisnick et al. 2019).
+
+# %% jupyter={"source_hidden": true}
+ink = test.mean().item()
+blank = 784 * math.log(1 - ink)
+typical = 784 * (ink * math.log(ink) + (1 - ink) * math.log(1 - ink))
+deviation = math.sqrt(784 * ink * (1 - ink)) * math.log((1 - ink) / ink)
+display(Markdown(
+    f"**Why.** Forget digits, draw 784 pixels one by one, each with ink with probability {ink:.2f}. The *most probable* image "
+    f"is the blank one, at {blank:.0f} nats. Draws lie at {typical:.0f} ± {deviation:.0f} nats: the blank sheet is "
+    f"{(blank - typical) / deviation:.0f} standard deviations above what is usual, and has a chance of "
+    f"$e^{{{blank:.0f}}}$. Any single draw is less probable still, but there are so many of them: in 784 dimensions nearly all "
+    "probability lies where the density is *middling*, in the **typical set**, and hardly any at its peak."
+))  # fmt: skip
+
+# %% [markdown]
+# A density is a probability *per volume*, and "unusual" is a question about volumes. So being as probable as
+# the data is the better test, from both sides: score by $-\left|\log p(\mathbf{x}) - \text{mean over
+# digits}\right|$. It is no cure for everything:
+
+# %% jupyter={"source_hidden": true}
+middle = log_p["digits"].mean()
+two_sided = {name: -(values - middle).abs() for name, values in log_p.items()}
+display(Markdown("\n".join([
+    "| digits against | n | AUC by log p(x) | AUC by its distance from the digits' mean |", "|:--|--:|--:|--:|",
+    *(f"| {name} | {len(log_p[name])} | " + " | ".join(f"{auc(score['digits'], score[name]):.3f}" for score in (log_p, two_sided))
+      + " |" for name in log_p if name != "digits"), "",
+    "*What lies at the digits' own level passes any test of the level. So use $p(\\mathbf{x})$ as a witness, not as the judge.*",
+])))  # fmt: skip
+
+# %% [markdown]
+# ## Does the decision carry over?
+# The second of the lecture's reasons: without $p(\mathbf{x})$ you can't know how decisions carry over to new
+# data. Test data rarely come from where the training data came from. Here they are the same digits, turned.
+#
+# **Predict.** Turn test digits by 90 degrees: what is left of the accuracy? And of the classifier's mean
+# certainty, which, were it honest, would equal the accuracy?
+
+# %% tags=["claim-2"]
+def turned(x: Tensor, degrees: float) -> Tensor:
+    """Grey images (B, 784) turned about the middle, then made binary."""
+    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    matrix = torch.tensor([[cos, -sin, 0], [sin, cos, 0]]).expand(len(x), 2, 3)
+    where = F.affine_grid(matrix, (len(x), 1, 28, 28), align_corners=False)
+    return (F.grid_sample(x.view(-1, 1, 28, 28), where, align_corners=False) > 0.5).float().flatten(1)
+
+
+angles = [0, 10, 20, 30, 45, 60, 75, 90]
+grey = digits.test.x[:300].float() / 255
+carried = {}
+for angle in progress(angles, desc="angles"):
+    x = turned(grey, angle)
+    p, y = classifier(x).softmax(-1).max(-1)
+    carried[angle] = {"x": x, "said": y, "sure": p, "right": (y == labels[:300]).float()}
+    carried[angle]["log_p"] = log_likelihood(vae, x, S=50)
+
+
+def over_angles(name: str) -> Tensor:
+    return torch.stack([at[name].mean() for at in carried.values()])
+
+
+def pooled(name: str) -> Tensor:
+    return torch.cat([at[name] for at in carried.values()])
+
+
+def ranks(values: Tensor) -> Tensor:
+    return values.argsort().argsort().float()
+
+
+right = pooled("right") == 1
+follows = {
+    name: torch.corrcoef(torch.stack([over_angles("right"), over_angles(name)]))[0, 1] for name in ("sure", "log_p")
+}
+tells = {"sure": pooled("sure"), "log_p": pooled("log_p"), "both": ranks(pooled("sure")) + ranks(pooled("log_p"))}
+tells = {name: "{:.2f} ± {:.2f}".format(*auc_with_error(v[right], v[~right])) for name, v in tells.items()}
+first, last = carried[0], carried[90]
+measured["claim-2"] = (
+    f"turned from 0 to 90 degrees, accuracy falls from {100 * first['right'].mean():.0f} to "
+    f"{100 * last['right'].mean():.0f} %, mean certainty from {100 * first['sure'].mean():.0f} to "
+    f"{100 * last['sure'].mean():.0f} %, log p(x) from {first['log_p'].mean():.0f} to {last['log_p'].mean():.0f} nats; "
+    f"over {len(angles)} angles accuracy correlates {follows['log_p']:.2f} with log p(x), {follows['sure']:.2f} with "
+    f"certainty; single right decisions are told from wrong ones with an AUC of {tells['log_p']} by log p(x), "
+    f"{tells['sure']} by certainty, {tells['both']} by the sum of their ranks"
+)
+display(Markdown(f"**Measured** on {len(grey)} digits. {measured['claim-2'][0].upper()}{measured['claim-2'][1:]}."))
+
+# %% jupyter={"source_hidden": true}
+def draw_turned(angle: int) -> plt.Figure:
+    at = carried[angle]
+    fig, (left, middle, right) = plt.subplots(1, 3, figsize=(plot.WIDTH, 2.7), width_ratios=(1.15, 1.2, 1.2))
+    plot.draw_images(left, at["x"][:12], 4)
+    for i in range(12):
+        colour = PRIOR if at["right"][i] else POSTERIOR
+        corner = 30 * (i % 4) + 26, 30 * (i // 4) + 5
+        left.text(*corner, at["said"][i].item(), color=colour, weight="bold", ha="center", va="center")
+    left.set_title("digits, and what it says")
+    for name, style, colour, label in (("right", "o-", DATA, "accuracy"), ("sure", "s--", POSTERIOR, "mean certainty")):
+        middle.plot(angles, 100 * over_angles(name), style, color=colour, label=label, ms=4)
+    middle.set(ylim=(0, 102), ylabel="%", xlabel="degrees")
+    middle.legend(fontsize=8, loc="lower left")
+    middle.set_title(f"right {100 * at['right'].mean():.0f} %, sure {100 * at['sure'].mean():.0f} %")
+    right.plot(angles, over_angles("log_p"), "^-", color=MODEL, ms=4)
+    right.set(ylabel="mean log p(x), nats", xlabel="degrees", title=f"log p(x) {at['log_p'].mean():.0f} nats")
+    for ax in (middle, right):
+        ax.axvline(angle, color=NOISE, linewidth=1)
+    return fig
+
+
+slider_figure(draw_turned, alt="Twelve turned digits with the classifier's labels; its accuracy and mean certainty, and the mean "
+              "log p(x), against the angle.", angle=angles)  # fmt: skip
+
+# %% jupyter={"source_hidden": true}
+gap = 100 * (carried[90]["sure"].mean() - carried[90]["right"].mean())
+plot.show(
+    draw_turned(45),
+    alt="Left: twelve digits turned by 45 degrees with the classifier's labels, many wrong. Middle: accuracy falls steeply with "
+    "the angle, mean certainty hardly. Right: mean log p(x) falls with the angle.",
+    caption=f"At 90 degrees the classifier is {gap:.0f} points surer than it is right: accuracy has lost "
+    f"{100 * (first['right'].mean() - last['right'].mean()):.0f} points, certainty "
+    f"{100 * (first['sure'].mean() - last['sure'].mean()):.0f} ({len(grey)} digits, standard errors at most "
+    f"{50 / len(grey) ** 0.5:.0f}). log p(x) falls all the way. Left, green: right decisions, orange: wrong ones.",
+)
+
+# %% [markdown]
+# The accuracy you once measured holds for data like those you measured it on. Certainty does not tell you
+# that this has ended: it falls a little where accuracy collapses. $p(\mathbf{x})$ does tell. It gives no
+# number for the accuracy that is left, though, and whether a *single* decision is right neither says reliably
+# (the AUCs above). A joint model has both witnesses; ask both.
+
+# %% [markdown]
+# ## What else a density buys: labels
+# Labels are dear, images cheap. A discriminative model learns nothing from an image without a label. A joint
+# model can: where $y$ is missing, it maximises $\log p(\mathbf{x}) = \log \sum_y p(\mathbf{x}, y)$, your
+# first exercise. EM does both at once.
+#
+# **Predict.** One labelled digit of each class, 2,000 without a label. How many points of accuracy do they
+# bring? And if there are five labels for each class?
+#
+# All get the same 25 principal components. The rivals: a linear classifier with the lecture's
+# $p(y|\mathbf{x})$, and the nearest labelled neighbour.
+
+# %%
+pool = digits.train[:2000]
+pool_x, unseen, unseen_y = pool.x.float() / 255, digits.test.x[:1000].float() / 255, digits.test.y[:1000]
+centre = pool_x.mean(0)
+variances, directions = torch.linalg.eigh(torch.cov(pool_x.T))
+project = directions[:, -25:] / variances[-25:].mean().sqrt()
+z, unseen_z = (pool_x - centre) @ project, (unseen - centre) @ project
+
+
+def compete(seed: int, per_class: int) -> list[float]:
+    """Percent correct of the joint model, the linear classifier and the nearest neighbour, from the same labels."""
+    torch.manual_seed(seed)
+    order = torch.randperm(len(z))
+    known = torch.cat([order[pool.y[order] == c][:per_class] for c in range(10)])
+    y = torch.full_like(pool.y, -1)
+    y[known] = pool.y[known]
+    model = GenerativeClassifier(25, classes=10, latent_dim=5)
+    model.initialise(z, y, seed)
+    model.fit_em(z, y, steps=20, tolerance=0.01)
+    linear = train_classifier(z[known], pool.y[known], [25, 10], steps=100, rate=0.02)
+    answers = (
+        posterior_and_evidence(model.log_joint(unseen_z).detach())[1].argmax(-1),
+        linear(unseen_z).argmax(-1),
+        pool.y[known][torch.cdist(unseen_z, z[known]).argmin(-1)],
+    )
+    return [100 * (answer == unseen_y).float().mean().item() for answer in answers]
+
+# %% tags=["claim-3"]
+SEEDS = {1: 20, 5: 10}  # labels per class -> how often, each time with other labels
+won = {
+    k: torch.tensor([compete(seed, k) for seed in progress(range(repeats), desc=f"{10 * k} labels")])
+    for k, repeats in SEEDS.items()
+}
+gains = {k: scores[:, 0] - scores[:, 1:].max(-1).values for k, scores in won.items()}  # over the better, by seed
+measured["claim-3"] = f"with {len(pool):,} unlabelled digits" + "".join(
+    f"; {10 * k} labels ({len(scores)} seeds): joint model {with_error(scores[:, 0])} % right, linear classifier "
+    f"{with_error(scores[:, 1])} %, nearest neighbour {with_error(scores[:, 2])} %, so a gain of "
+    f"{with_error(gains[k])} points over the better of the two"
+    for k, scores in won.items()
+)
+display(Markdown(f"**Measured.** {measured['claim-3']}."))
+
+# %% jupyter={"source_hidden": true}
+fig, axes = plt.subplots(1, 2, figsize=(plot.WIDTH, 2.8), sharey=True)
+torch.manual_seed(0)
+for ax, (k, scores) in zip(axes, won.items(), strict=True):
+    for i, (colour, marker) in enumerate(((MODEL, "o"), (POSTERIOR, "s"), (NOISE, "^"))):
+        ax.scatter(i + 0.12 * (torch.rand(len(scores)) - 0.5), scores[:, i], s=14, marker=marker, color=colour, alpha=0.7)
+        error = scores[:, i].std() / len(scores) ** 0.5
+        ax.errorbar(i + 0.25, scores[:, i].mean(), error, fmt="_", color=colour, capsize=4, ms=14)
+    ax.set(xticks=range(3), xticklabels=["joint", "linear", "nearest"], xlim=(-0.5, 2.7))
+    ax.set_title(f"{10 * k} labels, {len(scores)} seeds")
+axes[0].set_ylabel(f"correct of {len(unseen)}, %")
+plot.show(
+    fig,
+    alt="Two panels of dots, one for each seed, percent correct of the joint model, the linear classifier and the nearest "
+    "neighbour: " + measured["claim-3"] + ".",
+    caption=f"With 10 labels the joint model gains {with_error(gains[1])} points over the better rival, with 50 labels "
+    f"{with_error(gains[5])}. One dot a seed; bars: mean and standard error.",
+)
+
+# %% [markdown]
+# Where labels are scarce, the unlabelled digits say where the clusters are, and a label only has to name one.
+# With more labels the joint model hardly improves, and its rivals pass it: one factor analyser for each class
+# is a poor picture of a class, and the many unlabelled digits hold it to that picture. (A discriminative
+# model is usually behind with few labels and ahead with many, Ng & Jordan 2001.)
+#
+# **Break it:** what if the classes are *not* the clusters? Two clouds in the plane. First each cloud is a
+# class. Then, the same points, but the class is which *half*, left or right, of its cloud a point is in.
+# **Predict** what 300 unlabelled points bring in each case.
+
+# %%
+def clouds(halves: bool, seed: int) -> tuple[Tensor, Tensor]:
+    """Points (300, 2) in two clouds, and labels: which cloud, or which half of it."""
+    upper = torch.arange(300) % 2
+    x = torch.randn(300, 2, generator=torch.Generator().manual_seed(seed)) * torch.tensor([0.8, 0.4])
+    x[:, 1] += 2.4 * (upper - 0.5)
+    return x, (x[:, 0] > 0).long() if halves else upper
+
+
+def gain_from_unlabelled(halves: bool, per_class: int, seed: int):
+    """Points gained by the joint model over a linear classifier, the model, and which points were labelled."""
+    torch.manual_seed(seed)
+    x, truth = clouds(halves, seed)
+    order = torch.randperm(len(x))
+    known = torch.cat([order[truth[order] == c][:per_class] for c in (0, 1)])
+    y = torch.full_like(truth, -1)
+    y[known] = truth[known]
+    model = GenerativeClassifier(2, classes=2)
+    model.initialise(x, y, seed)
+    model.fit_em(x, y, steps=60, tolerance=1e-5)
+    linear = train_classifier(x[known], y[known], [2, 2], steps=60, rate=0.1)
+    scores = [100 * (p.argmax(-1) == truth).float().mean().item() for p in (model.log_joint(x), linear(x))]
+    return scores[0] - scores[1], model, known
+
+
+cases = [(halves, k) for halves in (False, True) for k in (1, 3)]
+fates = {case: [gain_from_unlabelled(*case, seed) for seed in range(20)] for case in progress(cases, desc="clouds")}
+
+# %% jupyter={"source_hidden": true}
+fig, axes = plt.subplots(1, 4, figsize=(plot.WIDTH, 2.5), sharey=True)
+window = (-2.6, 2.6, -2.6, 2.6)
+around = grid(window, 61, 61)
+brought = {case: torch.tensor([run[0] for run in runs]) for case, runs in fates.items()}
+for ax, ((halves, k), runs) in zip(axes, fates.items(), strict=True):
+    gain = brought[halves, k]
+    seed = int((gain - gain.median()).abs().argmin())  # a typical one
+    (x, truth), (_, model, known) = clouds(halves, seed), runs[seed]
+    for c, marker in ((0, "o"), (1, "s")):
+        ax.scatter(*x[truth == c].T, s=5, marker=marker, color=CLASSES[c], alpha=0.5)
+        mine = x[known[truth[known] == c]]
+        ax.scatter(*mine.T, s=45, marker=marker, color=CLASSES[c], edgecolors=DATA, linewidths=1.3)
+    with torch.no_grad():
+        ax.contour(model.posterior(around)[:, 0].reshape(61, 61), [0.5], extent=window, colors=DATA)
+    ax.set(xlabel="$x_1$", title=f"{'halves' if halves else 'clouds'}, {2 * k} labels\n{with_error(gain)} points")
+axes[0].set_ylabel("$x_2$")
+plot.show(
+    fig,
+    alt="Four panels with two clouds of points, one above the other, and the joint model's border in a typical run. Where clouds "
+    "are the classes the border runs between them. Where left and right halves are the classes it runs there, too, or cuts a cloud.",
+    caption="Unlabelled points help where clouds are the classes and harm where they are not. Accuracy over a linear classifier "
+    "with the same labels, in points, 20 seeds: " + "; ".join(
+        f"{'halves' if halves else 'clouds'}, {2 * k} labels: {with_error(gain)}" for (halves, k), gain in brought.items()
+    ) + ". Large: labelled.",
+)
+
+# %% [markdown]
+# Unlabelled data help a *right* model. A wrong one they make surer of its error (Nigam et al. 2000 met this
+# with texts). Semi-supervised VAEs, notebook 12, carry the idea on.
+
+# %% [markdown]
+# ## What else: missing and distorted data
+# With a density over all pixels you can ask for some given others. In a mixture of factor analysers,
+# Gaussians each with a few latent directions ([notebook 02](02_latent_variable_models.ipynb) builds it), the
+# answer is exact: $p(\mathbf{x}_{\text{lower}}|\mathbf{x}_{\text{upper}})$ is a mixture of Gaussians again.
+#
+# **Predict.** The lower half of a digit is torn off. Rivals: the mean image, and the lower half of the
+# training digit whose upper half is nearest; or the mean of the ten nearest. Which has the smallest error,
+# and which looks best?
+
+# %%
+NOISE_STD = 0.15  # in training: pixels that never vary would else be infinitely certain
+filled_x, whole = digits.train.x[:2000].float() / 255, digits.test.x[:300].float() / 255
+torch.manual_seed(0)
+noisy_x = filled_x + NOISE_STD * torch.randn_like(filled_x)
+mixture = MixtureOfFactorAnalysers(data_dim=784, latent_dim=15, components=20)
+mixture.initialise(noisy_x)
+for _ in progress(range(8), desc="EM steps"):
+    mixture.em_step(noisy_x)
+
+upper = torch.arange(784) < 392  # what is observed
+near = torch.cdist(whole[:, upper], filled_x[:, upper]).topk(10, largest=False).indices
+fillings = {
+    "mean image": torch.where(upper, whole, filled_x.mean(0)),
+    "nearest digit": torch.where(upper, whole, filled_x[near[:, 0]]),
+    "ten nearest": torch.where(upper, whole, filled_x[near].mean(1)),
+    "E[lower | upper]": mixture.complete(whole, upper),
+}
+draws = [mixture.complete(whole, upper, draw=True) for _ in range(2)]
+
+# %% [markdown]
+# **Denoising** is the same question with all pixels given, but each wrong: $\mathbb{E}[\mathbf{x}|\mathbf{x}
+# + \text{noise}]$. Its rival blurs, with the width that is best for these very digits.
+
+# %% tags=["claim-4"]
+torch.manual_seed(0)
+errors = {name: ((x - whole) ** 2).sum(-1) for name, x in fillings.items()}
+distorted = whole + 0.5 * torch.randn_like(whole)
+cleaned = {
+    "noisy": distorted,
+    "blurred": min((blur(distorted, w) for w in (0.6, 0.8, 1.0, 1.2, 1.4)), key=lambda x: ((x - whole) ** 2).sum()),
+    "E[x | noisy x]": mixture.denoise(distorted, 0.5**2 - NOISE_STD**2).clamp(0, 1),
+}
+errors |= {name: ((x - whole) ** 2).sum(-1) for name, x in cleaned.items()}
+measured["claim-4"] = (
+    f"squared error per digit over {len(whole)}: lower half filled in by "
+    + ", ".join(f"{name.replace('|', 'given')} {with_error(errors[name])}" for name in fillings)
+    + "; noise of standard deviation 0.5 removed: "
+    + ", ".join(f"{name.replace('|', 'given')} {with_error(errors[name])}" for name in cleaned)
+)
+display(Markdown(f"**Measured.** {measured['claim-4'][0].upper()}{measured['claim-4'][1:]}."))
+
+# %% jupyter={"source_hidden": true}
+gap_to = {name: errors[name] - errors["E[lower | upper]"] for name in fillings}
+plot.show(
+    plot.images(
+        [x[:12].clamp(0, 1) for x in (whole, whole * upper, *fillings.values(), *draws, *cleaned.values())], columns=12,
+        titles=["test digits", "upper half", *fillings, "a draw", "another", *cleaned],
+    ),
+    alt="Rows of twelve digits: whole; upper halves; completed by the mean image, by the nearest digit, by ten nearest, by the "
+    "conditional mean; two speckled draws from the conditional; with noise; blurred; denoised.",
+    caption="The conditional mean's error is smaller than the mean image's by "
+    f"{with_error(gap_to['mean image'])}, than the nearest digit's by {with_error(gap_to['nearest digit'])}, than that of the "
+    f"mean of ten neighbours by {with_error(gap_to['ten nearest'])} (negative: it is larger; {len(whole)} digits).",
+)  # fmt: skip
+
+# %% [markdown]
+# Ten averaged neighbours are a hard rival for the squared error: they too estimate the conditional mean,
+# without a model. But they can't draw a completion, nor say how probable one is, and for denoising you would
+# have to start afresh. The density answered both questions, and no one had trained it for either.
+
+# %% [markdown]
+# ## What else: images
+# "What I cannot create, I do not understand": the lecture quotes Feynman. So draw. Call a drawn image
+# *realistic* if it lies no farther from some digit than that digit's third neighbour, and a digit *covered*
+# if it lies so near to a draw.
+
+# %% tags=["claim-5"]
+torch.manual_seed(0)
+m = n // 2
+with torch.no_grad():
+    drawn = {
+        "other digits": test[m : 2 * m],
+        "the VAE": vae.sample(m),
+        "the mixture": (mixture.sample(m) > 0.5).float(),
+        "pixels one by one": torch.bernoulli(test.mean(0).expand(m, -1)),
+    }
+shares = {name: [100 * kind for kind in precision_and_recall(test[:m], x)] for name, x in drawn.items()}
+measured["claim-5"] = f"realistic and covered, % of {m} each: " + ", ".join(
+    f"{name} {with_error(a, 0)} and {with_error(b, 0)}" for name, (a, b) in shares.items()
+)
+display(Markdown(f"**Measured.** {measured['claim-5'][0].upper()}{measured['claim-5'][1:]}."))
+
+# %% jupyter={"source_hidden": true}
+plot.show(
+    plot.images([x[:14] for x in drawn.values()], columns=14, titles=["other\ndigits", "the VAE", "the mixture", "pixels\none by one"]),
+    alt="Rows of fourteen images: other test digits; samples of the VAE, mostly like digits; samples of the mixture, rougher, "
+    "with stray specks; pixels drawn one by one, a formless cloud.",
+    caption=f"{shares['the VAE'][0].mean():.0f} % of the VAE's draws are realistic, {shares['the mixture'][0].mean():.0f} % of "
+    f"the mixture's, {shares['other digits'][0].mean():.0f} % of other digits. Dependencies among pixels are what makes a digit.",
+)
+
+# %% [markdown]
+# ## What else: sequences
+# A sequence is a product of conditionals, exactly, by the chain rule. Keep the last $n$ characters only:
+#
+# $$p(\mathbf{x}) = \prod_t p(x_t|x_1, \dots, x_{t-1}) \approx \prod_t p(x_t|x_{t-n}, \dots, x_{t-1})$$
+#
+# Each factor is counted: how often did this character follow these $n$? What was never seen falls back on $n
+# - 1$ (Witten & Bell 1991). The text is one that every Python brings along, the prose of its own language
+# reference.
+
+# %%
+text = python_manual()
+counted = CharacterModel(order=8, alphabet=text.alphabet).fit(text.train)
+models = [counted.shorter(order) for order in range(9)]
+for sentence in ("The value is returned.", "The is value returned.", "The vlaue is reutrned.", "denruter si eulav ehT"):
+    print(f"{sentence:24} log p = {models[4].log_prob(sentence):7.1f} nats")
+
+# %% [markdown]
+# **Predict.** With growing $n$, what becomes of the bits per character on the text it counted? On text it did
+# not? What do you see in the samples that the second curve does not say?
+
+# %% tags=["claim-6"]
+torch.manual_seed(0)
+samples = [model.sample(220, start="\n")[1:] for model in progress(models, desc="samples")]
+seen, unseen_text = ([model.bits_per_character(part) for model in models] for part in (text.train, text.test))
+vocabulary = set(text.train.split())
+
+
+def known_words(sample: str) -> float:
+    """Percent of the words of a sample, without its last, that are words of the manual."""
+    words = sample.split()[:-1]
+    return 100 * sum(word in vocabulary for word in words) / len(words)
+
+
+def copied(sample: str, length: int = 15) -> float:
+    """Percent of the sample's stretches of so many characters that stand in the training text as they are."""
+    starts = range(len(sample) - length)
+    return 100 * sum(sample[i : i + length] in text.train for i in starts) / len(starts)
+
+
+best = min(range(9), key=lambda order: unseen_text[order])
+measured["claim-6"] = (
+    f"{unseen_text[0]:.2f} bits per character at n = 0, {unseen_text[best]:.2f} at n = {best}, {unseen_text[8]:.2f} at "
+    f"n = 8, on {len(text.test):,} held-out characters (a guess: {math.log2(len(text.alphabet)):.2f}); words that "
+    f"exist in a sample of 220 characters: {known_words(samples[0]):.0f} % at n = 0, "
+    f"{known_words(samples[best]):.0f} % at n = {best}"
+)
+display(Markdown(f"**Measured.** {measured['claim-6']}."))
+
+# %% jupyter={"source_hidden": true}
+order_slider = widgets.IntSlider(best, 0, 8, description="n", continuous_update=True)
+written = widgets.HTML()
+
+
+def show_sample(_=None):
+    from html import escape
+
+    order = order_slider.value
+    written.value = (
+        f'<p style="max-width: 45em; font-family: serif; font-size: 110%; min-height: 7em">{escape(samples[order])}</p>'
+        f"<p>{unseen_text[order]:.2f} bits per held-out character; {known_words(samples[order]):.0f} % of the words exist; "
+        f"{copied(samples[order]):.0f} % of its 15-character stretches are copied.</p>"
+    )
+
+
+order_slider.observe(show_sample, "value")
+show_sample()
+widgets.VBox([order_slider, written])
+
+# %% jupyter={"source_hidden": true}
+fig, ax = plt.subplots(figsize=(plot.WIDTH, 2.5))
+ax.plot(range(9), seen, "s--", color=NOISE, label="the text it counted", ms=5)
+ax.plot(range(9), unseen_text, "o-", color=MODEL, label="held-out text", ms=5)
+ax.set(xlabel="n, characters it remembers", ylabel="bits per character", ylim=(0, 5))
+ax.legend()
+plot.show(
+    fig,
+    alt="Bits per character against n: on the counted text they fall all the way, on held-out text they fall to a minimum at n = "
+    f"{best} and rise again.",
+    caption=f"From n = {best} on the model learns the manual by heart: {seen[8]:.2f} bits where it counted, "
+    f"{unseen_text[8]:.2f} where it did not (n = 8).",
+)
+display(Markdown("\n".join(["| n | a sample | words that exist | copied |", "|--:|:--|--:|--:|", *(
+    f"| {order} | `{samples[order][:90].strip().replace(chr(10), ' ').replace('|', '/').replace('`', '')}` | "
+    f"{known_words(samples[order]):.0f} % | {copied(samples[order]):.0f} % |" for order in (0, 1, 2, 3, best, 8))])))  # fmt: skip
+
+# %% [markdown]
+# The samples read better and better, the held-out bits do not: what a long memory adds is more and more
+# quotation (the last column). **Judge a generative model by held-out likelihood *and* by its samples.** And
+# what no $n$ mends: nothing holds a sentence together over more than $n$ characters. A latent variable could
+# (notebook 13).
+
+# %% [markdown]
+# ## How to formulate $p(\mathbf{x})$? All dependencies among pixels
+# So a density is worth having. The most direct way to write one: for each group $c$ of pixels that depend on
+# each other a positive function, a *potential*, and their product:
+#
+# $$p(\mathbf{x}) = \frac1Z \prod_c \psi_c(\mathbf{x}_c), \qquad Z = \sum_{\mathbf{x}} \prod_c \psi_c(\mathbf{x}_c)$$
+#
+# Read aloud: each group votes for the values it likes; $Z$ makes probabilities of the votes. The smallest
+# interesting case is the **Ising grid**: pixels are 0 or 1, groups are pairs of neighbours, and $\psi =
+# e^{J}$ if they are equal, $e^{-J}$ if not. The product takes microseconds. $Z$ is a sum over all images.
+#
+# **Predict.** On a machine that sums a million images in a second, how long does $Z$ take for 28 x 28 binary
+# pixels: days, years, ages of the universe?
+
+# %%
+shapes = [(3, 5), (4, 4), (3, 6), (4, 5), (3, 7), (2, 11)]
+pixels, seconds = [h * w for h, w in shapes], []
+IsingGrid(2, 7).log_partition()  # the first call of anything is slow
+for h, w in progress(shapes, desc="log Z"):
+    tries = []
+    for _ in range(3):  # the quickest of three: others use this machine, too
+        began = time.perf_counter()
+        IsingGrid(h, w, coupling=0.4).log_partition()
+        tries.append(time.perf_counter() - began)
+    seconds.append(min(tries))
+
+(slope, offset), covariance = np.polyfit(pixels, np.log10(seconds), 1, cov=True)
+YEAR, UNIVERSE = 3.156e7, 1.38e10  # seconds; years, the age of the universe
+years = slope * 784 + offset - math.log10(YEAR)  # the logarithm to base 10, as all of this
+years_error = math.sqrt(np.array([784, 1]) @ covariance @ [784, 1])
+
+# %% jupyter={"source_hidden": true}
+fig, ax = plt.subplots(figsize=(plot.WIDTH, 2.6))
+line = np.array([12, 40])
+ax.plot(pixels, seconds, "o", color=MODEL, label="measured")
+ax.plot(line, 10 ** (slope * line + offset), "--", color=POSTERIOR, label=f"times {10**slope:.2f} for each pixel")
+for height, word in ((1, "a second"), (3600, "an hour"), (YEAR / 52, "a week")):
+    ax.axhline(height, color=NOISE, linewidth=0.6)
+    ax.text(12, height * 1.25, word, color="#555555", fontsize=8)
+ax.set(yscale="log", xlabel="pixels", ylabel="seconds for log Z", xlim=(11, 40))
+ax.legend(loc="lower right")
+plot.show(
+    fig,
+    alt="Time for log Z against the number of pixels, on a logarithmic axis: a straight line, extended to 40 pixels.",
+    caption=f"Each pixel multiplies the time by {10**slope:.2f} ± {10**slope * math.log(10) * covariance[0, 0] ** 0.5:.2f} "
+    f"(a fit to {len(pixels)} grids). For the 784 pixels of a digit the line says 10 to the power {years:.0f} ± "
+    f"{years_error:.0f} years. The universe is 10 to the power {math.log10(UNIVERSE):.0f} years old.",
+)
+
+# %% [markdown]
+# ### The honest remark
+# "Hopeless" is too quick. A grid of *neighbours* can be summed pixel by pixel: once a pixel has met its
+# neighbour to the right and the one below, it can be summed out. At any time only one row of pixels is
+# undecided, $2^{28}$ states and not $2^{784}$.
+
+# %%
+def log_partition_by_pixel(height: int, width: int, J: float) -> float:
+    """log Z of the grid, keeping the log-weights of all 2^width states of the last `width` pixels."""
+    v = torch.zeros(2**width)
+    pair = J * torch.tensor([[1.0, -1.0], [-1.0, 1.0]])  # log psi of two neighbours
+    for row in range(height):
+        for column in range(width):
+            if row:  # sum over the pixel above; the new one takes its place
+                above = v.view(2**column, 1, 2, -1)
+                v = torch.logsumexp(above + pair[None, :, :, None], 2)
+            if column:  # meet the pixel at the left
+                v = v.view(2 ** (column - 1), 2, 2, -1) + pair[None, :, :, None]
+    return torch.logsumexp(v.flatten(), 0).item()
+
+
+COLUMNS = 14
+agree = abs(log_partition_by_pixel(4, 5, 0.4) - IsingGrid(4, 5, 0.4).log_partition().item())
+took = []
+for _ in range(5):
+    began = time.perf_counter()
+    log_partition_by_pixel(28, COLUMNS, 0.4)
+    took.append(time.perf_counter() - began)
+hours = min(took) * 2 ** (28 - COLUMNS) * 28 / COLUMNS / 3600  # each further column doubles the states
+
+# %% jupyter={"source_hidden": true}
+display(Markdown(
+    f"It gives the same $\\log Z$ (4 x 5 pixels: to {agree:.0e} nats). 28 rows of {COLUMNS} pixels take {min(took):.2f} s and "
+    f"each further column doubles that, so 28 x 28 would take about **{hours:.1f} hours** and {2**28 * 8 / 1e9:.0f} GB of "
+    "memory. Neighbours only is not hopeless. A potential for *each pair* of pixels is: no pixel is ever done with, all 784 stay "
+    "undecided. That is the lecture's case, *all* dependencies."
+))  # fmt: skip
+
+# %% [markdown]
+# ## Exercise 3: a pixel, given all the others (5 minutes)
+# To *draw* from such a model you don't need $Z$. Fix all pixels but one: only two images are left, and in the
+# ratio of their probabilities $Z$ cancels,
+#
+# $$p(x_i = 1|\mathbf{x}_{\text{others}}) = \frac{\psi(\mathbf{x}^{\text{on}})}{\psi(\mathbf{x}^{\text{on}}) + \psi(\mathbf{x}^{\text{off}})}
+#   = \mathrm{sigmoid}\!\left(\log \psi(\mathbf{x}^{\text{on}}) - \log \psi(\mathbf{x}^{\text{off}})\right), \qquad \psi = \prod_c \psi_c .$$
+#
+# `log_potential(x)` gives $\log \psi$, `(B,)`. Write it for any potential, not only the grid's.
+
+# %% tags=["exercise"]
+def pixel_given_rest(x: Tensor, i: int, log_potential) -> Tensor:
+    """The probability that pixel i is 1, given the other pixels of x.
+
+    x: (B, D), zeros and ones.  Returns: (B,).
+    """
+    ### BEGIN SOLUTION
+    on, off = x.clone(), x.clone()
+    on[:, i], off[:, i] = 1, 0
+    return torch.sigmoid(log_potential(on) - log_potential(off))
+    ### END SOLUTION
+
+# %% tags=["exercise-check"]
+pixel_given_rest = check.pixel_given_rest(pixel_given_rest)
+
+# %% [markdown]
+# Drawing each pixel in turn from this conditional, over and over, is **Gibbs sampling** (Geman & Geman 1984):
+# a Markov chain whose draws come to follow $p(\mathbf{x})$. On nine pixels you can hold it against the exact
+# model:
+
+# %%
+small = IsingGrid(3, 3, coupling=0.4)
+torch.manual_seed(0)
+x = torch.bernoulli(torch.full((2000, 9), 0.5))  # 2,000 chains, begun with coins
+for _ in range(20):
+    for i in range(9):
+        x[:, i] = torch.bernoulli(pixel_given_rest(x, i, small.log_potential))
+exact_draws = small.sample((20_000,))
+by_chain, exactly = ((a[:, 0] == a[:, 8]).float() for a in (x, exact_draws))
+display(Markdown(
+    f"Opposite corners are equal in {with_error(100 * by_chain)} % of {len(x):,} chains, in "
+    f"{with_error(100 * exactly)} % of {len(exact_draws):,} exact draws (coins: 50 %)."
+))  # fmt: skip
+
+# %% [markdown]
+# ## How long does the chain take?
+# A draw depends on the draw before. **Predict.** At coupling 0 the pixels are coins. At a large one all are
+# equal. Where between does the chain forget its past most slowly? An infinite grid begins to order at $J =
+# \frac12\log(1 + \sqrt2) \approx 0.44$ (Onsager 1944).
+
+# %%
+def draw_chain(coupling: float, seed: int = 0, side: int = 40, sweeps: int = 200) -> plt.Figure:
+    grid_, magnetisation = IsingGrid(side, side, coupling), []
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        x = torch.bernoulli(torch.full((side * side,), 0.5))
+        for _ in range(sweeps):
+            x = grid_.gibbs(x)
+            magnetisation.append(2 * x.mean().item() - 1)
+    fig, (left, right) = plt.subplots(1, 2, figsize=(plot.WIDTH, 2.6), width_ratios=(1, 1.9))
+    left.imshow(x.view(side, side), vmin=0, vmax=1)
+    left.set_axis_off()
+    left.set_title(f"J = {coupling:.2f}, after {sweeps} sweeps")
+    right.plot(magnetisation, color=MODEL)
+    right.set(ylim=(-1.05, 1.05), xlabel="sweep over all pixels", ylabel="magnetisation")
+    return fig
+
+
+slider_figure(
+    draw_chain, coupling=(0.0, 0.8, 0.02, 0.44), seed="another start",
+    alt="A grid of black and white pixels drawn by Gibbs sampling, and its magnetisation against the sweeps.",
+)  # fmt: skip
+
+# %% [markdown]
+# Three things to try: at 0.2, how many sweeps until nothing reminds of the start? Near 0.44, press *another
+# start* several times: how different are the pictures? At 0.7, wait for the black and the white to change
+# places.
+#
+# The **integrated autocorrelation time** $\tau = 1 + 2\sum_k \rho_k$ counts it: of $T$ sweeps only $T/\tau$
+# are worth an independent draw, where $\rho_k$ is the correlation of the magnetisation's size $|m|$ with
+# itself $k$ sweeps later.
+
+# %% tags=["claim-7"]
+def autocorrelation_time(series: Tensor) -> Tensor:
+    """tau of each chain of (T, chains), in sweeps; the sum stops at 5 tau, beyond which it is noise (Sokal)."""
+    centred = series - series.mean(0)
+    power = torch.fft.rfft(centred, 2 * len(series), dim=0).abs() ** 2
+    rho = torch.fft.irfft(power, dim=0)[: len(series)]
+    tau = 2 * (rho / rho[0]).cumsum(0) - 1
+    window = (torch.arange(len(series))[:, None] >= 5 * tau).int().argmax(0)
+    return tau.gather(0, window[None])[0]
+
+
+couplings, CHAINS, SIDE = [0.1, 0.2, 0.3, 0.36, 0.4, 0.44, 0.48, 0.54, 0.6], 16, 20
+chains = IsingGrid(SIDE, SIDE, torch.tensor(couplings).repeat_interleave(CHAINS))
+torch.manual_seed(0)
+x, traces = torch.ones(len(couplings) * CHAINS, SIDE * SIDE), torch.empty(2000, len(couplings) * CHAINS)
+for trace in progress(traces, desc="sweeps"):
+    x = chains.gibbs(x)
+    trace[:] = 2 * x.mean(-1) - 1  # the magnetisation of each chain
+traces = traces[300:]
+tau = autocorrelation_time(traces.abs()).view(-1, CHAINS)
+crossed = (traces.sign() != traces[0].sign()).any(0).float().view(-1, CHAINS).mean(1)
+slowest = int(tau.mean(1).argmax())
+measured["claim-7"] = (
+    f"log Z by enumeration takes {10**slope:.2f} times as long for each further pixel, for 28 x 28 10 to the power "
+    f"{years:.0f} ± {years_error:.0f} years; of neighbours only, pixel by pixel, about {hours:.1f} hours. "
+    f"Gibbs sampling of {SIDE} x {SIDE} pixels needs {with_error(tau[0])} sweeps for an independent draw at J = "
+    f"{couplings[0]}, {with_error(tau[slowest], 0)} at J = {couplings[slowest]}; at J = {couplings[-1]} "
+    f"{100 * crossed[-1]:.0f} % of {CHAINS} chains ever change colour in {len(traces):,} sweeps"
+)
+display(Markdown(f"**Measured.** {measured['claim-7']}."))
+
+# %% jupyter={"source_hidden": true}
+fig, (left, right) = plt.subplots(1, 2, figsize=(plot.WIDTH, 2.8))
+left.errorbar(couplings, tau.mean(1), tau.std(1) / CHAINS**0.5, fmt="o-", color=MODEL, capsize=3, ms=5)
+left.axvline(IsingGrid.CRITICAL, color=NOISE, linestyle=":")
+left.text(IsingGrid.CRITICAL - 0.01, 1.1, "critical", color="#555555", rotation=90, ha="right")
+left.set(xlabel="coupling J", ylabel="sweeps per independent |m|", yscale="log")
+right.plot(couplings, 100 * crossed, "s-", color=POSTERIOR, ms=5)
+right.axvline(IsingGrid.CRITICAL, color=NOISE, linestyle=":")
+right.set(xlabel="coupling J", ylabel="chains that changed colour, %", ylim=(-3, 103))
+plot.show(
+    fig,
+    alt="Left: the autocorrelation time rises to a peak near the critical coupling and falls beyond it. Right: the share of "
+    "chains that changed from mostly white to mostly black falls from all to none beyond the critical coupling.",
+    caption=f"Slowest at J = {couplings[slowest]}, {with_error(tau[slowest], 0)} sweeps ({CHAINS} chains each). Beyond, "
+    "|m| is quick again, but only because each chain stays in its own half: half of the probability is never visited.",
+)
+
+# %% [markdown]
+# So the product of potentials is easy to write and dear to use: likelihoods need $Z$, draws need a chain that
+# may forget slowly or never. It is the price of writing down dependencies *between pixels*. **Latent variable
+# models** pay less: let a few hidden numbers explain why the pixels go together, and the pixels can be
+# independent given these.
+
+# %% [markdown]
+# ## The lecture's claims, and what you measured
+
+# %% jupyter={"source_hidden": true}
+claims = {
+    1: "a classifier can be certain about an object unlike anything seen; $p(x, y)$ tells the difference",
+    2: "without $p(x)$ one can't say how a decision carries over to new data",
+    3: "unlabelled data make a better classifier",
+    4: "a model of x fills in missing and cleans distorted data",
+    5: "it generates images",
+    6: "it generates sequences",
+    7: "modelling all dependencies among pixels by potentials is very inefficient",
+}
+table = [f"| {claim} | {measured[f'claim-{k}']} |" for k, claim in claims.items()]
+display(Markdown("\n".join(["| the lecture says | you measured |", "|:--|:--|", *table])))
+
+# %% [markdown]
+# ## For and against
+# **For.** One model answers questions nobody trained it for: is this usual, what is missing here, what was it
+# without the noise, show me another. It learns from what has no label. It can tell that the data have
+# changed.
+#
+# **Against.** A density in high dimensions is no measure of strangeness by itself. It helps a classifier only
+# as far as it is right: a wrong model makes unlabelled data harmful. It spends its capacity on all of
+# $\mathbf{x}$, also on what no decision needs. And writing one down, so that it can be computed, is the
+# problem the rest of the course is about.
+
+# %% [markdown]
+# ## Questions
+# <details><summary>Does it help to add a class "none of these" to the classifier?</summary>
+#
+# It helps against strangers like those you train it with. To train it you need examples of everything else,
+# which is to say a model of what is *not* a digit. </details>
+#
+# <details><summary>The joint model's own p(y|x) was certain far away from the data. Why? It has a density.</summary>
+#
+# $p(y|\mathbf{x})$ is a ratio of two densities. Both are tiny there, but one is many powers of ten tinier:
+# the ratio doesn't know how small its parts are. </details>
+#
+# <details><summary>You measure length in millimetres instead of metres. What happens to log p(x), and to your threshold?</summary>
+#
+# $D$ coordinates, each stretched by 1000, lower the log-density by $D \log 1000$ everywhere. Comparisons
+# within one unit stay; a threshold has to move along. Stretch the space unevenly and even the *order*
+# changes: another reason not to trust the level alone. </details>
+#
+# <details><summary>Why can't one choose 50 labels better than 10 times 5 at random, if one has p(x)?</summary>
+#
+# One can: label what stands for many others, in the middle of a cluster, or what the model is least sure of.
+# That is active learning, and it needs p(x) for the first of the two. </details>
+#
+# <details><summary>Why did Gibbs sampling look fast at J = 0.6?</summary>
+#
+# Each chain equilibrated quickly within its own half, mostly white. The other half, as probable by symmetry,
+# was never visited: a chain can't report what it has not seen. </details>
+
+# %% [markdown]
+# ## Sources
+# - J. M. Tomczak, *Deep Generative Models: GANs and VAE*, lecture, 2017: "Do we need generative modeling?" to
+#   "How to formulate a generative model?".
+# - E. Nalisnick et al., *Do Deep Generative Models Know What They Don't Know?*, ICLR 2019; *Detecting
+#   Out-of-Distribution Inputs to Deep Generative Models Using Typicality*, 2019.
+# - M. Hein, M. Andriushchenko, J. Bitterwolf, *Why ReLU Networks Yield High-Confidence Predictions Far Away
+#   from the Training Data*, CVPR 2019.
+# - K. Nigam, A. McCallum, S. Thrun, T. Mitchell, *Text Classification from Labeled and Unlabeled Documents
+#   Using EM*, 2000.
+# - Z. Ghahramani, G. E. Hinton, *The EM Algorithm for Mixtures of Factor Analyzers*, 1996.
+# - T. Kynkäänniemi et al., *Improved Precision and Recall Metric for Assessing Generative Models*, NeurIPS
+#   2019.
+# - A. Y. Ng, M. I. Jordan, *On Discriminative vs. Generative Classifiers*, NeurIPS 2001.
+# - I. H. Witten, T. C. Bell, *The Zero-Frequency Problem*, IEEE Trans. Information Theory 37, 1991.
+# - S. Geman, D. Geman, *Stochastic Relaxation, Gibbs Distributions, and the Bayesian Restoration of Images*,
+#   1984. L. Onsager, *Crystal Statistics I*, 1944. A. Sokal, *Monte Carlo Methods in Statistical Mechanics*,
+#   1997: autocorrelation times.
+#
+# Next: [02, what does a hidden cause buy?](02_latent_variable_models.ipynb)
