@@ -1,0 +1,361 @@
+"""The density network and its estimate of log p(x), against integrals that are known."""
+
+import functools
+import math
+
+import pytest
+import torch
+from oracles import all_images, assert_mean, close, grid, survives
+from torch import nn
+
+from dgmcourse import evaluate
+from dgmcourse.densities import Bernoulli, BernoulliConditional, Gaussian, StandardGaussian
+from dgmcourse.models import density_network
+from dgmcourse.networks import gated_mlp
+from dgmcourse.train import fit
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+IMAGES = 9  # pixels of the tiny binary images
+
+
+class Parts(nn.Module):
+    """All the estimate asks of a model."""
+
+    def __init__(self, prior, decoder):
+        super().__init__()
+        self.prior, self.decoder = prior, decoder
+
+
+class Curved(nn.Module):
+    """p(x|z) = N(f(z), diag): two data dimensions that bend with z, and a width that depends on it."""
+
+    def __init__(self, latent_dim):
+        super().__init__()
+        self.net = gated_mlp([latent_dim, 5, 4])
+        generator = torch.Generator().manual_seed(latent_dim)
+        for p in self.parameters():
+            p.data = torch.randn(p.shape, generator=generator) * 0.8
+
+    def forward(self, z):
+        mean, log_var = self.net(z).chunk(2, -1)
+        return Gaussian(mean, log_var.clamp(-2, 1))
+
+
+class Codes(StandardGaussian):
+    """A prior whose draws are decided beforehand, handed out in order."""
+
+    def __init__(self, z):
+        super().__init__(z.shape[1])
+        self.z, self.given = z, 0
+
+    def sample(self, shape=()):
+        self.given += shape[0]
+        return self.z[self.given - shape[0] : self.given]
+
+
+def tiny(latent_dim, samples=1000):
+    """A DensityNetwork on 3 x 3 binary images, no output of it near 0 or 1."""
+    model = density_network.DensityNetwork(latent_dim, hidden=6, data_dim=IMAGES, samples=samples)
+    generator = torch.Generator().manual_seed(10 + latent_dim)
+    for p in model.decoder.parameters():
+        p.data = torch.randn(p.shape, generator=generator) * 0.7
+    return model
+
+
+def integrated(decoder, x, latent_dim):
+    """log p(x) as a sum over a fine grid of z: differentiable, (B,)."""
+    z, cell = grid(latent_dim, 8.0, 801 if latent_dim == 1 else 161)
+    log_joint = decoder(z).log_prob(x[:, None]) + torch.distributions.Normal(0.0, 1.0).log_prob(z).sum(-1)
+    return torch.logsumexp(log_joint, 1) + math.log(cell)
+
+
+@functools.cache
+def truth(latent_dim):
+    return integrated(tiny(latent_dim).decoder, all_images(), latent_dim).detach()
+
+
+POINTS = torch.tensor([[0.3, -0.2], [1.0, 0.5], [-1.5, 0.8], [0.0, 2.0]])
+
+
+# ---- oracles of evaluate.log_likelihood_from_prior
+
+
+def check_quadrature(evaluate):
+    """p(x) itself is estimated without bias, at S = 3 too, in one and in two latent dimensions."""
+    for latent_dim in (1, 2):
+        model = tiny(latent_dim)
+        for S, repeats in ((3, 2000), (40, 300)):
+            found = torch.stack([evaluate.log_likelihood_from_prior(model, all_images(), S) for _ in range(repeats)])
+            assert_mean((found - truth(latent_dim)).exp(), torch.ones(2**IMAGES), errors=6)
+            if S == 3:
+                assert (found.mean(0) < truth(latent_dim)).all()  # the logarithm is biased, downward
+
+
+def check_gaussian_quadrature(evaluate):
+    for latent_dim in (1, 2):
+        model = Parts(StandardGaussian(latent_dim), Curved(latent_dim))
+        found = torch.stack([evaluate.log_likelihood_from_prior(model, POINTS, 2000).detach() for _ in range(50)])
+        assert_mean((found - integrated(model.decoder, POINTS, latent_dim).detach()).exp(), torch.ones(len(POINTS)))
+
+
+def check_sum_over_all_images(evaluate):
+    """With fixed codes the estimate is a mixture of S Bernoullis: a distribution, whose sum is 1 exactly."""
+    z = torch.randn(7, 2)
+    model = Parts(Codes(z), tiny(2).decoder)
+    total = torch.logsumexp(evaluate.log_likelihood_from_prior(model, all_images(), 7), 0)
+    close(total, 0.0, atol=1e-12)
+
+
+def check_chunks(evaluate):
+    """Codes in chunks of any size, with a rest, give what they give at once."""
+    z, decoder, x = torch.randn(23, 2), tiny(2).decoder, all_images()[::37]
+    each = torch.stack([decoder(code).log_prob(x) for code in z])
+    for rows in (1, 5, 22, 23, 24, 1000):
+        prior = Codes(z)
+        found = evaluate.log_likelihood_from_prior(Parts(prior, decoder), x, 23, rows=rows)
+        close(found, torch.log(each.exp().mean(0)))
+        assert prior.given == 23
+
+
+def check_ignored_z(evaluate):
+    """A decoder that does not look at z: p(x) itself, at every S."""
+    logits = torch.randn(IMAGES)
+    layer = nn.Linear(2, IMAGES)
+    layer.weight.data, layer.bias.data = torch.zeros(IMAGES, 2), logits
+    exact = torch.distributions.Bernoulli(logits=logits).log_prob(all_images()).sum(-1)
+    for S in (1, 2, 600):
+        model = Parts(StandardGaussian(2), BernoulliConditional(layer))
+        close(evaluate.log_likelihood_from_prior(model, all_images(), S), exact)
+
+
+def check_far_below_zero(evaluate):
+    """Log-probabilities that no exponential can express, all or some of them."""
+    class Far(nn.Module):
+        def forward(self, z):
+            return Gaussian(z * 1000, torch.zeros_like(z))
+
+    z = torch.tensor([[0.0], [1.0], [-1.0]])
+    x = torch.tensor([[0.0], [60.0], [3000.0]])
+    log_w = -0.5 * (x - 1000 * z.T) ** 2 - 0.5 * math.log(2 * math.pi)
+    highest = log_w.amax(1)  # the others lie hundreds of nats below
+    close(evaluate.log_likelihood_from_prior(Parts(Codes(z), Far()), x, 3, rows=2), highest - math.log(3))
+    assert highest.min() < -1_000_000
+
+
+FROM_PRIOR = [check_quadrature, check_gaussian_quadrature, check_sum_over_all_images, check_chunks, check_ignored_z,
+              check_far_below_zero]  # fmt: skip
+
+
+@pytest.mark.parametrize("check", FROM_PRIOR)
+def test_estimate(check):
+    check(evaluate)
+
+
+@pytest.mark.parametrize(
+    ("check", "old", "new"),
+    [
+        (check_quadrature, "return total - math.log(S)", "return total - math.log(S) + 0.02"),
+        (check_sum_over_all_images, "return total - math.log(S)", "return total"),
+        (check_gaussian_quadrature, "return total - math.log(S)", "return total - math.log(S + 200)"),
+        (check_chunks, "(min(rows, S - done),)", "(rows,)"),
+        (check_chunks, "torch.logaddexp(total, torch.logsumexp(p.cross_log_prob(x), -1))",
+         "torch.maximum(total, torch.logsumexp(p.cross_log_prob(x), -1))"),
+        (check_ignored_z, "total = x.new_full((len(x),), -math.inf)", "total = x.new_zeros((len(x),))"),
+        (check_far_below_zero, "torch.logaddexp(total, torch.logsumexp(p.cross_log_prob(x), -1))",
+         "(total.exp() + p.cross_log_prob(x).exp().sum(-1)).log()"),
+        (check_quadrature, "torch.logsumexp(p.cross_log_prob(x), -1)", "p.cross_log_prob(x).mean(-1)"),
+    ],
+)  # fmt: skip
+def test_a_broken_estimate_is_caught(check, old, new):
+    assert not survives(check, evaluate, old, new)
+
+
+@pytest.mark.parametrize(("x", "S"), [(torch.zeros(0, IMAGES), 10), (torch.zeros(2, IMAGES), 0)])
+def test_nothing_to_estimate_is_said(x, S):
+    with pytest.raises(ValueError, match="at least one x and one sample"):
+        evaluate.log_likelihood_from_prior(tiny(2), x, S)
+
+
+def test_no_gradient_is_kept():
+    assert not evaluate.log_likelihood_from_prior(tiny(2), all_images(), 10).requires_grad
+
+
+# ---- oracles of the model
+
+
+def model_of(module, latent_dim=2, samples=1000, z=None):
+    model = module.DensityNetwork(latent_dim, hidden=6, data_dim=IMAGES, samples=samples)
+    model.load_state_dict(tiny(latent_dim).state_dict())
+    if z is not None:
+        model.prior = Codes(z)
+    return model
+
+
+def check_objective(module):
+    """The log of the mean of p(x|z_s) over `samples` shared codes; and it is what is shown."""
+    z, x = torch.randn(30, 2), all_images()[::50]
+    for S in (1, 2, 30):
+        model = model_of(module, samples=S, z=z)
+        value, parts = model.objective(x, 0.3)
+        p = torch.special.expit(model.decoder.net(z[:S]))  # (S, 9)
+        joint = torch.where(x[:, None] == 1, p, 1 - p).prod(-1)
+        close(value, joint.mean(1).log())
+        assert list(parts) == ["log_p"]
+        close(parts["log_p"], value)
+        assert model.prior.given == S
+
+
+def check_gradient(module):
+    """Autograd's gradient is the average of grad log p(x|z_s), weighted by the softmax of log p(x|z_s)."""
+    z, x = torch.randn(25, 2), all_images()[::100]
+    model = model_of(module, samples=25, z=z)
+    parameters = list(model.decoder.parameters())
+    found = torch.autograd.grad(model.objective(x)[0].sum(), parameters)
+    expected = [torch.zeros_like(p) for p in parameters]
+    for image in x:
+        log_w = model.decoder(z).log_prob(image)
+        for weight, value in zip(torch.softmax(log_w.detach(), 0), log_w, strict=True):
+            for total, part in zip(expected, torch.autograd.grad(value, parameters, retain_graph=True), strict=True):
+                total += weight * part
+    for a, b in zip(found, expected, strict=True):
+        close(a, b)
+
+
+def check_gradient_in_the_limit(module):
+    """With many codes: the gradient of log p(x) by quadrature, within its own scatter over repeats."""
+    model, x = model_of(module, latent_dim=1, samples=1000), all_images()[5::170]
+    parameters = list(model.decoder.parameters())
+
+    def flat(value):
+        return torch.cat([g.flatten() for g in torch.autograd.grad(value.sum(), parameters)])
+
+    exact = flat(integrated(model.decoder, x, 1))
+    found = torch.stack([flat(model.objective(x)[0]) for _ in range(200)])
+    assert exact.abs().max() > 0.1
+    # the estimate's bias is of the order 1 / samples: beside the scatter of the mean of 200 it is small
+    assert_mean(found, exact, errors=6)
+
+
+def check_samples(module):
+    """Draws follow p(x): the frequency of every image, and of a Gaussian decoder's points in cells of the plane."""
+    n = 40_000
+    model = model_of(module)
+    number = (model.sample(n) @ 2.0 ** torch.arange(IMAGES - 1, -1, -1)).long()
+    p = truth(2).exp()
+    off = (torch.bincount(number, minlength=2**IMAGES) / n - p) / (p * (1 - p) / n).sqrt()
+    assert off.abs().max() < 5.5 and abs((off**2).mean() - 1) < 0.35
+    model.decoder = Curved(2)
+    x = model.sample(n)
+    side = torch.linspace(-3, 3, 13)
+    middle, width = (side[1:] + side[:-1]) / 2, float(side[1] - side[0])
+    inner = (torch.arange(5) - 2) * width / 5  # a cell's probability: the mean density of 25 points in it
+    points = (torch.cartesian_prod(middle, middle)[:, None] + torch.cartesian_prod(inner, inner)).flatten(0, 1)
+    density = integrated(model.decoder, points, 2).exp().detach().view(144, 25).mean(1) * width**2
+    cell = ((x + 3) / width).floor().long()
+    inside = ((cell >= 0) & (cell < 12)).all(1)
+    count = torch.bincount(cell[inside] @ torch.tensor([12, 1]), minlength=144)
+    expected = n * density
+    assert (((count - expected) ** 2 / expected.clamp_min(5)).mean()) < 2
+    assert inside.double().mean() > 0.5
+
+
+CHECKS = [check_objective, check_gradient, check_gradient_in_the_limit, check_samples]
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_model(check):
+    check(density_network)
+
+
+@pytest.mark.parametrize(
+    ("check", "old", "new"),
+    [
+        (check_objective, "math.log(self.samples)", "0.0"),
+        (check_objective, "torch.logsumexp(self.decoder(z).cross_log_prob(x), -1) - math.log(self.samples)",
+         "self.decoder(z).cross_log_prob(x).mean(-1)"),
+        (check_objective, "self.prior.sample((self.samples,))", "self.prior.sample((self.samples + 1,))[1:]"),
+        (check_gradient, "return log_p, {", "return log_p * 2 - log_p.detach(), {"),
+        (check_gradient_in_the_limit, "z = self.prior.sample((self.samples,))\n        log_p",
+         "z = 1.2 * self.prior.sample((self.samples,))\n        log_p"),
+        (check_samples, "return self.decoder(self.prior.sample((n,))).sample()",
+         "return self.decoder(self.prior.sample((n,))).mean.round()"),
+        (check_samples, "return self.decoder(self.prior.sample((n,))).sample()",
+         "return self.decoder(self.prior.sample((1,)).expand(n, -1)).sample()"),
+        (check_samples, "return self.decoder(self.prior.sample((n,))).sample()",
+         "return self.decoder(1.25 * self.prior.sample((n,))).sample()"),
+    ],
+)  # fmt: skip
+def test_a_broken_model_is_caught(check, old, new):
+    assert not survives(check, density_network, old, new)
+
+
+def test_posterior_mean_against_quadrature():
+    model = tiny(2)
+    z, cell = grid(2, 8.0, 161)
+    x = all_images()[::60]
+    log_joint = model.decoder(z).cross_log_prob(x) + model.prior.log_prob(z)
+    exact = (torch.softmax(log_joint, 1) @ z).detach()
+    found = torch.stack([model.posterior_mean(x, 2000) for _ in range(100)])
+    assert exact.abs().max() > 0.3
+    assert_mean(found, exact, errors=6)
+
+
+def test_training_finds_a_mixture():
+    """Two images, equally often: log p(x) tends to log 1/2."""
+    x = torch.tensor([[1.0, 1, 1, 0, 0, 0, 1, 1, 1], [0.0, 0, 0, 1, 1, 1, 0, 0, 0]]).repeat(100, 1)
+    model = density_network.DensityNetwork(1, hidden=16, data_dim=IMAGES, samples=50)
+    history = fit(model, x, epochs=40, batch_size=20, lr=1e-2, progress=False)
+    assert history["log_p"][0] < -3
+    value = evaluate.log_likelihood_from_prior(model, x, 5000).mean().item()
+    assert math.log(0.5) - 0.15 < value <= math.log(0.5) + 1e-9
+
+
+def test_a_gaussian_decoder_for_any_data():
+    model = density_network.DensityNetwork(2, hidden=8, likelihood="gaussian", data_dim=3, samples=10)
+    assert model.objective(torch.randn(5, 3))[0].shape == (5,)
+    assert model.sample(4).shape == (4, 3)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"samples": 0}, "at least one sample"),
+        ({"likelihood": "poisson"}, "'bernoulli', 'gaussian'"),
+        ({"latent_dim": 0}, "at least 1 dimension"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused_in_words(settings, words):
+    with pytest.raises(ValueError, match=words):
+        density_network.DensityNetwork(**settings)
+
+
+def test_grey_pixels_and_wrong_shapes_are_refused_in_words():
+    model = tiny(2)
+    with pytest.raises(ValueError, match="binary pixels"):
+        model.objective(torch.full((2, IMAGES), 0.5))
+    with pytest.raises(ValueError, match=f"{IMAGES} dimensions"):
+        model.objective(torch.zeros(2, 4))
+
+
+def test_no_array_of_every_pixel_of_every_pair_is_made():
+    """The largest tensor of a training step is far below S x B x D numbers."""
+    S, B, D = 64, 48, 100
+    largest = [0]
+
+    class Watch(torch.utils._python_dispatch.TorchDispatchMode):
+        def __torch_dispatch__(self, f, types, args=(), kwargs=None):
+            out = f(*args, **(kwargs or {}))
+            for t in out if isinstance(out, tuple | list) else [out]:
+                if isinstance(t, torch.Tensor):
+                    largest[0] = max(largest[0], t.untyped_storage().nbytes() // t.element_size())
+            return out
+
+    model = density_network.DensityNetwork(2, hidden=8, data_dim=D, samples=S)
+    x = torch.bernoulli(torch.full((B, D), 0.5))
+    with Watch():
+        model.objective(x)[0].mean().backward()
+    assert max(S * D, B * D, S * B) <= largest[0] < S * B * D / 10
+    with Watch():  # and it would be noticed
+        Bernoulli(torch.zeros(S, 1, D)).log_prob(x)
+    assert largest[0] >= S * B * D
