@@ -56,6 +56,7 @@ import sys
 import time
 from functools import partial
 
+import ipywidgets as widgets
 import numpy as np
 import torch
 from IPython.display import Markdown, display
@@ -74,7 +75,7 @@ from dgmcourse.models.factor_analysis import FactorAnalysis
 from dgmcourse.networks import gated_mlp
 from dgmcourse.plot import DATA, MODEL, NOISE, POSTERIOR, PRIOR, plt
 from dgmcourse.train import best_device, fit
-from dgmcourse.widgets.figure import slider_figure
+from dgmcourse.widgets.figure import LAYOUT, slider_figure
 from dgmcourse.widgets.latent import latent_grid, latent_traversal
 
 DEVICE = best_device()
@@ -89,6 +90,11 @@ measured = {}  # claim -> what you found, for the table at the end
 def pm(values: Tensor, places: int = 1) -> str:
     """Mean and standard error of one number each for many x."""
     return f"{values.mean():.{places}f} ± {values.std() / len(values) ** 0.5:.{places}f}"
+
+
+def among(name: str, options, start) -> widgets.SelectionSlider:
+    """A slider over some numbers that does not begin at the first."""
+    return widgets.SelectionSlider(options=[(f"{n:,}", n) for n in options], value=start, description=name, **LAYOUT)
 
 
 torch.manual_seed(0)
@@ -132,8 +138,8 @@ slider_figure(
     draw_search,
     alt="Left, the latent plane with S codes drawn from the prior; orange dots grow with a code's share of the sum. "
     "Right, a test digit and the decoder's means at the four codes with the largest shares.",
-    digit=[2, 0, 1, 3, 4, 5, 6, 7, 8, 9],
-    S=[10, 1, 100, 1000, 10_000, 30_000],
+    digit=(0, 9, 1, 2),
+    S=among("S", [1, 10, 100, 1000, 10_000, 30_000], 10),
     seed="draw again",
 )
 
@@ -344,8 +350,8 @@ slider_figure(
     draw_errors,
     alt="Left, a histogram of the estimate's error over 500 repeats, with the exact value at 0. Right, its bias and standard "
     "deviation against S, with the second-order theory as lines.",
-    d=[2, 1, 5, 10],
-    S=[100, 3, 10, 30, 300, 1000],
+    d=among("d", list(errors), 2),
+    S=among("S", SAMPLES, 100),
 )
 
 # %% jupyter={"source_hidden": true}
@@ -559,7 +565,7 @@ slider_figure(
     alt="Left, the moons, the learned line with S codes on it, and one point; codes near the point are large and orange. "
     "Right, the responsibilities of the codes against z, on the exact posterior.",
     point=(0, len(by_line) - 1, 1, 12),
-    S=[100, 10, 30, 300, 1000],
+    S=among("S", [10, 30, 100, 300, 1000], 100),
     seed="new codes",
 )
 
@@ -834,7 +840,7 @@ slider_figure(
     alt="Left, the shares of the ten best codes in the sum. Middle, the effective number of codes against the dimension, one "
     "line for each S. Right, the error of the estimate against the dimension.",
     d=list(DIMS),
-    S=[10_000, 10, 100, 1000],
+    S=among("S", SIZES, 10_000),
 )
 
 # %% jupyter={"source_hidden": true}
@@ -915,7 +921,7 @@ plot.show(
 # %% [markdown]
 # ## It scales badly: digits
 # Perhaps a *trained* network would arrange itself with the few codes it gets? Give density networks 2, 5,
-# 10 and 20 latent dimensions and a fixed budget, S = 300 codes and 240 steps, and VAEs with the same
+# 10 and 20 latent dimensions and a fixed budget, S = 300 codes and a few hundred steps, and VAEs with the same
 # decoders as many steps. **Predict.** For which of the two do more dimensions help?
 
 # %%
