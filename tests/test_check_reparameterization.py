@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 
 import pytest
 import torch
@@ -49,6 +50,14 @@ def score_function_by_backward(f, q, parameters, S):
     ]
 
 
+def score_function_by_clean_backward(f, q, parameters, S):
+    for p in parameters:
+        p.grad = None
+    z = q.sample((S,))
+    (f(z).detach() * q.log_prob(z)).mean().backward()
+    return [p.grad for p in parameters]
+
+
 def others(values):
     return (values.sum() - values) / (len(values) - 1)
 
@@ -90,6 +99,7 @@ def test_the_solution_passes_and_leaves_the_random_state(exercise):
     [
         (check.score_function, score_function_by_hand),
         (check.score_function, score_function_by_backward),
+        (check.score_function, score_function_by_clean_backward),
         (check.score_function, score_function_with_baseline),
         (check.reparameterize, reparameterize_with_sqrt),
         (check.reparameterize, reparameterize_by_normal),
@@ -123,6 +133,17 @@ def score(surrogate, sample="sample"):
 def asks_for_one(f, q, parameters, S):
     z = q.sample()
     return torch.autograd.grad((f(z).detach() * q.log_prob(z)).mean(), parameters)
+
+
+def a_number_for_a_shape(f, q, parameters, S):
+    z = q.sample(S)
+    return torch.autograd.grad((f(z).detach() * q.log_prob(z)).mean(), parameters)
+
+
+def backward_into_grad(f, q, parameters, S):
+    z = q.sample((S,))
+    (f(z).detach() * q.log_prob(z)).mean().backward()
+    return [p.grad for p in parameters]
 
 
 def own_samples(f, q, parameters, S):
@@ -161,6 +182,8 @@ WRONG_SCORES = [
     (own_baseline_through_f, "detach f(z)"),
     (score(lambda f, log_q: f.mean()), "does not require grad"),
     (asks_for_one, "ask for S samples"),
+    (a_number_for_a_shape, "q.sample((S,)), with its comma"),
+    (backward_into_grad, "adds to what .grad holds"),
     (own_samples, "z = q.sample((S,))"),
     (only_the_first, "one gradient for each"),
 ]
@@ -283,6 +306,12 @@ WRONG_HEADS = [
 def test_a_wrong_answer_is_told_what_is_wrong(exercise, answer, words):
     kind, text = kind_and_text(exercise, answer)
     assert kind == "fail" and words in text, text
+
+
+def test_a_right_student_hears_a_number_near_the_truth():
+    text = kind_and_text(check.reparameterize, check.reparameterize.solution)[1]
+    value, error = (float(number) for number in re.search(r"give (-[\d.]+) \+- ([\d.]+\d)", text).groups())
+    assert abs(value + 2) < error
 
 
 def test_what_the_messages_say_of_baselines_is_true():

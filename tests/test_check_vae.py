@@ -121,6 +121,8 @@ WRONG_KL = {
     "log of the standard deviation": lambda m, v: terms(m, 2 * v).sum(-1),
     "variance belongs: the variance is exp": lambda m, v: 0.5 * (v + m**2 - 1 - v).sum(-1),
     "logarithm of log_var": lambda m, v: 0.5 * (v + m**2 - 1 - v.log()).sum(-1),
+    "took log_var for sigma": lambda m, v: 0.5 * (v**2 + m**2 - 1 - (v**2).log()).sum(-1),
+    "you squared log_var": lambda m, v: 0.5 * (v**2 + m**2 - 1 - v).sum(-1),
     "summed over the batch": lambda m, v: terms(m, v).sum(0),
     "keep the batch": lambda m, v: terms(m, v).sum(-1).mean(),
     "one number for each latent dimension": terms,
@@ -264,6 +266,7 @@ def draw(p):
 
 
 WRONG_SAMPLE = {
+    "zeros and ones as floats": lambda n, prior, decoder: (p := decoder(prior.sample((n,))).mean) > torch.rand_like(p),
     "returned the probabilities": lambda n, p, d: d(p.sample((n,))).mean,
     "you rounded them": lambda n, p, d: d(p.sample((n,))).mean.round(),
     "same z": lambda n, p, d: d(p.sample().expand(n, 2)).sample(),

@@ -1,5 +1,7 @@
 """Notebook 00's exercise: right answers pass, the blank is seen, typical wrong ones hear what is wrong."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -42,6 +44,7 @@ WRONG = {
                                 "logits themselves"),
     "divided by the batch": (lambda x, a: (x * a - F.softplus(a)).sum(-1) / len(x), "batch's size"),
     "overflow": (lambda x, a: (x * a - (1 + a.exp()).log()).sum(-1), "exp(200)"),
+    "zero times log of zero": (lambda x, a: (x * a.sigmoid().log() + (1 - x) * (1 - a.sigmoid()).log()).sum(-1), "0 * log 0"),
     "another number": (lambda x, a: (x * a - F.softplus(a)).sum(-1) - 1, "of 7 pixels"),
     "the second axis": (lambda x, a: (x * a - F.softplus(a)).sum(1), "last axis"),
     "without gradient": (lambda x, a: (x * a - F.softplus(a)).sum(-1).detach(), "gradient"),
@@ -69,6 +72,7 @@ def test_wrong_answers_hear_their_mistake(name):
     answer, word = WRONG[name]
     kind, text = kind_and_text(answer)
     assert kind == "fail" and word in text, text
+    assert re.search(r"[.] Stuck\?", text), text
 
 
 def test_blank_is_not_done_yet():

@@ -74,6 +74,10 @@ def _judge_kl(kl) -> str:
         "you took log_var for the log of the standard deviation: the variance is exp(log_var), not exp(2 log_var)":
             half((2 * v).exp() + m**2 - 1 - 2 * v),
         "exp(2 log_var) is the variance squared: the variance is exp(log_var)": half((2 * v).exp() + m**2 - 1 - v),
+        "you took log_var for sigma, the standard deviation: it is log sigma^2, so the variance is exp(log_var)":
+            half(v**2 + m**2 - 1 - (v**2).log()),
+        "you squared log_var to make the variance: log_var is log sigma^2, so the variance is exp(log_var)":
+            half(v**2 + m**2 - 1 - v),
         "you used log_var where the variance belongs: the variance is exp(log_var)": half(m**2 - 1),
         "you used log_var in place of the variance: the variance is exp(log_var)": half(v + m**2 - 1 - v.abs().log()),
         "you forgot the term - log_var": half(v.exp() + m**2 - 1),
@@ -321,6 +325,8 @@ def _beyond(point: float, mean: float = 0.0, sigma: float = 1.0) -> float:
 
 def _images(sample, n: int, D: int, prior, decoder) -> Tensor:
     x = _tensor(sample(n, prior, decoder), "sample")
+    if x.dtype == torch.bool:
+        raise Wrong("you returned True and False: return zeros and ones as floats, decoder(z).sample().")
     if x.shape == (n, n, D):
         raise Wrong("you drew n images for each of n codes: z has n rows already, so decoder(z).sample() draws one for each.")
     if x.shape == (n, 2):
