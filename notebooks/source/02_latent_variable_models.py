@@ -45,6 +45,7 @@ import math
 import sys
 from functools import partial
 
+import ipywidgets as widgets
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -61,11 +62,12 @@ from dgmcourse.evaluate import log_mean_exp, precision_and_recall
 from dgmcourse.models.factor_analysis import FactorAnalysis, probabilistic_pca
 from dgmcourse.models.mixture_of_factor_analysers import MixtureOfFactorAnalysers
 from dgmcourse.plot import DATA, MODEL, NOISE, POSTERIOR, PRIOR, plt
-from dgmcourse.widgets.figure import slider_figure
+from dgmcourse.widgets.figure import LAYOUT, slider_figure
 from dgmcourse.widgets.film import film
 
 torch.set_num_threads(1)  # small matrices gain little from more threads, and lose much on a busy machine
 progress = partial(tqdm, file=sys.stdout, bar_format="{desc} |{bar:24}| {n}/{total}")
+OTHER, THIRD = plot.CLASSES[8], plot.CLASSES[1]  # wine and amber: what is compared with the model
 measured = {}  # claim -> what you found, for the table at the end
 
 line = FactorAnalysis(data_dim=2, latent_dim=1)  # the model of the film
@@ -118,7 +120,7 @@ def draw_fall(decoder, points: int, stage: str = "x", reach=(5.5, 3.6), end=None
     if points and points <= 3 and stage == "x":
         right.plot(*x[points - 1], "o", color=DATA, ms=8)
     for curve in end or []:
-        right.plot(*curve, color=POSTERIOR, lw=1.4)
+        right.plot(*curve, color=MODEL, lw=1.8)
     right.set(xlim=(-reach[0], reach[0]), ylim=(-reach[1], reach[1]), xlabel="$x_1$", ylabel="$x_2$", aspect="equal")
     right.set_title("second: x given z, from p(x|z)")
     return fig
@@ -253,7 +255,7 @@ for ax, (name, t) in zip(axes, tested.items(), strict=True):
     ax.hist(t["null"], 30, color=NOISE, alpha=0.6)
     ax.set(xlabel="$\\chi^2$ over the cells", title=name, yticks=[], ylim=(0, 62))
     ax.spines["left"].set_visible(False)
-    marks = ((t["right"], MODEL, "-", "two steps"), (t["wrong"], POSTERIOR, "--", "noise 5 % too wide"))
+    marks = ((t["right"], MODEL, "-", "two steps"), (t["wrong"], OTHER, "--", "noise 5 % too wide"))
     for value, colour, style, text in marks:
         ax.axvline(value, 0, 0.78, color=colour, linestyle=style)
         ax.text(value, 50 if colour == MODEL else 56, text, color=colour, ha="center" if colour == MODEL else "right")
@@ -273,8 +275,9 @@ plot.show(
 
 # %% [markdown]
 # ## When everything is linear: factor analysis
-# Let the decoder be a linear map plus independent noise, and the prior a standard Gaussian (any other Gaussian
-# prior $\mathcal N(\boldsymbol\mu_0, \boldsymbol\Sigma_0)$ can be absorbed into $\mathbf{W}$ and $\mathbf{b}$):
+# Let the decoder be a linear map plus independent noise, and the prior a standard Gaussian. (The slides allow
+# $\mathcal N(\boldsymbol\mu_0, \boldsymbol\Sigma_0)$. It gives nothing new: take
+# $\mathbf{W}\boldsymbol\Sigma_0^{1/2}$ for $\mathbf{W}$ and $\mathbf{b} + \mathbf{W}\boldsymbol\mu_0$ for $\mathbf{b}$.)
 #
 # $$p_\theta(\mathbf{x}|\mathbf{z}) = \mathcal N(\mathbf{W}\mathbf{z} + \mathbf{b},\, \boldsymbol\Psi), \qquad
 #   \boldsymbol\Psi = \mathrm{diag}(\psi_1, \dots, \psi_D), \qquad p(\mathbf{z}) = \mathcal N(\mathbf{0}, \mathbf{I}).$$
@@ -442,8 +445,12 @@ plot.show(
 #   \psi_d \leftarrow \frac1N \sum_n \Big[(x_{nd} - b_d)^2 - (x_{nd} - b_d)\,\langle\mathbf{z}_n\rangle^\top\mathbf{w}_d\Big],$$
 #
 # with $\mathbf{w}_d$ the new row $d$ of $\mathbf{W}$, and $\mathbf{b}$ the mean of the data, once and for all. Read
-# aloud: regress $\mathbf{x}$ on what you believe $\mathbf{z}$ to be; what the regression leaves over is noise. Each
-# round is an ELBO with its gap closed (E) and then raised (M), so that the likelihood can never fall.
+# aloud: regress $\mathbf{x}$ on what you believe $\mathbf{z}$ to be; what the regression leaves over is noise.
+#
+# **Why it can never fall.** For any guess $q$ of the posterior,
+# $\log p(\mathbf{x}) = \mathbb{E}_q[\log p(\mathbf{x}, \mathbf{z}) - \log q(\mathbf{z})] +
+# \mathrm{KL}[q\,\|\,p(\mathbf{z}|\mathbf{x})]$. The E step makes the second term zero, its least value; the M step
+# raises the first. What happens to the second after that can only help.
 
 # %% [markdown]
 # ## Exercise 3: one EM step (8 minutes)
@@ -590,13 +597,14 @@ display(Markdown("\n".join(["| | mean log p(x), nats |", "|:--|--:|", *table, ""
 torch.manual_seed(1)
 cloud = torch.randn(40, 2) @ torch.tensor([[1.5, 0.8], [-0.3, 0.55]])
 cloud -= cloud.mean(0)
-values, vectors = torch.linalg.eigh(torch.cov(cloud.mT, correction=0))
-orthogonal = (cloud @ vectors[:, 1:]) @ vectors[:, 1:].mT
+eigenvalues, eigenvectors = torch.linalg.eigh(torch.cov(cloud.mT, correction=0))
+long_axis = eigenvectors[:, 1:]
+orthogonal = (cloud @ long_axis) @ long_axis.mT
 
 
 def shrunk(sigma: float) -> Tensor:
     """W E[z|x] of probabilistic PCA's W at this noise: (40, 2)."""
-    W = vectors[:, 1:] * values[1].sub(sigma**2).clamp_min(1e-12).sqrt()
+    W = long_axis * eigenvalues[1].sub(sigma**2).clamp_min(1e-12).sqrt()
     mean, _ = posterior(cloud, W, torch.zeros(2), torch.full((2,), sigma**2))
     return mean @ W.mT
 
@@ -604,12 +612,12 @@ def shrunk(sigma: float) -> Tensor:
 def draw_limit(sigma: float) -> plt.Figure:
     fig, ax = plt.subplots(figsize=(plot.WIDTH, 3))
     to = shrunk(sigma)
-    ax.plot(*(4 * vectors[:, 1:] * torch.tensor([-1.0, 1.0])), color=MODEL, lw=1)
+    ax.plot(*(5 * long_axis * torch.tensor([-1.0, 1.0])), color=MODEL, lw=1)
     ax.plot(torch.stack([cloud[:, 0], to[:, 0]]), torch.stack([cloud[:, 1], to[:, 1]]), color=NOISE, lw=1)
     ax.plot(*cloud.T, "o", color=DATA, ms=4, label="x")
     ax.plot(*to.T, "D", color=POSTERIOR, ms=4, label="$W\\,E[z|x] + b$")
     off = (to - orthogonal).norm(dim=1).mean()
-    ax.set(xlim=(-5, 5), ylim=(-2.1, 2.1), aspect="equal", xlabel="$x_1$", ylabel="$x_2$",
+    ax.set(xlim=(-6.4, 6.4), ylim=(-2.8, 2.8), aspect="equal", xlabel="$x_1$", ylabel="$x_2$",
            title=f"$\\sigma$ = {sigma:g}: {off:.3f} from the orthogonal projection, on average")  # fmt: skip
     ax.legend(loc="upper left")
     return fig
@@ -769,9 +777,13 @@ def errors(kind: str) -> tuple[list, list, list]:
     return sizes, [v.mean().item() for v in values], [v.std().item() / len(v) ** 0.5 for v in values]
 
 
+def numbers(*key) -> int:
+    return sum(p.numel() for p in fitted[key].parameters())
+
+
 fig, ax = plt.subplots(figsize=(plot.WIDTH, 2.8))
 ax.errorbar(*errors("factors"), fmt="o-", color=MODEL, capsize=3, ms=5, label="factor analysis, by factors")
-ax.errorbar(*errors("mixture"), fmt="s--", color=POSTERIOR, capsize=3, ms=5, label="mixture (10 factors each), by components")
+ax.errorbar(*errors("mixture"), fmt="s--", color=OTHER, capsize=3, ms=5, label="mixture (10 factors each), by components")
 ax.axhline(scores["any covariance", 1].mean(), color=DATA, lw=1)
 ax.text(100, scores["any covariance", 1].mean() + 2, "one Gaussian, any covariance", color=DATA, ha="right")
 ax.set(xscale="log", xlabel="factors, or components", ylabel="test log p(x), nats")
@@ -784,8 +796,8 @@ plot.show(
     "covariance; mixtures climb with the number of components, past that level.",
     caption=f"{len(test):,} unseen digits, bars are standard errors. One Gaussian cannot pass the line; "
     f"{best['mixture'][1]} small ones lie {(scores[best['mixture']] - scores['any covariance', 1]).mean():.0f} nats above it. "
-    f"The largest mixture has {sum(p.numel() for p in fitted['mixture', 20].parameters()):,} numbers, factor analysis with 100 "
-    f"{sum(p.numel() for p in fitted['factors', 100].parameters()):,}.",
+    f"Size is not the point: {numbers('mixture', 10):,} numbers in ten analysers, {numbers('factors', 100):,} in factor analysis "
+    f"with 100 factors, {(scores['mixture', 10] - scores['factors', 100]).mean():+.0f} nats.",
 )
 
 # %% [markdown]
@@ -810,8 +822,8 @@ plot.show(
     "hardly a digit among them; of a mixture of 20 factor analysers, ragged but mostly recognisable digits.",
     caption="Realistic by nearest neighbours: "
     + ", ".join(f"{name} {share:.0%}" for name, share in realistic.items())
-    + f" ({half} each, standard error up to {0.5 / half**0.5:.0%}). A Gaussian draws sums of strokes; a mixture first decides which "
-    "kind of digit it draws.",
+    + f" ({half} each, standard error up to {0.5 / half**0.5:.0%}). A Gaussian draws sums of strokes; a mixture first "
+    "decides which kind of digit it draws.",
 )
 
 # %% [markdown]
@@ -829,8 +841,17 @@ play_fall(
     bent, "a bent line", "The cloud follows the line.", "2,000 draws. No ellipse fits this cloud.", reach=(5.2, 3.4)
 )
 
+# %% jupyter={"source_hidden": true}
+plot.show(
+    draw_fall(bent, 300, reach=(5.2, 3.4)),
+    alt="Left: the bell curve of the prior with ticks where z was drawn. Right: a line bent like a snake, and points scattered "
+    "closely about it, dense in the middle and sparse at the ends.",
+    caption="The same without a kernel, after 300 draws. The prior, the noise and the two steps are those of before; only the "
+    "place that z chooses is another.",
+)
+
 # %% [markdown]
-# What is the density of this? Approximate the integral over $z$ by a sum over $M$ places $z_m$ that are equally probable
+# What is the density of this cloud? Approximate the integral over $z$ by a sum over $M$ places $z_m$ that are equally probable
 # under the prior (its quantiles):
 #
 # $$p(\mathbf{x}) = \int \mathcal N(\mathbf{x} \mid f(z), \sigma^2\mathbf{I})\; p(z)\, dz \;\approx\;
@@ -881,8 +902,8 @@ slider_figure(
     alt="Left: places of z under the bell of the prior, up to the slider. Right: a Gaussian for each along the bent line, and "
     "the density that is their sum.",
     up_to=(-3.0, 3.0, 0.1, 0.0),
-    components=[64, 8, 16, 32, 256],
-    sigma=[0.2, 0.1, 0.3, 0.4],
+    components=widgets.SelectionSlider(options=[8, 16, 32, 64, 256], value=64, description="components", **LAYOUT),
+    sigma=(0.1, 0.4, 0.1, 0.2),
 )
 
 # %% jupyter={"source_hidden": true}
@@ -965,14 +986,14 @@ for sigma in known:
 measured["claim-10"] = (
     f"to come within {ENOUGH} nats of one bent line, a finite mixture needs about "
     + ", ".join(f"{M:.0f} Gaussians at noise {sigma}" for sigma, M in needed.items())
-    + f" (best of 3 starts): {(needed[0.1] / needed[0.4]) ** 0.5:.1f} times as many whenever the noise is halved, while the "
-    "bent line stays what it is"
+    + f" (best of 3 starts): {(needed[0.1] / needed[0.4]) ** 0.5:.1f} times as many whenever the noise is halved, "
+    "while the bent line stays what it is"
 )
 display(Markdown(f"**Measured.** {measured['claim-10']}."))
 
 # %% jupyter={"source_hidden": true}
 fig, (left, right) = plt.subplots(1, 2, figsize=(plot.WIDTH, 3), width_ratios=(1.5, 1))
-for sigma, style, colour in zip(needed, ("o-", "s--", "^:"), (MODEL, POSTERIOR, PRIOR), strict=True):
+for sigma, style, colour in zip(needed, ("o-", "s--", "^:"), (MODEL, OTHER, THIRD), strict=True):
     values = torch.stack([kl[sigma, m] for m in sizes])
     left.errorbar(sizes, values.mean(1), values.std(1), fmt=style, color=colour, ms=4, capsize=2, label=f"noise {sigma}")
 left.axhline(ENOUGH, color=DATA, lw=1)
@@ -982,10 +1003,10 @@ left.set_xticks(sizes, sizes)
 left.minorticks_off()
 left.legend(loc="lower left")
 points, log_p, weight = known[0.1]
-right.scatter(*points.T, c=log_p.exp() ** 0.5, s=1.2, marker="s", linewidths=0, cmap="Blues", vmin=0, vmax=1)
+right.scatter(*points.T, c=log_p.exp() ** 0.5, s=3, marker="s", linewidths=0, cmap="Greys", vmin=0, vmax=1)
 _, means, covariances = fit_mixture(points, weight, 8, 0, 0.1)
 for mean, covariance in zip(means, covariances, strict=True):
-    right.plot(*ellipse(mean, covariance, 2), color=POSTERIOR, lw=1.2)
+    right.plot(*ellipse(mean, covariance, 2), color=MODEL, lw=1.2)
 right.set(xlim=(-2.2, 2.2), ylim=(-3.2, 3.2), aspect="equal", xlabel="$x_1$", ylabel="$x_2$", title="8 Gaussians, noise 0.1")
 plot.show(
     fig,
@@ -999,7 +1020,7 @@ plot.show(
 # %% [markdown]
 # A finite mixture pays per piece, and the pieces get shorter as the noise gets smaller. The bent line pays for $f$ once.
 # In 196 dimensions with ten factors the pieces would be cells of a ten-dimensional surface, and no number of components
-# would do. A good $f$ does what the mixture could not: what it learned of slant holds for every digit.
+# that one could store would do. A good $f$ does what the mixture could not: what it learned of slant holds for every digit.
 #
 # Where does one get a good $f$? Take **a neural network**, and learn it. The price: no formula for the integral, none for
 # the posterior, no EM. How to train it all the same is the question of the
@@ -1031,7 +1052,7 @@ for floor in progress(FLOORS, desc="floors"):
 # %% jupyter={"source_hidden": true}
 def draw_floor(floor: float) -> plt.Figure:
     fig, (left, right) = plt.subplots(1, 2, figsize=(plot.WIDTH, 2.8), width_ratios=(2, 1))
-    for name, style, colour in (("train", "o-", MODEL), ("test", "s--", POSTERIOR)):
+    for name, style, colour in (("train", "o-", MODEL), ("test", "s--", OTHER)):
         left.plot(FLOORS, [at[name].mean() for at in broken.values()], style, color=colour, ms=4, label=f"{name} digits")
         left.plot(floor, broken[floor][name].mean(), "o", color=colour, ms=10, fillstyle="none")
     left.set(xscale="log", yscale="symlog", xlabel="floor of $\\psi$", ylabel="mean log p(x), nats", ylim=(-2e6, 2e4))
@@ -1040,8 +1061,7 @@ def draw_floor(floor: float) -> plt.Figure:
     left.invert_xaxis()
     left.legend(loc="lower left")
     right.imshow(broken[floor]["at floor"].view(28, 28), vmin=0, vmax=1.3)
-    right.set_axis_off()
-    right.set_title(f"{int(broken[floor]['at floor'].sum())} pixels at {floor:g}")
+    right.set(xticks=[], yticks=[], xlabel=f"{int(broken[floor]['at floor'].sum())} pixels at {floor:g}")
     return fig
 
 
@@ -1063,8 +1083,8 @@ plot.show(
 
 # %% [markdown]
 # **Why.** A pixel that never varies can be predicted perfectly, and a density that is perfectly sure is infinite: each
-# such $\psi_d$ goes to 0 and takes the likelihood along, half a nat per factor $e$. Spend a thousand nats of
-# certainty on the frame, and one grey speck there costs $0.1^2 / 2\psi_d$. In factor analysis this is the *Heywood case*;
+# such $\psi_d$ goes to 0 and takes the likelihood along, half a nat per factor $e$. A grey speck of 0.1 in
+# the frame then costs $0.1^2 / 2\psi_d$ nats, half a million at $\psi_d = 10^{-8}$. In factor analysis this is the *Heywood case*;
 # in a mixture, a component that sits on a single point. The cures are one idea in different clothes: a floor, a prior on
 # $\boldsymbol\Psi$, or honest noise in the data, which says how finely the sensor can tell.
 #
@@ -1091,7 +1111,7 @@ for ax, seed, name in ((axes[1], order[0], "worst"), (axes[2], order[-1], "best"
     with torch.no_grad():
         for component in ends[seed][1].components:
             p = component.decoder
-            ax.plot(*ellipse(p.bias, p.weight @ p.weight.mT + torch.diag(p.log_var.exp()), 2), color=POSTERIOR)
+            ax.plot(*ellipse(p.bias, p.weight @ p.weight.mT + torch.diag(p.log_var.exp()), 2), color=MODEL)
     ax.set(aspect="equal", xlim=(-2, 3), ylim=(-1.5, 2), xticks=[], yticks=[], title=f"{name}: {ends[seed][0]:.3f} nats")
 spread = torch.tensor([value for value, _ in ends.values()])
 plot.show(
