@@ -282,12 +282,15 @@ def check_event(x: Tensor, parameter: Tensor) -> Tensor:
 
 
 def check_given(given: Tensor, net: nn.Module) -> Tensor:
-    """given, if the network can take it; else a ValueError in words, where torch would speak of mat1 and mat2."""
+    """given, if the network can take it; else an error in words, where torch would speak of mat1 and mat2."""
+    if not isinstance(given, Tensor):
+        raise TypeError(f"expected a tensor, got {type(given).__name__}: torch.as_tensor(x) makes one")
     first = net[0] if isinstance(net, nn.Sequential) else net
     if isinstance(first, nn.Linear) and given.shape[-1:] != (first.in_features,):
         raise ValueError(f"expected vectors of {first.in_features} numbers on the last axis, got shape {tuple(given.shape)}")
     dtype = next((p.dtype for p in net.parameters()), given.dtype)
-    if given.dtype not in (dtype, torch.int64):  # whole numbers are for an embedding
+    embeds = given.dtype == torch.int64 and any(isinstance(part, nn.Embedding) for part in net.modules())
+    if given.dtype != dtype and not embeds:
         raise ValueError(f"expected {dtype} like the network's parameters, got {given.dtype}: x.to({dtype}) converts")
     return given
 

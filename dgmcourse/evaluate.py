@@ -88,7 +88,11 @@ def effective_sample_size(log_w: Tensor, dim: int = 0) -> Tensor:
 
 @torch.no_grad()
 def kl_of_each_unit(model, x: Tensor) -> Tensor:
-    """KL[q(z_d|x) || p(z_d)] averaged over x, for each latent dimension: (D,), nats. Gaussian encoder and prior."""
+    """KL[q(z_d|x) || p(z_d)] averaged over x, for each latent dimension: (D,), nats. Gaussian encoder and prior.
+
+    With a learned prior a unit has no KL of its own (its dimensions may depend on one another), and this raises a
+    TypeError: look at `active_units`, or at the whole of it, the "kl" that `model.objective(x)` gives.
+    """
     return kl_per_dimension(model.encoder(x), model.prior).mean(0)
 
 
@@ -107,7 +111,12 @@ def precision_and_recall(real: Tensor, drawn: Tensor, k: int = 3) -> tuple[Tenso
     A row is realistic if it lies within reach of a real one, no farther than that one's own k-th nearest real
     neighbour; and the other way round. Precision falls with bad samples, recall with missed modes (Kynkaanniemi et al.,
     Improved Precision and Recall Metric, 2019, there in a classifier's feature space). Compare with real against real.
+
+    Raises:
+        ValueError: if one side has no k neighbours: k + 1 rows at least.
     """
+    if min(len(real), len(drawn)) <= k:
+        raise ValueError(f"a {k}-th neighbour needs at least {k + 1} rows, got {len(real)} real and {len(drawn)} drawn ones")
 
     def within_reach(x, of):
         reach = torch.cdist(of, of).kthvalue(k + 1, dim=1).values  # the nearest is itself

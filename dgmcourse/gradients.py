@@ -31,10 +31,11 @@ def score_function(
         one gradient for each parameter, of its shape. Parameters of shape (R, D) give R independent estimates.
 
     Raises:
-        ValueError: with a baseline and S = 1, when there are no others to compare with.
+        ValueError: with a baseline and S = 1, when there are no others to compare with; if S < 1, or f does not give
+            one value for each z.
     """
-    z = q.sample((S,))
-    values = f(z).detach()
+    values, z = one_each(f, q.sample, S)
+    values = values.detach()
     if baseline:
         values = values - leave_one_out(values)
     surrogate = (values * q.log_prob(z)).mean(0)  # its gradient is the estimate, its value means nothing
@@ -59,5 +60,20 @@ def pathwise(f: Callable[[Tensor], Tensor], q: Density, parameters: list[Tensor]
 
     Raises:
         NotImplementedError: if q has none (a Bernoulli, for instance).
+        ValueError: if S < 1, or f does not give one value for each z.
     """
-    return list(torch.autograd.grad(f(q.rsample((S,))).mean(0).sum(), parameters))
+    values, _ = one_each(f, q.rsample, S)
+    return list(torch.autograd.grad(values.mean(0).sum(), parameters))
+
+
+def one_each(f: Callable[[Tensor], Tensor], sample: Callable[[tuple], Tensor], S: int) -> tuple[Tensor, Tensor]:
+    """f(z), (S, ...), and z, (S, ..., D); a ValueError where that would be something else, and broadcast unnoticed."""
+    if S < 1:
+        raise ValueError(f"an estimate needs at least one sample, got S = {S}")
+    z = sample((S,))
+    values = f(z)
+    if values.shape != z.shape[:-1]:
+        raise ValueError(
+            f"f must give one value for each z, shape {tuple(z.shape[:-1])}, got {tuple(values.shape)}: sum over the last axis"
+        )
+    return values, z

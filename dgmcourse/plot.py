@@ -5,6 +5,7 @@ apart by readers with any colour vision; lines and markers differ as well, for g
 """
 
 import io
+import math
 from html import escape
 
 import matplotlib
@@ -84,8 +85,15 @@ def caption_html(text: str) -> str:
     return f'<p style="max-width: 45em; margin: 0 0 1em; opacity: .8; font-size: 92%">{escape(text)}</p>'
 
 
-def tile(x: Tensor, columns: int = 10, side: int = 28, gap: int = 2) -> np.ndarray:
-    """Rows of pixels (N, side * side) as one picture, `columns` to a line, N padded with blanks."""
+def tile(x: Tensor, columns: int = 10, side: int | None = None, gap: int = 2) -> np.ndarray:
+    """Rows of pixels (N, side * side) as one picture, `columns` to a line, N padded with blanks.
+
+    Raises:
+        ValueError: if no side is given and the row is not that of a square image.
+    """
+    side = side or side_of(torch.as_tensor(x).shape[-1])
+    if side is None:
+        raise ValueError(f"a row of {x.shape[-1]} numbers is no square image: expected (N, side * side)")
     x = torch.as_tensor(x).detach().float().cpu().reshape(-1, side, side)
     lines = -(-len(x) // columns)
     canvas = torch.zeros(lines * (side + gap) - gap, columns * (side + gap) - gap)
@@ -95,8 +103,13 @@ def tile(x: Tensor, columns: int = 10, side: int = 28, gap: int = 2) -> np.ndarr
     return canvas.numpy()
 
 
+def side_of(pixels: int) -> int | None:
+    """The side of the square image with so many pixels, if there is one."""
+    return side if (side := math.isqrt(pixels)) ** 2 == pixels else None
+
+
 def draw_images(ax: plt.Axes, x: Tensor, columns: int = 10, title: str = "") -> None:
-    """Images, (N, 784) in [0, 1], tiled into an axis: ink is dark."""
+    """Square images, (N, 784) for instance, in [0, 1], tiled into an axis: ink is dark."""
     ax.imshow(tile(x, columns), vmin=0, vmax=1, interpolation="nearest")
     ax.set_title(title)
     ax.set_axis_off()
@@ -135,7 +148,10 @@ def draw_curves(ax: plt.Axes, history, valid: bool = True) -> None:
 
 
 class Live:
-    """Give it to `fit(..., live=Live())`: the curve, and samples from one fixed set of z, redrawn while training runs."""
+    """Give it to `fit(..., live=Live())`: the curve, and samples from one fixed set of z, redrawn while training runs.
+
+    The curve alone, where the samples are no square images.
+    """
 
     def __init__(self, samples: int = 20, seed: int = 0):
         self.samples, self.seed = samples, seed
@@ -146,14 +162,19 @@ class Live:
             return
         self.figure = self.figure or plt.figure(figsize=(WIDTH, 2.6))
         self.figure.clear()
-        left, right = self.figure.subplots(1, 2, width_ratios=(1.5, 1))
-        draw_curves(left, history)
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            draw_images(right, model.decoder(model.prior.sample((self.samples,))).mean, 5, "samples (means)")
+            samples = model.decoder(model.prior.sample((self.samples,))).mean
+        if side_of(samples.shape[-1]) is None:
+            draw_curves(self.figure.subplots(), history)
+        else:
+            left, right = self.figure.subplots(1, 2, width_ratios=(1.5, 1))
+            draw_curves(left, history)
+            draw_images(right, samples, 5, "samples (means)")
         last = history.steps[-1]
         reached = next((f", {label} {last[name]:.0f} nats," for name, (_, _, label) in PARTS.items() if name in last), "")
-        alt = f"Training curve after {last['step']} steps{reached} and {self.samples} generated images."
+        alt = f"Training curve after {last['step']} steps{reached}"
+        alt += "." if side_of(samples.shape[-1]) is None else f" and {self.samples} generated images."
         image = picture(self.figure, alt)
         if self.handle is None:
             self.handle = display(image, display_id=True)

@@ -145,7 +145,9 @@ def train(name: str, out: os.PathLike | str = WEIGHTS, device=None, epochs: int 
 
 def evaluate(name: str, S: int | None = None, device=None) -> dict:
     """Measure a shipped weight again on its test set: {"test_nll", "test_nll_se", "test_elbo", ...}, nats."""
-    return evaluate_model(load(name).to(device or "cpu"), recipe(name).data(), S)
+    from dgmcourse.train import available
+
+    return evaluate_model(load(name).to(available(device or "cpu")), recipe(name).data(), S)
 
 
 def evaluate_model(model: nn.Module, data, S: int | None = None) -> dict:

@@ -242,8 +242,14 @@ def fit(
 
 @torch.no_grad()
 def mean_objective(model: nn.Module, data: Data | Tensor, objective=None, batch_size: int = 1000) -> float:
-    """The objective at beta = 1, averaged over `data`, nats; one sample of z for each x."""
+    """The objective at beta = 1, averaged over `data`, nats; one sample of z for each x.
+
+    Raises:
+        ValueError: for empty data.
+    """
     data, objective = Data.of(data), objective or model.objective
+    if len(data) == 0:
+        raise ValueError("the data are empty: give at least one example")
     model.eval()
     batches = data.batches(batch_size, shuffle=False)
     return sum(one_each(objective(x, 1.0), x)[0].sum().item() for x in batches) / len(data)

@@ -395,3 +395,13 @@ def test_a_number_in_the_place_of_a_shape_is_refused(n):
     for density in (gaussian, full, *others):
         with pytest.raises(TypeError, match=r"^sample takes a shape, a tuple such as \(5,\) for five draws, got 5"):
             density.sample(n)
+
+
+def test_a_network_says_what_kind_of_numbers_it_takes():
+    encoder = densities.GaussianConditional(torch.nn.Linear(3, 4))
+    with pytest.raises(ValueError, match="got torch.int64: x.to"):
+        encoder(torch.zeros(2, 3, dtype=torch.int64))
+    with pytest.raises(TypeError, match="expected a tensor, got ndarray"):
+        encoder(np.zeros((2, 3), np.float32))
+    words = densities.GaussianConditional(torch.nn.Sequential(torch.nn.Embedding(5, 4)))
+    assert words(torch.tensor([1, 4])).mean.shape == (2, 2)

@@ -237,3 +237,9 @@ def test_a_single_x_has_no_active_units_and_a_vector_is_no_batch():
         evaluate.active_units(model, factor_data(1))
     with pytest.raises(ValueError, match="vectors of 5 numbers on the last axis"):
         evaluate.log_likelihood(model, factor_data(1)[0], 500)
+
+
+@pytest.mark.parametrize(("real", "drawn"), [(3, 10), (10, 3)])
+def test_without_k_neighbours_there_is_no_reach(real, drawn):
+    with pytest.raises(ValueError, match="at least 4 rows, got"):
+        evaluate.precision_and_recall(torch.randn(real, 2), torch.randn(drawn, 2), k=3)

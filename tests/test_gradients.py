@@ -192,3 +192,14 @@ def test_the_baseline_is_the_mean_of_the_others():
     mean = torch.zeros(2, requires_grad=True)
     with pytest.raises(ValueError, match="S >= 2"):
         score_function(lambda z: z.sum(-1), Gaussian(mean, mean), [mean], S=1, baseline=True)
+
+
+@pytest.mark.parametrize("estimator", [score_function, pathwise])
+def test_an_f_that_is_not_one_value_for_each_z_and_no_sample_are_refused(estimator):
+    mean, log_var = (v.clone().requires_grad_() for v in (MEAN.expand(3, 3), LOG_VAR.expand(3, 3)))  # square: it would broadcast
+    q = Gaussian(mean, log_var)
+    for f in (lambda z: z**2, lambda z: (z**2).sum(), lambda z: (z**2).sum(-1, keepdim=True)):
+        with pytest.raises(ValueError, match="one value for each z"):
+            estimator(f, q, [mean, log_var], S=4)
+    with pytest.raises(ValueError, match="at least one sample, got S = 0"):
+        estimator(lambda z: (z**2).sum(-1), q, [mean, log_var], S=0)

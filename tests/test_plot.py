@@ -164,3 +164,19 @@ def test_colours_are_told_apart_in_greyscale_or_by_their_line():
             0.0722,
         ]
         assert 1.05 / (luminance + 0.05) > 2
+
+
+@pytest.mark.parametrize(("data_dim", "images"), [(25, True), (3, False)])
+def test_live_shows_square_images_of_any_size_and_else_the_curve_alone(data_dim, images, monkeypatch):
+    shown = []
+    monkeypatch.setattr(plot, "display", lambda image, display_id: shown.append(image))
+    x = torch.randn(20, data_dim)
+    model = VAE(2, 8, likelihood="gaussian", data_dim=data_dim)
+    fit(model, x, epochs=1, batch_size=10, live=plot.Live(), progress=False)
+    assert ("generated images" in shown[0].alt) is images
+
+
+def test_a_row_that_is_no_square_image_is_named():
+    assert plot.tile(torch.rand(4, 25), columns=2, gap=0).shape == (10, 10)
+    with pytest.raises(ValueError, match="a row of 3 numbers is no square image"):
+        plot.tile(torch.rand(4, 3))

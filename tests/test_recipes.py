@@ -70,6 +70,13 @@ def test_train_write_load_evaluate(tiny, capsys):
     assert path.stat().st_size < 20_000
 
 
+def test_a_device_that_is_not_here_is_named(tiny, monkeypatch, capsys):
+    tiny()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match="device 'cuda' is not available on this machine"):
+        recipes.evaluate("tiny", device="cuda")
+
+
 def test_measuring_leaves_random_numbers_alone(tiny, capsys):
     tiny()
     torch.manual_seed(3)

@@ -438,6 +438,8 @@ def test_a_device_that_is_not_here_is_named(device, monkeypatch):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     with pytest.raises(ValueError, match=f"^device '{device}' is not available on this machine, only cpu$"):
         train.fit(tiny_vae(), digits(), epochs=1, device=device)
+    with pytest.raises(ValueError, match=f"^device '{device}' is not available"):
+        digits().to(device)
     assert train.best_device() == torch.device("cpu")
 
 
@@ -523,3 +525,8 @@ for adam in (Adam, torch.optim.Adam):
 assert torch.equal(*ends)
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_mean_over_no_data_is_one_sentence():
+    with pytest.raises(ValueError, match="the data are empty"):
+        train.mean_objective(VAE(2, 8), torch.zeros(0, 784))

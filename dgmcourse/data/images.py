@@ -27,11 +27,15 @@ class Data:
         binarise: how bytes become floats. None: grey, byte / 255. "dynamic": a fresh draw from
             Bernoulli(byte / 255) for each pixel at every visit. "static": `bits`, the same at every visit.
         bits: (N, D) of 0 and 1, or a function that returns them, called when they are first needed.
+
+    Raises:
+        ValueError: for whole numbers other than bytes, bytes that look binary already, or another number of labels.
     """
 
     def __init__(self, x: Tensor, y: Tensor | None = None, binarise: str | None = GREY,
                  bits: Tensor | Callable[[], Tensor] | None = None):  # fmt: skip
         check_binarise(binarise)
+        check_examples(x, y, binarise)
         self.x, self.y, self.binarise, self._bits = x, y, binarise, bits if binarise == STATIC else None
 
     @staticmethod
@@ -80,7 +84,10 @@ class Data:
         return draw_bits(x) if self.binarise == DYNAMIC else x.float() / 255
 
     def to(self, device) -> "Data":
-        """The same on another device."""
+        """The same on another device; a ValueError if it is not here."""
+        from dgmcourse.train import available  # which imports this module
+
+        device = available(device)
         return self._like(lambda tensor: tensor.to(device))
 
     def __getitem__(self, index) -> "Data":
@@ -112,6 +119,17 @@ class Splits(NamedTuple):
 def check_binarise(how) -> None:
     if how not in (GREY, DYNAMIC, STATIC):
         raise ValueError(f"binarise={how!r}: choose 'dynamic', 'static' or None (grey)")
+
+
+def check_examples(x: Tensor, y: Tensor | None, binarise: str | None) -> None:
+    """A ValueError where x would silently be divided by 255 although it is no grey value, or y does not fit."""
+    if not x.is_floating_point():
+        if x.dtype != torch.uint8:
+            raise ValueError(f"expected bytes (uint8, 0 to 255) or floats, got {x.dtype}: x.float() takes the numbers as they are")
+        if binarise != STATIC and x.numel() and x.max() == 1:
+            raise ValueError("these bytes are 0 and 1 and look binary already, not grey from 0 to 255: pass x.float()")
+    if y is not None and len(y) != len(x):
+        raise ValueError(f"each example has one label: {len(x):,} examples, {len(y):,} labels")
 
 
 def draw_bits(x: Tensor) -> Tensor:
