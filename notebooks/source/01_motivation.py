@@ -81,13 +81,13 @@ def with_error(values, places: int = 1) -> str:
 
 
 points, colours = two_moons(400, noise=0.12), torch.arange(400) % 2  # (400, 2) and 0 (blue) or 1 (orange)
-star, extent = (-2.2, -1.9), (-3.0, 4.0, -3.4, 3.6)
+star, extent = (-2.0, -2.2), (-3.0, 4.0, -3.4, 3.6)
 
 fig, ax = plt.subplots(figsize=(4.2, 3.6))
 for label, marker in ((0, "o"), (1, "s")):
     ax.scatter(*points[colours == label].T, s=9, marker=marker, color=CLASSES[label])
 ax.plot(*star, "*", color="white", markeredgecolor=DATA, ms=17, markeredgewidth=1.5)
-ax.annotate("new object", star, (-1.6, -2.0))
+ax.annotate("new object", star, (-1.6, -2.3))
 ax.set(xlabel="$x_1$", ylabel="$x_2$", xlim=extent[:2], ylim=extent[2:])
 plot.show(
     fig,
@@ -122,14 +122,14 @@ torch.manual_seed(0)
 network = train_classifier(points, colours, [2, 50, 50, 2])
 joint = GenerativeClassifier(data_dim=2, classes=2, per_class=4)  # p(x|y): four Gaussians for each colour
 joint.initialise(points, colours, seed=1)
-joint.fit_em(points, colours, steps=60)
+history = joint.fit_em(points, colours, steps=60)  # log p(x, y), which rises with each step
 
 # %% [markdown]
 # Now drag the point, or focus the plane and use the arrow keys (with Shift, larger steps). Three things to
 # try:
 #
 # 1. Where is the network undecided? Follow the border out of the picture's middle.
-# 2. Find a place that no training point is near, where both models are certain and *disagree*.
+# 2. Find places where both models are certain and *disagree*. How near to the data can you get?
 # 3. Which of the numbers at the right tells you not to trust either?
 
 # %%
@@ -148,14 +148,20 @@ plane(points, colours, fields, **looks)
 there = torch.tensor([star])
 with torch.no_grad():
     said = network(there).softmax(-1)[0], joint.posterior(there)[0], joint.log_prob(there)[0], joint.log_prob(points)
+
+
+def sure(p: Tensor) -> str:
+    return f"{100 * p.max():.2f} % sure of {('blue', 'orange')[p.argmax()]}"
+
+
 plot.show(
     plane_picture(points, colours, fields, **looks),
     alt="Three panels over the same plane. The network divides all of it into blue and orange by one border that runs on to the "
     "edges. The joint model's classifier divides it differently far from the data, in odd patches. log p(x) is high along the "
     "two moons and falls off at once beside them; the star lies far outside.",
-    caption=f"At the star the network says blue with probability {said[0][0]:.4f}, the joint model's classifier "
-    f"{said[1][0]:.4f}; log p(x) is {said[2]:.0f} nats, and the least probable training point has {said[3].min():.1f}. "
-    "Dotted: certain to 99 % (left, middle), as probable as that point (right).",
+    caption=f"At the star the network is {sure(said[0])}, the joint model's classifier {sure(said[1])}. log p(x) is "
+    f"{said[2]:.0f} nats; the least probable training point has {said[3].min():.1f}. Dotted: certain to 99 % (left, middle), as "
+    "probable as that point (right).",
 )
 
 # %% [markdown]
@@ -222,7 +228,7 @@ digits = mnist(None)  # bytes from 0 to 255; draw_bits makes black and white of 
 n = min(500, len(digits.test))
 test, labels = draw_bits(digits.test.x[:n]), digits.test.y[:n]
 train = digits.train[:8000]
-classifier = train_classifier(draw_bits(train.x), train.y, [784, 100, 10], steps=2000)
+classifier = train_classifier(draw_bits(train.x), train.y, [784, 100, 10], steps=1500)
 vae = recipes.load("vae_40d")
 correct = 100 * (classifier(test).argmax(-1) == labels).float()
 display(Markdown(f"The classifier labels {with_error(correct)} % of {n} test digits correctly."))
@@ -248,7 +254,7 @@ if faces is not None:
 
 with torch.no_grad():
     sureness = {name: classifier(x).softmax(-1).max(-1).values for name, x in things.items()}
-    log_p = {name: log_likelihood(vae, x, S=100) for name, x in progress(things.items(), desc="log p(x)")}
+    log_p = {name: log_likelihood(vae, x, S=50) for name, x in progress(things.items(), desc="log p(x)")}
 
 # %% jupyter={"source_hidden": true}
 rows = [
@@ -288,17 +294,17 @@ auc = check.auc(auc)
 # **Predict.** Score by the classifier's certainty, $\max_y p(y|\mathbf{x})$, or by $\log p(\mathbf{x})$.
 # Which strangers does each find? Which are the hardest?
 
-# %% tags=["claim-1"]
+# %%
 def auc_with_error(inside: Tensor, outside: Tensor, repeats: int = 100) -> tuple[float, float]:
-    """The AUC and its standard error, by drawing both sets again with replacement."""
+    """The AUC and its standard error: how it varies when both sets are drawn again, with replacement."""
     def again(scores):
         return scores[torch.randint(len(scores), (len(scores),))]
 
     torch.manual_seed(0)
-    spread = np.std([auc(again(inside), again(outside)) for _ in range(repeats)])
-    return auc(inside, outside), spread
+    return auc(inside, outside), np.std([auc(again(inside), again(outside)) for _ in range(repeats)])
 
 
+# %% tags=["claim-1"] jupyter={"source_hidden": true}
 strangers = [name for name in things if name != "digits"]
 areas = {
     name: [auc_with_error(score["digits"], score[name]) for score in (sureness, log_p)] for name in strangers
@@ -337,6 +343,11 @@ plot.show(
 )  # fmt: skip
 
 # %% [markdown]
+# Coins and faces are easy for $p(\mathbf{x})$: hardly a stroke on blank paper among them. Strangers made of
+# strokes are the hard ones, since strokes on paper are most of what it has learned. The classifier has
+# learned nothing about paper at all: it looks for what tells a 3 from an 8, and finds some of it anywhere.
+
+# %% [markdown]
 # ## Break it: where $\log p(\mathbf{x})$ fails
 # "Low probability, so no digit" worked. Does the converse hold? **Predict.** Three more kinds of strangers:
 # thin strokes (l, I, i, -, /), test digits *smoothed* until they are fat and round, and one blank sheet.
@@ -344,11 +355,11 @@ plot.show(
 
 # %%
 def blur(x: Tensor, width: float) -> Tensor:
-    """Images (B, 784) smoothed by a Gaussian of so many pixels' width."""
-    kernel = torch.exp(-0.5 * (torch.arange(-4, 5) / width) ** 2)
-    kernel = (kernel / kernel.sum()).view(1, 1, 9, 1)
-    across = F.conv2d(x.view(-1, 1, 28, 28), kernel, padding=(4, 0))
-    return F.conv2d(across, kernel.mT, padding=(0, 4)).flatten(1)
+    """Images (B, 784) smoothed by a Gaussian of so many pixels' width, along rows and along columns."""
+    at = torch.arange(28.0)
+    kernel = torch.exp(-0.5 * ((at[:, None] - at) / width) ** 2)
+    kernel = kernel / kernel.sum(-1, keepdim=True)
+    return (kernel @ x.view(-1, 28, 28) @ kernel.T).flatten(1)
 
 
 torch.manual_seed(0)
@@ -358,7 +369,7 @@ doubles = {
     "blank sheet": torch.zeros(1, 784),
 }
 with torch.no_grad():
-    log_p |= {name: log_likelihood(vae, x, S=5000 if len(x) == 1 else 100) for name, x in doubles.items()}
+    log_p |= {name: log_likelihood(vae, x, S=5000 if len(x) == 1 else 50) for name, x in doubles.items()}
 
 # %% jupyter={"source_hidden": true}
 fig, (left, right) = plt.subplots(1, 2, figsize=(plot.WIDTH, 3.3), width_ratios=(1, 1.7))
@@ -396,13 +407,13 @@ display(Markdown(
     f"is the blank one, at {blank:.0f} nats. Draws lie at {typical:.0f} ± {deviation:.0f} nats: the blank sheet is "
     f"{(blank - typical) / deviation:.0f} standard deviations above what is usual, and has a chance of "
     f"$e^{{{blank:.0f}}}$. Any single draw is less probable still, but there are so many of them: in 784 dimensions nearly all "
-    "probability lies where the density is *middling*, in the **typical set**, and hardly any at its peak."
+    "probability lies where $\\log p(\\mathbf{x})$ is *middling*, in the **typical set**, and hardly any at its peak."
 ))  # fmt: skip
 
 # %% [markdown]
-# A density is a probability *per volume*, and "unusual" is a question about volumes. So being as probable as
-# the data is the better test, from both sides: score by $-\left|\log p(\mathbf{x}) - \text{mean over
-# digits}\right|$. It is no cure for everything:
+# Whether an image is unusual depends on how many images share its level, and that $\log p(\mathbf{x})$ of one
+# image does not say. So being *as probable as the data are* is the better test, from both sides: score by
+# $-\left|\log p(\mathbf{x}) - \text{mean over digits}\right|$. It is no cure for everything:
 
 # %% jupyter={"source_hidden": true}
 middle = log_p["digits"].mean()
@@ -422,7 +433,7 @@ display(Markdown("\n".join([
 # **Predict.** Turn test digits by 90 degrees: what is left of the accuracy? And of the classifier's mean
 # certainty, which, were it honest, would equal the accuracy?
 
-# %% tags=["claim-2"]
+# %%
 def turned(x: Tensor, degrees: float) -> Tensor:
     """Grey images (B, 784) turned about the middle, then made binary."""
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
@@ -432,15 +443,16 @@ def turned(x: Tensor, degrees: float) -> Tensor:
 
 
 angles = [0, 10, 20, 30, 45, 60, 75, 90]
-grey = digits.test.x[:300].float() / 255
+grey = digits.test.x[:200].float() / 255
 carried = {}
 for angle in progress(angles, desc="angles"):
     x = turned(grey, angle)
     p, y = classifier(x).softmax(-1).max(-1)
-    carried[angle] = {"x": x, "said": y, "sure": p, "right": (y == labels[:300]).float()}
+    carried[angle] = {"x": x, "said": y, "sure": p, "right": (y == labels[: len(x)]).float()}
     carried[angle]["log_p"] = log_likelihood(vae, x, S=50)
 
 
+# %% tags=["claim-2"] jupyter={"source_hidden": true}
 def over_angles(name: str) -> Tensor:
     return torch.stack([at[name].mean() for at in carried.values()])
 
@@ -519,7 +531,7 @@ plot.show(
 # model can: where $y$ is missing, it maximises $\log p(\mathbf{x}) = \log \sum_y p(\mathbf{x}, y)$, your
 # first exercise. EM does both at once.
 #
-# **Predict.** One labelled digit of each class, 2,000 without a label. How many points of accuracy do they
+# **Predict.** Of 2,000 digits ten have a label, one of each class. How many points of accuracy do the others
 # bring? And if there are five labels for each class?
 #
 # All get the same 25 principal components. The rivals: a linear classifier with the lecture's
@@ -553,7 +565,7 @@ def compete(seed: int, per_class: int) -> list[float]:
     return [100 * (answer == unseen_y).float().mean().item() for answer in answers]
 
 # %% tags=["claim-3"]
-SEEDS = {1: 20, 5: 10}  # labels per class -> how often, each time with other labels
+SEEDS = {1: 20, 5: 8}  # labels per class -> how often, each time with other labels
 won = {
     k: torch.tensor([compete(seed, k) for seed in progress(range(repeats), desc=f"{10 * k} labels")])
     for k, repeats in SEEDS.items()
@@ -590,13 +602,13 @@ plot.show(
 # Where labels are scarce, the unlabelled digits say where the clusters are, and a label only has to name one.
 # With more labels the joint model hardly improves, and its rivals pass it: one factor analyser for each class
 # is a poor picture of a class, and the many unlabelled digits hold it to that picture. (A discriminative
-# model is usually behind with few labels and ahead with many, Ng & Jordan 2001.)
+# model is often behind with few labels and ahead with many, Ng & Jordan 2001.)
 #
 # **Break it:** what if the classes are *not* the clusters? Two clouds in the plane. First each cloud is a
 # class. Then, the same points, but the class is which *half*, left or right, of its cloud a point is in.
 # **Predict** what 300 unlabelled points bring in each case.
 
-# %%
+# %% jupyter={"source_hidden": true}
 def clouds(halves: bool, seed: int) -> tuple[Tensor, Tensor]:
     """Points (300, 2) in two clouds, and labels: which cloud, or which half of it."""
     upper = torch.arange(300) % 2
@@ -615,7 +627,7 @@ def gain_from_unlabelled(halves: bool, per_class: int, seed: int):
     y[known] = truth[known]
     model = GenerativeClassifier(2, classes=2)
     model.initialise(x, y, seed)
-    model.fit_em(x, y, steps=60, tolerance=1e-5)
+    model.fit_em(x, y, steps=50, tolerance=1e-4)
     linear = train_classifier(x[known], y[known], [2, 2], steps=60, rate=0.1)
     scores = [100 * (p.argmax(-1) == truth).float().mean().item() for p in (model.log_joint(x), linear(x))]
     return scores[0] - scores[1], model, known
@@ -644,7 +656,7 @@ axes[0].set_ylabel("$x_2$")
 plot.show(
     fig,
     alt="Four panels with two clouds of points, one above the other, and the joint model's border in a typical run. Where clouds "
-    "are the classes the border runs between them. Where left and right halves are the classes it runs there, too, or cuts a cloud.",
+    "are the classes the border runs between them. Where left and right halves are the classes it runs there, too, or astray.",
     caption="Unlabelled points help where clouds are the classes and harm where they are not. Accuracy over a linear classifier "
     "with the same labels, in points, 20 seeds: " + "; ".join(
         f"{'halves' if halves else 'clouds'}, {2 * k} labels: {with_error(gain)}" for (halves, k), gain in brought.items()
@@ -667,7 +679,7 @@ plot.show(
 
 # %%
 NOISE_STD = 0.15  # in training: pixels that never vary would else be infinitely certain
-filled_x, whole = digits.train.x[:2000].float() / 255, digits.test.x[:300].float() / 255
+filled_x, whole = digits.train.x[:2500].float() / 255, digits.test.x[:300].float() / 255
 torch.manual_seed(0)
 noisy_x = filled_x + NOISE_STD * torch.randn_like(filled_x)
 mixture = MixtureOfFactorAnalysers(data_dim=784, latent_dim=15, components=20)
@@ -686,8 +698,9 @@ fillings = {
 draws = [mixture.complete(whole, upper, draw=True) for _ in range(2)]
 
 # %% [markdown]
-# **Denoising** is the same question with all pixels given, but each wrong: $\mathbb{E}[\mathbf{x}|\mathbf{x}
-# + \text{noise}]$. Its rival blurs, with the width that is best for these very digits.
+# **Denoising** is the same question with all pixels given, but each wrong:
+# $\mathbb{E}[\mathbf{x}|\mathbf{x} + \text{noise}]$. Its rival blurs, with the width that is best for these
+# very digits.
 
 # %% tags=["claim-4"]
 torch.manual_seed(0)
@@ -750,7 +763,7 @@ display(Markdown(f"**Measured.** {measured['claim-5'][0].upper()}{measured['clai
 
 # %% jupyter={"source_hidden": true}
 plot.show(
-    plot.images([x[:14] for x in drawn.values()], columns=14, titles=["other\ndigits", "the VAE", "the mixture", "pixels\none by one"]),
+    plot.images([x[:14] for x in drawn.values()], columns=14, titles=[name.replace("pixels ", "pixels\n") for name in drawn]),
     alt="Rows of fourteen images: other test digits; samples of the VAE, mostly like digits; samples of the mixture, rougher, "
     "with stray specks; pixels drawn one by one, a formless cloud.",
     caption=f"{shares['the VAE'][0].mean():.0f} % of the VAE's draws are realistic, {shares['the mixture'][0].mean():.0f} % of "
@@ -758,13 +771,17 @@ plot.show(
 )
 
 # %% [markdown]
+# Read both numbers together: draws that lie far apart have a long reach, and cover much without being
+# realistic.
+
+# %% [markdown]
 # ## What else: sequences
 # A sequence is a product of conditionals, exactly, by the chain rule. Keep the last $n$ characters only:
 #
 # $$p(\mathbf{x}) = \prod_t p(x_t|x_1, \dots, x_{t-1}) \approx \prod_t p(x_t|x_{t-n}, \dots, x_{t-1})$$
 #
-# Each factor is counted: how often did this character follow these $n$? What was never seen falls back on $n
-# - 1$ (Witten & Bell 1991). The text is one that every Python brings along, the prose of its own language
+# Each factor is counted: how often did this character follow these $n$? What was never seen falls back on
+# $n - 1$ (Witten & Bell 1991). The text is one that every Python brings along, the prose of its own language
 # reference.
 
 # %%
@@ -778,10 +795,12 @@ for sentence in ("The value is returned.", "The is value returned.", "The vlaue 
 # **Predict.** With growing $n$, what becomes of the bits per character on the text it counted? On text it did
 # not? What do you see in the samples that the second curve does not say?
 
-# %% tags=["claim-6"]
+# %%
 torch.manual_seed(0)
 samples = [model.sample(220, start="\n")[1:] for model in progress(models, desc="samples")]
 seen, unseen_text = ([model.bits_per_character(part) for model in models] for part in (text.train, text.test))
+
+# %% tags=["claim-6"] jupyter={"source_hidden": true}
 vocabulary = set(text.train.split())
 
 
@@ -857,34 +876,36 @@ display(Markdown("\n".join(["| n | a sample | words that exist | copied |", "|--
 # $$p(\mathbf{x}) = \frac1Z \prod_c \psi_c(\mathbf{x}_c), \qquad Z = \sum_{\mathbf{x}} \prod_c \psi_c(\mathbf{x}_c)$$
 #
 # Read aloud: each group votes for the values it likes; $Z$ makes probabilities of the votes. The smallest
-# interesting case is the **Ising grid**: pixels are 0 or 1, groups are pairs of neighbours, and $\psi =
-# e^{J}$ if they are equal, $e^{-J}$ if not. The product takes microseconds. $Z$ is a sum over all images.
+# interesting case is the **Ising grid**: pixels are 0 or 1, groups are pairs of neighbours, and
+# $\psi = e^{J}$ if they are equal, $e^{-J}$ if not. The product takes microseconds. $Z$ is a sum over all
+# images.
 #
 # **Predict.** On a machine that sums a million images in a second, how long does $Z$ take for 28 x 28 binary
 # pixels: days, years, ages of the universe?
 
 # %%
-shapes = [(3, 5), (4, 4), (3, 6), (4, 5), (3, 7), (2, 11)]
+shapes = [(4, 4), (3, 6), (4, 5), (3, 7), (2, 11)]
 pixels, seconds = [h * w for h, w in shapes], []
 IsingGrid(2, 7).log_partition()  # the first call of anything is slow
 for h, w in progress(shapes, desc="log Z"):
     tries = []
-    for _ in range(3):  # the quickest of three: others use this machine, too
-        began = time.perf_counter()
+    for _ in range(3):  # the quickest of three, and of this process only: others use the machine, too
+        began = time.process_time()
         IsingGrid(h, w, coupling=0.4).log_partition()
-        tries.append(time.perf_counter() - began)
+        tries.append(time.process_time() - began)
     seconds.append(min(tries))
 
-(slope, offset), covariance = np.polyfit(pixels, np.log10(seconds), 1, cov=True)
+each = np.log10(np.array(seconds) / pixels)  # an image's own work grows with its pixels, too
+(slope, offset), covariance = np.polyfit(pixels, each, 1, cov=True)
 YEAR, UNIVERSE = 3.156e7, 1.38e10  # seconds; years, the age of the universe
-years = slope * 784 + offset - math.log10(YEAR)  # the logarithm to base 10, as all of this
+years = slope * 784 + offset + math.log10(784 / YEAR)  # the logarithm to base 10, as all of this
 years_error = math.sqrt(np.array([784, 1]) @ covariance @ [784, 1])
 
 # %% jupyter={"source_hidden": true}
 fig, ax = plt.subplots(figsize=(plot.WIDTH, 2.6))
-line = np.array([12, 40])
+line = np.arange(12, 41)
 ax.plot(pixels, seconds, "o", color=MODEL, label="measured")
-ax.plot(line, 10 ** (slope * line + offset), "--", color=POSTERIOR, label=f"times {10**slope:.2f} for each pixel")
+ax.plot(line, line * 10 ** (slope * line + offset), "--", color=POSTERIOR, label=f"pixels times {10**slope:.2f} to their number")
 for height, word in ((1, "a second"), (3600, "an hour"), (YEAR / 52, "a week")):
     ax.axhline(height, color=NOISE, linewidth=0.6)
     ax.text(12, height * 1.25, word, color="#555555", fontsize=8)
@@ -923,9 +944,9 @@ COLUMNS = 14
 agree = abs(log_partition_by_pixel(4, 5, 0.4) - IsingGrid(4, 5, 0.4).log_partition().item())
 took = []
 for _ in range(5):
-    began = time.perf_counter()
+    began = time.process_time()
     log_partition_by_pixel(28, COLUMNS, 0.4)
-    took.append(time.perf_counter() - began)
+    took.append(time.process_time() - began)
 hours = min(took) * 2 ** (28 - COLUMNS) * 28 / COLUMNS / 3600  # each further column doubles the states
 
 # %% jupyter={"source_hidden": true}
@@ -983,31 +1004,52 @@ display(Markdown(
 # %% [markdown]
 # ## How long does the chain take?
 # A draw depends on the draw before. **Predict.** At coupling 0 the pixels are coins. At a large one all are
-# equal. Where between does the chain forget its past most slowly? An infinite grid begins to order at $J =
-# \frac12\log(1 + \sqrt2) \approx 0.44$ (Onsager 1944).
+# equal. Where between does the chain forget its past most slowly? An infinite grid begins to order at
+# $J = \frac12\log(1 + \sqrt2) \approx 0.44$ (Onsager 1944).
 
 # %%
-def draw_chain(coupling: float, seed: int = 0, side: int = 40, sweeps: int = 200) -> plt.Figure:
-    grid_, magnetisation = IsingGrid(side, side, coupling), []
+def chain(coupling: float, seed: int = 0, side: int = 40, sweeps: int = 200) -> tuple[Tensor, list[float]]:
+    """The grid after so many sweeps from a start of coins, and the magnetisation after each: from -1 to 1."""
+    pixels_, magnetisation = IsingGrid(side, side, coupling), []
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         x = torch.bernoulli(torch.full((side * side,), 0.5))
         for _ in range(sweeps):
-            x = grid_.gibbs(x)
+            x = pixels_.gibbs(x)
             magnetisation.append(2 * x.mean().item() - 1)
-    fig, (left, right) = plt.subplots(1, 2, figsize=(plot.WIDTH, 2.6), width_ratios=(1, 1.9))
-    left.imshow(x.view(side, side), vmin=0, vmax=1)
-    left.set_axis_off()
-    left.set_title(f"J = {coupling:.2f}, after {sweeps} sweeps")
-    right.plot(magnetisation, color=MODEL)
-    right.set(ylim=(-1.05, 1.05), xlabel="sweep over all pixels", ylabel="magnetisation")
+    return x.view(side, side), magnetisation
+
+# %% jupyter={"source_hidden": true}
+def draw_chains(*couplings: float, seed: int = 0) -> plt.Figure:
+    rows = len(couplings)
+    fig, axes = plt.subplots(rows, 2, figsize=(plot.WIDTH, 0.5 + 1.7 * rows), width_ratios=(1, 2.6), squeeze=False)
+    for (left, right), coupling in zip(axes, couplings, strict=True):
+        x, magnetisation = chain(coupling, seed)
+        left.imshow(x, vmin=0, vmax=1)
+        left.set_axis_off()
+        right.plot(magnetisation, color=MODEL)
+        right.axhline(0, color=NOISE, linewidth=0.6)
+        right.set(ylim=(-1.05, 1.05), ylabel="magnetisation", title=f"J = {coupling:.2f}")
+    axes[-1, 1].set_xlabel("sweeps over all pixels")
     return fig
 
 
 slider_figure(
-    draw_chain, coupling=(0.0, 0.8, 0.02, 0.44), seed="another start",
+    lambda coupling, seed: draw_chains(coupling, seed=seed),
+    coupling=(0.0, 0.8, 0.02, 0.44), seed="another start",
     alt="A grid of black and white pixels drawn by Gibbs sampling, and its magnetisation against the sweeps.",
 )  # fmt: skip
+
+# %% jupyter={"source_hidden": true}
+plot.show(
+    draw_chains(0.2, 0.44, 0.7),
+    alt="Three grids of 40 x 40 pixels after 200 sweeps, with their magnetisation against the sweeps: at a weak coupling noise "
+    "about 0; near the critical one patches of all sizes and slow wandering; at a strong one large areas of one colour.",
+    caption="The same without a kernel. In the last 100 sweeps the magnetisation moves between " + ", ".join(
+        f"{min(last):.2f} and {max(last):.2f} at J = {coupling}"
+        for coupling, last in ((coupling, chain(coupling)[1][100:]) for coupling in (0.2, 0.44, 0.7))
+    ) + ".",
+)
 
 # %% [markdown]
 # Three things to try: at 0.2, how many sweeps until nothing reminds of the start? Near 0.44, press *another
@@ -1018,7 +1060,7 @@ slider_figure(
 # are worth an independent draw, where $\rho_k$ is the correlation of the magnetisation's size $|m|$ with
 # itself $k$ sweeps later.
 
-# %% tags=["claim-7"]
+# %%
 def autocorrelation_time(series: Tensor) -> Tensor:
     """tau of each chain of (T, chains), in sweeps; the sum stops at 5 tau, beyond which it is noise (Sokal)."""
     centred = series - series.mean(0)
@@ -1029,6 +1071,7 @@ def autocorrelation_time(series: Tensor) -> Tensor:
     return tau.gather(0, window[None])[0]
 
 
+# %%
 couplings, CHAINS, SIDE = [0.1, 0.2, 0.3, 0.36, 0.4, 0.44, 0.48, 0.54, 0.6], 16, 20
 chains = IsingGrid(SIDE, SIDE, torch.tensor(couplings).repeat_interleave(CHAINS))
 torch.manual_seed(0)
@@ -1036,12 +1079,14 @@ x, traces = torch.ones(len(couplings) * CHAINS, SIDE * SIDE), torch.empty(2000, 
 for trace in progress(traces, desc="sweeps"):
     x = chains.gibbs(x)
     trace[:] = 2 * x.mean(-1) - 1  # the magnetisation of each chain
+
+# %% tags=["claim-7"] jupyter={"source_hidden": true}
 traces = traces[300:]
 tau = autocorrelation_time(traces.abs()).view(-1, CHAINS)
 crossed = (traces.sign() != traces[0].sign()).any(0).float().view(-1, CHAINS).mean(1)
 slowest = int(tau.mean(1).argmax())
 measured["claim-7"] = (
-    f"log Z by enumeration takes {10**slope:.2f} times as long for each further pixel, for 28 x 28 10 to the power "
+    f"log Z by enumeration takes about {10**slope:.2f} times as long for each further pixel, for 28 x 28 10 to the power "
     f"{years:.0f} ± {years_error:.0f} years; of neighbours only, pixel by pixel, about {hours:.1f} hours. "
     f"Gibbs sampling of {SIDE} x {SIDE} pixels needs {with_error(tau[0])} sweeps for an independent draw at J = "
     f"{couplings[0]}, {with_error(tau[slowest], 0)} at J = {couplings[slowest]}; at J = {couplings[-1]} "
@@ -1061,10 +1106,15 @@ right.set(xlabel="coupling J", ylabel="chains that changed colour, %", ylim=(-3,
 plot.show(
     fig,
     alt="Left: the autocorrelation time rises to a peak near the critical coupling and falls beyond it. Right: the share of "
-    "chains that changed from mostly white to mostly black falls from all to none beyond the critical coupling.",
+    "chains that changed from mostly black to mostly white falls from all to none beyond the critical coupling.",
     caption=f"Slowest at J = {couplings[slowest]}, {with_error(tau[slowest], 0)} sweeps ({CHAINS} chains each). Beyond, "
     "|m| is quick again, but only because each chain stays in its own half: half of the probability is never visited.",
 )
+
+# %% [markdown]
+# Near the critical coupling patches of every size form, and a sampler that turns one pixel at a time can move
+# a patch only along its border. Beyond it one colour wins, and to turn all of it the chain would have to pass
+# through images that are far less probable than either.
 
 # %% [markdown]
 # So the product of potentials is easy to write and dear to use: likelihoods need $Z$, draws need a chain that
@@ -1114,17 +1164,18 @@ display(Markdown("\n".join(["| the lecture says | you measured |", "|:--|:--|", 
 # <details><summary>You measure length in millimetres instead of metres. What happens to log p(x), and to your threshold?</summary>
 #
 # $D$ coordinates, each stretched by 1000, lower the log-density by $D \log 1000$ everywhere. Comparisons
-# within one unit stay; a threshold has to move along. Stretch the space unevenly and even the *order*
-# changes: another reason not to trust the level alone. </details>
+# within one unit stay; a threshold has to move along. Bend the space, take $\log x_1$ for a coordinate, and
+# even the *order* changes: another reason not to trust the level alone. </details>
 #
-# <details><summary>Why can't one choose 50 labels better than 10 times 5 at random, if one has p(x)?</summary>
+# <details><summary>You may have ten digits labelled, of your choice. What does p(x) tell you about which?</summary>
 #
-# One can: label what stands for many others, in the middle of a cluster, or what the model is least sure of.
-# That is active learning, and it needs p(x) for the first of the two. </details>
+# Take those that stand for many others: one from the middle of each cluster. Later take what the model is
+# least sure of. That is active learning; a classifier alone can do the second, and easily spends its labels
+# on oddities. </details>
 #
 # <details><summary>Why did Gibbs sampling look fast at J = 0.6?</summary>
 #
-# Each chain equilibrated quickly within its own half, mostly white. The other half, as probable by symmetry,
+# Each chain equilibrated quickly within its own half, mostly black. The other half, as probable by symmetry,
 # was never visited: a chain can't report what it has not seen. </details>
 
 # %% [markdown]
