@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dgmcourse import gradients
 from dgmcourse.densities import Gaussian
-from dgmcourse.plot import CLASSES, DATA, MODEL, NOISE, POSTERIOR, PRIOR, WIDTH
+from dgmcourse.plot import CLASSES, DATA, MODEL, NOISE, POSTERIOR, WIDTH
 from dgmcourse.widgets.figure import SliderFigure, slider_figure
 
 PATHWISE, SCORE, BASELINE = (
@@ -205,7 +205,7 @@ def play_histograms() -> SliderFigure:
 def paths(climbs: dict[str, list[float]], target: float, low: float = -0.35, high: float = 1.15) -> plt.Figure:
     """sigma against the step for each way to make it, up to where it is no longer positive."""
     fig, axes = plt.subplots(1, len(climbs), figsize=(WIDTH, 2.6), sharey=True)
-    for ax, (name, path), colour in zip(axes, climbs.items(), (POSTERIOR, PATHWISE, PRIOR), strict=False):
+    for ax, (name, path), colour in zip(axes, climbs.items(), (CLASSES[6], PATHWISE, CLASSES[4]), strict=False):
         path = np.array(path)
         bad = next((i for i, sigma in enumerate(path) if not sigma > 0), None)
         ax.axhspan(low, 0, color=NOISE, alpha=0.25, lw=0)

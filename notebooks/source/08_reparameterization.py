@@ -54,8 +54,8 @@ many = figures.one_draw(mu, sigma, height, n=20_000)
 spread = {name: many[name].std().item() for name in ("pathwise", "score function")}
 plot.show(
     figures.arrows(mu, sigma, height),
-    alt="A curve with eight samples of a Gaussian; below it, short consistent arrows of the pathwise estimator and longer "
-    "arrows of the score function that point both ways.",
+    alt="A curve with eight samples of a Gaussian; below it the pathwise estimator's shorter arrows, each up the slope at its "
+    "sample, and the score function's longer ones, which point both ways.",
     caption="One set of samples, two readings: the score function's arrows scatter "
     f"{spread['score function'] / spread['pathwise']:.1f} times as widely (standard deviation {spread['score function']:.1f} "
     f"against {spread['pathwise']:.1f}, over 20,000 samples). These eight average {drawn['pathwise'].mean():+.2f} pathwise and "
@@ -300,13 +300,12 @@ torch.manual_seed(0)
 for name, estimator in ESTIMATORS.items():
     g = repeat(estimator, S=10, D=10, R=4000)
     error = g.std() / len(g) ** 0.5
-    print(f"{name:30} mean {g.mean():6.3f} ± {error:.3f},", end=" ")
-    print(f"{abs(g.mean() + 2) / error:.1f} standard errors off;", end="  ")
-    print(f"standard deviation {g.std():.2f}")
+    off = abs(g.mean() + 2) / error
+    print(f"{name:28} mean {g.mean():6.3f} ± {error:.3f} ({off:.1f} errors off), deviation {g.std():5.2f}")
 
 # %% [markdown]
-# An unbiased mean is off by one standard error or so, rarely by three. No sign of a bias, then. The standard deviations
-# are another matter. **Predict:** in a log-log plot, what slope has the variance against $S$? And against
+# An unbiased mean is off by one standard error (behind the ±) or so, rarely by three. No sign of a bias, then. The
+# standard deviations are another matter. **Predict:** in a log-log plot, what slope has the variance against $S$? And against
 # $D$?
 
 # %%
@@ -345,7 +344,8 @@ plot.show(
 )
 
 # %% [markdown]
-# More samples help everyone alike: $1/S$. More dimensions don't. The pathwise estimate for $\mu_1$ is the slope along
+# More samples help everyone alike: $1/S$. The baseline gains a little more at first: with two samples the "mean of the
+# others" is a single noisy value. More dimensions don't help alike. The pathwise estimate for $\mu_1$ is the slope along
 # $z_1$, and other dimensions have no part in it. The score function multiplies the *whole* $f$, to which all $D$
 # dimensions contribute, by the score of the first: what the others earn is noise to it, of order $D^2$. A baseline
 # removes its mean, and leaves order $D$.
@@ -393,12 +393,11 @@ WAYS = {
     r"softplus: $\sigma = \log(1 + e^a)$": (torch.nn.functional.softplus, 0.5413),
 }
 
-
+# %% jupyter={"source_hidden": true}
 def race(step, target):
     return figures.paths({name: climb(*way, step, target) for name, way in WAYS.items()}, target)
 
 
-# %% jupyter={"source_hidden": true}
 raw, logs, soft = (climb(*way) for way in WAYS.values())
 negative = sum(not s > 0 for s in raw)
 plot.show(
@@ -458,16 +457,16 @@ gaussian_head = check.gaussian_head(gaussian_head)
 # %% [markdown]
 # ## Train with it, train without it
 #
-# Now a real encoder: a small VAE on digits of 14 x 14 pixels, trained four times, each time with another gradient for the
-# encoder. The decoder's gradient and the KL term are the same for all.
+# Now a real encoder: a small VAE on digits of 14 x 14 pixels, trained five times, each time with another gradient for the
+# encoder. The KL term is the same for all; the decoder's gradient is the usual one, averaged over $S$ decodings.
 #
 # - **pathwise**, $S = 1$: your `reparameterize`.
-# - **score function**, $S = 1$: the reconstruction $\log p_\theta(\mathbf{x}|\mathbf{z})$ weighs
+# - **score function**, $S = 1$ and $S = 4$: the reconstruction $\log p_\theta(\mathbf{x}|\mathbf{z})$ weighs
 #   $\nabla_\phi \log q_\phi(\mathbf{z}|\mathbf{x})$.
-# - **score function with baseline**, $S = 4$: it must decode four samples a step.
+# - **score function with baseline**, $S = 4$: it, too, must decode four samples a step.
 # - **nothing**, $S = 1$: `z = q.sample()`, and nobody complains.
 #
-# **Predict** the order of the four, and what *nothing* learns.
+# **Predict** the order of the five, and what *nothing* learns.
 
 # %%
 from dgmcourse.data.images import mnist
@@ -510,58 +509,64 @@ import sys
 
 from tqdm import tqdm
 
-SAMPLES = {"pathwise": 1, "score function with baseline": 4, "score function": 1, "nothing": 1}
+RUNS = [("pathwise", 1), ("score function with baseline", 4), ("score function", 4), ("score function", 1)]
+RUNS += [("nothing", 1)]
 SEEDS, EPOCHS = 3, 10
 torch.set_num_threads(1)  # small networks gain little from more, and lose much on a busy machine
 curves, elbos, trained = {}, {}, {}
-bar = tqdm(total=len(SAMPLES) * SEEDS, desc="trainings", file=sys.stdout)
-for way, S in SAMPLES.items():
-    runs, elbos[way] = [], []
+bar = tqdm(total=len(RUNS) * SEEDS, desc="trainings", file=sys.stdout)
+for run in RUNS:
+    values, elbos[run] = [], []
     for seed in range(SEEDS):
         torch.manual_seed(seed)
         vae = VAE(latent_dim=8, hidden=64, data_dim=196)
-        objective = objective_of(vae, way, S)
+        objective = objective_of(vae, *run)
         history = fit(vae, train, epochs=EPOCHS, lr=1e-3, seed=seed, objective=objective, progress=False)
-        runs.append([row["elbo"] for row in history.steps])
+        values.append([row["elbo"] for row in history.steps])
         with torch.no_grad():
-            elbos[way].append(vae.elbo(test).mean().item())
-        trained.setdefault(way, vae)  # the first seed's
+            elbos[run].append(vae.elbo(test).mean().item())
+        trained.setdefault(run, vae)  # the first seed's
         bar.update()
-    curves[way] = [row["step"] for row in history.steps], torch.tensor(runs)
+    curves[run] = [row["step"] for row in history.steps], torch.tensor(values)
 bar.close()
 
 # %% jupyter={"source_hidden": true}
-smooth = {}
-for way, (at, values) in curves.items():
-    window = 10
-    smooth[way] = at[window - 1 :], values.unfold(-1, window, 1).mean(-1)
-tested = {way: torch.tensor(e) for way, e in elbos.items()}
-middle = {way: values.median(0).values for way, (_, values) in smooth.items()}
-passed = (middle["pathwise"] >= middle["score function"].max()).nonzero()[0].item()
-reached = smooth["pathwise"][0][passed]
-looks = {**figures.LOOKS, "nothing": {"color": plot.NOISE, "marker": "x", "ls": ":"}}
+smooth, window = {}, 10
+for run, (at, values) in curves.items():
+    smooth[run] = torch.tensor(at[window - 1 :]), values.unfold(-1, window, 1).mean(-1)
+name_of = {run: f"{run[0]}, S = {run[1]}" for run in RUNS}
+PATH, LOUD, NOTHING = RUNS[0], RUNS[3], RUNS[4]
+tested = {run: torch.tensor(e) for run, e in elbos.items()}
+middle = {run: values.median(0).values for run, (_, values) in smooth.items()}
+steps = smooth[PATH][0]
+reached = steps[(middle[PATH] >= middle[LOUD].max()).nonzero()[0].item()]
+above = (middle[NOTHING] > middle[LOUD])[steps > 100].float().mean()
+looks = {run: figures.LOOKS.get(run[0], {"color": plot.NOISE, "marker": "x", "ls": ":"}) for run in RUNS}
+looks[LOUD] = looks[LOUD] | {"marker": "D", "ls": "-."}
 plot.show(
-    figures.training({f"{way}, S = {SAMPLES[way]}": (*smooth[way], looks[way]) for way in SAMPLES}),
-    alt="ELBO against training step for four ways to the encoder's gradient: pathwise rises fastest, the score function with "
-    "baseline follows, the plain score function lags, and no gradient is lowest.",
+    figures.training({name_of[run]: (*smooth[run], looks[run]) for run in RUNS}),
+    alt="ELBO against training step for five ways to the encoder's gradient. At the end, from the highest to the lowest: "
+    + "; ".join(f"{name_of[run]}, {middle[run][-1]:.0f} nats" for run in sorted(RUNS, key=lambda run: -middle[run][-1])) + ".",
     caption="Test ELBO in nats after training, median and range of three seeds: "
-    + "; ".join(f"{way} {m.median():.1f} ({m.min():.1f} to {m.max():.1f})" for way, m in tested.items())
-    + f". The pathwise run passed the plain score function's best level at step {reached} of {smooth['pathwise'][0][-1]}. "
-    "Lines are medians of running means over ten points, bands go from the worst to the best seed.",
-)
+    + "; ".join(f"{name_of[run]}: {m.median():.1f} ({m.min():.1f} to {m.max():.1f})" for run, m in tested.items())
+    + f". The pathwise run passed the best level of the plain score function (S = 1) at step {reached} of {steps[-1]}. At "
+    f"{above:.0%} of the points after step 100 that one lies below no gradient at all. Lines are medians of running means over "
+    "ten points, bands go from the worst to the best seed.",
+)  # fmt: skip
 
 # %% [markdown]
-# The noisier the gradient, the slower the climb. Compare the plain score function with *nothing*: a gradient that is
-# right on average can be so loud that none at all serves as well, for a while.
+# The noisier the gradient, the slower the climb, whether it is sampling or a baseline that makes it quieter. Compare the
+# plain score function at $S = 1$ with *nothing*: a gradient that is right on average can be so loud that none at all
+# does better in the same time (the caption counts how often).
 #
 # And *nothing* looks like training: the curve rises, no error, no warning. Ask the encoders how much they say about a
 # digit. **Predict** the last line.
 
 # %%
-for way, vae in trained.items():
+for (way, S), vae in trained.items():
     with torch.no_grad():
         q = vae.encoder(test)
-        print(f"{way:30} KL from the prior = {kl(q, vae.prior).mean():6.2f} nats per image")
+        print(f"{way:28} S = {S}   KL from the prior = {kl(q, vae.prior).mean():6.2f} nats per image")
 
 # %% [markdown]
 # Its only gradient comes from the KL, which is least when $q_\phi(\mathbf{z}|\mathbf{x})$ is the prior. So the encoder
@@ -572,17 +577,31 @@ for way, vae in trained.items():
 # for all. **Predict:** how many times more samples would the score function need to be as quiet?
 
 # %%
-def encoder_noise(vae, way, x, repeats=40):
-    """The variance of the encoder's gradient, summed over all its weights."""
+def encoder_noise(vae, way, x, groups=4):
+    """The variance of the encoder's gradient, summed over all its weights, in each group of ten repeats: (groups,)."""
     weights, objective = list(vae.encoder.parameters()), objective_of(vae, way, S=4)
-    draws = [torch.autograd.grad(objective(x)[0].mean(), weights) for _ in range(repeats)]
-    return sum(torch.stack(weight).var(0).sum().item() for weight in zip(*draws, strict=True))
+
+    def gradient():
+        return torch.cat([g.flatten() for g in torch.autograd.grad(objective(x)[0].mean(), weights)])
+
+    return torch.stack([torch.stack([gradient() for _ in range(10)]).var(0).sum() for _ in range(groups)])
 
 
 torch.manual_seed(0)
-noise = {way: encoder_noise(trained["pathwise"], way, test[:100]) for way in figures.LOOKS}
-for way, v in noise.items():
-    print(f"{way:30} variance {v:9.2f}   samples needed for one pathwise sample: {v / noise['pathwise']:7,.0f}")
+noise = {way: encoder_noise(trained["pathwise", 1], way, test[:100]) for way in figures.LOOKS}
+
+
+def times_pathwise(way):
+    """How many times the pathwise variance, and its standard error from the groups."""
+    ratio = noise[way].mean() / noise["pathwise"].mean()
+    off = [noise[name].std() / len(noise[name]) ** 0.5 / noise[name].mean() for name in (way, "pathwise")]
+    return ratio.item(), (ratio * (off[0] ** 2 + off[1] ** 2) ** 0.5).item()
+
+
+print("samples needed in place of one pathwise sample:")
+for way in ("score function", "score function with baseline"):
+    ratio, error = times_pathwise(way)
+    print(f"{way:28} {ratio:7,.0f} ± {error:,.0f}")
 
 # %% [markdown]
 # Each of these samples is a pass through the decoder: this is what the slope of $f$ is worth.
@@ -643,10 +662,10 @@ R, truth = 100_000, 0.25 * (0.55**2 - 0.45**2)
 logits = torch.zeros(R, requires_grad=True)
 g = torch.stack([torch.autograd.grad(coin_value(relaxed(logits, tau)).sum(), logits)[0] for tau in taus])
 bias, error, deviation = g.mean(1) - truth, g.std(1) / R**0.5, g.std(1)
-coin = torch.bernoulli(torch.full((R,), 0.5))
-exact = coin_value(coin) * (coin - 0.5)  # the score of a coin for its logit is z - p
 
 # %% jupyter={"source_hidden": true}
+coin = torch.bernoulli(torch.full((R,), 0.5))
+exact = coin_value(coin) * (coin - 0.5)  # the score of a coin for its logit is z - p
 cold, hot = 0, len(taus) - 1
 plot.show(
     figures.relaxation_lines(taus, bias, error, deviation, exact.std().item(), truth),
@@ -713,8 +732,8 @@ plot.show(
 )
 
 # %% [markdown]
-# The cure: use the score function for what is rough, or smooth $f$ itself. A VAE never meets the problem, because
-# $\log p_\theta(\mathbf{x}|\mathbf{z})$ is a smooth network's output.
+# The cure: use the score function for what is rough, or smooth $f$ itself. A VAE with a Gaussian code and a smooth decoder
+# never meets the problem, because $\log p_\theta(\mathbf{x}|\mathbf{z})$ has a slope at every $\mathbf{z}$.
 
 # %% [markdown]
 # ## The lecture's claim
@@ -722,17 +741,23 @@ plot.show(
 # *Sampling is the problem for the gradient, and a non-centred parameterization solves it.*
 
 # %% jupyter={"source_hidden": true}
-gap = {way: tested["pathwise"] - m for way, m in tested.items()}
-print(f"Test ELBO of a small VAE, {SEEDS} seeds, {EPOCHS} epochs of {len(train):,} digits, against the pathwise gradient:")
-for way in list(SAMPLES)[1:]:
-    g = gap[way]
-    print(f"  {way:30} (S = {SAMPLES[way]}) is behind by {g.median():5.2f} nats ({g.min():.2f} to {g.max():.2f})")
-print(f"At the same S the plain score function's gradient has {noise['score function'] / noise['pathwise']:,.0f} times the")
-print(f"variance; with a leave-one-out baseline {noise['score function with baseline'] / noise['pathwise']:,.0f} times.")
+from IPython.display import Markdown, display
+
+rows = []
+for run in RUNS[1:]:
+    g = tested[PATH] - tested[run]
+    rows.append(f"| {name_of[run]} | {g.median():.1f} ({g.min():.1f} to {g.max():.1f}) |")
+loud, quiet = (times_pathwise(way) for way in ("score function", "score function with baseline"))
+display(Markdown("\n".join([
+    "| encoder's gradient | nats behind pathwise, S = 1: median and range |", "|:--|--:|", *rows, "",
+    f"*Test ELBO of a small VAE, {SEEDS} seeds, {EPOCHS} epochs of {len(train):,} digits. At the same S the plain score "
+    f"function's gradient has {loud[0]:,.0f} ± {loud[1]:,.0f} times the pathwise variance; with a leave-one-out baseline "
+    f"{quiet[0]:,.0f} ± {quiet[1]:,.0f} times (standard errors).*"])))  # fmt: skip
 
 # %% [markdown]
 # It holds, with a footnote. For a Gaussian encoder and a smooth decoder one sample a step trained the model. But the
-# trick is not the only way: the baseline's row above says how much of the gap it closes, at the price of more decodings.
+# trick is not the only way: the baseline's row says how much of the gap it closes, and the row of four samples without one
+# that it is not done by more decodings alone.
 # And it needs a path: no coins, no cliffs.
 #
 # | | score function | pathwise (reparameterized) |
