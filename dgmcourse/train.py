@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from dgmcourse.data.images import Data
+from dgmcourse.data.images import Data, available
 
 CURVE_POINTS = 400  # the running curve keeps about this many points, however long the training
 
@@ -265,15 +265,6 @@ def one_each(result: tuple[Tensor, dict], x: Tensor) -> tuple[Tensor, dict]:
             f"{tuple(result[0].shape)}: sum over dimensions, and leave the batch's mean to the training"
         )
     return result
-
-
-def available(device: torch.device | str) -> torch.device:
-    """The device, or a ValueError that says it is not here and which ones are."""
-    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not present.get(str(device).split(":")[0], False):
-        here = ", ".join(name for name, there in present.items() if there)
-        raise ValueError(f"device {str(device)!r} is not available on this machine, only {here}")
-    return torch.device(device)
 
 
 def explain(error: TrainingError, epoch: int, step: int, lr: float, history: History) -> TrainingError:

@@ -85,8 +85,6 @@ class Data:
 
     def to(self, device) -> "Data":
         """The same on another device; a ValueError if it is not here."""
-        from dgmcourse.train import available  # which imports this module
-
         device = available(device)
         return self._like(lambda tensor: tensor.to(device))
 
@@ -119,6 +117,15 @@ class Splits(NamedTuple):
 def check_binarise(how) -> None:
     if how not in (GREY, DYNAMIC, STATIC):
         raise ValueError(f"binarise={how!r}: choose 'dynamic', 'static' or None (grey)")
+
+
+def available(device: torch.device | str) -> torch.device:
+    """The device, or a ValueError that says it is not here and which ones are."""
+    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not present.get(str(device).split(":")[0], False):
+        here = ", ".join(name for name, there in present.items() if there)
+        raise ValueError(f"device {str(device)!r} is not available on this machine, only {here}")
+    return torch.device(device)
 
 
 def check_examples(x: Tensor, y: Tensor | None, binarise: str | None) -> None:
