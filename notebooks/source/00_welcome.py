@@ -45,10 +45,11 @@ latent_traversal("vae_2d")
 # %% jupyter={"source_hidden": true}
 plot.show(
     latent_grid("vae_2d"),
-    alt="A table of 16 by 16 small pictures, each decoded from its own pair of numbers. Neighbouring ones "
-    "differ little; across the table one digit changes into others, and some in between are no digit.",
-    caption="The whole pad at once, for readers without a running notebook. Neighbouring codes give "
-    "neighbouring pictures: the way from one digit to another leads through all that is between them.",
+    alt="A table of 16 by 16 small pictures, each decoded from its own pair of numbers: 6s at the top left, 9s and "
+    "7s at the top right, 0s at the left edge, 2s in the middle, 4s between them and the 9s, 3s and 5s below, 8s and 1s "
+    "at the bottom. Neighbours differ little, and some pictures between two digits are neither.",
+    caption="The whole pad at once, for readers without a running notebook. What lies between a 4 and a 9? Follow a row "
+    "in the upper right: the open top of the 4 closes little by little, and some of the pictures could be either.",
 )
 
 # %% [markdown]
@@ -77,10 +78,10 @@ plot.show(
 # | Notebook | The question | Slides | Minutes |
 # |:--|:--|:--|--:|
 # | **Why** | | | |
-# | 01 motivation | What does a classifier not know? | Do we need generative modeling? | 45 |
+# | [01 motivation](01_motivation.ipynb) | What does a classifier not know? | Do we need generative modeling? | 75 |
 # | **Latent variables** | | | |
-# | 02 latent_variable_models | What does a hidden cause buy? | Latent Variable Models | 45 |
-# | 03 density_network | Can the integral simply be sampled? | Density Network | 45 |
+# | [02 latent_variable_models](02_latent_variable_models.ipynb) | What does a hidden cause buy? | Latent Variable Models | 60 |
+# | [03 density_network](03_density_network.ipynb) | Can the integral simply be sampled? | Density Network | 60 |
 # | **The game** | | | |
 # | 04 gan | Can a critic replace the likelihood? | Generative Adversarial Nets | 60 |
 # | 05 wgan | Does a better distance calm the game? | Wasserstein GAN | 45 |
@@ -100,7 +101,7 @@ plot.show(
 # | **Looking back** | | | |
 # | 16 looking_back | What held, in numbers? | Pros and cons | 45 |
 #
-# Each notebook stands alone: open the one you need. In class, run it beforehand (the outputs stay), let
+# Each says in its first lines what it needs. In class, run it beforehand (the outputs stay), let
 # people predict before each result, and leave the exercises to them; the answers are in the folder
 # `solutions`.
 
@@ -185,8 +186,8 @@ plot.show(
     alt="Three pictures in a row: the decoder's grey digit, the black and white test digit it stands for, "
     "and the digit's pixels in random order.",
     caption=f"One of the 100. Over all of them, the same ink in other places is {lead.mean():.0f} ± "
-    f"{lead.std() / len(lead) ** 0.5:.0f} nats less probable (standard error): the decoder knows where ink "
-    "belongs.",
+    f"{lead.std() / len(lead) ** 0.5:.0f} nats less probable given the digit's code (standard error): the decoder knows where "
+    "ink belongs.",
 )
 
 # %% [markdown]
