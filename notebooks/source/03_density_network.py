@@ -925,7 +925,8 @@ plot.show(
 
 # %%
 widths, few_digits = (2, 5, 10, 20), digits.train[:6000]
-budget = {"epochs": 24_000 // len(few_digits), "batch_size": 100, "lr": 3e-3, "anneal": 3, "progress": False, "device": DEVICE}
+budget = {"epochs": 24_000 // len(few_digits), "batch_size": 100, "lr": 3e-3, "anneal": 3}
+budget |= {"progress": False, "device": DEVICE}
 grown = {}  # (kind, d) -> log p(x) of test digits, effective codes, seconds, gain from 3,000 to 30,000 codes
 for kind, d in progress([(kind, d) for kind in ("density network", "VAE") for d in widths], desc="trainings"):
     torch.manual_seed(0)
