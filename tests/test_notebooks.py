@@ -132,6 +132,20 @@ def has_headings_in_order(nb, path):
     return faults + [f"a heading of level {b} under {a}" for a, b in pairwise(levels) if b > a + 1]
 
 
+def is_read_as_written(nb, path):
+    """No formula broken before a sign, which Markdown reads as a list; no bar in a formula that ends a table's column."""
+    texts = [cell.source for cell in markdown(nb)]
+    texts += ["".join(output.data["text/markdown"]) for _, output in outputs(nb) if "text/markdown" in output.get("data", {})]
+    faults = []
+    for text in texts:
+        inline = re.findall(r"\$([^$]+)\$", re.sub(r"\$\$.*?\$\$", "", text, flags=re.S))
+        faults += [f"a sign at the beginning of a line makes a list of ${f}$" for f in inline if re.search(r"\n[-+*] ", f)]
+        for row in re.findall(r"^\|.*$", text, flags=re.M):
+            if any("|" in formula.replace(r"\|", "") for formula in re.findall(r"\$([^$]+)\$", row)):
+                faults.append(rf"a bar in a formula ends a column, \mid does not: {row}")
+    return faults
+
+
 def headings_of(text):
     text = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
     return [(len(marks), title.strip()) for marks, title in re.findall(r"^(#+) (.*)$", text, flags=re.M)]
@@ -219,7 +233,7 @@ def outputs(nb):
 CHECKS = [
     is_valid, is_what_its_source_gives, was_run_from_top_to_bottom_without_error, is_light, names_no_machine,
     has_a_text_for_each_picture, has_no_widget_state, has_links_that_lead_somewhere, has_tags_that_are_known,
-    has_the_colab_cell_first, has_code_that_fits_the_column, has_headings_in_order, has_exercises,
+    has_the_colab_cell_first, has_code_that_fits_the_column, has_headings_in_order, is_read_as_written, has_exercises,
 ]  # fmt: skip
 
 
@@ -362,6 +376,11 @@ PLANTED = {
     "a long line": (has_code_that_fits_the_column, add("\n#" + "-" * 120, -1)),
     "two titles": (has_headings_in_order, add("\n\n# Another title")),
     "a level left out": (has_headings_in_order, add("\n\n#### Deep")),
+    "a sign that makes a list": (is_read_as_written, add("\nso that $a\n+ b$ is broken")),
+    "a bar in a table's formula": (
+        is_read_as_written,
+        output(output_type="display_data", data={"text/markdown": "| a |\n|:--|\n| $p(x|z)$ |"}),
+    ),
     "no exercise": (has_exercises, lambda nb: nb.cells.pop()),
     "a solution in the student's copy": (has_exercises, lambda nb: nb.cells[2].update(source=SOLVED)),
     "a marker": (has_exercises, add("\n### END SOLUTION", 2)),
