@@ -122,6 +122,11 @@ WRONG_POSTERIOR = {
     "normalised over the batch": lambda a: (a.logsumexp(-1), a.softmax(0)),
     "you divided logarithms": lambda a: (a.logsumexp(-1), a / a.logsumexp(-1, keepdim=True)),
     "1 for the likeliest class": of_both(lambda log_p, p: (log_p, (p == p.max(-1, True).values).double())),
+    "you averaged the logarithms": lambda a: (a.mean(-1), a.softmax(-1)),
+    "you divided p(x, y) by log p(x)": lambda a: (a.logsumexp(-1), a.exp() / a.logsumexp(-1, keepdim=True)),
+    "sums to 1 over y": lambda a: (a.logsumexp(-1), a.sigmoid()),
+    "log p(x) is nan": of_both(lambda log_p, p: (log_p * torch.nan, p)),
+    "at log p(x, y) near -2000, p(y|x)": lambda a: (a.logsumexp(-1), a.softmax(-1) if a.max() > -99 else torch.full_like(a, 1 / 3)),
     "returns two tensors": lambda a: a.logsumexp(-1),
     "one of yours is list": of_both(lambda log_p, p: (log_p.tolist(), p)),
     "p(y|x) has shape (4,)": of_both(lambda log_p, p: (log_p, p[:, 0])),
@@ -139,6 +144,13 @@ WRONG_AUC = {
     "in percent": lambda a, b: 100 * own_auc(a, b),
     "divide by their number": lambda a, b: (pairs(a, b) > 0).float().sum() + 0.5 * (pairs(a, b) == 0).float().sum(),
     "number of scores inside only": lambda a, b: own_auc(a, b) * len(b),
+    "number of scores outside only": lambda a, b: own_auc(a, b) * len(a),
+    "divide by that of pairs": lambda a, b: own_auc(a, b) * len(a) * len(b) / (len(a) + len(b)),
+    "the mean difference": lambda a, b: pairs(a, b).mean(),
+    "a sigmoid is no comparison": lambda a, b: torch.sigmoid(pairs(a, b)).mean(),
+    "the AUC is nan": lambda a, b: float("nan"),
+    "yours is nan": lambda a, b: own_auc(a, b) if a.std() else torch.tensor(torch.nan),
+    "yours is a text": lambda a, b: str(own_auc(a, b)),
     "a tie counts nothing": lambda a, b: (pairs(a, b) > 0).float().mean(),
     "a tie counts fully": lambda a, b: (pairs(a, b) >= 0).float().mean(),
     "accuracy at one threshold": lambda a, b: ((a > 0).double().mean() + (b <= 0).double().mean()) / 2,
@@ -168,6 +180,12 @@ def probabilities_of_all(x, i, log_potential):
     return p
 
 
+def by_rows(x, i, log_potential):
+    on, off = x.clone(), x.clone()
+    on[i], off[i] = 1, 0
+    return torch.sigmoid(log_potential(on) - log_potential(off))
+
+
 def through_exp(x, i, log_potential):
     on, off = (log_potential(with_on(x, i, v)).exp() for v in (1, 0))
     return on / (on + off)
@@ -176,6 +194,11 @@ def through_exp(x, i, log_potential):
 WRONG_PIXEL = {
     "you changed x itself": in_place,
     "pixel i is 0": lambda x, i, f: 1 - solve(x, i, f),
+    "this is the logarithm": lambda x, i, f: solve(x, i, f).log(),
+    "twice the difference": lambda x, i, f: torch.sigmoid(2 * (f(with_on(x, i, 1)) - f(with_on(x, i, 0)))),
+    "x as it came": lambda x, i, f: torch.sigmoid(f(with_on(x, i, 1)) - f(x)),
+    "pixel i is a column": by_rows,
+    "near 1500": lambda x, i, f: solve(x, i, f) if f(x).max() < 1000 else torch.ones(len(x)) * 0.7,
     "these are the log-odds": lambda x, i, f: f(with_on(x, i, 1)) - f(with_on(x, i, 0)),
     "these are the odds": lambda x, i, f: (f(with_on(x, i, 1)) - f(with_on(x, i, 0))).exp(),
     "normalised over all images": lambda x, i, f: f(x).softmax(0),

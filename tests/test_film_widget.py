@@ -34,6 +34,12 @@ def test_a_frame_beyond_the_end_is_the_last():
     assert widget.frame == 0
 
 
+def test_pictures_of_different_sizes_are_refused():
+    with pytest.raises(ValueError, match="one size"):
+        film([*pictures(2), plt.figure(figsize=(4, 3))], ["one", "two", "three"])
+    plt.close("all")
+
+
 @pytest.mark.parametrize("texts", [[], ["one"], ["one", "two", " "]])
 def test_every_picture_needs_a_text(texts):
     with pytest.raises(ValueError, match="text for each"):

@@ -122,6 +122,13 @@ def test_a_coupling_for_each_grid():
     assert abs(strong[0] - 0.5) < 0.05 and strong[1] > 0.99
 
 
+def test_bits_may_be_integers_or_booleans_and_x_is_left_alone():
+    for x in (torch.zeros(500, 6, dtype=torch.uint8), torch.zeros(500, 6).bool(), torch.zeros(500, 6)):
+        after = IsingGrid(2, 3, 0.0).gibbs(x)
+        assert after.is_floating_point() and 0.4 < after.mean() < 0.6 and not x.any()
+    assert IsingGrid(2, 3).gibbs(torch.zeros(0, 6)).shape == (0, 6)
+
+
 def test_the_critical_coupling_is_onsagers():
     assert math.sinh(2 * IsingGrid.CRITICAL) == pytest.approx(1)
 
@@ -135,5 +142,13 @@ def test_what_does_not_fit_is_said_in_words():
         IsingGrid(5, 5).sample((1,))
     with pytest.raises(ValueError, match="rows of 2 x 3 pixels"):
         IsingGrid(2, 3).log_potential(torch.zeros(4, 5))
+    for wrong in (torch.full((4, 6), 0.5), torch.full((4, 6), torch.nan)):
+        with pytest.raises(ValueError, match="binary pixels"):
+            IsingGrid(2, 3).gibbs(wrong)
+    for wrong in (math.nan, torch.ones(2, 2)):
+        with pytest.raises(ValueError, match="finite numbers, or one for each"):
+            IsingGrid(2, 3, wrong)
+    with pytest.raises(ValueError, match="rows of 2 x 3 pixels"):
+        IsingGrid(2, 3).log_potential(torch.tensor(1.0))
     with pytest.raises(ValueError, match="binary pixels"):
         IsingGrid(2, 3).log_potential(torch.full((4, 6), 0.5))

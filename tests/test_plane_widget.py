@@ -77,6 +77,33 @@ def test_what_does_not_fit_is_said_in_words():
             plane(points, labels, fields, extent=EXTENT, densities=densities)
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"points": torch.zeros(4, 3)}, r"points are finite, \(N, 2\)"),
+        ({"points": torch.full((4, 2), torch.nan)}, "points are finite"),
+        ({"points": torch.zeros(0, 2), "labels": torch.zeros(0)}, "one at least"),
+        ({"labels": torch.tensor([1, 2, 1, 2])}, "a label, 0 or 1"),
+        ({"labels": torch.zeros(3)}, "each of 4 points has a label"),
+        ({"classes": ("a", "b", "c")}, "3 classes"),
+        ({"extent": (1.0, -1.0, -1.0, 1.0)}, "left, right, bottom, top"),
+        ({"fields": {"p": torch.full((1, 1), 0.5)}}, "2 x 2 at least"),
+        ({"fields": {}}, "grids"),
+    ],
+)
+def test_points_labels_and_extent_that_do_not_fit_are_said_in_words(changes, message):
+    good = {"points": torch.zeros(4, 2), "labels": torch.tensor([0, 1, 0, 1]), "fields": {"p": torch.full((3, 3), 0.5)}, "extent": EXTENT}
+    plane(**good)
+    with pytest.raises(ValueError, match=message):
+        plane(**good | changes)
+
+
+def test_labels_may_be_floats_and_one_density_a_name():
+    points, labels, fields = example()
+    w = plane(points, labels.float(), fields, extent=EXTENT, densities="log p(x)")
+    assert w._spec["labels"] == labels.tolist() and [field["density"] for field in w._spec["fields"]] == [False, True]
+
+
 def test_the_picture_has_a_panel_for_each_field():
     points, labels, fields = example()
     fig = plane_picture(points, labels, fields, extent=EXTENT, densities=["log p(x)"], point=(1.0, 1.0))

@@ -37,7 +37,7 @@ def _judge_posterior_and_evidence(posterior_and_evidence) -> str:
     log_joint = torch.tensor(
         [[-1.0, -2.5, -0.7], [-3.0, -3.5, -9.0], [0.4, 1.2, -0.3], [-5.0, -4.0, -4.5]], dtype=torch.float64
     )
-    far = log_joint - 2000  # an image of 784 pixels: exp of this is 0 in any float
+    far = log_joint - 2000  # an image of 784 pixels: exp of this is 0 in any float that torch has
     truth, B, C = _exactly(log_joint), *log_joint.shape
     log_p, posterior = _two(posterior_and_evidence(log_joint), "posterior_and_evidence", "log p(x), (B,), and p(y|x), (B, C)")
     if log_p.shape == (B, C) and posterior.shape == (B,):
@@ -54,6 +54,7 @@ def _judge_posterior_and_evidence(posterior_and_evidence) -> str:
         "you summed the logarithms: a sum of probabilities is wanted, take the exponential before": log_joint.sum(-1),
         "you averaged over the classes: p(y) is in the joint already, so sum": truth[0] - torch.tensor(float(C)).log(),
         "you took the largest of the joint's terms: all of them count": log_joint.max(-1).values,
+        "you averaged the logarithms: a sum of probabilities is wanted, take the exponential before": log_joint.mean(-1),
         "this is p(x), not its logarithm": truth[0].exp(),
         "log p(x) has the wrong sign: no loss, the log-probability itself": -truth[0],
     })  # fmt: skip
@@ -62,6 +63,8 @@ def _judge_posterior_and_evidence(posterior_and_evidence) -> str:
         "this is the joint p(x, y): divide by p(x)": log_joint.exp(),
         "you normalised over the batch: the sum over y, the last axis, is 1": log_joint.softmax(0),
         "you divided logarithms: subtract log p(x), then take the exponential": log_joint / truth[0].unsqueeze(-1),
+        "you divided p(x, y) by log p(x): by p(x), or subtract logarithms": log_joint.exp() / truth[0].unsqueeze(-1),
+        "a sigmoid compares with nothing: p(y|x) sums to 1 over y": log_joint.sigmoid(),
         "1 for the likeliest class, 0 for the others: keep the probabilities": (truth[1] == truth[1].max(-1, True).values).double(),
     })  # fmt: skip
     log_p, posterior = _two(posterior_and_evidence(far), "posterior_and_evidence", "log p(x) and p(y|x)")
@@ -101,6 +104,10 @@ def _judge_auc(auc) -> str:
             "it is in percent: a number between 0 and 1": 100 * truth,
             "you counted the pairs: divide by their number, len(inside) * len(outside)": truth * len(a) * len(b),
             "you divided by the number of scores inside only": truth * len(b),
+            "you divided by the number of scores outside only": truth * len(a),
+            "you divided by the number of scores: divide by that of pairs, len(inside) * len(outside)": truth * len(a) * len(b) / (len(a) + len(b)),
+            "this is the mean difference: only which of the two is higher counts": (a.mean() - b.mean()).item(),
+            "a sigmoid is no comparison: a pair counts 1, or 0, or one half for a tie": torch.sigmoid(a[:, None] - b).mean().item(),
             "this is the accuracy at one threshold; the AUC has none": ((a > 0).double().mean() + (b <= 0).double().mean()).item() / 2,
         }
         if ties:
@@ -111,10 +118,10 @@ def _judge_auc(auc) -> str:
         for mistake, other in mistakes.items():
             if abs(value - other) < 1e-6 and abs(value - truth) > 1e-6:
                 raise Wrong(f"{mistake}.")
-        if abs(value - truth) > 1e-6:
+        if not abs(value - truth) <= 1e-6:  # written so that NaN is wrong, too
             raise Wrong(f"for {name} the AUC is {value:.4f} where {truth:.4f} is right: compare each of inside with each of outside.")
     small = _number(auc(torch.full((3,), 2.0), torch.full((5,), 2.0)), "auc")
-    if abs(small - 0.5) > 1e-6:
+    if not abs(small - 0.5) <= 1e-6:
         raise Wrong(f"if all scores are equal they tell nothing, and the AUC is 0.5; yours is {small:.2f}.")
     return f"the share of pairs agrees with the area under the ROC curve, {_area(*cases['scores with ties']):.4f} where there are ties."
 
@@ -161,10 +168,14 @@ def _judge_pixel_given_rest(pixel_given_rest) -> str:
             raise Wrong("you drew the pixel, or rounded: return the probability that it is 1.")
         _match(value, truth, "p(x_i = 1 | the others)", {
             "this is the probability that pixel i is 0": 1 - truth,
+            "this is the logarithm of the probability: take the exponential, or sigmoid in place of logsigmoid": truth.log(),
             "these are the log-odds: a sigmoid makes a probability of them": odds,
             "these are the odds psi(1) / psi(0): divide by psi(0) + psi(1)": odds.exp(),
             "this is p(x), normalised over all images: only two images matter, with pixel i on and off": chosen,
             "this is p(x with pixel i on) among all images: given the others, only two images are left": on,
+            "twice the difference: that factor is the Ising grid's spins', and log_potential knows it already": torch.sigmoid(2 * odds),
+            "the one image is x as it came: clone it twice, with pixel i on and off": torch.where(states[:, i] == 1, 0.5, truth),
+            "you set row i, an image: pixel i is a column, x[:, i]": _by_rows(states, i, log_potential),
             "the sigmoid of one log-potential: of the difference between pixel i on and off": torch.sigmoid(table),
             "the sigmoid of the log-potential with pixel i on: subtract the one with it off":
                 torch.sigmoid(table.reshape([2] * D).select(i, 1).unsqueeze(i).expand_as(joint).reshape(-1)),
@@ -177,7 +188,14 @@ def _judge_pixel_given_rest(pixel_given_rest) -> str:
             "right for small numbers, but a log-potential of 1500, usual for a large grid, overflows in exp: the sigmoid of the "
             "difference of two log-potentials never takes it."
         )
+    _match(value, joint.select(0, 1).div(joint.sum(0)).expand_as(joint).reshape(-1), "at log-potentials near 1500, p(x_i = 1 | the others)", {})
     return "for potentials that tie all four pixels together it agrees with the table of all 16 images, and Z was never needed."
+
+
+def _by_rows(states: Tensor, i: int, log_potential) -> Tensor:
+    on, off = states.clone(), states.clone()
+    on[i], off[i] = 1, 0
+    return torch.sigmoid(log_potential(on) - log_potential(off))
 
 
 # ---- what all three share
@@ -193,6 +211,8 @@ def _two(answer, name: str, what: str) -> tuple[Tensor, Tensor]:
 
 
 def _number(value, name: str) -> float:
+    if isinstance(value, str):
+        raise Wrong(f"{name} is one number, yours is a text.")
     value = torch.as_tensor(value)
     if value.numel() != 1:
         raise Wrong(f"{name} is one number, yours has shape {tuple(value.shape)}: take the mean over all pairs.")

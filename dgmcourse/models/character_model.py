@@ -29,6 +29,8 @@ class CharacterModel(Density):
     def __init__(self, order: int, alphabet: str | None = None):
         if not 0 <= order <= 8:
             raise ValueError(f"the order is 0 to 8 characters, got {order}")  # 9 characters of 127 fill 63 bits
+        if len(set(alphabet or "")) != len(alphabet or ""):
+            raise ValueError("the alphabet has a character twice")
         self.order, self.alphabet, self.tables = order, alphabet, []
 
     def fit(self, text: str) -> "CharacterModel":
@@ -72,6 +74,8 @@ class CharacterModel(Density):
 
     def bits_per_character(self, text: str) -> float:
         """-log2 p(text) / its length: what an ideal compressor with this model would need."""
+        if not text:
+            raise ValueError("an empty text has no bits per character")
         return -self.log_conditionals(text).mean().item() / math.log(2)
 
     def probabilities(self, context: str) -> Tensor:

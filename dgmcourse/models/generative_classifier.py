@@ -27,6 +27,8 @@ class GenerativeClassifier(nn.Module):
 
     def __init__(self, data_dim: int, classes: int, latent_dim: int = 1, per_class: int = 1):
         super().__init__()
+        if classes < 1 or per_class < 1:
+            raise ValueError(f"at least one class and one analyser for each, got {classes} and {per_class}")
         self.classes, self.per_class = classes, per_class
         self.mixture = MixtureOfFactorAnalysers(data_dim, latent_dim, classes * per_class)
         self.register_buffer("owner", torch.arange(classes).repeat_interleave(per_class))  # of each component
@@ -45,18 +47,25 @@ class GenerativeClassifier(nn.Module):
 
     @torch.no_grad()
     def initialise(self, x: Tensor, y: Tensor, seed: int = 0) -> None:
-        """Each component starts at a labelled example of its class, with the variance of all the data.
+        """Each component starts with the variance of all the data, at the mean of its class's labelled examples; where it
+        shares the class with others, at one of the examples, so that they differ.
+
+        Args:
+            x: (B, data_dim). y: (B,), integers, -1 where there is no label.
+            seed: of the choice of examples; the random factors' is torch's own.
 
         Raises:
-            ValueError: for a class of which no example is labelled.
+            ValueError: for a class of which no example is labelled, for labels of another shape, for x that is not finite.
         """
+        self._check(x, y)
         random = torch.Generator().manual_seed(seed)
         for owner, component in zip(self.owner.tolist(), self.mixture.components, strict=True):
             mine = (y == owner).nonzero().squeeze(-1)
             if len(mine) == 0:
                 raise ValueError(f"class {owner} has no labelled example: each class needs at least one")
             component.initialise(x)
-            component.decoder.bias.copy_(x[mine[torch.randint(len(mine), (), generator=random)]])
+            example = x[mine[torch.randint(len(mine), (), generator=random)]]
+            component.decoder.bias.copy_(x[mine].mean(0) if self.per_class == 1 else example)
         self.mixture.log_weights.zero_()
 
     def fit_em(self, x: Tensor, y: Tensor, steps: int = 100, tolerance: float = 1e-6) -> list[float]:
@@ -65,10 +74,15 @@ class GenerativeClassifier(nn.Module):
         Returns:
             its values before each step, nats.
         """
-        if y.shape != x.shape[:1] or y.min() < UNLABELLED or y.max() >= self.classes:
-            raise ValueError(
-                f"expected {len(x)} labels from 0 to {self.classes - 1}, or {UNLABELLED} for none, got shape "
-                f"{tuple(y.shape)} from {y.min()} to {y.max()}"
-            )
+        self._check(x, y)
         allowed = (y == UNLABELLED).unsqueeze(-1) | (y.unsqueeze(-1) == self.owner)
         return climb(lambda: self.mixture.em_step(x, allowed), steps, tolerance)
+
+    def _check(self, x: Tensor, y: Tensor) -> None:
+        if len(x) == 0 or not x.is_floating_point() or not x.isfinite().all():
+            raise ValueError(f"x must be finite floats, one row at least; got {x.dtype} of shape {tuple(x.shape)}")
+        if y.shape != x.shape[:1] or y.is_floating_point() or y.min() < UNLABELLED or y.max() >= self.classes:
+            raise ValueError(
+                f"expected {len(x)} labels from 0 to {self.classes - 1}, or {UNLABELLED} for none, as integers, got {y.dtype} of "
+                f"shape {tuple(y.shape)}" + (f" from {y.min()} to {y.max()}" if y.numel() else "")
+            )

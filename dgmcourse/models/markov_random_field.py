@@ -39,6 +39,8 @@ class IsingGrid(Density):
             raise ValueError(f"a grid has at least one row and one column, got {height} x {width}")
         self.height, self.width = height, width
         self.coupling, self.field = torch.as_tensor(coupling), torch.as_tensor(field)
+        if max(self.coupling.dim(), self.field.dim()) > 1 or not (self.coupling.isfinite().all() and self.field.isfinite().all()):
+            raise ValueError("coupling and field are finite numbers, or one for each of B grids, (B,)")
 
     def log_potential(self, x: Tensor) -> Tensor:
         """log prod_c psi_c(x_c), cheap for any size: x (..., height * width) to (...), nats."""
@@ -81,9 +83,9 @@ class IsingGrid(Density):
 
         $$p(x_i = 1 \mid x_{others}) = \mathrm{sigmoid}\left(2 J \sum_{j \sim i} s_j + 2 h\right)$$
 
-        Z cancels. The pixels of one colour of a chessboard have no neighbour of their own colour: all at once.
+        The chains are x's rows; with a coupling for each grid, x is (..., B, height * width). Z cancels. The pixels of one colour of a chessboard have no neighbour of their own colour: all at once.
         """
-        s = self._spins(x).clone()
+        s = self._spins(check_binary(x).to(torch.get_default_dtype() if not x.is_floating_point() else x.dtype))
         rows, columns = torch.arange(self.height, device=x.device), torch.arange(self.width, device=x.device)
         colour = (rows[:, None] + columns) % 2
         coupling, field = (torch.as_tensor(a)[..., None, None] for a in (self.coupling, self.field))
@@ -96,7 +98,7 @@ class IsingGrid(Density):
         return ((s + 1) / 2).flatten(-2)
 
     def _spins(self, x: Tensor) -> Tensor:
-        if x.shape[-1] != self.height * self.width:
+        if x.dim() == 0 or x.shape[-1] != self.height * self.width:
             raise ValueError(f"expected rows of {self.height} x {self.width} pixels, got shape {tuple(x.shape)}")
         return (2 * x - 1).unflatten(-1, (self.height, self.width))
 

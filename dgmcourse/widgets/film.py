@@ -45,10 +45,12 @@ def film(figures: list[Figure], texts: list[str], *, label: str = "step", second
         start: the picture shown first, from 0.
 
     Raises:
-        ValueError: without figures, or without a text for each.
+        ValueError: without figures, without a text for each, or for figures of different sizes.
     """
     if not figures or len(texts) != len(figures) or not all(text.strip() for text in texts):
         raise ValueError(f"a film needs pictures and a text for each: got {len(figures)} pictures and {len(texts)} texts")
+    if len({tuple(figure.get_size_inches()) for figure in figures}) > 1:
+        raise ValueError("the pictures of a film have one size: they would jump")
     width = round(figures[0].get_figwidth() * DPI)
     frames = [png(figure, scale=1.25) for figure in figures]
     return Film(_frames=frames, _texts=list(texts), _label=label, _seconds=seconds, _width=width, frame=start)

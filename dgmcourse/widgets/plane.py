@@ -64,11 +64,19 @@ def plane(points: Tensor, labels: Tensor, fields: dict[str, Tensor], *, extent, 
         point: where the point is at first; by default the middle.
 
     Raises:
-        ValueError: for grids of different sizes or with numbers that are not finite, or probabilities beyond 0 and 1.
+        ValueError: for grids of different sizes or with numbers that are not finite, probabilities beyond 0 and 1, points that
+            are not (N, 2), labels other than 0 and 1, an extent that is turned round.
     """
+    if points.dim() != 2 or points.shape[1] != 2 or len(points) == 0 or not points.isfinite().all():
+        raise ValueError(f"points are finite, (N, 2), one at least; got shape {tuple(points.shape)}")
+    if labels.shape != points.shape[:1] or not ((labels == 0) | (labels == 1)).all() or len(classes) != 2:
+        raise ValueError(f"each of {len(points)} points has a label, 0 or 1; got shape {tuple(labels.shape)}, {len(classes)} classes")
+    if len(extent) != 4 or not (extent[0] < extent[1] and extent[2] < extent[3]):
+        raise ValueError(f"extent is (left, right, bottom, top), got {tuple(extent)}")
+    densities = [densities] if isinstance(densities, str) else densities
     names, sizes = list(fields), {tuple(field.shape) for field in fields.values()}
-    if len(sizes) != 1 or len(next(iter(sizes))) != 2:
-        raise ValueError(f"fields are grids (H, W) of one size, got {sorted(sizes)}")
+    if len(sizes) != 1 or len(next(iter(sizes))) != 2 or min(next(iter(sizes))) < 2:
+        raise ValueError(f"fields are grids (H, W) of one size, 2 x 2 at least, got {sorted(sizes)}")
     if unknown := set(densities) - set(names):
         raise ValueError(f"no field is called {', '.join(sorted(unknown))}")
     grids = torch.stack([field.detach().float().cpu() for field in fields.values()])
@@ -89,7 +97,7 @@ def plane(points: Tensor, labels: Tensor, fields: dict[str, Tensor], *, extent, 
             "extent": (left, right, bottom, top),
             "classes": tuple(classes),
             "colours": CLASSES[:2],
-            "labels": labels.tolist(),
+            "labels": labels.int().tolist(),
         },
         _numbers=grids.numpy().tobytes() + points.numpy().tobytes(),
         point=[(left + right) / 2, (bottom + top) / 2] if point is None else point,
@@ -118,6 +126,7 @@ def interpolate(grids: Tensor, extent, points: Tensor) -> Tensor:
 
 def plane_picture(points: Tensor, labels: Tensor, fields: dict[str, Tensor], *, extent, densities=(), point=None) -> plt.Figure:
     """The same as a static picture, for `show(fig, alt=...)`: a panel for each field. Arguments as for `plane`."""
+    densities = [densities] if isinstance(densities, str) else densities
     left, right, bottom, top = extent
     width = WIDTH / len(fields)
     fig, axes = plt.subplots(1, len(fields), figsize=(WIDTH, 0.55 + width * (top - bottom) / (right - left)), squeeze=False)
