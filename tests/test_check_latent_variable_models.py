@@ -176,6 +176,10 @@ WRONG_MARGINAL = {
     "marginal has no z left": lambda x, W, b, psi: torch.distributions.Normal(
         b + own_posterior(x, W, b, psi)[0] @ W.T, psi.sqrt()
     ).log_prob(x).sum(-1),
+    "an axis too many": lambda *a: right(*a).unsqueeze(-1),
+    "took exp of psi": lambda x, W, b, psi: gaussian(x - b, covariance(W, psi.exp())),
+    "before all three terms": lambda x, W, b, psi: right(x, W, b, psi) + x.shape[1] * LOG_2PI + torch.logdet(covariance(W, psi)),
+    "changed x in place": lambda x, W, b, psi: right(x.sub_(b), W, torch.zeros_like(b), psi),
     "leaves the range of floats": DENSE["from the determinant"],
     "is right (nats)": lambda *a: right(*a) + 0.1,
     "should be a tensor": lambda *a: right(*a).tolist(),
@@ -226,8 +230,11 @@ WRONG_POSTERIOR = {
     "one for the whole batch": with_parts(lambda m, G, *_: (m.mean(0), G)),
     "that of x": with_parts(lambda m, G, off, x, W, psi: (m, covariance(W, psi))),
     "does not depend on x": with_parts(lambda m, G, *_: (m, G.expand(len(m), *G.shape))),
+    "the other way round": with_parts(lambda m, G, *_: (G, m)),
+    "its root, entry by entry": with_parts(lambda m, G, *_: (m, G.sqrt())),
+    "changed x in place": lambda x, W, b, psi: own_posterior(x.sub_(b), W, torch.zeros_like(b), psi),
     "the covariance is a vector": with_parts(lambda m, G, *_: (m, G.diagonal())),
-    "returns two tensors": with_parts(lambda m, G, *_: m),
+    "You returned one Tensor": with_parts(lambda m, G, *_: m),
     "has an entry": with_parts(lambda m, G, *_: (m + 0.1, G)),
     "stopped with": lambda x, W, b, psi: (W.T @ x, W),
 }
@@ -263,6 +270,11 @@ def in_place(x, W, b, psi):
     return W, new_psi
 
 
+def posterior_again(x, W, b, psi):
+    new, _ = own_em_step(x, W, b, psi)
+    return new, ((x - b) ** 2 - (x - b) * (own_posterior(x, new, b, psi)[0] @ new.T)).mean(0)
+
+
 WRONG_EM_STEP = {
     "add the posterior's covariance G": with_sums(lambda cross, outer, G, N: cross @ torch.linalg.inv(outer)),
     "N G": with_sums(lambda cross, outer, G, N: cross @ torch.linalg.inv(outer + G)),
@@ -290,7 +302,14 @@ WRONG_EM_STEP = {
     "keep its diagonal": with_sums(W_right, full_psi),
     "transpose it, one row for each dimension": after(lambda W, psi: (W.T, psi)),
     "divides by N": lambda x, W, b, psi: (own_em_step(x, W, b, psi)[0], own_em_step(x, W, b, psi)[1] * len(x) / (len(x) - 1)),
-    "in place": in_place,
+    "changed W in place": in_place,
+    "changed x in place": lambda x, W, b, psi: own_em_step(x.sub_(b), W, torch.zeros_like(b), psi),
+    "the other way round": after(lambda W, psi: (psi, W)),
+    "without G": with_sums(
+        W_right, lambda off, mean, new, old, G: ((off - mean @ new.T) ** 2).mean(0) + (new**2).sum(1)
+    ),
+    "the E step's": posterior_again,
+    "You returned 3 things": lambda x, W, b, psi: (*own_em_step(x, W, b, psi), b),
     "returns two tensors": after(lambda W, psi: W),
     "has an entry": after(lambda W, psi: (W + 0.1, psi)),
     "stopped with": lambda x, W, b, psi: (x @ x, psi),

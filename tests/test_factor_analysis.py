@@ -204,7 +204,7 @@ FACTOR_ANALYSIS = {
     ],
     check_em_reaches_the_library: [
         ("second_moment[:-1, :-1] += total * q.covariance", ""),
-        ("if len(found) > 1 and found[-1] - found[-2] < tolerance:", "if len(found) > 1:"),
+        ("(len(found) < 2 or found[-1] - found[-2] >= tolerance)", "len(found) < 2"),
     ],
     check_initialise: [
         ("p.log_var.copy_((variance / 2).log())", "p.log_var.copy_(variance.log())"),
@@ -538,6 +538,8 @@ def test_impossible_sizes_and_labels_are_told_in_words():
         factor_analysis.FactorAnalysis(D, K).log_prob(torch.zeros(3, 4))
     with pytest.raises(ValueError, match="square"):
         densities.FullGaussian(torch.zeros(3), torch.eye(2))
+    with pytest.raises(ValueError, match="at least 1 component"):
+        mixture_of_factor_analysers.MixtureOfFactorAnalysers(D, K, 0)
     x, y = labelled()
     model = generative_classifier.GenerativeClassifier(D, 4)
     with pytest.raises(ValueError, match="class 3 has no labelled"):
@@ -546,3 +548,40 @@ def test_impossible_sizes_and_labels_are_told_in_words():
         model.fit_em(x, y[:-1])
     with pytest.raises(ValueError, match="labels from 0 to 3"):
         model.fit_em(x, y + 4)
+
+
+@pytest.mark.parametrize("observed", [SOME.long(), SOME[:3], SOME.expand(7, -1), SOME.double()], ids=["int", "short", "batch", "float"])
+def test_a_mask_that_is_none_is_refused(observed):
+    """An integer mask would pick dimensions 0 and 1 again and again, and give a number."""
+    one, several = factor_analysis.FactorAnalysis(D, K), mixture(mixture_of_factor_analysers)
+    for model in (one, several):
+        for ask in (model.log_prob, model.complete):
+            with pytest.raises(ValueError, match="one bool for each of 5 dimensions"):
+                ask(points(), observed)
+
+
+@pytest.mark.parametrize("x", [points()[:0], points() * torch.nan, points().index_fill(0, torch.tensor([3]), torch.inf)], ids=["empty", "NaN", "inf"])
+def test_data_that_em_cannot_use_are_refused_and_change_nothing(x):
+    """One NaN among the data would make every parameter NaN."""
+    for model in (filled(factor_analysis.FactorAnalysis(D, K)), mixture(mixture_of_factor_analysers)):
+        before = {name: value.clone() for name, value in model.state_dict().items()}
+        for step in (model.em_step, model.initialise):
+            with pytest.raises(ValueError, match="need"):
+                step(x)
+        for name, value in model.state_dict().items():
+            assert torch.equal(value, before[name]), name
+    with pytest.raises(ValueError, match="EM needs one x"):
+        factor_analysis.probabilistic_pca(x, K)
+
+
+def test_weights_and_what_is_allowed_fit_the_data():
+    model, x = factor_analysis.FactorAnalysis(D, K), points()
+    for weights in (torch.ones(7, 1), torch.ones(3)):
+        for step in (model.em_step, model.initialise):
+            with pytest.raises(ValueError, match="one weight for each of 7 x"):
+                step(x, weights)
+    with pytest.raises(ValueError, match="3 components need as many"):
+        mixture(mixture_of_factor_analysers).initialise(x[:2])
+    for allowed in (torch.zeros(7, 3), torch.ones(7, 2), torch.ones(3, 7)):
+        with pytest.raises(ValueError, match="leaves each x at least one"):
+            mixture(mixture_of_factor_analysers).em_step(x, allowed.bool())

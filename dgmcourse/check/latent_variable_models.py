@@ -88,7 +88,7 @@ def _maximised(x: Tensor, W: Tensor, b: Tensor, psi: Tensor) -> tuple[Tensor, Te
 
 def _judge_marginal(marginal) -> str:
     x, W, b, psi = _case()
-    value = _tensor(marginal(x, W, b, psi), "marginal")
+    value = _tensor(_call(marginal, "marginal", x, W, b, psi), "marginal")
     if value.dim() == 0:
         raise Wrong("marginal is one number for the whole batch: keep one for each row of x, shape (B,).")
     if value.shape == (B, B):
@@ -100,6 +100,8 @@ def _judge_marginal(marginal) -> str:
         raise Wrong(f"marginal has shape {(B, D)}, one number for each dimension: sum over the last axis, .sum(-1).")
     if value.shape == (D,):
         raise Wrong(f"marginal has shape {(D,)}: you summed over the batch (axis 0). Sum over the dimensions, .sum(-1).")
+    if value.shape in ((B, 1), (1, B)):
+        raise Wrong(f"marginal has shape {tuple(value.shape)}, an axis too many: return {(B,)}, .squeeze() or a sum without keepdim.")
     _shape(value, (B,), "marginal")
     if not value.isfinite().all() or value.abs().max() > 1e6:
         raise Wrong(
@@ -123,11 +125,13 @@ def _judge_marginal(marginal) -> str:
             gaussian(torch.diag(C.diagonal())),
         "you squared psi: it holds the variances already": gaussian(W @ W.T + torch.diag(psi**2)),
         "you took the square root of psi: the covariance needs the variances, which psi holds": gaussian(W @ W.T + torch.diag(psi.sqrt())),
+        "you took exp of psi: it holds the variances, not their logarithms": gaussian(W @ W.T + torch.diag(psi.exp())),
         "you used the identity for the noise: its variances are psi": gaussian(W @ W.T + torch.eye(D, dtype=x.dtype)),
         "you forgot to subtract b": gaussian(C, off=x),
         "you forgot D log 2 pi": gaussian(C, pi=0),
         "log 2 pi counts once for each of the D dimensions": gaussian(C, pi=1 / D),
         "you forgot the log-determinant": gaussian(C, det=0),
+        "the minus belongs before all three terms, D log 2 pi and the log-determinant, too": gaussian(C, pi=-1, det=-1),
         "the log-determinant has the wrong sign: a wide Gaussian is low": gaussian(C, det=-1),
         "the distance has the wrong sign: far from b is improbable": gaussian(C, square=-1),
         "you forgot the distance (x - b)^T C^-1 (x - b)": gaussian(C, square=0).expand(B),
@@ -170,7 +174,9 @@ def _many_dimensions(marginal) -> None:
 
 def _judge_posterior(posterior) -> str:
     x, W, b, psi = _case(1)
-    mean, covariance = _two(posterior(x, W, b, psi), "posterior", "the mean (B, K) and the covariance (K, K)")
+    mean, covariance = _two(_call(posterior, "posterior", x, W, b, psi), "posterior", "the mean (B, K) and the covariance (K, K)")
+    if (mean.shape, covariance.shape) == ((K, K), (B, K)):
+        raise Wrong("the mean comes first and the covariance second: you returned them the other way round.")
     if mean.shape == (K, B):
         raise Wrong(f"the mean has shape {(K, B)}: transpose it, one row for each x, (B, K).")
     if mean.shape == (K,):
@@ -196,6 +202,7 @@ def _judge_posterior(posterior) -> str:
         "psi holds variances: no square": inverse(eye + W.T @ (W / psi[:, None] ** 2)),
         "psi holds variances: no root": inverse(eye + W.T @ (W / psi[:, None].sqrt())),
         "this is its Cholesky factor: return the covariance": torch.linalg.cholesky(true_covariance),
+        "this is its root, entry by entry: return the covariance": true_covariance.sqrt(),
         "the prior's covariance is added: it is the precisions that add": eye + inverse(W.T @ scaled),
         "this is the posterior of the prior alone: x tells something about z": eye,
         "only its diagonal is right: the factors are correlated given x": torch.diag(true_covariance.diagonal()),
@@ -220,10 +227,9 @@ def _judge_posterior(posterior) -> str:
 
 def _judge_em_step(em_step) -> str:
     x, W, b, psi = _case(2)
-    before = [t.clone() for t in (x, W, b, psi)]
-    new_W, new_psi = _two(em_step(x, W, b, psi), "em_step", "the new W (D, K) and the new psi (D,)")
-    if not all(torch.equal(a, c) for a, c in zip((x, W, b, psi), before, strict=True)):
-        raise Wrong("em_step changed one of its arguments in place: compute new tensors and return them.")
+    new_W, new_psi = _two(_call(em_step, "em_step", x, W, b, psi), "em_step", "the new W (D, K) and the new psi (D,)")
+    if (new_W.shape, new_psi.shape) == ((D,), (D, K)):
+        raise Wrong("W comes first and psi second: you returned them the other way round.")
     if new_W.shape == (K, D):
         raise Wrong(f"W has shape {(K, D)}: transpose it, one row for each dimension of x, (D, K).")
     _shape(new_W, (D, K), "W")
@@ -254,10 +260,13 @@ def _judge_em_step(em_step) -> str:
             regressed(outer + B * torch.eye(K, dtype=x.dtype)),
     })  # fmt: skip
     fit = mean @ true_W.T
+    again = _moments(x, true_W, b, psi)[0] @ true_W.T
     _match(new_psi, true_psi, "psi", "", {
         "psi has not changed: return the new one": psi,
         "you used the old W: what is left over is left over by the new one": (off**2 - off * (mean @ W.T)).mean(0),
         "this is the residual at the posterior's mean: z is uncertain, and that adds w_d^T G w_d": ((off - fit) ** 2).mean(0),
+        "the uncertainty of z adds w_d^T G w_d: you added w_d^T w_d, without G": ((off - fit) ** 2).mean(0) + (true_W**2).sum(1),
+        "you took the posterior again with the new W: the M step keeps the E step's": (off**2 - off * again).mean(0),
         "you summed over n: average": B * true_psi,
         "this is the variance of x: subtract what the factors explain": (off**2).mean(0),
         "you subtracted the explained part twice": (off**2 - 2 * off * fit).mean(0),
@@ -275,9 +284,20 @@ def _judge_em_step(em_step) -> str:
 # ---- what all three share
 
 
+def _call(function, name: str, *given: Tensor):
+    """The answer to copies of what is given. One that changes them would be judged by other numbers than it saw."""
+    copies = [t.clone() for t in given]
+    answer = function(*copies)
+    for argument, before, after in zip(("x", "W", "b", "psi"), given, copies, strict=True):
+        if not torch.equal(before, after):
+            raise Wrong(f"{name} changed {argument} in place: x - b makes a new tensor, x -= b changes the caller's.")
+    return answer
+
+
 def _two(answer, name: str, what: str) -> tuple[Tensor, Tensor]:
     if not isinstance(answer, tuple | list) or len(answer) != 2:
-        raise Wrong(f"{name} returns two tensors: {what}.")
+        found = f"{len(answer)} things" if isinstance(answer, tuple | list) else f"one {type(answer).__name__}"
+        raise Wrong(f"{name} returns two tensors: {what}. You returned {found}.")
     return tuple(_tensor(value, f"each of the two that {name} returns") for value in answer)
 
 

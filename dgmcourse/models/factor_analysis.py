@@ -1,7 +1,6 @@
 r"""Factor analysis: the latent variable model whose integral is a formula, since all in it is linear and Gaussian.
 
-Slides: "Latent Variable Models". Rubin & Thayer, EM Algorithms for ML Factor Analysis, 1982; Tipping & Bishop,
-Probabilistic Principal Component Analysis, 1999.
+Slides: "Latent Variable Models". Rubin & Thayer, 1982 (EM); Tipping & Bishop, 1999 (probabilistic PCA).
 """
 
 import copy
@@ -37,8 +36,7 @@ class FactorAnalysis(LatentVariableModel):
 
     Args:
         data_dim: D, dimensions of x.
-        latent_dim: K, dimensions of z.
-    """
+        latent_dim: K, dimensions of z."""
 
     def __init__(self, data_dim: int, latent_dim: int):
         super().__init__(StandardGaussian(latent_dim), self.posterior, LinearGaussianConditional(latent_dim, data_dim))
@@ -46,6 +44,8 @@ class FactorAnalysis(LatentVariableModel):
     def posterior(self, x: Tensor, observed: Tensor | None = None) -> FullGaussian:
         r"""$$p(z \mid x) = \mathcal N\big(G W^T \Psi^{-1} (x - b),\; G\big), \quad G = (I + W^T \Psi^{-1} W)^{-1}$$"""
         p, seen = self.decoder, slice(None) if observed is None else observed
+        if observed is not None and (observed.dtype != torch.bool or observed.shape != p.bias.shape):
+            raise ValueError(f"observed is one bool for each of {len(p.bias)} dimensions, got {observed.dtype} {tuple(observed.shape)}")
         weight, off = p.weight[seen], (check_event(x, p.bias) - p.bias)[..., seen]
         scaled = weight / p.log_var[seen].exp().unsqueeze(-1)
         factor = torch.linalg.cholesky(scaled.mT @ weight + torch.eye(weight.shape[1]).to(weight))
@@ -53,25 +53,20 @@ class FactorAnalysis(LatentVariableModel):
         return FullGaussian(off @ scaled @ covariance, torch.linalg.cholesky(covariance))
 
     def log_prob(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
-        r"""log p(x), exactly, (B,), nats; of the observed dimensions if so asked. No D x D matrix is made.
+        r"""log p(x), exactly, (B,), nats; of the observed dimensions if so asked. No D x D matrix is made: for every z
 
-        $$\log p(x) = \log p(x \mid z) + \log p(z) - \log p(z \mid x)$$
-
-        holds for every z; at the posterior's mean nothing cancels.
-        """
-        q = self.posterior(x, observed)
-        seen = slice(None) if observed is None else observed
+        $$\log p(x) = \log p(x \mid z) + \log p(z) - \log p(z \mid x),$$ and at the posterior's mean nothing cancels."""
+        q, seen = self.posterior(x, observed), slice(None) if observed is None else observed
         given_z = self.decoder(q.mean)
         likelihood = Gaussian(given_z.mean[..., seen], given_z.log_var[..., seen]).log_prob(x[..., seen])
         return likelihood + self.prior.log_prob(q.mean) - q.log_prob(q.mean)
 
     @torch.no_grad()
     def initialise(self, x: Tensor, weights: Tensor | None = None) -> None:
-        """Mean and variance of the data, half of the variance for random factors: from here EM can start."""
-        weights = x.new_ones(len(x)) if weights is None else weights
+        """Mean and variance of the data, half of the variance for factors from torch's generator: here EM can start."""
+        p, weights = self.decoder, weighed(x, weights, self.decoder.bias)
         mean = weights @ x / weights.sum()
         variance = (weights @ (x - mean) ** 2 / weights.sum()).clamp_min(SMALLEST)
-        p = self.decoder
         p.bias.copy_(mean)
         p.log_var.copy_((variance / 2).log())
         p.weight.normal_().mul_((variance / 2 / p.weight.shape[1]).sqrt().unsqueeze(-1))
@@ -81,9 +76,8 @@ class FactorAnalysis(LatentVariableModel):
         """One step of expectation-maximisation: the mean log p(x) before it, which never falls from step to step.
 
         E: the posterior of z for each x. M: regression of x on (z, 1), with E[z] and E[z z^T] in their place, gives W and
-        b; what it leaves unexplained is Psi. `weights`, (N,), count some x less (a mixture's responsibilities).
-        """
-        weights = x.new_ones(len(x)) if weights is None else weights
+        b; what it leaves unexplained is Psi. `weights`, (N,), count some x less (a mixture's responsibilities)."""
+        weights = weighed(x, weights, self.decoder.bias)
         p, q, total = self.decoder, self.posterior(x), weights.sum()
         log_p = (weights @ self.log_prob(x) / total).item()
         off = x - p.bias  # about the old mean, so that Psi is no difference of large numbers
@@ -119,7 +113,7 @@ class FactorAnalysis(LatentVariableModel):
     def with_noise(self, noise_var: float) -> "FactorAnalysis":
         """The model of x + noise."""
         noisy = copy.deepcopy(self)
-        noisy.decoder.log_var.data = (self.decoder.log_var.data.exp() + noise_var).log()
+        noisy.decoder.log_var.data.exp_().add_(noise_var).log_()
         return noisy
 
 
@@ -127,15 +121,14 @@ class FactorAnalysis(LatentVariableModel):
 def probabilistic_pca(x: Tensor, latent_dim: int) -> FactorAnalysis:
     r"""Factor analysis with Psi = sigma^2 I, whose maximum likelihood is a formula: U, lambda from the covariance of x,
 
-    $$\sigma^2 = \frac{1}{D-K} \sum_{d>K} \lambda_d, \quad W = U_K (\Lambda_K - \sigma^2 I)^{1/2}.$$
-    """
+    $$\sigma^2 = \frac{1}{D-K} \sum_{d>K} \lambda_d, \quad W = U_K (\Lambda_K - \sigma^2 I)^{1/2}.$$"""
     if not 0 < latent_dim < x.shape[1]:
         raise ValueError(f"latent_dim lies between 1 and {x.shape[1] - 1} for data of {x.shape[1]} dimensions, got {latent_dim}")
     model = FactorAnalysis(x.shape[1], latent_dim).to(x)
+    model.initialise(x)
     values, vectors = torch.linalg.eigh(torch.cov(x.mT, correction=0))  # ascending
     noise = values[:-latent_dim].mean().clamp_min(SMALLEST)
     model.decoder.weight.copy_(vectors[:, -latent_dim:] * (values[-latent_dim:] - noise).clamp_min(0).sqrt())
-    model.decoder.bias.copy_(x.mean(0))
     model.decoder.log_var.fill_(noise.log())
     return model
 
@@ -143,8 +136,15 @@ def probabilistic_pca(x: Tensor, latent_dim: int) -> FactorAnalysis:
 def climb(step, steps: int, tolerance: float) -> list[float]:
     """Call `step`, which returns what it found, until that grows by less than `tolerance`, or `steps` times."""
     found = []
-    for _ in range(steps):
+    while len(found) < steps and (len(found) < 2 or found[-1] - found[-2] >= tolerance):
         found.append(step())
-        if len(found) > 1 and found[-1] - found[-2] < tolerance:
-            break
     return found
+
+
+def weighed(x: Tensor, weights: Tensor | None, parameter: Tensor) -> Tensor:
+    """The weights, (N,), of the x that EM is given, 1 if there are none; x or weights that it cannot use are refused."""
+    if not len(check_event(x, parameter)) or not x.isfinite().all():
+        raise ValueError(f"EM needs one x at least and no NaN or infinity in any, got shape {tuple(x.shape)}")
+    if weights is not None and weights.shape != x.shape[:1]:
+        raise ValueError(f"expected one weight for each of {len(x)} x, got shape {tuple(weights.shape)}")
+    return x.new_ones(len(x)) if weights is None else weights

@@ -13,21 +13,25 @@ NEGLIGIBLE = 1e-8  # a responsibility that changes no sum
 
 
 class MixtureOfFactorAnalysers(nn.Module):
-    r"""$$p(x) = \sum_k \pi_k\, \mathcal N(x \mid b_k, W_k W_k^T + \Psi_k)$$
+    r"""$$p(x) = \sum_m \pi_m\, \mathcal N(x \mid b_m, W_m W_m^T + \Psi_m)$$
+
+    `observed`, (D,) booleans, asks for the observed dimensions only.
 
     Args:
         data_dim: D, dimensions of x.
-        latent_dim: dimensions of each component's z.
-        components: K, how many.
+        latent_dim: K, dimensions of each component's z.
+        components: M, how many.
     """
 
     def __init__(self, data_dim: int, latent_dim: int, components: int):
         super().__init__()
+        if components < 1:
+            raise ValueError(f"a mixture has at least 1 component, got {components}")
         self.components = nn.ModuleList(FactorAnalysis(data_dim, latent_dim) for _ in range(components))
         self.log_weights = nn.Parameter(torch.full((components,), 1 / components).log())
 
     def log_joint(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
-        """log pi_k + log p_k(x) for each component: (B, K), nats."""
+        """log pi_m + log p_m(x) for each component: (B, M), nats."""
         each = [component.log_prob(x, observed) for component in self.components]
         return torch.log_softmax(self.log_weights, -1) + torch.stack(each, -1)
 
@@ -37,7 +41,12 @@ class MixtureOfFactorAnalysers(nn.Module):
 
     @torch.no_grad()
     def initialise(self, x: Tensor, seed: int = 0, rounds: int = 5) -> None:
-        """A few rounds of k-means from random examples; each component starts as its cluster."""
+        """A few rounds of k-means from random examples, `seed` says which; each component starts as its cluster.
+
+        The loadings come from torch's generator: torch.manual_seed before it makes all of it repeatable.
+        """
+        if len(x) < len(self.components):
+            raise ValueError(f"{len(self.components)} components need as many x at least, got {len(x)}")
         random = torch.Generator().manual_seed(seed)
         centres = x[torch.randperm(len(x), generator=random)[: len(self.components)].to(x.device)].clone()
         for _ in range(rounds):
@@ -53,10 +62,14 @@ class MixtureOfFactorAnalysers(nn.Module):
     def em_step(self, x: Tensor, allowed: Tensor | None = None) -> float:
         """One step of EM: the mean log p(x) before it. E: which component made x; M: a weighted step of each.
 
-        `allowed`, (B, K) booleans, keeps an x from components that are known not to have made it: then the value is
+        `allowed`, (B, M) booleans, keeps an x from components that are known not to have made it: then the value is
         the mean of log p(x and one of the allowed).
         """
         joint = self.log_joint(x)
+        if not joint.isfinite().all() or not len(x):
+            raise ValueError(f"EM needs one x at least and no NaN or infinity in any, got shape {tuple(x.shape)}")
+        if allowed is not None and (allowed.shape != joint.shape or not allowed.any(-1).all()):
+            raise ValueError(f"allowed is a bool for each x and component, {tuple(joint.shape)}, and leaves each x at least one")
         joint = joint if allowed is None else joint.masked_fill(~allowed, -torch.inf)
         log_p = torch.logsumexp(joint, -1)
         responsibility = torch.exp(joint - log_p.unsqueeze(-1))
