@@ -177,6 +177,30 @@ class Bernoulli(Density):
         return torch.bernoulli(self.mean.expand(*check_shape(shape), *self.logits.shape))
 
 
+class Point(Density):
+    """All of the probability on one point: what a generator makes of a code. It can be sampled and has no density.
+
+    Args:
+        mean: the point, (..., D).
+    """
+
+    def __init__(self, mean: Tensor):
+        self.mean = mean
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        raise NotImplementedError(
+            "a point has no density: a generator without noise is an implicit model. It can be sampled, but no x has a "
+            "log-probability under it; a bump about each sample (a kernel density estimate) is another model."
+        )
+
+    def rsample(self, shape: tuple[int, ...] = ()) -> Tensor:
+        return self.mean.expand(*check_shape(shape), *self.mean.shape)
+
+    @torch.no_grad()
+    def sample(self, shape: tuple[int, ...] = ()) -> Tensor:
+        return self.rsample(shape)
+
+
 class Mixture(Density):
     r"""$$\log p(x) = \log \sum_k \pi_k\, p_k(x)$$
 
@@ -234,6 +258,30 @@ class BernoulliConditional(nn.Module):
 
     def forward(self, given: Tensor) -> Bernoulli:
         return Bernoulli(self.net(check_given(given, self.net)).to(given.dtype))
+
+
+class IsotropicGaussianConditional(nn.Module):
+    """N(net(given), sigma^2 I) with one variance for all dimensions, which is learned: log p(x|z) is a squared distance in
+    units of sigma. `net` maps (..., G) to (..., D)."""
+
+    def __init__(self, net: nn.Module, log_var: float = -3.0):
+        super().__init__()
+        self.net, self.log_var = net, nn.Parameter(torch.tensor(log_var))
+
+    def forward(self, given: Tensor) -> Gaussian:
+        mean = self.net(check_given(given, self.net)).to(given.dtype)
+        return Gaussian(mean, self.log_var.to(mean).expand_as(mean))
+
+
+class PointConditional(nn.Module):
+    """A network's output as it is: the generator G of a GAN in the decoder's place. `net` maps (..., G) to (..., D)."""
+
+    def __init__(self, net: nn.Module):
+        super().__init__()
+        self.net = net
+
+    def forward(self, given: Tensor) -> Point:
+        return Point(self.net(check_given(given, self.net)).to(given.dtype))
 
 
 def kl(q: Gaussian, p: Gaussian | StandardGaussian) -> Tensor:

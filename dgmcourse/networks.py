@@ -5,7 +5,8 @@ Images arrive as rows of pixels, (B, 784): a convolutional net folds them into p
 
 import math
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 
 def gated_mlp(sizes: list[int]) -> nn.Sequential:
@@ -18,6 +19,108 @@ def gated_mlp(sizes: list[int]) -> nn.Sequential:
     for i, o in zip(sizes[:-2], sizes[1:-1], strict=True):
         layers += [nn.Linear(i, 2 * o), nn.GLU(dim=-1)]
     return initialise(nn.Sequential(*layers, nn.Linear(sizes[-2], sizes[-1])))
+
+
+def mlp(sizes: list[int], activation: type[nn.Module] = nn.ReLU, output: nn.Module | None = None,
+        copies: int | None = None, spectral: bool = False, batch_norm: bool = False,
+        dropout: float = 0.0) -> nn.Sequential:  # fmt: skip
+    """A plain multi-layer perceptron, the usual one in a small GAN: `mlp([2, 64, 64, 1])`.
+
+    Args:
+        activation: after each hidden layer.
+        output: a last module, nn.Sigmoid() for pixels.
+        copies: so many independent networks at once, from (copies, ..., i) to (copies, ..., o): 20 seeds for little
+            more than the time of one, where a single network is too small to keep the processor busy.
+        spectral: each layer's largest singular value is 1 (`SpectralLinear`): with ReLUs, the whole is 1-Lipschitz.
+        batch_norm: before each activation.
+        dropout: the share of each hidden layer's units that is left out in training.
+    """
+    layers = []
+    for i, o in zip(sizes[:-1], sizes[1:], strict=True):
+        if layers:
+            layers += [*([nn.BatchNorm1d(i)] if batch_norm else []), activation(), *([nn.Dropout(dropout)] if dropout else [])]
+        layers.append(SpectralLinear(i, o, copies) if spectral else ManyLinear(i, o, copies) if copies else nn.Linear(i, o))
+    return initialise(nn.Sequential(*layers, *([output] if output else [])))
+
+
+class ManyLinear(nn.Module):
+    """`copies` linear layers side by side, (copies, ..., i) to (copies, ..., o): one batched matrix product."""
+
+    def __init__(self, i: int, o: int, copies: int | None):
+        super().__init__()
+        many = () if copies is None else (copies,)
+        self.in_features = i
+        self.weight, self.bias = nn.Parameter(torch.empty(*many, o, i)), nn.Parameter(torch.zeros(*many, o))
+
+    def matrix(self) -> Tensor:
+        return self.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight, bias = self.matrix(), self.bias
+        if weight.dim() == 2:
+            return nn.functional.linear(x, weight, bias)
+        if x.dim() < 3 or len(x) != len(weight):
+            raise ValueError(f"{len(weight)} networks at once take ({len(weight)}, ..., {self.in_features}), got {tuple(x.shape)}")
+        rows = x.reshape(len(x), -1, x.shape[-1])
+        return torch.baddbmm(bias.unsqueeze(1), rows, weight.mT).reshape(*x.shape[:-1], -1)
+
+
+class SpectralLinear(ManyLinear):
+    """A linear layer divided by its largest singular value, W / sigma(W), which a step of power iteration follows at each
+    pass in training (Miyato et al., Spectral Normalization for Generative Adversarial Networks, 2018)."""
+
+    def __init__(self, i: int, o: int, copies: int | None = None, steps: int = 1):
+        super().__init__(i, o, copies)
+        self.steps = steps
+        self.register_buffer("u", nn.functional.normalize(torch.randn(*self.weight.shape[:-1], 1), dim=-2))
+
+    def matrix(self) -> Tensor:
+        weight = self.weight
+        with torch.no_grad():
+            u = self.u
+            for _ in range(self.steps if self.training else 1):
+                v = nn.functional.normalize(weight.mT @ u, dim=-2)
+                u = nn.functional.normalize(weight @ v, dim=-2)
+            if self.training:
+                self.u.copy_(u)
+        return weight / (u.mT @ weight @ v)  # sigma = u^T W v, differentiable in W
+
+
+def dcgan_generator(latent_dim: int, channels: int = 32) -> nn.Sequential:
+    """Codes (..., latent_dim) to 28x28 pixels in [0, 1], (..., 784), as in DCGAN (Radford et al. 2015): 7 -> 14 -> 28 by
+    transposed convolutions of stride 2, batch normalisation and ReLUs between them."""
+    return initialise(
+        RowsAsImages(
+            nn.Linear(latent_dim, 2 * channels * 49),
+            nn.Unflatten(1, (2 * channels, 7, 7)),
+            nn.BatchNorm2d(2 * channels),
+            nn.ReLU(),
+            nn.ConvTranspose2d(2 * channels, channels, 4, stride=2, padding=1),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(),
+            nn.ConvTranspose2d(channels, 1, 4, stride=2, padding=1),
+            nn.Sigmoid(),
+        ),
+        std=0.02,
+    )
+
+
+def dcgan_discriminator(outputs: int = 1, channels: int = 32, batch_norm: bool = True) -> nn.Sequential:
+    """28x28 pixels, (..., 784), to `outputs` numbers: 28 -> 14 -> 7 by convolutions of stride 2, leaky ReLUs, and batch
+    normalisation on the second one. Without it no image's score depends on the rest of its batch."""
+    return initialise(
+        RowsAsImages(
+            nn.Unflatten(1, (1, 28, 28)),
+            nn.Conv2d(1, channels, 4, stride=2, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(channels, 2 * channels, 4, stride=2, padding=1),
+            nn.BatchNorm2d(2 * channels) if batch_norm else nn.Identity(),
+            nn.LeakyReLU(0.2),
+            nn.Flatten(1),
+            nn.Linear(2 * channels * 49, outputs),
+        ),
+        std=0.02,
+    )
 
 
 def conv_encoder(out: int, channels: int = 32, hidden: int = 128) -> nn.Sequential:
@@ -73,10 +176,15 @@ def row_length(first: nn.Module) -> int | None:
     return math.prod(first.unflattened_size) if isinstance(first, nn.Unflatten) else getattr(first, "in_features", None)
 
 
-def initialise(net: nn.Module) -> nn.Module:
-    """He et al. (2015): weights ~ N(0, 2 / inputs), biases 0."""
+def initialise(net: nn.Module, std: float | None = None) -> nn.Module:
+    """He et al. (2015): weights ~ N(0, 2 / inputs), biases 0; or weights ~ N(0, std^2), which DCGAN asks for."""
     for module in net.modules():
-        if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d | ManyLinear):
+            if std is not None:
+                nn.init.normal_(module.weight, std=std)
+            elif isinstance(module, ManyLinear):
+                nn.init.normal_(module.weight, std=(2 / module.in_features) ** 0.5)
+            else:
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
             nn.init.zeros_(module.bias)
     return net

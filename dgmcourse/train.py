@@ -1,6 +1,7 @@
 """Training: one loop for every model that has an objective to maximise.
 
 A model that can be trained has `objective(x, beta)`: what to maximise, (B,), and a dictionary of parts, (B,) each, to watch.
+If it says `labelled = True`, its objective is given the labels, too: `objective(x, y, beta)`. Two players: `dgmcourse.play`.
 """
 
 import contextlib
@@ -197,11 +198,11 @@ def fit(
                 bar.set_description_str(f"epoch {epoch + 1}/{epochs}")
                 model.train()
                 began, totals, seen = time.perf_counter(), {}, 0
-                for x in train.batches(batch_size):
+                for x, *y in batches_of(model, train, batch_size):
                     if anneal:
                         optimiser.param_groups[0]["lr"] = lr * min(1.0, (epochs - step / steps) / anneal)
                     with torch.autocast(device.type, torch.bfloat16, enabled=mixed_precision):
-                        value, parts = one_each(objective(x, beta), x)
+                        value, parts = one_each(objective(x, *y, beta), x)
                     try:
                         maximise(value, optimiser, clip)
                     except TrainingError as error:
@@ -251,8 +252,14 @@ def mean_objective(model: nn.Module, data: Data | Tensor, objective=None, batch_
     if len(data) == 0:
         raise ValueError("the data are empty: give at least one example")
     model.eval()
-    batches = data.batches(batch_size, shuffle=False)
-    return sum(one_each(objective(x, 1.0), x)[0].sum().item() for x in batches) / len(data)
+    batches = batches_of(model, data, batch_size, shuffle=False)
+    return sum(one_each(objective(x, *y, 1.0), x)[0].sum().item() for x, *y in batches) / len(data)
+
+
+def batches_of(model: nn.Module, data: Data, size: int, shuffle: bool = True):
+    """Tuples of what the model's objective is given of each batch: (x,), or (x, y) if it is `labelled`."""
+    labels = getattr(model, "labelled", False)
+    return (batch if labels else (batch,) for batch in data.batches(size, shuffle, labels))
 
 
 def one_each(result: tuple[Tensor, dict], x: Tensor) -> tuple[Tensor, dict]:

@@ -16,15 +16,17 @@ MAY_SEE = {
     "densities": [],
     "networks": [],
     "gradients": ["densities"],
-    "models": ["densities", "networks", "models"],
+    "distances": [],
+    "models": ["densities", "networks", "distances", "models"],
     "data": ["data", "densities"],
     "data.source": [],
     "train": ["densities", "data.images"],  # of the data only the protocol, Data
+    "play": ["densities", "data.images", "train"],
     "evaluate": ["densities", "data.images"],
     "check": ["densities", "check"],
     "plot": [],
     "widgets": ["plot", "recipes", "widgets", "data", "densities", "gradients"],
-    "recipes": ["densities", "networks", "models", "train", "evaluate", "data"],
+    "recipes": ["densities", "networks", "models", "distances", "train", "play", "evaluate", "data"],
     "doctor": ["data", "recipes", "train"],
     "__main__": ["doctor", "data", "recipes", "train"],
     "__init__": [],
@@ -126,7 +128,7 @@ def test_importing_the_package_loads_nothing():
 
 
 def test_training_and_models_load_nothing_heavy():
-    modules = ("models", "train", "evaluate", "recipes", "data.images", "densities", "networks")
+    modules = ("models", "models.gan", "train", "play", "evaluate", "distances", "recipes", "data.images", "densities", "networks")
     ours = loaded_by("import " + ", ".join(f"dgmcourse.{module}" for module in modules)) - loaded_by(
         "import torch, tqdm"
     )

@@ -1,0 +1,78 @@
+"""The auxiliary classifier GAN: the generator is told a class, and the discriminator has to name it, too.
+
+Slides: "More GANs", auxiliary classifier GANs. Odena, Olah & Shlens, Conditional Image Synthesis with Auxiliary Classifier
+GANs, 2016.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dgmcourse.densities import StandardGaussian
+from dgmcourse.networks import dcgan_discriminator, dcgan_generator
+
+
+class AuxiliaryClassifierGAN(nn.Module):
+    r"""$$L_S = \mathbb{E}[\log D(x)] + \mathbb{E}[\log(1 - D(G(z, c)))], \quad
+      L_C = \mathbb{E}[\log p(y \mid x)] + \mathbb{E}[\log p(c \mid G(z, c))]$$
+
+    The discriminator maximises L_S + L_C, the generator L_C - L_S (here with log D in place of -log(1 - D), as in `GAN`):
+    both want the class to be seen.
+
+    Args:
+        latent_dim: dimensions of z, the style.
+        classes: of c and y.
+        channels: of the convolutions, as in `DCGAN`.
+    """
+
+    labelled = True  # its objectives want the labels, too
+
+    def __init__(self, latent_dim: int = 32, classes: int = 10, channels: int = 32):
+        super().__init__()
+        self.classes = classes
+        self.prior = StandardGaussian(latent_dim)
+        self.generator = dcgan_generator(latent_dim + classes, channels)
+        self.discriminator = dcgan_discriminator(1 + classes, channels)
+
+    def generate(self, z: Tensor, c: Tensor) -> Tensor:
+        """G(z, c): styles (..., latent_dim) and classes (...), whole numbers, to pixels (..., 784)."""
+        if c.shape != z.shape[:-1] or c.is_floating_point() or (c.numel() and not 0 <= c.min() <= c.max() < self.classes):
+            raise ValueError(f"each style has one class from 0 to {self.classes - 1}: got classes of shape {tuple(c.shape)}, "
+                             f"{c.dtype}, and styles of shape {tuple(z.shape)}")  # fmt: skip
+        return self.generator(torch.cat([z, F.one_hot(c, self.classes).to(z)], -1)).to(z.dtype)
+
+    def judge(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The logit of "real", (B,), and log p(y|x), (B, classes)."""
+        source, classes = self.discriminator(x).to(x.dtype).split([1, self.classes], -1)
+        return source.squeeze(-1), torch.log_softmax(classes, -1)
+
+    def discriminator_objective(self, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """L_S + L_C for images x and their labels y, and as many fakes: (B,), nats."""
+        z, c = self.prior.sample(x.shape[:-1]), self.draw_classes(x)
+        with torch.no_grad():
+            x_fake = self.generate(z, c)
+        (real, seen), (fake, seen_fake) = self.judge(x), self.judge(x_fake)
+        source = F.logsigmoid(real) + F.logsigmoid(-fake)
+        label = pick(seen, y) + pick(seen_fake, c)
+        return source + label, {"discriminator": source, "class of real": pick(seen, y)}
+
+    def generator_objective(self, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """log D(G(z, c)) + log p(c | G(z, c)) at fresh z and c, as many as there are x: (B,), nats."""
+        z, c = self.prior.sample(x.shape[:-1]), self.draw_classes(x)
+        fake, seen = self.judge(self.generate(z, c))
+        source, label = F.logsigmoid(fake), pick(seen, c)
+        return source + label, {"generator": source, "class of fake": label}
+
+    def draw_classes(self, x: Tensor) -> Tensor:
+        return torch.randint(self.classes, x.shape[:-1], device=x.device)
+
+    @torch.no_grad()
+    def sample(self, n: int, c: int | None = None) -> Tensor:
+        """n images, (n, 784): of class c, or of classes drawn at random."""
+        z = self.prior.sample((n,))
+        return self.generate(z, self.draw_classes(z) if c is None else torch.full((n,), c, device=z.device))
+
+
+def pick(log_p: Tensor, y: Tensor) -> Tensor:
+    """log p(y): of the classes' log-probabilities (B, classes) the one that y, (B,), names."""
+    return log_p.gather(-1, y.long().unsqueeze(-1)).squeeze(-1)

@@ -1,0 +1,71 @@
+"""The bidirectional GAN: an encoder learns the generator's way back without ever comparing pixels.
+
+Slides: "More GANs", bidirectional GANs. Donahue, Kraehenbuehl & Darrell, Adversarial Feature Learning, 2016.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dgmcourse.densities import PointConditional, StandardGaussian
+from dgmcourse.models.gan import leaky
+from dgmcourse.networks import mlp
+
+
+class BidirectionalGAN(nn.Module):
+    r"""$$\min_{G, E} \max_D\; \mathbb{E}_{x \sim p_{real}}[\log D(x, E(x))] + \mathbb{E}_{z \sim p(z)}[\log(1 - D(G(z), z))]$$
+
+    The discriminator sees pairs. Where it can't tell (x, E(x)) from (G(z), z), E inverts G: E(G(z)) = z.
+
+    Args:
+        latent_dim: dimensions of z: uniform in the paper, N(0, I) here.
+        hidden: units in each of the two hidden layers of each network.
+        data_dim: dimensions of x.
+    """
+
+    def __init__(self, latent_dim: int = 50, hidden: int = 512, data_dim: int = 784):
+        super().__init__()
+        self.prior = StandardGaussian(latent_dim)
+        self.generator = mlp([latent_dim, hidden, hidden, data_dim], output=nn.Sigmoid(), batch_norm=True)
+        self.inverse = mlp([data_dim, hidden, hidden, latent_dim], batch_norm=True)
+        self.discriminator = mlp([data_dim + latent_dim, hidden, hidden, 1], leaky)
+
+    def logit(self, x: Tensor, z: Tensor) -> Tensor:
+        """The discriminator's logit that the pair began with a real x, (B,)."""
+        return self.discriminator(torch.cat([x, z], -1)).squeeze(-1).to(x.dtype)
+
+    def discriminator_objective(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """log D(x, E(x)) + log(1 - D(G(z), z)): (B,), nats."""
+        z = self.prior.sample(x.shape[:-1])
+        with torch.no_grad():
+            found, made = self.encoder(x).mean, self.decoder(z).mean
+        real, fake = self.logit(x, found), self.logit(made, z)
+        value = F.logsigmoid(real) + F.logsigmoid(-fake)
+        return value, {"discriminator": value, "real": real.sigmoid(), "fake": fake.sigmoid()}
+
+    def generator_objective(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """What generator and encoder maximise: log D(G(z), z) + log(1 - D(x, E(x))), each pair taken for the other: (B,)."""
+        z = self.prior.sample(x.shape[:-1])
+        made, found = self.decoder(z).mean, self.encoder(x).mean
+        value = F.logsigmoid(self.logit(made, z)) + F.logsigmoid(-self.logit(x, found))
+        return value, {"generator": value}
+
+    @property
+    def decoder(self) -> PointConditional:
+        """p(x|z), all of it at G(z)."""
+        return PointConditional(self.generator)
+
+    @property
+    def encoder(self) -> PointConditional:
+        """q(z|x), all of it at E(x)."""
+        return PointConditional(self.inverse)
+
+    @torch.no_grad()
+    def sample(self, n: int) -> Tensor:
+        """n objects G(z), z ~ p(z): shape (n, D)."""
+        return self.generator(self.prior.sample((n,)))
+
+    @torch.no_grad()
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """G(E(x)), (B, D): nothing in the training asked for it to be near x."""
+        return self.generator(self.inverse(x))

@@ -1,0 +1,58 @@
+"""A classifier of digits: the critic that is not part of any game. It names generated digits, and its features are where
+their Frechet distance is taken."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dgmcourse.networks import RowsAsImages, initialise
+
+
+class DigitClassifier(nn.Module):
+    r"""$$\log p(y \mid x) = \mathrm{log\,softmax}(A\, h(x) + a)_y$$
+
+    Args:
+        features: dimensions of h(x), what the last layer sees.
+        channels: of the first of two convolutions.
+    """
+
+    labelled = True  # its objective wants the labels, too
+
+    def __init__(self, features: int = 64, channels: int = 16, classes: int = 10):
+        super().__init__()
+        self.net = initialise(
+            RowsAsImages(
+                nn.Unflatten(1, (1, 28, 28)),
+                nn.Conv2d(1, channels, 5, padding=2),
+                nn.ReLU(),
+                nn.MaxPool2d(2),
+                nn.Conv2d(channels, 2 * channels, 5, padding=2),
+                nn.ReLU(),
+                nn.MaxPool2d(2),
+                nn.Flatten(1),
+                nn.Dropout(0.5),
+                nn.Linear(2 * channels * 49, features),
+                nn.ReLU(),
+            )
+        )
+        self.head = nn.Linear(features, classes)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log p(y|x) of each class: grey pixels (B, 784) in [0, 1] to (B, classes)."""
+        return torch.log_softmax(self.head(self.net(x)), -1)
+
+    def objective(self, x: Tensor, y: Tensor, beta: float = 1.0) -> tuple[Tensor, dict[str, Tensor]]:
+        """log p(y|x), (B,), nats, and {"log_p_y", "right"}: itself, and 1 where the likeliest class is y."""
+        log_p = self.log_prob(x)
+        value = -F.nll_loss(log_p, y.long(), reduction="none")
+        return value, {"log_p_y": value, "right": (log_p.argmax(-1) == y).float()}
+
+    @torch.no_grad()
+    def features(self, x: Tensor, rows: int = 1000) -> Tensor:
+        """h(x), (B, features), without a gradient and `rows` at a time."""
+        return torch.cat([self.net(part) for part in x.split(rows)])
+
+    @torch.no_grad()
+    def classify(self, x: Tensor, rows: int = 1000) -> Tensor:
+        """The likeliest class of each x, (B,)."""
+        return torch.cat([self.log_prob(part).argmax(-1) for part in x.split(rows)])
