@@ -10,6 +10,7 @@ from torch import Tensor
 
 from dgmcourse.check import density_network as check
 from dgmcourse.check import vae
+from dgmcourse.models.density_network import DensityNetwork
 
 SOURCE = Path(__file__).parents[1] / "notebooks" / "source" / "03_density_network.py"
 
@@ -56,13 +57,17 @@ def one_code_after_the_other(x, prior, decoder, S):
     return torch.logsumexp(log_w, 0) - math.log(S)
 
 
+def with_rsample(x, prior, decoder, S):
+    return own_log_mean_exp(decoder(prior.rsample((S,))).cross_log_prob(x), 1)
+
+
 def by_broadcasting(x, prior, decoder, S):
     return own_log_mean_exp(decoder(prior.sample((S,))).log_prob(x[:, None]), 1)
 
 
 RIGHT = {
     "log_mean_exp": [own_log_mean_exp, in_pairs],
-    "log_likelihood": [own_log_likelihood, in_loops, one_code_after_the_other, by_broadcasting],
+    "log_likelihood": [own_log_likelihood, in_loops, one_code_after_the_other, by_broadcasting, with_rsample],
     "sample": [lambda n, p, d: torch.bernoulli(d(p.sample((n,))).mean)],
 }
 NAMES = list(RIGHT)
@@ -154,6 +159,10 @@ def smallest_out(log_w, dim):
     return (m + (log_w - m).exp().mean(dim, keepdim=True).log()).squeeze(dim)
 
 
+def kept_axis(log_w, m, dim):
+    return m + (log_w - m).exp().mean(dim).log()
+
+
 def ignoring_never(log_w, dim):
     return lse(log_w, dim) - log_w.isfinite().sum(dim).clamp(min=1).double().log()
 
@@ -186,6 +195,14 @@ WRONG_LOG_MEAN_EXP = {
     "should be a tensor": lambda a, dim: (lse(a, dim) - math.log(a.shape[dim])).tolist(),
     "nats where": lambda a, dim: lse(a, dim) - math.log(a.shape[dim]) + 0.1,
     "stopped with": lambda a, dim: a @ a,
+    "divided the logarithm by S": lambda a, dim: lse(a, dim) / a.shape[dim],
+    "to the base 10": lambda a, dim: lse(a, dim) - math.log10(a.shape[dim]),
+    "to the base 2": lambda a, dim: lse(a, dim) - math.log2(a.shape[dim]),
+    "log1p is not log": lambda a, dim: a.exp().mean(dim).log1p(),
+    "broadcast when you add them": lambda a, dim: kept_axis(a, a.amax(dim, keepdim=True), dim),
+    "without their axis": lambda a, dim: kept_axis(a, a.amax(dim), dim),
+    "gives two things": lambda a, dim: kept_axis(a, a.max(dim, keepdim=True), dim),
+    "torch.log wants a tensor": lambda a, dim: lse(a, dim) - torch.log(a.shape[dim]),
 }
 
 lme = check.log_mean_exp.solution
@@ -209,6 +226,11 @@ def mean_over_pixels(x, prior, decoder, S):
 def with_prior(x, prior, decoder, S):
     log_w, z = pairs(x, prior, decoder, S)
     return lme(log_w + prior.log_prob(z), 1)
+
+
+def divided_by_prior(x, prior, decoder, S):
+    log_w, z = pairs(x, prior, decoder, S)
+    return lme(log_w - prior.log_prob(z), 1)
 
 
 def naive(x, prior, decoder, S):
@@ -246,6 +268,11 @@ WRONG_LOG_LIKELIHOOD = {
     "expects 2 latent dimensions": lambda x, p, d, S: lme(d(torch.randn(S, 3).double()).cross_log_prob(x), 1),
     "nats where": lambda x, p, d, S: lme(pairs(x, p, d, S)[0], 1) + 0.1,
     "stopped with": lambda x, p, d, S: d(x, S),
+    "wants a shape, a tuple": lambda x, p, d, S: lme(d(p.sample(S)).cross_log_prob(x), 1),
+    "cross_log_prob(x) holds every x": lambda x, p, d, S: lme(d(p.sample((S,))).log_prob(x), 1),
+    "the decoder got no tensor": lambda x, p, d, S: lme(d(p).cross_log_prob(x), 1),
+    "and divided by S": lambda x, p, d, S: pairs(x, p, d, S)[0].amax(1) - math.log(S),
+    "you divided by p(z)": divided_by_prior,
 }
 
 
@@ -274,6 +301,13 @@ def test_the_callers_random_state_is_left_alone():
     before = torch.get_rng_state()
     verdict("log_likelihood", own_log_likelihood)
     assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("answer", RIGHT["log_likelihood"])
+def test_what_passes_works_with_the_courses_own_prior(answer):
+    """A judge more lenient than the notebook would let the training stop with an error."""
+    model = DensityNetwork(2, hidden=4, data_dim=3)
+    assert answer(torch.tensor([[1.0, 0, 1]]), model.prior, model.decoder, 5).shape == (1,)
 
 
 def test_the_truth_of_the_judge_is_the_integral():

@@ -321,6 +321,7 @@ def test_a_gaussian_decoder_for_any_data():
     ("settings", "words"),
     [
         ({"samples": 0}, "at least one sample"),
+        ({"samples": 2.5}, "a whole number of samples"),
         ({"likelihood": "poisson"}, "'bernoulli', 'gaussian'"),
         ({"latent_dim": 0}, "at least 1 dimension"),
     ],
@@ -330,10 +331,23 @@ def test_settings_that_make_no_sense_are_refused_in_words(settings, words):
         density_network.DensityNetwork(**settings)
 
 
+@pytest.mark.parametrize("n", [2.5, (3,), "5"])
+def test_a_number_of_samples_that_is_none_is_refused_in_words(n):
+    with pytest.raises(TypeError, match="^sample takes the number of objects, a whole number such as 5, got "):
+        tiny(2).sample(n)
+
+
+def test_a_posterior_mean_of_no_codes_is_refused():
+    with pytest.raises(ValueError, match="at least one sample, got S = 0"):
+        tiny(2).posterior_mean(all_images()[:3], 0)
+
+
 def test_grey_pixels_and_wrong_shapes_are_refused_in_words():
     model = tiny(2)
     with pytest.raises(ValueError, match="binary pixels"):
         model.objective(torch.full((2, IMAGES), 0.5))
+    with pytest.raises(ValueError, match="NaN"):
+        model.objective(torch.full((2, IMAGES), math.nan))
     with pytest.raises(ValueError, match=f"{IMAGES} dimensions"):
         model.objective(torch.zeros(2, 4))
 

@@ -33,16 +33,38 @@ def _log_likelihood(x: Tensor, prior, decoder, S: int) -> Tensor:
     return _log_mean_exp(decoder(z).cross_log_prob(x), -1)
 
 
+def _ran(answer, arguments: tuple, troubles: dict[tuple[type, str], str]):
+    """The answer's result; of torch's errors those that usual slips cause are raised as Wrong, in words."""
+    try:
+        return answer(*arguments)
+    except (TypeError, RuntimeError, AttributeError) as error:
+        for (kind, part), words in troubles.items():
+            if isinstance(error, kind) and part in str(error):
+                raise Wrong(words) from None
+        raise
+
+
 # ---- log-mean-exp
+
+TROUBLE_OF_A_MEAN = {
+    (RuntimeError, "must match the size"): "two shapes do not fit. log_w is (3, 5); did you take its largest terms out without their "
+    "axis, (3,)? log_w.amax(dim, keepdim=True) keeps it.",
+    (TypeError, "return_types.max"): "log_w.max(dim) gives two things, the values and where they are: use log_w.amax(dim, keepdim=True).",
+    (TypeError, "log(): argument"): "torch.log wants a tensor, and the number of terms is an int: math.log(log_w.shape[dim]).",
+}
 
 
 def _judge_log_mean_exp(log_mean_exp) -> str:
     random = torch.Generator().manual_seed(0)
     log_w = torch.randn(3, 5, generator=random, dtype=torch.float64).requires_grad_()
-    value = _reduced(log_mean_exp(log_w, 1), (3,), log_w)
+    value = _reduced(_ran(log_mean_exp, (log_w, 1), TROUBLE_OF_A_MEAN), (3,), log_w)
     truth, w = _by_hand(log_w), log_w.detach()
     _match(value.detach(), truth, "log_mean_exp", {
         "you summed where a mean belongs: subtract log S, the number of terms": truth + math.log(5),
+        "you divided the logarithm by S: the division is inside the log, outside it is - log S": (truth + math.log(5)) / 5,
+        "you took the logarithm of S to the base 10: math.log(S) is the natural one": truth + math.log(5) - math.log10(5),
+        "you took the logarithm of S to the base 2: math.log(S) is the natural one": truth + math.log(5) - math.log2(5),
+        "you take the log of 1 + the mean: log1p is not log": truth.exp().log1p(),
         "you added log S: a mean divides by S, so subtract it": truth + 2 * math.log(5),
         "you subtracted the logarithm of the wrong length: S is log_w.shape[dim]": truth + math.log(5 / 3),
         "you divided by the number of all elements: S is log_w.shape[dim]": truth - math.log(3),
@@ -111,6 +133,9 @@ def _reduced(value, shape: tuple, log_w: Tensor, dim: int = 1) -> Tensor:
     n, d = log_w.dim(), dim % log_w.dim()
     if value.dim() == 0 and shape:
         raise Wrong("you reduced the whole tensor to one number: the mean runs along dim only.")
+    if n == 2 and value.shape == shape * 2:
+        raise Wrong(f"the result has shape {tuple(value.shape)}: a largest term with its axis, {(*shape, 1)}, and a mean without, "
+                    f"{shape}, broadcast when you add them. Drop the axis first: m.squeeze(dim).")  # fmt: skip
     if value.dim() == n and value.shape[d] == 1:
         raise Wrong(f"the axis stays, {tuple(value.shape)}: keepdim=True belongs to the largest term, the result has {shape}.")
     if value.dim() == n - 1 and value.shape != shape:
@@ -123,20 +148,27 @@ def _reduced(value, shape: tuple, log_w: Tensor, dim: int = 1) -> Tensor:
 # ---- the estimate of log p(x)
 
 
+TROUBLE_OF_AN_ESTIMATE = {
+    (RuntimeError, "must match the size"): "the shapes do not fit. There are 4 x and 7 codes; log_prob(x) takes them row by row, "
+    "cross_log_prob(x) holds every x against every code: (4, 7).",
+    (AttributeError, "no attribute 'shape'"): "the decoder got no tensor: give it codes, z = prior.sample((S,)).",
+}
+
+
 class _Prior(Gaussian):
-    """N((1, -1/2), diag) that remembers what was drawn from it."""
+    """N((1, -1/2), diag) that remembers what was drawn from it. Like the course's priors it wants a shape."""
 
     def __init__(self):
         mean = torch.tensor([1.0, -0.5], dtype=torch.float64)
         super().__init__(mean, torch.tensor([-1.0, -0.4], dtype=torch.float64))
         self.drawn = []
 
-    def sample(self, shape: tuple[int, ...] = ()) -> Tensor:
-        self.drawn.append(super().sample((shape,) if isinstance(shape, int) else tuple(shape)))
+    def rsample(self, shape: tuple[int, ...] = ()) -> Tensor:  # .sample calls it, too
+        if not isinstance(shape, tuple | list):
+            raise Wrong(f"prior.sample wants a shape, a tuple: prior.sample((S,)), with its comma. You gave it {shape}, of type "
+                        f"{type(shape).__name__}.")  # fmt: skip
+        self.drawn.append(super().rsample(tuple(shape)))
         return self.drawn[-1]
-
-    def rsample(self, shape: tuple[int, ...] = ()) -> Tensor:
-        return super().rsample((shape,) if isinstance(shape, int) else tuple(shape))
 
 
 def _judge_log_likelihood(log_likelihood) -> str:
@@ -145,7 +177,7 @@ def _judge_log_likelihood(log_likelihood) -> str:
         torch.manual_seed(0)
         bias = BIAS.clone().requires_grad_()
         prior = _Prior()
-        value = _one_each(log_likelihood(IMAGES, prior, _Decoder(bias), S), B, S)
+        value = _one_each(_ran(log_likelihood, (IMAGES, prior, _Decoder(bias), S), TROUBLE_OF_AN_ESTIMATE), B, S)
         z = _codes(prior.drawn, S, B)
         p = torch.special.expit(z @ _Decoder(BIAS).weight + BIAS)  # (S, B or 1, 3): the pixels' probabilities
         each = torch.where(IMAGES == 1, p, 1 - p)  # (S, B, 3)
@@ -163,6 +195,8 @@ def _judge_log_likelihood(log_likelihood) -> str:
             "you averaged the log-probabilities over the pixels: sum them": each.log().mean(-1).exp().mean(0).log(),
             "you decoded the mean of the codes: decode each": torch.where(IMAGES == 1, mean_z, 1 - mean_z).log().sum(-1),
             "you kept the best code only: average over all S": joint.amax(0).log(),
+            "you kept the best code only, and divided by S: the mean adds up all S": joint.amax(0).log() - math.log(S),
+            "you divided by p(z): z is drawn from it, which counts it already": (joint.log() - log_prior).exp().mean(0).log(),
             "you multiplied by p(z) as well: z is drawn from it, which counts it already":
                 (joint.log() + log_prior).exp().mean(0).log(),
             "you returned p(x): take the logarithm": truth.exp(),

@@ -4,6 +4,7 @@ Slides: "Density Network". MacKay, Bayesian Neural Networks and Density Networks
 """
 
 import math
+from numbers import Integral
 
 import torch
 from torch import Tensor, nn
@@ -27,14 +28,14 @@ class DensityNetwork(nn.Module):
         samples: S in training. The bound is looser for fewer, and the cost proportional.
 
     Raises:
-        ValueError: for another likelihood, or no sample.
+        ValueError: for another likelihood, or a number of samples that is not 1, 2, ...
     """
 
     def __init__(self, latent_dim: int = 2, hidden: int = 300, likelihood: str = "bernoulli", data_dim: int = 784,
                  samples: int = 1000):  # fmt: skip
         super().__init__()
-        if samples < 1:
-            raise ValueError(f"the estimate needs at least one sample, got samples = {samples}")
+        if not isinstance(samples, Integral) or samples < 1:
+            raise ValueError(f"the estimate needs a whole number of samples, at least one sample, got samples = {samples!r}")
         self.samples = samples
         self.prior = StandardGaussian(latent_dim)
         outputs = data_dim * outputs_per_pixel(likelihood)
@@ -54,11 +55,22 @@ class DensityNetwork(nn.Module):
         r"""$$E[z \mid x] \approx \sum_s w_s z_s, \quad w_s \propto p(x \mid z_s), \quad z_s \sim p(z)$$
 
         What an encoder would answer, (B, latent_dim), had by trying: in many dimensions it is the best of S poor codes.
+
+        Raises:
+            ValueError: for S < 1.
         """
+        if S < 1:
+            raise ValueError(f"the posterior's mean needs at least one sample, got S = {S}")
         z = self.prior.sample((S,))
         return torch.softmax(self.decoder(z).cross_log_prob(x), -1) @ z
 
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:
-        """n objects: first z from the prior, then x given z. Shape (n, D)."""
+        """n objects: first z from the prior, then x given z. Shape (n, D).
+
+        Raises:
+            TypeError: if n is not a whole number.
+        """
+        if not isinstance(n, Integral):
+            raise TypeError(f"sample takes the number of objects, a whole number such as 5, got {n!r}")
         return self.decoder(self.prior.sample((n,))).sample()
