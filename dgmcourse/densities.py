@@ -334,8 +334,9 @@ def check_given(given: Tensor, net: nn.Module) -> Tensor:
     if not isinstance(given, Tensor):
         raise TypeError(f"expected a tensor, got {type(given).__name__}: torch.as_tensor(x) makes one")
     first = net[0] if isinstance(net, nn.Sequential) else net
-    if isinstance(first, nn.Linear) and given.shape[-1:] != (first.in_features,):
-        raise ValueError(f"expected vectors of {first.in_features} numbers on the last axis, got shape {tuple(given.shape)}")
+    width = getattr(first, "in_features", None)
+    if width is not None and given.shape[-1:] != (width,):
+        raise ValueError(f"expected vectors of {width} numbers on the last axis, got shape {tuple(given.shape)}")
     dtype = next((p.dtype for p in net.parameters()), given.dtype)
     embeds = given.dtype == torch.int64 and any(isinstance(part, nn.Embedding) for part in net.modules())
     if given.dtype != dtype and not embeds:

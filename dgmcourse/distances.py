@@ -1,17 +1,15 @@
 """How far two sets of samples are apart: what is left to measure where a model has no likelihood.
 
-Each takes two sets of points, (N, D) and (M, D), and is symmetric in them. A number alone says little: quote beside it what
-two sets of real data give, which is not 0 for finite samples.
+Each takes two sets of points, (N, D) and (M, D), and is symmetric in them. A number alone says little: quote beside it
+what two sets of real data give, which is not 0 for finite samples.
 """
-
-import math
 
 import torch
 from torch import Tensor
 
 
 def wasserstein_1d(x: Tensor, y: Tensor) -> Tensor:
-    r"""The earth-mover distance $W_1$ between two samples of one size on a line: the mean distance of their sorted points.
+    r"""The earth-mover distance $W_1$ of two samples of one size on a line: the mean distance of their sorted points.
 
     $$W_1 = \frac1N \sum_i |x_{(i)} - y_{(i)}|$$
 
@@ -26,8 +24,8 @@ def wasserstein_1d(x: Tensor, y: Tensor) -> Tensor:
 
 
 def sliced_wasserstein(x: Tensor, y: Tensor, directions: int = 200, seed: int = 0) -> float:
-    """The mean over random directions of `wasserstein_1d` of the points' shadows on them (Rabin et al. 2011): N log N, where
-    the exact distance needs N^3. The same directions for the same seed. At most the exact distance.
+    """The mean over random directions of `wasserstein_1d` of the points' shadows on them (Rabin et al. 2011): N log N,
+    where the exact distance needs N^3. The same directions for the same seed. At most the exact distance.
 
     Raises:
         ValueError: for sets of different sizes or dimensions.
@@ -41,7 +39,8 @@ def sliced_wasserstein(x: Tensor, y: Tensor, directions: int = 200, seed: int = 
 def wasserstein(x: Tensor, y: Tensor) -> float:
     r"""The exact earth-mover distance $W_1$ between two samples of one size, with the Euclidean distance as cost.
 
-    The best plan matches them one to one (scipy's assignment solver): 0.1 s for 1,000 points, eight times that for twice as many.
+    The best plan matches them one to one (scipy's assignment solver): 0.1 s for 1,000 points, eight times that for
+    twice as many.
 
     Raises:
         ValueError: for sets of different sizes or dimensions.
@@ -51,7 +50,7 @@ def wasserstein(x: Tensor, y: Tensor) -> float:
     check_points(x, y)
     if len(x) != len(y):
         raise ValueError(f"the matching is one to one: got {len(x)} and {len(y)} points")
-    cost = torch.cdist(x.double(), y.double(), compute_mode="donot_use_mm_for_euclid_dist").cpu().numpy()
+    cost = pairwise(x.cpu().double(), y.cpu().double()).numpy()
     rows, columns = linear_sum_assignment(cost)
     return float(cost[rows, columns].mean())
 
@@ -67,11 +66,9 @@ def frechet(x: Tensor, y: Tensor) -> float:
     Raises:
         ValueError: for fewer than two points, or different dimensions.
     """
-    check_points(x, y)
-    if min(len(x), len(y)) < 2:
-        raise ValueError(f"a covariance needs at least two points, got {len(x)} and {len(y)}")
-    x, y = x.double(), y.double()
-    cx, cy = x.mT.cov(), y.mT.cov()
+    check_points(x, y, fewest=2)
+    x, y = x.cpu().double(), y.cpu().double()
+    cx, cy = (torch.atleast_2d(points.mT.cov()) for points in (x, y))
     root = square_root(cx)
     cross = torch.linalg.eigvalsh(root @ cy @ root).clamp(min=0).sqrt().sum()  # tr of the root of a similar matrix
     return max(0.0, ((x.mean(0) - y.mean(0)) ** 2).sum().add(cx.trace() + cy.trace() - 2 * cross).item())
@@ -86,22 +83,21 @@ def square_root(matrix: Tensor) -> Tensor:
 def mmd(x: Tensor, y: Tensor, scales: tuple[float, ...] = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)) -> Tensor:
     r"""The squared maximum mean discrepancy, unbiased (Gretton et al. 2012), differentiable, a scalar.
 
-    $$\frac{1}{N(N-1)} \sum_{i \ne j} k(x_i, x_j) + \frac{1}{M(M-1)} \sum_{i \ne j} k(y_i, y_j) - \frac{2}{NM} \sum_{i,j} k(x_i, y_j)$$
+    $$\frac{1}{N(N-1)} \sum_{i \ne j} k(x_i, x_j) + \frac{1}{M(M-1)} \sum_{i \ne j} k(y_i, y_j)
+      - \frac{2}{NM} \sum_{i,j} k(x_i, y_j)$$
 
-    k is the inverse multiquadratic kernel of the Wasserstein auto-encoder, summed over scales: $\sum_s C_s / (C_s + |x - y|^2)$
-    with $C_s = 2 D s$, where 2 D is the expected squared distance of two draws of N(0, I). Unbiased, it may be negative.
+    k is the inverse multiquadratic kernel of the Wasserstein auto-encoder, summed over scales:
+    $\sum_s C_s / (C_s + |x - y|^2)$ with $C_s = 2 D s$, where 2 D is the expected squared distance of two draws of
+    N(0, I). Unbiased, it may be negative.
 
     Raises:
         ValueError: for fewer than two points, or different dimensions.
     """
-    check_points(x, y)
-    if min(len(x), len(y)) < 2:
-        raise ValueError(f"pairs need at least two points, got {len(x)} and {len(y)}")
+    check_points(x, y, fewest=2)
     widths = 2 * x.shape[-1] * torch.tensor(scales, dtype=x.dtype, device=x.device)
 
     def kernel(a, b):
-        squares = (a * a).sum(-1, keepdim=True) + (b * b).sum(-1) - 2 * a @ b.mT
-        return (widths / (widths + squares.clamp(min=0).unsqueeze(-1))).sum(-1)
+        return (widths / (widths + pairwise(a, b).unsqueeze(-1) ** 2)).sum(-1)
 
     def among(a):
         k, n = kernel(a, a), len(a)
@@ -117,18 +113,28 @@ def modes_found(x: Tensor, modes: Tensor, std: float, share: float = 0.2) -> tup
         x: (N, D), the sample.
         modes: (K, D), the means.
         std: of each mode; a point is near a mode within four of them, and counts for the nearest.
-        share: a mode is found if it has this share of what it would have if all N were spread evenly, and one point at least.
+        share: a mode is found if it has this share of what it would have if all N were spread evenly, and one point at
+            least.
 
     Returns:
         how many modes are found, and the part of the sample near one, in [0, 1].
     """
-    distance, nearest = torch.cdist(x, modes).min(-1)
+    check_points(x, modes)
+    distance, nearest = pairwise(x, modes).min(-1)
     near = distance <= 4 * std
     count = torch.bincount(nearest[near], minlength=len(modes))
-    enough = max(1, math.ceil(share * len(x) / len(modes)))
-    return int((count >= enough).sum()), near.float().mean().item()
+    return int((count >= max(1, share * len(x) / len(modes))).sum()), near.float().mean().item()
 
 
-def check_points(x: Tensor, y: Tensor) -> None:
+def pairwise(x: Tensor, y: Tensor) -> Tensor:
+    """|x_i - y_j|, (N, M), from differences: |x|^2 + |y|^2 - 2 xy rounds what is small beside the norms away."""
+    return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def check_points(x: Tensor, y: Tensor, fewest: int = 1) -> None:
+    """A ValueError in one sentence for what are not two sets of points to compare."""
     if x.dim() != 2 or y.dim() != 2 or x.shape[-1] != y.shape[-1]:
-        raise ValueError(f"two sets of points of one dimension, (N, D) and (M, D): got {tuple(x.shape)} and {tuple(y.shape)}")
+        raise ValueError(f"two sets of points of one dimension, (N, D) and (M, D): got {tuple(x.shape)} and "
+                         f"{tuple(y.shape)}")  # fmt: skip
+    if min(len(x), len(y)) < fewest:
+        raise ValueError(f"at least {fewest} points are needed in each set, got {len(x)} and {len(y)}")

@@ -34,13 +34,26 @@ def mlp(sizes: list[int], activation: type[nn.Module] = nn.ReLU, output: nn.Modu
         spectral: each layer's largest singular value is 1 (`SpectralLinear`): with ReLUs, the whole is 1-Lipschitz.
         batch_norm: before each activation.
         dropout: the share of each hidden layer's units that is left out in training.
+
+    Raises:
+        ValueError: for batch_norm with copies, whose statistics would be one another's.
     """
+    if batch_norm and copies:
+        raise ValueError("copies of a network have no batch normalisation here: its statistics would be taken over all")
     layers = []
     for i, o in zip(sizes[:-1], sizes[1:], strict=True):
         if layers:
-            layers += [*([nn.BatchNorm1d(i)] if batch_norm else []), activation(), *([nn.Dropout(dropout)] if dropout else [])]
-        layers.append(SpectralLinear(i, o, copies) if spectral else ManyLinear(i, o, copies) if copies else nn.Linear(i, o))
+            layers += [BatchNormRows(i)] * batch_norm + [activation()] + [nn.Dropout(dropout)] * (dropout > 0)
+        linear = SpectralLinear(i, o, copies) if spectral else ManyLinear(i, o, copies) if copies else nn.Linear(i, o)
+        layers.append(linear)
     return initialise(nn.Sequential(*layers, *([output] if output else [])))
+
+
+class BatchNormRows(nn.BatchNorm1d):
+    """Batch normalisation of rows, (..., D), whatever their leading axes: torch's takes (B, D)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.reshape(math.prod(x.shape[:-1]), x.shape[-1])).reshape(x.shape)
 
 
 class ManyLinear(nn.Module):
@@ -59,15 +72,15 @@ class ManyLinear(nn.Module):
         weight, bias = self.matrix(), self.bias
         if weight.dim() == 2:
             return nn.functional.linear(x, weight, bias)
-        if x.dim() < 3 or len(x) != len(weight):
-            raise ValueError(f"{len(weight)} networks at once take ({len(weight)}, ..., {self.in_features}), got {tuple(x.shape)}")
-        rows = x.reshape(len(x), -1, x.shape[-1])
-        return torch.baddbmm(bias.unsqueeze(1), rows, weight.mT).reshape(*x.shape[:-1], -1)
+        many = len(weight)
+        if x.dim() < 3 or len(x) != many or x.shape[-1] != self.in_features:
+            raise ValueError(f"{many} networks at once take ({many}, ..., {self.in_features}), got {tuple(x.shape)}")
+        return torch.baddbmm(bias.unsqueeze(1), x.flatten(1, -2), weight.mT).reshape(*x.shape[:-1], weight.shape[1])
 
 
 class SpectralLinear(ManyLinear):
-    """A linear layer divided by its largest singular value, W / sigma(W), which a step of power iteration follows at each
-    pass in training (Miyato et al., Spectral Normalization for Generative Adversarial Networks, 2018)."""
+    """A linear layer divided by its largest singular value, W / sigma(W), which a step of power iteration follows at
+    each pass in training (Miyato et al., Spectral Normalization for Generative Adversarial Networks, 2018)."""
 
     def __init__(self, i: int, o: int, copies: int | None = None, steps: int = 1):
         super().__init__(i, o, copies)
@@ -87,8 +100,8 @@ class SpectralLinear(ManyLinear):
 
 
 def dcgan_generator(latent_dim: int, channels: int = 32) -> nn.Sequential:
-    """Codes (..., latent_dim) to 28x28 pixels in [0, 1], (..., 784), as in DCGAN (Radford et al. 2015): 7 -> 14 -> 28 by
-    transposed convolutions of stride 2, batch normalisation and ReLUs between them."""
+    """Codes (..., latent_dim) to 28x28 pixels in [0, 1], (..., 784), as in DCGAN (Radford et al. 2015): 7 -> 14 -> 28
+    by transposed convolutions of stride 2, batch normalisation and ReLUs between them."""
     return initialise(
         RowsAsImages(
             nn.Linear(latent_dim, 2 * channels * 49),

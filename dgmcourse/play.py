@@ -1,11 +1,12 @@
 """The game of two players: the discriminator's turn, then the generator's, with an objective each.
 
-A model that can play has `discriminator`, a module; `discriminator_objective(x)` and `generator_objective(x)`, each (value
-(B,), parts); where weights are constrained, `constrain()`. If it is `labelled`, both are given the labels, too. What is not
-the discriminator's is the generator's: an encoder, for instance.
+A model that can play has `discriminator`, a module; `discriminator_objective(x)` and `generator_objective(x)`, each
+(value (B,), parts); where weights are constrained, `constrain()`. If it is `labelled`, both are given the labels, too.
+What is not the discriminator's is the generator's: an encoder, for instance.
 """
 
 import contextlib
+import math
 import os
 import sys
 import time
@@ -44,7 +45,7 @@ class RMSprop(torch.optim.RMSprop):
 
 
 def adam(parameters, lr: float) -> Adam:
-    """Adam with DCGAN's memory of the gradient: 0.5, where 0.9 would answer moves that the other player made long ago."""
+    """Adam with DCGAN's memory of the gradient: 0.5, where 0.9 would answer moves the other player made long ago."""
     parameters = list(parameters)
     return Adam(parameters, lr=lr, betas=(0.5, 0.999), fused=parameters[0].device.type in ("cpu", "cuda"))
 
@@ -55,6 +56,7 @@ def rmsprop(parameters, lr: float) -> RMSprop:
 
 
 OPTIMISERS = {"adam": adam, "rmsprop": rmsprop}
+PLAYS = ("discriminator", "discriminator_objective", "generator_objective")
 
 
 class Players:
@@ -64,21 +66,31 @@ class Players:
         game: as in `play`.
         lr: one learning rate for both, or (the discriminator's, the generator's).
         optimiser: "adam" or "rmsprop".
+
+    Raises:
+        TypeError: for a model that has no such game.
+        ValueError: for another optimiser, or more than two learning rates.
     """
 
     def __init__(self, game: nn.Module, lr: float | tuple[float, float] = 2e-4, optimiser: str = "adam"):
+        if missing := [name for name in PLAYS if not hasattr(game, name)]:
+            raise TypeError(f"{type(game).__name__} is no game of two players, it has no {' and no '.join(missing)}: "
+                            "a model with one objective is trained by fit")  # fmt: skip
         if optimiser not in OPTIMISERS:
             raise ValueError(f"optimiser is one of {', '.join(map(repr, OPTIMISERS))}, got {optimiser!r}")
+        rates = lr if isinstance(lr, tuple | list) else (lr, lr)
+        if len(rates) != 2:
+            raise ValueError(f"lr is one number, or (the discriminator's, the generator's): got {lr}")
         self.game, self.judges = game, list(game.discriminator.parameters())
         known = set(map(id, self.judges))
         self.makers = [p for p in game.parameters() if id(p) not in known]
-        rates = lr if isinstance(lr, tuple | list) else (lr, lr)
-        self.optimisers = [OPTIMISERS[optimiser](side, rate) for side, rate in zip((self.judges, self.makers), rates, strict=True)]
+        sides = zip((self.judges, self.makers), rates, strict=True)
+        self.optimisers = [OPTIMISERS[optimiser](side, rate) for side, rate in sides]
 
     def discriminator_step(self, *x: Tensor) -> dict[str, Tensor]:
-        """One step up the discriminator's objective; returns the parts to watch. A TrainingError leaves all as it was."""
+        """One step up the discriminator's objective; returns the parts to watch. A TrainingError moves no parameter."""
         value, parts = self.game.discriminator_objective(*x)
-        maximise(value, self.optimisers[0])
+        climb(value, x[0], self.optimisers[0])
         if hasattr(self.game, "constrain"):
             self.game.constrain()
         return parts
@@ -87,15 +99,31 @@ class Players:
         """One step up the generator's objective. The discriminator hands the gradient on and keeps none for itself."""
         with frozen(self.judges):
             value, parts = self.game.generator_objective(*x)
-            maximise(value, self.optimisers[1])
+            climb(value, x[0], self.optimisers[1])
         return parts
+
+
+def climb(value: Tensor, x: Tensor, optimiser: torch.optim.Optimizer) -> None:
+    """`maximise`, for one value for each x. Copies of a game, (copies, B), are added: they share no parameter, so that
+    each climbs as it would alone.
+
+    Raises:
+        ValueError: for values of another shape.
+        TrainingError: as `maximise`.
+    """
+    if value.shape != x.shape[:-1]:
+        raise ValueError(
+            f"an objective returns one value for each example, shape {tuple(x.shape[:-1])}, not {tuple(value.shape)}: "
+            "sum over dimensions, and leave the batch's mean to the training"
+        )
+    maximise(value.reshape(-1, value.shape[-1]).sum(0), optimiser)
 
 
 def play(
     game: nn.Module,
     train: Data | Tensor | Density,
     *,
-    epochs: int = 1,
+    epochs: int | None = None,
     steps: int | None = None,
     batch_size: int | tuple[int, ...] = 64,
     discriminator_steps: int = 1,
@@ -111,44 +139,57 @@ def play(
 ) -> History:
     """Train both players by turns, and leave what they learned in the game.
 
-    Every batch is a turn of the discriminator; after `discriminator_steps` of them the generator has one. Nothing here is
-    "best": neither objective says how good the samples are. A game that diverges, or that the Stop button ends, leaves the
-    last finite parameters, raises nothing, and says in one line what happened: `history.stopped` begins with "diverged".
+    Every batch is a turn of the discriminator; after `discriminator_steps` of them the generator has one. Nothing here
+    is "best": neither objective says how good the samples are. A game that diverges, or that the Stop button ends,
+    raises nothing and leaves the last finite parameters. What happened is in `history.stopped`: "finished",
+    "interrupted", or "diverged at step ...", which is printed, too.
 
     Args:
         game: see the module's first lines; trained in place.
         train: `Data`, a tensor of floats (N, D), or a Density that is sampled afresh for every step.
-        epochs: passes over `train`; of a Density there is none, it is `steps` batches.
+        epochs: passes over `train`; as many as `steps` take if these are given, else one. A Density has none.
         steps: stop after so many batches; needed for a Density.
-        batch_size: examples in a batch; for a Density also a shape, (20, 64) for 20 copies of the game at once.
+        batch_size: examples in a batch; for a Density also a shape, (20, 64) for 20 copies of the game at once: one
+            that diverges ends all.
         discriminator_steps: its turns for each turn of the generator.
         lr, optimiser: as in `Players`; the defaults are DCGAN's.
-        seed, device, mixed_precision, checkpoint, resume, live, progress: as in `train.fit`; the state is kept after each epoch.
+        seed, device, mixed_precision, checkpoint, resume, live, progress: as in `train.fit`; the state is kept after
+            each epoch, and at the end.
 
     Raises:
-        ValueError: if there is nothing to train on, no end (`steps`) for a Density, or as in `fit`.
+        TypeError, ValueError: if there is nothing to train on, no end (`steps`) for a Density, no labels where the game
+            wants them, or as in `Players` and `fit`.
     """
     drawn = isinstance(train, Density)
-    if drawn and not steps:
-        raise ValueError("a Density never ends: say how many steps, play(game, density, steps=...)")
     train = train if drawn else Data.of(train)
-    if epochs < 1 or discriminator_steps < 1 or (steps is not None and steps < 1) or (not drawn and len(train) == 0):
-        raise ValueError(f"nothing to do: {epochs} epochs, {steps} steps, {discriminator_steps} discriminator steps, "
-                         f"{'a Density' if drawn else f'{len(train)} examples'}")  # fmt: skip
+    shape = tuple(batch_size) if isinstance(batch_size, tuple | list) else (batch_size,)
+    if drawn and steps is None:
+        raise ValueError("a Density never ends: say how many steps, play(game, density, steps=...)")
+    if drawn and getattr(game, "labelled", False):
+        raise ValueError("this game wants labels, and a Density has none: play(game, Data(x, y))")
+    if not drawn and shape != (batch_size,):
+        raise ValueError(f"only a Density is drawn in batches of shape {shape}: of examples, batch_size is one number")
+    examples = math.inf if drawn else len(train)
+    if min(examples, discriminator_steps, *shape, *(n for n in (epochs, steps) if n is not None)) < 1:
+        raise ValueError(f"nothing to do: {examples} examples, epochs={epochs}, steps={steps}, batches of {shape}, "
+                         f"{discriminator_steps} steps of the discriminator")  # fmt: skip
     device = available(device or next(game.parameters()).device)
-    game.to(device)
+    players = Players(game.to(device), lr, optimiser)
     train = train if drawn else train.to(device)
-    players = Players(game, lr, optimiser)
-    per_epoch = steps if drawn else -(-len(train) // batch_size)
-    total = min(steps or per_epoch * epochs, per_epoch * epochs)
-    window = max(1, total // CURVE_POINTS)
+    per_epoch = steps if drawn else math.ceil(len(train) / batch_size)
+    epochs = epochs or (math.ceil(steps / per_epoch) if steps else 1)
+    total = min(steps or math.inf, per_epoch * epochs)
+    window = discriminator_steps * max(1, total // (CURVE_POINTS * discriminator_steps))  # a turn of both in each
     settings = {"batch_size": batch_size, "lr": lr, "optimiser": optimiser, "discriminator_steps": discriminator_steps,
                 "seed": seed, "mixed_precision": mixed_precision, "per_epoch": per_epoch}  # fmt: skip
+    if total % per_epoch:  # the state at the end is within an epoch, from where nobody could go on
+        settings["steps"] = steps
     history, step, draw_at, sums, counted = History(), 0, 0.0, {}, {}
 
     def state():
         return {"model": game.state_dict(), "optimisers": [o.state_dict() for o in players.optimisers], "step": step,
-                "random": random_state(device), "history": vars(history), "running": (sums, counted), "settings": settings}  # fmt: skip
+                "random": random_state(device), "history": vars(history), "running": (sums, counted),
+                "settings": settings}  # fmt: skip
 
     def draw():
         with own_randomness(device):
@@ -179,7 +220,7 @@ def play(
                 bar.set_description_str("training" if drawn else f"epoch {step // per_epoch + 1}/{epochs}")
                 game.train()
                 began = time.perf_counter()
-                for x in draws(train, batch_size, steps - step) if drawn else batches_of(game, train, batch_size):
+                for x in draws(train, shape, total - step, device) if drawn else batches_of(game, train, batch_size):
                     with torch.autocast(device.type, torch.bfloat16, enabled=mixed_precision):
                         watch(players.discriminator_step(*x))
                         if (step + 1) % discriminator_steps == 0:
@@ -187,8 +228,9 @@ def play(
                     step += 1
                     bar.update()
                     if step % window == 0:
-                        history.steps.append({"step": step, **{k: v.item() / counted[k] for k, v in sums.items()}})
-                        bar.set_postfix_str(", ".join(f"{k} {v:.2f}" for k, v in history.steps[-1].items() if k != "step"))
+                        row = {name: value.item() / counted[name] for name, value in sums.items()}
+                        bar.set_postfix_str(", ".join(f"{name} {value:.2f}" for name, value in row.items()))
+                        history.steps.append({"step": step, **row})
                         sums.clear(), counted.clear()
                     if live and (now := time.perf_counter()) > draw_at:
                         draw()
@@ -209,24 +251,24 @@ def play(
                 draw()
                 game.eval()
     if history.stopped.startswith("diverged"):
-        print(f"The game {history.stopped}. Both players keep what they had before it. Smaller learning rates, or the same one "
-              f"for both, often help; here they were {lr}.")  # fmt: skip
+        print(f"The game {history.stopped}. Both players keep what they had before it. Likely causes: a learning rate "
+              f"too large (here {lr}), or NaN in the data.")  # fmt: skip
     return history
 
 
-def draws(density: Density, batch_size: int | tuple[int, ...], steps: int):
+def draws(density: Density, shape: tuple[int, ...], steps: int, device: torch.device):
     """`steps` fresh batches of a Density, as tuples (x,)."""
-    shape = batch_size if isinstance(batch_size, tuple) else (batch_size,)
-    return ((density.sample(shape),) for _ in range(steps))
+    return ((density.sample(shape).to(device),) for _ in range(steps))
 
 
 @contextlib.contextmanager
 def frozen(parameters: list[nn.Parameter]):
-    """No gradient is computed for these parameters in here, though it flows through them: a third of the work is spared."""
-    for p in parameters:
+    """In here no gradient is computed for these parameters, though it flows through them: that spares much work."""
+    learn = [p for p in parameters if p.requires_grad]
+    for p in learn:
         p.requires_grad_(False)
     try:
         yield
     finally:
-        for p in parameters:
+        for p in learn:
             p.requires_grad_(True)

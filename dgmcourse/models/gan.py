@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dgmcourse.densities import PointConditional, StandardGaussian
+from dgmcourse.densities import PointConditional, StandardGaussian, check_given
 from dgmcourse.networks import mlp
 
 
@@ -17,7 +17,8 @@ class GAN(nn.Module):
     r"""$$\min_G \max_D\; \mathbb{E}_{x \sim p_{real}}[\log D(x)] + \mathbb{E}_{z \sim p(z)}[\log(1 - D(G(z)))]$$
 
     The discriminator answers with a logit, D(x) = sigmoid(logit): log D = logsigmoid(l) and log(1 - D) = logsigmoid(-l)
-    are exact however sure it is. `dgmcourse.play` trains it; as a model to look at it has `prior` and `decoder` like any other.
+    are exact however sure it is. `dgmcourse.play` trains it; as a model to look at it has `prior` and `decoder` like
+    any other.
 
     Args:
         prior: p(z), a Density.
@@ -32,7 +33,7 @@ class GAN(nn.Module):
         self.prior, self.generator, self.discriminator, self.saturating = prior, generator, discriminator, saturating
 
     def discriminator_objective(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """log D(x) + log(1 - D(G(z))), to be maximised by the discriminator: (B,), nats; -2 log 2 where it has to guess.
+        """log D(x) + log(1 - D(G(z))), which the discriminator maximises: (B,), nats; -2 log 2 where it has to guess.
 
         Returns:
             the objective, and {"discriminator", "real", "fake"}: itself, D(x) and D(G(z)), (B,) each.
@@ -51,7 +52,7 @@ class GAN(nn.Module):
 
     def logit(self, x: Tensor) -> Tensor:
         """The discriminator's logit of each x, (B,): positive where it says "real"."""
-        return self.discriminator(x).squeeze(-1).to(x.dtype)
+        return self.discriminator(check_given(x, self.discriminator)).squeeze(-1).to(x.dtype)
 
     def make(self, x: Tensor) -> Tensor:
         """G(z) at fresh z, as many as there are x."""
@@ -76,12 +77,12 @@ class ImageGAN(GAN):
 
     Args:
         latent_dim: dimensions of z.
-        hidden: units in the smaller of the two hidden layers of each network; the larger, next to the pixels, has twice as
-            many.
+        hidden: units in the smaller of the two hidden layers of each network; the larger, next to the pixels, has twice
+            as many.
         saturating: as in `GAN`.
 
-    The discriminator leaves out 30 % of its units at random: without that it is soon certain of every image, and nothing it
-    says is of use to the generator.
+    The discriminator leaves out 30 % of its units at random: without that it is soon certain of every image, and
+    nothing it says is of use to the generator.
     """
 
     def __init__(self, latent_dim: int = 64, hidden: int = 256, saturating: bool = False, data_dim: int = 784):
