@@ -42,3 +42,21 @@ def test_hints_come_one_at_a_time(exercise, capsys):
     for _ in range(3):
         exercise.hint()
     assert capsys.readouterr().out.splitlines() == ["Hint 1 of 2: add", "Hint 2 of 2: x + 1", "Hint 2 of 2: x + 1"]
+
+
+def test_an_error_of_torch_is_no_blank(exercise):
+    """torch answers the mean of booleans with a NotImplementedError; a cell as it was given raises one without a word."""
+
+    def mean_of_booleans(x):
+        import torch
+
+        return (torch.zeros(3) > x).mean()
+
+    exercise(mean_of_booleans)
+    assert exercise.last.kind == "fail"
+
+    def blank(x):
+        raise NotImplementedError
+
+    exercise(blank)
+    assert exercise.last.kind == "blank"
