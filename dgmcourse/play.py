@@ -47,7 +47,8 @@ class RMSprop(torch.optim.RMSprop):
 def adam(parameters, lr: float) -> Adam:
     """Adam with DCGAN's memory of the gradient: 0.5, where 0.9 would answer moves the other player made long ago."""
     parameters = list(parameters)
-    return Adam(parameters, lr=lr, betas=(0.5, 0.999), fused=parameters[0].device.type in ("cpu", "cuda"))
+    fused = all(p.device.type in ("cpu", "cuda") for p in parameters)
+    return Adam(parameters, lr=lr, betas=(0.5, 0.999), fused=fused)
 
 
 def rmsprop(parameters, lr: float) -> RMSprop:
