@@ -196,9 +196,8 @@ class Point(Density):
     def rsample(self, shape: tuple[int, ...] = ()) -> Tensor:
         return self.mean.expand(*check_shape(shape), *self.mean.shape)
 
-    @torch.no_grad()
     def sample(self, shape: tuple[int, ...] = ()) -> Tensor:
-        return self.rsample(shape)
+        return self.rsample(shape).detach().clone()
 
 
 class Mixture(Density):

@@ -1,6 +1,8 @@
 """Densities against scipy, torch.distributions, sums over all images and quadrature; and each oracle
 against mutants."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from scipy import stats
 from torch import distributions as td
 
 from dgmcourse import densities
+from dgmcourse.networks import mlp
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -163,6 +166,43 @@ def check_conditionals(densities):
     close(densities.BernoulliConditional(torch.nn.Identity())(output).logits, output)
 
 
+def check_one_variance_for_all(densities):
+    """N(net(z), sigma^2 I): against scipy; its slope in log sigma^2 is half of what the squared distance has too much."""
+    net = torch.nn.Linear(2, 3)
+    conditional = densities.IsotropicGaussianConditional(net, log_var=-1.4)
+    given, x = torch.randn(4, 5, 2), torch.randn(5, 3)
+    log_prob = conditional(given).log_prob(x)
+    mean, std = net(given).detach(), math.exp(-0.7)
+    close(log_prob, torch.from_numpy(stats.norm(mean, std).logpdf(x.expand(4, 5, 3))).sum(-1))
+    (slope,) = torch.autograd.grad(log_prob.sum(), conditional.log_var)
+    close(slope, 0.5 * (((x - mean) / std) ** 2 - 1).sum())
+    assert {name for name, _ in conditional.named_parameters()} == {"net.weight", "net.bias", "log_var"}
+
+
+def check_point(densities):
+    """All draws are the network's output, and its gradient flows through rsample; no x has a density."""
+    net = torch.nn.Linear(2, 3)
+    given = torch.randn(4, 2, requires_grad=True)
+    point = densities.PointConditional(net)(given)
+    output = (given @ net.weight.T + net.bias).detach()
+    close(point.mean, output)
+    close(point.sample((5, 2)), output.expand(5, 2, 4, 3))
+    close(point.sample(), output)
+    assert not point.sample((5,)).requires_grad and not point.sample().requires_grad
+    point.sample().zero_()  # whose is it
+    point.sample((2,))[0] += 1
+    close(point.mean, output)
+    (gradient,) = torch.autograd.grad(point.rsample((6,)).sum(), given)
+    close(gradient, 6 * net.weight.sum(0).expand(4, 2))
+    for asked in (point.log_prob, point.cross_log_prob):
+        try:
+            asked(output)
+        except NotImplementedError as error:
+            assert "implicit model" in str(error) and "\n" not in str(error)
+        else:
+            raise AssertionError("a density where there is none")
+
+
 def check_half_precision_networks(densities):
     """A network that answers in bfloat16: the sum of 784 log-probabilities is one of float32."""
     given = torch.randn(2, 784).float()
@@ -180,6 +220,10 @@ def check_half_precision_networks(densities):
     close(
         log_prob, td.Bernoulli(logits=torch.cat([answer, answer], -1)).log_prob(x.double()).sum(-1), rtol=1e-5
     )
+    log_prob = densities.IsotropicGaussianConditional(Half(), -0.5)(given).log_prob(x)
+    exact = td.Normal(torch.cat([answer, answer], -1), math.exp(-0.25))
+    close(log_prob, exact.log_prob(x.double()).sum(-1), rtol=1e-5)
+    assert densities.PointConditional(Half())(given).mean.dtype == torch.float32
 
 
 CHECKS = [
@@ -196,6 +240,8 @@ CHECKS = [
     check_kl,
     check_kl_by_quadrature,
     check_conditionals,
+    check_one_variance_for_all,
+    check_point,
     check_half_precision_networks,
 ]
 
@@ -288,6 +334,14 @@ MUTANTS = {
     "conditional: log-variances first": (
         "mean, log_var = self.net", "log_var, mean = self.net", check_conditionals),
     "conditional: no clip": (".clamp(*self.log_var_range)", "", check_conditionals),
+    "isotropic: standard deviation for variance": (
+        "self.log_var.to(mean)", "(2 * self.log_var).to(mean)", check_one_variance_for_all),
+    "point: a gradient in samples": ("self.rsample(shape).detach().clone()", "self.rsample(shape)", check_point),
+    "point: samples share their memory": (".detach().clone()", ".detach()", check_point),
+    "point: half the way": ("return self.mean.expand(", "return 0.5 * self.mean.expand(", check_point),
+    "point: a density": (
+        "        raise NotImplementedError(\n            \"a point", "        return x.sum(-1)\n        str(\n            \"a point",
+        check_point),
     "conditional: sums in half precision": (".to(given.dtype)", "", check_half_precision_networks),
 }  # fmt: skip
 
@@ -392,7 +446,7 @@ def test_a_number_in_the_place_of_a_shape_is_refused(n):
     gaussian = densities.Gaussian(torch.zeros(2, 3), torch.zeros(2, 3))
     full = densities.FullGaussian(torch.zeros(3), torch.eye(3))
     others = densities.StandardGaussian(3), densities.Bernoulli(torch.zeros(3)), densities.Mixture(torch.zeros(2), gaussian)
-    for density in (gaussian, full, *others):
+    for density in (gaussian, full, densities.Point(torch.zeros(3)), *others):
         with pytest.raises(TypeError, match=r"^sample takes a shape, a tuple such as \(5,\) for five draws, got 5"):
             density.sample(n)
 
@@ -405,3 +459,11 @@ def test_a_network_says_what_kind_of_numbers_it_takes():
         encoder(np.zeros((2, 3), np.float32))
     words = densities.GaussianConditional(torch.nn.Sequential(torch.nn.Embedding(5, 4)))
     assert words(torch.tensor([1, 4])).mean.shape == (2, 2)
+
+
+def test_a_network_of_any_linear_layers_says_how_many_numbers_it_takes():
+    """One network, or many at once."""
+    for net, wrong in ((mlp([3, 4, 2]), (5, 2)), (mlp([3, 4, 2], copies=4), (4, 5, 2)), (mlp([3, 2], spectral=True), (2,))):
+        for conditional in (densities.PointConditional, densities.IsotropicGaussianConditional, densities.BernoulliConditional):
+            with pytest.raises(ValueError, match="^expected vectors of 3 numbers on the last axis, got shape "):
+                conditional(net)(torch.zeros(wrong))
