@@ -193,6 +193,52 @@ def test_wrong_batches_are_rejected(mutant):
         assert_visits_each_once_in_a_fresh_order(mutant[1])
 
 
+def assert_labels_stay_with_their_examples(batches):
+    """`batches(data, size, shuffle)` yields pairs (x, y), each label that of its x, whatever the order and the blocks."""
+    n = 2507  # more than two blocks
+    y = torch.randint(0, 9, (n,), generator=torch.Generator().manual_seed(3))
+    x = torch.stack([torch.arange(n), 10 * torch.arange(n) + y], -1).double()
+    for shuffle in (True, False):
+        torch.manual_seed(2)
+        pairs = list(batches(Data(x, y), 70, shuffle))
+        assert [len(part) for part, _ in pairs] == [len(part) for _, part in pairs] == [70] * 35 + [57]
+        rows, labels = (torch.cat(parts) for parts in zip(*pairs, strict=True))
+        assert labels.dtype == y.dtype and torch.equal(rows[:, 1] - 10 * rows[:, 0], labels.double())
+        assert torch.equal(rows[:, 0].sort().values, x[:, 0])
+        torch.manual_seed(2)  # with labels or without: the same order
+        assert torch.equal(rows, torch.cat(list(Data(x, y).batches(70, shuffle))))
+
+
+def test_batches_with_labels():
+    assert_labels_stay_with_their_examples(lambda data, size, shuffle: data.batches(size, shuffle, labels=True))
+    x, y = (part[:1000] for part in images.embedded_digits())
+    for how in (None, "dynamic", "static"):  # bytes, too: what is bright in x tells which digit it was
+        data = Data(x, y, how, (x > 127).to(torch.uint8))
+        for some, labels in data.batches(300, labels=True):
+            nearest = (some @ x.float().T / 255 - (x.float() / 255).square().sum(1) / 2).argmax(1)
+            assert (y[nearest] == labels).float().mean() > 0.9
+    assert next(iter(data.to("cpu")[:30].batches(7, shuffle=False, labels=True)))[1].tolist() == [0, 1, 2, 3, 4, 5, 6]
+    assert list(data[:0].batches(7, labels=True)) == []
+
+
+@pytest.mark.parametrize(
+    "mutant",
+    {
+        "in the stored order": lambda data, size, shuffle: zip(
+            data.batches(size, shuffle), data.y.split(size), strict=True
+        ),
+        "in another order": lambda data, size, shuffle: zip(
+            data.batches(size, shuffle), data.y[torch.randperm(len(data))].split(size), strict=True
+        ),
+        "never shuffled": lambda data, size, shuffle: data.batches(size, False, labels=True),
+    }.items(),
+    ids=lambda item: item[0],
+)
+def test_labels_of_other_examples_are_rejected(mutant):
+    with pytest.raises(AssertionError):
+        assert_labels_stay_with_their_examples(mutant[1])
+
+
 def test_a_part_of_the_data_is_data():
     x, y = images.embedded_digits()
     data = Data(x, y)
@@ -210,6 +256,7 @@ def test_a_part_of_the_data_is_data():
         (lambda: mnist("foo"), "binarise='foo': choose 'dynamic', 'static' or None"),
         (lambda: Data(torch.zeros(3, 2), binarise=True), "binarise=True: choose"),
         (lambda: Data(torch.zeros(3, 2)).batches(0), "a batch needs at least one example: size=0"),
+        (lambda: Data(torch.zeros(3, 2)).batches(2, labels=True), "these examples have no labels: Data(x, y) has"),
         (lambda: Data(torch.zeros(3, 2))[3], "no example 3: there are 3"),
         (lambda: Data(torch.arange(6).view(3, 2)), "got torch.int64: x.float() takes the numbers as they are"),
         (lambda: Data(torch.ones(3, 2, dtype=torch.bool)), "got torch.bool"),

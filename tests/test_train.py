@@ -315,6 +315,29 @@ def check_mixed_precision(train):
     assert 0 < (near - exact).norm() / exact.norm() < 0.1 and abs(near_elbo - elbo) < 0.1
 
 
+def check_labels(train):
+    """A `labelled` model is given each example's own label, in training and in validation; any other is given none."""
+
+    class Labelled(Quadratic):
+        labelled = True
+
+        def objective(self, x, y, beta=1.0):
+            assert torch.equal(x[:, 0], y.float()), "labels of other examples"
+            assert self.training or torch.equal(x[:, 0], x[:, 0].sort().values)  # validation is not shuffled
+            seen.append((len(x), beta))
+            return super().objective(x, beta)
+
+    y = torch.arange(23)
+    data, seen = Data(torch.stack([y.float(), torch.randn(23)], -1), y), []
+    history = train.fit(Labelled(), data, data, epochs=2, warm_up=4, progress=False, batch_size=10)
+    assert seen == [(10, 0.25), (10, 0.25), (3, 0.25), (23, 1.0), (10, 0.5), (10, 0.5), (3, 0.5), (23, 1.0)]
+    model = Labelled().eval()
+    close(train.mean_objective(model, data, batch_size=5), model.objective(data.x, y)[0].mean().item(), rtol=1e-5)
+    train.fit(Labelled(), data, epochs=1, objective=lambda x, y, beta: Labelled.objective(model.train(), x, y, beta), **quiet)
+    train.fit(Quadratic(), data, data, epochs=1, **quiet)
+    assert len(history.epochs) == 2
+
+
 CHECKS = [
     check_one_step,
     check_climbs,
@@ -329,6 +352,7 @@ CHECKS = [
     check_checkpoint_is_whole,
     check_progress,
     check_mixed_precision,
+    check_labels,
 ]
 
 
@@ -390,6 +414,11 @@ MUTANTS = {
     "mean of batches": ("part.detach().mean() * n", "part.detach().mean() * 10", check_averages),
     "validation: mean of batches": ("[0].sum().item()", "[0].mean().item() * 10", check_averages),
     "written in place": ('path.with_suffix(path.suffix + ".part")', "path", check_checkpoint_is_whole),
+    "labels in the stored order": (
+        "return (batch if labels else (batch,) for batch in data.batches(size, shuffle, labels))",
+        "return zip(data.batches(size, shuffle), *[data.y.split(size)] * labels)", check_labels),
+    "validation shuffled": ("batches_of(model, data, batch_size, shuffle=False)", "batches_of(model, data, batch_size)",
+                            check_labels),
     "no time left": ("{remaining} left", "", check_progress),
     "no parts": ("bar.set_postfix_str(", "str(", check_progress),
     "two commas": ("left{postfix}", "left, {postfix}", check_progress),
