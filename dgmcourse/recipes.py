@@ -255,6 +255,18 @@ def card(name: str) -> dict:
     return read(name)[1]
 
 
+def study(name: str) -> dict:
+    """The table of a measured study (`dgmcourse.studies`): its "rows", dictionaries, and what they were had with.
+
+    Raises:
+        FileNotFoundError: if there is none of that name.
+    """
+    path = WEIGHTS / f"{name}.json"
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is not there: python -m dgmcourse.studies {name} makes it")
+    return json.loads(path.read_text())
+
+
 def train(name: str, out: os.PathLike | str = WEIGHTS, device=None, epochs: int | None = None, resume: bool = True) -> Path:
     """Train a weight by its recipe, measure it on the test set and write it to `out`. Interrupted, it can go on."""
     from dgmcourse.play import play

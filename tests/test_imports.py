@@ -24,9 +24,12 @@ MAY_SEE = {
     "play": ["densities", "data.images", "train"],
     "evaluate": ["densities", "data.images"],
     "check": ["densities", "check"],
+    "check.gan": ["densities", "check", "train"],  # its discriminator takes steps
     "plot": [],
     "widgets": ["plot", "recipes", "widgets", "data", "densities", "gradients"],
+    "widgets.gan_lab": ["plot", "widgets", "data", "densities", "networks", "models", "distances", "play", "train"],
     "recipes": ["densities", "networks", "models", "distances", "train", "play", "evaluate", "data"],
+    "studies": ["densities", "networks", "models", "play", "recipes"],
     "doctor": ["data", "recipes", "train"],
     "__main__": ["doctor", "data", "recipes", "train"],
     "__init__": [],
