@@ -23,11 +23,10 @@ MAY_SEE = {
     "train": ["densities", "data.images"],  # of the data only the protocol, Data
     "play": ["densities", "data.images", "train"],
     "evaluate": ["densities", "data.images"],
-    "check": ["densities", "check"],
-    "check.gan": ["densities", "check", "train"],  # its discriminator takes steps
+    "check": ["densities", "train", "check"],  # of train `maximise`: what an optimiser is for
     "plot": [],
     "widgets": ["plot", "recipes", "widgets", "data", "densities", "gradients"],
-    "widgets.gan_lab": ["plot", "widgets", "data", "densities", "networks", "models", "distances", "play", "train"],
+    "widgets.gan_lab": ["plot", "data", "densities", "distances", "models", "networks", "play", "train"],  # plays beside the browser
     "recipes": ["densities", "networks", "models", "distances", "train", "play", "evaluate", "data"],
     "studies": ["densities", "networks", "models", "play", "recipes"],
     "doctor": ["data", "recipes", "train"],
