@@ -170,9 +170,10 @@ def play(
         raise ValueError("this game wants labels, and a Density has none: play(game, Data(x, y))")
     if not drawn and shape != (batch_size,):
         raise ValueError(f"only a Density is drawn in batches of shape {shape}: of examples, batch_size is one number")
-    examples = math.inf if drawn else len(train)
-    if min(examples, discriminator_steps, *shape, *(n for n in (epochs, steps) if n is not None)) < 1:
-        raise ValueError(f"nothing to do: {examples} examples, epochs={epochs}, steps={steps}, batches of {shape}, "
+    counts = [discriminator_steps, *shape, *(n for n in (epochs, steps) if n is not None)]
+    if min(counts) < 1 or not (drawn or len(train)):
+        what = "a Density" if drawn else f"{len(train)} examples"
+        raise ValueError(f"nothing to do: {what}, epochs={epochs}, steps={steps}, batches of {shape}, "
                          f"{discriminator_steps} steps of the discriminator")  # fmt: skip
     device = available(device or next(game.parameters()).device)
     players = Players(game.to(device), lr, optimiser)

@@ -675,7 +675,7 @@ def test_nan_in_the_data_ends_in_a_sentence():
     ("given", "error", "said"),
     [
         ({"train": ring_of_gaussians()}, ValueError, "a Density never ends: say how many steps"),
-        ({"train": ring_of_gaussians(), "steps": 0}, ValueError, "nothing to do: .* steps=0"),
+        ({"train": ring_of_gaussians(), "steps": 0}, ValueError, "nothing to do: a Density, .* steps=0"),
         ({"train": torch.zeros(0, 2)}, ValueError, "nothing to do: 0 examples"),
         ({"epochs": 0}, ValueError, "epochs=0"),
         ({"batch_size": 0}, ValueError, r"batches of \(0,\)"),
