@@ -27,6 +27,7 @@ MAY_SEE = {
     "plot": [],
     "widgets": ["plot", "recipes", "widgets", "data", "densities", "gradients"],
     "widgets.gan_lab": ["plot", "data", "densities", "distances", "models", "networks", "play", "train"],  # plays beside the browser
+    "recipes": ["densities", "networks", "models", "distances", "train", "play", "evaluate", "data"],
     "studies": ["densities", "networks", "models", "play", "recipes"],
     "doctor": ["data", "recipes", "train"],
     "__main__": ["doctor", "data", "recipes", "train"],
