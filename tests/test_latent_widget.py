@@ -9,6 +9,7 @@ from torch import nn
 
 from dgmcourse.densities import BernoulliConditional, GaussianConditional, StandardGaussian
 from dgmcourse.models import VAE, ConvVAE, DensityNetwork, LatentVariableModel
+from dgmcourse.models.gan import ImageGAN
 from dgmcourse.widgets.latent import LatentTraversal, export, latent_grid, latent_traversal
 
 X, Y = torch.rand(60, 784, generator=torch.Generator().manual_seed(1)), torch.arange(60) % 10
@@ -60,6 +61,27 @@ def test_a_model_without_an_encoder_gets_the_posterior_means_and_no_paper():
     means = torch.softmax(joint, -1) @ z
     assert means.std(0).max() > 0.2  # they do differ
     assert np.allclose(part(w, "codes").reshape(60, 2), means, atol=0.1)
+
+
+def test_a_gan_has_no_codes_of_digits_and_its_dimensions_stand_in_order_of_what_they_change():
+    torch.manual_seed(0)
+    model = ImageGAN(latent_dim=3, hidden=8)
+    model.generator[0].weight.data *= torch.tensor([1.0, 0.0, 4.0])
+    before = torch.get_rng_state()
+    w = latent_traversal(model, (X, Y))
+    assert torch.equal(torch.get_rng_state(), before)
+    spec = w._spec
+    assert spec["encoder"] is None and spec["labels"] == [] and spec["decoder"][-1] == {"kind": "sigmoid"}
+    assert spec["order"] == [2, 0, 1] and w.dims == [0, 2] and spec["variance"][1] == 0 and "picture" in spec["of"]
+    assert len(part(w, "codes")) == len(part(w, "digits")) == 0 and len(part(w, "prior")) == 300
+    assert len(w._numbers) == spec["total"] and 3 <= spec["extent"] <= 5
+    z = torch.zeros(50, 3)
+    z[:, 2] = torch.randn(2000, 3, generator=torch.Generator().manual_seed(0))[:50, 2]
+    with torch.no_grad():
+        assert np.allclose(spec["variance"][2], model.generator(z).var(0).sum(), rtol=1e-4)
+    fig = latent_grid(model, (X, Y), n=5, rows=2)
+    assert [label.get_text() for label in fig.axes[0].get_yticklabels()] == ["z[2]", "z[0]"]
+    plt.close(fig)
 
 
 def test_half_precision_only_where_it_is_exact():

@@ -158,7 +158,7 @@ const SIZE = 560; // inner pixels of the plane and of the paper: twice what they
 /* ---------- the widget ---------- */
 
 function render({ model, el }, bytes) {
-  const { encoder, decoder, half, parts, shape, extent, order, shown, variance, labels, colours } = model.get("_spec");
+  const { encoder, decoder, half, parts, shape, extent, order, shown, variance, of, labels, colours } = model.get("_spec");
   const part = (name) => bytes.subarray(...parts[name]);
   const numbers = floats(part("weights"), half);
   const decode = compile(decoder, numbers), encode = encoder && compile(encoder, numbers);
@@ -187,7 +187,7 @@ function render({ model, el }, bytes) {
     const range = h("input", { type: "range", min: -extent, max: extent, step: 0.05, "aria-label": `latent dimension ${name(i)}`,
       oninput: () => { z[i] = +range.value; show(); }, onkeydown: (event) => stride(event, (step) => { z[i] = clamp(z[i] + step, extent); show(); }) });
     const value = h("span", { class: "value" });
-    const row = h("label", { class: "slider", title: `variance of the encoder's mean over the data: ${variance[i].toFixed(2)}` },
+    const row = h("label", { class: "slider", title: `variance of ${of}: ${variance[i].toFixed(2)}` },
       h("span", { class: "name" }, name(i)), range, value);
     row.hidden = rank >= shown;
     return { i, range, value, row };

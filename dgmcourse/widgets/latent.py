@@ -79,16 +79,17 @@ class LatentTraversal(anywidget.AnyWidget):
 
 def latent_traversal(model, data=None, *, dims=None, shown=10, shape=(28, 28)) -> LatentTraversal:
     """The widget: x -> encoder -> z -> decoder -> mean of p(x|z), all of it in the browser. Without an encoder, as a
-    density network is, it starts from z, and has no paper to write on.
+    density network is, it starts from z, and has no paper to write on. A model that can't say where a digit lies either,
+    a GAN, has none behind the pad.
 
     Args:
-        model: a `LatentVariableModel` on any device, copied, not changed, whose decoder's and encoder's
-            `.net` are stacks of the layers in `LAYERS`. Or the name of a shipped one, such as "vae_2d".
+        model: a `LatentVariableModel`, or what has `prior` and `decoder`, on any device, copied, not changed, whose
+            decoder's and encoder's `.net` are stacks of the layers in `LAYERS`. Or the name of a shipped one, such as "vae_2d".
         data: what lies behind the pad: a `Data` with `.x` and labels `.y`, or a pair (x, y), x of shape
             (N, D) as grey values in [0, 1] or bytes, y of shape (N,) or None. If None: MNIST's test digits.
         dims: the two latent dimensions the pad shows at first; if None the two most active.
         shown: how many sliders one sees at first. They stand in order of activity, the variance of the mean
-            of q(z|x) over the data.
+            of q(z|x) over the data; without codes, that of the picture as this dimension alone varies.
         shape: the images' (height, width).
 
     Raises:
@@ -111,7 +112,7 @@ def latent_traversal(model, data=None, *, dims=None, shown=10, shape=(28, 28)) -
         samples = model.prior.sample((100,))
     blocks = {
         "weights": halves if half else numbers,
-        "codes": codes[:DIGITS].numpy(),
+        "codes": codes[: min(DIGITS, len(x))].numpy(),
         "prior": samples.numpy(),
         "digits": (x[:DIGITS] * 255).round().to(torch.uint8).numpy(),
     }
@@ -129,6 +130,7 @@ def latent_traversal(model, data=None, *, dims=None, shown=10, shape=(28, 28)) -
             "shown": min(shown, d),
             "extent": float(min(max(reach, 3), 5)),  # of the pad and the sliders, in standard deviations
             "variance": variance.tolist(),
+            "of": "the encoder's mean over the data" if len(x) else "the picture, this dimension alone varied",
             "labels": [] if y is None else y[:DIGITS].tolist(),
             "colours": CLASSES,
         },
@@ -227,8 +229,17 @@ def found(model, x):
         return model.posterior_mean(x)
 
 
+def influence(model, z):
+    """How much the picture varies if one dimension of z does and the others are 0: (d,), summed over the pixels."""
+    n, d = z.shape
+    alone = torch.zeros(n, d, d)
+    alone[:, range(d), range(d)] = z
+    return model.decoder(alone.flatten(0, 1)).mean.reshape(n, d, -1).var(0).sum(-1)
+
+
 def _prepare(model, data):
-    """A copy of the model on the CPU; images, labels, codes; their variances; dimensions by activity."""
+    """A copy of the model on the CPU; images, labels, codes; activities; dimensions by activity. Where nothing tells the
+    codes of images, as in a GAN, there are no images, and the codes are drawn from the prior."""
     if isinstance(model, str):
         from dgmcourse.recipes import load
 
@@ -242,11 +253,19 @@ def _prepare(model, data):
     x = x.float() / 255 if x.dtype == torch.uint8 else x.float()
     model = copy.deepcopy(model).cpu().float().eval()
     with torch.no_grad():
-        codes = model.encoder(x).mean.contiguous() if encodes(model) else found(model, (x > 0.5).float())
+        if encodes(model):
+            codes = model.encoder(x).mean.contiguous()
+        elif hasattr(model, "posterior_mean"):
+            codes = found(model, (x > 0.5).float())
+        else:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)
+                x, y, codes = x[:0], None, model.prior.sample((2000,))
     if codes.shape[1] < 2:
         raise ValueError("the pad needs at least two latent dimensions, this model has one")
     if not codes.isfinite().all():
         raise ValueError("the encoder's means are not finite: has training diverged?")
-    variance = codes.var(0)
+    with torch.no_grad():
+        variance = codes.var(0) if len(x) else influence(model, codes[:50])
     order = [0, 1] if len(variance) == 2 else variance.argsort(descending=True).tolist()
     return model, x, y, codes, variance, order
