@@ -1,0 +1,308 @@
+"""The exercises of notebook 05: right answers pass however they are written, wrong ones are told what is wrong."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from scipy.stats import wasserstein_distance
+from torch import nn
+
+from dgmcourse.check import wgan as check
+
+SOURCE = Path(__file__).parents[1] / "notebooks" / "source" / "05_wgan.py"
+
+
+def verdict(name, answer):
+    return getattr(check, name).verdict(answer)
+
+
+# ---- right answers
+
+
+def own_wasserstein_1d(x, y):
+    """The area between the two distribution functions, as a plain float."""
+    return wasserstein_distance(x.numpy(), y.numpy())
+
+
+def own_critic_objective(x, prior, generator, critic):
+    with torch.no_grad():
+        fake = generator(prior.sample((x.shape[0],)))
+    both = critic(torch.cat([x, fake]))[:, 0]
+    return both[: len(x)] - both[len(x) :]
+
+
+def own_clip_weights(critic, c):
+    for layer in critic.modules():
+        for p in layer._parameters.values():
+            if p is not None:
+                p.data = torch.from_numpy(np.clip(p.data.numpy(), -c, c))
+    return critic
+
+
+RIGHT = {"wasserstein_1d": own_wasserstein_1d, "critic_objective": own_critic_objective, "clip_weights": own_clip_weights}
+NAMES = list(RIGHT)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_courses_solution_passes(name):
+    exercise = getattr(check, name)
+    found, function = exercise.verdict(exercise.solution)
+    assert found.kind == "pass", found
+    assert function is exercise.solution
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_answer_written_differently_passes_and_is_kept(name):
+    found, function = verdict(name, RIGHT[name])
+    assert found.kind == "pass", found
+    assert function is RIGHT[name]
+
+
+def cells():
+    """The exercise cells of the notebook's source: {name: (solved, blank)}."""
+    source = SOURCE.read_text(encoding="utf-8")
+    for cell in re.split(r"^(?=# %%)", source, flags=re.MULTILINE):
+        if '"exercise"' in cell.splitlines()[0] if cell else False:
+            name = re.search(r"^def (\w+)", cell, flags=re.MULTILINE)[1]
+            yield name, cell, re.sub(r"### BEGIN SOLUTION.*?### END SOLUTION", "...", cell, flags=re.DOTALL)
+
+
+def defined(code, name):
+    space = {"torch": torch, "Tensor": torch.Tensor, "nn": nn}
+    exec(code, space)
+    return space[name]
+
+
+def test_the_notebook_has_these_exercises():
+    assert [name for name, _, _ in cells()] == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_notebooks_solution_passes_and_its_blank_is_not_done_yet(name):
+    solved, blank = next((solved, blank) for n, solved, blank in cells() if n == name)
+    assert verdict(name, defined(solved, name))[0].kind == "pass"
+    found, function = verdict(name, defined(blank, name))
+    assert found.kind == "blank" and "not done yet" in repr(found).lower()
+    assert function is getattr(check, name).solution
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("blank", [lambda *a: None, lambda *a: ..., lambda *a: (_ for _ in ()).throw(NotImplementedError)])
+def test_a_blank_is_not_done_yet(name, blank):
+    found, function = verdict(name, blank)
+    assert found.kind == "blank"
+    assert function is getattr(check, name).solution
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_hints_go_from_a_nudge_to_nearly_the_answer(name, capsys):
+    exercise = getattr(check, name)
+    for _ in exercise.hints:
+        exercise.hint()
+    assert capsys.readouterr().out.count("Hint") == len(exercise.hints) >= 2
+    exercise.given = 0
+
+
+# ---- wrong answers, each with a phrase of the message meant for it
+
+
+def moves(x, y):
+    return x.sort().values - y.sort().values
+
+
+WRONG_WASSERSTEIN_1D = {
+    "take x.sort().values": lambda x, y: (x.sort() - y.sort()).abs().mean(),
+    "you changed the samples": lambda x, y: (x.copy_(x.sort().values) - y.sort().values).abs().mean(),
+    "mass of 1/N": lambda x, y: moves(x, y).abs().sum(),
+    "in the order they came": lambda x, y: (x - y).abs().mean(),
+    "only x is sorted": lambda x, y: (x.sort().values - y).abs().mean(),
+    "only y is sorted": lambda x, y: (x - y.sort().values).abs().mean(),
+    "the smallest goes to the smallest": lambda x, y: (x.sort().values - y.sort(descending=True).values).abs().mean(),
+    "you squared": lambda x, y: (moves(x, y) ** 2).mean(),
+    "W2": lambda x, y: (moves(x, y) ** 2).mean().sqrt(),
+    "without .abs()": lambda x, y: -moves(x, y).mean().abs(),
+    "of each difference first": lambda x, y: moves(x, y).mean().abs(),
+    "the largest move": lambda x, y: moves(x, y).abs().max(),
+    "the median move": lambda x, y: moves(x, y).abs().median(),
+    "all N x N pairs": lambda x, y: (x[:, None] - y).abs().mean(),
+    "all pairs": lambda x, y: (x[:, None] - y).abs(),
+    "average them": lambda x, y: moves(x, y).abs(),
+    "is right": lambda x, y: moves(x, y).abs().mean() + 0.1,
+    "should be one number": lambda x, y: "far",
+    "stopped with": lambda x, y: x @ y[:3],
+}
+
+
+def with_answers(of):
+    """The two answers of the critic, (B, 1), and what is made of them."""
+
+    def objective(x, prior, generator, critic):
+        return of(critic(x), critic(generator(prior.sample((len(x),)))))
+
+    return objective
+
+
+def with_codes(codes):
+    def objective(x, prior, generator, critic):
+        return (critic(x) - critic(generator(codes(x, prior)))).squeeze(-1)
+
+    return objective
+
+
+def sigmoid_log(real, fake):
+    return (F.logsigmoid(real) + F.logsigmoid(-fake)).squeeze(-1)
+
+
+WRONG_CRITIC_OBJECTIVE = {
+    "sign is turned": with_answers(lambda r, f: (f - r)[:, 0]),
+    "you added the two": with_answers(lambda r, f: (f + r)[:, 0]),
+    "you forgot the fakes": with_answers(lambda r, f: r[:, 0]),
+    "you forgot the data": with_answers(lambda r, f: -f[:, 0]),
+    "that is the generator's": with_answers(lambda r, f: f[:, 0]),
+    "the GAN's objective": with_answers(sigmoid_log),
+    "a sigmoid squeezes": with_answers(lambda r, f: (r.sigmoid() - f.sigmoid())[:, 0]),
+    "a logarithm of probabilities": with_answers(lambda r, f: (F.logsigmoid(r) - F.logsigmoid(f))[:, 0]),
+    "absolute value": with_answers(lambda r, f: (r - f).abs()[:, 0]),
+    "you squared it": with_answers(lambda r, f: ((r - f) ** 2)[:, 0]),
+    "mean over the fakes": with_answers(lambda r, f: (r - f.mean())[:, 0]),
+    "there is no factor": with_answers(lambda r, f: (r - f)[:, 0] / 2),
+    "difference is a table": with_answers(lambda r, f: r - f[:, 0]),
+    "answers with a column": with_answers(lambda r, f: r - f),
+    "keep one for each x": with_answers(lambda r, f: (r - f).mean()),
+    "return one tensor": with_answers(lambda r, f: (r, f)),
+    "should be a tensor": with_answers(lambda r, f: (r - f)[:, 0].tolist()),
+    "expected (300,)": with_answers(lambda r, f: (r - f)[:10, 0]),
+    "no gradient: something": with_answers(lambda r, f: (r - f)[:, 0].detach()),
+    "comes from the fakes": with_answers(lambda r, f: (r - f.detach())[:, 0]),
+    "comes from the data": with_answers(lambda r, f: (r.detach() - f)[:, 0]),
+    "not asked for fakes": lambda x, p, g, c: (c(x) - c(torch.randn_like(x)))[:, 0],
+    "Send z through the generator": lambda x, p, g, c: (c(x) - c(p.sample((len(x),))))[:, 0],
+    "Draw z from the prior": lambda x, p, g, c: (c(x) - c(g(x)))[:, 0],
+    "one z for each x, prior.sample": with_codes(lambda x, p: p.sample((1,))),
+    "same z": with_codes(lambda x, p: p.sample((1,)).expand(len(x), 2)),
+    "whatever the prior is": with_codes(lambda x, p: torch.randn(len(x), 2)),
+    "a shape, a tuple": with_codes(lambda x, p: p.sample(len(x))),
+    "row ": with_answers(lambda r, f: (r - f)[:, 0] + 0.1),
+    "stopped with": lambda x, p, g, c: x + None,
+}
+
+
+def in_place(of, which=lambda critic: critic.parameters()):
+    @torch.no_grad()
+    def clip(critic, c):
+        for p in which(critic):
+            p.copy_(of(p, c))
+        return critic
+
+    return clip
+
+
+def replaced(critic, c):
+    for layer in critic.modules():
+        if isinstance(layer, nn.Linear):
+            layer.weight, layer.bias = (nn.Parameter(p.detach().clamp(-c, c)) for p in (layer.weight, layer.bias))
+    return critic
+
+
+def watched(critic, c):
+    for p in critic.parameters():
+        p.clamp_(-c, c)
+    return critic
+
+
+def not_in_place(critic, c):
+    for p in critic.parameters():
+        p = p.clamp(-c, c)
+    return critic
+
+
+def gradients(critic, c):
+    for p in critic.parameters():
+        p.grad.clamp_(-c, c)
+    return critic
+
+
+def frozen(critic, c):
+    check.clip_weights.solution(critic, c)
+    return critic.requires_grad_(False)
+
+
+def without_gradients(critic, c):
+    critic.zero_grad()
+    return check.clip_weights.solution(critic, c)
+
+
+def all_together(critic, c):
+    with torch.no_grad():
+        largest = max(p.abs().max() for p in critic.parameters())
+        for p in critic.parameters():
+            p.mul_(c / largest)
+    return critic
+
+
+CLAMP = lambda p, c: p.clamp(-c, c)  # noqa: E731
+WRONG_CLIP_WEIGHTS = {
+    "within torch.no_grad()": watched,
+    "you replaced": replaced,
+    "makes a new tensor": not_in_place,
+    "clipped the gradients": gradients,
+    "no longer require": frozen,
+    "changed their gradients": without_gradients,
+    "only the upper end": in_place(lambda p, c: p.clamp(max=c)),
+    "only the lower end": in_place(lambda p, c: p.clamp(min=-c)),
+    "not to [0, c]": in_place(lambda p, c: p.clamp(0, c)),
+    "became 0": in_place(lambda p, c: torch.where(p.abs() > c, 0.0, p)),
+    "became c or -c": in_place(lambda p, c: c * p.sign()),
+    "weights below -c became c": in_place(lambda p, c: torch.where(p.abs() > c, c, p)),
+    "squashed all weights (tanh): those": in_place(lambda p, c: c * (p / c).tanh()),
+    "squashed all weights (tanh), those within": in_place(lambda p, c: c * p.tanh()),
+    "your box is [-1, 1]": in_place(lambda p, c: p.clamp(-1, 1)),
+    "you scaled the weights": in_place(lambda p, c: p * min(1, c / p.abs().max())),
+    "moves the ones outside": all_together,
+    "biases are not clipped": in_place(CLAMP, lambda critic: [p for p in critic.parameters() if p.dim() > 1]),
+    "only the biases": in_place(CLAMP, lambda critic: [p for p in critic.parameters() if p.dim() == 1]),
+    "within inner modules": in_place(CLAMP, lambda critic: [*critic[0].parameters(), *critic[3].parameters()]),
+    "now return the critic": lambda critic, c: [p.data.clamp_(-c, c) for p in critic.parameters()] and None,
+    "return the critic itself": lambda critic, c: [p.data.clamp_(-c, c) for p in critic.parameters()],
+    "is right": in_place(lambda p, c: p.clamp(-c, c) * (1 - p.abs())),
+    "stopped with": lambda critic, c: critic.clamp_(-c, c),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "message", "answer"),
+    [(name, *case) for name, cases in zip(NAMES, (WRONG_WASSERSTEIN_1D, WRONG_CRITIC_OBJECTIVE, WRONG_CLIP_WEIGHTS), strict=True)
+     for case in cases.items()],
+    ids=lambda value: value if isinstance(value, str) else "",
+)  # fmt: skip
+def test_a_wrong_answer_is_told_what_is_wrong(name, message, answer):
+    found, function = verdict(name, answer)
+    assert found.kind == "fail"
+    assert message in found.text, found.text
+    assert function is getattr(check, name).solution
+
+
+def test_a_clip_that_is_written_but_not_returned_is_not_taken_for_a_blank():
+    def clip(critic, c):
+        with torch.no_grad():
+            for p in critic.parameters():
+                p.clamp_(-c, c)
+
+    assert verdict("clip_weights", clip)[0].kind == "fail"
+
+
+def test_right_answers_pass_whatever_the_seed():
+    for seed in range(5):
+        torch.manual_seed(seed)
+        for name in NAMES:
+            assert verdict(name, RIGHT[name])[0].kind == "pass"
+
+
+def test_the_callers_random_state_is_left_alone():
+    before = torch.get_rng_state()
+    for name in NAMES:
+        verdict(name, RIGHT[name])
+    assert torch.equal(before, torch.get_rng_state())
