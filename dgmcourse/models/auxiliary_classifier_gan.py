@@ -4,11 +4,13 @@ Slides: "More GANs", auxiliary classifier GANs. Odena, Olah & Shlens, Conditiona
 GANs, 2016.
 """
 
+from numbers import Integral
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dgmcourse.densities import StandardGaussian
+from dgmcourse.densities import StandardGaussian, check_given
 from dgmcourse.networks import dcgan_discriminator, dcgan_generator
 
 
@@ -17,7 +19,7 @@ class AuxiliaryClassifierGAN(nn.Module):
       L_C = \mathbb{E}[\log p(y \mid x)] + \mathbb{E}[\log p(c \mid G(z, c))]$$
 
     The discriminator maximises L_S + L_C, the generator L_C - L_S (here with log D in place of -log(1 - D), as in `GAN`):
-    both want the class to be seen.
+    both want the class to be seen. A class c is drawn for each style z, all classes as often.
 
     Args:
         latent_dim: dimensions of z, the style.
@@ -36,18 +38,20 @@ class AuxiliaryClassifierGAN(nn.Module):
 
     def generate(self, z: Tensor, c: Tensor) -> Tensor:
         """G(z, c): styles (..., latent_dim) and classes (...), whole numbers, to pixels (..., 784)."""
-        if c.shape != z.shape[:-1] or c.is_floating_point() or (c.numel() and not 0 <= c.min() <= c.max() < self.classes):
-            raise ValueError(f"each style has one class from 0 to {self.classes - 1}: got classes of shape {tuple(c.shape)}, "
-                             f"{c.dtype}, and styles of shape {tuple(z.shape)}")  # fmt: skip
-        return self.generator(torch.cat([z, F.one_hot(c, self.classes).to(z)], -1)).to(z.dtype)
+        if z.shape[-1:] != (self.prior.dim,):
+            raise ValueError(f"a style has {self.prior.dim} numbers on the last axis, got shape {tuple(z.shape)}")
+        told = F.one_hot(self.check_classes(c, z, "style"), self.classes)
+        return self.generator(torch.cat([z, told.to(z)], -1)).to(z.dtype)
 
     def judge(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The logit of "real", (B,), and log p(y|x), (B, classes)."""
-        source, classes = self.discriminator(x).to(x.dtype).split([1, self.classes], -1)
+        given = check_given(x, self.discriminator)
+        source, classes = self.discriminator(given).to(x.dtype).split([1, self.classes], -1)
         return source.squeeze(-1), torch.log_softmax(classes, -1)
 
     def discriminator_objective(self, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """L_S + L_C for images x and their labels y, and as many fakes: (B,), nats."""
+        """L_S + L_C for images x, (B, 784), their labels y, (B,), and as many fakes: (B,), nats."""
+        y = self.check_classes(y, x, "image")
         z, c = self.prior.sample(x.shape[:-1]), self.draw_classes(x)
         with torch.no_grad():
             x_fake = self.generate(z, c)
@@ -66,13 +70,24 @@ class AuxiliaryClassifierGAN(nn.Module):
     def draw_classes(self, x: Tensor) -> Tensor:
         return torch.randint(self.classes, x.shape[:-1], device=x.device)
 
+    def check_classes(self, c: Tensor, of: Tensor, what: str) -> Tensor:
+        """c as whole numbers, one class for each row of `of`; else a ValueError."""
+        whole = not (c.is_floating_point() or c.is_complex() or c.dtype == torch.bool)
+        if not whole or c.shape != of.shape[:-1] or (c.numel() and not 0 <= c.min() <= c.max() < self.classes):
+            extent = f", from {c.min()} to {c.max()}" if c.numel() and whole else ""
+            raise ValueError(f"each {what} has one class, a whole number from 0 to {self.classes - 1}: got {c.dtype} of shape "
+                             f"{tuple(c.shape)}{extent}, for {what}s of shape {tuple(of.shape)}")  # fmt: skip
+        return c.long()
+
     @torch.no_grad()
     def sample(self, n: int, c: int | None = None) -> Tensor:
         """n images, (n, 784): of class c, or of classes drawn at random."""
+        if not isinstance(n, Integral):
+            raise TypeError(f"sample takes the number of images, a whole number such as 5, got {n!r}")
         z = self.prior.sample((n,))
         return self.generate(z, self.draw_classes(z) if c is None else torch.full((n,), c, device=z.device))
 
 
 def pick(log_p: Tensor, y: Tensor) -> Tensor:
     """log p(y): of the classes' log-probabilities (B, classes) the one that y, (B,), names."""
-    return log_p.gather(-1, y.long().unsqueeze(-1)).squeeze(-1)
+    return log_p.gather(-1, y.unsqueeze(-1)).squeeze(-1)

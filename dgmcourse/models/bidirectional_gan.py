@@ -3,6 +3,8 @@
 Slides: "More GANs", bidirectional GANs. Donahue, Kraehenbuehl & Darrell, Adversarial Feature Learning, 2016.
 """
 
+from numbers import Integral
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -32,6 +34,9 @@ class BidirectionalGAN(nn.Module):
 
     def logit(self, x: Tensor, z: Tensor) -> Tensor:
         """The discriminator's logit that the pair began with a real x, (B,)."""
+        if z.shape != (*x.shape[:-1], self.prior.dim):
+            raise ValueError(f"a pair is an x and a code of {self.prior.dim} numbers: got x of shape {tuple(x.shape)} and codes "
+                             f"of shape {tuple(z.shape)}")  # fmt: skip
         return self.discriminator(torch.cat([x, z], -1)).squeeze(-1).to(x.dtype)
 
     def discriminator_objective(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -63,9 +68,11 @@ class BidirectionalGAN(nn.Module):
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:
         """n objects G(z), z ~ p(z): shape (n, D)."""
-        return self.generator(self.prior.sample((n,)))
+        if not isinstance(n, Integral):
+            raise TypeError(f"sample takes the number of objects, a whole number such as 5, got {n!r}")
+        return self.decoder(self.prior.sample((n,))).mean
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
         """G(E(x)), (B, D): nothing in the training asked for it to be near x."""
-        return self.generator(self.inverse(x))
+        return self.decoder(self.encoder(x).mean).mean

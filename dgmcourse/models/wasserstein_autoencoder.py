@@ -4,11 +4,13 @@ Slides: "More GANs", the VEGAN cookbook. Bousquet, Gelly, Tolstikhin, Simon-Gabr
 Generative Modeling: the VEGAN Cookbook, 2017; Tolstikhin, Bousquet, Gelly & Schoelkopf, Wasserstein Auto-Encoders, 2018.
 """
 
+from numbers import Integral
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dgmcourse.densities import PointConditional, StandardGaussian
+from dgmcourse.densities import PointConditional, StandardGaussian, check_given
 from dgmcourse.distances import mmd
 from dgmcourse.models.gan import leaky
 from dgmcourse.networks import conv_decoder, conv_encoder, mlp
@@ -24,11 +26,16 @@ class WassersteinAutoEncoder(nn.Module):
 
     Args:
         latent_dim: dimensions of z, 8 in the paper's MNIST experiments.
-        weight: lambda.
+        weight: lambda; 0: a plain auto-encoder.
         channels, hidden: of the convolutional networks.
+
+    Raises:
+        ValueError: for a negative weight.
     """
 
     def __init__(self, latent_dim: int = 8, weight: float = 10.0, channels: int = 32, hidden: int = 128):
+        if weight < 0:
+            raise ValueError(f"the penalty's weight lambda is not negative, got {weight}")
         super().__init__()
         self.prior, self.weight = StandardGaussian(latent_dim), weight
         self.encoder = PointConditional(conv_encoder(latent_dim, channels, hidden))
@@ -48,6 +55,8 @@ class WassersteinAutoEncoder(nn.Module):
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:
         """n objects G(z), z ~ p(z): shape (n, D)."""
+        if not isinstance(n, Integral):
+            raise TypeError(f"sample takes the number of objects, a whole number such as 5, got {n!r}")
         return self.decoder(self.prior.sample((n,))).mean
 
     @torch.no_grad()
@@ -83,4 +92,5 @@ class AdversarialWAE(WassersteinAutoEncoder):
         return -cost + self.weight * fooled, {"cost": cost, "fooled": fooled}
 
     def logit(self, z: Tensor) -> Tensor:
-        return self.discriminator(z).squeeze(-1).to(z.dtype)
+        """The discriminator's logit that a code was drawn from the prior, (B,)."""
+        return self.discriminator(check_given(z, self.discriminator)).squeeze(-1).to(z.dtype)

@@ -1,0 +1,464 @@
+"""The relatives of the GAN against float64 by hand: values and gradients of each objective, and who learns from which."""
+
+import numpy as np
+import pytest
+import torch
+from oracles import close, survives
+from scipy import special
+from torch import nn
+
+from dgmcourse.data.images import Data
+from dgmcourse.densities import StandardGaussian
+from dgmcourse.models import auxiliary_classifier_gan, bidirectional_gan, dcgan, wasserstein_autoencoder
+from dgmcourse.networks import mlp
+from dgmcourse.play import Players, play
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+
+class Codes(StandardGaussian):
+    """A prior whose draws are decided beforehand, the same at every call."""
+
+    def __init__(self, z):
+        super().__init__(z.shape[-1])
+        self.z = z
+
+    def sample(self, shape=()):
+        return self.z.expand(*shape, self.dim)
+
+
+def log_sigmoid(a):
+    return -np.logaddexp(0, -np.asarray(a))
+
+
+def array(t):
+    return t.detach().numpy()
+
+
+def named_as(scores, y):
+    """log p(y) of the classes' scores."""
+    return np.log(special.softmax(scores, 1))[np.arange(len(y)), y]
+
+
+def linear(weight, bias=None):
+    """x -> x A + b with the parameters given."""
+    layer = nn.Linear(*np.shape(weight))
+    layer.weight.data = torch.tensor(np.asarray(weight).T.copy())
+    layer.bias.data = torch.zeros(np.shape(weight)[1]) if bias is None else torch.tensor(bias)
+    return layer
+
+
+def grads(value, net):
+    """The gradients of the summed value in a linear layer: of its matrix, as `linear` takes it, and its bias."""
+    found = torch.autograd.grad(value.sum(), [net.weight, net.bias], retain_graph=True, allow_unused=True)
+    weight, bias = (torch.zeros(1, 1) if g is None else g for g in found)
+    return weight.mT, bias
+
+
+def moved(module):
+    """Whether a gradient has reached any parameter."""
+    return any(p.grad is not None and p.grad.abs().max() > 0 for p in module.parameters())
+
+
+RANDOM = np.random.RandomState(0)
+X = RANDOM.rand(6, 4)  # "images" of four pixels
+
+# ---- DCGAN: the GAN's game, the paper's networks
+
+
+def test_dcgan_is_the_gans_game_of_convolutional_networks():
+    """What the paper asks for: strides in place of pooling, batch normalisation, and weights that begin at N(0, 0.02^2)."""
+    game = dcgan.DCGAN(latent_dim=10, channels=8)
+    kinds = {type(module) for module in game.modules()}
+    assert {nn.ConvTranspose2d, nn.Conv2d, nn.BatchNorm2d} <= kinds
+    assert not kinds & {nn.MaxPool2d, nn.AvgPool2d, nn.Upsample}
+    weights = [m.weight.flatten() for m in game.modules() if isinstance(m, nn.Linear | nn.Conv2d | nn.ConvTranspose2d)]
+    assert torch.cat(weights).std().item() == pytest.approx(0.02, rel=0.02)
+    assert max(abs(w.mean().item()) / (0.02 / len(w) ** 0.5) for w in weights) < 4.5
+    x = game.sample(3)
+    assert x.shape == (3, 784) and 0 <= x.min() and x.max() <= 1
+    value, parts = game.discriminator_objective(torch.rand(5, 784))
+    real, fake = (special.logit(array(parts[name])) for name in ("real", "fake"))
+    close(value, log_sigmoid(real) + log_sigmoid(-fake))
+
+
+def test_a_picture_that_moves_by_four_pixels_moves_its_features_by_one_cell():
+    """The convolutions of the discriminator: whatever they see in one place they see in every other, away from the edge."""
+    game = dcgan.DCGAN(latent_dim=4, channels=4).eval()
+    convolutions = game.discriminator[:-2]  # without the last linear layer, which does know places
+    x = torch.zeros(1, 28, 28)
+    x[0, 8:14, 8:14] = torch.rand(6, 6)
+    there = x.roll((4, 8), (1, 2))
+    here, moved_ = (nn.Sequential(*convolutions)(a.reshape(1, -1)) for a in (x, there))
+    assert here.dim() == 4 and here.shape[-2:] == (7, 7)
+    close(here[0, :, 1:4, 1:4], moved_[0, :, 2:5, 3:6], atol=1e-12)
+    assert here[0, :, 1:4, 1:4].std() > 0
+
+
+# ---- the auxiliary classifier
+
+
+CLASSES = 3
+Z_STYLE, C_TOLD = RANDOM.randn(6, 2), np.array([2, 0, 1, 1, 2, 0])
+Y = np.array([0, 1, 2, 0, 1, 2])
+A = RANDOM.randn(2 + CLASSES, 4)  # G(z, c) = [z, one-hot c] A
+B = RANDOM.randn(4, 1 + CLASSES)  # the source's logit and the classes'
+
+
+def auxiliary(module):
+    game = module.AuxiliaryClassifierGAN(latent_dim=2, classes=CLASSES, channels=1)
+    game.generator, game.discriminator, game.prior = linear(A), linear(B), Codes(torch.tensor(Z_STYLE))
+    game.draw_classes = lambda x: torch.tensor(C_TOLD)
+    return game
+
+
+def auxiliary_fakes():
+    return np.concatenate([Z_STYLE, np.eye(CLASSES)[C_TOLD]], 1) @ A
+
+
+def auxiliary_by_hand():
+    """Both objectives, and their derivatives in A and B, in numpy."""
+    given, fakes = np.concatenate([Z_STYLE, np.eye(CLASSES)[C_TOLD]], 1), auxiliary_fakes()
+    real, fake = X @ B, fakes @ B
+    named_real, named_fake = named_as(real[:, 1:], Y), named_as(fake[:, 1:], C_TOLD)
+    D = log_sigmoid(real[:, 0]) + log_sigmoid(-fake[:, 0]) + named_real + named_fake
+    G = log_sigmoid(fake[:, 0]) + named_fake
+
+    def slope(scores, y, source):  # of one row's terms in its scores
+        return np.concatenate([source[:, None], np.eye(CLASSES)[y] - special.softmax(scores[:, 1:], 1)], 1)
+
+    up_real = slope(real, Y, special.expit(-real[:, 0]))
+    up_fake = slope(fake, C_TOLD, -special.expit(fake[:, 0]))
+    up_fooled = slope(fake, C_TOLD, special.expit(-fake[:, 0]))
+    return D, G, X.T @ up_real + fakes.T @ up_fake, given.T @ (up_fooled @ B.T)
+
+
+def check_auxiliary(module):
+    game = auxiliary(module)
+    D, G, slope_D, slope_G = auxiliary_by_hand()
+    value, parts = game.discriminator_objective(torch.tensor(X), torch.tensor(Y))
+    close(value, D)
+    close(grads(value, game.discriminator)[0], slope_D)
+    close(parts["class of real"], named_as((X @ B)[:, 1:], Y))
+    close(parts["discriminator"], D - named_as((X @ B)[:, 1:], Y) - named_as((auxiliary_fakes() @ B)[:, 1:], C_TOLD))
+    value.sum().backward()
+    assert not moved(game.generator), "in the discriminator's turn the generator stands still"
+    value, parts = game.generator_objective(torch.tensor(X), torch.tensor(Y))
+    close(value, G)
+    close(parts["generator"] + parts["class of fake"], G)
+    close(grads(value, game.generator)[0], slope_G)
+
+
+def check_told(module):
+    """One-hot classes behind the style, in this order; a class of one's choice, and otherwise all as often."""
+    game = auxiliary(module)
+    told = game.generate(torch.tensor(Z_STYLE[:1]).expand(CLASSES, 2), torch.arange(CLASSES))
+    close(told, Z_STYLE[:1] @ A[:2] + A[2:])
+    game = module.AuxiliaryClassifierGAN(latent_dim=2, classes=CLASSES, channels=1)
+    game.generator = linear(np.concatenate([np.zeros((2, CLASSES)), np.eye(CLASSES)]))  # shows what it was told
+    close(game.sample(5, 1), np.tile([0.0, 1.0, 0.0], (5, 1)))
+    counts = array(game.sample(9000)).sum(0)
+    assert np.abs(counts - 3000).max() < 4.5 * (9000 * (1 / 3) * (2 / 3)) ** 0.5
+
+
+def test_the_auxiliary_objectives_and_their_gradients_are_those_worked_out_by_hand():
+    check_auxiliary(auxiliary_classifier_gan)
+    check_told(auxiliary_classifier_gan)
+
+
+@pytest.mark.parametrize(("check", "old", "new"), [
+    (check_auxiliary, "F.logsigmoid(real) + F.logsigmoid(-fake)", "F.logsigmoid(real) - F.logsigmoid(fake)"),
+    (check_auxiliary, "pick(seen, y) + pick(seen_fake, c)", "pick(seen, y)"),
+    (check_auxiliary, "pick(seen, y) + pick(seen_fake, c)", "pick(seen, y) + pick(seen_fake, y)"),
+    (check_auxiliary, "source, label = F.logsigmoid(fake), pick(seen, c)", "source, label = -F.logsigmoid(-fake), pick(seen, c)"),
+    (check_auxiliary, "source, label = F.logsigmoid(fake), pick(seen, c)", "source, label = F.logsigmoid(fake), pick(seen, y)"),
+    (check_auxiliary, "return source + label, {\"generator\"", "return source - label, {\"generator\""),
+    (check_auxiliary, "with torch.no_grad():\n            x_fake", "if True:\n            x_fake"),
+    (check_auxiliary, "torch.log_softmax(classes, -1)", "torch.log_softmax(classes, 0)"),
+    (check_auxiliary, "torch.log_softmax(classes, -1)", "F.logsigmoid(classes)"),
+    (check_told, "torch.cat([z, told.to(z)], -1)", "torch.cat([told.to(z), z], -1)"),
+    (check_told, "torch.randint(self.classes,", "torch.randint(self.classes - 1,"),
+    (check_told, "torch.full((n,), c,", "torch.full((n,), 0,"),
+])  # fmt: skip
+def test_an_error_in_the_auxiliary_classifier_would_be_found(check, old, new):
+    assert not survives(check, auxiliary_classifier_gan, old, new)
+
+
+@pytest.mark.parametrize(("labels", "words"), [
+    (torch.zeros(5, dtype=torch.long), r"\(5,\)"),
+    (torch.zeros(6), "float"),
+    (torch.zeros(6, 1, dtype=torch.long), r"\(6, 1\)"),
+    (torch.tensor([0, 1, 2, 3, 0, 1]), "from 0 to 3"),
+    (torch.tensor([0, 1, 2, -1, 0, 1]), "from -1 to 2"),
+    (torch.ones(6, dtype=torch.bool), "bool"),
+])  # fmt: skip
+def test_labels_that_do_not_fit_give_one_sentence(labels, words):
+    game = auxiliary(auxiliary_classifier_gan)
+    with pytest.raises(ValueError, match="each image has one class, a whole number from 0 to 2") as error:
+        game.discriminator_objective(torch.tensor(X), labels)
+    assert error.match(words) and "\n" not in str(error.value)
+    with pytest.raises(ValueError, match="each style has one class"):
+        game.generate(torch.tensor(Z_STYLE), labels)
+
+
+def test_small_whole_numbers_are_labels_too():
+    game = auxiliary(auxiliary_classifier_gan)
+    close(game.discriminator_objective(torch.tensor(X), torch.tensor(Y).to(torch.uint8))[0], auxiliary_by_hand()[0])
+
+
+def test_styles_images_and_counts_that_do_not_fit_give_one_sentence():
+    game = auxiliary_classifier_gan.AuxiliaryClassifierGAN(latent_dim=2, channels=1)
+    with pytest.raises(ValueError, match="a style has 2 numbers"):
+        game.generate(torch.randn(5, 3), torch.zeros(5, dtype=torch.long))
+    with pytest.raises(ValueError, match="784"):
+        game.discriminator_objective(torch.rand(5, 28), torch.zeros(5, dtype=torch.long))
+    with pytest.raises(ValueError, match="float32"):
+        game.discriminator_objective(torch.rand(5, 784).float(), torch.zeros(5, dtype=torch.long))
+    with pytest.raises(ValueError, match="whole number from 0 to 9"):
+        game.sample(5, 10)
+    with pytest.raises(TypeError, match="a whole number such as 5"):
+        game.sample(2.5)
+
+
+# ---- the bidirectional game
+
+
+Z_PAIR = RANDOM.randn(6, 2)
+G_MATRIX, E_MATRIX = RANDOM.randn(2, 4), RANDOM.randn(4, 2)
+
+
+class Bilinear(nn.Module):
+    """D(x, z) = x W z + u x, over pairs that come as one row."""
+
+    def __init__(self, W, u):
+        super().__init__()
+        self.W, self.u = nn.Parameter(torch.tensor(W)), nn.Parameter(torch.tensor(u))
+
+    def forward(self, pair):
+        x, z = pair.split([4, 2], -1)
+        return ((x @ self.W * z).sum(-1) + x @ self.u).unsqueeze(-1)
+
+
+W_PAIR, U_PAIR = RANDOM.randn(4, 2), RANDOM.randn(4)
+
+
+def bidirectional(module):
+    game = module.BidirectionalGAN(latent_dim=2, hidden=3, data_dim=4)
+    game.generator, game.inverse, game.prior = linear(G_MATRIX), linear(E_MATRIX), Codes(torch.tensor(Z_PAIR))
+    game.discriminator = Bilinear(W_PAIR, U_PAIR)
+    return game
+
+
+def check_bidirectional(module):
+    game = bidirectional(module)
+    made, found = Z_PAIR @ G_MATRIX, X @ E_MATRIX
+    real, fake = ((x @ W_PAIR * z).sum(-1) + x @ U_PAIR for x, z in ((X, found), (made, Z_PAIR)))
+    value, parts = game.discriminator_objective(torch.tensor(X))
+    close(value, log_sigmoid(real) + log_sigmoid(-fake))
+    close(parts["discriminator"], value)
+    close(parts["real"], special.expit(real))
+    close(parts["fake"], special.expit(fake))
+    r, f = special.expit(-real)[:, None], special.expit(fake)[:, None]
+    slope = torch.autograd.grad(value.sum(), [game.discriminator.W, game.discriminator.u], retain_graph=True)
+    close(slope[0], X.T @ (r * found) - made.T @ (f * Z_PAIR))
+    close(slope[1], (r * X - f * made).sum(0))
+    value.sum().backward()
+    assert not moved(game.generator) and not moved(game.inverse), "in the discriminator's turn the others stand still"
+    value, parts = game.generator_objective(torch.tensor(X))
+    close(value, log_sigmoid(fake) + log_sigmoid(-real))
+    close(parts["generator"], value)
+    up_code, up_made = X @ W_PAIR, Z_PAIR @ W_PAIR.T + U_PAIR
+    close(grads(value, game.inverse)[0], -X.T @ (special.expit(real)[:, None] * up_code))
+    close(grads(value, game.generator)[0], Z_PAIR.T @ (special.expit(-fake)[:, None] * up_made))
+
+
+def test_the_game_on_pairs_and_its_gradients_are_those_worked_out_by_hand():
+    check_bidirectional(bidirectional_gan)
+
+
+@pytest.mark.parametrize(("old", "new"), [
+    ("F.logsigmoid(real) + F.logsigmoid(-fake)", "F.logsigmoid(real) + F.logsigmoid(fake)"),
+    ("F.logsigmoid(self.logit(made, z)) + F.logsigmoid(-self.logit(x, found))", "F.logsigmoid(self.logit(made, z))"),
+    ("F.logsigmoid(self.logit(made, z)) + F.logsigmoid(-self.logit(x, found))",
+     "-F.logsigmoid(-self.logit(made, z)) - F.logsigmoid(self.logit(x, found))"),
+    ("real, fake = self.logit(x, found), self.logit(made, z)", "real, fake = self.logit(x, z), self.logit(made, z)"),
+    ("real, fake = self.logit(x, found), self.logit(made, z)", "real, fake = self.logit(x, found), self.logit(made, found)"),
+    ("with torch.no_grad():\n            found, made", "if True:\n            found, made"),
+    ("torch.cat([x, z], -1)", "torch.cat([x, -z], -1)"),
+    ("found = self.decoder(z).mean, self.encoder(x).mean\n        value", "found = self.decoder(z).mean, self.encoder(x).mean.detach()\n        value"),
+])  # fmt: skip
+def test_an_error_in_the_game_on_pairs_would_be_found(old, new):
+    assert not survives(check_bidirectional, bidirectional_gan, old, new)
+
+
+def test_with_the_inverse_as_encoder_no_discriminator_can_tell_the_pairs_apart():
+    """Where the data are G(z), z ~ p(z), and E inverts G, both kinds of pairs have one distribution: the objective's mean is
+    at most -2 log 2 for every discriminator, and it is more for some discriminator where E is not the inverse."""
+    torch.manual_seed(0)
+    matrix = np.array([[2.0, 0.5], [-0.3, 1.0]])
+
+    def best(E):
+        game = bidirectional_gan.BidirectionalGAN(latent_dim=2, hidden=4, data_dim=2)
+        game.generator, game.inverse = linear(matrix), linear(E)
+        game.discriminator = mlp([4, 16, 1], nn.Tanh)
+        players = Players(game, 0.02)
+        for _ in range(150):
+            players.discriminator_step(torch.randn(128, 2) @ torch.tensor(matrix))
+        with torch.no_grad():
+            return game.discriminator_objective(torch.randn(20_000, 2) @ torch.tensor(matrix))[0]
+
+    right, wrong = best(np.linalg.inv(matrix)), best(-np.linalg.inv(matrix))
+    error = right.std().item() / len(right) ** 0.5
+    assert -0.05 < right.mean().item() + 2 * np.log(2) < 4.5 * error
+    assert wrong.mean().item() > -2 * np.log(2) + 0.3
+
+
+def test_it_goes_there_and_back_by_its_two_networks():
+    game = bidirectional(bidirectional_gan)
+    close(game.reconstruct(torch.tensor(X)), X @ E_MATRIX @ G_MATRIX)
+    close(game.sample(6), Z_PAIR @ G_MATRIX)
+
+
+def test_codes_pixels_and_counts_that_do_not_fit_a_pair_give_one_sentence():
+    game = bidirectional_gan.BidirectionalGAN(latent_dim=2, hidden=3, data_dim=4)
+    for z in (torch.randn(6, 3), torch.randn(5, 2), torch.randn(2)):
+        with pytest.raises(ValueError, match="a pair is an x and a code of 2 numbers"):
+            game.logit(torch.tensor(X), z)
+    with pytest.raises(ValueError, match="vectors of 4 numbers"):
+        game.discriminator_objective(torch.randn(6, 5))
+    with pytest.raises(TypeError, match="a whole number such as 5"):
+        game.sample("6")
+
+
+# ---- the Wasserstein auto-encoders
+
+
+D_MATRIX, F_MATRIX = RANDOM.randn(2, 4), RANDOM.randn(4, 2)  # decoder and encoder
+Z_PRIOR = RANDOM.randn(6, 2)
+V = RANDOM.randn(2, 1)  # the adversary's logit of a code
+SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+
+
+def autoencoder(module, kind, **settings):
+    game = getattr(module, kind)(latent_dim=2, channels=1, hidden=2, **settings)
+    game.encoder.net, game.decoder.net, game.prior = linear(F_MATRIX), linear(D_MATRIX), Codes(torch.tensor(Z_PRIOR))
+    if kind == "AdversarialWAE":
+        game.discriminator = linear(V)
+    return game
+
+
+def cost_by_hand():
+    codes = X @ F_MATRIX
+    off = codes @ D_MATRIX - X
+    return codes, (off**2).sum(1), codes.T @ (2 * off), X.T @ (2 * off @ D_MATRIX.T)  # and in decoder and encoder
+
+
+def discrepancy_by_hand(a, b):
+    """MMD^2, pair by pair, and its derivative in a."""
+
+    def k(p, q):
+        return sum(4 * s / (4 * s + ((p - q) ** 2).sum()) for s in SCALES)
+
+    def slope(p, q):
+        return sum(-4 * s * 2 * (p - q) / (4 * s + ((p - q) ** 2).sum()) ** 2 for s in SCALES)
+
+    n = len(a)
+    distinct = [(i, j) for i in range(n) for j in range(n) if i != j]
+    value = np.mean([k(a[i], a[j]) for i, j in distinct]) + np.mean([k(b[i], b[j]) for i, j in distinct])
+    value -= 2 * np.mean([k(p, q) for p in a for q in b])
+    up = [2 / (n * (n - 1)) * sum(slope(a[i], a[j]) for j in range(n) if j != i) - 2 / n**2 * sum(slope(a[i], q) for q in b)
+          for i in range(n)]  # fmt: skip
+    return value, np.stack(up)
+
+
+def check_mmd_objective(module):
+    game = autoencoder(module, "WassersteinAutoEncoder", weight=3.0)
+    codes, cost, up_decoder, up_encoder = cost_by_hand()
+    apart, up_codes = discrepancy_by_hand(codes, Z_PRIOR)
+    value, parts = game.objective(torch.tensor(X))
+    close(value, -cost - 3 * apart)
+    close(parts["cost"], cost)
+    close(parts["discrepancy"], np.full(6, apart))
+    close(grads(value, game.decoder.net)[0], -up_decoder)
+    close(grads(value, game.encoder.net)[0], -up_encoder - 6 * 3 * X.T @ up_codes)
+    close(game.objective(torch.tensor(X), beta=0.25)[0], -cost - 0.75 * apart)
+
+
+def check_adversarial_objectives(module):
+    game = autoencoder(module, "AdversarialWAE", weight=3.0)
+    codes, cost, up_decoder, up_encoder = cost_by_hand()
+    real, fake = (Z_PRIOR @ V)[:, 0], (codes @ V)[:, 0]
+    value, parts = game.discriminator_objective(torch.tensor(X))
+    close(value, log_sigmoid(real) + log_sigmoid(-fake))
+    close(parts["discriminator"], value)
+    slope = Z_PRIOR.T @ special.expit(-real)[:, None] - codes.T @ special.expit(fake)[:, None]
+    close(grads(value, game.discriminator)[0], slope)
+    value.sum().backward()
+    assert not moved(game.encoder) and not moved(game.decoder), "in the discriminator's turn the auto-encoder stands still"
+    value, parts = game.generator_objective(torch.tensor(X))
+    close(value, -cost + 3 * log_sigmoid(fake))
+    close(parts["cost"], cost)
+    close(parts["fooled"], log_sigmoid(fake))
+    close(grads(value, game.decoder.net)[0], -up_decoder)
+    close(grads(value, game.encoder.net)[0], -up_encoder + 3 * X.T @ (special.expit(-fake)[:, None] * V.T))
+
+
+def test_both_objectives_of_the_wasserstein_auto_encoder_are_those_worked_out_by_hand():
+    check_mmd_objective(wasserstein_autoencoder)
+    check_adversarial_objectives(wasserstein_autoencoder)
+
+
+@pytest.mark.parametrize(("check", "old", "new"), [
+    (check_mmd_objective, "-cost - beta * self.weight * discrepancy", "-cost + beta * self.weight * discrepancy"),
+    (check_mmd_objective, "-cost - beta * self.weight * discrepancy", "-cost - self.weight * discrepancy"),
+    (check_mmd_objective, "((x - self.decoder(z).mean) ** 2).sum(-1)", "((x - self.decoder(z).mean) ** 2).mean(-1)"),
+    (check_mmd_objective, "((x - self.decoder(z).mean) ** 2).sum(-1)", "(x - self.decoder(z).mean).abs().sum(-1)"),
+    (check_mmd_objective, "mmd(z, self.prior", "mmd(z.detach(), self.prior"),
+    (check_adversarial_objectives, "F.logsigmoid(real) + F.logsigmoid(-fake)", "F.logsigmoid(fake) + F.logsigmoid(-real)"),
+    (check_adversarial_objectives, "with torch.no_grad():\n            found", "if True:\n            found"),
+    (check_adversarial_objectives, "-cost + self.weight * fooled", "-cost + fooled"),
+    (check_adversarial_objectives, "-cost + self.weight * fooled", "-cost - self.weight * fooled"),
+    (check_adversarial_objectives, "fooled = F.logsigmoid(self.logit(z))", "fooled = F.logsigmoid(self.logit(z.detach()))"),
+    (check_adversarial_objectives, "fooled = F.logsigmoid(self.logit(z))", "fooled = -F.logsigmoid(-self.logit(z))"),
+])  # fmt: skip
+def test_an_error_in_the_auto_encoders_would_be_found(check, old, new):
+    assert not survives(check, wasserstein_autoencoder, old, new)
+
+
+def test_without_the_penalty_it_is_a_plain_auto_encoder():
+    game = autoencoder(wasserstein_autoencoder, "WassersteinAutoEncoder", weight=0.0)
+    close(game.objective(torch.tensor(X))[0], -cost_by_hand()[1])
+    close(game.reconstruct(torch.tensor(X)), X @ F_MATRIX @ D_MATRIX)
+    close(game.sample(6), Z_PRIOR @ D_MATRIX)
+
+
+def test_codes_weights_and_counts_that_do_not_fit_give_one_sentence():
+    game = wasserstein_autoencoder.AdversarialWAE(latent_dim=2, channels=1, hidden=2)
+    with pytest.raises(ValueError, match="vectors of 2 numbers"):
+        game.logit(torch.randn(5, 3))
+    with pytest.raises(ValueError, match="not negative, got -1"):
+        wasserstein_autoencoder.WassersteinAutoEncoder(weight=-1)
+    with pytest.raises(ValueError, match="at least 2 points"):
+        wasserstein_autoencoder.WassersteinAutoEncoder(2, channels=1, hidden=2).objective(torch.rand(1, 784))
+    with pytest.raises(ValueError, match="784"):
+        game.generator_objective(torch.rand(5, 100))
+    with pytest.raises(TypeError, match="a whole number such as 5"):
+        game.sample(2.0)
+
+
+# ---- all of them play
+
+
+@pytest.mark.parametrize("make", [
+    lambda: dcgan.DCGAN(latent_dim=3, channels=2),
+    lambda: auxiliary_classifier_gan.AuxiliaryClassifierGAN(latent_dim=3, channels=2),
+    lambda: bidirectional_gan.BidirectionalGAN(latent_dim=3, hidden=8),
+    lambda: wasserstein_autoencoder.AdversarialWAE(latent_dim=3, channels=2, hidden=4),
+])  # fmt: skip
+def test_a_few_steps_of_play_move_both_sides_and_keep_the_objective_one_number_for_each_image(make):
+    game = make()
+    before = {name: p.detach().clone() for name, p in game.named_parameters()}
+    history = play(game, Data(torch.rand(32, 784), torch.arange(32) % 10), steps=4, batch_size=8, progress=False)
+    assert history.stopped == "finished"
+    still = [name for name, p in game.named_parameters() if torch.equal(p, before[name])]
+    assert not still, "each network is somebody's to train"
