@@ -83,9 +83,9 @@ plot.show(
 # | [02 latent_variable_models](02_latent_variable_models.ipynb) | What does a hidden cause buy? | Latent Variable Models | 60 |
 # | [03 density_network](03_density_network.ipynb) | Can the integral simply be sampled? | Density Network | 60 |
 # | **The game** | | | |
-# | 04 gan | Can a critic replace the likelihood? | Generative Adversarial Nets | 60 |
-# | 05 wgan | Does a better distance calm the game? | Wasserstein GAN | 45 |
-# | 06 more_gans | What did others make of it? | More GANs | 45 |
+# | [04 gan](04_gan.ipynb) | Can a critic replace the likelihood? | Generative Adversarial Nets | 75 |
+# | [05 wgan](05_wgan.ipynb) | Does a better distance calm the game? | Wasserstein GAN | 70 |
+# | [06 more_gans](06_more_gans.ipynb) | What did others make of it? | More GANs | 80 |
 # | **The bound** | | | |
 # | [07 vae](07_vae.ipynb) | Can a bound replace the integral? | Variational Auto-Encoder | 75 |
 # | [08 reparameterization](08_reparameterization.ipynb) | Can a gradient pass a draw? | The trick | 75 |
