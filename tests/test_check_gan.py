@@ -141,6 +141,7 @@ WRONG_DISCRIMINATOR = {
     "subtract the fakes' term": lambda r, f: log_s(r) - log_s(-f),
     "subtract log D of the fakes": lambda r, f: log_s(r) - log_s(f),
     "1 - log D is not": lambda r, f: log_s(r) + 1 - log_s(f),
+    "not sigmoid(1 - l): their term": lambda r, f: log_s(r) + log_s(1 - f),
     "the fakes' term is missing": lambda r, f: log_s(r),
     "the real ones' term is missing": lambda r, f: log_s(-f),
     "added, not averaged": lambda r, f: (log_s(r) + log_s(-f)) / 2,
@@ -175,6 +176,9 @@ WRONG_GENERATOR = {
     "in the non-saturating one you took the sigmoid twice": lambda f, saturating: -log_s(-f) if saturating else log_s(s(f)),
     "the non-saturating one is the logit itself": lambda f, saturating: -log_s(-f) if saturating else f,
     "the saturating one is the logit itself": lambda f, saturating: f if saturating else log_s(f),
+    "not sigmoid(1 - l)": lambda f, saturating: -log_s(1 - f) if saturating else log_s(f),
+    "1 - log D is not": lambda f, saturating: 1 - log_s(f) if saturating else log_s(f),
+    "-(1 - log D) is not": lambda f, saturating: log_s(f) - 1 if saturating else log_s(f),
     "one number for the whole batch": lambda f, saturating: (-log_s(-f) if saturating else log_s(f)).mean(),
     "no number. Stay with the logits": lambda f, saturating: -(1 - s(f)).log() if saturating else s(f).log(),
     "a clamp, or a small number": lambda f, saturating: -(1 - s(f) + 1e-9).log() if saturating else (s(f) + 1e-9).log(),
@@ -260,7 +264,31 @@ def flows_into_the_fraud(x, prior, generator, discriminator, d_optimiser, g_opti
     return d.item(), g.item()
 
 
+def same_fakes(x, prior, generator, discriminator, d_optimiser, g_optimiser):
+    """One heap of fakes for both turns: torch refuses the second backward."""
+    fakes = generator(prior.sample((len(x),)))
+    d = maximise((log_s(discriminator(x)) + log_s(-discriminator(fakes))).squeeze(-1), d_optimiser)
+    return d, maximise(log_s(discriminator(fakes)).squeeze(-1), g_optimiser)
+
+
+def logits_too_early(x, prior, generator, discriminator, d_optimiser, g_optimiser):
+    """All logits first, both steps after: torch refuses, the discriminator has changed."""
+    for_expert = log_s(discriminator(x)) + log_s(-discriminator(generator(prior.sample((len(x),))).detach()))
+    for_fraud = log_s(discriminator(generator(prior.sample((len(x),)))))
+    return maximise(for_expert.squeeze(-1), d_optimiser), maximise(for_fraud.squeeze(-1), g_optimiser)
+
+
+def all_without_gradient(x, prior, generator, discriminator, d_optimiser, g_optimiser):
+    """The expert's logits, too, stand under no_grad."""
+    with torch.no_grad():
+        value = log_s(discriminator(x)) + log_s(-discriminator(generator(prior.sample((len(x),)))))
+    return maximise(value.squeeze(-1), d_optimiser), 0.0
+
+
 WRONG_ALTERNATE = {
+    "the same fakes serve both turns": same_fakes,
+    "logits were computed before the expert's step": logits_too_early,
+    "torch.no_grad() covers too much": all_without_gradient,
     "one z for both turns: the fraud draws": turn(same_z=True),
     "the fraud moves first": turn(fraud_first=True),
     "one z for both turns, and the fraud moves first": turn(fraud_first=True, same_z=True),

@@ -126,6 +126,8 @@ def _judge_discriminator(discriminator_objective) -> str:
         "you subtract the fakes' term: add log(1 - D)": _each(lambda r, f: _log_sigmoid(r) - _log_sigmoid(-f), REAL, FAKE),
         "you subtract log D of the fakes: that is not log(1 - D), which is F.logsigmoid(-fake)":
             _each(lambda r, f: _log_sigmoid(r) - _log_sigmoid(f), REAL, FAKE),
+        "1 - sigmoid(l) is sigmoid(-l), not sigmoid(1 - l): their term is F.logsigmoid(-fake)":
+            _each(lambda r, f: _log_sigmoid(r) + _log_sigmoid(1 - f), REAL, FAKE),
         "1 - log D is not log(1 - D)": _each(lambda r, f: _log_sigmoid(r) + 1 - _log_sigmoid(f), REAL, FAKE),
         "the fakes' term is missing: the expert must also call the fakes fake": p.log(),
         "the real ones' term is missing: the expert must also call the real ones real": (1 - q).log(),
@@ -184,6 +186,11 @@ def _judge_generator(generator_objective) -> str:
                 _each(lambda d: -_log_sigmoid(-d) if saturating else _log_sigmoid(d), q.tolist()),  # noqa: B023
             f"the {which} one is the logit itself: take the logarithm of its sigmoid": like.detach(),
             f"the {which} one is minus the logit: take the logarithm of its sigmoid": -like.detach(),
+            **({"in the saturating one, 1 - sigmoid(l) is sigmoid(-l), not sigmoid(1 - l)":
+                    _each(lambda f: -_log_sigmoid(1 - f), FAKE),
+                "in the saturating one, 1 - log D is not log(1 - D)": _each(lambda f: 1 - _log_sigmoid(f), FAKE),
+                "in the saturating one, -(1 - log D) is not -log(1 - D)": _each(lambda f: _log_sigmoid(f) - 1, FAKE)}
+               if saturating else {}),
         })  # fmt: skip
         _derivatives(f"the {which} objective", values[saturating], {"fake": (leaves[saturating], slopes[saturating])})
     for saturating in (False, True):
@@ -329,6 +336,19 @@ MISTAKES = {
 }  # fmt: skip
 
 
+STOPPED = {  # what torch says -> what the student did
+    "backward through the graph a second time":
+        "the same fakes serve both turns, and the graph behind them is gone after the expert's step. Make its fakes under "
+        "torch.no_grad(), and for the fraud's turn draw new z and make new fakes.",
+    "modified by an inplace operation":
+        "the fraud's logits were computed before the expert's step, which has changed the discriminator since: first step with "
+        "d_optimiser, then make new fakes and ask the discriminator again.",
+    "does not require grad":
+        "nothing is left to differentiate: torch.no_grad() covers too much. Only the making of the expert's fakes stands under it, "
+        "not the discriminator, not maximise.",
+}  # fmt: skip
+
+
 def _judge_alternate(alternate) -> str:
     generator, discriminator = _game()
     start = _parameters(generator, discriminator)
@@ -343,7 +363,13 @@ def _judge_alternate(alternate) -> str:
         torch.manual_seed(0)
         for x in xs:
             before = len(prior.drawn)
-            pair = alternate(x, prior, generator, discriminator, d_optimiser, g_optimiser)
+            try:
+                pair = alternate(x, prior, generator, discriminator, d_optimiser, g_optimiser)
+            except RuntimeError as error:
+                for words, mistake in STOPPED.items():
+                    if words in str(error):
+                        raise Wrong(mistake) from None
+                raise
             if not isinstance(pair, tuple | list) or len(pair) != 2:
                 raise Wrong("return two numbers, the mean objectives of the expert and of the fraud: what maximise returns.")
             returned.append([_number(value) for value in pair])

@@ -79,9 +79,9 @@ gan_lab("ring")
 fig, found = gan_lab_picture("ring", steps=(0, 300, 1500))
 plot.show(
     fig,
-    alt="Three panels of the plane, at the start and after 300 and 1,500 steps: fakes as blue triangles spread from a small "
-    "cloud towards the eight data clusters of a ring; the background shows the discriminator's verdict. Below, both players' "
-    "objectives over the steps.",
+    alt="Three panels of the plane, at the start and after 300 and 1,500 steps: fakes as blue triangles go from a wide "
+    "fan on one side to the eight data clusters of a ring; the background shows the discriminator's verdict. Below, both "
+    "players' objectives over the steps.",
     caption="The game without a kernel, trained in PyTorch. Modes found: "
     + ", ".join(f"{n} of {of}" for n, of in found) + ". Neither curve says so: compare them with the pictures above.",
 )  # fmt: skip
@@ -318,7 +318,7 @@ def draw_expert(shift: float, width: float) -> plt.Figure:
     right.plot(shifts, scores[width], color=CRITIC)
     right.axhline(0, color=DATA, linewidth=0.8)
     right.axhline(-2 * math.log(2), color=DATA, linewidth=0.8, linestyle=":")
-    right.text(-7, -0.12, "0: never wrong", fontsize=9)
+    right.text(0, -0.12, "0: never wrong", fontsize=9, ha="center")
     right.text(-7, -2 * math.log(2) + 0.04, "$-2\\log 2$: guesses", fontsize=9)
     score = value(best_logit(shift, width), shift, width)
     right.plot(shift, score, "o", color=CRITIC)
@@ -345,9 +345,11 @@ flat = [(value(best_logit(s + 0.1, 1.0), s + 0.1, 1.0) - value(best_logit(s - 0.
 plot.show(
     draw_expert(1.5, 1.0),
     alt="The same as a picture, at shift 1.5: D* is a wave that follows which of the two densities is higher; the score has a "
-    "valley at shift 0 and is nearly flat beyond 5.",
+    "deep valley at shift 0, a shallow dip on either side beyond 2, and is nearly flat beyond 5.",
     caption=f"The score is lowest where fraud and artist agree. At shift 1 it rises by {flat[0]:.2f} nats per unit of shift, at "
-    f"shift 6 by {flat[1]:.4f}: a fraud that is far off hears nearly nothing about where to go. (Notebook 05 is about that.)",
+    f"shift 6 by {flat[1]:.4f}: a fraud that is far off hears nearly nothing about where to go. (Notebook 05 is about that.) "
+    "In the small dip beyond 2 one of its bumps lies on the wrong one of the artist's; a fraud that only goes downhill "
+    "stays there.",
 )
 
 # %% [markdown]
@@ -491,14 +493,18 @@ right.minorticks_off()
 right.set_title("what reaches the generator")
 right.legend(loc="lower left", fontsize=8)
 ratio = (lessons[False] / lessons[True])[:, -1]
+below = [look for look, rows in zip(LOOKS, strength[True].T, strict=True) if rows.mean() < 0.01]
+hundredth = f"is first seen below a hundredth at step {below[0]}" if below else "is not seen below a hundredth"
 plot.show(
     fig,
     alt="Left, slopes against the fake's logit: the saturating one's rises from 0 to 1, the other's falls from 1 to 0; a "
-    "histogram of an untrained generator's fakes stands far to the left. Right, gradient norms against the expert's head "
-    "start: the saturating one falls by orders of magnitude, the non-saturating one does not.",
-    caption=f"After {LOOKS[-1]} steps of the expert the fakes' logits are {early.mean():.1f} on average. The saturating "
-    f"gradient is {strength[True][:, -1].mean():.1g} of the start's, the non-saturating one "
-    f"{strength[False][:, -1].mean():.2g}; between the two lies a factor of {ratio.min():,.0f} to {ratio.max():,.0f} ({EXPERTS} "
+    f"histogram of an untrained generator's fakes, after {LOOKS[-1]} steps of the expert, stands far to the left. Right, "
+    "gradient norms against the expert's head start: the saturating one falls by orders of magnitude, the non-saturating one "
+    "does not.",
+    caption=f"After {LOOKS[-1]} steps of the expert the fakes' logits are {early.mean():.1f} on average (left: the last seed). "
+    f"The saturating gradient {hundredth}, and ends at {strength[True][:, -1].mean():.1g} of the start's; the non-saturating one "
+    f"ends at {strength[False][:, -1].mean():.2g} times the start's. "
+    f"Between the two lies a factor of {ratio.min():,.0f} to {ratio.max():,.0f} ({EXPERTS} "
     "seeds; bars are standard errors).",
 )
 
@@ -575,7 +581,7 @@ for ax, (turn, game) in zip(axes, snapshots.items(), strict=True):
 fig.colorbar(heat, ax=axes, shrink=0.8, label="D(x)", ticks=[0, 0.5, 1])
 plot.show(
     fig,
-    alt="Four panels at turns 0, 250, 600 and 1,500: the blue fakes spread from a cloud in the middle to the eight grey "
+    alt="Four panels at turns 0, 250, 600 and 1,500: the blue fakes go from a fan at the middle to the eight grey "
     "clusters of the ring, while the background, what D says, changes its pattern each time.",
     caption=f"Modes found: {', '.join(str(n) for n, _ in covered)} of 8; share of the fakes near one: "
     f"{', '.join(f'{share:.0%}' for _, share in covered)}. Over the last 300 turns the expert's objective is "
@@ -747,9 +753,9 @@ told = {
 distance = {name: frechet(features(real), features(x)) for name, x in (("gan", fakes), ("real", again))}
 rate = told["a fresh network"][0].double().mean().item()
 measured["claim-14"] = (
-    f"one by one the eye hesitates; a fresh network tells {share_right(told['a fresh network'][0])} (two heaps of "
-    f"real digits: {share_right(told['a fresh network'][1])}), and the Frechet distance is {distance['gan']:.0f}, "
-    f"real from real {distance['real']:.1f}"
+    f"a fresh network is right in {share_right(told['a fresh network'][0])} of its answers (two heaps of real digits: "
+    f"{share_right(told['a fresh network'][1])}), and the Frechet distance of 2,000 fakes is {distance['gan']:.0f}, of as many "
+    f"other real digits {distance['real']:.1f}"
 )
 display(Markdown(f"**Measured.** {measured['claim-14']}."))
 
@@ -765,7 +771,8 @@ verdict = "**hardly** is too strong for this game" if rate > 0.75 else "the clai
 display(Markdown(
     f"With a fresh network right in {rate:.0%} of its answers, {verdict}. Look for what a network sees that you forgive: single "
     "dark pixels far from any stroke, grey where pens leave black or nothing. What you judge is whether it *could* be a digit; "
-    "what the network judges is all 784 pixels. Notebook 06 asks the same of convolutional networks."))  # fmt: skip
+    "what the network judges is all 784 pixels. [Notebook 06](06_more_gans.ipynb) asks the same of convolutional "
+    "networks."))  # fmt: skip
 
 # %% [markdown]
 # ## Very unstable?
@@ -819,7 +826,7 @@ counts = {kind: int(bad.sum()) for kind, bad in failed.items()}
 spans = {kind: wilson(n, SEEDS) for kind, n in counts.items()}
 measured["claim-15"] = "of 20 seeds fail: " + "; ".join(
     f"{n} with {kind} (95 %: {spans[kind][0]:.0%} to {spans[kind][1]:.0%})" for kind, n in counts.items()
-) + f". On its way a game's number of modes falls {lost['2 latent dimensions']:.1f} times from one look to the next"  # fmt: skip
+) + f". On its way to step 1,500 a game with 2 loses modes {lost['2 latent dimensions']:.1f} times on average"  # fmt: skip
 display(Markdown(f"**Measured.** {measured['claim-15']}."))
 fig, (left, middle, right) = plt.subplots(1, 3, figsize=(plot.WIDTH, 2.6), width_ratios=(1.25, 1.25, 1))
 for ax, kind in ((left, "2 latent dimensions"), (middle, "8 latent dimensions")):
@@ -840,7 +847,8 @@ plot.show(
     fig,
     alt="Modes found over the steps for 20 seeds, with 2 and with 8 latent dimensions: thin lines that climb, cross and "
     "sometimes fall, and their mean. Right, the share of seeds that fail with its 95 % interval for three kinds of game.",
-    caption="20 seeds each; bars on the means are standard errors. At the end the games have found "
+    caption="20 seeds each, their lines drawn a little apart; bars on the means are standard errors, on the shares 95 % "
+    "intervals. At the end the games have found "
     f"{ends['2 latent dimensions'][0].min():.0f} to {ends['2 latent dimensions'][0].max():.0f} modes with 2 latent dimensions, "
     f"{ends['8 latent dimensions'][0].min():.0f} to {ends['8 latent dimensions'][0].max():.0f} with 8, and "
     f"{ends['2, saturating'][0].min():.0f} to {ends['2, saturating'][0].max():.0f} with the saturating objective.",
@@ -858,7 +866,7 @@ for i, ax in enumerate(axes.flat):
 plot.show(
     fig,
     alt="Twenty small pictures of the plane, one for each seed: eight circles where the data are, blue dots where the fakes "
-    "are, most of them on some of the circles only.",
+    "are, crowded at some of the circles and thin or absent at others.",
     caption="The same game, 20 seeds, 8 latent dimensions, step 1,500; above each the modes it has found. "
     f"{counts['8 latent dimensions']} of 20 fail; how many modes they miss, and which, is the seed's affair.",
 )
@@ -921,8 +929,8 @@ plot.show(
 # %% [markdown]
 # They chase each other round the point. There is no hill both climb: what one gains the other loses, and together
 # the two gradients make a whirl. By turns the circle closes, at once it opens, and a small tax on the expert's
-# slope (a *gradient penalty*, notebook 05) turns it inwards. (With the non-saturating objective the circle
-# shrinks by itself, but ever more slowly.)
+# slope (a *gradient penalty*, [notebook 05](05_wgan.ipynb)) turns it inwards. (With the non-saturating
+# objective the circle shrinks by itself, but ever more slowly.)
 
 # %% [markdown]
 # ## Break it: a fraud too quick for its expert
@@ -984,9 +992,9 @@ for ax, step in zip(axes, (440, 460, 480, 500, 1200), strict=True):
 before, after = collapsed[500], collapsed[1200]
 plot.show(
     fig,
-    alt=f"Five pictures of seed {restless[0]} from the film: from step 440 to 500 the fakes form one clump or streak, which "
+    alt=f"Five pictures of seed {restless[0]} from the film: from step 440 to 500 the fakes form a clump or a thin streak, which "
     "moves; at step 1,200, with equal rates since 500, they are spread over the ring.",
-    caption=f"All fakes go where the expert is fooled most, and leave when it has noticed: half of them lie within {spread:.1f} "
+    caption=f"The fakes crowd where the expert is fooled, and leave when it has noticed: half of them lie within {spread:.1f} "
     f"of their middle (the ring's radius is 2), and from one look to the next, 20 steps, the middle moves by {jump:.1f}, on "
     f"average. Modes found at step 500: {before.mean():.1f} ± {before.std() / len(before) ** 0.5:.1f}; after 700 steps with "
     f"equal rates {after.mean():.1f} ± {after.std() / len(after) ** 0.5:.1f} ({len(before)} seeds).",
@@ -1050,9 +1058,10 @@ plot.show(
 slow_modes, slow_near = reached_modes["1 : 100"].mean(), near_modes["1 : 100"].mean()
 display(Markdown(
     "Both ends are bad, each in its own way. With a fraud too quick the fakes are nowhere for long "
-    f"({near_modes['100 : 1'].mean():.0%} near a mode). With an expert too quick they sit on modes ({slow_near:.0%} near one), "
-    f"but on {slow_modes:.1f} of them: the fraud stays where it was first believed. **The cure is balance**: rates, or steps a "
-    "turn, with which neither outruns the other; or an expert that cannot become too steep, in notebook 05."))  # fmt: skip
+    f"({near_modes['100 : 1'].mean():.0%} near a mode). With an expert too quick {slow_near:.0%} are near a mode, "
+    f"but the modes are only {slow_modes:.1f} of 8: the fraud stays where it was first believed. **The cure is balance**: rates, "
+    "or steps a turn, with which neither outruns the other; or an expert that cannot become too steep, in [notebook "
+    "05](05_wgan.ipynb)."))  # fmt: skip
 
 # %% [markdown]
 # ### When it diverges
@@ -1094,9 +1103,8 @@ for latent_dim in (2, 64, 512):
     turn_ms[latent_dim] = milliseconds(lambda: (two.discriminator_step(batch), two.generator_step(batch)))  # noqa: B023
 measured["claim-16"] = (
     f"it trains with no density written down; {1e3 * per_image:.0f} microseconds an image of 784 pixels, in one pass; "
-    "a "
-    "turn of the game takes " + ", ".join(f"{ms:.0f} ms at {d}" for d, ms in turn_ms.items())
-    + " latent dimensions, with one code for each digit"
+    "a turn of the game takes " + ", ".join(f"{ms:.0f} ms at {d}" for d, ms in turn_ms.items())
+    + " latent dimensions, with one code for each digit (the fastest of 5 runs)"
 )
 display(Markdown(f"**Measured.** {measured['claim-16']}."))
 
@@ -1181,8 +1189,8 @@ right.plot(list(short), list(short.values()), "o-", color=DATA)
 right.set(xscale="log", yscale="log", xlabel="dimensions d", ylabel="nats below the truth", title="N(0, I), best h")
 right.set_xticks(list(short), list(short))
 right.minorticks_off()
-error = max(estimates[name].std(1).max().item() for name in heaps) / len(held_out) ** 0.5
 top = max(range(len(WIDTHS_H)), key=lambda i: estimates["real digits"][i].mean())
+lead = estimates["real digits"][top] - estimates["VAE, means"][top]
 plot.show(
     fig,
     alt="Left, kernel density estimates against the bandwidth for five heaps of pictures: all rise to a maximum between 0.15 "
@@ -1192,7 +1200,8 @@ plot.show(
     "order is "
     + ", ".join(f"{name} {values.mean():.0f} ± {values.std() / len(held_out) ** 0.5:.0f}" for name in orders[top]
                 for values in [estimates[name][top]])
-    + f". Right: of a Gaussian's own samples it is {short[2]:.2f} nats short in 2 dimensions and {short[50]:.1f} in 50.",
+    + f" (digit by digit, real digits are {lead.mean():.0f} ± {lead.std() / len(lead) ** 0.5:.0f} ahead of the VAE). "
+    f"Right: of a Gaussian's own samples it is {short[2]:.2f} nats short in 2 dimensions and {short[50]:.1f} in 50.",
 )  # fmt: skip
 
 # %% jupyter={"source_hidden": true}
@@ -1216,9 +1225,9 @@ plot.show(
 # By distances between heaps of samples. Four of them, each with *real against real* beside it, because no finite
 # sample is at distance 0 from another:
 #
-# - **exact Wasserstein**: the cheapest way to carry one heap onto the other, in pixels (notebook 05);
+# - **exact Wasserstein**: the cheapest way to carry one heap onto the other, in pixels ([notebook 05](05_wgan.ipynb));
 # - **sliced Wasserstein**: the same for shadows on 200 random directions, averaged;
-# - **Frechet**: two Gaussians in the 64 features of a digit classifier;
+# - **Frechet**: the distance of two Gaussians, one fitted to each heap, in the 64 features of a digit classifier;
 # - **classes**: half the summed differences of the two class histograms (total variation).
 #
 # **Predict.** Do they agree on the order?
@@ -1245,20 +1254,21 @@ display(Markdown("\n".join([
         f"{m:.{p}f} $\\pm$ {s:.{p}f}" for m, s, p in zip(rows.mean(0), rows.std(0) / 2, (2, 3, 0, 2), strict=True)) + " |"
       for name, rows in judged.items()), "",
     "*Mean and standard error over four disjoint heaps of 500. The smudges are made of the other real digits, not of those "
-    "they are compared with.*"])))  # fmt: skip
+    "they are compared with. Neighbours less than two standard errors apart have no order.*"])))  # fmt: skip
 firsts = [order[0] for order in by_measure]
-without_real = [[name for name in order if name not in ("real digits", "smudges")] for order in by_measure]
+smudged = [order.index("smudges") + 1 for order in by_measure]
 measured["claim-18"] = (
-    f"there are several, and they make {len(set(map(tuple, by_measure)))} different rankings of five heaps: first is "
-    + ", ".join(f"{name} by {measure}" for name, measure in zip(firsts, MEASURES, strict=True))
+    "there are several, and they disagree: of five heaps the smudges come in place "
+    + ", ".join(f"{place} by {measure}" for place, measure in zip(smudged, MEASURES, strict=True))
     + f"; {sum(name != 'real digits' for name in firsts)} of {len(firsts)} put something before real digits"
 )
 display(Markdown(f"**Measured.** {measured['claim-18']}."))
 
 # %% [markdown]
-# Each is right about what it looks at. Distances of pixels forgive blur; the classifier's features don't, but
-# know digits only; the class histogram knows nothing but counts. None of them is the likelihood, and none would
-# notice a copy of the training set. Report two at least, with their N, and with real against real.
+# Each is right about what it looks at. The exact distance of pixels forgives blur, even rewards it. Its shadows and
+# the classifier's features don't, but the features know digits only; the class histogram knows nothing but counts.
+# None of them is the likelihood, and none would notice a copy of the training set. Report two at least, with their
+# N, and with real against real.
 
 # %% [markdown]
 # ## Which modes are missing?
@@ -1312,14 +1322,15 @@ plot.show(
     caption=f"Left: after 1,200 steps the eight games find {of_25.min():.0f} to {of_25.max():.0f} of 25 modes, with "
     f"{near_25.mean():.0%} of their fakes near one (an even cloud would have {math.pi * 0.8**2 / 16:.0%}). Right: 2,000 digits "
     "each, with binomial errors. "
-    + ("Made less than 0.7 times as often as they occur: " if fewer else "None is made less than 0.7 times as often as it occurs")
+    + ("Made less than 0.7 times as often as in the data: the digit " if fewer
+       else "None is made less than 0.7 times as often as it occurs")
     + ", ".join(fewer) + ".",
 )
 
 # %% [markdown]
-# The grid is not a fair defeat: longer training finds more of it, and your laboratory shows it. The digits are:
-# this game was played to its end. And a class is a coarse mode; within one, the histogram sees nothing. What the
-# objective does not ask for, variety, it does not get for sure.
+# The grid is not a fair defeat: 1,200 steps are few for it, and in the laboratory at the top you can play on. The
+# digits are one: that game had 30 epochs. And a class is a coarse mode; within one, the histogram sees nothing. What
+# the objective does not ask for, variety, it does not get for sure.
 
 # %% [markdown]
 # ## The lecture's claims, and what you measured
@@ -1392,4 +1403,4 @@ display(Markdown("\n".join(["| the lecture says | you measured |", "|:--|:--|", 
 # - D. Lopez-Paz, M. Oquab, *Revisiting Classifier Two-Sample Tests*, ICLR 2017. M. Kahng et al., *GAN Lab*, 2018:
 #   a game to look at.
 #
-# Next: 05, the Wasserstein GAN, whose critic still has something to say when the fakes are far off.
+# Next: [05](05_wgan.ipynb), the Wasserstein GAN, whose critic still has something to say when the fakes are far off.
