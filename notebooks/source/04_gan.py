@@ -754,8 +754,8 @@ distance = {name: frechet(features(real), features(x)) for name, x in (("gan", f
 rate = told["a fresh network"][0].double().mean().item()
 measured["claim-14"] = (
     f"a fresh network is right in {share_right(told['a fresh network'][0])} of its answers (two heaps of real digits: "
-    f"{share_right(told['a fresh network'][1])}), and the Frechet distance of 2,000 fakes is {distance['gan']:.0f}, of as many "
-    f"other real digits {distance['real']:.1f}"
+    f"{share_right(told['a fresh network'][1])}), and the Frechet distance of 2,000 fakes is {distance['gan']:.0f}, "
+    f"of as many other real digits {distance['real']:.1f}"
 )
 display(Markdown(f"**Measured.** {measured['claim-14']}."))
 
