@@ -38,6 +38,15 @@ class Density(ABC):
         """log p_k(x) for every x, (..., D), under each of K rows of parameters, (K, D): shape (..., K), nats."""
         return self.log_prob(x.unsqueeze(-2))
 
+    def select(self, rows: Tensor) -> "Density":
+        """The Density of these rows of the parameters: with indices (n,), one row for each."""
+        raise NotImplementedError(f"the rows of a {type(self).__name__} can't be selected")
+
+    def fixed(self) -> "Density":
+        """The same distribution for many questions in a row: what no question changes (a VampPrior's encoded
+        pseudo-inputs) is computed once. Not for training, where the parameters change."""
+        return self
+
     def rsample(self, shape: tuple[int, ...] = ()) -> Tensor:
         """Draws as a differentiable function of the parameters (the reparameterization trick), where there is one."""
         raise NotImplementedError(
@@ -74,6 +83,20 @@ class Gaussian(Density):
     def log_prob(self, x: Tensor) -> Tensor:
         check_event(x, self.mean)
         return -0.5 * (LOG_2PI + self.log_var + (x - self.mean) ** 2 * torch.exp(-self.log_var)).sum(-1)
+
+    def cross_log_prob(self, x: Tensor) -> Tensor:
+        r"""As in `Density`, but the (..., K, D) array of every pair is never made: with the square multiplied out, $\sum_d
+        (x_d - \mu_d)^2/\sigma_d^2$ is two matrix products. Its terms cancel, so they are summed in float64."""
+        check_event(x, self.mean)
+        if self.mean.dim() != 2 or x.device.type == "mps":  # Apple's GPUs have no float64
+            return super().cross_log_prob(x)
+        mean, log_var, wide = self.mean.double(), self.log_var.double(), x.double()
+        precision = torch.exp(-log_var)
+        constant = (LOG_2PI + log_var + mean**2 * precision).sum(-1)
+        return (wide @ (mean * precision).mT - 0.5 * (wide**2 @ precision.mT + constant)).to(x.dtype)
+
+    def select(self, rows: Tensor) -> "Gaussian":
+        return Gaussian(self.mean[rows], self.log_var[rows])
 
     def rsample(self, shape: tuple[int, ...] = ()) -> Tensor:
         epsilon = torch.randn(*check_shape(shape), *self.mean.shape, dtype=self.mean.dtype, device=self.mean.device)
@@ -112,6 +135,9 @@ class FullGaussian(Density):
             noise = torch.linalg.solve_triangular(self.scale_tril, off.unsqueeze(-1), upper=False).squeeze(-1)
         log_det = self.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         return -0.5 * (noise.shape[-1] * LOG_2PI + (noise**2).sum(-1)) - log_det
+
+    def select(self, rows: Tensor) -> "FullGaussian":
+        return FullGaussian(self.mean[rows], self.scale_tril if self.scale_tril.dim() == 2 else self.scale_tril[rows])
 
     def rsample(self, shape: tuple[int, ...] = ()) -> Tensor:
         epsilon = torch.randn(*check_shape(shape), *self.mean.shape, dtype=self.mean.dtype, device=self.mean.device)
@@ -172,6 +198,9 @@ class Bernoulli(Density):
         check_binary(check_event(x, self.logits))
         return x @ self.logits.mT - F.softplus(self.logits, threshold=40).sum(-1)
 
+    def select(self, rows: Tensor) -> "Bernoulli":
+        return Bernoulli(self.logits[rows])
+
     @torch.no_grad()
     def sample(self, shape: tuple[int, ...] = ()) -> Tensor:
         return torch.bernoulli(self.mean.expand(*check_shape(shape), *self.logits.shape))
@@ -221,8 +250,7 @@ class Mixture(Density):
     def sample(self, shape: tuple[int, ...] = ()) -> Tensor:
         n = math.prod(check_shape(shape))
         k = torch.multinomial(self.log_weights.exp(), n, replacement=True)
-        x = self.components.sample((n,))  # (n, K, D): a draw of each, of which one is kept
-        return x[torch.arange(n, device=k.device), k].reshape(*shape, -1)
+        return self.components.select(k).sample().reshape(*shape, -1)
 
 
 class GaussianConditional(nn.Module):
@@ -241,11 +269,15 @@ class GaussianConditional(nn.Module):
         self.net, self.log_var_range = net, log_var_range
 
     def forward(self, given: Tensor) -> Gaussian:
-        output = self.net(check_given(given, self.net)).to(given.dtype)
-        if output.shape[-1] % 2:
-            raise ValueError(f"a mean and a log-variance each need an even output, the network has {output.shape[-1]}")
-        mean, log_var = output.chunk(2, -1)
-        return Gaussian(mean, log_var.clamp(*self.log_var_range))
+        return gaussian_of(self.net(check_given(given, self.net)).to(given.dtype), self.log_var_range)
+
+
+def gaussian_of(output: Tensor, log_var_range: tuple[float, float]) -> Gaussian:
+    """A network's output, (..., 2 D), as a Gaussian: the means first, then the log-variances, clipped to their range."""
+    if output.shape[-1] % 2:
+        raise ValueError(f"a mean and a log-variance each need an even output, the network has {output.shape[-1]}")
+    mean, log_var = output.chunk(2, -1)
+    return Gaussian(mean, log_var.clamp(*log_var_range))
 
 
 class BernoulliConditional(nn.Module):

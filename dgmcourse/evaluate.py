@@ -37,13 +37,13 @@ def log_likelihood(model, x: Tensor, S: int = 5000, *, rows: int = ROWS, progres
         raise ValueError(f"expected at least one x and one sample, got {len(x)} and S = {S}")
     chunk = min(S, 250)  # samples at a time; the rest of `rows` is filled with further x
     rows = rows if x.device.type == "cpu" else max(rows, 50_000)
-    estimates = []
+    prior, estimates = model.prior.fixed(), []
     for batch in tqdm(x.split(max(1, rows // chunk)), disable=not progress, desc=f"log p(x), S = {S}"):
         q = model.encoder(batch)
         total = batch.new_full((len(batch),), -math.inf)
         for done in range(0, S, chunk):
             z, log_q = q.rsample_and_log_prob((min(chunk, S - done),))
-            log_w = model.decoder(z).log_prob(batch) + model.prior.log_prob(z) - log_q
+            log_w = model.decoder(z).log_prob(batch) + prior.log_prob(z) - log_q
             total = torch.logaddexp(total, torch.logsumexp(log_w, 0))
         estimates.append(total - math.log(S))
     return torch.cat(estimates)
@@ -69,9 +69,9 @@ def log_likelihood_from_prior(model, x: Tensor, S: int = 5000, *, rows: int = RO
     """
     if len(x) == 0 or S < 1:
         raise ValueError(f"expected at least one x and one sample, got {len(x)} and S = {S}")
-    total = x.new_full((len(x),), -math.inf)
+    prior, total = model.prior.fixed(), x.new_full((len(x),), -math.inf)
     for done in range(0, S, rows):
-        p = model.decoder(model.prior.sample((min(rows, S - done),)))
+        p = model.decoder(prior.sample((min(rows, S - done),)))
         total = torch.logaddexp(total, torch.logsumexp(p.cross_log_prob(x), -1))
     return total - math.log(S)
 

@@ -21,6 +21,35 @@ def gated_mlp(sizes: list[int]) -> nn.Sequential:
     return initialise(nn.Sequential(*layers, nn.Linear(sizes[-2], sizes[-1])))
 
 
+class Joined(nn.Module):
+    """joint([f(a), g(b)]): a network of two inputs, each with a layer of its own.
+
+    Called with one tensor, its last axis holds a, then b. Axes that only b has in front (samples of z for each x) are
+    added after f, which sees each a once.
+
+    Args:
+        f, g: Sequentials that begin with a linear layer.
+        joint: takes as many numbers as f and g give together.
+    """
+
+    def __init__(self, f: nn.Sequential, g: nn.Sequential, joint: nn.Module):
+        super().__init__()
+        self.f, self.g, self.joint = f, g, joint
+        self.sizes = (f[0].in_features, g[0].in_features)
+        self.in_features = sum(self.sizes)
+
+    def forward(self, a: Tensor, b: Tensor | None = None) -> Tensor:
+        if b is None:
+            a, b = a.split(self.sizes, -1)
+        left, right = self.f(a), self.g(b)
+        return self.joint(torch.cat([left.expand(*right.shape[:-1], -1), right], -1))
+
+
+def gated(i: int, o: int) -> nn.Sequential:
+    """One gated layer, (A x + a) * sigmoid(B x + b)."""
+    return initialise(nn.Sequential(nn.Linear(i, 2 * o), nn.GLU(dim=-1)))
+
+
 def mlp(sizes: list[int], activation: type[nn.Module] = nn.ReLU, output: nn.Module | None = None,
         copies: int | None = None, spectral: bool = False, batch_norm: bool = False,
         dropout: float = 0.0) -> nn.Sequential:  # fmt: skip

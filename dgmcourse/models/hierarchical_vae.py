@@ -1,0 +1,116 @@
+"""A VAE with two layers of latent variables: z_2 above, z_1 below it, and both make x.
+
+Slides: "VampPrior", as HVAE. Tomczak & Welling, VAE with a VampPrior, 2017, arXiv:1705.07120: sizes and wiring.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from dgmcourse.densities import Density, Gaussian, GaussianConditional, StandardGaussian, check_event, gaussian_of
+from dgmcourse.models.latent_variable_model import LatentVariableModel
+from dgmcourse.models.vae import outputs_per_pixel, pixels
+from dgmcourse.models.vamp_prior import VampPrior
+from dgmcourse.networks import Joined, gated, gated_mlp
+
+
+class Ancestral(Density):
+    r"""$$p(z_2, z_1) = p(z_2)\, p(z_1 \mid z_2)$$
+
+    The event is the concatenation [z_2, z_1]: a model of two layers is a latent variable model of one z.
+
+    Args:
+        top: p(z_2), a Density.
+        below: maps z_2 to the Density p(z_1 | z_2).
+        top_dim: dimensions of z_2.
+    """
+
+    def __init__(self, top: Density, below: Callable[[Tensor], Density], top_dim: int):
+        self.top, self.below, self.top_dim = top, below, top_dim
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        z2, z1 = z[..., : self.top_dim], z[..., self.top_dim :]
+        return self.top.log_prob(z2) + self.below(z2).log_prob(z1)
+
+    @torch.no_grad()
+    def sample(self, shape: tuple[int, ...] = ()) -> Tensor:
+        z2 = self.top.sample(shape)
+        return torch.cat([z2, self.below(z2).sample()], -1)
+
+    def rsample(self, shape: tuple[int, ...] = ()) -> Tensor:
+        return self.rsample_and_log_prob(shape)[0]
+
+    def rsample_and_log_prob(self, shape: tuple[int, ...] = ()) -> tuple[Tensor, Tensor]:
+        z2, log_top = self.top.rsample_and_log_prob(shape)
+        z1, log_below = self.below(z2).rsample_and_log_prob()
+        return torch.cat([z2, z1], -1), log_top + log_below
+
+    @property
+    def mean(self) -> Tensor:
+        """The top's mean, and the mean below given that one: where a reconstruction starts."""
+        return torch.cat([self.top.mean, self.below(self.top.mean).mean], -1)
+
+    def fixed(self) -> "Ancestral":
+        return Ancestral(self.top.fixed(), self.below, self.top_dim)
+
+
+class TwoLayerPrior(Density, nn.Module):
+    """p(z_2) p(z_1 | z_2), whose parts are modules with parameters: `Ancestral` does the arithmetic."""
+
+    def __init__(self, top: nn.Module, below: nn.Module, top_dim: int):
+        super().__init__()
+        self.top, self.below, self.top_dim = top, below, top_dim
+
+    def fixed(self) -> Ancestral:
+        return Ancestral(self.top.fixed(), self.below, self.top_dim)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        return self.fixed().log_prob(check_event(z, z.new_empty(self.top_dim + self.below.net[-1].out_features // 2)))
+
+    def sample(self, shape: tuple[int, ...] = ()) -> Tensor:
+        return self.fixed().sample(shape)
+
+
+class TwoLayerEncoder(nn.Module):
+    r"""$$q(z_2, z_1 \mid x) = q(z_2 \mid x)\, q(z_1 \mid x, z_2)$$
+
+    Args:
+        top: q(z_2|x), a Conditional.
+        below: a network (x, z_2) -> means and log-variances of z_1.
+    """
+
+    def __init__(self, top: GaussianConditional, below: Joined, log_var_range: tuple[float, float] = (-6.0, 2.0)):
+        super().__init__()
+        self.top, self.below, self.log_var_range = top, below, log_var_range
+
+    def forward(self, x: Tensor) -> Ancestral:
+        def below(z2: Tensor) -> Gaussian:
+            return gaussian_of(self.below(x, z2).to(x.dtype), self.log_var_range)
+
+        top = self.top(x)
+        return Ancestral(top, below, top.mean.shape[-1])
+
+
+class HierarchicalVAE(LatentVariableModel):
+    r"""$$p(z_2)\, p(z_1 \mid z_2)\, p(x \mid z_1, z_2) \quad\text{and}\quad q(z_2 \mid x)\, q(z_1 \mid x, z_2)$$
+
+    Args:
+        latent_dim: dimensions of z_1 and of z_2, each.
+        hidden: units in each hidden layer.
+        components: pseudo-inputs of a VampPrior for z_2; None for a standard Gaussian.
+        likelihood, data_dim: as for `VAE`.
+    """
+
+    def __init__(self, latent_dim: int = 40, hidden: int = 300, likelihood: str = "bernoulli", data_dim: int = 784,
+                 components: int | None = None):  # fmt: skip
+        outputs = data_dim * outputs_per_pixel(likelihood)
+        join = lambda a, out: Joined(gated(a, hidden), gated(latent_dim, hidden), gated_mlp([2 * hidden, hidden, out]))  # noqa: E731
+        encoder = TwoLayerEncoder(
+            GaussianConditional(gated_mlp([data_dim, hidden, hidden, 2 * latent_dim])), join(data_dim, 2 * latent_dim)
+        )
+        top = VampPrior(encoder.top, data_dim, components) if components else StandardGaussian(latent_dim)
+        below = GaussianConditional(gated_mlp([latent_dim, hidden, hidden, 2 * latent_dim]))
+        super().__init__(
+            TwoLayerPrior(top, below, latent_dim), encoder, pixels(join(latent_dim, outputs), likelihood)
+        )
