@@ -50,6 +50,50 @@ def gated(i: int, o: int) -> nn.Sequential:
     return initialise(nn.Sequential(nn.Linear(i, 2 * o), nn.GLU(dim=-1)))
 
 
+class MaskedLinear(nn.Linear):
+    """A linear layer of which only the weights where `mask`, (o, i), is 1 exist."""
+
+    def __init__(self, mask: Tensor):
+        super().__init__(mask.shape[1], mask.shape[0])
+        self.register_buffer("mask", mask.to(self.weight.dtype), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.linear(x, self.weight * self.mask, self.bias)
+
+
+class MaskedMLP(nn.Module):
+    """MADE: a multi-layer perceptron whose output for dimension d depends on dimensions before d only.
+
+    z, (..., D), to (..., outputs * D): for each of `outputs` blocks, D numbers, the first of which is a constant (or
+    depends on `given`). One pass gives what D passes of an ordinary network would.
+
+    Germain et al., MADE: Masked Autoencoder for Distribution Estimation, 2015, arXiv:1502.03509.
+
+    Args:
+        dim: D.
+        hidden: units of each hidden layer, D at least for every dimension to be seen.
+        outputs: numbers for each dimension: 2 for a mean and a scale.
+        given_dim: H, of what all outputs may see.
+    """
+
+    def __init__(self, dim: int, hidden: list[int], outputs: int = 2, given_dim: int = 0):
+        super().__init__()
+        self.in_features, self.given_dim = dim, given_dim
+        seen = torch.cat([torch.zeros(given_dim, dtype=torch.long), torch.arange(1, dim + 1)])  # 0: free for all
+        layers, low = [], 0 if given_dim or dim == 1 else 1
+        for units in hidden:
+            degree = low + torch.arange(units) % (dim - low)  # a unit of degree m sees m dimensions, and what is given
+            layers += [MaskedLinear(degree.unsqueeze(1) >= seen), nn.ELU()]
+            seen = degree
+        last = (torch.arange(1, dim + 1).unsqueeze(1) > seen).repeat(outputs, 1)
+        self.layers = initialise(nn.Sequential(*layers, MaskedLinear(last)))
+
+    def forward(self, z: Tensor, given: Tensor | None = None) -> Tensor:
+        if (given is not None) != (self.given_dim > 0):
+            raise ValueError(f"this network was made for given_dim = {self.given_dim}, and given is {'' if given is None else 'not '}None")
+        return self.layers(z if given is None else torch.cat([given.expand(*z.shape[:-1], -1), z], -1))
+
+
 def mlp(sizes: list[int], activation: type[nn.Module] = nn.ReLU, output: nn.Module | None = None,
         copies: int | None = None, spectral: bool = False, batch_norm: bool = False,
         dropout: float = 0.0) -> nn.Sequential:  # fmt: skip
