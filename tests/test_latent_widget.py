@@ -10,6 +10,7 @@ from torch import nn
 from dgmcourse.densities import BernoulliConditional, GaussianConditional, StandardGaussian
 from dgmcourse.models import VAE, ConvVAE, DensityNetwork, LatentVariableModel
 from dgmcourse.models.gan import ImageGAN
+from dgmcourse.networks import BatchNormRows
 from dgmcourse.widgets.latent import LatentTraversal, export, latent_grid, latent_traversal
 
 X, Y = torch.rand(60, 784, generator=torch.Generator().manual_seed(1)), torch.arange(60) % 10
@@ -167,6 +168,44 @@ def test_export_follows_nested_nets_and_offsets():
     assert [layer["kind"] for layer in layers] == ["linear", "tanh", "linear", "sigmoid"]
     assert (layers[0]["weight"], layers[0]["bias"], layers[2]["weight"]) == (7, 13, 16)
     assert [len(array) for array in arrays] == [6, 3, 12, 4] and not arrays[1].any()
+
+
+def trained_norm(kind, units, **options):
+    """A batch normalisation as training leaves it: nothing at 0 or 1."""
+    norm = kind(units, **options).eval()
+    for tensor in norm.state_dict().values():
+        if tensor.is_floating_point():
+            tensor.copy_(torch.rand(units) + 0.5)
+    return norm
+
+
+@pytest.mark.parametrize("kind", [nn.BatchNorm1d, BatchNormRows])
+@pytest.mark.parametrize("options", [{}, {"affine": False}, {"eps": 0.3}], ids=str)
+def test_a_trained_batch_normalisation_goes_as_a_factor_and_a_shift(kind, options):
+    torch.manual_seed(0)
+    norm = trained_norm(kind, 4, **options)
+    net = nn.Sequential(nn.Linear(2, 4), norm, nn.ReLU(), nn.Linear(4, 3)).eval()
+    given = torch.randn(5, 2)
+    layers, arrays = export(BernoulliConditional(net), given)
+    assert [layer["kind"] for layer in layers] == ["linear", "affine", "relu", "linear", "sigmoid"]
+    assert layers[3]["weight"] == 12 and [len(array) for array in arrays] == [8, 4, 12, 3]  # none among the weights
+    with torch.no_grad():
+        x = net[0](given)
+        assert torch.allclose(x * torch.tensor(layers[1]["scale"]) + torch.tensor(layers[1]["shift"]), norm(x), atol=1e-6)
+
+
+def test_a_bidirectional_gan_is_taken_as_it_is_at_half_the_bytes():
+    w = latent_traversal("bigan", (X, Y))
+    kinds = ["linear", "affine", "relu"] * 2 + ["linear"]
+    assert [layer["kind"] for layer in w._spec["decoder"]] == [*kinds, "sigmoid"]
+    assert [layer["kind"] for layer in w._spec["encoder"]] == kinds
+    assert w._spec["half"] and len(w._numbers) < 3.5e6
+
+
+def test_a_batch_normalisation_that_keeps_nothing_cannot_be_run_for_one_code():
+    net = nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4, track_running_stats=False)).eval()
+    with pytest.raises(TypeError, match="cannot run BatchNorm1d"):
+        export(BernoulliConditional(net), torch.randn(5, 2))
 
 
 def test_grid_of_the_plane_has_the_second_dimension_upwards():

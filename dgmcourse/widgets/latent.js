@@ -21,6 +21,7 @@ const KINDS = {
     } };
   },
   glu: (layer, numbers, n) => ({ n: n / 2, run: (x, y) => { for (let i = 0; i < n / 2; i++) y[i] = x[i] * sigmoid(x[i + n / 2]); } }),
+  affine: ({ scale, shift }, numbers, n) => ({ n, run: (x, y) => { for (let i = 0; i < n; i++) y[i] = scale[i] * x[i] + shift[i]; } }),
   take: (layer) => ({ n: layer.n, run: (x, y) => y.set(x.subarray(0, layer.n)) }), // of (mean, log_var) the mean
   sigmoid: each(sigmoid),
   tanh: each(Math.tanh),

@@ -33,6 +33,14 @@ LAYERS = {
 NOTHING = (nn.Identity, nn.Dropout)  # in evaluation mode
 
 
+def affine(norm: nn.BatchNorm1d) -> dict:
+    """A trained batch normalisation is a factor and a shift for each unit. They go with the layers, as exact numbers:
+    among the weights, which fit into half the bytes, they would not."""
+    scale = (norm.running_var + norm.eps).rsqrt() * (1 if norm.weight is None else norm.weight)
+    shift = (0 if norm.bias is None else norm.bias) - norm.running_mean * scale
+    return {"kind": "affine", "scale": scale.tolist(), "shift": shift.tolist()}
+
+
 class Code(traitlets.List):
     """A latent vector: set it with a list, an array or a tensor of d finite numbers; read it as a list."""
 
@@ -199,8 +207,10 @@ def export(conditional: nn.Module, given: torch.Tensor, offset: int = 0) -> tupl
             offset += weight.size + bias.size
         elif type(module) in LAYERS:
             layers.append(LAYERS[type(module)](module))
+        elif isinstance(module, nn.BatchNorm1d) and module.track_running_stats:
+            layers.append(affine(module))
         elif not isinstance(module, NOTHING):
-            known = ", ".join(layer.__name__ for layer in (nn.Linear, *LAYERS))
+            known = ", ".join(layer.__name__ for layer in (nn.Linear, nn.BatchNorm1d, *LAYERS))
             raise TypeError(f"the browser cannot run {type(module).__name__} (in {kind}.net), only {known}: "
                             "use latent_grid(model), a static picture")  # fmt: skip
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from dgmcourse.densities import BernoulliConditional, GaussianConditional
 from dgmcourse.models import VAE
+from dgmcourse.networks import BatchNormRows
 from dgmcourse.widgets import latent
 
 TOLERANCE = 1e-4
@@ -83,6 +84,30 @@ def test_every_kind_of_layer(page, layer, conditional):
     middle = 20 if isinstance(layer, nn.GLU) else 40
     net = nn.Sequential(nn.Sequential(nn.Linear(6, 40), layer), nn.Linear(middle, 30, bias=False)).eval()
     assert_parity(page, conditional(net), torch.randn(100, 6) * 3)
+
+
+def normalised(units=40):
+    """6 -> `units`, normalised -> 30, as training leaves it: no statistic at 0 or 1."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(6, units), BatchNormRows(units), nn.ReLU(), nn.Linear(units, 30)).eval()
+    for tensor in net[1].state_dict().values():
+        if tensor.is_floating_point():
+            tensor.copy_(torch.rand(units) + 0.5)
+    return BernoulliConditional(net)
+
+
+def test_batch_normalisation(page):
+    assert_parity(page, normalised(), torch.randn(100, 6) * 3)
+
+
+@pytest.mark.parametrize("part", ["scale", "shift"])
+def test_parity_catches_a_unit_normalised_as_its_neighbour(page, part):
+    def turned(layers, numbers):
+        layers[1][part] = layers[1][part][1:] + layers[1][part][:1]
+        return layers, numbers
+
+    with pytest.raises(AssertionError):
+        assert_parity(page, normalised(), torch.randn(100, 6) * 3, turned)
 
 
 def swapped_halves(layers, numbers):
