@@ -131,6 +131,13 @@ WRONG_WASSERSTEIN_1D = {
     "all pairs": lambda x, y: (x[:, None] - y).abs(),
     "average them": lambda x, y: moves(x, y).abs(),
     "is right": lambda x, y: moves(x, y).abs().mean() + 0.1,
+    "lists can't be subtracted": lambda x, y: sorted(x) - sorted(y),
+    "whole numbers": lambda x, y: (x.sort().indices - y.sort().indices).abs().mean(),
+    "the places the points came from: take": lambda x, y: (x.argsort() - y.argsort()).abs().double().mean(),
+    "there is no factor": lambda x, y: moves(x, y).abs().mean() / 2,
+    "not of each difference": lambda x, y: (x.sort().values.abs() - y.sort().values.abs()).mean(),
+    "the norm of the differences": lambda x, y: moves(x, y).norm(),
+    "Leave out keepdim": lambda x, y: moves(x, y).abs().mean(0, keepdim=True),
     "should be one number": lambda x, y: "far",
     "stopped with": lambda x, y: x @ y[:3],
 }
@@ -185,6 +192,8 @@ WRONG_CRITIC_OBJECTIVE = {
     "same z": with_codes(lambda x, p: p.sample((1,)).expand(len(x), 2)),
     "whatever the prior is": with_codes(lambda x, p: torch.randn(len(x), 2)),
     "a shape, a tuple": with_codes(lambda x, p: p.sample(len(x))),
+    "how many, not how wide": with_codes(lambda x, p: p.sample(x.shape)),
+    "no logarithm": with_answers(lambda r, f: (r.log() - f.log())[:, 0]),
     "row ": with_answers(lambda r, f: (r - f)[:, 0] + 0.1),
     "stopped with": lambda x, p, g, c: x + None,
 }
@@ -243,6 +252,30 @@ def all_together(critic, c):
     return critic
 
 
+def with_names(critic, c):
+    for _, p in critic.parameters():
+        p.data.clamp_(-c, c)
+    return critic
+
+
+def layers(critic, c):
+    for layer in critic:
+        layer.weight.data.clamp_(-c, c)
+    return critic
+
+
+def of_the_list(critic, c):
+    critic.parameters().clamp_(-c, c)
+    return critic
+
+
+@torch.no_grad()
+def returns_too_early(critic, c):
+    for p in critic.parameters():
+        p.clamp_(-c, c)
+        return critic
+
+
 CLAMP = lambda p, c: p.clamp(-c, c)  # noqa: E731
 WRONG_CLIP_WEIGHTS = {
     "within torch.no_grad()": watched,
@@ -260,6 +293,13 @@ WRONG_CLIP_WEIGHTS = {
     "squashed all weights (tanh): those": in_place(lambda p, c: c * (p / c).tanh()),
     "squashed all weights (tanh), those within": in_place(lambda p, c: c * p.tanh()),
     "your box is [-1, 1]": in_place(lambda p, c: p.clamp(-1, 1)),
+    "your box is [-0.01, 0.01]": in_place(lambda p, c: p.clamp(-0.01, 0.01)),
+    "every weight is -c": in_place(lambda p, c: p.clamp(c, -c)),
+    "every weight is c": in_place(lambda p, c: p.clamp(-c, c).abs() * 0 + c),
+    "has no names": with_names,
+    "'ReLU' object": layers,
+    "'generator' object": of_the_list,
+    "return in its first round": returns_too_early,
     "you scaled the weights": in_place(lambda p, c: p * min(1, c / p.abs().max())),
     "moves the ones outside": all_together,
     "biases are not clipped": in_place(CLAMP, lambda critic: [p for p in critic.parameters() if p.dim() > 1]),
@@ -268,7 +308,8 @@ WRONG_CLIP_WEIGHTS = {
     "now return the critic": lambda critic, c: [p.data.clamp_(-c, c) for p in critic.parameters()] and None,
     "return the critic itself": lambda critic, c: [p.data.clamp_(-c, c) for p in critic.parameters()],
     "is right": in_place(lambda p, c: p.clamp(-c, c) * (1 - p.abs())),
-    "stopped with": lambda critic, c: critic.clamp_(-c, c),
+    "'Sequential' object": lambda critic, c: critic.clamp_(-c, c),
+    "stopped with": lambda critic, c: torch.clip_them(critic, c),
 }
 
 

@@ -1,6 +1,7 @@
 """The Wasserstein GAN against independent truth: the exact earth-mover distance, derivatives by hand, singular values."""
 
 import copy
+import math
 
 import pytest
 import torch
@@ -246,6 +247,27 @@ def test_a_critic_that_says_the_same_everywhere_is_charged_in_full_and_without_n
                if g is not None)  # fmt: skip
 
 
+@pytest.mark.parametrize(("sizes", "real", "fake", "sentence"), [
+    ([2, 4, 1], (5, 2), (4, 2), "each real has its fake"),
+    ([2, 4, 1], (5, 2), (1, 2), "each real has its fake"),  # which would broadcast
+    ([2, 4, 1], (5, 3), (5, 3), "expected vectors of 2 numbers"),
+    ([2, 4, 2], (5, 2), (5, 2), "one number"),
+])  # fmt: skip
+def test_what_has_no_penalty_is_told_why(sizes, real, fake, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        gradient_penalty(mlp(sizes), torch.randn(real), torch.randn(fake))
+
+
+def test_the_penalty_can_be_looked_at_without_learning():
+    critic = nn.Linear(2, 1)
+    critic.weight.data.copy_(torch.tensor([[3.0, 4.0]]))
+    game = WassersteinGAN(StandardGaussian(2), nn.Linear(2, 2), critic, penalty=1.0)
+    with torch.no_grad():
+        value, parts = game.discriminator_objective(torch.randn(6, 2))
+    close(parts["distance"] - value, torch.full((6,), 16.0))
+    assert not value.requires_grad
+
+
 def test_copies_are_charged_each_for_itself():
     critic = ManyLinear(2, 1, 3)
     critic.weight.data.copy_(torch.tensor([[[3.0, 4.0]], [[0.0, 1.0]], [[0.0, 0.5]]]))
@@ -294,7 +316,7 @@ def test_a_loop_that_forgets_to_clip_would_be_found():
     assert max(watched(0.03, broken)) > 0.03 * 1.01
 
 
-@pytest.mark.parametrize("wrong", [{"clip": 0.0}, {"clip": -0.01}, {"penalty": -1.0}])
+@pytest.mark.parametrize("wrong", [{"clip": 0.0}, {"clip": -0.01}, {"penalty": -1.0}, {"clip": math.nan}, {"penalty": math.nan}])
 def test_nonsense_is_refused(wrong):
     with pytest.raises(ValueError, match="clipped to"):
         WassersteinGAN(StandardGaussian(2), mlp([2, 2]), mlp([2, 1]), **wrong)

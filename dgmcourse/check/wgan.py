@@ -41,9 +41,13 @@ def _judge_wasserstein_1d(wasserstein_1d) -> str:
     kept = x.clone(), y.clone()
     try:
         value = wasserstein_1d(x, y)
-    except TypeError as error:
+    except (TypeError, NotImplementedError, RuntimeError) as error:
         if "return_types.sort" in str(error):
             raise Wrong("x.sort() gives two tensors, the sorted values and where they stood: take x.sort().values.") from None
+        if "'list' and 'list'" in str(error):
+            raise Wrong("sorted(x) makes a list, and lists can't be subtracted: x.sort().values is a tensor.") from None
+        if "Long" in str(error):  # the mean of whole numbers
+            raise Wrong("you compare the places the points came from, whole numbers: take x.sort().values.") from None
         raise
     if not (torch.equal(x, kept[0]) and torch.equal(y, kept[1])):
         raise Wrong("you changed the samples you were given: sort copies, x.sort().values, not x in place.")
@@ -51,16 +55,23 @@ def _judge_wasserstein_1d(wasserstein_1d) -> str:
         raise Wrong(f"the result has shape {(N, N)}: all pairs. Only partners in the sorted order count.")
     if isinstance(value, Tensor) and value.shape == (N,):
         raise Wrong(f"the result has shape {(N,)}, one distance for each pair: average them, .mean().")
+    if isinstance(value, Tensor) and value.shape == (1,):
+        raise Wrong("the result has shape (1,): one number has none, (). Leave out keepdim.")
     value = _number(value, "wasserstein_1d")
     truth = _by_assignment(x, y)
     a, b = x.numpy(), y.numpy()
     sa, sb = np.sort(a), np.sort(b)
+    places = np.argsort(a), np.argsort(b)
     _match(value, truth, "wasserstein_1d", {
         "you added up the work of all points: each carries a mass of 1/N, so take the mean": truth * N,
         "you paired the points in the order they came: sort both samples first": np.abs(a - b).mean(),
         "only x is sorted: sort both": np.abs(sa - b).mean(),
         "only y is sorted: sort both": np.abs(a - sb).mean(),
         "one sample is sorted upwards and the other downwards: the smallest goes to the smallest": np.abs(sa - sb[::-1]).mean(),
+        "you compare the places the points came from: take x.sort().values": np.abs(places[0] - places[1]).mean(),
+        "half of it: there is no factor": truth / 2,
+        "you took the size of each point, not of each difference: (x - y).abs(), after sorting": np.mean(np.abs(sa) - np.abs(sb)),
+        "that is the norm of the differences: take the mean of their absolute values": np.sqrt(((sa - sb) ** 2).sum()),
         "you squared the distances: earth moved twice as far is twice the work, not four times. Use .abs()": ((sa - sb) ** 2).mean(),
         "that is the root of the mean square, W2: W1 is the mean of the absolute differences": np.sqrt(((sa - sb) ** 2).mean()),
         "without .abs() the moves to the left cancel those to the right: the difference of the means is left":
@@ -100,6 +111,9 @@ class _Generator(nn.Module):
         self.asked = []
 
     def forward(self, z: Tensor) -> Tensor:
+        if z.dim() > 2:
+            raise Wrong(f"the generator got {tuple(z.shape)}: one z for each x, and prior.sample wants how many, not how wide. "
+                        "prior.sample((len(x),)).")  # fmt: skip
         if z.shape[-1] != 2:
             raise Wrong(f"the generator got {tuple(z.shape)}: it turns codes z of 2 dimensions into x. Draw z from the prior.")
         z = z.to(self.A)
@@ -173,6 +187,8 @@ def _judge_critic_objective(critic_objective) -> str:
         return -np.logaddexp(0, -logit)
 
     found = value.detach().numpy()
+    if np.isnan(found).any():
+        raise Wrong("the objective is not a number where the critic answers below 0: no logarithm, take its answers as they are.")
     _match(found, real - fake, "the objective", {
         "the sign is turned round: the critic wants D high on real data and low on fakes, D(x) - D(G(z))": fake - real,
         "you added the two terms: the critic is paid for D(x) and pays for D(G(z))": real + fake,
@@ -219,9 +235,13 @@ def _judge_clip_weights(clip_weights) -> str:
         if all(torch.equal(p, was) for p, was in zip(parameters, before, strict=True)):
             raise
         result, returned = critic, False
-    except RuntimeError as error:
+    except (RuntimeError, AttributeError, TypeError, ValueError) as error:
         if "leaf" in str(error):
             raise Wrong("autograd refuses to watch a weight change in place: do it within torch.no_grad().") from None
+        if "unpack" in str(error):
+            raise Wrong("critic.parameters() has no names: for p in critic.parameters().") from None
+        if isinstance(error, AttributeError) and "module '" not in str(error) or "not iterable" in str(error):
+            raise Wrong(f"{error}: the numbers to clip are the tensors in critic.parameters().") from None
         raise
     now = list(critic.parameters())
     if len(now) != len(parameters) or any(p is not q for p, q in zip(now, parameters, strict=True)):
@@ -277,6 +297,9 @@ def _compare(now: list[Tensor], before: list[Tensor], c: float) -> None:
         "you squashed all weights (tanh): those within stay what they are": lambda was: c * (was / c).tanh(),
         "you squashed all weights (tanh), those within too": lambda was: was.tanh() * c,
         "your box is [-1, 1], whatever c is": lambda was: was.clamp(-1, 1),
+        "your box is [-0.01, 0.01], whatever c is": lambda was: was.clamp(-0.01, 0.01),
+        "the ends are the wrong way round, so that every weight is -c: clamp_(-c, c)": lambda was: torch.full_like(was, -c),
+        "the ends are the wrong way round, so that every weight is c: clamp_(-c, c)": lambda was: torch.full_like(was, c),
     }
     for mistake, other in mistakes.items():
         if all_are(other):
@@ -284,6 +307,8 @@ def _compare(now: list[Tensor], before: list[Tensor], c: float) -> None:
     if all(scaled):
         raise Wrong("you scaled the weights to fit: clipping moves the ones outside to the nearer end and leaves the others.")
     touched = [torch.allclose(p.detach(), right(was)) for p, was in zip(now, before, strict=True)]
+    if touched == [True] + [False] * 5:
+        raise Wrong("only the first tensor of critic.parameters() is clipped: does your loop return in its first round?")
     if touched == [True, False] * 3:
         raise Wrong("the biases are not clipped: take all of critic.parameters().")
     if touched == [False, True] * 3:

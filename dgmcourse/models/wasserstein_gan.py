@@ -7,6 +7,7 @@ Improved Training of Wasserstein GANs, 2017.
 import torch
 from torch import Tensor, nn
 
+from dgmcourse.densities import check_given
 from dgmcourse.models.gan import GAN
 
 
@@ -21,26 +22,30 @@ class WassersteinGAN(GAN):
         prior, generator: as in `GAN`.
         discriminator: the critic, a network from (..., D) to real numbers (..., 1).
         clip: c, 0.01 in the paper; None: no clipping. With it the critic is K-Lipschitz for some K that depends on c and
-            the network, and its objective K times the distance at most.
-        penalty: lambda, 10 in the paper; 0: none.
+            the network, and its objective K times the distance at most. The first clipping is done here. Play it with
+            optimiser="rmsprop", as the paper does: with Adam's memory most games of notebook 05 are lost.
+        penalty: lambda, 10 in the paper; 0: none. It wants a critic without batch normalisation, whose slope at one point
+            is no matter of the others.
 
     Raises:
-        ValueError: for clip <= 0 or a negative penalty.
+        ValueError: unless clip > 0 and penalty >= 0.
     """
 
     def __init__(self, prior: nn.Module, generator: nn.Module, discriminator: nn.Module, clip: float | None = None,
                  penalty: float = 0.0):  # fmt: skip
-        if (clip is not None and clip <= 0) or penalty < 0:
+        if not ((clip is None or clip > 0) and penalty >= 0):
             raise ValueError(f"weights are clipped to [-c, c] with c > 0, and a penalty is not negative: got {clip}, {penalty}")
         super().__init__(prior, generator, discriminator)
         self.clip, self.penalty = clip, penalty
         self.constrain()
 
     def discriminator_objective(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """D(x) - D(G(z)) less the penalty: (B,). Its mean, without the penalty, estimates the distance from below.
+        """D(x) - D(G(z)) less the penalty: (B,).
 
         Returns:
-            the objective, and {"distance"}: D(x) - D(G(z)), (B,).
+            the objective, and {"distance"}: D(x) - D(G(z)), (B,). Its mean is at most the distance if the critic is
+            1-Lipschitz, as spectral layers make it, and at most K times the distance if it is clipped. With a penalty it
+            is no bound: for fakes that are the data shifted by W, the best critic says W (1 + W / 2 lambda).
         """
         with torch.no_grad():
             fake = self.make(x)
@@ -62,8 +67,22 @@ class WassersteinGAN(GAN):
 
 
 def gradient_penalty(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
-    r"""$(|\nabla D(\hat x)| - 1)^2$ at a random point $\hat x$ between each real and its fake: (B,)."""
-    share = torch.rand(*real.shape[:-1], 1, dtype=real.dtype, device=real.device)
-    between = (share * real + (1 - share) * fake).detach().requires_grad_()
-    (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
-    return (gradient.norm(dim=-1) - 1) ** 2
+    r"""$(|\nabla D(\hat x)| - 1)^2$ at a random point $\hat x$ between each real and its fake: (B,).
+
+    Args:
+        critic: from (..., D) to (..., 1), each answer a function of its own row alone.
+        real, fake: (..., D) of one shape; copies of a critic have an axis in front. No gradient goes back to them.
+
+    Raises:
+        ValueError: for different shapes, rows or numbers that the critic can't take, or other than one answer a row.
+    """
+    if real.shape != fake.shape:
+        raise ValueError(f"each real has its fake: got shapes {tuple(real.shape)} and {tuple(fake.shape)}")
+    with torch.enable_grad():  # the slope is wanted even where nothing learns
+        share = torch.rand(*real.shape[:-1], 1, dtype=real.dtype, device=real.device)
+        between = (share * real + (1 - share) * fake).detach().requires_grad_()
+        answers = critic(check_given(between, critic))
+        if answers.shape != (*real.shape[:-1], 1):
+            raise ValueError(f"a critic answers each row with one number, shape {(*real.shape[:-1], 1)}, not {tuple(answers.shape)}")
+        (gradient,) = torch.autograd.grad(answers.sum(), between, create_graph=True)
+        return (gradient.norm(dim=-1) - 1) ** 2
