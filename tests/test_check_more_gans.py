@@ -166,6 +166,14 @@ WRONG_AUXILIARY = {
     "log D(x) is missing": aux(lambda r, f, a, b, s, t: LS(-f) + a + b),
     "averaged the class terms": aux(lambda r, f, a, b, s, t: LS(r) + LS(-f) + (a + b) / 2),
     "with the wrong sign": aux(lambda r, f, a, b, s, t: LS(r) - LS(-f) + a + b),
+    "averaged the class terms over the batch": aux(lambda r, f, a, b, s, t: LS(r) + LS(-f) + a.mean() + b.mean()),
+    "most probable class": lambda r, f, nr, nf, y, c: (LS(r) + LS(-f) + nr.amax(1) + nf.amax(1), LS(f) + nf.amax(1)),
+    "logarithms already": aux(lambda r, f, a, b, s, t: LS(r) + LS(-f) + a.exp() + b.exp()),
+    "logarithms of all classes": lambda r, f, nr, nf, y, c: (LS(r) + LS(-f) + nr.sum(1) + nf.sum(1), LS(f) + nf.sum(1)),
+    "logits stand where": aux(lambda r, f, a, b, s, t: r - f + a + b),
+    "not a number (NaN)": aux(lambda r, f, a, b, s, t: r.log() + (1 - f).log() + a + b),
+    "L_C - L_S to the letter": lambda r, f, nr, nf, y, c: (
+        LS(r) + LS(-f) + pick(nr, y) + pick(nf, c), pick(nr, y) + pick(nf, c) - LS(r) - LS(-f)),
     "gradient vanishes": aux(None, lambda r, f, a, b, s, t: b - LS(-f)),
     "draws what it likes": aux(None, lambda r, f, a, b, s, t: LS(f)),
     "not a likely image": aux(None, lambda r, f, a, b, s, t: b),
@@ -228,6 +236,11 @@ WRONG_BIDIRECTIONAL = {
     "objective: you paired x with the z": pairs(lambda x, z, e, g, D, E, G: LS(D(x, z)) + LS(-D(g, z))),
     "you paired G(z) with E(G(z))": pairs(lambda x, z, e, g, D, E, G: LS(D(x, e)) + LS(-D(g, E(g)))),
     "reconstruction G(E(x))": pairs(lambda x, z, e, g, D, E, G: LS(D(x, e)) + LS(-D(G(e), e))),
+    "you exchanged the codes": pairs(lambda x, z, e, g, D, E, G: LS(D(x, z)) + LS(-D(g, e))),
+    "you paired G(E(x)) with z": pairs(lambda x, z, e, g, D, E, G: LS(D(x, e)) + LS(-D(G(e), z))),
+    "1 - log D(G(z), z) where": pairs(lambda x, z, e, g, D, E, G: LS(D(x, e)) + 1 - LS(D(g, z))),
+    "the discriminator's objective has no gradient": pairs(
+        lambda x, z, e, g, D, E, G: LS(D(x, e).detach()) + LS(-D(g, z).detach())),
     "the generator's pair is missing": pairs(lambda x, z, e, g, D, E, G: LS(D(x, e))),
     "the encoder's pair is missing": pairs(lambda x, z, e, g, D, E, G: LS(-D(g, z))),
     "where log(1 - D(G(z), z)) belongs": pairs(lambda x, z, e, g, D, E, G: LS(D(x, e)) + LS(D(g, z))),
@@ -244,15 +257,16 @@ WRONG_BIDIRECTIONAL = {
     "sends a gradient to the generator": half_leaky,
     "a discriminator that is sure": pair_sigmoids,
     "no gradient reaches encoder": pairs(None, lambda x, z, e, g, D, E, G: LS(D(g, z)) + LS(-D(x, e.detach()))),
-    "has no gradient": pairs(None, lambda x, z, e, g, D, E, G: (LS(D(g, z)) + LS(-D(x, e))).detach()),
+    "and encoder's objective has no gradient": pairs(None, lambda x, z, e, g, D, E, G: (LS(D(g, z)) + LS(-D(x, e))).detach()),
     "should be a tensor": both_pairs(lambda d, g: (d.tolist(), g)),
     "stopped with": lambda x, z, E, G, D: x @ z,
 }
 
 
-def discrepancy(within=lambda k: (k.sum() - k.diagonal().sum()) / (len(k) * (len(k) - 1)), total=lambda a, b, c: a + b - 2 * c):
+def discrepancy(within=lambda k: (k.sum() - k.diagonal().sum()) / (len(k) * (len(k) - 1)), total=lambda a, b, c: a + b - 2 * c,
+                between=lambda k: k.mean()):  # fmt: skip
     def mmd(z, prior_z, kernel):
-        return total(within(kernel(z, z)), within(kernel(prior_z, prior_z)), kernel(z, prior_z).mean())
+        return total(within(kernel(z, z)), within(kernel(prior_z, prior_z)), between(kernel(z, prior_z)))
 
     return mmd
 
@@ -262,6 +276,14 @@ WRONG_MMD = {
     "makes two samples of one distribution look": discrepancy(lambda k: k.mean()),
     "left the pairs i = j in the sum": discrepancy(lambda k: k.sum() / (len(k) * (len(k) - 1))),
     "divide by N^2": discrepancy(lambda k: (k.sum() - k.diagonal().sum()) / len(k) ** 2),
+    "which not every kernel gives": discrepancy(lambda k: (k.sum() - len(k)) / (len(k) * (len(k) - 1))),
+    "each pair once": discrepancy(lambda k: k.triu(1).sum() / (len(k) * (len(k) - 1))),
+    "M need not be N": lambda z, p, k: (
+        ((k(z, z).fill_diagonal_(0).sum() + k(p, p).fill_diagonal_(0).sum()) / (len(z) * (len(z) - 1))) - 2 * k(z, p).mean()),
+    "no pair is left out": discrepancy(between=lambda k: k.fill_diagonal_(0).mean()),
+    "not only the i-th": discrepancy(between=lambda k: k.diagonal().mean()),
+    "don't clip it": discrepancy(total=lambda a, b, c: (a + b - 2 * c).clamp(min=0)),
+    "not a number (NaN)": discrepancy(total=lambda a, b, c: (a + b - 2 * c - 9).sqrt()),
     "count twice": discrepancy(total=lambda a, b, c: a + b - c),
     "sets enter with the wrong sign": discrepancy(total=lambda a, b, c: a + b + 2 * c),
     "between the sets are missing": discrepancy(total=lambda a, b, c: a + b),
@@ -276,7 +298,7 @@ WRONG_MMD = {
     "one number for the two sets": lambda z, p, k: k(z, z).mean(1),
     "kernel takes two sets": lambda z, p, k: k(z[0], p[0]),
     "reaches z": discrepancy(total=lambda a, b, c: a.detach() + b - 2 * c),
-    "is right (row": discrepancy(total=lambda a, b, c: a + b - 3 * c),
+    "is right.": discrepancy(total=lambda a, b, c: a + b - 3 * c),
     "stopped with": lambda z, p, k: z + p,
 }
 

@@ -201,9 +201,10 @@ def test_labels_that_do_not_fit_give_one_sentence(labels, words):
         game.generate(torch.tensor(Z_STYLE), labels)
 
 
-def test_small_whole_numbers_are_labels_too():
+@pytest.mark.parametrize("labels", [torch.tensor(Y).to(torch.uint8), list(map(int, Y)), np.array(Y)], ids=["bytes", "list", "numpy"])
+def test_small_whole_numbers_lists_and_arrays_are_labels_too(labels):
     game = auxiliary(auxiliary_classifier_gan)
-    close(game.discriminator_objective(torch.tensor(X), torch.tensor(Y).to(torch.uint8))[0], auxiliary_by_hand()[0])
+    close(game.discriminator_objective(torch.tensor(X), labels)[0], auxiliary_by_hand()[0])
 
 
 def test_styles_images_and_counts_that_do_not_fit_give_one_sentence():
@@ -216,8 +217,12 @@ def test_styles_images_and_counts_that_do_not_fit_give_one_sentence():
         game.discriminator_objective(torch.rand(5, 784).float(), torch.zeros(5, dtype=torch.long))
     with pytest.raises(ValueError, match="whole number from 0 to 9"):
         game.sample(5, 10)
-    with pytest.raises(TypeError, match="a whole number such as 5"):
-        game.sample(2.5)
+    for n in (2.5, -1):
+        with pytest.raises(TypeError, match="a whole number such as 5"):
+            game.sample(n)
+    for classes in (1, 0, 2.5):
+        with pytest.raises(ValueError, match=f"at least 2 classes to tell apart, got {classes}"):
+            auxiliary_classifier_gan.AuxiliaryClassifierGAN(classes=classes)
 
 
 # ---- the bidirectional game
@@ -326,8 +331,9 @@ def test_codes_pixels_and_counts_that_do_not_fit_a_pair_give_one_sentence():
             game.logit(torch.tensor(X), z)
     with pytest.raises(ValueError, match="vectors of 4 numbers"):
         game.discriminator_objective(torch.randn(6, 5))
-    with pytest.raises(TypeError, match="a whole number such as 5"):
-        game.sample("6")
+    for n in ("6", -1):
+        with pytest.raises(TypeError, match="a whole number such as 5"):
+            game.sample(n)
 
 
 # ---- the Wasserstein auto-encoders
@@ -436,14 +442,16 @@ def test_codes_weights_and_counts_that_do_not_fit_give_one_sentence():
     game = wasserstein_autoencoder.AdversarialWAE(latent_dim=2, channels=1, hidden=2)
     with pytest.raises(ValueError, match="vectors of 2 numbers"):
         game.logit(torch.randn(5, 3))
-    with pytest.raises(ValueError, match="not negative, got -1"):
-        wasserstein_autoencoder.WassersteinAutoEncoder(weight=-1)
+    for weight in (-1, float("nan")):
+        with pytest.raises(ValueError, match=f"not negative, got {weight}"):
+            wasserstein_autoencoder.WassersteinAutoEncoder(weight=weight)
     with pytest.raises(ValueError, match="at least 2 points"):
         wasserstein_autoencoder.WassersteinAutoEncoder(2, channels=1, hidden=2).objective(torch.rand(1, 784))
     with pytest.raises(ValueError, match="784"):
         game.generator_objective(torch.rand(5, 100))
-    with pytest.raises(TypeError, match="a whole number such as 5"):
-        game.sample(2.0)
+    for n in (2.0, -1):
+        with pytest.raises(TypeError, match="a whole number such as 5"):
+            game.sample(n)
 
 
 # ---- all of them play

@@ -73,6 +73,14 @@ def _judge_auxiliary(auxiliary) -> str:
         "log(1 - D(G)) is missing": D - log_not_fake,
         "log D(x) is missing": D - log_real,
         "you averaged the class terms: each counts in full": log_real + log_not_fake + (class_real + class_fake) / 2,
+        "you averaged the class terms over the batch: each image has its own (reduction=\"none\" in a library's function)":
+            log_real + log_not_fake + class_real.mean() + class_fake.mean(),
+        "you took the most probable class, not the one that y (or c) names": log_real + log_not_fake + of_real.max(1) + of_fake.max(1),
+        "you added the probability of the class: named_real and named_fake are logarithms already, no .exp()":
+            log_real + log_not_fake + np.exp(class_real) + np.exp(class_fake),
+        "you added the logarithms of all classes: pick the one that y (or c) names":
+            log_real + log_not_fake + of_real.sum(1) + of_fake.sum(1),
+        "logits stand where logarithms belong: log D is F.logsigmoid(real)": real - fake + class_real + class_fake,
         "log(1 - D(G)) enters with the wrong sign": D - 2 * log_not_fake,
     })  # fmt: skip
     _match(found[1], G, "the generator's objective", {
@@ -84,8 +92,11 @@ def _judge_auxiliary(auxiliary) -> str:
         "the class is subtracted: generator and discriminator agree that it should be seen": log_fake - class_fake,
         "it is log(1 - D(G)): this generator wants to be found out": log_not_fake + class_fake,
         "you asked for the real image's class y: the fake was told c": log_fake + swapped,
+        "it is L_C - L_S to the letter: leave out the real images, which no generator can change, and take log D(G) in place of "
+        "-log(1 - D(G)), as in notebook 04": class_real + class_fake - log_real - log_not_fake,
         "it holds terms of the real images, which no generator can change":
-            [G + class_real, G + log_real, G + log_real + class_real],
+            [G + class_real, G + log_real, G + log_real + class_real, class_real + class_fake - log_not_fake,
+             class_fake - log_real - log_not_fake],
     })  # fmt: skip
 
     sure = [torch.tensor([-900.0, 900.0], dtype=torch.float64) for _ in range(2)]
@@ -176,6 +187,11 @@ def _judge_bidirectional(bidirectional) -> str:
         "you paired G(z) with E(G(z)): the generator's pair has the z it was drawn from": log_sigmoid(real) + log_sigmoid(-again),
         "you compared x with its reconstruction G(E(x)): the second pair is (G(z), z), a z from the prior":
             log_sigmoid(real) + log_sigmoid(-both),
+        "you exchanged the codes: x goes with its own E(x), G(z) with the z it was drawn from":
+            log_sigmoid(loose) + log_sigmoid(-D(made, code)),
+        "you paired G(E(x)) with z: the generator's picture is G(z), drawn from that very z":
+            log_sigmoid(real) + log_sigmoid(-D(code @ A, z)),
+        "1 - log D(G(z), z) where log(1 - D(G(z), z)) belongs: F.logsigmoid(-logit)": log_sigmoid(real) + 1 - log_sigmoid(fake),
         "the generator's pair is missing: log(1 - D(G(z), z))": log_sigmoid(real),
         "the encoder's pair is missing: log D(x, E(x))": log_sigmoid(-fake),
         "log D(G(z), z) where log(1 - D(G(z), z)) belongs": log_sigmoid(real) + log_sigmoid(fake),
@@ -204,6 +220,7 @@ def _judge_bidirectional(bidirectional) -> str:
     truth = (log_sigmoid(a) + log_sigmoid(-b), log_sigmoid(b) + log_sigmoid(-a))
     _from_logits(bidirectional(*far, *nets), truth)
 
+    _on_the_graph(names[0], found[0])
     weights = {"encoder": encoder.A, "generator": generator.A}
     slope_code = v + x @ W  # of D(x, z) in z, and in x
     slope_made = u + z @ W.T
@@ -252,6 +269,7 @@ def _judge_mmd(mmd) -> str:
     aa, bb, ab = np.mean(pairs(a, a, True)), np.mean(pairs(b, b, True)), np.mean(pairs(a, b))
     aa_all, bb_all = np.mean(pairs(a, a)), np.mean(pairs(b, b))
     right = aa + bb - 2 * ab
+    matched = np.mean([k(a[i], b[i]) for i in range(N)])
     aa_short, bb_short = aa * (N - 1) / N, bb * (M - 1) / M
     diagonal_left = aa_all * N / (N - 1) + bb_all * M / (M - 1) - 2 * ab
     _match(value.detach()[None], np.array([right]), "mmd", {
@@ -260,6 +278,16 @@ def _judge_mmd(mmd) -> str:
         "out and divide by N (N - 1)": np.array([aa_all + bb_all - 2 * ab]),
         "you divide by N (N - 1) but left the pairs i = j in the sum: subtract the kernel's diagonal": np.array([diagonal_left]),
         "you left the pairs i = j out of the sum but divide by N^2: there are N (N - 1) left": np.array([aa_short + bb_short - 2 * ab]),
+        "you took the kernel of a point with itself for 1, which not every kernel gives: subtract k.diagonal().sum()": np.array([
+            (sum(pairs(a, a)) - N) / (N * (N - 1)) + (sum(pairs(b, b)) - M) / (M * (M - 1)) - 2 * ab]),
+        "you counted each pair once, (i, j) and not (j, i), but divide by N (N - 1): of these there are half as many":
+            np.array([aa / 2 + bb / 2 - 2 * ab]),
+        "the prior's pairs are divided by the number of pairs in z: there are M (M - 1), and M need not be N": np.array([
+            aa + bb * M * (M - 1) / (N * (N - 1)) - 2 * ab]),
+        "between the sets no pair is left out: z_i and the i-th draw are two points like any others": [np.array([
+            aa + bb - 2 * (sum(pairs(a, b)) - N * matched) / pairs_between]) for pairs_between in (N * (M - 1), N * M, N * M - N)],
+        "between the sets all pairs count, not only the i-th point of one with the i-th of the other":
+            np.array([aa + bb - 2 * matched]),
         "the pairs between the sets count twice: subtract 2 times their mean": np.array([aa + bb - ab]),
         "the pairs between the sets enter with the wrong sign": np.array([aa + bb + 2 * ab]),
         "the pairs between the sets are missing": np.array([aa + bb]),
@@ -270,17 +298,27 @@ def _judge_mmd(mmd) -> str:
         "you summed over the pairs: take means": np.array([sum(pairs(a, a, True)) + sum(pairs(b, b, True)) - 2 * sum(pairs(a, b))]),
         "it is the distance of the two means, not a mean over pairs of the kernel": np.array([((a.mean(0) - b.mean(0)) ** 2).sum()]),
     })  # fmt: skip
-    if not value.requires_grad:
-        raise Wrong("mmd has no gradient: something cuts it off (.detach(), .item(), .numpy() or torch.no_grad()).")
+    _on_the_graph("mmd", value)
 
     def slope(p, q):  # of k(p, q) in p
         return -2 / 3 * (p - q) * math.exp(-((p - q) ** 2).sum() / 3) + 0.1 * np.array([q[0], 0.0])
 
+    near = a + 0.1
+    if not _same(mmd(torch.tensor(near), torch.tensor(a), kernel), _unbiased(near, a, k)):
+        raise Wrong("mmd is right where it is positive, wrong where it is negative: it scatters about 0 if both sets come from one "
+                    "distribution, so don't clip it.")  # fmt: skip
     by_hand = np.stack([2 / (N * (N - 1)) * sum(slope(a[i], a[j]) for j in range(N) if j != i)
                         - 2 / (N * M) * sum(slope(a[i], q) for q in b) for i in range(N)])  # fmt: skip
     _gradients("mmd", value, {"z": z}, {"z": by_hand})
     return (f"a loop over all {N * (N - 1) + M * (M - 1) + N * M} pairs gives the same to {abs(value.item() - right):.0e}, and so does "
             "its gradient in the codes. Unbiased, it may be negative.")  # fmt: skip
+
+
+def _unbiased(a: np.ndarray, b: np.ndarray, k) -> np.ndarray:
+    """MMD^2 by a loop over pairs."""
+    n, m = len(a), len(b)
+    within = [sum(k(p[i], p[j]) for i in range(len(p)) for j in range(len(p)) if i != j) / (len(p) * (len(p) - 1)) for p in (a, b)]
+    return np.array(sum(within) - 2 * sum(k(p, q) for p in a for q in b) / (n * m))
 
 
 # ---- what the three share
@@ -325,9 +363,13 @@ def _match(value: Tensor, truth: np.ndarray, name: str, mistakes: dict) -> None:
     for mistake, others in mistakes.items():
         if any(_same(value, other) for other in (others if isinstance(others, list) else [others])):
             raise Wrong(f"{name}: {mistake}.")
+    if value.isnan().any():
+        raise Wrong(f"{name} is not a number (NaN): a logarithm of something negative? A logit is any number, log D is "
+                    "F.logsigmoid(logit).")  # fmt: skip
     difference = np.abs(value.detach().numpy() - truth)
-    i = int(np.nan_to_num(difference, nan=np.inf).argmax())
-    raise Wrong(f"{name} is {value[i].item():.4f} where {truth[i]:.4f} is right (row {i} of the test).")
+    i = int(difference.argmax())
+    where = f" (row {i} of the test)" if len(truth) > 1 else ""
+    raise Wrong(f"{name} is {value[i].item():.4f} where {truth[i]:.4f} is right{where}.")
 
 
 def _from_logits(found, truth: tuple[np.ndarray, np.ndarray]) -> None:
@@ -338,10 +380,14 @@ def _from_logits(found, truth: tuple[np.ndarray, np.ndarray]) -> None:
                         "round to 0 and minus infinity. log D is F.logsigmoid(logit), log(1 - D) is F.logsigmoid(-logit).")  # fmt: skip
 
 
-def _gradients(name: str, value: Tensor, parameters: dict[str, Tensor], truth: dict[str, np.ndarray]) -> None:
-    """Raise Wrong unless value's gradients are `truth`'s; where that says nothing there should be none."""
+def _on_the_graph(name: str, value: Tensor) -> None:
     if not value.requires_grad:
         raise Wrong(f"{name} has no gradient: something cuts it off (.detach(), .item(), .numpy() or torch.no_grad()).")
+
+
+def _gradients(name: str, value: Tensor, parameters: dict[str, Tensor], truth: dict[str, np.ndarray]) -> None:
+    """Raise Wrong unless value's gradients are `truth`'s; where that says nothing there should be none."""
+    _on_the_graph(name, value)
     got = torch.autograd.grad(value.sum(), list(parameters.values()), allow_unused=True, retain_graph=True)
     for parameter, gradient in zip(parameters, got, strict=True):
         gradient = torch.zeros_like(parameters[parameter]) if gradient is None else gradient

@@ -25,11 +25,16 @@ class AuxiliaryClassifierGAN(nn.Module):
         latent_dim: dimensions of z, the style.
         classes: of c and y.
         channels: of the convolutions, as in `DCGAN`.
+
+    Raises:
+        ValueError: for fewer than two classes.
     """
 
     labelled = True  # its objectives want the labels, too
 
     def __init__(self, latent_dim: int = 32, classes: int = 10, channels: int = 32):
+        if not isinstance(classes, Integral) or classes < 2:
+            raise ValueError(f"there are at least 2 classes to tell apart, got {classes}")
         super().__init__()
         self.classes = classes
         self.prior = StandardGaussian(latent_dim)
@@ -72,6 +77,7 @@ class AuxiliaryClassifierGAN(nn.Module):
 
     def check_classes(self, c: Tensor, of: Tensor, what: str) -> Tensor:
         """c as whole numbers, one class for each row of `of`; else a ValueError."""
+        c = torch.as_tensor(c, device=of.device)
         whole = not (c.is_floating_point() or c.is_complex() or c.dtype == torch.bool)
         if not whole or c.shape != of.shape[:-1] or (c.numel() and not 0 <= c.min() <= c.max() < self.classes):
             extent = f", from {c.min()} to {c.max()}" if c.numel() and whole else ""
@@ -82,7 +88,7 @@ class AuxiliaryClassifierGAN(nn.Module):
     @torch.no_grad()
     def sample(self, n: int, c: int | None = None) -> Tensor:
         """n images, (n, 784): of class c, or of classes drawn at random."""
-        if not isinstance(n, Integral):
+        if not isinstance(n, Integral) or n < 0:
             raise TypeError(f"sample takes the number of images, a whole number such as 5, got {n!r}")
         z = self.prior.sample((n,))
         return self.generate(z, self.draw_classes(z) if c is None else torch.full((n,), c, device=z.device))

@@ -68,7 +68,7 @@ class BidirectionalGAN(nn.Module):
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:
         """n objects G(z), z ~ p(z): shape (n, D)."""
-        if not isinstance(n, Integral):
+        if not isinstance(n, Integral) or n < 0:
             raise TypeError(f"sample takes the number of objects, a whole number such as 5, got {n!r}")
         return self.decoder(self.prior.sample((n,))).mean
 

@@ -34,7 +34,7 @@ class WassersteinAutoEncoder(nn.Module):
     """
 
     def __init__(self, latent_dim: int = 8, weight: float = 10.0, channels: int = 32, hidden: int = 128):
-        if weight < 0:
+        if not weight >= 0:  # NaN neither
             raise ValueError(f"the penalty's weight lambda is not negative, got {weight}")
         super().__init__()
         self.prior, self.weight = StandardGaussian(latent_dim), weight
@@ -55,7 +55,7 @@ class WassersteinAutoEncoder(nn.Module):
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:
         """n objects G(z), z ~ p(z): shape (n, D)."""
-        if not isinstance(n, Integral):
+        if not isinstance(n, Integral) or n < 0:
             raise TypeError(f"sample takes the number of objects, a whole number such as 5, got {n!r}")
         return self.decoder(self.prior.sample((n,))).mean
 
