@@ -1,0 +1,57 @@
+"""An autoregressive prior: each latent dimension given those before it.
+
+Slides: "Autoregressive prior". Chen et al., Variational Lossy Autoencoder, 2017, arXiv:1611.02731, whose own prior is the
+special case of one Gaussian for each dimension: read as a map of z to noise it is an autoregressive flow, and a
+`FlowDensity` of several such flows in turned orders is the whole of it.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from dgmcourse.densities import LOG_2PI, Density, check_event, check_shape
+from dgmcourse.networks import MaskedMLP
+
+
+class AutoregressivePrior(Density, nn.Module):
+    r"""$$p(z) = \prod_{d=1}^D p(z_d \mid z_1, \dots, z_{d-1}), \quad
+      p(z_d \mid z_{<d}) = \sum_{c=1}^C \pi_{dc}\, \mathcal N(z_d \mid \mu_{dc}, \sigma_{dc}^2)$$
+
+    One masked network gives the numbers of all D conditionals: a density is one pass, a draw D of them.
+
+    Args:
+        dim: D.
+        hidden: units of each hidden layer.
+        components: C, of each one-dimensional conditional.
+        log_var_range: the log-variances are clipped to it.
+    """
+
+    def __init__(self, dim: int, hidden: tuple[int, ...] = (100, 100), components: int = 1,
+                 log_var_range: tuple[float, float] = (-6.0, 2.0)):  # fmt: skip
+        super().__init__()
+        if components < 1:
+            raise ValueError(f"each conditional has at least 1 component, got {components}")
+        self.dim, self.components, self.log_var_range = dim, components, log_var_range
+        self.net = MaskedMLP(dim, list(hidden), outputs=3 * components)
+        with torch.no_grad():  # components that start at one place would learn the same
+            self.net.layers[-1].bias.view(3, components, dim)[1] += torch.linspace(-2, 2, components + 2)[1:-1, None]
+
+    def conditionals(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Log-weights, means, log-variances of p(z_d | z_<d) for all d at once: each (..., C, D)."""
+        weights, mean, log_var = self.net(z).to(z.dtype).unflatten(-1, (3, self.components, self.dim)).unbind(-3)
+        return torch.log_softmax(weights, -2), mean, log_var.clamp(*self.log_var_range)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        log_weights, mean, log_var = self.conditionals(check_event(z, z.new_empty(self.dim)))
+        each = log_weights - 0.5 * (LOG_2PI + log_var + (z.unsqueeze(-2) - mean) ** 2 * torch.exp(-log_var))
+        return torch.logsumexp(each, -2).sum(-1)  # each conditional is a mixture on a line; then the chain rule's sum
+
+    @torch.no_grad()
+    def sample(self, shape: tuple[int, ...] = ()) -> Tensor:
+        z = next(self.parameters()).new_zeros(*check_shape(shape), self.dim)
+        for d in range(self.dim):
+            log_weights, mean, log_var = (part[..., d] for part in self.conditionals(z))
+            gumbel = -torch.empty_like(log_weights).exponential_().log()
+            c = (log_weights + gumbel).argmax(-1, keepdim=True)  # a draw from the weights
+            mean, log_var = mean.gather(-1, c).squeeze(-1), log_var.gather(-1, c).squeeze(-1)
+            z[..., d] = mean + torch.exp(0.5 * log_var) * torch.randn_like(mean)
+        return z

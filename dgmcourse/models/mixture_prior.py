@@ -1,0 +1,41 @@
+"""A mixture of Gaussians as a prior: the first answer to a prior with a single bump.
+
+Slides: "Improving the prior". As a VAE's prior: Dilokthanakul et al., Deep Unsupervised Clustering with Gaussian Mixture
+Variational Autoencoders, 2016, arXiv:1611.02648; and the baseline of Tomczak & Welling, VAE with a VampPrior, 2017.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from dgmcourse.densities import Density, Gaussian, Mixture
+
+
+class MixturePrior(Density, nn.Module):
+    r"""K Gaussians whose weights, means and variances are learned.
+
+    $$p(z) = \sum_{k=1}^K \pi_k\, \mathcal N(z \mid \mu_k, \mathrm{diag}\,\sigma_k^2)$$
+
+    Args:
+        dim: of z.
+        components: K.
+        spread: standard deviation of the means at first. They must differ, or all components learn the same.
+    """
+
+    def __init__(self, dim: int, components: int = 50, spread: float = 1.0):
+        super().__init__()
+        if components < 1:
+            raise ValueError(f"a mixture has at least 1 component, got {components}")
+        self.log_weights = nn.Parameter(torch.zeros(components))  # up to a constant: Mixture normalises
+        self.means = nn.Parameter(spread * torch.randn(components, dim))
+        self.log_vars = nn.Parameter(torch.zeros(components, dim))
+
+    def fixed(self) -> Mixture:
+        """The mixture with its weights normalised."""
+        return Mixture(self.log_weights, Gaussian(self.means, self.log_vars))
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        return self.fixed().log_prob(z)
+
+    @torch.no_grad()
+    def sample(self, shape: tuple[int, ...] = ()) -> Tensor:
+        return self.fixed().sample(shape)
