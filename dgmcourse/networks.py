@@ -74,24 +74,33 @@ class MaskedMLP(nn.Module):
         hidden: units of each hidden layer, D at least for every dimension to be seen.
         outputs: numbers for each dimension: 2 for a mean and a scale.
         given_dim: H, of what all outputs may see.
+        reverse: the order runs from the last dimension to the first.
     """
 
-    def __init__(self, dim: int, hidden: list[int], outputs: int = 2, given_dim: int = 0):
+    def __init__(self, dim: int, hidden: list[int], outputs: int = 2, given_dim: int = 0, reverse: bool = False):
         super().__init__()
         self.in_features, self.given_dim = dim, given_dim
-        seen = torch.cat([torch.zeros(given_dim, dtype=torch.long), torch.arange(1, dim + 1)])  # 0: free for all
-        layers, low = [], 0 if given_dim or dim == 1 else 1
+        place = torch.arange(dim, 0, -1) if reverse else torch.arange(1, dim + 1)  # of each dimension in the order
+        layers, seen, low = [], place, 0 if given_dim or dim == 1 else 1
         for units in hidden:
-            degree = low + torch.arange(units) % (dim - low)  # a unit of degree m sees m dimensions, and what is given
+            degree = low + torch.arange(units) % (dim - low)  # a unit of degree m sees the first m dimensions
             layers += [MaskedLinear(degree.unsqueeze(1) >= seen), nn.ELU()]
             seen = degree
-        last = (torch.arange(1, dim + 1).unsqueeze(1) > seen).repeat(outputs, 1)
+        last = (place.unsqueeze(1) > seen).repeat(outputs, 1)
         self.layers = initialise(nn.Sequential(*layers, MaskedLinear(last)))
+        first = self.layers[0].out_features
+        self.of_given = nn.Linear(given_dim, first, bias=False) if given_dim else None
 
     def forward(self, z: Tensor, given: Tensor | None = None) -> Tensor:
-        if (given is not None) != (self.given_dim > 0):
-            raise ValueError(f"this network was made for given_dim = {self.given_dim}, and given is {'' if given is None else 'not '}None")
-        return self.layers(z if given is None else torch.cat([given.expand(*z.shape[:-1], -1), z], -1))
+        if z.shape[-1:] != (self.in_features,):
+            raise ValueError(f"expected vectors of {self.in_features} dimensions on the last axis, got shape {tuple(z.shape)}")
+        if (given is None) != (self.given_dim == 0) or given is not None and given.shape[-1] != self.given_dim:
+            got = None if given is None else f"shape {tuple(given.shape)}"
+            raise ValueError(f"this network was made for given_dim = {self.given_dim}, and what is given is {got}")
+        first = self.layers[0](z)
+        if given is not None:
+            first = first + self.of_given(given)  # once for each x, however many z there are of it
+        return self.layers[1:](first)
 
 
 def mlp(sizes: list[int], activation: type[nn.Module] = nn.ReLU, output: nn.Module | None = None,
@@ -274,3 +283,40 @@ def initialise(net: nn.Module, std: float | None = None) -> nn.Module:
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
             nn.init.zeros_(module.bias)
     return net
+
+
+def pixel_mask(size: int, kind: str, above: bool = True, left: bool = True) -> Tensor:
+    """Where a convolution may look that respects the order of reading, (size, size): 1 in the rows above the centre and to
+    the left of it. Kind "A" leaves the centre out, which is for pixels; "B" has it, for features that stand at a pixel's
+    place and know only those before it.
+
+    With left=False, the rows above alone (of kind "B", the whole row of the centre with them); with above=False, the
+    centre's row alone.
+    """
+    if kind not in ("A", "B") or size % 2 == 0:
+        raise ValueError(f"a mask is of kind 'A' or 'B' and of odd size, got {kind!r} and {size}")
+    mask, centre = torch.zeros(size, size), size // 2
+    if above:
+        mask[: centre + (kind == "B" and not left)] = 1
+    if left:
+        mask[centre, : centre + (kind == "B")] = 1
+    return mask
+
+
+class MaskedConv2d(nn.Conv2d):
+    """A convolution of which only the weights where `mask`, (size, size), is 1 exist: (N, i, H, W) to (N, o, H, W). Rows
+    and columns of the mask that are 0 altogether are neither stored nor computed."""
+
+    def __init__(self, i: int, o: int, mask: Tensor):
+        rows, columns = (mask.sum(1 - axis).nonzero().squeeze(1) for axis in (0, 1))
+        top, bottom, left, right = int(rows[0]), int(rows[-1]), int(columns[0]), int(columns[-1])
+        super().__init__(i, o, (bottom - top + 1, right - left + 1))
+        self.register_buffer("mask", mask[top : bottom + 1, left : right + 1].to(self.weight.dtype), persistent=False)
+        centre = len(mask) // 2
+        self.border = (centre - left, right - centre, centre - top, bottom - centre)  # zeros around; negative: cut off
+
+    def masked_weight(self) -> Tensor:
+        return self.weight * self.mask
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.conv2d(nn.functional.pad(x, self.border), self.masked_weight(), self.bias)

@@ -11,15 +11,13 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from dgmcourse.densities import Density, check_given, gaussian_of
+from dgmcourse.densities import Density, check_event, check_given, gaussian_of
 
 
 class Flow(nn.Module, ABC):
     """An invertible map f of z, (..., D) to (..., D), whose log-determinant can be computed.
 
-    `given` is what its parameters may depend on, (..., H): an encoder's features. A flow made with given_dim=0 has
-    parameters of its own and takes none.
-    """
+    `given` is what its parameters may depend on, (..., H): an encoder's features. With given_dim=0 a flow takes none."""
 
     @abstractmethod
     def forward(self, z: Tensor, given: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -28,6 +26,12 @@ class Flow(nn.Module, ABC):
     def inverse(self, z: Tensor, given: Tensor | None = None) -> Tensor:
         """The z that f sends here, (..., D)."""
         raise NotImplementedError(f"{type(self).__name__} has no inverse in closed form")
+
+    def given_is_due(self, given: Tensor | None) -> bool:
+        """Whether this flow's parameters depend on `given`; a ValueError if it is missing, or not asked for."""
+        if (given is None) != (self.given_dim == 0):
+            raise ValueError(f"this flow was made with given_dim = {self.given_dim}, and given is {'' if given is None else 'not '}None")
+        return given is not None
 
 
 class Flows(Flow):
@@ -48,6 +52,21 @@ class Flows(Flow):
         for flow in reversed(self.flows):
             z = flow.inverse(z, given)
         return z
+
+
+class Affine(Flow):
+    """A shift and a positive scale of each dimension, learned: the units in which the other flows see their data."""
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.shift, self.log_scale = nn.Parameter(torch.zeros(dim)), nn.Parameter(torch.zeros(dim))
+
+    def forward(self, z: Tensor, given: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        z = self.shift + check_event(z, self.shift) * torch.exp(self.log_scale)
+        return z, self.log_scale.sum().expand(z.shape[:-1])
+
+    def inverse(self, z: Tensor, given: Tensor | None = None) -> Tensor:
+        return (check_event(z, self.shift) - self.shift) * torch.exp(-self.log_scale)
 
 
 class FlowPosterior(Density):

@@ -1,0 +1,61 @@
+r"""The inverse autoregressive flow: each dimension is stretched and moved as the dimensions before it say.
+
+$$z'_d = \sigma_d\, z_d + (1 - \sigma_d)\, m_d, \qquad (m_d, s_d) \text{ of } z_1, \dots, z_{d-1}, \quad
+  \sigma_d = \mathrm{sigmoid}(s_d), \qquad \log \left|\det \frac{\partial z'}{\partial z}\right| = \sum_d \log \sigma_d$$
+
+The Jacobian is triangular, and one pass of a masked network (MADE) gives all m and s.
+
+Slides: "Extensions of normalizing flows", a general one. Kingma et al., Improving Variational Inference with Inverse
+Autoregressive Flow, 2016, arXiv:1606.04934.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dgmcourse.models.normalizing_flow import Flow, Flows
+from dgmcourse.networks import MaskedMLP
+
+OPEN = 1.5  # added to s: a gate that begins open (sigmoid(1.5) = 0.82) begins near the identity, as the paper advises
+FAR = 1e6  # where the inverse stops: nothing is probable out there, and infinity would breed NaN
+
+
+class InverseAutoregressiveFlow(Flow):
+    """One step. Forward is one pass; the inverse needs one for each dimension.
+
+    Args:
+        dim: D, dimensions of z.
+        hidden: units of the masked network's hidden layers.
+        given_dim: H, of a context that m and s may depend on, (..., H).
+        reverse: take the dimensions from the last to the first.
+    """
+
+    def __init__(self, dim: int, hidden: tuple[int, ...] = (64,), given_dim: int = 0, reverse: bool = False):
+        super().__init__()
+        self.dim, self.given_dim, self.reverse = dim, given_dim, reverse
+        self.net = MaskedMLP(dim, list(hidden), 2, given_dim, reverse)
+        with torch.no_grad():
+            self.net.layers[-1].weight *= 0.1  # and m and s begin small
+
+    def move_and_gate(self, z: Tensor, given: Tensor | None) -> tuple[Tensor, Tensor]:
+        """m and s, (..., D) each; row d of them knows the dimensions before d only."""
+        m, s = self.net(z, given).to(z.dtype).chunk(2, -1)
+        return m, s + OPEN
+
+    def forward(self, z: Tensor, given: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        m, s = self.move_and_gate(z, given)
+        return torch.lerp(m, z, torch.sigmoid(s)), F.logsigmoid(s).sum(-1)
+
+    def inverse(self, z: Tensor, given: Tensor | None = None) -> Tensor:
+        """One dimension after another: m and s of the next need those found before."""
+        found = torch.zeros_like(z)
+        for d in reversed(range(self.dim)) if self.reverse else range(self.dim):
+            m, s = self.move_and_gate(found, given)
+            value = (m + (z - m) * (1 + torch.exp(-s))).clamp(-FAR, FAR)  # 1 / sigmoid(s) = 1 + exp(-s)
+            found = torch.cat([found[..., :d], value[..., d : d + 1], found[..., d + 1 :]], -1)
+        return found
+
+
+def autoregressive_flows(dim: int, steps: int, hidden: tuple[int, ...] = (64,), given_dim: int = 0) -> Flows:
+    """T steps, of which every second takes the dimensions in the opposite order: none stays first, and so unmoved."""
+    return Flows(*(InverseAutoregressiveFlow(dim, hidden, given_dim, reverse=t % 2 == 1) for t in range(steps)))
