@@ -1,30 +1,33 @@
 """Measurements too long for a notebook: many trainings, whose table of results is kept beside the weights.
 
-`python -m dgmcourse.studies gans_on_mnist` repeats one; interrupted, it goes on. `recipes.study(name)` reads its table.
+`python -m dgmcourse.studies gans_on_ring` repeats one; interrupted, it goes on. `recipes.study(name)` reads its table.
 """
 
 import json
+import math
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dgmcourse.recipes import WEIGHTS, grey_mnist, measure_samples
 
 
 @dataclass(frozen=True)
 class Method:
-    """One way to play: how a game is made, and what `play` is told."""
+    """One way to play: how a game is made (the GAN's, or the Wasserstein GAN's with a clip, a penalty or spectral layers),
+    and the settings that `play` is told: "discriminator_steps", "optimiser"."""
 
     about: str
     clip: float | None = None
     penalty: float = 0.0
     spectral: bool = False
     wasserstein: bool = True
-    settings: dict | None = None
+    saturating: bool = False
+    settings: dict = field(default_factory=dict)
 
 
 # Learning rates are each method's best of RATES on a seed that is not among SEEDS; the rows of that search are kept, too.
@@ -51,7 +54,7 @@ def game(method: Method) -> nn.Module:
     critic = mlp([784, 256, 128, 1], leaky, spectral=method.spectral, dropout=0.0 if method.wasserstein else 0.3)
     if method.wasserstein:
         return WassersteinGAN(StandardGaussian(32), generator, critic, method.clip, method.penalty)
-    return GAN(StandardGaussian(32), generator, critic)
+    return GAN(StandardGaussian(32), generator, critic, method.saturating)
 
 
 def one_run(name: str, method: Method, seed: int, lr: float, data) -> dict:
@@ -96,7 +99,188 @@ def gans_on_mnist(rows: list[dict], save) -> dict:
     }
 
 
-STUDIES = {"gans_on_mnist": gans_on_mnist}
+# ---- on the ring of eight Gaussians: many games at once, some at one learning rate, some at another
+
+RING_RATES, RING_STEPS, RING_BATCH, RING_GAMES = (1e-3, 3e-3, 1e-2), 1500, 32, 8
+RING_METHODS = {
+    "GAN": [Method("GAN, log D trick", wasserstein=False)],
+    "clipped WGAN": [Method(f"weights in [-{c}, {c}]", clip=c) for c in (0.1, 0.3, 1.0)],
+    "WGAN with penalty": [Method(f"gradient penalty, lambda = {p:g}", penalty=p) for p in (0.1, 1.0, 10.0)],
+    "spectral WGAN": [Method("spectral normalisation of each layer", spectral=True)],
+    "spectral GAN": [Method("GAN, log D trick, D with spectral normalisation", spectral=True, wasserstein=False)],
+}
+RING_SETTINGS = [{"discriminator_steps": n, "optimiser": o} for n in (1, 3) for o in ("adam", "rmsprop")]
+
+
+def ring_game(method: Method, copies: int, hidden: int = 32) -> nn.Module:
+    """`copies` independent games at once, of networks 4-32-32-2 and 2-32-32-1."""
+    from dgmcourse.densities import StandardGaussian
+    from dgmcourse.models.gan import GAN, leaky
+    from dgmcourse.models.wasserstein_gan import WassersteinGAN
+    from dgmcourse.networks import mlp
+
+    generator = mlp([4, hidden, hidden, 2], copies=copies)
+    critic = mlp([2, hidden, hidden, 1], leaky, copies=copies, spectral=method.spectral)
+    if method.wasserstein:
+        return WassersteinGAN(StandardGaussian(4), generator, critic, method.clip, method.penalty)
+    return GAN(StandardGaussian(4), generator, critic, method.saturating)
+
+
+def play_at_rates(game: nn.Module, data: Tensor, rates: Tensor, steps: int, batch: int, *, discriminator_steps: int = 1,
+                  optimiser: str = "adam", watch=None) -> None:  # fmt: skip
+    """`play`'s loop for copies of a game, each at a learning rate of its own.
+
+    They share one optimiser at the largest rate. Each then goes back on its step to the share that its own rate would have
+    taken it: with Adam and RMSprop, whose steps are proportional to the rate, that is a training at that rate.
+
+    Args:
+        game: as many copies as there are rates; trained in place, and left in evaluation.
+        data: (N, D), of which every copy draws batches of its own, with replacement.
+        rates: (copies,).
+        steps: batches, the discriminator's steps; the generator has one after each `discriminator_steps` of them.
+        watch: called as watch(game, step, parts) after each step; parts are the discriminator objective's, (copies, batch).
+
+    Raises:
+        TrainingError: as soon as one of the copies is not finite any more; all keep what they have.
+    """
+    from dgmcourse.play import Players, climb, frozen
+
+    players, pace = Players(game, rates.max().item(), optimiser), rates / rates.max()
+
+    def step_up(value, x, optimiser):
+        moving = optimiser.param_groups[0]["params"]
+        before = [p.detach().clone() for p in moving]
+        climb(value, x, optimiser)
+        with torch.no_grad():
+            for p, was in zip(moving, before, strict=True):
+                p.copy_(torch.lerp(was, p, pace.view(-1, *[1] * (p.dim() - 1))))
+
+    game.train()
+    try:
+        for step in range(1, steps + 1):
+            x = data[torch.randint(len(data), (len(rates), batch))]
+            value, parts = game.discriminator_objective(x)
+            step_up(value, x, players.optimisers[0])
+            if hasattr(game, "constrain"):
+                game.constrain()
+            if step % discriminator_steps == 0:
+                with frozen(players.judges):
+                    step_up(game.generator_objective(x)[0], x, players.optimisers[1])
+            if watch:
+                watch(game, step, parts)
+    finally:
+        game.eval()
+
+
+def ring_of_eight():
+    """The density of `data.toy.ring_of_gaussians()`: a study sees densities and models only."""
+    from dgmcourse.densities import Gaussian, Mixture
+
+    angle = torch.arange(8) * math.pi / 4
+    means = 2 * torch.stack([angle.cos(), angle.sin()], 1)
+    return Mixture(torch.zeros(8), Gaussian(means, torch.full((8, 2), 2 * math.log(0.1))))
+
+
+def sliced_from(real: Tensor, directions: int = 24):
+    """A function that measures samples (..., n, 2), with n a divisor of N, against real points (N, 2): the mean
+    earth-mover distance over fixed random directions, shape (...). Each sample counts as often as makes N."""
+    axes = nn.functional.normalize(torch.randn(real.shape[-1], directions), dim=0)
+
+    def shadows(x: Tensor) -> Tensor:
+        return (x @ axes).sort(-2).values.repeat_interleave(len(real) // x.shape[-2], -2)
+
+    ours = shadows(real)
+
+    def measure(x: Tensor) -> Tensor:  # one sample at a time: thousands of points and many games would fill the memory
+        each = x.reshape(-1, *x.shape[-2:])
+        return torch.stack([(shadows(one) - ours).abs().mean() for one in each]).reshape(x.shape[:-2])
+
+    return measure
+
+
+def ring_distances(method: Method, games: int, steps: int, seed: int) -> tuple[list[list[float]], str, float]:
+    """Play `games` games at each of RING_RATES: their distances from the ring, [game][rate]; whether they came to an end;
+    and the processor's seconds."""
+    from dgmcourse.play import TrainingError
+
+    torch.manual_seed(seed)
+    ring = ring_of_eight()
+    data, measure = ring.sample((20_000,)), sliced_from(ring.sample((4000,)))
+    rates = torch.tensor(RING_RATES).repeat(games)
+    game, began, stopped = ring_game(method, len(rates)), time.process_time(), "finished"
+    try:
+        play_at_rates(game, data, rates, steps, RING_BATCH, **method.settings)
+    except TrainingError as error:
+        stopped = f"diverged: {error}"
+    with torch.no_grad():
+        samples = game.generator(game.prior.sample((len(rates), 4000))).nan_to_num(1e3)
+    distances = [[round(d, 4) for d in row] for row in measure(samples).reshape(games, -1).tolist()]
+    return distances, stopped, round(time.process_time() - began, 1)
+
+
+def one_ring(name: str, method: Method) -> dict:
+    """A row of the search: the method, and at each of RING_RATES the mean distance of RING_GAMES games from the ring."""
+    distances, stopped, seconds = ring_distances(method, RING_GAMES, RING_STEPS, SEARCH_SEED)
+    mean = [round(sum(column) / RING_GAMES, 4) for column in zip(*distances, strict=True)]
+    row = {"method": name, "clip": method.clip, "penalty": method.penalty, **method.settings, "stopped": stopped}
+    return row | {"seconds": seconds, "distance": mean}
+
+
+def gans_on_ring(rows: list[dict], save) -> dict:
+    """Which strength, optimiser and number of critic steps suits each of five methods on the ring; `rows` as above."""
+    tried = [(name, Method(**asdict(kind) | {"settings": settings}))
+             for name, kinds in RING_METHODS.items() for kind in kinds for settings in RING_SETTINGS]  # fmt: skip
+    for name, method in tried[len(rows) :]:
+        rows.append(one_ring(name, method))
+        save(rows)
+        print(name, method.about, *method.settings.values(), rows[-1]["distance"], flush=True)
+    over_rates = {name: [] for name in RING_METHODS}
+    for (name, method), row in zip(tried, rows, strict=True):
+        over_rates[name].append((sum(row["distance"]) / len(RING_RATES), len(over_rates[name]), method))
+    return {
+        "about": gans_on_ring.__doc__.partition(";")[0],
+        "data": "a ring of eight Gaussians",
+        "settings": {"steps": RING_STEPS, "batch_size": RING_BATCH, "rates": RING_RATES, "games a rate": RING_GAMES,
+                     "seed": SEARCH_SEED, "best": "the smallest distance, averaged over rates and games"},
+        "methods": {name: asdict(min(found)[2]) for name, found in over_rates.items()},
+        "torch": torch.__version__,
+        "rows": rows,
+    }  # fmt: skip
+
+
+STRONG_METHODS = ("saturating GAN", "GAN", "clipped WGAN", "WGAN with penalty")
+STRONG_STEPS, TURNS, STRONG_GAMES = (1, 5), 1000, 20  # steps of the critic for each of the generator's 1,000
+
+
+def strong_critics_on_ring(rows: list[dict], save) -> dict:
+    """What becomes of the generator if the critic is trained well: one or five steps a turn; `rows` as above."""
+    from dgmcourse.recipes import study
+
+    best = {name: Method(**kept) for name, kept in study("gans_on_ring")["methods"].items()}
+    minimax = asdict(best["GAN"]) | {"about": "GAN, its min-max objective", "saturating": True}
+    methods = {"saturating GAN": Method(**minimax)} | best
+    tried = [(name, n) for name in STRONG_METHODS for n in STRONG_STEPS]
+    for name, n in tried[len(rows) :]:
+        method = Method(**asdict(methods[name]) | {"settings": methods[name].settings | {"discriminator_steps": n}})
+        distances, stopped, seconds = ring_distances(method, STRONG_GAMES, TURNS * n, seed=0)
+        rows.append({"method": name, **method.settings, "stopped": stopped, "seconds": seconds, "distances": distances})
+        save(rows)
+        print(name, n, [round(sum(column) / STRONG_GAMES, 3) for column in zip(*distances, strict=True)], flush=True)
+    return {
+        "about": strong_critics_on_ring.__doc__.partition(";")[0],
+        "data": "a ring of eight Gaussians",
+        "settings": {"turns": TURNS, "batch_size": RING_BATCH, "rates": RING_RATES, "games a rate": STRONG_GAMES, "seed": 0},
+        "methods": {name: asdict(methods[name]) for name in STRONG_METHODS},
+        "torch": torch.__version__,
+        "rows": rows,
+    }
+
+
+STUDIES = {
+    "gans_on_mnist": gans_on_mnist,
+    "gans_on_ring": gans_on_ring,
+    "strong_critics_on_ring": strong_critics_on_ring,
+}
 
 
 def main(names: list[str]) -> None:
