@@ -320,3 +320,35 @@ class MaskedConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         return nn.functional.conv2d(nn.functional.pad(x, self.border), self.masked_weight(), self.bias)
+
+
+def pixel_head(width: int) -> nn.Sequential:
+    """From the features at a pixel's place to its logit, (N, width, H, W) to (N, 1, H, W)."""
+    return initialise(nn.Sequential(nn.Conv2d(width, width, 1), nn.ReLU(), nn.Conv2d(width, 1, 1)))
+
+
+def pictures(x: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Rows of pixels, (..., D), as pictures, (N, 1, H, W), in the memory order in which convolutions are fastest."""
+    return x.reshape(-1, 1, *shape).contiguous(memory_format=torch.channels_last)
+
+
+def map_of(given: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Rows, (..., C * H * W), as maps of features, (N, C, H, W)."""
+    return given.reshape(-1, given.shape[-1] // math.prod(shape), *shape)
+
+
+def aligned(x: Tensor, given: Tensor | None) -> tuple[Tensor, Tensor | None, tuple[int, ...]]:
+    """Rows of pixels (..., D) and of maps (..., G) whose leading axes fit, and those of the result. Axes that only the
+    maps have in front (samples of z for each x) are not given to x, whose own part is done once."""
+    if given is None:
+        return x, None, x.shape[:-1]
+    lead = torch.broadcast_shapes(x.shape[:-1], given.shape[:-1])
+    if lead[len(lead) - x.dim() + 1 :] != x.shape[:-1]:
+        x = x.expand(*lead, x.shape[-1])
+    return x, given.expand(*lead, given.shape[-1]), lead
+
+
+def plus(a: Tensor, b: Tensor) -> Tensor:
+    """a + b, where one may have so many times the other's rows: those are repeated as a whole."""
+    small, large = sorted((a, b), key=len)
+    return large + small if len(small) == len(large) else (large.unflatten(0, (-1, len(small))) + small).flatten(0, 1)

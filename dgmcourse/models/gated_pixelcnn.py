@@ -1,0 +1,97 @@
+r"""The gated PixelCNN: two stacks of masked convolutions that together see every pixel before one.
+
+Slides: "Improving the decoder". van den Oord et al., Conditional Image Generation with PixelCNN Decoders, 2016,
+arXiv:1606.05328: the gates, the stacks, and the link between them.
+"""
+
+import math
+from collections.abc import Generator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dgmcourse.models.pixelwalk import Canvas, at_a_pixel, head_at_a_pixel
+from dgmcourse.networks import MaskedConv2d, aligned, initialise, map_of, pictures, pixel_head, pixel_mask, plus
+
+
+class GatedLayer(nn.Module):
+    r"""Two stacks: the vertical one v sees all rows above, the horizontal one h its own row, and v.
+
+    $$\mathbf{v}' = g(W * \mathbf{v}), \quad \mathbf{h}' = \mathbf{h} + R\, g(U * \mathbf{h} + L\, \mathbf{v}'), \quad
+      g(\mathbf{a}, \mathbf{b}) = \tanh(\mathbf{a}) \odot \mathrm{sigmoid}(\mathbf{b})$$
+
+    The first layer, of kind A, has nothing to add R g(...) to.
+    """
+
+    def __init__(self, i: int, width: int, size: int, kind: str):
+        super().__init__()
+        self.residual = kind == "B"
+        self.vertical = MaskedConv2d(i, 2 * width, pixel_mask(size, kind, left=False))
+        self.horizontal = MaskedConv2d(i, 2 * width, pixel_mask(size, kind, above=False))
+        self.link, self.out = nn.Conv2d(width, 2 * width, 1), nn.Conv2d(width, width, 1)
+
+    def forward(self, v: Tensor, h: Tensor, given: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        v = gate(self.vertical(v))
+        both = plus(self.horizontal(h), self.link(v))
+        more = self.out(gate(both if given is None else plus(both, map_of(given, both.shape[-2:]))))
+        return v, h + more if self.residual else more
+
+
+class GatedPixelNet(nn.Module):
+    """The gated network, whose logit for a pixel can see all pixels before it. Arguments as for `PixelNet`.
+
+    z enters the horizontal stack: the vertical one, most of the work, is done once for an x however many z it is
+    asked about.
+    """
+
+    def __init__(self, width: int = 16, layers: int = 6, first: int = 7, size: int = 3, shape: tuple[int, int] = (28, 28)):
+        super().__init__()
+        self.shape, self.given_dim = shape, 2 * width * math.prod(shape)
+        layers = [GatedLayer(1, width, first, "A")] + [GatedLayer(width, width, size, "B") for _ in range(layers)]
+        self.layers, self.head = initialise(nn.ModuleList(layers)), pixel_head(width)
+
+    def forward(self, x: Tensor, given: Tensor | None = None) -> Tensor:
+        x, given, lead = aligned(x, given)
+        v = h = pictures(x, self.shape)
+        for i, layer in enumerate(self.layers):
+            v, h = layer(v, h, None if i else given)
+        return self.head(h).reshape(*lead, -1)
+
+    def walk(self, n: int, given: Tensor | None = None) -> Generator[np.ndarray, np.ndarray, None]:
+        """As `PixelNet.walk`: the vertical stack a row at a time, the horizontal one a pixel at a time."""
+        tall = [Canvas(layer.vertical, n, self.shape, len(layer.vertical.mask)) for layer in self.layers]
+        flat = [Canvas(layer.horizontal, n, self.shape, 0) for layer in self.layers]
+        # sigmoid(b) = (1 + tanh(b / 2)) / 2: one tanh does for both halves, if the second's weights are halved before
+        # and the gate's product after
+        width = self.layers[0].out.in_channels
+        halved = torch.tensor([1.0] * width + [0.5] * width).to(tall[0].x)
+        outs, last = [at_a_pixel(layer.out, 0.5) for layer in self.layers], head_at_a_pixel(self.head)
+        for r in range(self.shape[0]):
+            rows = []
+            for i, layer in enumerate(self.layers):
+                above = gate(tall[i].row(r))
+                term = flat[i].row(r) + layer.link(above)
+                if given is not None and i == 0:
+                    term = plus(term, map_of(given, self.shape)[:, :, r : r + 1])
+                rows.append(flat[i].pixels(r, term, halved))
+                if i + 1 < len(self.layers):
+                    tall[i + 1].put_row(r, above)
+            for c in range(self.shape[1]):
+                h = None
+                for row, out in zip(rows, outs, strict=True):
+                    if h is not None:
+                        row.put(c, h)
+                    both = np.tanh(row.at(c))
+                    more = out(both[:, :width] * (1 + both[:, width:]))
+                    h = more if h is None else h + more
+                value = (yield last(h))[:, None]
+                tall[0].x[:, tall[0].corner[0] + r, tall[0].corner[1] + c] = torch.from_numpy(value)
+                rows[0].put(c, value)
+        yield None
+
+
+def gate(a: Tensor) -> Tensor:
+    """tanh of the first half of the features, times the sigmoid of the second; features on axis 1."""
+    a, b = a.chunk(2, 1)
+    return torch.tanh(a) * torch.sigmoid(b)

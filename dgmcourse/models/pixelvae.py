@@ -1,0 +1,55 @@
+"""A VAE whose decoder is a PixelCNN: z says what the picture is of, the pixels before say the rest.
+
+Slides: "Improving the decoder", "PixelVAE". Gulrajani et al., PixelVAE: A Latent Variable Model for Natural Images, 2016,
+arXiv:1611.05013; what z is left to say: Chen et al., Variational Lossy Autoencoder, 2016, arXiv:1611.02731.
+"""
+
+import torch
+from torch import Tensor
+
+from dgmcourse.densities import GaussianConditional, StandardGaussian, kl_per_dimension
+from dgmcourse.models.gated_pixelcnn import GatedPixelNet
+from dgmcourse.models.latent_variable_model import LatentVariableModel
+from dgmcourse.models.pixelcnn import PixelConditional
+from dgmcourse.networks import conv_decoder, conv_encoder
+
+
+class PixelVAE(LatentVariableModel):
+    r"""$$p(\mathbf{x}) = \int p(\mathbf{z}) \prod_{i=1}^D p(x_i \mid x_1, \dots, x_{i-1}, \mathbf{z})\, d\mathbf{z}$$
+
+    Binary images of 28x28 pixels. The fewer pixels the decoder sees, the more is left for z to say.
+
+    Args:
+        latent_dim: dimensions of z.
+        width, layers, first: of the decoder's `GatedPixelNet`; it sees layers + first // 2 rows up.
+        channels, hidden: of the convolutional encoder, and of the network that makes a map of z.
+    """
+
+    def __init__(self, latent_dim: int = 16, width: int = 16, layers: int = 2, first: int = 5, channels: int = 16,
+                 hidden: int = 64):  # fmt: skip
+        net = GatedPixelNet(width, layers, first)
+        super().__init__(
+            StandardGaussian(latent_dim),
+            GaussianConditional(conv_encoder(2 * latent_dim, channels, hidden)),
+            PixelConditional(net, conv_decoder(latent_dim, 2 * width, channels, hidden)),
+        )
+
+
+def free_bits(model: LatentVariableModel, nats: float):
+    r"""An objective for `fit` under which so many nats a dimension, averaged over the batch, cost nothing: a dimension
+    that says less has nothing to gain by saying less still (Kingma et al., Inverse Autoregressive Flow, 2016).
+
+    $$\mathbb{E}_{q}[\log p(\mathbf{x} \mid \mathbf{z})] - \sum_d \max(\lambda, \overline{\mathrm{KL}}_d)$$
+
+    It is no bound on log p(x); the parts it reports are those of the bound.
+    """
+
+    def objective(x: Tensor, beta: float = 1.0) -> tuple[Tensor, dict[str, Tensor]]:
+        q = model.encoder(x)
+        reconstruction = model.decoder(q.rsample()).log_prob(x)
+        of_each = kl_per_dimension(q, model.prior)
+        regulariser = of_each.sum(-1)
+        parts = {"elbo": reconstruction - regulariser, "reconstruction": reconstruction, "kl": regulariser}
+        return reconstruction - beta * torch.clamp(of_each.mean(0), min=nats).sum(), parts
+
+    return objective
