@@ -26,6 +26,13 @@ PARTS = {  # of an objective: how a training's curve shows them
     "reconstruction": (POSTERIOR, "--", "reconstruction"),
     "kl": (PRIOR, ":", "-KL"),
 }
+VERDICTS = {"real": (DATA, "-", "D of real ones"), "fake": (MODEL, "--", "D of fakes")}  # of a game
+SIDES = {  # what each of two players climbs, or a cost that falls
+    "discriminator": (CRITIC, "-", "discriminator's"),
+    "generator": (MODEL, "--", "generator's"),
+    "cost": (MODEL, "-", "cost"),
+}
+DISTANCE = {"distance": (CRITIC, "-", "the critic's estimate")}
 
 STYLE = {
     "figure.max_open_warning": 0,  # a notebook that is stopped half-way may leave some open
@@ -132,29 +139,40 @@ def images(x: Tensor, columns: int = 10, titles: list[str] | None = None, width:
     return fig
 
 
-def draw_curves(ax: plt.Axes, history, valid: bool = True) -> None:
+def draw_curves(ax: plt.Axes, history, valid: bool = True, *, parts: dict = PARTS, unit: str = "nats per image") -> None:
     """The parts of the objective, running averages, against the step, and its validation value at epochs' ends."""
     step = [row["step"] for row in history.steps]
-    for name, (colour, line, label) in PARTS.items():
+    for name, (colour, line, label) in parts.items():
         if step and name in history.steps[0]:
             ax.plot(step, [(-1 if name == "kl" else 1) * row[name] for row in history.steps], line, color=colour, label=label)
     if valid and history.epochs and "valid" in history.epochs[0] and step:
         per_epoch = step[-1] / max(1, len(history.epochs))
         at = [per_epoch * (i + 1) for i in range(len(history.epochs))]
         ax.plot(at, history["valid"], "o", color=DATA, ms=4, label="validation")
-    ax.set(xlabel="step", ylabel="nats per image")
+    ax.set(xlabel="step", ylabel=unit)
     if ax.get_legend_handles_labels()[0]:
-        ax.legend(loc="lower right")
+        ax.legend(loc="lower right" if parts is PARTS else "best")
 
 
 class Live:
     """Give it to `fit(..., live=Live())`: the curve, and samples from one fixed set of z, redrawn while training runs.
 
-    The curve alone, where the samples are no square images.
+    The curve alone, where the samples are no square images. For a game of two: `play(..., live=Live(parts=VERDICTS,
+    unit="mean verdict", draw=lambda game: game.sample(20), title="fakes"))`.
+
+    Args:
+        samples: how many, of a model with a prior and a decoder, whose means are shown.
+        seed: of what is drawn.
+        parts: columns of the history, {name: (colour, line, label)}: PARTS, VERDICTS, SIDES, DISTANCE.
+        unit: of the curves.
+        draw: a function of the model that gives other images, (n, pixels).
+        columns, title: of the images.
     """
 
-    def __init__(self, samples: int = 20, seed: int = 0):
-        self.samples, self.seed = samples, seed
+    def __init__(self, samples: int = 20, seed: int = 0, *, parts: dict = PARTS, unit: str = "nats per image", draw=None,
+                 columns: int = 5, title: str = "samples (means)"):  # fmt: skip
+        self.seed, self.parts, self.unit, self.columns, self.title = seed, parts, unit, columns, title
+        self.draw = draw or (lambda model: model.decoder(model.prior.sample((samples,))).mean)
         self.figure, self.handle = None, None  # one figure, cleared: closed ones wait for the garbage collector
 
     def __call__(self, model, history) -> None:
@@ -164,22 +182,23 @@ class Live:
         self.figure.clear()
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            samples = model.decoder(model.prior.sample((self.samples,))).mean
-        if side_of(samples.shape[-1]) is None:
-            draw_curves(self.figure.subplots(), history)
-        else:
-            left, right = self.figure.subplots(1, 2, width_ratios=(1.5, 1))
-            draw_curves(left, history)
-            draw_images(right, samples, 5, "samples (means)")
-        last = history.steps[-1]
-        reached = next((f", {label} {last[name]:.0f} nats," for name, (_, _, label) in PARTS.items() if name in last), "")
-        alt = f"Training curve after {last['step']} steps{reached}"
-        alt += "." if side_of(samples.shape[-1]) is None else f" and {self.samples} generated images."
-        image = picture(self.figure, alt)
+            x = self.draw(model)
+        pictures = side_of(x.shape[-1]) is not None
+        left, *right = self.figure.subplots(1, 1 + pictures, width_ratios=(1.5, 1)[: 1 + pictures], squeeze=False)[0]
+        draw_curves(left, history, parts=self.parts, unit=self.unit)
+        if pictures:
+            draw_images(right[0], x, self.columns, self.title)
+        image = picture(self.figure, self.alt(history.steps[-1], len(x) if pictures else 0))
         if self.handle is None:
             self.handle = display(image, display_id=True)
         else:
             self.handle.update(image)
+
+    def alt(self, last: dict, images: int) -> str:
+        """The picture in words: the last values of the curves, and how many images are beside them."""
+        reached = [f"{label} {-last[name] if name == 'kl' else last[name]:.3g}" for name, (_, _, label) in self.parts.items() if name in last]
+        words = f"Curves after {last['step']} steps, in {self.unit}: {', '.join(reached)}"
+        return words + (f"; and {images} generated images." if images else ".")
 
 
 def vae_diagram() -> plt.Figure:

@@ -141,8 +141,22 @@ def test_live_draws_in_a_notebook_one_picture_that_is_updated(monkeypatch):
     live(model, history_of())
     assert len(first) == 1 and len(Handle.updates) == 1
     assert first[0].data == Handle.updates[0].data  # the samples are those of one fixed set of z
-    assert "ELBO -111 nats" in first[0].alt and "10 generated images" in first[0].alt
+    assert "nats per image: ELBO -111" in first[0].alt and "10 generated images" in first[0].alt
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_live_shows_a_game(monkeypatch):
+    shown, axes = [], []
+    monkeypatch.setattr(plot, "display", lambda image, display_id: shown.append(image))
+    monkeypatch.setattr(plot, "draw_images", lambda ax, x, columns, title: axes.append((tuple(x.shape), columns, title)))
+    rows = [{"step": 10 * i, "real": 0.9 - 0.01 * i, "fake": 0.1 + 0.02 * i} for i in range(1, 6)]
+    live = plot.Live(parts=plot.VERDICTS, unit="mean verdict", draw=lambda game: torch.rand(6, 784), columns=3, title="fakes")
+    live(None, History(steps=rows))
+    left = live.figure.axes[0]
+    assert [list(line.get_ydata()) for line in left.get_lines()] == [[row[k] for row in rows] for k in ("real", "fake")]
+    assert (left.get_xlabel(), left.get_ylabel()) == ("step", "mean verdict")
+    assert axes == [((6, 784), 3, "fakes")]
+    assert "50 steps, in mean verdict: D of real ones 0.85, D of fakes 0.2; and 6 generated images" in shown[0].alt
 
 
 def test_live_works_outside_a_notebook(capsys):

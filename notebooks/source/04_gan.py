@@ -602,40 +602,11 @@ plot.show(
 #
 # Stop it whenever you like (the square button): you keep both players as they are.
 
-# %% jupyter={"source_hidden": true}
-class Watch:
-    """For `play(..., live=Watch())`: the mean verdicts so far, and fakes from one fixed set of codes, drawn again and again."""
-
-    def __init__(self):
-        self.figure, self.handle = None, None
-
-    def __call__(self, game: GAN, history) -> None:
-        if not history.steps:
-            return
-        self.figure = self.figure or plt.figure(figsize=(plot.WIDTH, 2.6))
-        self.figure.clear()
-        left, right = self.figure.subplots(1, 2, width_ratios=(1.3, 1))
-        at = [row["step"] for row in history.steps]
-        left.plot(at, [row["real"] for row in history.steps], color=DATA, label="D of real digits")
-        left.plot(at, [row["fake"] for row in history.steps], "--", color=MODEL, label="D of fakes")
-        left.axhline(0.5, color=NOISE, linewidth=1, linestyle=":")
-        left.set(xlabel="step", ylabel="mean verdict D", ylim=(0, 1))
-        left.legend(loc="center right", fontsize=9)
-        torch.manual_seed(0)  # play keeps its own random state apart from what is drawn here
-        plot.draw_images(right, game.sample(30).cpu(), 6, "fakes")
-        last = history.steps[-1]
-        alt = (f"After {last['step']} steps the expert gives real digits {last['real']:.2f} and fakes {last['fake']:.2f} on "
-               "average; beside the two curves 30 fakes.")  # fmt: skip
-        image = plot.picture(self.figure, alt)
-        if self.handle is None:
-            self.handle = display(image, display_id=True)
-        else:
-            self.handle.update(image)
-
 # %%
 torch.manual_seed(0)
 yours = ImageGAN()  # 64 numbers to 784 pixels, and 784 pixels to a logit
-history = play(yours, train, epochs=EPOCHS, lr=RATE, device=DEVICE, live=Watch())
+live = plot.Live(parts=plot.VERDICTS, unit="mean verdict D", draw=lambda game: game.sample(30), columns=6, title="fakes")
+history = play(yours, train, epochs=EPOCHS, lr=RATE, device=DEVICE, live=live)
 yours = yours.cpu()
 
 # %% jupyter={"source_hidden": true}
@@ -757,7 +728,7 @@ measured["claim-14"] = (
     f"{share_right(told['a fresh network'][1])}), and the Frechet distance of 2,000 fakes is {distance['gan']:.0f}, "
     f"of as many other real digits {distance['real']:.1f}"
 )
-display(Markdown(f"**Measured.** {measured['claim-14']}."))
+display(Markdown(f"**Measured:** {measured['claim-14']}."))
 
 # %% jupyter={"source_hidden": true}
 display(Markdown("\n".join([
@@ -827,7 +798,7 @@ spans = {kind: wilson(n, SEEDS) for kind, n in counts.items()}
 measured["claim-15"] = "of 20 seeds fail: " + "; ".join(
     f"{n} with {kind} (95 %: {spans[kind][0]:.0%} to {spans[kind][1]:.0%})" for kind, n in counts.items()
 ) + f". On its way to step 1,500 a game with 2 loses modes {lost['2 latent dimensions']:.1f} times on average"  # fmt: skip
-display(Markdown(f"**Measured.** {measured['claim-15']}."))
+display(Markdown(f"**Measured:** {measured['claim-15']}."))
 fig, (left, middle, right) = plt.subplots(1, 3, figsize=(plot.WIDTH, 2.6), width_ratios=(1.25, 1.25, 1))
 for ax, kind in ((left, "2 latent dimensions"), (middle, "8 latent dimensions")):
     at, rows = list(runs[kind]), course[kind]
@@ -873,11 +844,12 @@ plot.show(
 
 # %% jupyter={"source_hidden": true}
 plain, saturated = (counts[kind] for kind in ("2 latent dimensions", "2, saturating"))
-gain = (course["8 latent dimensions"][-1] - course["8 latent dimensions"][-6]).mean().item()
+gains = course["8 latent dimensions"][-1] - course["8 latent dimensions"][-6]
+gain = f"{gains.mean():+.1f} ± {gains.std() / SEEDS**0.5:.1f}"
 overlap = spans["2 latent dimensions"][0] <= saturated / SEEDS <= spans["2 latent dimensions"][1]
 display(Markdown(
     f"Eight dimensions of noise in place of two, and {counts['8 latent dimensions']} games fail in place of {plain}; they still "
-    f"gain {gain:+.1f} modes over the last 500 steps, so this is being slow as much as being unstable. The saturating "
+    f"gain {gain} modes over the last 500 steps, so this is being slow as much as being unstable. The saturating "
     f"objective, with its lost lessons, fails {saturated} times against {plain}: "
     f"{'no difference that 20 seeds could show' if overlap else 'a difference beyond chance'}. In the plane the fakes overlap "
     "with the data from the start, and Adam divides each gradient by its own usual size, so that a weak lesson makes no small "
@@ -1056,12 +1028,13 @@ plot.show(
 
 # %% jupyter={"source_hidden": true}
 slow_modes, slow_near = reached_modes["1 : 100"].mean(), near_modes["1 : 100"].mean()
+best = max(PACES, key=lambda name: reached_modes[name].mean())
 display(Markdown(
     "Both ends are bad, each in its own way. With a fraud too quick the fakes are nowhere for long "
     f"({near_modes['100 : 1'].mean():.0%} near a mode). With an expert too quick {slow_near:.0%} are near a mode, "
     f"but the modes are only {slow_modes:.1f} of 8: the fraud stays where it was first believed. **The cure is balance**: rates, "
-    "or steps a turn, with which neither outruns the other; or an expert that cannot become too steep, in [notebook "
-    "05](05_wgan.ipynb)."))  # fmt: skip
+    f"or steps a turn, with which neither outruns the other. That need not be 1 : 1; of these five {best} finds most, "
+    f"{reached_modes[best].mean():.1f} modes. Or an expert that cannot become too steep: [notebook 05](05_wgan.ipynb)."))  # fmt: skip
 
 # %% [markdown]
 # ### When it diverges
@@ -1106,7 +1079,7 @@ measured["claim-16"] = (
     "a turn of the game takes " + ", ".join(f"{ms:.0f} ms at {d}" for d, ms in turn_ms.items())
     + " latent dimensions, with one code for each digit (the fastest of 5 runs)"
 )
-display(Markdown(f"**Measured.** {measured['claim-16']}."))
+display(Markdown(f"**Measured:** {measured['claim-16']}."))
 
 # %% [markdown]
 # One code a digit, whatever the dimension: the game never asks which of all codes made *this* digit, so no
@@ -1176,7 +1149,7 @@ measured["claim-17"] = (
     f"place {places}. A copy of training digits beats the GAN at {beaten} of {len(WIDTHS_H)} bandwidths, by anything from "
     f"{min(spread_h):.0f} to {max(spread_h):.0f} nats"
 )
-display(Markdown(f"**Measured.** {measured['claim-17']}."))
+display(Markdown(f"**Measured:** {measured['claim-17']}."))
 fig, (left, right) = plt.subplots(1, 2, figsize=(plot.WIDTH, 2.9), width_ratios=(1.5, 1))
 marks = {"your GAN": (MODEL, "v:"), "gan": (MODEL, "o-"), "VAE, means": ("#D55E00", "s"), "real digits": (DATA, "D-"),
          "smudges": ("#7F7F00", "^-.")}  # fmt: skip
@@ -1262,7 +1235,7 @@ measured["claim-18"] = (
     + ", ".join(f"{place} by {measure}" for place, measure in zip(smudged, MEASURES, strict=True))
     + f"; {sum(name != 'real digits' for name in firsts)} of {len(firsts)} put something before real digits"
 )
-display(Markdown(f"**Measured.** {measured['claim-18']}."))
+display(Markdown(f"**Measured:** {measured['claim-18']}."))
 
 # %% [markdown]
 # Each is right about what it looks at. The exact distance of pixels forgives blur, even rewards it. Its shadows and
@@ -1299,7 +1272,7 @@ measured["claim-19"] = (
     f"{named['gan'][rarest]:.0%} {rarest}s, a total variation of {variation['gan']:.2f} from the data's classes, real from real "
     f"{variation['others']:.2f}"
 )
-display(Markdown(f"**Measured.** {measured['claim-19']}."))
+display(Markdown(f"**Measured:** {measured['claim-19']}."))
 fig, (left, right) = plt.subplots(1, 2, figsize=(plot.WIDTH, 2.8), width_ratios=(1, 1.5))
 best_grid = int(of_25.argmax())
 left.plot(*grid25.components.mean.T, "o", ms=6, mfc="none", color=DATA, markeredgewidth=0.7)
