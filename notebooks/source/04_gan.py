@@ -605,7 +605,8 @@ plot.show(
 # %%
 torch.manual_seed(0)
 yours = ImageGAN()  # 64 numbers to 784 pixels, and 784 pixels to a logit
-live = plot.Live(parts=plot.VERDICTS, unit="mean verdict D", draw=lambda game: game.sample(30), columns=6, title="fakes")
+live = plot.Live(parts=plot.VERDICTS, unit="mean verdict D", draw=lambda game: game.sample(30), columns=6,
+                 title="fakes")  # fmt: skip
 history = play(yours, train, epochs=EPOCHS, lr=RATE, device=DEVICE, live=live)
 yours = yours.cpu()
 
