@@ -466,6 +466,10 @@ if faces is not None:
     del made, film
 
 # %% [markdown]
+# Eyes, nose and mouth find their places first: they are where all pictures agree. Smooth skin comes last: to be smooth,
+# many pixels must agree with one another in each single picture.
+
+# %% [markdown]
 # ## Auxiliary classifier GAN: a class for both players
 # Odena, Olah and Shlens (2016) tell the generator a class, $G(\mathbf{z}, c)$, and ask the discriminator two questions:
 # is the image real, and which class is it?
