@@ -1,5 +1,8 @@
 """The figure with sliders: a control that moves changes the picture, and what goes wrong is seen."""
 
+import threading
+import time
+
 import matplotlib.pyplot as plt
 import pytest
 import torch
@@ -75,3 +78,30 @@ def test_no_figure_without_a_text_for_those_who_cannot_see_it():
     assert "a &lt;line&gt;" in slider_figure(draw, alt="a <line>", S=[1, 4]).alt.value
     with pytest.raises(ValueError, match="alt text"):
         slider_figure(draw, alt=" ", height=(0.0, 5.0, 0.5, 1.0))
+
+
+def test_two_threads_draw_one_after_the_other():
+    """A kernel may answer two moves of a slider at once; the picture is whole, and that of the last values."""
+    inside, overlaps = [], []
+
+    def draw(a, b):
+        inside.append(1)
+        overlaps.append(len(inside) > 1)
+        fig, ax = plt.subplots(figsize=(1, 1))
+        time.sleep(0.05)
+        plt.plot([0, a], [0, b])  # into the current figure, which another thread could change
+        inside.pop()
+        return fig
+
+    widget = slider_figure(draw, alt="a line", a=(0, 9, 1, 1), b=(0, 9, 1, 1))
+    threads = [
+        threading.Thread(target=setattr, args=(widget.controls[name], "value", value))
+        for name, value in (("a", 3), ("b", 4), ("a", 5), ("b", 6))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(overlaps) > 2 and not any(overlaps)
+    final = {name: control.value for name, control in widget.controls.items()}
+    assert widget.image.value == slider_figure(draw, alt="a line", **{k: (0, 9, 1, v) for k, v in final.items()}).image.value

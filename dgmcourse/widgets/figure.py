@@ -13,6 +13,7 @@ next value back until the kernel has answered the last, so dragging never queues
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from html import escape
+from threading import RLock
 
 import ipywidgets as widgets
 import torch
@@ -24,6 +25,9 @@ from dgmcourse.plot import DPI, png
 SYMBOLS = dict(zip("mu sigma epsilon alpha beta tau lambda_ pi theta phi".split(), "μσεαβτλπθφ", strict=True))
 LAYOUT = {"layout": {"width": "22em"}, "style": {"description_width": "6.5em"}}
 HIDDEN = "position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%)"  # but read aloud
+
+
+DRAWING = RLock()  # the kernel answers widgets in several threads, and pyplot's current figure is everybody's
 
 
 class SliderFigure(widgets.VBox):
@@ -41,7 +45,7 @@ class SliderFigure(widgets.VBox):
         self._draw()
 
     def _draw(self) -> None:
-        with one_thread():
+        with DRAWING, one_thread():
             figure = self.draw(**{name: control.value for name, control in self.controls.items()})
             self.image.width = str(round(figure.get_figwidth() * DPI))
             self.image.value = png(figure)
