@@ -276,9 +276,77 @@ def strong_critics_on_ring(rows: list[dict], save) -> dict:
     }
 
 
+# ---- flows as posteriors of one VAE
+
+FLOWS = [("diagonal", 0), ("planar", 16), ("Householder", 16), ("inverse autoregressive", 4),  # first the longest of each
+         ("planar", 1), ("planar", 4), ("Householder", 1), ("inverse autoregressive", 1)]  # fmt: skip
+FLOW_SEEDS, FLOW_DIGITS, FLOW_SAMPLES = range(3), 1000, 500
+FLOW_SETTINGS = {"epochs": 14, "batch_size": 100, "lr": 1e-3, "warm_up": 3, "anneal": 7, "mixed_precision": True}
+
+
+def flows_on_mnist(rows: list[dict], save) -> dict:
+    """The VAE (gated 300-300, 40 latent dimensions) with each posterior at several T; `rows` as above."""
+    from dgmcourse.recipes import dynamic_mnist, flow_run
+
+    data = dynamic_mnist()
+    for kinds in (FLOWS[:4], FLOWS[4:]):
+        for seed in FLOW_SEEDS:
+            for posterior, T in kinds:
+                run = {"posterior": posterior, "T": T, "seed": seed, "epochs": FLOW_SETTINGS["epochs"]}
+                if any(run.items() <= row.items() for row in rows):
+                    continue
+                state = Path("runs") / f"flows_{'_'.join(map(str, run.values())).replace(' ', '_')}.pt"
+                rows.append(flow_run(posterior, T, seed, data, state, FLOW_SETTINGS, FLOW_DIGITS, FLOW_SAMPLES))
+                save(rows)
+                state.unlink()
+                print({name: rows[-1][name] for name in ("posterior", "T", "seed", "elbo", "nll", "gap")}, flush=True)
+    return flows_table(rows, data)
+
+
+def flows_table(rows: list[dict], data) -> dict:
+    """The study's table of the rows there are."""
+    return {
+        "about": flows_on_mnist.__doc__.partition(";")[0] + ".",
+        "data": f"{len(data.train):,} training and {len(data.test):,} test digits, binarised dynamically",
+        "settings": FLOW_SETTINGS,
+        "digits": {"elbo": len(data.test), "nll": min(FLOW_DIGITS, len(data.test))},
+        "samples": FLOW_SAMPLES,
+        "torch": torch.__version__,
+        "rows": [row for row in rows if row["epochs"] == FLOW_SETTINGS["epochs"]],
+    }
+
+
+# ---- what is left to a code when pixels see one another
+
+REACHES, FREE_BITS, PIXEL_SEEDS = (0, 1, 2, 4, 7), 0.5, range(3)
+PIXEL_SETTINGS = {"digits": 5000, "epochs": 8, "batch": 50, "lr": 3e-3, "S": 50}
+
+
+def pixels_against_code(rows: list[dict], save) -> dict:
+    """Small PixelVAEs whose decoders see more and more rows, and the last one with free bits; `rows` as above."""
+    from dgmcourse.recipes import pixel_run
+
+    data = grey_mnist()
+    todo = [(reach, 0.0, seed) for seed in PIXEL_SEEDS for reach in REACHES]
+    todo += [(REACHES[-1], FREE_BITS, seed) for seed in PIXEL_SEEDS]
+    for reach, free, seed in todo[len(rows) :]:
+        rows.append(pixel_run(reach, free, seed, data, **PIXEL_SETTINGS))
+        save(rows)
+        print(rows[-1], flush=True)
+    return {
+        "about": pixels_against_code.__doc__.partition(";")[0] + ".",
+        "data": f"{min(PIXEL_SETTINGS['digits'], len(data.train)):,} training and {min(400, len(data.test))} test digits of 14x14 pixels",
+        "settings": PIXEL_SETTINGS,
+        "torch": torch.__version__,
+        "rows": rows,
+    }
+
+
 STUDIES = {
+    "flows_on_mnist": flows_on_mnist,
     "gans_on_mnist": gans_on_mnist,
     "gans_on_ring": gans_on_ring,
+    "pixels_against_code": pixels_against_code,
     "strong_critics_on_ring": strong_critics_on_ring,
 }
 
