@@ -15,7 +15,7 @@ from datetime import date
 from pathlib import Path
 
 HERE = Path(__file__).parent
-NAMES = ["step", "epoch", "evaluation", "density_network", "gan", "data", "imports", "widget", "gpu"]
+NAMES = ["step", "epoch", "evaluation", "density_network", "gan", "vamp", "flows", "data", "imports", "widget", "gpu"]
 HEAD = """# Benchmarks
 
 Written by `benchmarks/run.py`; `make bench` repeats all of it, `make bench ARGS="step epoch"` some. The
