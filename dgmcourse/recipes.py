@@ -166,6 +166,68 @@ def pixel_run(reach: int, free: float, seed: int, data, digits: int, epochs: int
     return row | {"seconds": round(time.process_time() - began, 1)}
 
 
+def prior_model(name: str, latent_dim: int = 10, hidden: int = 100, components: int = 100) -> nn.Module:
+    """A small VAE whose prior is trained with it, by its name in `studies.PRIORS`."""
+    from dgmcourse.densities import StandardGaussian
+    from dgmcourse.models.inverse_autoregressive_flow import autoregressive_flows
+    from dgmcourse.models.latent_variable_model import LatentVariableModel
+    from dgmcourse.models.normalizing_flow import FlowDensity
+
+    if name.startswith("two layers"):
+        pseudo = components if "VampPrior" in name else None
+        return made("hierarchical_vae", "HierarchicalVAE", latent_dim=latent_dim, hidden=hidden, components=pseudo)
+    plain = made("vae", "VAE", latent_dim=latent_dim, hidden=hidden)
+    prior = {
+        "standard normal": lambda: plain.prior,
+        "mixture of Gaussians": lambda: made("mixture_prior", "MixturePrior", dim=latent_dim, components=components),
+        "autoregressive": lambda: made("autoregressive_prior", "AutoregressivePrior", dim=latent_dim, hidden=(hidden,), components=3),
+        "autoregressive flow": lambda: FlowDensity(
+            StandardGaussian(latent_dim), autoregressive_flows(latent_dim, 4, (hidden,))
+        ),
+        "VampPrior": lambda: made("vamp_prior", "VampPrior", encoder=plain.encoder, data_dim=784, components=components),
+    }[name]()
+    return LatentVariableModel(prior, plain.encoder, plain.decoder)
+
+
+def sharpness(x: torch.Tensor) -> float:
+    """Squared differences of neighbouring pixels of 28x28 images (N, 784), summed over an image, averaged over images."""
+    x = x.unflatten(-1, (28, 28))
+    across, down = x[:, :, 1:] - x[:, :, :-1], x[:, 1:] - x[:, :-1]
+    return ((across**2).sum((1, 2)) + (down**2).sum((1, 2))).mean().item()
+
+
+def real_digits(count: int) -> tuple[torch.Tensor, dict]:
+    """The classifier's features of so many test digits, and what as many training digits measure against them."""
+    from dgmcourse.distances import frechet
+
+    data, classifier = grey_mnist(), load("digit_classifier")
+    torch.manual_seed(0)
+    count = min(count, len(data.test), len(data.train))
+    real, again = (part[torch.randperm(len(part))[:count]].tensor() for part in (data.test, data.train))
+    features = classifier.features(real)
+    distance = frechet(classifier.features(again), features)
+    return features, {"n": count, "frechet": round(distance, 3), "sharpness": round(sharpness(again), 3)}
+
+
+def prior_run(name: str, seed: int, data, settings: dict, digits: int, S: int, real: torch.Tensor) -> dict:
+    """Train one `prior_model` and measure it: the first `digits` test digits with `measure_likelihood`, their KL in nats; and of
+    decoded draws (means) the Frechet distance from `real`, the classifier's features of as many test digits, and the sharpness."""
+    from dgmcourse.distances import frechet
+    from dgmcourse.train import fit
+
+    torch.manual_seed(seed)
+    model = prior_model(name)
+    history = fit(model, data.train, **settings, seed=seed, progress=False)
+    results = measure_likelihood(model, data._replace(test=data.test[:digits]), S)
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        kl = torch.cat([model.objective(x)[1]["kl"] for x in data.test[:digits].tensor().split(500)]).mean().item()
+        means = model.decoder(model.prior.sample((len(real),))).mean
+    distance = frechet(load("digit_classifier").features(means), real)
+    measured = {"kl": round(kl, 3), "frechet": round(distance, 3), "sharpness": round(sharpness(means), 3)}
+    return {"model": name, "seed": seed, "stopped": history.stopped, **results, **measured}
+
+
 def squared_error_vae(latent_dim: int) -> nn.Module:
     """The VAE with the Wasserstein auto-encoder's networks and, up to its scale, its cost."""
     from dgmcourse.densities import GaussianConditional, IsotropicGaussianConditional, StandardGaussian
