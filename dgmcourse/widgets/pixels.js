@@ -1,0 +1,192 @@
+// Pads of pixels. "reach": click a pixel, the kernel says what its prediction has seen. "write": draw the upper rows, the
+// kernel draws the others; they appear here one by one, as they were drawn.
+
+const SIDE = 10; // inner pixels of the canvas for each of the image
+
+function h(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
+    else element.setAttribute(key, value);
+  }
+  element.append(...children);
+  return element;
+}
+
+const clamp = (a, low, high) => Math.min(Math.max(a, low), high);
+const KEYS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
+
+/** A canvas of rows x columns cells that reports where it is touched, and which key was pressed on it. */
+function pad([rows, columns], label, touched, key) {
+  const canvas = h("canvas", { width: columns * SIDE, height: rows * SIDE, "aria-hidden": true });
+  const root = h("div", { class: "pad", tabindex: 0, role: "application", "aria-label": label }, canvas);
+  const place = (event) => {
+    const box = root.getBoundingClientRect();
+    const at = (a, low, size, n) => clamp(Math.floor(((a - low) / size) * n), 0, n - 1);
+    return [at(event.clientY, box.top, box.height, rows), at(event.clientX, box.left, box.width, columns)];
+  };
+  root.addEventListener("pointerdown", (event) => {
+    if (event.button) return;
+    root.focus();
+    root.setPointerCapture(event.pointerId);
+    touched(place(event), true);
+  });
+  root.addEventListener("pointermove", (event) => { if (root.hasPointerCapture(event.pointerId)) touched(place(event), false); });
+  root.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (key(event)) event.preventDefault(); // neither scrolls the page
+  });
+  return { root, pen: canvas.getContext("2d"), cell: (pen, r, c, colour) => { pen.fillStyle = colour; pen.fillRect(c * SIDE, r * SIDE, SIDE, SIDE); } };
+}
+
+function frame(pen, [r, c], colour) {
+  pen.strokeStyle = colour;
+  pen.lineWidth = 2;
+  pen.strokeRect(c * SIDE + 1, r * SIDE + 1, SIDE - 2, SIDE - 2);
+}
+
+/* --- what a prediction has seen --- */
+
+function reach(model, spec) {
+  const { shape, panels } = spec, [rows, columns] = shape;
+  let cell = [...spec.cell], waiting = false, next = false;
+  const says = panels.map(() => h("p", { class: "says" })), spoken = h("span", { class: "spoken", role: "status" });
+  const ask = () => { // one question at a time: dragging never queues up more than is seen
+    if (waiting) { next = true; return; }
+    waiting = true;
+    model.send({ cell });
+  };
+  const go = (to) => { cell = [clamp(to[0], 0, rows - 1), clamp(to[1], 0, columns - 1)]; ask(); };
+  const key = (event) => {
+    const way = KEYS[event.key], step = event.shiftKey ? 5 : 1;
+    if (way) go([cell[0] + way[0] * step, cell[1] + way[1] * step]);
+    return way;
+  };
+  const pads = panels.map((name) => pad(shape, `${name}: arrow keys choose a pixel, with Shift in larger steps`, (place) => go(place), key));
+  const root = h("div", { class: "dgm-pixels", role: "group", "aria-label": "what a pixel's prediction has seen" },
+    ...panels.map((name, k) => h("div", { class: "panel" }, h("p", { class: "name" }, name), pads[k].root, says[k])), spoken);
+  const answered = (message, buffers) => {
+    waiting = false;
+    if (message.error) { says[0].textContent = message.error; return; }
+    const bytes = new Uint8Array(buffers[0].buffer ?? buffers[0], buffers[0].byteOffset ?? 0, 3 * rows * columns * panels.length);
+    pads.forEach(({ pen, cell: fill }, k) => {
+      for (let i = 0; i < rows * columns; i++) {
+        const at = 3 * (k * rows * columns + i);
+        fill(pen, Math.floor(i / columns), i % columns, `rgb(${bytes[at]}, ${bytes[at + 1]}, ${bytes[at + 2]})`);
+      }
+      frame(pen, cell, "#000");
+      says[k].textContent = message.says[k].slice(panels[k].length + 2);
+    });
+    root.dataset.cell = cell.join(",");
+    spoken.textContent = message.says.join(". ");
+    if (next) { next = false; ask(); }
+  };
+  ask();
+  return { root, answered, stop: () => {} };
+}
+
+/* --- a digit that is completed --- */
+
+function write(model, spec) {
+  const { shape, models, digits } = spec, [rows, columns] = shape, D = rows * columns;
+  let ink = Uint8Array.from(digits[0] ?? new Array(D).fill(0)), cursor = [4, 12], which = 0, keep = spec.rows, drawn = null, at = D, timer = null, erase = false;
+  const says = h("p", { class: "says" }), spoken = h("span", { class: "spoken", role: "status" });
+  const paint = pad(shape, "paper: arrow keys move the pen, space inks or clears a pixel, Enter completes the digit", touched, key);
+  const button = (name, onclick) => h("button", { type: "button", class: "jupyter-button", onclick }, name);
+  const chosen = h("select", { "aria-label": "which model completes it" }, ...models.map((name) => h("option", {}, name)));
+  const kept = h("input", { type: "range", min: 0, max: rows, step: 1, value: keep, "data-lm-suppress-shortcuts": "true", "aria-label": "rows that are kept",
+    oninput: () => { stop(); drawn = null; keep = +kept.value; show(); } });
+  const speed = h("input", { type: "range", min: 0, max: 3, step: 1, value: 1, "data-lm-suppress-shortcuts": "true", "aria-label": "speed" });
+  const shown = h("output"), controls = h("div", { class: "controls" },
+    h("div", { class: "row" }, button("Complete", complete), button("Next digit", () => { which = (which + 1) % digits.length; fill(digits[which]); }), button("Clear", () => fill(new Array(D).fill(0)))),
+    h("label", {}, "rows that are kept ", kept, shown), h("label", {}, "speed ", speed), h("label", {}, "model ", chosen), says);
+  const root = h("div", { class: "dgm-pixels", role: "group", "aria-label": "a digit that a model completes" }, h("div", { class: "panel" }, paint.root), controls, spoken);
+
+  function fill(x) { stop(); drawn = null; ink = Uint8Array.from(x); show(); }
+  function stop() { clearInterval(timer); timer = null; }
+  function dot([r, c], value) { if (r < rows && c < columns) ink[r * columns + c] = value; }
+  function touched([r, c], begins) {
+    stop();
+    drawn = null;
+    cursor = [r, c];
+    if (begins) erase = ink[r * columns + c] === 1;
+    for (const [dr, dc] of [[0, 0], [0, 1], [1, 0], [1, 1]]) dot([r + dr, c + dc], erase ? 0 : 1); // a pen of MNIST's width
+    show();
+  }
+  function key(event) {
+    const way = KEYS[event.key];
+    if (way) cursor = [clamp(cursor[0] + way[0], 0, rows - 1), clamp(cursor[1] + way[1], 0, columns - 1)];
+    else if (event.key === " ") { stop(); drawn = null; dot(cursor, 1 - ink[cursor[0] * columns + cursor[1]]); }
+    else if (event.key === "Enter" && !event.shiftKey) complete();
+    else return false;
+    show();
+    return true;
+  }
+  function complete() {
+    stop();
+    drawn = null;
+    says.textContent = "the kernel is drawing";
+    model.send({ model: chosen.value, x: [...ink], rows: keep });
+  }
+  function show() {
+    const { pen, cell } = paint;
+    for (let i = 0; i < D; i++) {
+      const r = Math.floor(i / columns), fresh = drawn && r >= keep;
+      const on = fresh ? i < at && drawn[i] : ink[i];
+      cell(pen, r, i % columns, r < keep ? (on ? "#333333" : "#ffffff") : fresh && i < at ? (on ? "#0072b2" : "#ffffff") : ink[i] && !drawn ? "#aaaaaa" : "#e4e4e4");
+    }
+    pen.fillStyle = "#d55e00";
+    pen.fillRect(0, keep * SIDE - 1, columns * SIDE, 2);
+    if (drawn && at < D) frame(pen, [Math.floor(at / columns), at % columns], "#d55e00");
+    else frame(pen, cursor, "#777");
+    shown.textContent = keep;
+    root.dataset.at = drawn ? at : "";
+  }
+  const answered = (message, buffers) => {
+    if (message.error) { says.textContent = message.error; return; }
+    const bytes = (b) => (b instanceof ArrayBuffer ? b : b.buffer.slice(b.byteOffset, b.byteOffset + b.byteLength));
+    drawn = new Uint8Array(bytes(buffers[0]));
+    const p = new Float32Array(bytes(buffers[1]));
+    at = message.from;
+    const still = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+    const end = () => {
+      stop();
+      at = D;
+      const ones = drawn.slice(message.from).reduce((a, b) => a + b, 0);
+      says.textContent = `${D - message.from} pixels drawn, ${ones} of them are ink`;
+      spoken.textContent = says.textContent;
+      show();
+    };
+    if (still || speed.value === "3") return end();
+    timer = setInterval(() => {
+      for (let k = 0; k < [1, 4, 14][+speed.value] && at < D; k++) at++;
+      if (at >= D) return end();
+      const i = at - 1;
+      says.textContent = `pixel ${i + 1} of ${D}: p = ${p[i].toFixed(2)}, drawn: ${drawn[i]}`;
+      show();
+    }, 33);
+    show();
+  };
+  show();
+  return { root, answered, stop };
+}
+
+function render({ model, el }) {
+  const spec = model.get("_spec"), { root, answered, stop } = (spec.kind === "reach" ? reach : write)(model, spec);
+  model.on("msg:custom", answered);
+  // Jupyter takes no key whose target bears this attribute ("d d" must not delete the cell); Ctrl-S, Shift-Enter and
+  // Escape stay Jupyter's.
+  const keepKeys = (event) => {
+    const jupyters = event.ctrlKey || event.metaKey || event.key === "Escape" || (event.shiftKey && event.key === "Enter");
+    if (root.contains(event.target)) event.target.toggleAttribute("data-lm-suppress-shortcuts", !jupyters);
+  };
+  window.addEventListener("keydown", keepKeys, true);
+  el.append(root);
+  return () => {
+    stop();
+    model.off("msg:custom", answered);
+    window.removeEventListener("keydown", keepKeys, true);
+  };
+}
+
+export default { render };

@@ -1,0 +1,138 @@
+"""Two pads of pixels: what a pixel's prediction has seen, at a click; and a digit that a model completes, pixel by pixel.
+
+The kernel computes, `pixels.js` shows: a click or a key press is a message, its answer some colours and a sentence.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import anywidget
+import numpy as np
+import torch
+import traitlets
+from torch import Tensor
+
+from dgmcourse.plot import DATA, MODEL, POSTERIOR, WIDTH, plt
+
+HERE = Path(__file__).parent
+PAPER, LATER = (255, 255, 255), (222, 222, 222)
+
+
+def rgb(colour: str) -> np.ndarray:
+    return np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)], float)
+
+
+class Pixels(anywidget.AnyWidget):
+    """What the two have in common: a message from the browser goes to `answer`, and what that gives goes back."""
+
+    _esm = HERE / "pixels.js"
+    _css = HERE / "pixels.css"
+    _spec = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, **traits):
+        super().__init__(**traits)
+        self.on_msg(lambda _, ask, __: self.send(*self.reply(ask)))
+
+    def reply(self, ask: dict) -> tuple[dict, list[bytes]]:
+        """The answer, or its error in words: a callback has no cell to show one in."""
+        try:
+            return self.answer(ask)
+        except Exception as error:
+            return {"error": f"{type(error).__name__}: {error}"}, []
+
+
+class ReachExplorer(Pixels):
+    """What `reach_explorer` returns. `answer({"cell": [row, column]})` is what a click there shows."""
+
+    def __init__(self, nets: dict[str, Callable[[Tensor], Tensor]], x: Tensor, shape: tuple[int, int], cell: tuple[int, int]):
+        self.nets, self.x, self.shape = nets, x, shape
+        self.last = list(cell)
+        super().__init__(_spec={"kind": "reach", "shape": list(shape), "panels": [*nets], "cell": list(cell)})
+
+    def answer(self, ask: dict) -> tuple[dict, list[bytes]]:
+        self.last = [int(i) for i in ask["cell"]]
+        maps = [influence(net, self.x, self.shape, self.last) for net in self.nets.values()]
+        says = [f"{name}: {words(m, self.shape, self.last)}" for name, m in zip(self.nets, maps, strict=True)]
+        return {"says": says}, [np.stack([colours(m, self.shape, self.last) for m in maps]).tobytes()]
+
+    def __repr__(self):
+        return "Pictures of what each pixel's prediction has seen: run this cell to click in them."
+
+
+def influence(net: Callable[[Tensor], Tensor], x: Tensor, shape: tuple[int, int], cell) -> np.ndarray:
+    """How strongly each pixel moves the logit at `cell`: |d logit / d x_j|, averaged over the images x, (H, W)."""
+    x = x.detach().clone().requires_grad_()
+    logit = net(x)[:, cell[0] * shape[1] + cell[1]]
+    return torch.autograd.grad(logit.sum(), x)[0].abs().mean(0).reshape(shape).numpy()
+
+
+def before(shape: tuple[int, int], cell) -> np.ndarray:
+    """Whether a pixel comes before the cell in the order of reading: (H, W)."""
+    return np.arange(shape[0] * shape[1]).reshape(shape) < cell[0] * shape[1] + cell[1]
+
+
+def words(m: np.ndarray, shape, cell) -> str:
+    earlier, seen = before(shape, cell).sum(), int((m > 0).sum())
+    return f"row {cell[0]}, column {cell[1]}: {seen} of {earlier} earlier pixels have a gradient"
+
+
+def colours(m: np.ndarray, shape, cell) -> np.ndarray:
+    """Blue where the logit looks, the deeper the more; orange: earlier, and never looked at; grey: later; dark: the cell."""
+    strength = np.clip(1 + np.log10(np.maximum(m, 1e-12) / max(m.max(), 1e-12)) / 5, 0.12, 1)[..., None]
+    picture = np.where((m > 0)[..., None], (1 - strength) * PAPER + strength * rgb(MODEL), 0.45 * np.array(PAPER) + 0.55 * rgb(POSTERIOR))
+    picture = np.where(before(shape, cell)[..., None], picture, LATER)
+    picture[tuple(cell)] = rgb(DATA)
+    return picture.round().astype(np.uint8)
+
+
+def reach_explorer(nets: dict[str, Callable[[Tensor], Tensor]], x: Tensor, *, shape=(28, 28), cell=(14, 14)) -> ReachExplorer:
+    """Click a pixel (or walk with the arrow keys): which earlier pixels have a gradient on its logit, for each net.
+
+    Args:
+        nets: name -> a network from images (B, D) to logits (B, D).
+        x: images at which the gradients are taken, (B, D); what none of them shows has no way.
+        shape, cell: of the images; the pixel asked about first.
+    """
+    return ReachExplorer(nets, x, tuple(shape), tuple(cell))
+
+
+def reach_picture(nets: dict[str, Callable[[Tensor], Tensor]], x: Tensor, *, shape=(28, 28), cell=(14, 14)) -> plt.Figure:
+    """The same as a static picture, for `show(fig, alt=...)`."""
+    fig, axes = plt.subplots(1, len(nets), figsize=(min(WIDTH, 3.2 * len(nets)), 3.3), squeeze=False)
+    for ax, (name, net) in zip(axes[0], nets.items(), strict=True):
+        ax.imshow(colours(influence(net, x, shape, cell), shape, cell), interpolation="nearest")
+        ax.set_title(name)
+        ax.set_axis_off()
+    return fig
+
+
+class PixelWriter(Pixels):
+    """What `pixel_writer` returns. `answer({"model", "x", "rows"})` completes the image x from its row `rows` on."""
+
+    def __init__(self, models: dict, digits: Tensor, shape: tuple[int, int], rows: int):
+        self.models, self.shape = models, shape
+        self.last = None  # what was completed last, (D,)
+        ink = digits.reshape(-1, shape[0] * shape[1]).byte().tolist()
+        super().__init__(_spec={"kind": "write", "shape": list(shape), "models": [*models], "digits": ink, "rows": rows})
+
+    @torch.no_grad()
+    def answer(self, ask: dict) -> tuple[dict, list[bytes]]:
+        p, rows, D = self.models[ask["model"]], int(ask["rows"]), self.shape[0] * self.shape[1]
+        x, known = torch.tensor(ask["x"], dtype=torch.float32), torch.arange(D) < rows * self.shape[1]
+        self.last = p.sample((1,), x=x, known=known)[0]
+        probability = torch.sigmoid(p.logits(self.last[None])[0])
+        return {"from": rows * self.shape[1]}, [self.last.byte().numpy().tobytes(), probability.numpy().astype(np.float32).tobytes()]
+
+    def __repr__(self):
+        return "A pad to write half a digit on, which a model completes: run this cell to use it."
+
+
+def pixel_writer(models: dict, digits: Tensor, *, shape=(28, 28), rows=14) -> PixelWriter:
+    """Write the upper rows of a digit; a model draws the others, while one watches.
+
+    Args:
+        models: name -> a density with `sample(shape, x=, known=)` and `logits`: a PixelCNN, or a PixelVAE's p(x|z).
+        digits: some images, (N, D) of 0 and 1, to begin with.
+        shape, rows: of the images; how many rows are kept at first.
+    """
+    return PixelWriter(models, torch.as_tensor(digits), tuple(shape), rows)

@@ -1,0 +1,111 @@
+"""The pads of pixels in JupyterLab: by keys, mouse and finger; what is shown is what Python answered."""
+
+import json
+
+import pytest
+
+pytestmark = pytest.mark.browser
+CELLS = [
+    """
+import torch
+from dgmcourse.models.gated_pixelcnn import GatedPixelNet
+from dgmcourse.models.pixelcnn import PixelCNN, PixelNet
+from dgmcourse.widgets.pixels import pixel_writer, reach_explorer
+torch.manual_seed(0)
+nets = {"plain": PixelNet(4, 2, 3), "gated": GatedPixelNet(4, 2, 3)}
+e = reach_explorer(nets, torch.rand(4, 784), cell=(10, 12))
+e
+""",
+    """
+models = {name: PixelCNN(net) for name, net in nets.items()}
+w = pixel_writer(models, torch.zeros(2, 784), rows=20)
+w
+""",
+    "'a cell below'",
+]
+
+
+@pytest.fixture(scope="module")
+def page(lab):
+    page = lab.open(CELLS)
+    lab.run_all()
+    page.wait_for_function("document.querySelectorAll('.dgm-pixels').length === 2")
+    page.wait_for_selector(".dgm-pixels[data-cell='10,12']")
+    return page
+
+
+def python(lab, code):
+    return json.loads(lab.execute(f"import json; print(json.dumps({code}))"))
+
+
+def colour(page, pad, row, column):
+    """The middle of a cell of a canvas."""
+    return page.evaluate(
+        "([k, r, c]) => [...document.querySelectorAll('.dgm-pixels canvas')[k].getContext('2d')"
+        ".getImageData(10 * c + 5, 10 * r + 5, 1, 1).data].slice(0, 3)", [pad, row, column])  # fmt: skip
+
+
+def shown(page, row, column):
+    page.wait_for_selector(f".dgm-pixels[data-cell='{row},{column}']")
+
+
+def test_a_click_and_the_arrow_keys_choose_a_pixel(lab, page):
+    pad = page.get_by_role("application").nth(0)
+    box = pad.bounding_box()
+    page.mouse.click(box["x"] + box["width"] * 8.5 / 28, box["y"] + box["height"] * 15.5 / 28)
+    shown(page, 15, 8)
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Shift+ArrowRight")
+    shown(page, 16, 13)
+    assert python(lab, "e.last") == [16, 13]
+    expected = python(lab, "[list(e.answer({'cell': [16, 13]})[1][0][3 * (784 * k + 28 * 15 + 14):][:3]) for k in (0, 1)]")
+    assert [colour(page, k, 15, 14) for k in (0, 1)] == expected
+    assert colour(page, 0, 16, 13) == [51, 51, 51] and colour(page, 1, 20, 3) == [222, 222, 222]
+    says = page.locator(".dgm-pixels .panel .says").first.inner_text()
+    assert says.startswith("row 16, column 13: ") and says.endswith("of 461 earlier pixels have a gradient")
+    page.keyboard.press("d")
+    page.keyboard.press("d")  # Jupyter's "delete the cell": not while the pad has the focus
+    assert page.locator(".jp-CodeCell").count() == len(CELLS)
+
+
+def test_ink_by_keys_and_by_mouse_is_kept_and_the_rest_is_drawn_pixel_by_pixel(lab, page):
+    root, pad = page.locator(".dgm-pixels").nth(1), page.get_by_role("application").nth(2)
+    pad.focus()
+    for key in ("ArrowDown", "Space", "ArrowRight", "Space"):  # from row 4, column 12
+        page.keyboard.press(key)
+    assert colour(page, 2, 5, 12) == colour(page, 2, 5, 13) == [51, 51, 51]
+    box = pad.bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 3.5 / 28, box["y"] + box["height"] * 8.5 / 28)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 9.5 / 28, box["y"] + box["height"] * 8.5 / 28, steps=12)
+    page.mouse.up()
+    assert all(colour(page, 2, 8, c) == [51, 51, 51] for c in range(3, 10))
+    root.get_by_label("speed").focus()
+    for _ in range(2):
+        page.keyboard.press("ArrowLeft")  # the slowest: it can be watched
+    pad.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_function("+document.querySelectorAll('.dgm-pixels')[1].dataset.at > 28 * 20 + 5")
+    on_its_way = int(root.get_attribute("data-at"))
+    assert on_its_way < 784 and "p = " in root.locator(".says").inner_text()
+    page.wait_for_function(f"+document.querySelectorAll('.dgm-pixels')[1].dataset.at > {on_its_way}")
+    page.wait_for_function("document.querySelectorAll('.dgm-pixels')[1].dataset.at === '784'", timeout=30_000)
+    drawn = python(lab, "w.last.int().tolist()")
+    assert drawn[5 * 28 + 12] == drawn[8 * 28 + 5] == 1 and sum(drawn[: 28 * 5]) == 0
+    for row, column in ((20, 3), (22, 17), (27, 27), (25, 9)):
+        assert colour(page, 2, row, column) == ([0, 114, 178] if drawn[28 * row + column] else [255, 255, 255])
+    assert f"{sum(drawn[560:])} of them are ink" in root.locator(".says").inner_text()
+
+
+def test_a_finger_draws_and_clear_clears(lab, page):
+    root, pad = page.locator(".dgm-pixels").nth(1), page.get_by_role("application").nth(2)
+    root.get_by_role("button", name="Clear").click()
+    assert colour(page, 2, 8, 5) == [255, 255, 255]
+    box = pad.bounding_box()
+    page.touchscreen.tap(box["x"] + box["width"] * 6.5 / 28, box["y"] + box["height"] * 6.5 / 28)
+    assert colour(page, 2, 6, 6) == [51, 51, 51]
+    root.get_by_label("which model completes it").select_option("plain")
+    root.get_by_label("speed").fill("3")
+    root.get_by_role("button", name="Complete").click()
+    page.wait_for_function("document.querySelectorAll('.dgm-pixels')[1].dataset.at === '784'", timeout=30_000)
+    assert python(lab, "w.last.int().tolist()")[6 * 28 + 6] == 1
