@@ -341,6 +341,19 @@ def test_what_does_not_fit_is_named(kind):
         conditional(torch.randn(B, D), torch.randn(B, H + 1))
 
 
+def test_flows_of_no_steps():
+    z = torch.randn(B, D)
+    for none in (householder_flow.HouseholderFlow(D, 0)(z), Flows()(z)):
+        close(none[0], z)
+        close(none[1], torch.zeros(B))
+    with pytest.raises(ValueError, match="steps = 0"):
+        planar_flow.PlanarFlow(D, 0)
+    with pytest.raises(ValueError, match="dim = 0"):
+        householder_flow.HouseholderFlow(0)
+    with pytest.raises(ValueError, match="steps = 0"):
+        householder_flow.HouseholderFlow(D, 0, H)
+
+
 def test_the_study_goes_on_to_the_same_table(monkeypatch, tmp_path):
     """Twelve random pictures and one epoch: a row for each posterior, T and seed, and a broken study goes on."""
     from dgmcourse import recipes, studies

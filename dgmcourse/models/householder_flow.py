@@ -28,6 +28,8 @@ class HouseholderFlow(Flow):
 
     def __init__(self, dim: int, steps: int = 1, given_dim: int = 0):
         super().__init__()
+        if dim < 1 or steps < (1 if given_dim else 0):
+            raise ValueError(f"a Householder flow has dimensions, and steps for what is given: got dim = {dim}, steps = {steps}")
         self.dim, self.steps, self.given_dim = dim, steps, given_dim
         if given_dim:
             self.next = nn.ModuleList([nn.Linear(given_dim if t == 0 else dim, dim) for t in range(steps)])
@@ -42,7 +44,7 @@ class HouseholderFlow(Flow):
         for linear in self.next:
             v = linear(v)
             vectors.append(v)
-        return list(unit(torch.stack(vectors, -2).to(given.dtype)).unbind(-2))
+        return [unit(v.to(given.dtype)) for v in vectors]
 
     def forward(self, z: Tensor, given: Tensor | None = None) -> tuple[Tensor, Tensor]:
         for v in self.mirrors(given):

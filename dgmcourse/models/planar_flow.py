@@ -35,6 +35,8 @@ class PlanarFlow(Flow):
 
     def __init__(self, dim: int, steps: int = 1, given_dim: int = 0):
         super().__init__()
+        if dim < 1 or steps < 1:
+            raise ValueError(f"a planar flow has at least 1 dimension and 1 step, got dim = {dim}, steps = {steps}")
         self.dim, self.steps, self.given_dim = dim, steps, given_dim
         start = torch.zeros(steps, 2 * dim + 1)
         start[:, :dim] = torch.randn(steps, dim) / dim**0.5  # w; u and b begin at 0
