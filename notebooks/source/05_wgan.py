@@ -1119,25 +1119,6 @@ digits = digits._replace(**{part: data[torch.arange(len(data))[:n]] for part, da
                             (("train", digits.train, 10_000), ("test", digits.test, 2000))})  # fmt: skip
 
 
-class LiveGame(plot.Live):
-    """The critic's estimate, and samples from one fixed set of codes."""
-
-    def __call__(self, game, history) -> None:
-        if not history.steps:
-            return
-        self.figure = self.figure or plt.figure(figsize=(plot.WIDTH, 2.5))
-        self.figure.clear()
-        left, right = self.figure.subplots(1, 2, width_ratios=(1.3, 1))
-        left.plot([row["step"] for row in history.steps], [row["distance"] for row in history.steps], color=CRITIC)
-        left.set(xlabel="critic steps", ylabel="estimated distance", ylim=(0, None))
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
-            plot.draw_images(right, game.generator(game.prior.sample((24,))), 6, "samples")
-        image = plot.picture(self.figure, f"The critic's estimate over {history.steps[-1]['step']} steps, and 24 samples.")
-        self.handle = self.handle or display(image, display_id=True)
-        self.handle.update(image)
-
-
 def digit_game(kind: type, spectral: bool = False, **strength) -> GAN:
     torch.manual_seed(0)
     critic = mlp([784, 128, 64, 1], leaky, spectral=spectral)
@@ -1146,7 +1127,9 @@ def digit_game(kind: type, spectral: bool = False, **strength) -> GAN:
 
 # %%
 wgan = digit_game(WassersteinGAN, penalty=10.0)
-history = play(wgan, digits.train, steps=450, discriminator_steps=3, lr=1e-3, live=LiveGame())
+live = plot.Live(parts=plot.DISTANCE, unit="estimated distance", draw=lambda game: game.sample(24), columns=6,
+                 title="samples")  # fmt: skip
+history = play(wgan, digits.train, steps=450, discriminator_steps=3, lr=1e-3, live=live)
 
 # %% jupyter={"source_hidden": true}
 start, peak, end = history.steps[0], max(history.steps, key=lambda row: row["distance"]), history.steps[-1]
