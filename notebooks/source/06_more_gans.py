@@ -189,35 +189,9 @@ real, again = pool[:N].tensor(), pool[N : 2 * N].tensor()  # what samples are he
 measured = {}  # what you found, for the table at the end
 
 # %% jupyter={"source_hidden": true}
-class Watch:
-    """For play or fit, live=Watch(draw): what each side climbs, and the images that draw(model) gives, as training goes on."""
-
-    LINES = {"discriminator": (CRITIC, "-", "discriminator's"), "generator": (MODEL, "--", "generator's"),
-             "cost": (MODEL, "-", "cost")}  # fmt: skip
-
-    def __init__(self, draw, columns: int = 8, unit: str = "objective, nats"):
-        self.draw, self.columns, self.unit, self.figure, self.handle = draw, columns, unit, None, None
-
-    def __call__(self, model, history):
-        if not history.steps:
-            return
-        self.figure = self.figure or plt.figure(figsize=(plot.WIDTH, 2.5))
-        self.figure.clear()
-        left, right = self.figure.subplots(1, 2, width_ratios=(1.2, 1))
-        for name, (colour, line, label) in self.LINES.items():
-            rows = [row for row in history.steps if name in row]
-            if rows:
-                left.plot([row["step"] for row in rows], [row[name] for row in rows], line, color=colour, label=label)
-        left.set(xlabel="step", ylabel=self.unit)
-        left.legend(loc="best", fontsize=8)
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            plot.draw_images(right, self.draw(model), self.columns)
-        step = history.steps[-1]["step"]
-        image = plot.picture(self.figure, f"After {step} steps: each side's objective against the step, and generated images.")
-        if self.handle is None:
-            self.handle = display(image, display_id=True)
-        else:
-            self.handle.update(image)
+def watch(draw, columns: int = 8, unit: str = "objective, nats") -> plot.Live:
+    """For play or fit, live=watch(draw): what each side climbs, and the images that draw(model) gives, as training goes on."""
+    return plot.Live(parts=plot.SIDES, unit=unit, draw=draw, columns=columns, title="")
 
 
 @torch.no_grad()
@@ -321,7 +295,7 @@ game = GAN(StandardGaussian(K), initialise(generator, std=0.02), initialise(disc
 untrained = copy.deepcopy(game).eval()
 
 history = play(game, digits.train, steps=400, epochs=99, batch_size=BATCH, lr=2e-3, device=DEVICE,
-               live=Watch(lambda g: samples(g, 24)))  # fmt: skip
+               live=watch(lambda g: samples(g, 24)))  # fmt: skip
 game = game.cpu()
 
 # %% jupyter={"source_hidden": true}
@@ -449,7 +423,7 @@ if faces is not None:
     prior = StandardGaussian(K)
     faced = GAN(prior, *(initialise(copy.deepcopy(net), std=0.02) for net in (generator, discriminator))).to(DEVICE)
     faced_history = play(faced, faces, steps=600, epochs=99, batch_size=32, lr=1e-3, device=DEVICE,
-                         live=Watch(lambda g: 1 - samples(g, 24)))  # fmt: skip
+                         live=watch(lambda g: 1 - samples(g, 24)))  # fmt: skip
 
 # %% jupyter={"source_hidden": true}
 if faces is not None:
@@ -529,7 +503,7 @@ torch.manual_seed(0)
 told = Yours(latent_dim=16, channels=C)
 z_shown, c_shown = normal(4, 1, 16, seed=0).expand(4, 10, 16), torch.arange(10).expand(4, 10)
 history = play(told, digits.train, steps=400, epochs=99, batch_size=BATCH, lr=2e-3, device=DEVICE,
-               live=Watch(lambda g: g.generate(z_shown.to(DEVICE), c_shown.to(DEVICE)).flatten(0, 1), 10))  # fmt: skip
+               live=watch(lambda g: g.generate(z_shown.to(DEVICE), c_shown.to(DEVICE)).flatten(0, 1), 10))  # fmt: skip
 told = told.cpu()
 
 # %% [markdown]
@@ -649,7 +623,7 @@ def beside(model) -> Tensor:
 
 
 history = play(paired, digits.train, steps=700, epochs=99, batch_size=BATCH, lr=2e-3, device=DEVICE,
-               live=Watch(beside))  # fmt: skip
+               live=watch(beside))  # fmt: skip
 paired = paired.cpu()
 
 # %% [markdown]
@@ -908,7 +882,7 @@ def small_wae(weight: float, live=None, steps: int = 400):
 
 # %%
 penalties = [0, 1, 10, 100, 1000]
-views = Watch(lambda m: samples(m, 24), unit="squared error")
+views = watch(lambda m: samples(m, 24), unit="squared error")
 swept = {w: small_wae(w, live=views if w == 100 else None)[0] for w in penalties}
 
 # %% [markdown]
