@@ -299,8 +299,9 @@ def measure_exact(model: nn.Module, data, S=None) -> dict:
 
 
 def measure_with_few_samples(model: nn.Module, data, S: int | None = None) -> dict:
-    """As `measure_likelihood`, but with S = 30: each sample of z takes a pass of a PixelCNN. The NLL is at most this."""
-    return measure_likelihood(model, data, S or 30)
+    """As `measure_likelihood`, but with S = 30: each sample of z takes a pass of a PixelCNN. The NLL is at most this. Few rows
+    at a time, whose maps of features stay in the processor's cache, take a third of the time."""
+    return measure_likelihood(model, data, S or 30, rows=60)
 
 
 # Batch, learning rate and warm-up are the VampPrior paper's. It keeps the rate for up to 2000 epochs and stops when the
@@ -549,7 +550,7 @@ def curve(history) -> dict[str, list[float]]:
     return {name: [round(row[name], 2) for row in rows] for name in names}
 
 
-def measure_likelihood(model: nn.Module, data, S: int | None = None) -> dict:
+def measure_likelihood(model: nn.Module, data, S: int | None = None, rows: int = 500) -> dict:
     """Test log-likelihood with its standard error over the examples, nats; with an encoder, by importance sampling
     (S = 5,000), and the bound and the active units, too; without one, by S = 200,000 samples of the prior."""
     from dgmcourse.evaluate import active_units, log_likelihood, log_likelihood_from_prior
@@ -560,8 +561,8 @@ def measure_likelihood(model: nn.Module, data, S: int | None = None) -> dict:
     with own_randomness(device, seed=0):
         if hasattr(model, "encoder"):
             S = S or 5000
-            elbo = torch.cat([model.log_weight(rows).detach() for rows in x.split(1000)]).mean().item()
-            log_p = log_likelihood(model, x, S, progress=True)
+            elbo = torch.cat([model.log_weight(part).detach() for part in x.split(2 * rows)]).mean().item()
+            log_p = log_likelihood(model, x, S, rows=rows, progress=True)
             more = {"test_elbo": round(elbo, 3), "active_units": int(active_units(model, x).sum())}
         else:
             S, more = S or FROM_PRIOR, {}
