@@ -854,7 +854,8 @@ display(Markdown(
     f"objective, with its lost lessons, fails {saturated} times against {plain}: "
     f"{'no difference that 20 seeds could show' if overlap else 'a difference beyond chance'}. In the plane the fakes overlap "
     "with the data from the start, and Adam divides each gradient by its own usual size, so that a weak lesson makes no small "
-    f"step. With digits, above, a factor of {ratio.mean():,.0f} lay between the two."))  # fmt: skip
+    f"step. With digits, above, a factor of {ratio.mean():,.0f} lay between the two.\n\nThe optimiser is part of the game, too: "
+    "these have the usual Adam, with $\\beta_1 = 0.5$; [notebook 05](05_wgan.ipynb) also tries one without momentum."))  # fmt: skip
 
 # %% [markdown]
 # ### Why it does not come to rest
