@@ -628,3 +628,11 @@ def test_each_of_the_studys_models_has_its_prior(name):
     expected = {"standard normal": "StandardGaussian", "autoregressive flow": "FlowDensity", "VampPrior": "VampPrior",
                 "mixture of Gaussians": "MixturePrior", "autoregressive": "AutoregressivePrior"}  # fmt: skip
     assert type(top).__name__ == expected[name.removeprefix("two layers, ")]
+
+
+def test_the_shipped_study_is_whole():
+    table = recipes.study("priors")
+    assert sorted((row["model"], row["seed"]) for row in table["rows"]) == sorted(
+        (name, seed) for name in studies.PRIORS for seed in studies.PRIOR_SEEDS)  # fmt: skip
+    assert all(row["stopped"] == "finished" and row["S"] == studies.PRIOR_SAMPLES for row in table["rows"])
+    assert all(-row["test_elbo"] > row["test_nll"] - 0.5 for row in table["rows"]), "the bound is below the likelihood"
