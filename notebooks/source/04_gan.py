@@ -855,7 +855,8 @@ display(Markdown(
     f"{'no difference that 20 seeds could show' if overlap else 'a difference beyond chance'}. In the plane the fakes overlap "
     "with the data from the start, and Adam divides each gradient by its own usual size, so that a weak lesson makes no small "
     f"step. With digits, above, a factor of {ratio.mean():,.0f} lay between the two.\n\nThe optimiser is part of the game, too: "
-    "these have the usual Adam, with $\\beta_1 = 0.5$; [notebook 05](05_wgan.ipynb) also tries one without momentum."))  # fmt: skip
+    "these have the usual Adam, with $\\beta_1 = 0.5$; [notebook 05](05_wgan.ipynb) also tries one without "
+    "momentum."))  # fmt: skip
 
 # %% [markdown]
 # ### Why it does not come to rest
@@ -1036,7 +1037,8 @@ display(Markdown(
     f"({near_modes['100 : 1'].mean():.0%} near a mode). With an expert too quick {slow_near:.0%} are near a mode, "
     f"but the modes are only {slow_modes:.1f} of 8: the fraud stays where it was first believed. **The cure is balance**: rates, "
     f"or steps a turn, with which neither outruns the other. That need not be 1 : 1; of these five {best} finds most, "
-    f"{reached_modes[best].mean():.1f} modes. Or an expert that cannot become too steep: [notebook 05](05_wgan.ipynb)."))  # fmt: skip
+    f"{reached_modes[best].mean():.1f} modes. Or an expert that cannot become too steep: "
+    "[notebook 05](05_wgan.ipynb)."))  # fmt: skip
 
 # %% [markdown]
 # ### When it diverges
