@@ -1,0 +1,795 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # PixelVAE: a decoder that looks at what it has drawn
+# *70 minutes, about 15 of them for three exercises. Slides: "Improving the decoder". You need the VAE and its bound
+# ([notebook 07](07_vae.ipynb)) and to know what a convolution is.*
+#
+# Give the pad the upper half of a digit, press *Complete*, and watch the other half being written pixel by pixel.
+# Each pixel is drawn after a look at those above it and to its left. The decoder of a plain VAE never looks: it
+# decides on all 784 pixels at once. **What does it miss, and what is left for the code $\mathbf{z}$ to say once
+# pixels may look at one another?**
+
+# %% tags=["colab"] jupyter={"source_hidden": true}
+# In Colab this installs the course and leaves Colab's own torch alone. Anywhere else it does nothing.
+import importlib.util
+import subprocess
+import sys
+
+REPOSITORY = ""  # written by `make badges REPO=...`
+if "google.colab" in sys.modules:
+    if importlib.util.find_spec("dgmcourse") is None:
+        if not REPOSITORY:
+            raise RuntimeError("Where does the course live? Write its address as REPOSITORY, above.")
+        pip = [sys.executable, "-m", "pip", "install", "-q"]
+        for name in ("anywidget", "mlxtend", "safetensors"):
+            if importlib.util.find_spec(name) is None:
+                subprocess.check_call([*pip, name])
+        subprocess.check_call([*pip, "--no-deps", f"dgmcourse @ git+{REPOSITORY}"])
+    from google.colab import output
+
+    output.enable_custom_widget_manager()  # Colab shows other people's widgets only when asked to
+
+# %%
+from dgmcourse import plot, recipes
+from dgmcourse.data.images import mnist
+from dgmcourse.widgets.pixels import pixel_writer, reach_explorer, reach_picture
+
+digits = mnist("dynamic")  # training: binarised anew at every visit; validation and test: binarised once
+test, labels = digits.test[:1000].tensor(), digits.test.y[:1000]
+plain, gated = recipes.load("pixelcnn"), recipes.load("gated_pixelcnn")
+pixel_writer({"gated PixelCNN": gated, "PixelCNN": plain}, test[:12], rows=14)
+
+# %% jupyter={"source_hidden": true}
+import torch
+from torch import Tensor, nn
+
+torch.set_num_threads(1)  # small networks gain little from more, and lose much on a busy machine
+torch.manual_seed(0)
+upper = torch.arange(784) < 14 * 28
+given = torch.where(upper, test[:10], torch.tensor(0.15))
+completed = gated.sample((3, 10), x=test[:10], known=upper)
+differ = (completed[0] != completed[1]).float().sum(-1).mean().item()
+plot.show(
+    plot.images([given, *completed, test[:10]],
+                titles=["given", "completed", "again", "and again", "the digit"]),
+    alt="Five rows of ten pictures: the upper halves of ten test digits over grey paper; three completions of each by "
+    "the gated PixelCNN, strokes that go on from where they were cut; and the whole digits.",
+    caption="The pad without a kernel: upper halves of ten test digits, three completions of each, and the digits they were "
+    f"cut from. Two completions of the same half differ in {differ:.0f} of {784 - 14 * 28} pixels, on average.",
+)  # fmt: skip
+
+# %% [markdown]
+# Three things to try:
+#
+# 1. Complete the same half several times. Which halves leave a choice of digit, which don't?
+# 2. Keep 0 rows. Then nothing is given, and the model writes something of its own. Does it become a digit?
+# 3. Draw something that is no digit, with mouse or with arrow keys and space. How does it get out of that?
+#
+# Afterwards you can say what a decoder of independent pixels can't do, in nats; write the mask that makes a network
+# autoregressive; draw from it for a small part of what it costs by the book; and tell what is left in $\mathbf{z}$ when the
+# decoder needs it less.
+
+# %% [markdown]
+# ## The question
+# The VAE of notebook 07 ends in a probability for each pixel. Given the code, the pixels are independent:
+#
+# $$p(\mathbf{x}|\mathbf{z}) = \prod_{d=1}^D p(x_d|\mathbf{z})$$
+#
+# Read aloud: once $\mathbf{z}$ is known, no pixel tells you anything about another. All that pixels have in common
+# must pass through $\mathbf{z}$. The lecture's words: *dependency only on $\mathbf{z}$, missing correlations.*
+#
+# Is anything missing? Take a test digit, a code for it, and draw several images **from that one code**.
+# **Predict.** What will differ between the draws of a plain VAE? And between those of a model whose pixels look at
+# one another?
+
+# %% jupyter={"source_hidden": true}
+import time
+
+import numpy as np
+import torch.nn.functional as F
+from IPython.display import Markdown, display
+
+from dgmcourse.check import pixelvae as check
+from dgmcourse.densities import kl
+from dgmcourse.evaluate import active_units, log_mean_exp
+from dgmcourse.models.pixelcnn import PixelCNN, PixelNet
+from dgmcourse.networks import MaskedConv2d, initialise
+from dgmcourse.plot import MODEL, NOISE, POSTERIOR, PRIOR, plt
+from dgmcourse.train import best_device, fit
+
+# %%
+vae, pixelvae = recipes.load("vae_40d"), recipes.load("pixelvae")  # 40 and 16 latent dimensions
+DEVICE = best_device()
+measured = {}  # claim -> what you found, for the table at the end
+
+torch.manual_seed(0)
+chosen = test[:6]  # six digits, a code for each, and 200 draws from each code
+codes = {name: model.encoder(chosen).rsample().detach() for name, model in (("VAE", vae), ("PixelVAE", pixelvae))}
+draws = {name: torch.cat([model.decoder(codes[name]).sample((20,)) for _ in range(10)])
+         for name, model in (("VAE", vae), ("PixelVAE", pixelvae))}  # fmt: skip
+
+# %% jupyter={"source_hidden": true}
+def lone(x: Tensor) -> tuple[float, float]:
+    """How many pixels of an image (..., 784) differ from all four next to them: mean over images, and its standard error."""
+    x = x.reshape(-1, 1, 28, 28)
+    cross = torch.tensor([[0.0, 1, 0], [1, 0, 1], [0, 1, 0]])[None, None]
+    count = (F.conv2d(F.pad(x, (1, 1, 1, 1)), cross) == 4 * (1 - x)).float().sum((1, 2, 3))
+    return count.mean().item(), count.std().item() / len(count) ** 0.5
+
+
+pick = [0, 1, 3]
+specks = {"a test digit": lone(test), "a draw of the VAE": lone(draws["VAE"]), "one of the PixelVAE": lone(draws["PixelVAE"])}
+blocks = [torch.cat([chosen[i : i + 1], draws[name][:9, i]]) for i in pick for name in draws]
+plot.show(
+    plot.images(blocks, titles=[name for _ in pick for name in draws]),
+    alt="Six rows of ten digits, in pairs: a test digit and nine draws from one code for it, first the VAE's, then the "
+    "PixelVAE's. The VAE's nine have the same shape, with specks and gaps; the PixelVAE's have fewer of them, and differ "
+    "in the shape of the stroke.",
+    caption="First column: test digits. Then nine draws from one code for each. Pixels that differ from all four beside them: "
+    + ", ".join(f"{m:.2f} ± {e:.2f} in {words}" for words, (m, e) in specks.items()) + ".",
+)
+
+# %% [markdown]
+# The VAE's pixels toss their coins separately: where the decoder says one half, a pixel is ink and its neighbour is not,
+# at random. That leaves specks and gaps (the counts under the picture). The PixelVAE's pixel knows what its neighbour
+# has just become.
+#
+# Put a number on it. What draws from one code have in common beyond the pixels' own averages is their **total
+# correlation**, the sum of the pixels' entropies minus the entropy of the image:
+#
+# $$\mathrm{TC}(\mathbf{z}) = \sum_{d} H[x_d|\mathbf{z}] - H[\mathbf{x}|\mathbf{z}] \;\ge\; 0$$
+#
+# Read aloud: how many nats you would pay too much if you described the image pixel by pixel, each without regard to
+# the others. For a factorised decoder it is 0, whatever its weights.
+#
+# But do *real* digits need it? Take a digit's residual, the pixels minus their probabilities. Under the right
+# $p(\mathbf{x}|\mathbf{z})$ a pixel's residual tells nothing of its neighbour's. **Predict** the correlation of
+# neighbouring residuals for the two models.
+
+# %% jupyter={"source_hidden": true}
+def entropy(p: Tensor) -> Tensor:
+    """Of a coin with probability p, nats."""
+    return -(torch.xlogy(p, p) + torch.xlogy(1 - p, 1 - p))
+
+
+@torch.no_grad()
+def in_parts(f, *tensors: Tensor, rows: int = 40) -> Tensor:
+    """f of the tensors' rows, forty at a time: the features of a thousand images would fill the memory."""
+    return torch.cat([f(*part) for part in zip(*(t.split(rows) for t in tensors), strict=True)])
+
+
+def neighbours(residual: Tensor) -> Tensor:
+    """Correlation of the residuals (N, 784) of pixels side by side, in 20 groups of digits: (20,)."""
+    r = residual.unflatten(-1, (28, 28))
+    a, b = r[..., :-1].reshape(20, -1), r[..., 1:].reshape(20, -1)
+    return (a * b).sum(1) / ((a**2).sum(1) * (b**2).sum(1)).sqrt()
+
+
+# %% tags=["claim-30"]
+with torch.no_grad():
+    p = pixelvae.decoder(codes["PixelVAE"])
+    logits = in_parts(p.logits, draws["PixelVAE"], rows=8)  # (200, 6, 784): of each pixel, given z and those before it
+    log_p = in_parts(p.log_prob, draws["PixelVAE"], rows=8).mean(0)  # (6,): minus the image's entropy given z
+    total_correlation = entropy(torch.sigmoid(logits).mean(0)).sum(-1) + log_p
+
+x = test[: len(test) // 20 * 20]
+residuals = {  # of the test digits, each at a code of its own
+    "VAE": in_parts(lambda x: x - vae.decoder(vae.encoder(x).rsample()).mean, x),
+    "PixelVAE": in_parts(lambda x: x - torch.sigmoid(pixelvae.decoder(pixelvae.encoder(x).rsample()).logits(x)), x),
+}
+left_over = {name: neighbours(r) for name, r in residuals.items()}
+said = {name: f"{r.mean():.3f} $\\pm$ {r.std() / 20**0.5:.3f}" for name, r in left_over.items()}
+measured["claim-30"] = (
+    f"residuals of neighbouring pixels in {len(x):,} test digits correlate by {said['VAE']} under the VAE (its decoder "
+    f"says 0) and by {said['PixelVAE']} under the PixelVAE. Given one code, its draws have a total correlation of "
+    f"{total_correlation.mean():.1f} nats ({total_correlation.min():.1f} to {total_correlation.max():.1f} over six "
+    "codes), the VAE's 0"
+)
+display(Markdown(f"**Measured.** {measured['claim-30']}."))
+
+# %% [markdown]
+# What is left of a digit after a factorised decoder has had its say is not noise: it has structure that no code of this
+# model carries. The autoregressive decoder leaves far less behind.
+#
+# A total correlation above 0 is no merit in itself. It says how much the decoder *does on its own*, after
+# $\mathbf{z}$ has spoken. Keep that in mind for the tug-of-war below.
+
+# %% [markdown]
+# ## The chain rule, pixel by pixel
+# No distribution needs independent pixels. Number them in the order of reading, line by line, and take the product rule:
+#
+# $$p(\mathbf{x}|\mathbf{z}) = p(x_1|\mathbf{z}) \prod_{d=2}^{D} p(x_d|x_1, \dots, x_{d-1}, \mathbf{z})$$
+#
+# Read aloud: draw the first pixel, then each next one given all you have drawn. Nothing is assumed and nothing
+# approximated; only the order is a choice. Without $\mathbf{z}$ it is a model $p(\mathbf{x})$ of its own, with an exact
+# likelihood: no bound, no encoder.
+#
+# A network for each of 784 conditionals would be absurd. **One** convolutional network gives all 784 logits, if its
+# output at pixel $d$ is forbidden to see pixel $d$ and what comes after. That is what masks are for.
+
+# %% [markdown]
+# ## Exercise 1: the mask (5 minutes)
+# A convolution looks at a square of pixels around its place. Multiply its kernel by a mask of zeros and ones: 1 where a
+# pixel comes *before* the centre in the order of reading. That is kind **A**, for the first layer, which sees pixels.
+#
+# Deeper layers see features. The feature at a pixel's place was made from pixels before it, so a deeper layer may use
+# its own place, too: kind **B** has a 1 at the centre.
+
+# %% tags=["exercise"]
+def mask(size: int, kind: str) -> Tensor:
+    """Where a masked convolution may look: (size, size), zeros and ones, mask[row, column].
+
+    size: odd.  kind: "A" (the centre is closed) or "B" (the centre is open).
+    """
+    ### BEGIN SOLUTION
+    result, centre = torch.zeros(size, size), size // 2
+    result[:centre] = 1
+    result[centre, :centre] = 1
+    if kind == "B":
+        result[centre, centre] = 1
+    return result
+    ### END SOLUTION
+
+# %% tags=["exercise-check"]
+mask = check.mask(mask)
+
+# %% jupyter={"source_hidden": true}
+fig, axes = plt.subplots(1, 3, figsize=(6.4, 2.3))
+for ax, (size, kind) in zip(axes, ((7, "A"), (3, "B"), (5, "B")), strict=True):
+    shown = torch.as_tensor(mask(size, kind)).float()
+    ax.imshow(1 - 0.75 * shown, cmap="Blues_r", vmin=0, vmax=1)
+    ax.text(size // 2, size // 2, kind, ha="center", va="center", color=POSTERIOR, weight="bold")
+    ax.set(title=f"kind {kind}, size {size}", xticks=[], yticks=[])
+    ax.set_xticks(np.arange(size + 1) - 0.5, minor=True)
+    ax.set_yticks(np.arange(size + 1) - 0.5, minor=True)
+    ax.grid(which="minor", color="white")
+    ax.tick_params(which="both", length=0)
+plot.show(
+    fig,
+    alt="Three kernels: size 7 of kind A, sizes 3 and 5 of kind B. Dark cells, which may be seen, fill the rows above the "
+    "centre and the cells to the left of it; the centre itself is dark in kind B only.",
+    caption="Dark: open. The letter marks the centre, the place whose output is computed. The first two are the layers of the "
+    "network you will train.",
+)
+
+# %% [markdown]
+# ## Exercise 2: the log-likelihood (5 minutes)
+# With masks in place one pass gives all the logits, `net(x)[:, d]` for pixel $d$, each computed from the pixels
+# before it alone. The log of the product is a sum:
+#
+# $$\log p(\mathbf{x}) = \sum_{d=1}^{D} \left[x_d \log p_d + (1 - x_d) \log(1 - p_d)\right], \qquad
+#   p_d = \mathrm{sigmoid}(l_d)$$
+#
+# Read aloud: each pixel earns the log-probability of the value it has. Work on the logits $l_d$: $\log p_d$ is
+# `F.logsigmoid(l)`, and $\log(1 - p_d)$ is `F.logsigmoid(-l)`.
+
+# %% tags=["exercise"]
+def log_prob(x: Tensor, net) -> Tensor:
+    """log p(x) under an autoregressive network, in nats.
+
+    x: (B, D), zeros and ones.  net(x): (B, D), the logit of each pixel given those before it.  Returns: (B,).
+    """
+    ### BEGIN SOLUTION
+    logits = net(x)
+    return (x * F.logsigmoid(logits) + (1 - x) * F.logsigmoid(-logits)).sum(-1)
+    ### END SOLUTION
+
+# %% tags=["exercise-check"]
+log_prob = check.log_prob(log_prob)
+
+# %% [markdown]
+# ## Exercise 3: one pixel (4 minutes)
+# Drawing is the chain itself: pixel after pixel, each given those already there. Write one step. What stands in `x`
+# from pixel `i` on has not been drawn yet and does not matter.
+
+# %% tags=["exercise"]
+def draw(x: Tensor, i: int, net) -> Tensor:
+    """The images x with pixel i drawn from p(x_i | x_0, ..., x_{i-1}), and all others as they were.
+
+    x: (B, D), of which the first i pixels are drawn.  net(x): (B, D), logits.  Returns: (B, D).
+    """
+    ### BEGIN SOLUTION
+    p = torch.sigmoid(net(x)[:, i])
+    x = x.clone()
+    x[:, i] = torch.bernoulli(p)
+    return x
+    ### END SOLUTION
+
+# %% tags=["exercise-check"]
+draw = check.draw(draw)
+
+# %% [markdown]
+# ## Train it
+# Your mask in every layer, your log-likelihood as the objective. **Predict.** A coin for each pixel scores
+# $784 \log \frac12$, some $-543$ nats. How many of the first 100 steps does it take to get to $-150$? And what will be
+# right first in its samples, strokes or digits?
+#
+# Stop it whenever you like (the square button): you keep what you have.
+
+# %%
+def pixelcnn(first: str = "A", width: int = 16, layers: int = 4) -> PixelCNN:
+    """A small PixelCNN with your masks: 7x7 of kind `first`, then 3x3 of kind B, then a logit for each pixel."""
+    net = PixelNet(width, layers)
+    for i, conv in enumerate(net.convs):
+        size, kind = (7, first) if i == 0 else (3, "B")
+        net.convs[i] = MaskedConv2d(conv.in_channels, width, torch.as_tensor(mask(size, kind)).float())
+    initialise(net.convs)
+    return PixelCNN(net)
+
+
+def train(model: PixelCNN, n: int, **settings):
+    """One epoch over n digits, maximising your log-likelihood."""
+    def objective(x: Tensor, beta: float) -> tuple[Tensor, dict[str, Tensor]]:
+        value = log_prob(x, model.net)
+        return value, {"log_p": value}
+
+    return fit(model, digits.train[:n], epochs=1, batch_size=50, lr=3e-3, objective=objective, device=DEVICE,
+               **settings)  # fmt: skip
+
+
+torch.manual_seed(0)
+own = pixelcnn()
+history = train(own, 8000, live=plot.Live(draw=lambda model: model.sample((20,)), title="samples"))
+own = own.cpu()
+
+# %% jupyter={"source_hidden": true}
+if history.steps:
+    reached = next((row["step"] for row in history.steps if row["log_p"] > -150), None)
+    score = in_parts(own.log_prob, test)
+    display(Markdown(
+        f"The training average passed $-150$ nats {'at step ' + str(reached) if reached else 'not yet'}. After step "
+        f"{history.steps[-1]['step']:,} your model gives {len(test):,} test digits **{score.mean():.1f}** $\\pm$ "
+        f"{score.std() / len(score) ** 0.5:.1f} nats each, exactly: there is no gap, because there is no bound. It has "
+        f"{sum(w.numel() for w in own.parameters()):,} weights; the decoder of vae_40d alone has "
+        f"{sum(w.numel() for w in vae.decoder.parameters()):,}."
+    ))  # fmt: skip
+
+# %% [markdown]
+# A few dozen steps teach it strokes: every pixel of every digit is a training case for the same few weights. Digits take
+# longer, and some never come: this network sees seven rows up, and a 9 is taller than that.
+
+# %% [markdown]
+# ## Drawing without doing anything twice
+# By the book, a sample takes 784 passes of the network, one for each pixel, and of each pass a single logit is used. The
+# other 783 are thrown away. **Predict.** How much of that work is needed at all?
+#
+# Every feature depends on earlier pixels only. So each feature can be computed *once*, when those pixels are known, and
+# kept. `sample` does that: what the rows above mean for a row is one convolution for the whole row, and what stands
+# to the left of a pixel is a small product at that pixel.
+
+# %%
+def by_the_book(model: PixelCNN, noise: Tensor, passes: int = 784) -> Tensor:
+    """A full pass for each pixel; x_i = 1 where the noise is less than p(x_i = 1 | before)."""
+    x = torch.zeros_like(noise)
+    for i in range(passes):
+        x[:, i] = (noise[:, i] < torch.sigmoid(model.logits(x)[:, i])).float()
+    return x
+
+
+def seconds(function) -> float:
+    began = time.process_time()
+    function()
+    return time.process_time() - began
+
+
+torch.manual_seed(0)
+noise = torch.rand(1, 784)
+with torch.no_grad():
+    same = torch.equal(by_the_book(gated, noise), gated.sample((1,), noise=noise))
+
+# %% jupyter={"source_hidden": true}
+weights = {name: sum(w.numel() for key, w in model.net.named_parameters() if key.endswith("weight"))
+           for name, model in (("PixelCNN", plain), ("gated PixelCNN", gated))}  # fmt: skip
+rows, factors = [], []
+with torch.no_grad():
+    for name, model in (("PixelCNN", plain), ("gated PixelCNN", gated)):
+        for n in (1, 16):
+            u, few = torch.rand(n, 784), 60 if n == 1 else 8
+            once = min(seconds(lambda: model.sample((n,), noise=u)) for _ in range(3))  # noqa: B023
+            naive = min(seconds(lambda: by_the_book(model, u, few)) for _ in range(2)) * 784 / few  # noqa: B023
+            factors.append(naive / once)
+            rows.append(f"| {name} | {n} | {784**2 * weights[name] * n / 1e9:,.0f} | {784 * weights[name] * n / 1e9:,.2f} | "
+                        f"{naive:.1f} s | {once:.2f} s | **{naive / once:.0f}** |")  # fmt: skip
+display(Markdown("\n".join([
+    "| model | images | multiply-adds by the book, $10^9$ | each once, $10^9$ | time by the book | each once | times faster |",
+    "|:--|--:|--:|--:|--:|--:|--:|", *rows, "",
+    f"*Processor time. By the book: {'the same image, pixel for pixel, with the same noise' if same else 'another image'}. Its "
+    f"time is that of some passes, scaled to 784. The factor is from {min(factors):.0f} to {max(factors):.0f}.*",
+])))  # fmt: skip
+
+# %% [markdown]
+# By count it is a factor of 784: one pass's work in place of 784. In time a single image gets less of it, because its
+# 784 steps are small ones that follow one another; a batch shares the steps. The order can't be parallelised away: that
+# is the price of a chain. (Scoring an image has no such price: one pass.)
+
+# %% [markdown]
+# ## A blind spot
+# How far up can a pixel see? A kernel of size 7 sees three rows up, and each further layer of size 3 adds one. But stacking masked convolutions
+# hides a flaw. **Predict.** Click a pixel near the lower left. Which earlier pixels will have no influence at all?
+
+# %%
+reach_explorer({"PixelCNN": plain.net, "gated PixelCNN": gated.net}, test[:8], cell=(14, 12))
+
+# %% [markdown]
+# Three things to try: walk to the right along a row; sit on the last column, where the missing part is largest; go to row
+# 2, where nothing lies out of reach, and see whether something is missing there.
+
+# %% jupyter={"source_hidden": true}
+nets, cell = {"PixelCNN": plain.net, "gated PixelCNN": gated.net}, (14, 12)
+
+
+def seen(net: nn.Module, cell: tuple[int, int]) -> Tensor:
+    """Which pixels have a gradient on the logit at the cell, for some of eight digits: (28, 28)."""
+    x = test[:8].clone().requires_grad_()
+    return torch.autograd.grad(net(x)[:, cell[0] * 28 + cell[1]].sum(), x)[0].abs().sum(0).reshape(28, 28) > 0
+
+
+at = {name: seen(net, cell) for name, net in nets.items()}
+window = torch.zeros(28, 28, dtype=torch.bool)  # what layers of this size could see at best
+window[cell[0] - 9 : cell[0] + 1, cell[1] - 9 : cell[1] + 10] = True
+window &= (torch.arange(784) < cell[0] * 28 + cell[1]).reshape(28, 28)
+blind = {name: int((window & ~m).sum()) for name, m in at.items()}
+plot.show(
+    reach_picture(nets, test[:8], cell=cell),
+    alt="Two grids of 28 by 28 pixels. In the PixelCNN's, the pixels seen from row 14, column 12 fill a block above and to "
+    "the left whose right edge slopes away: a triangle to the right above the pixel is orange, not seen. In the gated "
+    "PixelCNN's the block is a full rectangle.",
+    caption=f"Blue: earlier pixels that the logit at row {cell[0]}, column {cell[1]} looks at, deeper where more. Orange: "
+    f"earlier, and without any influence. Of the {int(window.sum())} earlier pixels within reach of the layers, the PixelCNN "
+    f"misses {blind['PixelCNN']} and the gated one {blind['gated PixelCNN']}.",
+)
+
+# %% [markdown]
+# The mask leaves out the pixels to the right in the *same* row, at every layer. To get from a pixel to one above and to
+# its right, information must go up and right; a step can do at most one column for each row. What lies flatter than
+# that diagonal is never seen, however many layers you add. That is the **blind spot**.
+#
+# **The gated PixelCNN** (van den Oord et al. 2016) closes it with two stacks. The *vertical* one, $\mathbf{v}$, looks at
+# whole rows above and needs no mask within them; the *horizontal* one, $\mathbf{h}$, looks to the left in its own row,
+# and at $\mathbf{v}$ in its place:
+#
+# $$\mathbf{v}' = g(W * \mathbf{v}), \qquad \mathbf{h}' = \mathbf{h} + R\, g(U * \mathbf{h} + L\, \mathbf{v}'), \qquad
+#   g(\mathbf{a}, \mathbf{b}) = \tanh(\mathbf{a}) \odot \mathrm{sigmoid}(\mathbf{b})$$
+#
+# Read aloud: rows above are summed up first, without holes; then the row itself joins. Never the other way round:
+# $\mathbf{v}$ must not see $\mathbf{h}$, which knows too much. The gate $g$ lets one half of the features decide
+# how much of the other passes.
+
+# %% [markdown]
+# ## Four models, one test set
+# The shipped models were trained on the same 50,000 digits; their headers say how. **Predict** the order of plain VAE,
+# PixelCNN, gated PixelCNN and PixelVAE. Which of the four numbers are exact?
+
+# %% jupyter={"source_hidden": true}
+names = {"vae_40d": "VAE", "pixelcnn": "PixelCNN", "gated_pixelcnn": "gated PixelCNN", "pixelvae": "PixelVAE"}
+cards = {name: recipes.card(name) for name in names}
+size = {name: sum(w.numel() for w in recipes.recipe(name).model().parameters()) for name in names}
+lines = []
+for name, words in names.items():
+    r = cards[name]["results"]
+    kind = f"at most, S = {r['S']:,}" if "S" in r else "exact"
+    lines.append(f"| {words} | **{r['test_nll']:.2f}** $\\pm$ {r['test_nll_se']:.2f} | {kind} | {size[name]:,} | "
+                 f"{cards[name]['epochs_trained']} |")  # fmt: skip
+display(Markdown("\n".join([
+    "| model | test NLL, nats | | weights | epochs |", "|:--|--:|:--|--:|--:|", *lines, "",
+    f"*Negative log-likelihood over all {cards['pixelvae']['results']['n']:,} test digits, with the standard error over "
+    "digits: less is better. As the recipes measured. Importance sampling with S codes gives an upper bound of the NLL.*",
+])))  # fmt: skip
+nll = {name: card["results"]["test_nll"] for name, card in cards.items()}
+order = sorted(nll, key=nll.get)
+
+# %% jupyter={"source_hidden": true}
+log_w = torch.cat([in_parts(lambda x: pixelvae.log_weight(x, (50,)).T, test[:30], rows=1) for _ in range(3)], 1).T  # (150, 30)
+short = log_mean_exp(log_w).mean().item()
+S_card = cards["pixelvae"]["results"]["S"]
+at_S = log_mean_exp(log_w[: len(log_w) // S_card * S_card].unflatten(0, (-1, S_card)), 1).mean().item()
+display(Markdown(
+    f"The order, best first: {', '.join(names[name] for name in order)}. From the PixelCNN to the gated one, at fewer "
+    f"weights, the NLL changes by {nll['gated_pixelcnn'] - nll['pixelcnn']:+.1f} nats; with a code beside the pixels by another "
+    f"{nll['pixelvae'] - nll['gated_pixelcnn']:+.1f}, though the PixelVAE's decoder sees 4 rows up and the gated PixelCNN 9. How "
+    f"loose is S = {S_card}? On {log_w.shape[1]} digits, {len(log_w)} codes in place of {S_card} raise the estimate by "
+    f"{short - at_S:.2f} nats."
+))
+
+# %% [markdown]
+# Published, with larger networks and longer trainings: on statically binarised digits a PixelCNN alone 81.3 and PixelVAE
+# 80.6 (12 layers of 5x5; Gulrajani et al.). On dynamically binarised ones a small PixelCNN of 6 layers 87.6, and 79.5 with
+# a code (Chen et al.). The PixelCNNs here were trained for a few epochs on a CPU; the column says how many.
+
+# %% [markdown]
+# ## PixelVAE
+# Put the chain into the decoder's place, and nothing else of the VAE changes:
+#
+# $$\mathcal L(\mathbf{x}) = \mathbb{E}_{q(\mathbf{z}|\mathbf{x})}\!\left[\sum_{d=1}^D \log p(x_d|x_1, \dots, x_{d-1},
+#   \mathbf{z})\right] - \mathrm{KL}[q(\mathbf{z}|\mathbf{x})\,\|\,p(\mathbf{z})]$$
+#
+# How does $\mathbf{z}$ get in? A network turns it into a map, features for each pixel, which is **added as a bias in the
+# first layer, outside the mask**. A mask A over it would hide from the pixel its own place of the map, for no reason:
+# $\mathbf{z}$ is known before the first pixel is drawn.
+#
+# `PixelVAE` is ten lines: `LatentVariableModel(prior, encoder, decoder)`, whose decoder is a `PixelConditional`. The
+# bound, importance sampling and `sample` are those of notebook 07.
+
+# %%
+torch.manual_seed(3)
+with torch.no_grad():
+    z = pixelvae.prior.sample((10,))
+    from_prior = pixelvae.decoder(z).sample((3,))  # three draws for each of ten codes
+    from_vae = vae.sample(10)
+
+# %% jupyter={"source_hidden": true}
+def overlap(a: Tensor, b: Tensor) -> float:
+    """The share of their ink that two images have in common, averaged over pairs."""
+    return ((a * b).sum(-1) / torch.maximum(a, b).sum(-1)).mean().item()
+
+
+shared = np.mean([overlap(from_prior[i], from_prior[j]) for i, j in ((0, 1), (0, 2), (1, 2))])
+by_chance = np.mean([overlap(from_prior[0], from_prior[1].roll(k, 0)) for k in range(1, 10)])
+plot.show(
+    plot.images([*from_prior, gated.sample((10,)), from_vae],
+                titles=["PixelVAE", "same codes", "same codes", "gated PixelCNN", "VAE"]),
+    alt="Five rows of ten samples: three draws of the PixelVAE from the same ten codes, which agree in the digit and differ in "
+    "the strokes; ten samples of the gated PixelCNN; ten speckled samples of the VAE.",
+    caption="Samples, zeros and ones all of them. Within a column the PixelVAE's three have one code and share "
+    f"{shared:.0%} of their ink; draws from different codes share {by_chance:.0%}. What is shared z decided, the rest was "
+    "decided pixel by pixel.",
+)  # fmt: skip
+
+# %% [markdown]
+# Look along the fourth row. The gated PixelCNN's pixels see nine rows, and none of them knows what the whole is to be:
+# strokes come out well, and need not add up to a digit. The PixelVAE's pixels see four rows, and $\mathbf{z}$ knows the
+# rest.
+
+# %% [markdown]
+# ### What z still encodes
+# The KL says how many nats the encoder sends; it does not say what about. **Predict.** Encode a test digit, draw an image
+# from the code, and let a classifier name it. How often is it still the same digit, for the VAE and for the
+# PixelVAE?
+
+# %% jupyter={"source_hidden": true}
+classifier = recipes.load("digit_classifier")
+
+
+def named(x: Tensor) -> Tensor:
+    """The class that the classifier gives to each image."""
+    return in_parts(classifier.classify, x)
+
+# %%
+torch.manual_seed(0)
+x, y = test[:300], labels[:300]
+rows = []
+for name, model in (("VAE", vae), ("PixelVAE", pixelvae)):
+    redrawn = in_parts(lambda x: model.decoder(model.encoder(x).rsample()).sample(), x)  # noqa: B023
+    kept, same_pixels = (named(redrawn) == y).float().mean().item(), (redrawn == x).float().mean().item()
+    nats = in_parts(lambda x: kl(model.encoder(x), model.prior), x).mean().item()  # noqa: B023
+    rows.append((name, nats, int(active_units(model, test).sum()), kept, same_pixels))
+ceiling = (named(x) == y).float().mean().item()
+
+# %% jupyter={"source_hidden": true}
+bar = lambda p: (p * (1 - p) / len(x)) ** 0.5  # noqa: E731
+display(Markdown("\n".join([
+    "| model | KL, nats | active units | drawn anew, still the same digit | pixels that are the same |", "|:--|--:|--:|--:|--:|",
+    *(f"| {name} | {kl:.1f} | {units} | {kept:.0%} $\\pm$ {bar(kept):.0%} | {pixels:.1%} |"
+      for name, kl, units, kept, pixels in rows), "",
+    f"*{len(x)} test digits; the classifier names {ceiling:.0%} of the digits themselves.*",
+])))  # fmt: skip
+kl_ratio = rows[1][1] / rows[0][1]
+display(Markdown(
+    f"With {kl_ratio:.0%} of the VAE's nats the PixelVAE's code still keeps the digit in {rows[1][3]:.0%} of the cases, the "
+    f"VAE's in {rows[0][3]:.0%}. The rest the pixels settle among themselves."
+))
+
+# %% [markdown]
+# ## The tug-of-war
+# Both $\mathbf{z}$ and the pixels before can explain a pixel, and the bound charges for $\mathbf{z}$ only. A decoder that
+# sees enough does not need the code. And in
+#
+# $$q(\mathbf{z}|\mathbf{x}) \approx p(\mathbf{z}|\mathbf{x}) \propto p(\mathbf{x}|\mathbf{z})\, p(\mathbf{z})$$
+#
+# the posterior is then the prior: nothing is left to encode. **Predict.** Let the decoder see 0, 1, 2, 4, 7 rows up. How
+# does the KL change? And the likelihood?
+#
+# The study below trained the same small PixelVAE (14x14 pixels, 8 latent dimensions) with each, over some seeds.
+
+# %% tags=["claim-26"]
+study = recipes.study("pixels_against_code")
+free = {row["free_bits"] for row in study["rows"]} - {0.0}
+by_reach = {r: [row for row in study["rows"] if row["reach"] == r and row["free_bits"] == 0]
+            for r in sorted({row["reach"] for row in study["rows"]})}  # fmt: skip
+mean = {key: {r: np.mean([row[key] for row in rows]) for r, rows in by_reach.items()} for key in ("kl", "nll")}
+spread = {key: {r: np.std([row[key] for row in rows], ddof=1) for r, rows in by_reach.items()} for key in ("kl", "nll")}
+low, high = min(by_reach), max(by_reach)
+measured["claim-26"] = (
+    f"another decoder is another posterior: from {low} to {high} rows in sight the KL goes from "
+    f"{mean['kl'][low]:.1f} $\\pm$ {spread['kl'][low]:.1f} to {mean['kl'][high]:.1f} $\\pm$ {spread['kl'][high]:.1f} "
+    f"nats and the NLL from {mean['nll'][low]:.1f} $\\pm$ {spread['nll'][low]:.1f} to {mean['nll'][high]:.1f} $\\pm$ "
+    f"{spread['nll'][high]:.1f} (standard deviation over {len(by_reach[low])} seeds)"
+)
+display(Markdown(f"**Measured.** {measured['claim-26']}."))
+
+# %% jupyter={"source_hidden": true}
+fig, (left, right) = plt.subplots(1, 2, figsize=(plot.WIDTH, 2.8))
+for ax, key, colour, label in ((left, "kl", PRIOR, "KL, nats"), (right, "nll", MODEL, "test NLL, nats")):
+    ax.errorbar([*by_reach], [*mean[key].values()], [*spread[key].values()], fmt="o-", color=colour, capsize=3, label="the bound")
+    for nats in sorted(free):
+        rows = [row for row in study["rows"] if row["free_bits"] == nats]
+        at_reach = rows[0]["reach"]
+        values = [row[key] for row in rows]
+        ax.errorbar([at_reach + 0.25], [np.mean(values)], [np.std(values, ddof=1)], fmt="s", color=POSTERIOR, capsize=3,
+                    label=f"free bits, {nats:g} nats a dimension")  # fmt: skip
+    ax.set(xlabel="rows the decoder sees above a pixel", ylabel=label, xticks=[*by_reach])
+left.legend(fontsize=8)
+left.set_ylim(0, None)
+steps = [*zip([*by_reach], [*by_reach][1:], strict=False)]
+n = len(by_reach[low])
+clear = sum(mean["kl"][a] - mean["kl"][b] > 2 * np.hypot(spread["kl"][a], spread["kl"][b]) / n**0.5 for a, b in steps)
+rescued = [row for row in study["rows"] if row["free_bits"] == max(free)]
+plot.show(
+    fig,
+    alt=f"Left: the KL against the rows the decoder sees, from {mean['kl'][low]:.1f} nats at {low} to {mean['kl'][high]:.1f} at "
+    f"{high}; a square, trained with free bits, lies at {np.mean([row['kl'] for row in rescued]):.1f}. Right: the test NLL, from "
+    f"{mean['nll'][low]:.1f} to {mean['nll'][high]:.1f}.",
+    caption=f"From {low} to {high} rows the KL goes from {mean['kl'][low]:.1f} to {mean['kl'][high]:.1f} nats, in {clear} of "
+    f"{len(steps)} steps down by more than two standard errors. With free bits it is "
+    f"{np.mean([row['kl'] for row in rescued]):.1f} at {rescued[0]['reach']} rows, at an NLL of "
+    f"{np.mean([row['nll'] for row in rescued]):.1f} in place of {mean['nll'][rescued[0]['reach']]:.1f}. {study['data']}; bars: "
+    f"standard deviation over {n} seeds.",
+)
+
+# %% [markdown]
+# Improving the decoder moves the work from the code to the pixels. If you want a likelihood, let the pixels see as much
+# as they like. If you want a **representation**, hold them back: a small receptive field leaves the shape of the whole to
+# $\mathbf{z}$ and keeps the texture for the pixels. That choice was made for the shipped PixelVAE, which sees 4 rows.
+#
+# **Free bits** hold the other end: $\sum_d \max(\lambda, \mathrm{KL}_d)$ in the bound makes the first $\lambda$ nats of each
+# dimension cost nothing, so that nothing is gained by saying less (`free_bits` in
+# [pixelvae.py](../dgmcourse/models/pixelvae.py)).
+
+# %% [markdown]
+# ## Break it: a mask that leaks
+# One wrong letter: kind B in the first layer, so that each pixel is given *itself*. **Predict** the training curve, and
+# what the samples look like.
+
+# %%
+torch.manual_seed(0)
+leaky = pixelcnn(first="B")
+leak_history = train(leaky, 8000, progress=False)
+leaky = leaky.cpu()
+torch.manual_seed(0)
+leaked = leaky.sample((10,))
+
+# %% jupyter={"source_hidden": true}
+cheat, honest = (in_parts(model.log_prob, test[:500]).mean().item() for model in (leaky, own))
+torch.manual_seed(0)
+plot.show(
+    plot.images([leaked, own.sample((10,))], titles=["mask B first", "mask A first"]),
+    alt="Two rows of ten samples. With mask B in the first layer they are no digits; with mask A they are strokes and digits.",
+    caption=f"After {leak_history.steps[-1]['step'] if leak_history.steps else 0} steps the leaking network says {cheat:.1f} "
+    f"nats of test digits, the honest one {honest:.1f} after {history.steps[-1]['step'] if history.steps else 0}. Its "
+    "number is no log-probability: over all images exp of it does not sum to 1. Its samples show it.",
+)
+
+# %% [markdown]
+# The best likelihood ever measured, and not one digit. The network copies its input to its output; when drawing, there
+# is nothing to copy yet. **A likelihood that is too good is a leak until proven otherwise.** Proof is cheap: a gradient
+# from each output to each input, or the sum over all images of a tiny model, which must be 1.
+
+# %%
+def later_pixels_seen(model: PixelCNN, pixels: int = 784) -> int:
+    """From how many places a logit sees its own pixel or a later one, of 30 logits."""
+    x, found = torch.rand(1, pixels, requires_grad=True), 0
+    for i in range(0, pixels, pixels // 30):
+        gradient = torch.autograd.grad(model.net(x)[0, i], x)[0][0]
+        found += int((gradient[i:] != 0).sum())
+    return found
+
+
+display(Markdown(f"**Caught.** Gradients to the pixel itself or later ones: {later_pixels_seen(leaky)} in the leaking "
+                 f"network, {later_pixels_seen(own)} in yours, {later_pixels_seen(gated)} in the gated."))  # fmt: skip
+
+# %% [markdown]
+# ## How much of a digit decides?
+# Back to the pad. Give the model the first rows of a digit and let it write the others. **Predict.** After how many of
+# 28 rows is the digit settled, so that a classifier finds the completion to be the same?
+
+# %%
+torch.manual_seed(0)
+x, y, kept_rows = test[:100], labels[:100], [0, 6, 10, 14, 18, 22, 28]
+settled = []
+for r in kept_rows:
+    known = torch.arange(784) < 28 * r
+    settled.append((named(gated.sample((len(x),), x=x, known=known)) == y).float().mean().item())
+
+# %% jupyter={"source_hidden": true}
+fig, ax = plt.subplots(figsize=(plot.WIDTH, 2.6))
+errors = [(p * (1 - p) / len(x)) ** 0.5 for p in settled]
+ax.errorbar(kept_rows, [100 * p for p in settled], [100 * e for e in errors], fmt="o-", color=MODEL, capsize=3)
+ax.axhline(10, color=NOISE, linestyle=":")
+ax.text(28, 12, "chance", color="#666666", ha="right")
+ax.set(xlabel="rows that are given", ylabel="completed to the same digit, %", ylim=(0, 103), xticks=kept_rows)
+half = next((r for r, p in zip(kept_rows, settled, strict=True) if p > 0.5), None)
+plot.show(
+    fig,
+    alt="Share of completions that a classifier takes for the same digit against the number of rows given: "
+    + ", ".join(f"{p:.0%} at {r}" for r, p in zip(kept_rows, settled, strict=True)) + ".",
+    caption=f"{len(x)} test digits, one completion each by the gated PixelCNN. More than half are settled from {half} rows "
+    f"on; with 14 rows it is {settled[kept_rows.index(14)]:.0%} ± {errors[kept_rows.index(14)]:.0%}.",
+)  # fmt: skip
+
+# %% [markdown]
+# Only what comes *before* can be given: the chain has an order. To complete an upper half from a lower one you would
+# need another order, or a model that has none, such as the VAE with its posterior over $\mathbf{z}$.
+
+# %% [markdown]
+# ## The lecture's claims, and what you measured
+
+# %% jupyter={"source_hidden": true}
+claims = {
+    26: r"encoder, decoder and prior are tied by $q(\mathbf{z} \mid \mathbf{x}) \propto "  # a bar would end the column
+    r"p(\mathbf{x} \mid \mathbf{z})\,p(\mathbf{z})$; each can be improved",
+    30: r"a decoder that depends on $\mathbf{z}$ only misses correlations; an autoregressive one has them",
+}
+table = [f"| {claim} | {measured[f'claim-{n}']} |" for n, claim in claims.items()]
+display(Markdown("\n".join(["| the lecture says | you measured |", "|:--|:--|", *table])))
+
+# %% [markdown]
+# ## For and against
+# **For.** Exact likelihoods without an encoder (PixelCNN), or a bound with a code beside it (PixelVAE); sharp draws whose
+# pixels agree with one another; few weights, because every place shares them; a dial, the receptive field, that says
+# how much is left to the code.
+#
+# **Against.** Drawing is sequential, however much one caches; the order of the pixels is arbitrary, and only what
+# comes later can be completed; the code may die of a decoder that sees too much; a single wrong mask makes all numbers
+# worthless without any error.
+
+# %% [markdown]
+# ## Questions
+# <details><summary>Why must the first layer be of kind A, and the others of kind B?</summary>
+#
+# The first sees pixels: at its centre stands the very pixel to be predicted. The others see features, and the
+# feature at the centre was made of earlier pixels only. With A throughout nothing leaks, but each layer would also
+# shut out what the network knows about the pixel's nearest surroundings. </details>
+#
+# <details><summary>Training a PixelCNN takes one pass for an image, drawing one takes 784 steps. Why?</summary>
+#
+# In training all pixels are known, so all conditionals can be computed at once. In drawing, each waits for the one
+# before. </details>
+#
+# <details><summary>A PixelVAE reaches 79 nats with a KL of 0.02. What have you trained?</summary>
+#
+# A PixelCNN with an encoder that nobody listens to. The bound is fine, the representation empty: report the KL and the
+# active units beside it. </details>
+#
+# <details><summary>Could you feed z through the masked convolution as an extra input channel?</summary>
+#
+# With mask A the map's value at the pixel itself would be hidden, at the first pixel all of it. A bias outside the mask
+# costs nothing: $\mathbf{z}$ does not depend on the pixels to come. </details>
+#
+# <details><summary>Does the order of the pixels matter for the likelihood?</summary>
+#
+# The product rule holds in any order. A network of finite size fits some orders better, and its likelihoods under two
+# orders differ. </details>
+
+# %% [markdown]
+# ## Sources
+# - J. M. Tomczak, *Deep Generative Models: GANs and VAE*, lecture, 2017: "Improving the decoder".
+# - A. van den Oord, N. Kalchbrenner, K. Kavukcuoglu, *Pixel Recurrent Neural Networks*, ICML 2016: masks A and B.
+# - A. van den Oord et al., *Conditional Image Generation with PixelCNN Decoders*, NeurIPS 2016: the blind spot and the
+#   gated network.
+# - I. Gulrajani et al., *PixelVAE: A Latent Variable Model for Natural Images*, ICLR 2017.
+# - X. Chen et al., *Variational Lossy Autoencoder*, ICLR 2017: what a code is left to say.
+# - P. Ramachandran et al., *Fast Generation for Convolutional Autoregressive Models*, 2017: caching.
+# - D. P. Kingma et al., *Improved Variational Inference with Inverse Autoregressive Flow*, NeurIPS 2016: free bits.
+#
+# Before: [09, a posterior that bends](09_normalizing_flows.ipynb). Next: [11, a prior that is learned](11_priors.ipynb)
