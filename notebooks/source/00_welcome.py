@@ -90,9 +90,9 @@ plot.show(
 # | [07 vae](07_vae.ipynb) | Can a bound replace the integral? | Variational Auto-Encoder | 75 |
 # | [08 reparameterization](08_reparameterization.ipynb) | Can a gradient pass a draw? | The trick | 75 |
 # | **A better bound** | | | |
-# | 09 normalizing_flows | Can the posterior bend? | Improving the posterior | 45 |
-# | 10 pixelvae | Can pixels know of each other? | Improving the decoder | 45 |
-# | 11 priors | Can the prior be learned? | Improving the prior | 45 |
+# | [09 normalizing_flows](09_normalizing_flows.ipynb) | Can the posterior bend? | Improving the posterior | 70 |
+# | [10 pixelvae](10_pixelvae.ipynb) | Can pixels know of each other? | Improving the decoder | 70 |
+# | [11 priors](11_priors.ipynb) | Can the prior be learned? | Improving the prior | 70 |
 # | **At work** | | | |
 # | 12 semi_supervised | How far do ten labels reach? | Extensions and applications | 45 |
 # | 13 sequences | Can one walk from sentence to sentence? | Extensions and applications | 45 |
