@@ -340,7 +340,8 @@ def train(model: PixelCNN, n: int, **settings):
 
 torch.manual_seed(0)
 own = pixelcnn()
-history = train(own, 8000, live=plot.Live(draw=lambda model: model.sample((20,)), title="samples"))
+history = train(own, 8000, live=plot.Live(parts={"log_p": (MODEL, "-", "log p(x)")}, title="samples",
+                                          draw=lambda model: model.sample((20,))))  # fmt: skip
 own = own.cpu()
 
 # %% jupyter={"source_hidden": true}
@@ -674,10 +675,12 @@ cheat, honest = (in_parts(model.log_prob, test[:500]).mean().item() for model in
 torch.manual_seed(0)
 plot.show(
     plot.images([leaked, own.sample((10,))], titles=["mask B first", "mask A first"]),
-    alt="Two rows of ten samples. With mask B in the first layer they are no digits; with mask A they are strokes and digits.",
+    alt=f"Two rows of ten samples. With mask B in the first layer, they have {leaked.sum(-1).mean():.0f} pixels of ink; "
+    "with mask A they are strokes and parts of digits.",
     caption=f"After {leak_history.steps[-1]['step'] if leak_history.steps else 0} steps the leaking network says {cheat:.1f} "
     f"nats of test digits, the honest one {honest:.1f} after {history.steps[-1]['step'] if history.steps else 0}. Its "
-    "number is no log-probability: over all images exp of it does not sum to 1. Its samples show it.",
+    f"number is no log-probability: over all images exp of it does not sum to 1. Its samples have {leaked.sum(-1).mean():.0f} "
+    f"pixels of ink on average, test digits {test.sum(-1).mean():.0f}.",
 )
 
 # %% [markdown]
@@ -717,7 +720,7 @@ errors = [(p * (1 - p) / len(x)) ** 0.5 for p in settled]
 ax.errorbar(kept_rows, [100 * p for p in settled], [100 * e for e in errors], fmt="o-", color=MODEL, capsize=3)
 ax.axhline(10, color=NOISE, linestyle=":")
 ax.text(28, 12, "chance", color="#666666", ha="right")
-ax.set(xlabel="rows that are given", ylabel="completed to the same digit, %", ylim=(0, 103), xticks=kept_rows)
+ax.set(xlabel="rows that are given", ylabel="same digit, %", ylim=(0, 103), xticks=kept_rows)
 half = next((r for r, p in zip(kept_rows, settled, strict=True) if p > 0.5), None)
 plot.show(
     fig,
