@@ -255,7 +255,7 @@ def test_oracle(check):
 
 GAUSSIAN = "-0.5 * (LOG_2PI + self.log_var + (x - self.mean) ** 2 * torch.exp(-self.log_var)).sum(-1)"
 BERNOULLI = "(x * self.logits).sum(-1) - F.softplus(self.logits, threshold=40).sum(-1)"
-MIXTURE = "torch.logsumexp(self.log_weights + self.components.log_prob(x.unsqueeze(-2)), -1)"
+MIXTURE = "torch.logsumexp(self.log_weights + self.components.cross_log_prob(x), -1)"
 PER_DIMENSION = "-0.5 * (LOG_2PI + c.log_var + (x.unsqueeze(-2) - c.mean) ** 2 * torch.exp(-c.log_var))"
 KL = "0.5 * (p.log_var - q.log_var + variance_ratio"
 gaussian, gaussian_integral = check_gaussian_log_prob, check_gaussian_integrates_to_one
@@ -280,7 +280,7 @@ MUTANTS = {
     "rsample: uniform noise": (
         "epsilon = torch.randn(", "epsilon = 3.46 * torch.rand(", check_gaussian_samples),
     "rsample: one noise for all dimensions": (
-        "return torch.randn(*shape, self.dim", "return torch.ones(self.dim) * torch.randn(*shape, 1",
+        "return torch.randn(*check_shape(shape), self.dim", "return torch.ones(self.dim) * torch.randn(*check_shape(shape), 1",
         check_gaussian_samples),
     "bernoulli: clamped probabilities": (
         BERNOULLI, "torch.log(torch.where(x == 1, self.mean, 1 - self.mean).clamp(1e-5, 1 - 1e-5)).sum(-1)",
@@ -309,15 +309,15 @@ MUTANTS = {
         check_mixture_log_prob,
         check_mixture_samples),
     "mixture: mean of logs": (
-        MIXTURE, "(self.log_weights.exp() * self.components.log_prob(x.unsqueeze(-2))).sum(-1)",
+        MIXTURE, "(self.log_weights.exp() * self.components.cross_log_prob(x)).sum(-1)",
         check_mixture_log_prob,
         check_mixture_sums_to_one),
     "mixture: components in order": (
         "torch.multinomial(self.log_weights.exp(), n, replacement=True)",
         "torch.arange(n) * len(self.log_weights) // n", check_mixture_samples),
     "mixture: dimensions of different components": (
-        "x[torch.arange(n, device=k.device), k]",
-        "torch.stack([x[torch.arange(n), k, 0], x[torch.arange(n), k.roll(1), 1]], -1)",
+        "self.components.select(k).sample()",
+        "torch.stack([self.components.select(i).sample()[:, d] for d, i in enumerate((k, k.roll(1)))], -1)",
         check_mixture_samples),
     "kl: mean over dimensions": (
         "kl_per_dimension(q, p).sum(-1)", "kl_per_dimension(q, p).mean(-1)", check_kl,
@@ -332,8 +332,8 @@ MUTANTS = {
         "(q.mean - p.mean) ** 2 * torch.exp(-p.log_var)", "(q.mean - p.mean) ** 2", check_kl,
         check_kl_by_quadrature),
     "conditional: log-variances first": (
-        "mean, log_var = self.net", "log_var, mean = self.net", check_conditionals),
-    "conditional: no clip": (".clamp(*self.log_var_range)", "", check_conditionals),
+        "mean, log_var = output", "log_var, mean = output", check_conditionals),
+    "conditional: no clip": (".clamp(*log_var_range)", "", check_conditionals),
     "isotropic: standard deviation for variance": (
         "self.log_var.to(mean)", "(2 * self.log_var).to(mean)", check_one_variance_for_all),
     "point: a gradient in samples": ("self.rsample(shape).detach().clone()", "self.rsample(shape)", check_point),

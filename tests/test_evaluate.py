@@ -158,7 +158,7 @@ def test_oracle(check):
 
 
 DRAW = "z, log_q = q.rsample_and_log_prob((min(chunk, S - done),))"
-WEIGHT = "model.decoder(z).log_prob(batch) + model.prior.log_prob(z) - log_q"
+WEIGHT = "model.decoder(z).log_prob(batch) + prior.log_prob(z) - log_q"
 SUM = "torch.logaddexp(total, torch.logsumexp(log_w, 0))"
 exact, unbiased, converges = check_exact_posterior, check_unbiased, check_converges_from_below
 MUTANTS = {
@@ -179,7 +179,7 @@ MUTANTS = {
         "q.rsample_and_log_prob", "model.encoder(batch).rsample_and_log_prob", check_work),
     "z of the prior, log q kept": (
         DRAW, "z = model.prior.sample((min(chunk, S - done), len(batch))); log_q = q.log_prob(z)", unbiased),
-    "no prior": (WEIGHT, WEIGHT.replace("+ model.prior.log_prob(z)", ""), exact, unbiased, converges),
+    "no prior": (WEIGHT, WEIGHT.replace("+ prior.log_prob(z)", ""), exact, unbiased, converges),
     "no log q": (WEIGHT, WEIGHT.replace("- log_q", ""), exact, unbiased, converges),
     "averaged over pixels": (
         WEIGHT, WEIGHT.replace("(batch)", "(batch) / batch.shape[-1]"), exact, check_ignored_z),

@@ -392,7 +392,7 @@ MUTANTS = {
     "running curve not restored": ('saved.get("running", ({}, 0))', "({}, 0)", check_resume),
     "counts epochs anew": ("range(first, epochs)", "range(0, epochs)", check_resume),
     "stopped at beta < 1": ("beta == 1 and ", "", check_early_stopping),
-    "judged at the epoch's beta": ("objective(x, 1.0)", "objective(x, 0.5)", check_early_stopping),
+    "judged at the epoch's beta": ("objective(x, *y, 1.0)", "objective(x, *y, 0.5)", check_early_stopping),
     "lowest is best": ('row["valid"] > best_value', 'row["valid"] < -best_value', check_early_stopping),
     "last is kept": (
         "                model.load_state_dict(best)\n", "                pass\n", check_early_stopping,
