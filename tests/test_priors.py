@@ -276,8 +276,8 @@ def test_the_likelihood_encodes_each_x_and_each_pseudo_input_once():
 def test_the_likelihood_of_a_vamp_model_is_the_integral():
     """Binary images of nine pixels, z on a grid; the prior is a mixture of three posteriors."""
     decoder = tiny_images()[0][2]
-    weight = torch.cat([torch.randn(1, 9), torch.zeros(1, 9)])
-    encoder = GaussianConditional(linear(weight, torch.tensor([0.0, 0.9])))  # wide: the importance weights are bounded
+    weight = torch.cat([0.3 * torch.randn(1, 9), torch.zeros(1, 9)])
+    encoder = GaussianConditional(linear(weight, torch.tensor([0.0, 0.9])))  # wide and near: no importance weight is large
     prior = vamp_prior.VampPrior(encoder, 9, 3, start=(0.5, 0.4))
     x = torch.bernoulli(torch.full((4, 9), 0.5))
     z, cell = grid(1, 9, 2001)
