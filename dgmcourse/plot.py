@@ -126,7 +126,8 @@ def images(x: Tensor, columns: int = 10, titles: list[str] | None = None, width:
     """A figure of images (N, 784), or of several such blocks one under another, each with a title at its left."""
     blocks = x if isinstance(x, list | tuple) else [x]
     titles = titles or [""] * len(blocks)
-    label, space = 1.2 if any(titles) else 0, 0.06  # inches
+    longest = max(len(line) for title in titles for line in title.split("\n"))
+    label, space = max(1.2, 0.12 + 0.08 * longest) if longest else 0, 0.06  # inches
     across = width - label
     heights = [across * tile(block, columns).shape[0] / tile(block, columns).shape[1] for block in blocks]
     fig = plt.figure(figsize=(width, sum(heights) + space * (len(blocks) + 1)), layout="none")
