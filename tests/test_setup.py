@@ -345,10 +345,11 @@ def test_the_wheel_of_a_checkout_has_weights_widgets_and_data(tmp_path):
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "import dgmcourse.data.images, dgmcourse.widgets.latent\n"
-        "from dgmcourse import recipes\n"
+        "from dgmcourse import densities, recipes\n"
         "assert recipes.__file__.startswith(sys.argv[1]), recipes.__file__\n"
         "models = [recipes.load(path.stem) for path in recipes.WEIGHTS.glob('*.safetensors')]\n"
-        "print(*[model.sample(2).shape[-1] for model in models if hasattr(model, 'sample')])\n"  # not the classifier
+        "many = lambda model: (2,) if isinstance(model, densities.Density) else 2\n"
+        "print(*[model.sample(many(model)).shape[-1] for model in models if hasattr(model, 'sample')])\n"  # not the classifier
         "assert recipes.study('gans_on_mnist')['rows']"
     )
     run = [sys.executable, "-I", "-c", code, str(tmp_path / "installed")]
