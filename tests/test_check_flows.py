@@ -1,15 +1,11 @@
 """The exercises of notebook 09: right answers pass however they are written, wrong ones are told what is wrong."""
 
-import re
-from pathlib import Path
-
 import pytest
 import torch
 import torch.nn.functional as F
+from exercises import exercise_tests
 
 from dgmcourse.check import flows as check
-
-SOURCE = Path(__file__).parents[1] / "notebooks" / "source" / "09_normalizing_flows.py"
 
 
 def verdict(name, answer):
@@ -41,49 +37,7 @@ def own_step(z, W_m, b_m, W_s, b_s):
 
 RIGHT = {"planar_step": own_planar, "reflect": own_reflect, "autoregressive_step": own_step}
 NAMES = list(RIGHT)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_courses_solution_passes(name):
-    exercise = getattr(check, name)
-    found, function = exercise.verdict(exercise.solution)
-    assert found.kind == "pass", found
-    assert function is exercise.solution
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_an_answer_written_differently_passes_and_is_kept(name):
-    found, function = verdict(name, RIGHT[name])
-    assert found.kind == "pass", found
-    assert function is RIGHT[name]
-
-
-def cells():
-    """The exercise cells of the notebook's source: {name: (solved, blank)}."""
-    source = SOURCE.read_text(encoding="utf-8")
-    for cell in re.split(r"^(?=# %%)", source, flags=re.MULTILINE):
-        if '"exercise"' in cell.splitlines()[0] if cell else False:
-            name = re.search(r"^def (\w+)", cell, flags=re.MULTILINE)[1]
-            yield name, cell, re.sub(r"### BEGIN SOLUTION.*?### END SOLUTION", "...", cell, flags=re.DOTALL)
-
-
-def defined(code, name):
-    space = {"torch": torch, "Tensor": torch.Tensor, "F": F}
-    exec(code, space)
-    return space[name]
-
-
-def test_the_notebook_has_these_exercises():
-    assert [name for name, _, _ in cells()] == NAMES
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_notebooks_solution_passes_and_its_blank_is_not_done_yet(name):
-    solved, blank = next((solved, blank) for n, solved, blank in cells() if n == name)
-    assert verdict(name, defined(solved, name))[0].kind == "pass"
-    found, function = verdict(name, defined(blank, name))
-    assert found.kind == "blank" and "not done yet" in repr(found).lower()
-    assert function is getattr(check, name).solution
+TestExercises = exercise_tests(check, "09_normalizing_flows", RIGHT, F=F)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,16 +1,12 @@
 """The exercises of notebook 02: right answers pass however they are written, wrong ones are told what is wrong."""
 
-import re
-from pathlib import Path
-
 import pytest
 import torch
+from exercises import exercise_tests
 from torch.distributions import LowRankMultivariateNormal, MultivariateNormal
 
 from dgmcourse.check import latent_variable_models as check
 from dgmcourse.densities import LOG_2PI
-
-SOURCE = Path(__file__).parents[1] / "notebooks" / "source" / "02_latent_variable_models.py"
 
 
 def verdict(name, answer):
@@ -44,66 +40,7 @@ def own_em_step(x, W, b, psi):
 
 RIGHT = {"marginal": own_marginal, "posterior": own_posterior, "em_step": own_em_step}
 NAMES = list(RIGHT)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_courses_solution_passes(name):
-    exercise = getattr(check, name)
-    found, function = exercise.verdict(exercise.solution)
-    assert found.kind == "pass", found
-    assert function is exercise.solution
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_an_answer_written_differently_passes_and_is_kept(name):
-    found, function = verdict(name, RIGHT[name])
-    assert found.kind == "pass", found
-    assert function is RIGHT[name]
-
-
-def cells():
-    """The exercise cells of the notebook's source: {name: (solved, blank)}."""
-    source = SOURCE.read_text(encoding="utf-8")
-    for cell in re.split(r"^(?=# %%)", source, flags=re.MULTILINE):
-        if '"exercise"' in cell.splitlines()[0] if cell else False:
-            name = re.search(r"^def (\w+)", cell, flags=re.MULTILINE)[1]
-            yield name, cell, re.sub(r"### BEGIN SOLUTION.*?### END SOLUTION", "...", cell, flags=re.DOTALL)
-
-
-def defined(code, name):
-    space = {"torch": torch, "Tensor": torch.Tensor, "LOG_2PI": LOG_2PI, "posterior": check.posterior.solution}
-    exec(code, space)
-    return space[name]
-
-
-def test_the_notebook_has_these_exercises():
-    assert [name for name, _, _ in cells()] == NAMES
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_notebooks_solution_passes_and_its_blank_is_not_done_yet(name):
-    solved, blank = next((solved, blank) for n, solved, blank in cells() if n == name)
-    assert verdict(name, defined(solved, name))[0].kind == "pass"
-    found, function = verdict(name, defined(blank, name))
-    assert found.kind == "blank" and "not done yet" in repr(found).lower()
-    assert function is getattr(check, name).solution
-
-
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("blank", [lambda *a: None, lambda *a: ..., lambda *a: (_ for _ in ()).throw(NotImplementedError)])
-def test_a_blank_is_not_done_yet(name, blank):
-    found, function = verdict(name, blank)
-    assert found.kind == "blank"
-    assert function is getattr(check, name).solution
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_hints_go_from_a_nudge_to_nearly_the_answer(name, capsys):
-    exercise = getattr(check, name)
-    for _ in exercise.hints:
-        exercise.hint()
-    assert capsys.readouterr().out.count("Hint") == len(exercise.hints) >= 2
-    exercise.given = 0
+TestExercises = exercise_tests(check, "02_latent_variable_models", RIGHT, LOG_2PI=LOG_2PI, posterior=check.posterior.solution)
 
 
 # ---- the truth the judges hold answers against comes from a grid over z: is the grid fine enough?

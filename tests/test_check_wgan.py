@@ -1,18 +1,14 @@
 """The exercises of notebook 05: right answers pass however they are written, wrong ones are told what is wrong."""
 
-import re
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from exercises import exercise_tests
 from scipy.stats import wasserstein_distance
 from torch import nn
 
 from dgmcourse.check import wgan as check
-
-SOURCE = Path(__file__).parents[1] / "notebooks" / "source" / "05_wgan.py"
 
 
 def verdict(name, answer):
@@ -44,66 +40,7 @@ def own_clip_weights(critic, c):
 
 RIGHT = {"wasserstein_1d": own_wasserstein_1d, "critic_objective": own_critic_objective, "clip_weights": own_clip_weights}
 NAMES = list(RIGHT)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_courses_solution_passes(name):
-    exercise = getattr(check, name)
-    found, function = exercise.verdict(exercise.solution)
-    assert found.kind == "pass", found
-    assert function is exercise.solution
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_an_answer_written_differently_passes_and_is_kept(name):
-    found, function = verdict(name, RIGHT[name])
-    assert found.kind == "pass", found
-    assert function is RIGHT[name]
-
-
-def cells():
-    """The exercise cells of the notebook's source: {name: (solved, blank)}."""
-    source = SOURCE.read_text(encoding="utf-8")
-    for cell in re.split(r"^(?=# %%)", source, flags=re.MULTILINE):
-        if '"exercise"' in cell.splitlines()[0] if cell else False:
-            name = re.search(r"^def (\w+)", cell, flags=re.MULTILINE)[1]
-            yield name, cell, re.sub(r"### BEGIN SOLUTION.*?### END SOLUTION", "...", cell, flags=re.DOTALL)
-
-
-def defined(code, name):
-    space = {"torch": torch, "Tensor": torch.Tensor, "nn": nn}
-    exec(code, space)
-    return space[name]
-
-
-def test_the_notebook_has_these_exercises():
-    assert [name for name, _, _ in cells()] == NAMES
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_notebooks_solution_passes_and_its_blank_is_not_done_yet(name):
-    solved, blank = next((solved, blank) for n, solved, blank in cells() if n == name)
-    assert verdict(name, defined(solved, name))[0].kind == "pass"
-    found, function = verdict(name, defined(blank, name))
-    assert found.kind == "blank" and "not done yet" in repr(found).lower()
-    assert function is getattr(check, name).solution
-
-
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("blank", [lambda *a: None, lambda *a: ..., lambda *a: (_ for _ in ()).throw(NotImplementedError)])
-def test_a_blank_is_not_done_yet(name, blank):
-    found, function = verdict(name, blank)
-    assert found.kind == "blank"
-    assert function is getattr(check, name).solution
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_hints_go_from_a_nudge_to_nearly_the_answer(name, capsys):
-    exercise = getattr(check, name)
-    for _ in exercise.hints:
-        exercise.hint()
-    assert capsys.readouterr().out.count("Hint") == len(exercise.hints) >= 2
-    exercise.given = 0
+TestExercises = exercise_tests(check, "05_wgan", RIGHT, nn=nn)
 
 
 # ---- wrong answers, each with a phrase of the message meant for it
