@@ -51,6 +51,12 @@ def grey_mnist():
     return mnist(None)
 
 
+def ring_of_eight():
+    from dgmcourse.data.toy import ring_of_gaussians
+
+    return ring_of_gaussians()
+
+
 def density_network(**settings) -> nn.Module:
     from dgmcourse.models.density_network import DensityNetwork
 

@@ -4,7 +4,6 @@
 """
 
 import json
-import math
 import sys
 import time
 from dataclasses import asdict, dataclass, field
@@ -13,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from dgmcourse.recipes import WEIGHTS, grey_mnist, measure_samples
+from dgmcourse.recipes import WEIGHTS, grey_mnist, measure_samples, ring_of_eight
 
 
 @dataclass(frozen=True)
@@ -170,15 +169,6 @@ def play_at_rates(game: nn.Module, data: Tensor, rates: Tensor, steps: int, batc
                 watch(game, step, parts)
     finally:
         game.eval()
-
-
-def ring_of_eight():
-    """The density of `data.toy.ring_of_gaussians()`: a study sees densities and models only."""
-    from dgmcourse.densities import Gaussian, Mixture
-
-    angle = torch.arange(8) * math.pi / 4
-    means = 2 * torch.stack([angle.cos(), angle.sin()], 1)
-    return Mixture(torch.zeros(8), Gaussian(means, torch.full((8, 2), 2 * math.log(0.1))))
 
 
 def sliced_from(real: Tensor, directions: int = 24):

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dgmcourse.check._exercise import Exercise, Wrong
+from dgmcourse.check.vae import _gradients
 
 ROWS, DIM = 6, 3
 
@@ -82,7 +83,7 @@ def _judge_planar_step(planar_step) -> str:
         "log_det is in bits: take the natural logarithm": right_det / math.log(2),
         "log_det uses the sigmoid's derivative": torch.log(torch.abs(1 + dot * torch.sigmoid(Z @ W + B) * torch.sigmoid(-Z @ W - B))),
     })  # fmt: skip
-    _gradients(log_det, truth, {"w": w, "u": u, "b": b})
+    _gradients("log_det", log_det, truth, {"w": w, "u": u, "b": b})
     folded = planar_step(z, w.detach(), -3 * w.detach(), b.detach())[1]
     if not folded.isfinite().all():
         raise Wrong("where u^T w < -1 the determinant can be negative, and yours has no logarithm: take |det| first, torch.abs.")
@@ -205,7 +206,7 @@ def _judge_autoregressive_step(autoregressive_step) -> str:
         "log_det is 0: this step changes volumes": torch.zeros(ROWS, dtype=z.dtype),
         "log_det is twice too large: log sigma, once": 2 * right_det,
     })  # fmt: skip
-    _gradients(log_det, truth, {"W_s": W_s, "b_s": b_s})
+    _gradients("log_det", log_det, truth, {"W_s": W_s, "b_s": b_s})
     closed = _pair(autoregressive_step(z, M, A, 0 * S, torch.full_like(B, -800.0)))[1]
     if not torch.allclose(closed, torch.full_like(closed, -800.0 * DIM)):
         raise Wrong("a gate as closed as s = -800 has log sigma = -800; yours went through sigmoid(s), which is 0 there: "
@@ -266,17 +267,6 @@ def _match(value: Tensor, truth: Tensor, name: str, mistakes: dict[str, Tensor])
     i = int((off.amax(-1) if off.dim() > 1 else off).argmax())
     numbers = lambda row: ", ".join(f"{x:.4f}" for x in row.reshape(-1).tolist())  # noqa: E731
     raise Wrong(f"{name} is {numbers(found[i])} where {numbers(truth[i])} is right (row {i} of the test).")
-
-
-def _gradients(value: Tensor, truth: Tensor, parameters: dict[str, Tensor]) -> None:
-    if not value.requires_grad:
-        raise Wrong("log_det has no gradient: something cuts it off (.detach(), .item(), .numpy() or torch.no_grad()).")
-    got = torch.autograd.grad(value.sum(), list(parameters.values()), allow_unused=True)
-    expected = torch.autograd.grad(truth.sum(), list(parameters.values()))
-    for parameter, a, b in zip(parameters, got, expected, strict=True):
-        if a is None or not torch.allclose(a, b, rtol=1e-4, atol=1e-5):
-            raise Wrong(f"the value of log_det is right, its gradient with respect to {parameter} is not: is part of it cut off "
-                        "(.detach(), .data, torch.no_grad())?")  # fmt: skip
 
 
 planar_step = Exercise(

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dgmcourse.check._exercise import Exercise, Wrong
+from dgmcourse.check.vae import _tensor
 
 ROWS = 20_000  # copies of one beginning: the share of ones among them is the probability that was used
 SIGMAS = 6.0
@@ -275,12 +276,6 @@ def _all_shares(shares: list) -> None:
 
 
 # ---- what all three share
-
-
-def _tensor(value, name: str) -> Tensor:
-    if not isinstance(value, Tensor):
-        raise Wrong(f"{name} should be a tensor, it is {type(value).__name__}.")
-    return value
 
 
 def _shape_of(value) -> str:

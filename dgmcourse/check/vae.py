@@ -384,14 +384,14 @@ def _expect(draws: Tensor, truth, name: str, mistakes: dict) -> None:
     raise Wrong(f"{name} averages {numbers} where {expected} is right.")
 
 
-def _gradients(name: str, value: Tensor, truth: Tensor, parameters: dict[str, Tensor]) -> None:
+def _gradients(name: str, value: Tensor, truth: Tensor, parameters: dict[str, Tensor], atol: float = 1e-5) -> None:
     """Raise Wrong unless value's gradients are those of the truth."""
     if not value.requires_grad:
         raise Wrong(f"{name} has no gradient: something cuts it off (.detach(), .item(), .numpy() or torch.no_grad()).")
     got = torch.autograd.grad(value.sum(), list(parameters.values()), allow_unused=True)
     expected = torch.autograd.grad(truth.sum(), list(parameters.values()))
     for parameter, a, b in zip(parameters, got, expected, strict=True):
-        if a is None or not torch.allclose(a, b, rtol=1e-4, atol=1e-5):
+        if a is None or not torch.allclose(a, b, rtol=1e-4, atol=atol):
             raise Wrong(f"the value of {name} is right, its gradient with respect to {parameter} is not: is part of it cut off "
                         "(.detach(), .data, torch.no_grad())?")  # fmt: skip
 
