@@ -509,6 +509,14 @@ def study(name: str) -> dict:
     return json.loads(path.read_text())
 
 
+def claims() -> list[dict]:
+    """What each notebook found of the lecture's claims: rows {notebook, claim, cell, lecture, measured}, from its closing table.
+
+    `cell` is the id of the cell that measured it. `notebooks/build.py` writes them.
+    """
+    return json.loads((WEIGHTS / "claims.json").read_text(encoding="utf-8"))
+
+
 def train(name: str, out: os.PathLike | str = WEIGHTS, device=None, epochs: int | None = None, resume: bool = True) -> Path:
     """Train a weight by its recipe, measure it on the test set and write it to `out`. Interrupted, it can go on."""
     from dgmcourse.play import play

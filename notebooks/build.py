@@ -10,7 +10,9 @@ Both copies are executed. What is stored says nothing about when or where: the s
 """
 
 import argparse
+import ast
 import hashlib
+import json
 import os
 import re
 import sys
@@ -28,6 +30,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 HERE = Path(__file__).resolve().parent
+CLAIMS = HERE.parent / "dgmcourse" / "weights" / "claims.json"
 SECONDS, MEGABYTES, FILE_BYTES = 120, 900, 1 << 20  # a student's time and memory, a code host's patience
 METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
@@ -35,6 +38,40 @@ METADATA = {
 }
 WIDGET = "application/vnd.jupyter.widget-view+json"
 BEGIN, END, BLANK = "### BEGIN SOLUTION", "### END SOLUTION", "### BLANK:"
+
+
+# ---- what the notebooks found of the lecture's claims
+
+
+def claims(nb: nbformat.NotebookNode) -> list[dict]:
+    """The rows of a notebook's closing table, {claim, lecture, measured}, and the id of the cell that measured each.
+
+    That table's cell names them, `claims = {number: "what the lecture says", ...}`, and prints `| says | measured |`.
+    """
+    tagged, rows = {}, []
+    for cell in nb.cells:
+        for tag in cell.metadata.get("tags", []):
+            tagged.setdefault(tag, cell.id)
+        names = [
+            ast.literal_eval(node.value)
+            for node in ast.walk(ast.parse(cell.source if cell.cell_type == "code" and "claims = {" in cell.source else ""))
+            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "claims"
+        ]
+        printed = "\n".join(output.get("data", {}).get("text/markdown", "") for output in cell.get("outputs", []))
+        measured = dict(re.findall(r"^\| (.+?) \| (.+) \|$", printed, flags=re.M))
+        for key, text in (names[0] if names else {}).items():
+            tag = f"claim-{str(key).removeprefix('claim-')}"
+            if text not in measured or tag not in tagged:
+                raise ValueError(f"{tag}, {text!r}: no such row in the cell's table, or no cell with this tag")
+            row = {"claim": int(tag[6:]), "cell": tagged[tag], "lecture": text.removeprefix("lecture: "), "measured": measured[text]}
+            rows.append(row)
+    return rows
+
+
+def collect(folder: Path) -> str:
+    """All notebooks' claims as the text of dgmcourse/weights/claims.json, for the last notebook and the slides."""
+    found = [{"notebook": path.stem} | row for path in sorted(folder.glob("*.ipynb")) for row in claims(nbformat.read(path, 4))]
+    return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
 
 
 # ---- from a source to the two copies
@@ -252,6 +289,8 @@ def main(arguments: list[str] | None = None, here: Path = HERE) -> int:
         size = path.stat().st_size
         print(f"{seconds:6.1f} s {megabytes:6.0f} MB memory {size >> 10:6} KB on disk")
         trouble += [f"{name} {fault}" for fault in faults(nb, seconds, megabytes, size)]
+    if here == HERE == asked.out and not asked.check:
+        CLAIMS.write_text(collect(here), encoding="utf-8")
     if not asked.which:
         there = [f"{f}{p.name}" for f in ("", "solutions/") for p in sorted((asked.out / f).glob("*.ipynb"))]
         trouble += [f"{name} has no source" for name in there if name not in expected]

@@ -209,3 +209,33 @@ def test_the_metadata_names_no_version(folder):
     build.main(["--no-execute"], folder)
     metadata = json.loads((folder / "01_tiny.ipynb").read_text())["metadata"]
     assert metadata == build.METADATA and "version" not in metadata["language_info"]
+
+
+CLAIMS = 'claims = {3: "it " "helps", "claim-5": "lecture: it draws"}\nprint_table(claims)'
+TABLE = "| said | measured |\n|:--|:--|\n| it helps | by 2 ± 1 |\n| lecture: it draws | yes |"
+
+
+def closing(code=CLAIMS, table=TABLE, tags=("claim-3", "claim-5")):
+    """A notebook that ends in a table of claims."""
+    cells = [nbformat.v4.new_code_cell(f"measure({tag!r})", id=tag, metadata={"tags": [tag]}) for tag in tags]
+    output = new_output("display_data", {"text/markdown": table})
+    return nbformat.v4.new_notebook(cells=[*cells, nbformat.v4.new_code_cell(code, outputs=[output])])
+
+
+def test_claims_are_read_off_the_closing_table():
+    assert build.claims(closing()) == [
+        {"claim": 3, "cell": "claim-3", "lecture": "it helps", "measured": "by 2 ± 1"},
+        {"claim": 5, "cell": "claim-5", "lecture": "it draws", "measured": "yes"},
+    ]
+    assert build.claims(closing(code="print(1)")) == []
+
+
+@pytest.mark.parametrize("fault", [{"table": TABLE.replace("helps", "hurts")}, {"tags": ("claim-3",)}])
+def test_a_claim_without_its_row_or_its_cell_is_refused(fault):
+    with pytest.raises(ValueError, match="no such row in the cell's table, or no cell with this tag"):
+        build.claims(closing(**fault))
+
+
+def test_the_claims_of_the_course_are_those_its_notebooks_show():
+    """`notebooks/build.py` writes the file; a notebook changed without it is found here."""
+    assert build.CLAIMS.read_text(encoding="utf-8") == build.collect(ROOT / "notebooks")

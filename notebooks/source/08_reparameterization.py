@@ -736,9 +736,7 @@ plot.show(
 # never meets the problem, because $\log p_\theta(\mathbf{x}|\mathbf{z})$ has a slope at every $\mathbf{z}$.
 
 # %% [markdown]
-# ## The lecture's claim
-#
-# *Sampling is the problem for the gradient, and a non-centred parameterization solves it.*
+# ## The lecture's claim, and what you measured
 
 # %% jupyter={"source_hidden": true}
 from IPython.display import Markdown, display
@@ -753,6 +751,16 @@ display(Markdown("\n".join([
     f"*Test ELBO of a small VAE, {SEEDS} seeds, {EPOCHS} epochs of {len(train):,} digits. At the same S the plain score "
     f"function's gradient has {loud[0]:,.0f} ± {loud[1]:,.0f} times the pathwise variance; with a leave-one-out baseline "
     f"{quiet[0]:,.0f} ± {quiet[1]:,.0f} times (standard errors).*"])))  # fmt: skip
+
+behind = (tested[PATH] - tested[LOUD]).median()
+claims = {25: "sampling is the problem for the gradient, and a non-centred parameterization solves it"}
+measured = {
+    "claim-25": f"at the same S the plain score function's gradient has {loud[0]:,.0f} ± {loud[1]:,.0f} times the pathwise "
+    f"variance, with a leave-one-out baseline {quiet[0]:,.0f} ± {quiet[1]:,.0f} times; a small VAE ends {behind:.1f} nats behind "
+    f"with it (median of {SEEDS} seeds, S = 1)"
+}
+table = [f"| {claim} | {measured[f'claim-{n}']} |" for n, claim in claims.items()]
+display(Markdown("\n".join(["| the lecture says | you measured |", "|:--|:--|", *table])))
 
 # %% [markdown]
 # It holds, with a footnote. For a Gaussian encoder and a smooth decoder one sample a step trained the model. But the
