@@ -111,7 +111,7 @@ class Deck:
             for key in path:
                 inside = inside[key]
             inside[last] = {"gzip": packed}
-        shown = {key: value for key, value in state.items() if not key.startswith("_") or key in PRIVATE(state)}
+        shown = {key: value for key, value in state.items() if not key.startswith("_") or key in ours(state)}
         self.sources.setdefault(source, f"module-{len(self.sources)}")
         self.widgets[name] = {"module": self.sources[source], "css": style, "state": shown}
         return f'<div class="live" data-widget="{name}"></div>'
@@ -143,8 +143,9 @@ class Deck:
 
     def page(self, npm: str) -> str:
         """The whole page."""
-        made, names = self.set_formulas(npm), set()
-        sections = [section(slide, i, names, self) for i, slide in enumerate(self.slides)]
+        names = set()
+        sections = [section(slide, names, self) for slide in self.slides]
+        made = self.set_formulas(npm)
         body = re.sub(r"@@(\d+)@@", lambda found: made[int(found[1])], "\n".join(sections))
         modules = {name: base64.b64encode(source.encode()).decode() for source, name in self.sources.items()}
         parts = {
@@ -157,7 +158,7 @@ class Deck:
         return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], template)
 
 
-def PRIVATE(state: dict) -> list[str]:
+def ours(state: dict) -> list[str]:
     """Traits of ours that begin with a bar; ipywidgets' own say where a module lies, and are of no use here."""
     theirs = ("_model_", "_view_", "_dom_", "_anywidget_id")
     return [key for key in state if key.startswith("_") and not key.startswith(theirs)]
@@ -179,7 +180,7 @@ class Steps(mistune.HTMLRenderer):
 MARKDOWN = mistune.create_markdown(escape=False, renderer=Steps(escape=False), plugins=["table"])
 
 
-def section(slide: dict, number: int, names: set, deck: Deck) -> str:
+def section(slide: dict, names: set, deck: Deck) -> str:
     """A slide as reveal.js wants it. Its name in the address is its title's; blocks beside one another form columns."""
     plain = re.sub(r"[^a-z0-9]+", "-", re.sub(r"\$[^$]*\$", "", slide["title"]).lower()).strip("-") or "slide"
     name = next(n for n in (plain, *(f"{plain}-{k}" for k in range(2, 99))) if n not in names)
