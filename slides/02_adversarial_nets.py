@@ -1,0 +1,990 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown] notebook="03_density_network"
+# # Density networks and adversarial nets
+#
+# A network between code and image, and two ways to train it:
+#
+# by its likelihood, and by a game
+
+# %% [markdown] tags=["notes"]
+# 15 s. So far: a latent variable model, linear at first. Now a neural network takes the place of the straight line. Two answers
+# to one question follow: how do you train it?
+
+# %%
+import math
+import re
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from deck import Drawing, claim, live, show
+from IPython.display import Markdown, display
+
+from dgmcourse import recipes
+from dgmcourse.data.images import mnist
+from dgmcourse.data.toy import ring_of_gaussians, two_moons
+from dgmcourse.densities import Gaussian, StandardGaussian
+from dgmcourse.distances import modes_found, wasserstein_1d
+from dgmcourse.evaluate import effective_sample_size
+from dgmcourse.models.gan import GAN, ImageGAN, leaky
+from dgmcourse.networks import gated_mlp, mlp
+from dgmcourse.play import Players, adam
+from dgmcourse.plot import CRITIC, DATA, MODEL, NOISE, POSTERIOR, PRIOR, tile
+from dgmcourse.train import Adam, maximise
+from dgmcourse.widgets import gan_lab as lab
+from dgmcourse.widgets.film import film
+
+torch.set_num_threads(1)
+digits = mnist(None)  # grey values
+names = ("density_network_2d", "gan", "dcgan", "acgan", "bigan", "wae_gan")
+models = {name: recipes.load(name) for name in names}
+cards = {name: recipes.card(name) for name in (*names, "vae_2d", "wae_mmd")}
+
+
+def sheet(d: Drawing, x, y, w, images, columns: int, **more) -> Drawing:
+    """Digits (N, 784) in so many columns, about (x, y), w wide."""
+    picture = tile(images, columns)
+    return d.image(x, y, w, w * picture.shape[0] / picture.shape[1], picture, **more)
+
+
+def maths(d: Drawing, x, y, formula: str, *, size: int = 30, anchor: str = "middle", colour: str = "ink", step=None) -> Drawing:
+    """A short formula in a drawing: "p_λ(z)". x and z are vectors; what follows _ is an index."""
+    spans, low = "", False
+    for mark in formula:
+        if mark == "_":
+            low = True
+            continue
+        upright = "KaTeX_Main, serif" if not mark.isalpha() else ""
+        look = f'style="font-family: {upright}; font-style: normal"' if upright else f'class="{"vector" if mark in "xz" else "maths"}"'
+        spans += f'<tspan {look} font-size="{round(size * 0.72) if low else size}"{f" dy={chr(34)}{size * 0.2:.0f}{chr(34)}" if low else ""}>{mark}</tspan>'
+        spans += f'<tspan dy="-{size * 0.2:.0f}">\u200b</tspan>' if low else ""
+        low = False
+    return d.add(f'<text x="{x}" y="{y}" font-size="{size}" text-anchor="{anchor}" dominant-baseline="central" style="fill: var(--{colour})">{spans}</text>', step)
+
+
+def say(text: str) -> None:
+    """Words with computed numbers."""
+    display(Markdown(text))
+
+
+@torch.no_grad()
+def samples(name: str, n: int, seed: int = 0):
+    torch.manual_seed(seed)
+    return models[name].sample(n)
+
+
+# %% [markdown]
+# ## A density network
+
+# %% [markdown] tags=["notes"]
+# 60 s. Draw a code, pass it through the network, read off one density for each pixel, draw the image. Ask: which of these
+# steps is random? (The first and the last.) MacKay proposed it in 1995. The digit is the shipped network's own.
+
+# %%
+with torch.no_grad():
+    torch.manual_seed(3)
+    z = models["density_network_2d"].prior.sample((1,))
+    p = models["density_network_2d"].decoder(z)
+    drawn, mean = p.sample(), p.mean
+d = Drawing(1150, 330, "A code z, drawn from the prior, enters a network, which answers with a density for each pixel; the image x is drawn from it")
+d.node(90, 150, "z", colour="prior")
+maths(d, 90, 240, "p_λ(z)", colour="prior")
+d.text(90, 290, "the prior", size=24, colour="quiet")
+d.arrow(138, 150, 248, 150, step=1)
+d.net(370, 150, 240, 190, "neural\nnetwork", narrow="left", step=1)
+d.text(370, 290, "a curved map", size=24, colour="quiet", step=1)
+d.arrow(494, 150, 602, 150, step=2)
+sheet(d, 690, 150, 168, mean, 1, frame="model", step=2)
+maths(d, 690, 256, "p_θ(x|z)", colour="model", step=2)
+d.text(690, 300, "a density for each pixel", size=24, colour="quiet", step=2)
+d.arrow(780, 150, 918, 150, step=3)
+d.text(850, 120, "draw", size=24, colour="quiet", step=3)
+sheet(d, 1010, 150, 168, drawn, 1, frame="ink", step=3)
+maths(d, 1010, 256, "x", step=3)
+d.show()
+
+# %% [markdown] tags=["step"]
+# $$p(\mathbf{x}) = \int p_\theta(\mathbf{x}|\mathbf{z})\, p_\lambda(\mathbf{z})\, d\mathbf{z}$$
+
+# %% [markdown]
+# <p class="small">MacKay, 1995: Bayesian neural networks and density networks.</p>
+
+# %% [markdown]
+# ## Two numbers, all digits
+
+# %% [markdown] tags=["notes"]
+# 45 s. This is the trained network's latent plane, in equal steps of prior probability. Nobody told it which digit is which;
+# neighbours look alike because the map is smooth. Ask: where is a blend nobody would write? Notebook 03 lets you walk here.
+
+# %%
+at = torch.special.ndtri((torch.arange(18.0) + 0.5) / 18), torch.special.ndtri((torch.arange(8.0) + 0.5) / 8)
+grid = torch.stack(torch.meshgrid(at[0], at[1].flip(0), indexing="xy"), -1).reshape(-1, 2)
+with torch.no_grad():
+    plane_of_digits = models["density_network_2d"].decoder(grid).mean
+d = Drawing(1150, 520, "A table of 18 by 8 decoded digits over the two latent dimensions: digits of all classes, changing gradually into one another")
+sheet(d, 600, 238, 1060, plane_of_digits, 18)
+d.arrow(70, 500, 1130, 500).text(600, 480, "", size=20)
+d.arrow(50, 470, 50, 6)
+maths(d, 1090, 478 + 46, "", size=26)
+d.add('<text x="600" y="522" font-size="26" text-anchor="middle" dominant-baseline="central"><tspan class="maths">z</tspan><tspan font-size="19" dy="6">1</tspan></text>')
+d.add('<text x="22" y="238" font-size="26" text-anchor="middle" dominant-baseline="central"><tspan class="maths">z</tspan><tspan font-size="19" dy="6">2</tspan></text>')
+d.show()
+
+# %% [markdown]
+# ## How to train it?
+
+# %% [markdown] tags=["notes"]
+# 45 s. We want the parameters under which the data are probable. In factor analysis this integral was a formula. Ask the room
+# what they would do now, and wait.
+
+# %% [markdown]
+# $$\max_\theta\; \log p(\mathbf{x}) = \log \int \step{\underbrace{p_\theta(\mathbf{x}|\mathbf{z})}_{\text{a network in here}}} \, p_\lambda(\mathbf{z})\, d\mathbf{z}$$
+#
+# * Straight line, Gaussian noise: the integral is a formula.
+# * With a network inside, **no formula is left**.
+# * And it is needed for each $\mathbf{x}$, at each step of training.
+
+# %% [markdown]
+# ## Ask many codes
+
+# %% [markdown] tags=["notes"]
+# 80 s. An integral against a prior is a mean over draws from it. Draw codes blindly, ask each how probable x is under it, average.
+# Orange dots grow with a code's share of the sum. Ask how many of the thousand matter. Notebook 03 opens with a slider for S.
+
+# %% [markdown] tags=["left"]
+# A mean over draws from the prior:
+#
+# $$\begin{aligned} \log p(\mathbf{x}) &= \log \int p_\theta(\mathbf{x}|\mathbf{z})\, p_\lambda(\mathbf{z})\, d\mathbf{z} \\ &\step{\approx \log \frac1S \sum_{s=1}^{S} p_\theta(\mathbf{x}|\mathbf{z}_s)} \\ &\step{= \log \frac1S \sum_{s=1}^{S} \exp\big(\log p_\theta(\mathbf{x}|\mathbf{z}_s)\big)} \end{aligned}$$
+#
+# with $\;\mathbf{z}_s \sim p_\lambda(\mathbf{z})$
+
+# %% tags=["right"]
+torch.manual_seed(0)
+net, two = models["density_network_2d"], digits.test[int((digits.test.y == 2).nonzero()[0])][None] if False else None
+x_two = digits.test.tensor()[int((digits.test.y == 2).nonzero()[0])]
+x_two = (x_two > 0.5).float()[None]
+with torch.no_grad():
+    codes = net.prior.sample((1000,))
+    log_w = net.decoder(codes).cross_log_prob(x_two)[0]
+share = torch.softmax(log_w, 0)
+best = share.topk(3).indices
+effective = effective_sample_size(log_w, 0).item()
+fig, ax = plt.subplots(figsize=(5.4, 4.2))
+ax.plot(*codes.T, ".", ms=4, color=PRIOR, alpha=0.35)
+ax.scatter(*codes[share > 0.003].T, s=500 * share[share > 0.003], color=POSTERIOR, linewidths=0, zorder=3)
+ax.set(xlim=(-3.4, 3.4), ylim=(-3.4, 3.4), xticks=[-2, 0, 2], yticks=[-2, 0, 2], xlabel="$z_1$", ylabel="$z_2$")
+ax.set_title(f"{len(codes):,} codes; orange: share of the sum")
+show(fig, f"A thousand green codes over the latent plane; the few with a share of the sum, orange, lie in one small place ({effective:.1f} effective codes)")
+
+# %% tags=["right"]
+with torch.no_grad():
+    best_means = net.decoder(codes[best]).mean
+d = Drawing(540, 112, "A test digit 2, and what the three codes with the largest shares decode to")
+sheet(d, 60, 42, 80, x_two, 1, frame="ink")
+maths(d, 60, 100, "x", size=24)
+d.text(150, 42, "from", size=22, colour="quiet")
+for i, code in enumerate(best):
+    sheet(d, 240 + 110 * i, 42, 80, best_means[i : i + 1], 1, frame="posterior")
+    d.text(240 + 110 * i, 100, f"{share[code]:.0%}", size=22, colour="posterior")
+d.show()
+
+# %% [markdown]
+# ## Keep the sum alive
+
+# %% [markdown] tags=["notes"]
+# 60 s. Ask before showing the table: what is the probability of a digit if every pixel is a coin? Its exponential is zero in the
+# arithmetic that trains networks, and the gradient is lost with it. Measure each term against the largest: nothing changes,
+# nothing underflows. Exercise 1 of notebook 03.
+
+# %% tags=["left"]
+rows = ["| $\\log w_s$ | float32: $e^{\\log w_s}$ | float64 |", "|--:|--:|--:|"]
+for value in (-80.0, -110.0, 784 * math.log(0.5), -800.0):
+    single, double = torch.tensor(value).exp().item(), torch.tensor(value, dtype=torch.float64).exp().item()
+    cells = ["**0**" if number == 0 else f"$10^{{{math.floor(math.log10(number))}}}$" for number in (single, double)]
+    rows.append(f"| {value:.0f} | {cells[0]} | {cells[1]} |".replace("| -", "| −"))
+say(f"784 pixels, each a coin: **{784 * math.log(0.5):.0f} nats**".replace("-", "−"))
+say("\n".join(rows))
+
+# %% [markdown] tags=["right", "step"]
+# **Log-sum-exp**: take out the largest,
+#
+# $$m = \max_s \log w_s$$
+#
+# $$\begin{aligned} &\log \frac1S \sum_s e^{\log w_s} \\ &\quad = m + \log \frac1S \sum_s e^{\log w_s - m} \end{aligned}$$
+#
+# Exact, and its best term is $e^0 = 1$.
+
+# %% [markdown]
+# ## Sample, log-sum-exp, climb
+
+# %% [markdown] tags=["notes"]
+# 55 s. That is all of the training. One latent number, a line through the plane, noise of one width: it finds both moons, and pays
+# for the bridge between them, since a continuous map cannot tear. The pictures are a short training made with this slide;
+# the numbers are the notebook's.
+
+# %% tags=["left"]
+class ThickLine(torch.nn.Module):
+    """p(x|z) = N(f(z), sigma^2 I)."""
+
+    def __init__(self):
+        super().__init__()
+        self.f, self.log_sigma = gated_mlp([1, 32, 32, 2]), torch.nn.Parameter(torch.tensor(math.log(0.5)))
+
+    def forward(self, z):
+        mean = self.f(z)
+        return Gaussian(mean, (2 * self.log_sigma).expand_as(mean))
+
+
+torch.manual_seed(0)
+moons, decoder, prior = two_moons(2000), ThickLine(), StandardGaussian(1)
+optimiser, line, steps = Adam(decoder.parameters(), lr=1e-2), torch.linspace(-3, 3, 300)[:, None], 500
+shots = {}
+for step in range(steps + 1):
+    if step in (0, steps):
+        with torch.no_grad():
+            shots[step] = decoder(line).mean
+    x = moons[torch.randint(len(moons), (100,))]
+    maximise(torch.logsumexp(decoder(prior.sample((100,))).cross_log_prob(x), 1) - math.log(100), optimiser)
+fig, axes = plt.subplots(2, 1, figsize=(5.2, 4.9), sharex=True)
+for ax, (step, curve) in zip(axes, shots.items(), strict=True):
+    ax.plot(*moons[:400].T, ".", ms=4, color=DATA, alpha=0.6)
+    ax.plot(*curve.T, color=MODEL, lw=3)
+    ax.set(xlim=(-1.5, 2.5), ylim=(-0.95, 1.45), aspect="equal", xticks=[], yticks=[], title=f"{step} steps: f(z) for z from −3 to 3")
+    ax.spines[:].set_visible(False)
+show(fig, f"Grey points of two moons and the line f(z): at the start a short stroke, after {steps} steps a curve that runs through both moons")
+
+# %% [markdown] tags=["right"]
+# * **Sample** $S$ codes from the prior.
+# * **Log-sum-exp** of the $\log p_\theta(\mathbf{x}|\mathbf{z}_s)$.
+# * **Climb** its gradient in $\theta$:
+#
+# . . .
+#
+# $$\sum_s r_s \nabla_\theta \log p_\theta(\mathbf{x}|\mathbf{z}_s), \quad r_s = \frac{w_s}{\sum_t w_t}$$
+
+# %% tags=["right", "step"]
+claim(11, r"from (-[\d.]+) to (-[\d.]+) nats, where the true density has (-[\d.]+): ([\d.]+ ± [\d.]+) are",
+      "Two moons, $S$ = 100: from {} to {} nats a point. The truth has {}; {} are missing.", notebook="03")  # fmt: skip
+
+# %% [markdown]
+# ## It scales badly in high dimensions
+
+# %% [markdown] tags=["notes"]
+# 70 s. Here the truth is known, x is z plus noise, so every loss is the estimate's. At one effective code it is no average any more,
+# but the best of S tries. Ask what 10 to the 14 codes a digit would cost. Notebook 03 has theory and measurement on one line.
+
+# %% tags=["left"]
+SIGMA, dims, S = 0.5, (1, 2, 3, 5, 7, 10, 14, 20, 28, 40), 10_000
+counts = []
+for dim in dims:
+    torch.manual_seed(dim)
+    x = math.sqrt(1 + SIGMA**2) * torch.randn(20, dim)  # of N(0, (1 + sigma^2) I)
+    z = torch.randn(S, dim)
+    counts.append(effective_sample_size(-(torch.cdist(x, z) ** 2) / (2 * SIGMA**2), 1).median().item())
+fig, ax = plt.subplots(figsize=(5.5, 4.7))
+ax.plot(dims, counts, "o-", color=MODEL)
+ax.axhline(1, color=NOISE, lw=1.4, ls=":")
+ax.axhline(S, color=NOISE, lw=1.4, ls=":")
+ax.text(39, S * 0.72, "all of them", ha="right", va="top", color="#555555")
+ax.text(20, 1.15, "one counts", ha="left", va="bottom", color="#555555")
+ax.set(yscale="log", ylim=(0.6, 2e4), xlim=(0, 42), xlabel="dimensions of z", ylabel=f"effective codes, of {S:,}")
+ax.set_yticks([1, 10, 100, 1000, 10_000], ["1", "10", "100", "1,000", "10,000"])
+ax.minorticks_off()
+show(fig, "Effective codes of 10,000 against the dimensions of z, on a logarithmic axis: thousands at one dimension, about one from 14 on")
+
+# %% tags=["right", "step"]
+claim(12, r"multiplies the codes needed by ([\d.]+); continued to 40, that is (\$[^$]+\$)",
+      "Each dimension multiplies the codes needed by {}. At 40 dimensions: {}.", notebook="03")  # fmt: skip
+claim(12, r"decoder with ([\d,]+) blind codes has ([\d.]+) effective ones and falls (\d+ ± \d+) nats short of ([\d,]+) codes",
+      "Digits, 40 dimensions: of {} blind codes {} is effective, and they fall {} nats short of {} codes that an encoder chose.", notebook="03")  # fmt: skip
+
+# %% [markdown]
+# ## Density network: pros and cons
+
+# %% [markdown] tags=["notes"]
+# 50 s. Go through the list with the numbers. With two latent dimensions the old model beats the VAE with a like decoder, on the same
+# digits: the likelihood itself is worth climbing where codes cover the space.
+
+# %% [markdown] tags=["left"]
+# **Pros**
+#
+# - maximises the **likelihood** itself
+# - **sampling** in two easy steps
+# - trained by **gradients**
+
+# %% tags=["left", "step"]
+a, b = (cards[name]["results"] for name in ("density_network_2d", "vae_2d"))
+say(f'<div class="claim">\n\nTest digits, 2 latent dimensions: −{a["test_nll"]:.1f} ± {a["test_nll_se"]:.1f} nats; a VAE with a like decoder '
+    f'−{b["test_nll"]:.1f} ± {b["test_nll_se"]:.1f}.\n\n</div>')  # fmt: skip
+
+# %% [markdown] tags=["right"]
+# **Cons**
+#
+# - needs **explicit** densities
+# - **fails in high dimensions**
+
+# %% tags=["right", "step"]
+claim(13, r"noise of ([\d.]+) gives \d+ new points (-[\d.]+) nats each, noise of ([\d.]+) (-\d+ ± \d+)",
+      "Two moons: with noise of {} a point has {} nats, with noise of {} it has {}. Without noise there is no density to climb.", notebook="03")  # fmt: skip
+
+# %% [markdown]
+# ## Can we do better?
+
+# %% [markdown] tags=["notes"]
+# 20 s. Let the question stand for a moment. The next idea drops the density altogether.
+
+# %% [markdown] tags=[]
+# Could you train a generator without ever asking how probable an image is?
+
+# %% [markdown] notebook="04_gan"
+# ## A fraud, an expert, an artist
+
+# %% [markdown] tags=["notes"]
+# 60 s. Introduce the three one after another. Nobody knows how the artist paints: there are only pictures. The fraud has never
+# seen one. The expert is told the truth afterwards, and so is the fraud.
+
+# %%
+d = Drawing(1150, 500, "A fraud, an art expert and an artist. The fraud and the artist hand pictures to the expert, who says whose they are; the fraud hears the verdict")
+d.person(110, 90, colour="model", hat="mask")
+d.text(110, 200, "a fraud", size=30)
+d.person(830, 210, colour="critic", step=1)
+d.text(830, 322, "an art expert", size=30, step=1)
+d.person(110, 352, colour="data", hat="beret", step=2)
+d.text(110, 462, "a real artist", size=30, step=2)
+d.text(215, 70, "makes pictures that should", size=26, anchor="start", step=3)
+d.text(215, 104, "pass for the artist’s", size=26, anchor="start", step=3)
+d.arrow(510, 110, 735, 180, colour="model", step=3)
+d.arrow(230, 360, 735, 262, colour="data", step=4)
+d.text(915, 180, "sees one picture", size=26, anchor="start", step=4)
+d.text(915, 214, "at a time and says:", size=26, anchor="start", step=4)
+d.text(915, 248, "real, or fake", size=26, anchor="start", colour="critic", step=4)
+d.arrow(760, 128, 190, 30, colour="critic", dashed=True, bend=85, step=5)
+d.text(560, 430, "The fraud hears the verdict and learns; so does the expert.", size=28, anchor="start" if False else "middle", step=5)
+d.show()
+
+# %% [markdown]
+# ## The fraud learns to fool the expert
+
+# %% [markdown] tags=["notes"]
+# 60 s. At first the expert laughs. The fraud only hears "fake", and in which direction a picture would have seemed less so. Later
+# the expert hesitates. The pictures are real outputs: a generator before training, and the shipped one after it.
+
+# %%
+torch.manual_seed(4)
+early, late_fake = ImageGAN().sample(1), samples("gan", 40, seed=1)[11:12]
+d = Drawing(1150, 500, "Above, the fraud shows a grey blur and the expert says fake. Below, the fraud shows a digit and the expert thinks it is the artist's")
+for row, (picture, words, first) in enumerate(((early, "Hm … fake!", None), (late_fake, "Hm … the artist’s!", 2))):
+    y = 100 + 260 * row
+    d.text(60, y, "early" if not row else "late", size=26, colour="quiet", step=first)
+    d.person(200, y - 10, colour="model", hat="mask", step=first)
+    sheet(d, 390, y, 150, picture, 1, frame="model", step=first)
+    d.arrow(482, y, 600, y, step=first)
+    d.person(700, y - 10, colour="critic", step=first)
+    speech = 1 if not row else 3
+    d.add(f'<path d="M 812,{y - 6} L 770,{y + 4} L 812,{y + 16} Z" style="fill: var(--critic)"/>', speech)
+    d.box(965, y, 310, 84, words, size=30, round=30, colour="critic", step=speech)
+d.show()
+
+# %% [markdown]
+# ## The same, with two networks
+
+# %% [markdown] tags=["notes"]
+# 60 s. One, sample z. Two, generate G(z). Three, discriminate: is the given image real or fake? The dashed arrows carry the
+# learning. Point out that G never sees a real image: all it learns has passed through D.
+
+# %%
+real_one = digits.test.tensor()[7:8]
+d = Drawing(1150, 500, "Noise z enters the generator G, which makes an image. That image or a real one enters the discriminator D, which says real or fake; the verdict's gradient goes back to both networks")
+d.node(70, 350, "z", colour="noise")
+maths(d, 70, 428, "z~p(z)", size=28, colour="quiet")
+d.arrow(118, 350, 196, 350, step=1)
+d.net(290, 350, 180, 150, "", narrow="left", step=1)
+maths(d, 290, 350, "G", size=44, colour="model", step=1)
+d.arrow(384, 350, 456, 350, step=1)
+sheet(d, 530, 350, 130, late_fake, 1, frame="model", step=1)
+maths(d, 530, 438, "G(z)", size=28, colour="model", step=1)
+sheet(d, 530, 110, 130, real_one, 1, frame="data", step=2)
+d.text(530, 22, "real", size=26, colour="quiet", step=2)
+d.arrow(602, 120, 702, 200, step=2)
+d.arrow(602, 340, 702, 262, step=2)
+d.net(800, 230, 190, 170, "", narrow="right", colour="critic", step=2)
+maths(d, 800, 230, "D", size=44, colour="critic", step=2)
+d.arrow(900, 230, 975, 230, step=2)
+d.text(1062, 214, "real,", size=28, step=2)
+d.text(1062, 250, "or fake?", size=28, step=2)
+d.arrow(1062, 190, 820, 140, colour="critic", dashed=True, bend=60, step=3)
+d.arrow(1062, 276, 300, 436, colour="model", dashed=True, bend=-170, step=3)
+d.text(70, 60, "1  sample", size=28, anchor="start")
+maths(d, 196, 60, "z", size=30, anchor="start")
+d.text(70, 104, "2  generate", size=28, anchor="start", step=1)
+maths(d, 216, 104, "G(z)", size=30, anchor="start", step=1)
+d.text(70, 148, "3  real, or fake?", size=28, anchor="start", step=2)
+d.show()
+
+# %% [markdown]
+# ## One number, two wishes
+
+# %% [markdown] tags=["notes"]
+# 80 s. Score the expert as a forecaster: the log of the probability given to the truth. Read the formula once for each player.
+# The discriminator wants both terms near zero; the generator can touch the second only. In practice it climbs log D of its
+# fakes, since its own term goes flat against a sure expert: exercise 2 of notebook 04.
+
+# %% [markdown]
+# $$\min_G \max_D\; \mathbb{E}_{\mathbf{x} \sim p_{real}}[\log D(\mathbf{x})] + \mathbb{E}_{\mathbf{z} \sim p(\mathbf{z})}[\log(1 - D(G(\mathbf{z})))]$$
+
+# %% [markdown] tags=["left", "step"]
+# **The generator minimises**
+#
+# $$\mathbb{E}_{\mathbf{z} \sim p(\mathbf{z})}[\log(1 - D(G(\mathbf{z})))]$$
+#
+# The first term is out of its reach.
+
+# %% [markdown] tags=["right", "step"]
+# **The discriminator maximises**
+#
+# $$\mathbb{E}[\log D(\mathbf{x})] + \mathbb{E}[\log(1 - D(G(\mathbf{z})))]$$
+#
+# Both terms are its own.
+
+# %% tags=["step"]
+say(f"A discriminator that can only guess says ½ and scores $-2\\log 2 \\approx$ −{2 * math.log(2):.2f}. Then the generator has won.")
+
+# %% [markdown]
+# ## Play it
+
+# %% [markdown] tags=["notes"]
+# 120 s. Live, it trains in the browser. Press "fair game": blue fakes find the eight grey clusters. Do the curves come to rest when the picture
+# does? Then "mode collapse" and "oscillation". Ask the room to predict each one first. Escape gives the keys back to the deck.
+# All its controls are at the top of notebook 04.
+
+# %% tags=["live"]
+given = lab.settings("ring", 0, "non-saturating", 2e-3, 1, 0.1, 32, 2)
+shots, _, real, of, _ = lab.train(given, (0, 300, 1200))
+fig, axes = plt.subplots(1, 3, figsize=(11.4, 4.4), sharey=True)
+for ax, (step, found, fakes, logits, _) in zip(axes, shots, strict=True):
+    ax.imshow(logits.sigmoid(), extent=(-3, 3, -3, 3), origin="lower", cmap=lab.REAL_OR_FAKE, vmin=0, vmax=1, interpolation="bilinear")
+    ax.plot(*real.T, "o", ms=3, color=DATA)
+    ax.plot(*fakes.T, "^", ms=4, color=MODEL)
+    ax.set(xlim=(-3, 3), ylim=(-3, 3), xticks=[-2, 0, 2], yticks=[-2, 0, 2], title=f"step {step:,}: {found} of {of} modes")
+live(lab.gan_lab("ring"), fig, "Three moments of a game on a ring of eight clusters: grey data, blue fakes, and in the background what the discriminator says")
+
+# %% [markdown]
+# ## Once converged: indistinguishable?
+
+# %% [markdown] tags=["notes"]
+# 75 s. Ten of these are real. Let everybody write down ten, then show the answer. Guessing finds five of the ten on average. Then the
+# network's score: it sees single dark pixels and grey edges that we forgive. Notebook 04 hires three such experts.
+
+# %%
+torch.manual_seed(5)
+is_real = torch.randperm(20) < 10
+quiz = samples("gan", 20, seed=6)
+quiz[is_real] = digits.test[torch.randperm(len(digits.test))[:10]].tensor()
+d = Drawing(1150, 262, "Twenty handwritten digits in two rows of ten; ten are real, the others made by the shipped GAN. The answer is framed.")
+for i in range(20):
+    x, y = 70 + 112 * (i % 10), 64 + 130 * (i // 10)
+    sheet(d, x, y, 104, quiz[i : i + 1], 1)
+    if is_real[i]:
+        d.add(f'<rect x="{x - 55}" y="{y - 55}" width="110" height="110" rx="8" style="fill: none; stroke: var(--prior)" stroke-width="5"/>', 1)
+d.text(575, 250, "framed: real", size=24, colour="prior", step=1)
+d.show()
+
+# %% tags=["step"]
+claim(14, r"right in ([\d.]+% \$\\pm\$ [\d.]+%) of its answers \(two heaps of real digits: ([\d.]+% \$\\pm\$ [\d.]+%)\)",
+      "A fresh network, asked “real or fake?”, is right in {} of its answers; with two heaps of real digits in {}.", notebook="04", against=True)  # fmt: skip
+
+# %% [markdown]
+# ## But training is very unstable
+
+# %% [markdown] tags=["notes"]
+# 65 s. The same game, the same settings; nothing differs but the seed. Grey circles are the clusters, blue dots the fakes. Which modes are
+# missing is the seed's affair. The pictures are a short run made with this slide; the counts are the notebook's, after 1,500 steps.
+
+# %%
+torch.manual_seed(0)
+ring, COPIES = ring_of_gaussians(), 10
+game = GAN(StandardGaussian(8), mlp([8, 32, 32, 2], copies=COPIES), mlp([2, 32, 32, 1], copies=COPIES))
+players, TURNS = Players(game, 2e-3), 1000
+for _ in range(TURNS):
+    players.discriminator_step(ring.sample((COPIES, 64)))
+    players.generator_step(ring.sample((COPIES, 64)))
+with torch.no_grad():
+    fakes = game.generator(game.prior.sample((COPIES, 300)))
+fig, axes = plt.subplots(2, 5, figsize=(10.4, 3.9))
+for i, ax in enumerate(axes.flat):
+    ax.plot(*ring.components.mean.T, "o", ms=15, mfc="none", color=NOISE, mew=1.6)
+    ax.plot(*fakes[i].T, ".", ms=4, color=MODEL)
+    ax.set(xlim=(-2.7, 2.7), ylim=(-2.7, 2.7), xticks=[], yticks=[], aspect="equal")
+    ax.set_title(f"seed {i}: {modes_found(fakes[i], ring.components.mean, 0.1)[0]} of 8", loc="center")
+    ax.spines[:].set(visible=True, color="#bbbbbb")
+show(fig, f"Ten seeds of one game after {TURNS:,} steps: eight circles each, and fakes on some of them only")
+
+# %% tags=["step"]
+claim(15, r"(of 20) seeds fail: (\d+) with 2 latent dimensions .*; (\d+) with 8 latent dimensions",
+      "{} seeds {} fail with 2 latent dimensions, {} with 8: a mode missing, or samples astray.", notebook="04")  # fmt: skip
+
+# %% [markdown]
+# ## No hill that both climb
+
+# %% [markdown] tags=["notes"]
+# 50 s. The smallest game: the data at 0, the fakes at theta, the expert's slope psi. Both could rest at the cross. By turns they
+# circle it, moving at once they fly off, and a small tax on the expert's slope lets them in. Ask which of the three they expect of
+# gradient steps. Notebook 04 derives it; notebook 05 uses the tax.
+
+# %%
+def tiny_game(rate: float, by_turns: bool, penalty: float = 0.0, steps: int = 400) -> np.ndarray:
+    """(theta, psi): a fraud lowers V = log(1 - sigma(psi theta)), an expert raises V - penalty psi^2 / 2."""
+    theta, psi, path = 1.0, 0.0, []
+    for _ in range(steps):
+        path.append((theta, psi))
+        before, D = psi, 1 / (1 + math.exp(-psi * theta))
+        psi += rate * (-theta * D - penalty * psi)
+        slope = psi if by_turns else before
+        theta += rate * slope / (1 + math.exp(-slope * theta))
+    return np.array(path)
+
+
+paths = {"both at once": tiny_game(0.15, False), "by turns": tiny_game(0.15, True), "by turns, slope taxed": tiny_game(0.15, True, 0.3)}
+fig, axes = plt.subplots(1, 3, figsize=(11.2, 4.3), sharex=True, sharey=True)
+for ax, (name, path) in zip(axes, paths.items(), strict=True):
+    ax.plot(*path.T, color=CRITIC, lw=1.4)
+    ax.plot(*path[0], "o", color=MODEL, ms=11)
+    ax.plot(0, 0, "+", color=DATA, ms=18, mew=2.5)
+    ax.set(xlim=(-2.6, 2.6), ylim=(-2.6, 2.6), xticks=[-2, 0, 2], yticks=[-2, 0, 2], xlabel=r"$\theta$: where the fakes are", title=name)
+axes[0].set_ylabel(r"$\psi$: the expert’s slope")
+show(fig, "Three paths from (1, 0): the first spirals outwards, the second circles the origin, the third spirals into it")
+
+# %% [markdown] notebook="06_more_gans"
+# ## Training images and samples
+
+# %% [markdown] tags=["notes"]
+# 60 s. Upper left is the data. Same data, same game: feed-forward, convolutional, and with the class told to both players. Fréchet distance
+# in a classifier's features, 10,000 samples each; real digits from real ones are not at zero either. Ask which
+# differences they see, and which only the number does.
+
+# %%
+real_distance = cards["dcgan"]["results"]["real_frechet"]
+d = Drawing(1150, 528, "Four sheets of digits: training images, samples of a feed-forward GAN, of a DCGAN, and of an auxiliary classifier GAN")
+sheets = {
+    f"training images: {real_distance:.1f}": digits.train[torch.arange(40)].tensor(),
+    **{f"{name}: {cards[key]['results']['frechet']:.0f}": samples(key, 40, seed=2)
+       for key, name in (("gan", "GAN, feed-forward"), ("dcgan", "DCGAN"), ("acgan", "AC-GAN, given classes"))},
+}  # fmt: skip
+for i, (title, images) in enumerate(sheets.items()):
+    x, y = 285 + 580 * (i % 2), 146 + 264 * (i // 2)
+    d.text(x - 265, y - 126, title, size=26, anchor="start", colour="ink" if not i else "model", step=i or None)
+    sheet(d, x, y, 530, images, 10, step=i or None)
+d.show()
+
+# %% [markdown]
+# <p class="small">Numbers: Fréchet distance from test digits; 0 would be the same distribution.</p>
+
+# %% [markdown] notebook="04_gan"
+# ## GANs: pros
+
+# %% [markdown] tags=["notes"]
+# 45 s. Each of them answers something the density network could not do. Note the last: a turn costs the same in 2 and in 512 latent
+# dimensions, since nobody asks which code made this image.
+
+# %% tags=["step"]
+ms = r"(\d+) ms at (\d+)"
+claim(16, r"it trains with (no density written down)", "**Implicit models**: it trains with {}; any network that turns noise into images will do.", notebook="04")
+claim(16, r"(\d+) microseconds an image of (\d+) pixels", "**Easy sampling**: {} microseconds an image of {} pixels, in one pass.", notebook="04")
+say('<div class="claim">\n\n**Gradients** train both players, the generator through the discriminator.\n\n</div>')
+claim(16, rf"takes {ms}, {ms}, {ms} latent", "**High dimensions**: a turn takes {} ms at {}, {} ms at {}, {} ms at {} latent dimensions.", notebook="04")
+
+# %% [markdown]
+# ## GANs: cons
+
+# %% [markdown] tags=["notes"]
+# 70 s. Take them one by one. Real digits come second to blurred averages when a kernel estimate is the judge; four distances
+# do not agree on an order; and what the objective does not ask for, variety, it need not get.
+
+# %% tags=["step"]
+claim(15, r"(\d+) with 2 latent dimensions \((95 %: \d+% to \d+%)\)", "**Unstable**: {} of 20 seeds fail on the ring ({}).", notebook="04")
+claim(17, r"Of (\w+) heaps a kernel estimate puts (\w+) first and real digits in place (\d)",
+      "**Not the likelihood’s solution**: there is none to ask for. A kernel estimate of it puts {1} first of {0} heaps, real digits in place {2}.", notebook="04")  # fmt: skip
+claim(18, r"the smudges come in place (\d by exact W), (\d by sliced W), (\d by Frechet), (\d by classes)",
+      "**No clear assessment**: of five heaps the smudges come in place {}, {}, {}, {}.", notebook="04")  # fmt: skip
+claim(19, r"on the grid ([\d.]+ \$\\pm\$ [\d.]+) of 25 .*; of digits, (\d+% are \ds) and (\d+% \ds)",
+      "**Missing modes**: {} of 25 on a grid; of its digits {} and {}.", notebook="04")  # fmt: skip
+
+# %% [markdown] notebook="05_wgan"
+# ## Which number notices that it gets worse?
+
+# %% [markdown] tags=["notes"]
+# 90 s. Two piles of earth: the data, and what a model makes of them. Play the film and watch both numbers. The Jensen-Shannon divergence,
+# which a GAN climbs against a perfect expert, soon has nothing left to say. The work of moving the earth goes on growing. Ask: which
+# would you rather be told?
+
+# %% tags=["live"]
+places = torch.linspace(-8, 16, 4801, dtype=torch.float64)
+STEP = (places[1] - places[0]).item()
+
+
+def bell(mean: float, std: float):
+    return torch.exp(-0.5 * ((places - mean) / std) ** 2) / (std * math.sqrt(2 * math.pi))
+
+
+def js(p, q) -> float:
+    m = (p + q) / 2
+    return 0.5 * STEP * (torch.xlogy(p, p / m).nan_to_num() + torch.xlogy(q, q / m).nan_to_num()).sum().item()
+
+
+def cdf(p):
+    return (p.cumsum(0) - p / 2) * STEP
+
+
+def w1(p, q) -> float:
+    return STEP * (cdf(p) - cdf(q)).abs().sum().item()
+
+
+def grains(p, n: int = 18) -> np.ndarray:
+    return np.interp((np.arange(n) + 0.5) / n, cdf(p), places)
+
+
+heap, ways = 0.6 * bell(-1.2, 0.35) + 0.4 * bell(0.4, 0.5), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
+model_of = {way: bell(way - 0.5, 0.6) for way in ways}
+measured = {way: (w1(heap, model_of[way]), js(heap, model_of[way])) for way in ways}
+
+
+def piles(way: float) -> plt.Figure:
+    q, (work, divergence) = model_of[way], measured[way]
+    fig, (ax, right) = plt.subplots(1, 2, figsize=(10.8, 3.7), width_ratios=(2.3, 1))
+    ax.fill_between(places, 0.5, 0.5 + heap, color=DATA, alpha=0.35, lw=0)
+    ax.fill_between(places, -0.5, -0.5 - q, color=MODEL, alpha=0.35, lw=0)
+    ax.plot([grains(heap), grains(q)], [0.5, -0.5], color=CRITIC, lw=1.2)
+    ax.text(-3.8, 0.75, "data", color=DATA)
+    ax.text(-3.8, -1.0, "model", color=MODEL)
+    ax.set(xlim=(-4, 12), ylim=(-1.3, 1.3), yticks=[], xlabel="place")
+    ax.spines["left"].set_visible(False)
+    for row, (value, top, name, colour) in enumerate(((work, 10.0, "earth mover", CRITIC), (divergence, math.log(2), "Jensen-Shannon", NOISE))):
+        right.barh(-row, value / top, 0.42, color=colour)
+        right.text(0, -row + 0.38, f"{name} {value:.2f}" + (" nats" if row else ""), va="center")
+    right.set(xlim=(0, 1.06), ylim=(-1.4, 0.65), xticks=[], yticks=[])
+    right.spines[:].set_visible(False)
+    return fig
+
+
+words = [f"Model {way} to the right: earth mover {work:.2f}, Jensen-Shannon {divergence:.3f} of at most {math.log(2):.3f} nats."
+         for way, (work, divergence) in measured.items()]  # fmt: skip
+live(film([piles(way) for way in ways], words, label="place of the model", seconds=0.9, start=1), piles(5),
+     "The data's pile above, the model's below and to the right, lines that carry equal loads from one to the other, and both distances as bars")  # fmt: skip
+
+# %% [markdown]
+# ## A price in place of a plan
+
+# %% [markdown] tags=["notes"]
+# 75 s. Nobody can hold a plan over images. Its dual is one function, a price: high at the data, low at the fakes, never steeper than 1.
+# The discriminator loses its sigmoid and the logs, and gains a constraint. Under the fakes the best discriminator is flat, the best
+# critic has slope 1 however far away they are.
+
+# %% [markdown] tags=["left"]
+# $$W_1 = \min_{\gamma}\, \mathbb{E}_{(\mathbf{x}, \mathbf{y}) \sim \gamma}\, |\mathbf{x} - \mathbf{y}|$$
+#
+# . . .
+#
+# $$\begin{aligned} \min_G \max_{D \in \mathcal{W}}\; &\mathbb{E}_{\mathbf{x} \sim p_{real}}[D(\mathbf{x})] \\ - &\mathbb{E}_{\mathbf{z} \sim p(\mathbf{z})}[D(G(\mathbf{z}))] \end{aligned}$$
+#
+# $\mathcal{W}$: the **1-Lipschitz** functions,
+#
+# $$|D(\mathbf{x}) - D(\mathbf{y})| \le |\mathbf{x} - \mathbf{y}|$$
+
+# %% tags=["right", "step"]
+def bump(centre: float):
+    u = places - centre
+    return torch.where(u.abs() < 0.5, 1 + torch.cos(2 * math.pi * u), 0.0)
+
+
+AWAY = 3.0
+p, q = bump(0), bump(AWAY)
+way = cdf(q) - cdf(p)
+price = STEP * torch.where(way.abs() > 1e-9, way.sign(), 0.0).cumsum(0)
+price = price - price[(places - AWAY).abs().argmin()]
+fig, ax = plt.subplots(figsize=(5.5, 4.6))
+ax.fill_between(places, p, color=DATA, alpha=0.3, lw=0)
+ax.fill_between(places, q, color=MODEL, alpha=0.3, lw=0)
+ax.plot(places, price, color=CRITIC, lw=3)
+ax.plot(places, torch.where(p > q, 1.0, torch.where(q > p, 0.0, math.nan)), "--", color=NOISE, lw=3)
+ax.text(0, -0.15, "data", ha="center", va="top", color=DATA)
+ax.text(AWAY, -0.15, "fakes", ha="center", va="top", color=MODEL)
+ax.text(1.25, 2.35, "best critic:\nslope 1", color="#8F4A70")
+ax.text(1.65, 0.62, "best discrimi-\nnator: flat", color="#555555", ha="center")
+ax.set(xlim=(-1, 4), ylim=(-0.7, 3.6), xlabel="x", ylabel="D(x)", yticks=[0, 1, 2, 3])
+gained = STEP * (price * (p - q)).sum().item()
+ax.set_title(f"critic gains {gained:.2f} = $W_1$ {w1(p, q):.2f}")
+show(fig, "Data's bump and the fakes' bump, 3 apart: the best critic falls with slope 1 from one to the other, the best discriminator is 1 on one and 0 on the other, flat on both")
+
+# %% [markdown]
+# ## Keep the critic Lipschitz: clip its weights
+
+# %% [markdown] tags=["notes"]
+# 60 s. One line after each of the critic's steps. Bounded weights bound every slope, by a constant nobody knows. Left: what critics of one
+# small network estimate, by c. Right: the shape of the one that is nearest. What came later: a gradient penalty, spectral
+# normalisation.
+
+# %% [markdown]
+# <p style="text-align: center"><code style="font-size: 1.1em">clip(weights, -c, c)</code></p>
+
+# %%
+class Bumps(Gaussian):
+    """Equal bumps of width 0.3 about some places on a line."""
+
+    def __init__(self, *places: float):
+        super().__init__(torch.zeros(1), torch.full((1,), 2 * math.log(0.3)))
+        self.places = torch.tensor(places)
+
+    def sample(self, shape=()):
+        return super().sample(shape) + self.places[torch.randint(len(self.places), (*shape, 1))]
+
+
+data, still = Bumps(-2, 2), Bumps(-4, 0, 4)
+ruler, clips, critics = torch.linspace(-5.5, 5.5, 551)[:, None], (0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 1.0), {}
+torch.manual_seed(1)
+seen, faked = data.sample((20_000,)), still.sample((20_000,))
+exact = wasserstein_1d(seen[:, 0], faked[:, 0]).item()
+for c in clips:
+    torch.manual_seed(0)
+    critic = mlp([1, 32, 32, 1], leaky)
+    optimiser = adam(critic.parameters(), lr=3e-3)
+    for _ in range(400):
+        maximise((critic(data.sample((64,))) - critic(still.sample((64,))))[:, 0], optimiser)
+        with torch.no_grad():
+            for weight in critic.parameters():
+                weight.clamp_(-c, c)
+    with torch.no_grad():
+        critics[c] = (critic(seen).mean() - critic(faked).mean()).item(), critic(ruler)[:, 0]
+nearest = min(clips, key=lambda c: abs(math.log(max(critics[c][0], 1e-9) / exact)))
+fig, (left, right) = plt.subplots(1, 2, figsize=(11, 3.4))
+left.axhline(exact, color=DATA, lw=1.6)
+left.text(0.0095, exact * 1.5, f"exact: {exact:.2f}", color=DATA)
+left.plot(clips, [critics[c][0] for c in clips], "o-", color=CRITIC)
+left.set(xscale="log", yscale="log", xlabel="c", ylabel="critic’s estimate", ylim=(1e-4, 1e3))
+left.set_xticks([0.01, 0.1, 1], ["0.01", "0.1", "1"])
+left.minorticks_off()
+for x, colour in ((seen, DATA), (faked, MODEL)):
+    right.hist(x[:6000, 0].numpy(), 60, range=(-5.5, 5.5), density=True, color=colour, alpha=0.3)
+best_prices = 2 - (ruler[:, 0].abs() - 2).abs()
+shape = critics[nearest][1]
+right.plot(ruler, best_prices / 4, ":", color=DATA, lw=2.4)
+right.plot(ruler, (shape - shape.mean()) / (shape.max() - shape.min()) + 0.25, color=CRITIC)
+right.text(0.1, 0.66, "best prices (dotted)", color=DATA, ha="center")
+right.set(xlabel="x", yticks=[], ylim=(-0.65, 0.98), title=f"critic at c = {nearest:g}, and what it should be")
+show(fig, f"Left, the clipped critic's estimate against c on logarithmic axes, from a ten-thousandth to hundreds; the exact distance is {exact:.2f}. Right, the critic at c = {nearest:g} over two data bumps and three fake ones, beside the zigzag of the best prices")
+
+# %% tags=["step"]
+claim(20, r"Within 25 % of the exact distance are (\d+ of \d+) clipped critics, (\d+) with a penalty, (\d+) spectral",
+      "Within 25 % of the exact distance: {} clipped critics, {} with a gradient penalty, {} spectral ones.", notebook="05", against=True)  # fmt: skip
+
+# %% [markdown]
+# ## Does it stabilise training?
+
+# %% [markdown] tags=["notes"]
+# 75 s. Sixty games on the ring for each method, twenty seeds at three learning rates; a game fails if it finds fewer than four modes. On digits,
+# twenty seeds each. Clipping roughly halves the failures, within what chance does; what holds is spectral normalisation, in a plain GAN.
+# On digits the penalty is best by far. So: in part.
+
+# %%
+row = next(row for row in recipes.claims() if row["claim"] == 21 and row["notebook"].startswith("05"))
+games = int(re.search(r"failures of (\d+) games", row["measured"])[1])
+listed = re.search(r"failures of \d+ games: ([^;]+);", row["measured"])[1]
+failures = {name: int(count) for count, name in re.findall(r"(\d+) \(([^)]+)\)", listed)}
+table = recipes.study("gans_on_mnist")["rows"]
+methods = list(dict.fromkeys(row["method"] for row in table))
+fig, (left, right) = plt.subplots(1, 2, figsize=(11.3, 3.6), width_ratios=(1, 1.1))
+hue = {"GAN": DATA, "non-saturating GAN": DATA, "clipped WGAN": MODEL, "WGAN with penalty": CRITIC, "spectral WGAN": POSTERIOR, "spectral GAN": PRIOR}
+for i, (name, count) in enumerate(failures.items()):
+    left.barh(-i, count, 0.66, color=hue[name], alpha=0.75)
+    left.text(count + 0.5, -i, f"{count}", va="center")
+left.set_yticks([-i for i in range(len(failures))], list(failures))
+left.set(xlim=(0, max(failures.values()) * 1.15), xticks=[], title=f"ring: failed, of {games} games")
+left.spines["bottom"].set_visible(False)
+for i, name in enumerate(methods):
+    values = np.array([row["frechet"] for row in table if row["method"] == name])
+    right.plot(values, -i + np.linspace(-0.16, 0.16, len(values)), "o", ms=6, color=hue[name], alpha=0.6, mew=0)
+right.set_yticks([-i for i in range(len(methods))], [name.removeprefix("non-saturating ") for name in methods])
+right.set(xlim=(0, None), ylim=(-len(methods) + 0.5, 0.5), xlabel="Fréchet distance", title=f"digits: {len(table) // len(methods)} seeds each")
+show(fig, "Left, failed games on the ring: " + ", ".join(f"{name} {count}" for name, count in failures.items()) + ". Right, the Fréchet distance of 20 seeds on digits for four methods; the WGAN with penalty is lowest")
+
+# %% tags=["step"]
+claim(21, r"failures of (\d+) games: (\d+) \(GAN\), (\d+) \(clipped WGAN\), (\d+) \(WGAN with penalty\), .*?(\d+) \(spectral GAN\)",
+      "**In part**: of {} games the GAN loses {}, the clipped WGAN {}, with a penalty {}; a spectral GAN {}.", notebook="05", against=True)  # fmt: skip
+claim(22, r"(\d+ to \d+ of \d+) games still miss a mode, and at the best rate (\d+% to \d+%) of the samples lie between",
+      "**Other problems remain**: {} games miss a mode, by method, and {} of the samples lie between modes.", notebook="05")  # fmt: skip
+
+# %% [markdown] notebook="06_more_gans"
+# ## More GANs: other networks, and a class
+
+# %% [markdown] tags=["notes"]
+# 55 s. DCGAN changes what stands inside G and D, not the game. The auxiliary classifier GAN tells G a class and asks D two questions; about
+# the source the players fight, about the class they agree. Rows: the class told; columns: one style.
+
+# %% tags=["left"]
+image = samples("dcgan", 4, seed=0)[1:2]
+d = Drawing(540, 300, "DCGAN's generator: a code grows to 7 by 7, 14 by 14 and 28 by 28 pixels")
+d.node(40, 140, "z", colour="noise", r=34)
+d.arrow(78, 140, 108, 140)
+for x, size, text in ((160, 70, "7 × 7"), (278, 104, "14 × 14")):
+    for k in (2, 1, 0):
+        d.add(f'<rect x="{x - size / 2 + 9 * k}" y="{140 - size / 2 - 9 * k}" width="{size}" height="{size}" style="fill: var(--wash); stroke: var(--model)" stroke-width="2.5"/>')
+    d.text(x, 246, text, size=24, colour="quiet")
+d.arrow(352, 140, 390, 140)
+sheet(d, 466, 140, 144, image, 1, frame="model")
+d.text(466, 246, "28 × 28", size=24, colour="quiet")
+d.text(270, 24, "DCGAN: convolutions", size=28)
+d.show()
+say(f"Fréchet distance {cards['dcgan']['results']['frechet']:.0f}; feed-forward {cards['gan']['results']['frechet']:.0f}.")
+
+# %% [markdown] tags=["left"]
+# <p class="small">Radford, Metz, Chintala, 2015: Unsupervised representation learning with deep convolutional generative adversarial networks.</p>
+
+# %% tags=["right"]
+torch.manual_seed(1)
+styles = models["acgan"].prior.sample((9,))
+told = torch.tensor([2, 4, 7, 9])
+with torch.no_grad():
+    ordered = models["acgan"].generate(styles.repeat(4, 1), told.repeat_interleave(9))
+d = Drawing(540, 300, "Digits by an auxiliary classifier GAN: four rows of one class each, nine columns of one style each")
+d.text(270, 24, "AC-GAN: a class for both players", size=28)
+sheet(d, 295, 170, 480, ordered, 9)
+for i, label in enumerate(told):
+    d.text(30, 170 + (i - 1.5) * 53.5, str(label.item()), size=28, colour="prior")
+d.show()
+say(f"Fréchet distance {cards['acgan']['results']['frechet']:.0f}; with labels, which the others don’t have.")
+
+# %% [markdown] tags=["right"]
+# <p class="small">Odena, Olah, Shlens, 2016: Conditional image synthesis with auxiliary classifier GANs.</p>
+
+# %% [markdown]
+# ## More GANs: a way back to the code
+
+# %% [markdown] tags=["notes"]
+# 55 s. A GAN cannot say which code belongs to an image. The bidirectional one trains an encoder by playing the game on pairs.
+# The Wasserstein auto-encoder reconstructs, and plays against the codes only. Upper rows: test digits; lower: there and back.
+# Ask which encoder they would trust.
+
+# %% tags=["left"]
+test = digits.test[:8].tensor()
+
+
+def there_and_back(model, x):
+    with torch.no_grad():
+        return model.decoder(model.encoder(x).mean).mean
+
+
+d = Drawing(540, 320, "Bidirectional GAN: D judges pairs of image and code. Test digits above, what comes back below")
+d.text(270, 24, "BiGAN: the game on pairs", size=28)
+d.box(140, 92, 200, 60, colour="model")
+maths(d, 140, 92, "(G(z), z)", size=28)
+d.box(140, 172, 200, 60, colour="posterior")
+maths(d, 140, 172, "(x, E(x))", size=28)
+d.net(390, 132, 110, 110, "", narrow="right", colour="critic")
+maths(d, 390, 132, "D", size=36, colour="critic")
+d.arrow(244, 92, 328, 118)
+d.arrow(244, 172, 328, 146)
+d.arrow(449, 132, 486, 132)
+d.text(514, 132, "?", size=34)
+sheet(d, 270, 272, 460, torch.cat([test, there_and_back(models["bigan"], test)]), 8)
+d.show()
+
+# %% [markdown] tags=["left"]
+# <p class="small">Donahue, Krähenbühl, Darrell, 2016: Adversarial feature learning.</p>
+
+# %% tags=["right"]
+d = Drawing(540, 320, "Wasserstein auto-encoder: x is encoded and decoded; its codes are compared with the prior. Test digits above, what comes back below")
+d.text(270, 24, "WAE: the game on codes", size=28)
+maths(d, 30, 92, "x", size=34)
+d.arrow(52, 92, 86, 92)
+d.net(140, 92, 100, 84, "", narrow="right", colour="posterior")
+maths(d, 140, 92, "E", size=32, colour="posterior")
+d.arrow(194, 92, 230, 92)
+maths(d, 254, 92, "z", size=34, colour="posterior")
+d.arrow(278, 92, 312, 92)
+d.net(366, 92, 100, 84, "", narrow="left", colour="model")
+maths(d, 366, 92, "G", size=32, colour="model")
+d.arrow(420, 92, 456, 92)
+maths(d, 506, 92, "≈x", size=34)
+d.arrow(254, 118, 254, 158, colour="critic")
+d.text(266, 178, "like draws from the prior?", size=25, colour="critic")
+sheet(d, 270, 272, 460, torch.cat([test, there_and_back(models["wae_gan"], test)]), 8)
+d.show()
+
+# %% [markdown] tags=["right"]
+# <p class="small">Bousquet, Gelly, Tolstikhin, Simon-Gabriel, Schölkopf, 2017: From optimal transport to generative modeling: the VEGAN cookbook.</p>
+
+# %% [markdown]
+# ## One data set, six adversaries
+
+# %% [markdown] tags=["notes"]
+# 45 s. All trained on the same digits, each once. The order is that of one distance; the second judge, nearest neighbours in a classifier's features,
+# names another winner. Which reminds us of the con: no clear way to assess.
+
+# %% tags=["left"]
+label_of = {"gan": "GAN", "dcgan": "DCGAN", "acgan": "AC-GAN (labels)", "bigan": "BiGAN", "wae_mmd": "WAE, MMD", "wae_gan": "WAE, adversarial"}
+order = sorted(label_of, key=lambda name: cards[name]["results"]["frechet"])
+fig, ax = plt.subplots(figsize=(5.6, 4.6))
+for i, name in enumerate(order):
+    value = cards[name]["results"]["frechet"]
+    ax.barh(-i, value, 0.64, color=MODEL, alpha=0.8)
+    ax.text(value + 2, -i, f"{value:.0f}", va="center")
+ax.barh(1, real_distance, 0.64, color=DATA)
+ax.text(real_distance + 2, 1, f"{real_distance:.1f}", va="center")
+ax.set_yticks([1, *(-i for i in range(len(order)))], ["real digits", *(label_of[name] for name in order)])
+ax.set(xlim=(0, 135), xticks=[], xlabel="Fréchet distance, 10,000 samples" if cards["gan"]["results"]["n"] == 10_000 else "Fréchet distance")
+ax.spines["bottom"].set_visible(False)
+show(fig, "Fréchet distances: " + ", ".join(f"{label_of[name]} {cards[name]['results']['frechet']:.0f}" for name in order))
+
+# %% tags=["right", "step"]
+claim(14, r"tell the best, (\w+), from real digits in ([\d.]+ ± [\d.]+ %) of cases \(real from real ([\d.]+ ± [\d.]+ %)\)",
+      "Nearest neighbours name another winner: they tell `{}` from real digits in {} of cases; real from real, {}.", notebook="06", against=True)  # fmt: skip
+claim(19, r"shares are off by ([\d.]+), ([\d.]+), ([\d.]+) in total variation, those of real digits by ([\d.]+)",
+      "Class shares are off by {} (GAN), {} (DCGAN), {} (BiGAN); those of real digits by {}.", notebook="06")  # fmt: skip
+
+# %% [markdown]
+# ## Questions?
+
+# %% [markdown] tags=["notes"]
+# 90 s. Leave time. If nobody asks: why does a GAN's discriminator, when it is perfect, teach nothing? What would you report if you had to sell a
+# generator? Next come the likelihood again, and an encoder.
+
+# %%
+d = Drawing(1150, 420, "The fraud, the expert and the artist, side by side")
+for x, colour, hat, pictures in ((200, "model", "mask", late_fake), (575, "critic", "", None), (950, "data", "beret", real_one)):
+    d.person(x, 150, colour=colour, hat=hat, size=1.5)
+    if pictures is not None:
+        sheet(d, x, 345, 110, pictures, 1, frame=colour)
+d.text(575, 345, "?", size=90, colour="critic")
+d.show()
+
+# %% [markdown] tags=[]
+# ## References of this part
+
+# %% [markdown] tags=["notes"]
+# 5 s. For those who read the slides later. Each notebook closes with its own list.
+
+# %% [markdown]
+# <div class="small">
+#
+# - D. J. C. MacKay, 1995. Bayesian neural networks and density networks. *Nuclear Instruments and Methods A*.
+# - I. Goodfellow et al., 2014. Generative adversarial nets. *NeurIPS*.
+# - M. Arjovsky, S. Chintala, L. Bottou, 2017. Wasserstein GAN. *ICML*.
+# - I. Gulrajani et al., 2017. Improved training of Wasserstein GANs. *NeurIPS*.
+# - T. Miyato, T. Kataoka, M. Koyama, Y. Yoshida, 2018. Spectral normalization for GANs. *ICLR*.
+# - M. Heusel et al., 2017. GANs trained by a two time-scale update rule (the Fréchet distance). *NeurIPS*.
+# - A. Radford, L. Metz, S. Chintala, 2015. Unsupervised representation learning with deep convolutional generative adversarial networks. *arXiv:1511.06434*.
+# - A. Odena, C. Olah, J. Shlens, 2016. Conditional image synthesis with auxiliary classifier GANs. *arXiv:1610.09585*.
+# - J. Donahue, P. Krähenbühl, T. Darrell, 2016. Adversarial feature learning. *arXiv:1605.09782*.
+# - O. Bousquet, S. Gelly, I. Tolstikhin, C.-J. Simon-Gabriel, B. Schölkopf, 2017. From optimal transport to generative modeling: the VEGAN cookbook. *arXiv:1705.07642*.
+#
+# </div>
