@@ -79,6 +79,9 @@ WRONG_MASK = {
     "looks to the right": changed(lambda m, s, k: m[:, ::-1]),
     "above and to the right of the centre are earlier": changed(lambda m, s, k: without(m, slice(None), slice(s // 2 + 1, None))),
     "open to its end": changed(lambda m, s, k: opened(m, s)),
+    "only the quarter above": changed(lambda m, s, k: without(m, slice(0, s // 2), slice(s // 2, None))),
+    "triangle, of places whose row": lambda size, kind: torch.ones(size, size).tril(-1 if kind == "A" else 0),
+    "triangle, of places to the right": lambda size, kind: torch.ones(size, size).triu(1 if kind == "A" else 0),
     "centre's row is missing": changed(lambda m, s, k: without(m, s // 2, slice(0, s // 2))),
     "rows above are missing": changed(lambda m, s, k: without(m, slice(0, s // 2), slice(None))),
     "right at size 3 only": changed(lambda m, s, k: np.pad(own_mask(3, k).double().numpy(), (s - 3) // 2)),
@@ -108,6 +111,10 @@ WRONG_LOG_PROB = {
     "pixels that are 0 are missing": lambda x, net: (x * F.logsigmoid(net(x))).sum(-1),
     "pixels that are 1 are missing": lambda x, net: ((1 - x) * F.logsigmoid(-net(x))).sum(-1),
     "0 and 1 are interchanged": lambda x, net: (1 - of_value(x, net)).log().sum(-1),
+    "took the logits for probabilities": lambda x, net: (x * net(x).log() + (1 - x) * (1 - net(x)).log()).sum(-1),
+    "not logsigmoid(1 - logit)": lambda x, net: (x * F.logsigmoid(net(x)) + (1 - x) * F.logsigmoid(1 - net(x))).sum(-1),
+    "1 - log p in place of": lambda x, net: (x * F.logsigmoid(net(x)) + (1 - x) * (1 - F.logsigmoid(net(x)))).sum(-1),
+    "second term has the wrong sign": lambda x, net: (x * F.logsigmoid(net(x)) - (1 - x) * F.logsigmoid(-net(x))).sum(-1),
     "took the logits for log-probabilities": lambda x, net: (x * net(x)).sum(-1),
     "second term has log p, too": lambda x, net: F.logsigmoid(net(x)).sum(-1),
     "shifted by a pixel": lambda x, net: (x * net(x).roll(1, 1) - F.softplus(net(x).roll(1, 1))).sum(-1),
@@ -117,8 +124,7 @@ WRONG_LOG_PROB = {
     "one number for the whole batch": lambda x, net: of_value(x, net).log().sum(-1).mean(),
     "summed over the batch": lambda x, net: of_value(x, net).log().sum(0),
     "rounded or clamped": lambda x, net: of_value(x, net).clamp_min(1e-5).log().sum(-1),
-    "no gradient": lambda x, net: of_value(x, net).log().sum(-1).detach() if False else
-        (x * F.logsigmoid(net(x)) + (1 - x) * F.logsigmoid(-net(x))).sum(-1).detach(),
+    "no gradient": lambda x, net: (x * F.logsigmoid(net(x)) + (1 - x) * F.logsigmoid(-net(x))).sum(-1).detach(),
     "takes whole images": lambda x, net: net(x[:, :2]).sum(-1),
 }  # fmt: skip
 
@@ -133,7 +139,13 @@ def coin(p):
     return torch.bernoulli(p.clamp(0, 1))
 
 
+def in_place(x, i, net):
+    x[:, i] = coin(torch.sigmoid(net(x)[:, i]))
+
+
 WRONG_DRAW = {
+    "returns nothing": in_place,
+    "net(x)[i] is row i": lambda x, i, net: put(x, i, coin(torch.sigmoid(net(x)[i]))),
     "the pixel alone": lambda x, i, net: coin(torch.sigmoid(net(x)[:, i])),
     "which comes later": lambda x, i, net: coin(torch.sigmoid(net(x))).where(torch.arange(3) >= i, x),
     "which was drawn before": lambda x, i, net: coin(torch.sigmoid(net(x))),

@@ -404,6 +404,47 @@ def test_mistakes_are_named():
     assert p.sample((0,)).shape == (0, 9) and p.sample().shape == (9,)
 
 
+@pytest.mark.parametrize("module", NETS.values(), ids=NETS)
+def test_an_empty_batch_and_other_types_of_numbers(module):
+    p = PixelCNN(tiny(module))
+    assert p.log_prob(torch.zeros(0, 9)).shape == (0,) and p.logits(torch.zeros(0, 9)).shape == (0, 9)
+    for dtype in (torch.float32, torch.uint8, torch.bool):
+        with pytest.raises(ValueError, match=f"expected torch.float64 like the network's parameters, got {dtype}"):
+            p.log_prob(torch.zeros(2, 9, dtype=dtype))
+    with pytest.raises(TypeError, match="expected a tensor, got ndarray"):
+        p.log_prob(np.zeros((2, 9)))
+    with pytest.raises(ValueError, match="got NaN"):
+        p.log_prob(torch.full((2, 9), torch.nan))
+    with pytest.raises(ValueError, match=f"expected vectors of {p.net.given_dim} dimensions"):
+        PixelDensity(p.net, torch.zeros(2, 5))
+
+
+def test_what_a_draw_is_given_is_looked_at():
+    """Neither ignored nor repeated where it does not fit; pixels that are not given may hold anything."""
+    p, x, known, u = PixelCNN(tiny(pixelcnn)), torch.ones(2, 9), torch.arange(9) < 4, torch.rand(2, 9)
+    for given in ({"x": x}, {"known": known}):
+        with pytest.raises(ValueError, match="give both"):
+            p.sample((2,), **given)
+    for noise in (u + 1, -u - 0.1, torch.full((2, 9), torch.nan)):
+        with pytest.raises(ValueError, match="noise from 0 to 1"):
+            p.sample((2,), noise=noise)
+    for name, given in (("noise", {"noise": torch.rand(3, 9)}), ("noise", {"noise": torch.rand(2, 1)}),
+                        ("x", {"x": x[:, :8], "known": known}), ("known", {"x": x, "known": known[:8]}),
+                        ("x", {"x": torch.ones(1, 2, 9), "known": known})):  # fmt: skip
+        with pytest.raises(ValueError, match=rf"expected {name} of shape \(2, 9\)"):
+            p.sample((2,), **given)
+    with pytest.raises(ValueError, match="expected binary pixels"):
+        p.sample((2,), x=x / 2, known=known)
+    later = torch.where(known, x, torch.nan)
+    assert torch.equal(p.sample((2,), noise=u, x=later, known=known), p.sample((2,), noise=u, x=x, known=known))
+
+
+def test_free_bits_are_no_debt():
+    for nats in (-0.1, math.nan):
+        with pytest.raises(ValueError, match="expected 0 nats or more"):
+            pixelvae.free_bits(tiny_vae(), nats)
+
+
 def test_a_draw_leaves_the_network_and_its_gradients_alone():
     net = tiny(gated_pixelcnn)
     before = [p.clone() for p in net.parameters()]

@@ -78,7 +78,12 @@ def test_an_error_is_answered_in_words(nets):
 
 
 def test_the_static_picture_and_the_names(nets):
-    figure = reach_picture(nets, torch.rand(2, 42), shape=SHAPE, cell=(3, 3))
+    x = torch.rand(2, 42)
+    figure = reach_picture(nets, x, shape=SHAPE, cell=(3, 3))
+    for ax, net in zip(figure.axes, nets.values(), strict=True):  # a dot wherever nothing is seen, for greyscale
+        unseen = np.argwhere((influence(net, x, SHAPE, (3, 3)) == 0) & (np.arange(42).reshape(SHAPE) < 24))
+        assert len(unseen) > 0 or ax.get_title("left") == "gated"
+        assert {(r, c) for c, r in ax.lines[0].get_xydata()} == set(map(tuple, unseen))
     assert [ax.get_title("left") for ax in figure.axes] == ["plain", "gated"]
     plt.close(figure)
     assert "run this cell" in repr(reach_explorer(nets, torch.rand(2, 42), shape=SHAPE))

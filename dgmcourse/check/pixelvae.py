@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dgmcourse.check._exercise import Exercise, Wrong
+from dgmcourse.check._exercise import Blank, Exercise, Wrong
 from dgmcourse.check.vae import _tensor
 
 ROWS = 20_000  # copies of one beginning: the share of ones among them is the probability that was used
@@ -81,6 +81,11 @@ def _judge_mask(mask) -> str:
         keep[size // 2, size // 2 + 1 :] = 1
         return keep
 
+    def quarter(size, kind):
+        keep = truth[size, kind].copy()
+        keep[: size // 2, size // 2 :] = 0
+        return keep
+
     def no_row(size, kind):
         keep = truth[size, kind].copy()
         keep[size // 2, : size // 2] = 0
@@ -97,6 +102,11 @@ def _judge_mask(mask) -> str:
         "the rows below are open, those above are not: row 0 is the top": lambda s, k: truth[s, k][::-1],
         "in the centre's row it looks to the right: earlier pixels stand to the left": lambda s, k: truth[s, k][:, ::-1],
         "above and to the right of the centre are earlier pixels, too: the rows above are open as a whole": corner,
+        "only the quarter above and to the left is open: the rows above are, as a whole": quarter,
+        "this is a triangle, of places whose row and column are compared: compare places with the centre, line by line":
+            lambda s, k: np.tri(s, k=-(k == "A")),
+        "this is a triangle, of places to the right of the diagonal: compare places with the centre, line by line":
+            lambda s, k: np.tri(s, k=-(k == "A")).T,
         "the centre's row is open to its end: pixels to the right of the centre come later": whole_row,
         "the centre's row is missing: the pixels to its left come earlier": no_row,
         "the rows above are missing": lambda s, k: truth[s, k] * (np.arange(s) == s // 2)[:, None],
@@ -173,7 +183,13 @@ def _judge_log_prob(log_prob) -> str:
             "the pixels that are 0 are missing: they add (1 - x) log(1 - p)": (images * np.log(ones)).sum(1),
             "the pixels that are 1 are missing: they add x log p": ((1 - images) * np.log(1 - ones)).sum(1),
             "0 and 1 are interchanged: a pixel that is 1 adds log p": np.log(1 - each).sum(1),
-            "you took the logits for probabilities: p = sigmoid(logit)": (images * np.log(np.abs(logits))).sum(1),
+            "you took the logits for probabilities: p = sigmoid(logit)":
+                (images * np.log(logits) + (1 - images) * np.log(1 - logits)).sum(1),
+            "log(1 - p) is logsigmoid(-logit), not logsigmoid(1 - logit)":
+                (images * np.log(ones) - (1 - images) * np.logaddexp(0, logits - 1)).sum(1),
+            "the second term has 1 - log p in place of log(1 - p), which is logsigmoid(-logit)":
+                (images * np.log(ones) + (1 - images) * (1 - np.log(ones))).sum(1),
+            "the second term has the wrong sign: both are added": (np.where(images == 1, 1, -1) * np.log(each)).sum(1),
             "you took the logits for log-probabilities: log p = logsigmoid(logit)": (images * logits).sum(1),
             "the second term has log p, too: a pixel that is 0 adds log(1 - p)": np.log(ones).sum(1),
             "the logits are shifted by a pixel: net(x)[:, i] is of pixel i already, which it has not seen":
@@ -212,7 +228,7 @@ def _judge_draw(draw) -> str:
             x[:, :i] = torch.tensor(beginning, dtype=torch.float64)
             x[:, i + 1 :] = 0.5  # what is not drawn yet must not matter, and stay
             given, net = x.clone(), _Chain()
-            result = _tensor(draw(x, i, net), "draw")
+            result = _tensor(_called(draw, x, i, net), "draw")
             if result.shape == (ROWS,) or result.shape == (ROWS, 1):
                 raise Wrong("draw returned the pixel alone: return the images, (B, D), with pixel i filled in.")
             if result.shape != (ROWS, 3):
@@ -226,6 +242,21 @@ def _judge_draw(draw) -> str:
         _all_shares(shares)
     i, _, p, share = shares[-1]
     return f"of {ROWS:,} draws of pixel {i}, {share:.3f} are 1, where p(x_{i} = 1 | x before) = {p:.3f}; all other pixels are untouched."
+
+
+def _called(draw, x: Tensor, i: int, net) -> Tensor:
+    """What draw returns; Wrong for two ways to return nothing of use, which otherwise look like a blank or an error of torch's."""
+    given = x.clone()
+    try:
+        return draw(x, i, net)
+    except Blank:
+        if torch.equal(x, given):
+            raise
+        raise Wrong("draw changes x and returns nothing: end it with `return x`.") from None
+    except RuntimeError as error:
+        if f"({ROWS})" not in str(error) or "(3)" not in str(error):
+            raise
+        raise Wrong("D numbers were put where B belong: net(x)[i] is row i, an image's logits; net(x)[:, i] are pixel i's, (B,).") from None
 
 
 def _one_pixel(result: Tensor, given: Tensor, i: int) -> None:

@@ -56,7 +56,7 @@ class GatedPixelNet(nn.Module):
         v = h = pictures(x, self.shape)
         for i, layer in enumerate(self.layers):
             v, h = layer(v, h, None if i else given)
-        return self.head(h).reshape(*lead, -1)
+        return self.head(h).reshape(*lead, math.prod(self.shape))
 
     def walk(self, n: int, given: Tensor | None = None) -> Generator[np.ndarray, np.ndarray, None]:
         """As `PixelNet.walk`: the vertical stack a row at a time, the horizontal one a pixel at a time."""

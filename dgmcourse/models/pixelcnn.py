@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dgmcourse.densities import Bernoulli, Density, check_event, check_shape
-from dgmcourse.models.pixelwalk import Canvas, head_at_a_pixel
+from dgmcourse.densities import Bernoulli, Density, check_binary, check_event, check_given, check_shape
+from dgmcourse.models.pixelwalk import Canvas, check_noise_and_known, head_at_a_pixel
 from dgmcourse.networks import MaskedConv2d, aligned, initialise, map_of, pictures, pixel_head, pixel_mask, plus
 
 
@@ -29,12 +29,12 @@ class PixelDensity(Density):
     """
 
     def __init__(self, net: nn.Module, given: Tensor | None = None):
-        self.net, self.given = net, given
+        self.net, self.given = net, given if given is None else check_event(given, given.new_empty(net.given_dim))
 
     def logits(self, x: Tensor) -> Tensor:
         """Of p(x_i = 1 | x_1, ..., x_{i-1}, z), for every i in one pass: the shape of x, or more if z has more."""
-        height, width = self.net.shape
-        return self.net(check_event(x, x.new_empty(height * width)), self.given).to(x.dtype)
+        x = check_event(check_given(x, self.net), x.new_empty(math.prod(self.net.shape)))
+        return self.net(x, self.given).to(x.dtype)
 
     def log_prob(self, x: Tensor) -> Tensor:
         return Bernoulli(self.logits(x)).log_prob(x)
@@ -48,16 +48,20 @@ class PixelDensity(Density):
             noise: uniform numbers of the result's shape, one for each pixel: x_i = 1 where it is less than p(x_i = 1 | ...).
             x, known: images and which of their pixels (booleans) are given; the others are drawn. Only pixels before
                 one have a say in it.
+
+        Raises:
+            ValueError: for noise outside [0, 1], one of x and known alone, given pixels not 0 or 1, shapes that don't fit.
         """
-        D = math.prod(self.net.shape)
-        rows = () if self.given is None else self.given.shape[:-1]
+        D, rows = math.prod(self.net.shape), () if self.given is None else self.given.shape[:-1]
         shape, like = (*check_shape(shape), *rows, D), next(self.net.parameters())
         u = torch.rand(shape, dtype=like.dtype, device=like.device) if noise is None else noise
+        check_noise_and_known(u, x, known, shape)
         columns = lambda t: t.expand(shape).reshape(-1, D).mT.contiguous().cpu()  # noqa: E731
         given = None if self.given is None else self.given.expand(*shape[:-1], -1).reshape(-1, self.given.shape[-1]).cpu()
         threshold = columns(torch.logit(u)).numpy()  # u < sigmoid(l) where logit(u) < l
         if known is not None:
-            x, known = columns(x.to(like)).numpy(), columns(known.bool()).numpy()
+            known = columns(known.bool()).numpy()
+            x = check_binary(columns(x.to(like)).where(torch.from_numpy(known), 0)).numpy()
         drawn = np.empty_like(threshold)
         net = self.net if like.device.type == "cpu" else copy.deepcopy(self.net).cpu()
         walk = net.walk(threshold.shape[1], given)
@@ -96,6 +100,7 @@ class PixelConditional(nn.Module):
         self.net, self.given = net, given
 
     def forward(self, z: Tensor) -> PixelDensity:
+        """p(x|z) for each row of z, (..., latent_dim)."""
         return PixelDensity(self.net, self.given(z))
 
 
@@ -107,7 +112,7 @@ class PixelNet(nn.Module):
     Args:
         width: features.
         layers: of kind B, after the first of kind A.
-        first, size: of their kernels.
+        first, size: of their kernels, odd; first is 3 at least.
         shape: height and width of the images.
     """
 
@@ -124,7 +129,7 @@ class PixelNet(nn.Module):
         for i, conv in enumerate(self.convs):
             h = conv(h)
             h = torch.relu(h if i or given is None else plus(h, map_of(given, self.shape)))
-        return self.head(h).reshape(*lead, -1)
+        return self.head(h).reshape(*lead, math.prod(self.shape))
 
     def walk(self, n: int, given: Tensor | None = None) -> Generator[np.ndarray, np.ndarray, None]:
         """Yields each pixel's logits, (n,), and is sent its values. What the rows above mean for a row is computed once

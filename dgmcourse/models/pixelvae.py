@@ -42,7 +42,12 @@ def free_bits(model: LatentVariableModel, nats: float):
     $$\mathbb{E}_{q}[\log p(\mathbf{x} \mid \mathbf{z})] - \sum_d \max(\lambda, \overline{\mathrm{KL}}_d)$$
 
     It is no bound on log p(x); the parts it reports are those of the bound.
+
+    Raises:
+        ValueError: for a number of nats that is negative, or none.
     """
+    if not nats >= 0:
+        raise ValueError(f"expected 0 nats or more a dimension to be free, got {nats}")
 
     def objective(x: Tensor, beta: float = 1.0) -> tuple[Tensor, dict[str, Tensor]]:
         q = model.encoder(x)

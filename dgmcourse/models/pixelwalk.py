@@ -81,3 +81,15 @@ def head_at_a_pixel(head: nn.Sequential) -> Callable[[np.ndarray], np.ndarray]:
     """From a pixel's features, (n, C), to its logits, (n,)."""
     hidden, last = at_a_pixel(head[0]), at_a_pixel(head[2])
     return lambda h: last(np.maximum(hidden(h), 0))[:, 0]
+
+
+def check_noise_and_known(noise: Tensor, x: Tensor | None, known: Tensor | None, shape: tuple[int, ...]) -> None:
+    """Raise the ValueErrors of `pixelcnn.PixelDensity.sample`, whose result has this shape."""
+    if (x is None) != (known is None):
+        raise ValueError("to complete images give both: x, the images, and known, which of their pixels are given")
+    if not ((noise >= 0) & (noise <= 1)).all():  # nor is NaN
+        raise ValueError("expected noise from 0 to 1, as torch.rand draws it")
+    for name, t in {"noise": noise, "x": x, "known": known}.items():
+        pairs = zip(reversed(t.shape), reversed(shape), strict=False) if t is not None else ()
+        if t is not None and (t.dim() > len(shape) or t.shape[-1:] != shape[-1:] or not all(n in (1, m) for n, m in pairs)):
+            raise ValueError(f"expected {name} of shape {shape}, or one that is repeated to it, got {tuple(t.shape)}")

@@ -39,6 +39,12 @@ function pad([rows, columns], label, touched, key) {
   return { root, pen: canvas.getContext("2d"), cell: (pen, r, c, colour) => { pen.fillStyle = colour; pen.fillRect(c * SIDE, r * SIDE, SIDE, SIDE); } };
 }
 
+/** A dot in the cell's corner. */
+function dot(pen, r, c) {
+  pen.fillStyle = "#8a3d00";
+  pen.fillRect(c * SIDE + 1, r * SIDE + 1, 2, 2);
+}
+
 function frame(pen, [r, c], colour) {
   pen.strokeStyle = colour;
   pen.lineWidth = 2;
@@ -72,7 +78,9 @@ function reach(model, spec) {
     pads.forEach(({ pen, cell: fill }, k) => {
       for (let i = 0; i < rows * columns; i++) {
         const at = 3 * (k * rows * columns + i);
-        fill(pen, Math.floor(i / columns), i % columns, `rgb(${bytes[at]}, ${bytes[at + 1]}, ${bytes[at + 2]})`);
+        const r = Math.floor(i / columns), c = i % columns, colour = [bytes[at], bytes[at + 1], bytes[at + 2]];
+        fill(pen, r, c, `rgb(${colour})`);
+        if (`${colour}` === `${spec.unseen}`) dot(pen, r, c); // for eyes that can't tell orange from blue
       }
       frame(pen, cell, "#000");
       says[k].textContent = message.says[k].slice(panels[k].length + 2);
@@ -89,7 +97,7 @@ function reach(model, spec) {
 
 function write(model, spec) {
   const { shape, models, digits } = spec, [rows, columns] = shape, D = rows * columns;
-  let ink = Uint8Array.from(digits[0] ?? new Array(D).fill(0)), cursor = [4, 12], which = 0, keep = spec.rows, drawn = null, at = D, timer = null, erase = false;
+  let ink = Uint8Array.from(digits[0] ?? new Array(D).fill(0)), cursor = [4, 12], which = 0, keep = spec.rows, drawn = null, at = D, timer = null, erase = false, due = false;
   const says = h("p", { class: "says" }), spoken = h("span", { class: "spoken", role: "status" });
   const paint = pad(shape, "paper: arrow keys move the pen, space inks or clears a pixel, Enter completes the digit", touched, key);
   const button = (name, onclick) => h("button", { type: "button", class: "jupyter-button", onclick }, name);
@@ -103,7 +111,7 @@ function write(model, spec) {
   const root = h("div", { class: "dgm-pixels", role: "group", "aria-label": "a digit that a model completes" }, h("div", { class: "panel" }, paint.root), controls, spoken);
 
   function fill(x) { stop(); drawn = null; ink = Uint8Array.from(x); show(); }
-  function stop() { clearInterval(timer); timer = null; }
+  function stop() { clearInterval(timer); timer = null; due = false; } // an answer that comes later is of another paper
   function dot([r, c], value) { if (r < rows && c < columns) ink[r * columns + c] = value; }
   function touched([r, c], begins) {
     stop();
@@ -125,6 +133,7 @@ function write(model, spec) {
   function complete() {
     stop();
     drawn = null;
+    due = true;
     says.textContent = "the kernel is drawing";
     model.send({ model: chosen.value, x: [...ink], rows: keep });
   }
@@ -143,6 +152,8 @@ function write(model, spec) {
     root.dataset.at = drawn ? at : "";
   }
   const answered = (message, buffers) => {
+    if (!due) return;
+    stop();
     if (message.error) { says.textContent = message.error; return; }
     const bytes = (b) => (b instanceof ArrayBuffer ? b : b.buffer.slice(b.byteOffset, b.byteOffset + b.byteLength));
     drawn = new Uint8Array(bytes(buffers[0]));

@@ -22,6 +22,9 @@ def rgb(colour: str) -> np.ndarray:
     return np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)], float)
 
 
+UNSEEN = (0.45 * np.array(PAPER) + 0.55 * rgb(POSTERIOR)).round().astype(np.uint8)
+
+
 class Pixels(anywidget.AnyWidget):
     """What the two have in common: a message from the browser goes to `answer`, and what that gives goes back."""
 
@@ -47,7 +50,7 @@ class ReachExplorer(Pixels):
     def __init__(self, nets: dict[str, Callable[[Tensor], Tensor]], x: Tensor, shape: tuple[int, int], cell: tuple[int, int]):
         self.nets, self.x, self.shape = nets, x, shape
         self.last = list(cell)
-        super().__init__(_spec={"kind": "reach", "shape": list(shape), "panels": [*nets], "cell": list(cell)})
+        super().__init__(_spec={"kind": "reach", "shape": list(shape), "panels": [*nets], "cell": list(cell), "unseen": UNSEEN.tolist()})
 
     def answer(self, ask: dict) -> tuple[dict, list[bytes]]:
         self.last = [int(i) for i in ask["cell"]]
@@ -77,9 +80,10 @@ def words(m: np.ndarray, shape, cell) -> str:
 
 
 def colours(m: np.ndarray, shape, cell) -> np.ndarray:
-    """Blue where the logit looks, the deeper the more; orange: earlier, and never looked at; grey: later; dark: the cell."""
+    """Blue where the logit looks, the deeper the more; orange: earlier, and never looked at; grey: later; dark: the cell.
+    (H, W, 3), bytes."""
     strength = np.clip(1 + np.log10(np.maximum(m, 1e-12) / max(m.max(), 1e-12)) / 5, 0.12, 1)[..., None]
-    picture = np.where((m > 0)[..., None], (1 - strength) * PAPER + strength * rgb(MODEL), 0.45 * np.array(PAPER) + 0.55 * rgb(POSTERIOR))
+    picture = np.where((m > 0)[..., None], (1 - strength) * PAPER + strength * rgb(MODEL), UNSEEN)
     picture = np.where(before(shape, cell)[..., None], picture, LATER)
     picture[tuple(cell)] = rgb(DATA)
     return picture.round().astype(np.uint8)
@@ -100,7 +104,10 @@ def reach_picture(nets: dict[str, Callable[[Tensor], Tensor]], x: Tensor, *, sha
     """The same as a static picture, for `show(fig, alt=...)`."""
     fig, axes = plt.subplots(1, len(nets), figsize=(min(WIDTH, 3.2 * len(nets)), 3.3), squeeze=False)
     for ax, (name, net) in zip(axes[0], nets.items(), strict=True):
-        ax.imshow(colours(influence(net, x, shape, cell), shape, cell), interpolation="nearest")
+        picture = colours(influence(net, x, shape, cell), shape, cell)
+        ax.imshow(picture, interpolation="nearest")
+        rows, columns = (picture == UNSEEN).all(-1).nonzero()
+        ax.plot(columns, rows, ".", color="#8a3d00", ms=2)  # orange and pale blue are one grey
         ax.set_title(name)
         ax.set_axis_off()
     return fig

@@ -10,7 +10,7 @@ CELLS = [
 import torch
 from dgmcourse.models.gated_pixelcnn import GatedPixelNet
 from dgmcourse.models.pixelcnn import PixelCNN, PixelNet
-from dgmcourse.widgets.pixels import pixel_writer, reach_explorer
+from dgmcourse.widgets.pixels import influence, pixel_writer, reach_explorer
 torch.manual_seed(0)
 nets = {"plain": PixelNet(4, 2, 3), "gated": GatedPixelNet(4, 2, 3)}
 e = reach_explorer(nets, torch.rand(4, 784), cell=(10, 12))
@@ -60,6 +60,12 @@ def test_a_click_and_the_arrow_keys_choose_a_pixel(lab, page):
     assert python(lab, "e.last") == [16, 13]
     expected = python(lab, "[list(e.answer({'cell': [16, 13]})[1][0][3 * (784 * k + 28 * 15 + 14):][:3]) for k in (0, 1)]")
     assert [colour(page, k, 15, 14) for k in (0, 1)] == expected
+    unseen, seen = python(lab, "[[int(v) for v in divmod((m[:14] == w).ravel().argmax(), 28)] for m in "
+                          "[influence(nets['plain'], e.x, (28, 28), [16, 13]) > 0] for w in (False, True)]")
+    corner = page.evaluate(
+        "cells => cells.map(([r, c]) => [...document.querySelectorAll('.dgm-pixels canvas')[0].getContext('2d')"
+        ".getImageData(10 * c + 1, 10 * r + 1, 1, 1).data].slice(0, 3))", [unseen, seen])  # fmt: skip
+    assert corner[0] == [138, 61, 0] != corner[1]  # what is not seen bears a dot
     assert colour(page, 0, 16, 13) == [51, 51, 51] and colour(page, 1, 20, 3) == [222, 222, 222]
     says = page.locator(".dgm-pixels .panel .says").first.inner_text()
     assert says.startswith("row 16, column 13: ") and says.endswith("of 461 earlier pixels have a gradient")
