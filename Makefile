@@ -43,6 +43,9 @@ train: setup ## train a shipped model again (NAME=vae_2d)
 notebooks: setup ## make the notebooks from notebooks/source (ARGS="07 08": only these)
 	@$(RUN) notebooks/build.py $(ARGS)
 
+slides: setup ## make the slides: slides/deck.html and slides/deck.pdf (ARGS="--no-pdf": the page alone)
+	@$(RUN) slides/build.py $(ARGS)
+
 badges: setup ## write the repository's address into README and notebooks (REPO=https://...)
 	@$(RUN) notebooks/badges.py $(REPO)
 
@@ -67,4 +70,4 @@ requirements: setup ## pin the packages anew from pyproject.toml (ARGS="--upgrad
 clean: ## remove the private environments and the caches; trained models stay
 	rm -rf .venv .venv-bench .pytest_cache .ruff_cache build dist *.egg-info
 
-.PHONY: help setup lab test doctor train notebooks badges bench lint requirements clean
+.PHONY: help setup lab test doctor train notebooks slides badges bench lint requirements clean

@@ -17,7 +17,7 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "browser"))
-from conftest import CHROMIUM_FLAGS, Lab, Server, chromium  # noqa: E402
+from conftest import Lab, Server, chromium  # noqa: E402
 
 OURS = """
 import torch
@@ -89,7 +89,7 @@ def main():
     server = Server(Path(tempfile.mkdtemp()))
     try:
         with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM_FLAGS)
+            browser = playwright.chromium.launch(executable_path=chromium.find(), args=chromium.FLAGS)
             lab = Lab(server, browser)
             page = lab.open([OURS, INTERACT])
             lab.run_all()

@@ -12,11 +12,14 @@
 
 # %%
 import math
+import re
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from deck import Drawing, claim, live, show
+from IPython.display import Markdown, display
+from matplotlib.colors import LinearSegmentedColormap
 
 from dgmcourse import plot, recipes
 from dgmcourse.data.images import mnist
@@ -26,6 +29,7 @@ from dgmcourse.densities import Gaussian
 from dgmcourse.models.character_model import CharacterModel
 from dgmcourse.models.factor_analysis import FactorAnalysis
 from dgmcourse.models.generative_classifier import GenerativeClassifier
+from dgmcourse.models.mixture_of_factor_analysers import MixtureOfFactorAnalysers
 from dgmcourse.networks import gated_mlp
 from dgmcourse.plot import CLASSES, DATA, MODEL, NOISE, PRIOR
 from dgmcourse.train import Adam, maximise
@@ -55,6 +59,9 @@ with torch.no_grad():
     star_log_p, least = joint.log_prob(torch.tensor([star])).item(), joint.log_prob(points).min().item()
 
 
+two_colours = LinearSegmentedColormap.from_list("two", ["#f7e0b0", "#ffffff", "#b9d9ee"])  # as the widget has them, lighter
+
+
 def moons(ax, new: bool = False) -> None:
     for label, marker in ((0, "o"), (1, "s")):
         ax.scatter(*points[colours == label].T, s=16, marker=marker, color=CLASSES[label], linewidths=0)
@@ -64,7 +71,7 @@ def moons(ax, new: bool = False) -> None:
 
 
 def decision(ax) -> None:
-    ax.imshow(sure, origin="lower", extent=extent, cmap="PuOr", vmin=0, vmax=1, alpha=0.55, aspect="auto")
+    ax.imshow(sure, origin="lower", extent=extent, cmap=two_colours, vmin=0, vmax=1, aspect="auto")
     ax.contour(sure, [0.5], extent=extent, colors=DATA, linewidths=2)
 
 
@@ -146,9 +153,7 @@ decision(ax)
 moons(ax, new=True)
 show(fig, "The divided plane, with a star far from all points, at the lower left.")
 
-# %%  tags=["right"]
-from IPython.display import Markdown, display
-
+# %% tags=["right"]
 said = f"{100 * star_p:.2f} %" if star_p < 0.9999 else "more than 99.99 %"
 display(Markdown(
     "An object far from all others.\n\n. . .\n\n"
@@ -266,8 +271,6 @@ claim(3, r"data in all\): |digits in all\): ([\d.]+ ± [\d.]+) points with 10 la
 # nearest neighbours averaged do about as well in this error.
 
 # %%
-from dgmcourse.models.mixture_of_factor_analysers import MixtureOfFactorAnalysers
-
 torch.manual_seed(0)
 train_x = digits.train.x[:2000].float() / 255
 blurred = train_x + 0.15 * torch.randn_like(train_x)
@@ -314,11 +317,11 @@ show(fig, "Two rows of eleven binary images of digits; one row was drawn by a mo
 # of models that draw like this.
 
 # %%
-show_again, ax = plt.subplots(figsize=(11.3, 2.3))
+fig, ax = plt.subplots(figsize=(11.3, 2.3))
 plot.draw_images(ax, torch.cat([drawn, real]), columns=11)
 for i, colour in enumerate((MODEL, DATA)):
     ax.add_patch(plt.Rectangle((-2, 30 * i - 1.5), 11 * 30 + 2, 30, fill=False, edgecolor=colour, linewidth=3))
-show(show_again, "The same two rows: the upper one framed in blue, samples of a model; the lower one in grey, test digits.")
+show(fig, "The same two rows: the upper one framed in blue, samples of a model; the lower one in grey, test digits.")
 claim(5, r"other digits (\d+ ± \d+) and .*the VAE (\d+ ± \d+) and .*pixels one by one (\d+ ± \d+) and",
       "Realistic by nearest neighbours: {} % of other real digits, **{} %** of the VAE's samples; of pixels drawn one by one {} %.",
       notebook="01")  # fmt: skip
@@ -398,17 +401,15 @@ d.show()
 # row by row, would still be hours for one value of Z; and sampling by Gibbs is slow where the pixels really depend on one another.
 
 # %% tags=["left"]
-rows_ = [row for row in recipes.claims() if row["claim"] == 7]
-import re
-
-factor = float(re.search(r"takes ([\d.]+) times", rows_[0]["measured"])[1])
+seventh = next(row["measured"] for row in recipes.claims() if row["claim"] == 7)
+factor = float(re.search(r"takes ([\d.]+) times", seventh)[1])
 fig, ax = plt.subplots(figsize=(5.5, 4.4))
 sizes = torch.arange(4, 101, dtype=torch.float64)
 ax.semilogy(sizes, factor ** (sizes - 20), color=MODEL)
 ax.axhline(3600 * 24 * 365, color=NOISE, ls="--")
 ax.text(6, 3600 * 24 * 365 * 8, "a year", color=DATA)
 ax.axhline(1, color=NOISE, ls=":")
-ax.text(6, 8, "20 pixels", color=DATA)
+ax.text(99, 1e-4, "20 pixels", color=DATA, ha="right")
 ax.set(xlabel="pixels", ylabel="time, 20 pixels = 1")
 show(fig, "Time to sum over all images against the number of pixels, a straight line on a logarithmic scale.")
 

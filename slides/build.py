@@ -12,7 +12,6 @@ figure and each number comes from the course's code and weights. The page holds 
 import argparse
 import base64
 import gzip
-import importlib.util
 import json
 import re
 import shutil
@@ -227,7 +226,7 @@ def styles() -> str:
     )
     katex = (MODULES / "katex/dist/katex.min.css").read_text(encoding="utf-8")
     katex = re.sub(r",url\([^)]+\.(?:woff|ttf)\) format\([^)]+\)", "", katex)
-    katex = re.sub(r"url\((fonts/[^)]+\.woff2)\)", lambda found: data_url(MODULES / "katex/dist" / found[1], "font/woff2"), katex)
+    katex = re.sub(r"(?<=url\()fonts/[^)]+\.woff2", lambda found: data_url(MODULES / "katex/dist" / found[0], "font/woff2"), katex)
     return "\n".join([reveal, fonts, katex, (HERE / "deck.css").read_text(encoding="utf-8")]).replace("</style", "")
 
 
@@ -268,9 +267,9 @@ def print_pdf(page: Path, pdf: Path) -> None:
     """The deck as a tagged PDF, a page a slide, all steps shown."""
     from playwright.sync_api import sync_playwright
 
-    spec = importlib.util.spec_from_file_location("chromium", ROOT / "tools" / "chromium.py")
-    chromium = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(chromium)
+    sys.path.append(str(ROOT / "tools"))
+    import chromium
+
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium.find(), args=chromium.FLAGS)
         tab = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})

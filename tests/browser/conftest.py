@@ -11,7 +11,6 @@ if anything was asked of another host, if the page wrote an error to its console
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -23,8 +22,9 @@ import nbformat
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM_FLAGS = """--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
-    --disable-component-update --disable-sync""".split()
+sys.path.append(str(ROOT / "tools"))
+import chromium  # noqa: E402
+
 SETTINGS = {
     "notebook-extension/tracker": {"windowingMode": "none"},  # every cell in the page, seen or not
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
@@ -33,26 +33,6 @@ PANEL = "window.jupyterapp?.shell.currentWidget"
 FAILED = """[...document.querySelectorAll('.jp-OutputArea-output')].filter((output) =>
     output.dataset.mimeType === 'application/vnd.jupyter.error' ||
     output.dataset.mimeType === 'application/vnd.jupyter.stderr' && /Error|Traceback|exceeded/.test(output.innerText))"""
-
-
-def chromium() -> str:
-    """Path of a Chromium; a RuntimeError says how to get one, since a skipped browser test proves nothing."""
-    names = [
-        os.environ.get("CHROMIUM"),
-        "chromium",
-        "chromium-browser",
-        "google-chrome",
-        "google-chrome-stable",
-        "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
-    ]
-    for name in filter(None, names):
-        if found := shutil.which(name):
-            return found
-    raise RuntimeError(
-        "The browser tests need Chromium or Chrome, and none is on the PATH: install one (Debian: apt install "
-        "chromium; Fedora: dnf install chromium; macOS: brew install --cask chromium), or put its path in the "
-        "variable CHROMIUM."
-    )
 
 
 class Server:
@@ -182,9 +162,9 @@ class Lab:
 def browser():
     from playwright.sync_api import sync_playwright
 
-    path = chromium()
+    path = chromium.find()  # a RuntimeError says how to get one: a skipped browser test proves nothing
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
+        browser = playwright.chromium.launch(executable_path=path, args=chromium.FLAGS)
         yield browser
         browser.close()
 

@@ -1,0 +1,146 @@
+"""How slides are made from cells, what is refused, and that each number on them is a notebook's."""
+
+import importlib.util
+import re
+import shutil
+from pathlib import Path
+
+import jupytext
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = sorted((ROOT / "slides").glob("[0-9][0-9]_*.py"))
+
+
+def module(name):
+    spec = importlib.util.spec_from_file_location(f"slides_{name}", ROOT / "slides" / f"{name}.py")
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    return made
+
+
+build, deck = module("build"), module("deck")
+GOOD = """# %% [markdown] notebook="04_gan"
+# ## A title with $z$
+# Text with $x$ and `$no$`.
+#
+# * first
+# * second
+#
+# . . .
+#
+# Later.
+
+# %% [markdown] tags=["notes"]
+# 45 s. Say this.
+"""
+
+
+def slides(text):
+    made = build.Deck()
+    made.add(jupytext.reads(text, fmt="py:percent"))
+    return made
+
+
+def test_a_cell_becomes_a_slide():
+    made = slides(GOOD)
+    (slide,) = made.slides
+    section = build.section(slide, set(), made)
+    assert 'id="a-title-with"' in section and 'data-timing="45"' in section and 'href="../notebooks/04_gan.ipynb"' in section
+    assert section.count('<li class="fragment">') == 2 and section.count('<div class="fragment">') == 1
+    assert made.formulas == [("x", False), ("z", False)] and "<code>$no$</code>" in section
+    assert "<strong>45 s.</strong>" in section.split("<aside")[1]
+
+
+def test_slides_of_one_title_have_names_of_their_own():
+    made, names = slides(GOOD + "\n" + GOOD), set()
+    for slide in made.slides:
+        build.section(slide, names, made)
+    assert names == {"a-title-with", "a-title-with-2"}
+
+
+def test_columns_stand_beside_one_another_and_steps_wait():
+    cells = [new_markdown_cell("## T"), new_markdown_cell("a", metadata={"tags": ["left"]}),
+             new_markdown_cell("b", metadata={"tags": ["right", "step"]}), new_markdown_cell("below"),
+             new_markdown_cell("9 s. n", metadata={"tags": ["notes"]})]  # fmt: skip
+    made = build.Deck()
+    made.add(new_notebook(cells=cells))
+    body = build.section(made.slides[0], set(), made)
+    assert '<div class="columns"><div><p>a</p>' in body.replace("\n", "")
+    assert '<div class="fragment"><p>b</p>' in body.replace("\n", "") and body.index("columns") < body.index("below")
+
+
+@pytest.mark.parametrize("notes", ["", "Say this.", "45 Say this.", "45 s."])
+def test_a_slide_without_its_time_is_refused(notes):
+    made = slides(GOOD.replace("45 s. Say this.", notes or "-"))
+    with pytest.raises(SystemExit, match="its notes begin with its time"):
+        build.section(made.slides[0], set(), made)
+
+
+def test_what_a_cell_complains_of_stops_the_build():
+    made = slides(GOOD)
+    complaint = new_code_cell("1", outputs=[new_output("stream", name="stderr", text="a warning")])
+    with pytest.raises(SystemExit, match="a warning"):
+        made.add(new_notebook(cells=[complaint]))
+
+
+@pytest.mark.skipif(shutil.which("npm") is None, reason="the deck's browser test makes this with a Node of its own")
+def test_a_formula_that_is_wrong_stops_the_build():
+    made = slides(GOOD.replace("$x$", r"$\frac{1}$"))
+    with pytest.raises(SystemExit, match="a formula cannot be set"):
+        made.set_formulas(build.npm_installed())
+
+
+def test_small_text_in_a_figure_is_refused():
+    import matplotlib.pyplot as plt
+
+    fig, ax = plt.subplots()
+    ax.set_title("fine print", fontsize=9)
+    with pytest.raises(ValueError, match="'fine print' has 12 px: 20 at least"):
+        deck.show(fig, "a picture")
+    with pytest.raises(ValueError, match="20 at least"):
+        deck.Drawing(10, 10, "a drawing").text(0, 0, "fine print", size=12)
+    with pytest.raises(ValueError, match="needs an alt text"):
+        deck.Drawing(10, 10, " ")
+
+
+def test_a_claim_is_quoted_as_measured_or_not_at_all(monkeypatch, capsys):
+    rows = [{"notebook": "04_gan", "claim": 14, "cell": "abc", "lecture": "-", "measured": r"right in 89.3% $\pm$ 1.0%, of 5"}]
+    monkeypatch.setattr(deck.recipes, "claims", lambda: rows)
+    shown = []
+    monkeypatch.setattr(deck, "display", lambda what: shown.append(what.data))
+    deck.claim(14, r"right in ([\d.]+% \$\\pm\$ [\d.]+%)", "In {} of its answers.")
+    assert "In 89.3% ± 1.0% of its answers." in shown[0] and 'href="../notebooks/04_gan.ipynb#cell-id=abc">04 · C14<' in shown[0]
+    with pytest.raises(ValueError, match="is not in"):
+        deck.claim(14, r"wrong in ([\d.]+%)", "{}")
+    with pytest.raises(ValueError, match="0 rows, expected one"):
+        deck.claim(15, ".*", "")
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_each_source_has_slides_with_notes(source):
+    made = build.Deck()
+    made.add(jupytext.read(source, fmt="py:percent"))
+    for slide in made.slides:
+        seconds, _ = build.timing(slide)
+        assert 10 <= seconds <= 180, slide["title"]
+        assert not slide["notebook"] or (ROOT / "notebooks" / f"{slide['notebook']}.ipynb").exists(), slide["title"]
+
+
+def test_the_deck_is_as_long_as_the_lecture():
+    made = build.Deck()
+    for source in SOURCES:
+        made.add(jupytext.read(source, fmt="py:percent"))
+    assert 80 <= len(made.slides) <= 110
+    assert 80 <= sum(build.timing(slide)[0] for slide in made.slides) / 60 <= 95
+
+
+def test_no_number_is_typed_in():
+    """What was measured comes from a cell or from `claim`: a decimal in a slide's own words is one that nobody can trace."""
+    for source in SOURCES:
+        for cell in jupytext.read(source, fmt="py:percent").cells:
+            if cell.cell_type == "markdown" and "notes" not in cell.metadata.get("tags", []):
+                words = re.sub(r"\$[^$]*\$|arXiv:[\d.]+|`[^`]*`|<[^>]+>", "", cell.source)
+                assert not re.search(r"\d\.\d|±", words), f"{source.name}: {cell.source}"
+
