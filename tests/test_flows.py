@@ -154,6 +154,7 @@ def check_posterior(module):
             assert z.shape == (7, B, D) and log_q.shape == (7, B)
             close(q.log_prob(z), log_q, 1e-7, 1e-7)
             assert q.mean.shape == (B, D) and q.sample((2,)).shape == (2, B, D)
+            close(q.mean, q.flow(q.base.mean, q.given)[0])  # the centre's image
 
 
 # --- tests --------------------------------------------------------------------------------------------------
@@ -350,6 +351,8 @@ def test_flows_of_no_steps():
         planar_flow.PlanarFlow(D, 0)
     with pytest.raises(ValueError, match="dim = 0"):
         householder_flow.HouseholderFlow(0)
+    with pytest.raises(ValueError, match="dim = 0"):
+        inverse_autoregressive_flow.InverseAutoregressiveFlow(0)
     with pytest.raises(ValueError, match="steps = 0"):
         householder_flow.HouseholderFlow(D, 0, H)
 

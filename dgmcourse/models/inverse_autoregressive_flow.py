@@ -3,7 +3,8 @@ r"""The inverse autoregressive flow: each dimension is stretched and moved as th
 $$z'_d = \sigma_d\, z_d + (1 - \sigma_d)\, m_d, \qquad (m_d, s_d) \text{ of } z_1, \dots, z_{d-1}, \quad
   \sigma_d = \mathrm{sigmoid}(s_d), \qquad \log \left|\det \frac{\partial z'}{\partial z}\right| = \sum_d \log \sigma_d$$
 
-The Jacobian is triangular, and one pass of a masked network (MADE) gives all m and s.
+The Jacobian is triangular, and one pass of a masked network (MADE) gives all m and s. A gate below 1 only contracts: give
+the flow a base wider than what it is to become, or an `Affine` before each step.
 
 Slides: "Extensions of normalizing flows", a general one. Kingma et al., Improving Variational Inference with Inverse
 Autoregressive Flow, 2016, arXiv:1606.04934.
@@ -25,13 +26,15 @@ class InverseAutoregressiveFlow(Flow):
 
     Args:
         dim: D, dimensions of z.
-        hidden: units of the masked network's hidden layers.
+        hidden: units of the masked network's hidden layers, D at least for every dimension to be seen.
         given_dim: H, of a context that m and s may depend on, (..., H).
         reverse: take the dimensions from the last to the first.
     """
 
     def __init__(self, dim: int, hidden: tuple[int, ...] = (64,), given_dim: int = 0, reverse: bool = False):
         super().__init__()
+        if dim < 1:
+            raise ValueError(f"an autoregressive flow has at least 1 dimension, got dim = {dim}")
         self.dim, self.given_dim, self.reverse = dim, given_dim, reverse
         self.net = MaskedMLP(dim, list(hidden), 2, given_dim, reverse)
         with torch.no_grad():
