@@ -72,15 +72,20 @@ def has_no_widget_state(nb, path):
 
 def has_links_that_lead_somewhere(nb, path):
     faults = []
-    for cell in markdown(nb):
-        links = re.findall(r"\]\(([^)\s]+)\)", cell.source)
-        for link in links + re.findall(r"(?:href|src)=\"([^\"]+)\"", cell.source):
+    texts = [cell.source for cell in markdown(nb)]
+    texts += ["".join(output.data["text/markdown"]) for _, output in outputs(nb) if "text/markdown" in output.get("data", {})]
+    for text in texts:
+        links = re.findall(r"\]\(([^)\s]+)\)", text)
+        for link in links + re.findall(r"(?:href|src)=\"([^\"]+)\"", text):
             if re.match(r"[a-z]+:", link):
                 continue
             name, _, anchor = link.partition("#")
             target = (path.parent / name).resolve() if name else path
             if name and not target.exists():
                 faults.append(f"{link}: no such file")
+            elif anchor.startswith("cell-id="):  # JupyterLab goes to that cell
+                cells = nbformat.read(target, as_version=4).cells if name else nb.cells
+                faults += [] if anchor.removeprefix("cell-id=") in {cell.id for cell in cells} else [f"{link}: no such cell"]
             elif anchor and anchor not in anchors(nb if not name else target):
                 faults.append(f"{link}: no such heading")
     return faults
@@ -367,6 +372,11 @@ PLANTED = {
     "a widget's view": (has_no_widget_state, output(output_type="display_data", data={build.WIDGET: {}})),
     "a dead link": (has_links_that_lead_somewhere, add("\n[x](02_none.ipynb)")),
     "a dead anchor": (has_links_that_lead_somewhere, add("\n[x](#none)")),
+    "a dead cell": (has_links_that_lead_somewhere, add("\n[x](#cell-id=none)")),
+    "a dead link in a table": (
+        has_links_that_lead_somewhere,
+        output(output_type="display_data", data={"text/markdown": "| [x](02_none.ipynb#cell-id=a) |"}),
+    ),
     "a claim that nobody made": (
         has_tags_that_are_known,
         lambda nb: nb.cells[2].metadata.tags.append("claim-45"),
@@ -401,6 +411,12 @@ def test_a_planted_fault_is_found(tiny, name):
     nb, path, source = tiny
     plant(nb)
     assert faults_of(check, nb, path, source)
+
+
+def test_a_link_to_a_cell_that_is_there_is_none(tiny):
+    nb, path, _ = tiny
+    nb.cells[0].source += f"\n[x](#cell-id={nb.cells[-1].id})"
+    assert has_links_that_lead_somewhere(nb, path) == []
 
 
 def test_every_check_has_a_planted_fault():
