@@ -7,7 +7,7 @@ import torch
 from exercises import exercise_tests
 
 from dgmcourse.check import priors as check
-from dgmcourse.densities import Gaussian, Mixture
+from dgmcourse.densities import Gaussian, Mixture, kl
 
 
 def verdict(name, answer):
@@ -79,6 +79,18 @@ WRONG_MIXTURE = {
     "multiplied the squares": formula(lambda d, v: d**2 * v.exp()),
     "1/2 is missing": formula(lambda d, v: 2 * d**2 / v.exp()),
     "square the distance": formula(lambda d, v: d / v.exp()),
+    "ran over the dimensions, too": lambda z, w, m, v: torch.logsumexp(w + torch.logsumexp(log_each(z, m, v), -1), -1),
+    "hold the 1/K already": mixture(mix=lambda w, e: torch.logsumexp(w + e, -1) - math.log(len(w))),
+    "in every dimension": lambda z, w, m, v: torch.logsumexp((w[:, None] + log_each(z, m, v)).sum(-1), -1),
+    "not log pi": lambda z, w, m, v: torch.logsumexp(
+        w - 0.5 * (math.log(math.pi) + v + (z[:, None] - m) ** 2 / v.exp()).sum(-1), -1),
+    "1/2 is missing before log 2 pi": lambda z, w, m, v: torch.logsumexp(
+        w - (math.log(2 * math.pi) + 0.5 * (v + (z[:, None] - m) ** 2 / v.exp())).sum(-1), -1),
+    "the minus is missing": mixture(reduce=lambda e: -e.sum(-1)),
+    "1/2 is missing: it stands": mixture(reduce=lambda e: 2 * e.sum(-1)),
+    "before log 2 pi and log_vars, too": lambda z, w, m, v: torch.logsumexp(
+        w - (math.log(2 * math.pi) + v + 0.5 * (z[:, None] - m) ** 2 / v.exp()).sum(-1), -1),
+    "a spare axis": mixture(mix=lambda w, e: torch.logsumexp(w + e, -1, keepdim=True)),
     "over the components, dim -1, is missing": mixture(mix=lambda w, e: w + e),
     "before you mix": lambda z, w, m, v: torch.logsumexp(w[:, None] + log_each(z, m, v), 1),
     "keep the batch": mixture(mix=lambda w, e: torch.logsumexp(w + e, 0)),
@@ -129,6 +141,14 @@ WRONG_SPLIT = {
     "over the codes, not over the digits": split(lambda t: t.logsumexp(0) - math.log(len(t))),
     "mean of logarithms": split(lambda t: t.mean(1)),
     "left out x_n itself": split(without_own),
+    "-log N, not 1/N": split(lambda t: (t + 1 / len(t)).logsumexp(1)),
+    "not +log N": split(lambda t: t.logsumexp(1) + math.log(len(t))),
+    "not 1": split(lambda t: t.logsumexp(1) + 1),
+    "each code's own posterior": split(lambda t: t.diagonal()),
+    "you averaged q(z_n|x_n)": split(lambda t: t.diagonal().exp().mean().log()),
+    "you averaged log q(z_n|x_n)": split(lambda t: t.diagonal().mean()),
+    "you took N(0, I) for the prior": lambda z, q, prior: check.split_kl.solution(z, q, Gaussian(0 * z, 0 * z)),
+    "in closed form": lambda z, q, prior: (check.split_kl.solution(z, q, prior)[0], kl(q, prior)),
     "average the densities, not the parameters": merged,
     "in the other order": changed(lambda a, b, q, p: (b, a)),
     "the first part: the sign": changed(lambda a, b, q, p: (-a, b)),
@@ -138,7 +158,8 @@ WRONG_SPLIT = {
     "keep one for each z": changed(lambda a, b, q, p: (a.mean(), b.mean())),
     "each z is paired with each x": lambda z, q, prior: (table(z, q) - check.split_kl.solution(z, q, prior)[1], z[:, 0]),
     "return two tensors": changed(lambda a, b, q, p: a + b),
-    "has no gradient": changed(lambda a, b, q, p: (a, b.detach())),
+    "the second part has no gradient": changed(lambda a, b, q, p: (a, b.detach())),
+    "the first part has no gradient": changed(lambda a, b, q, p: (a.detach(), b)),
     "where": changed(lambda a, b, q, p: (a + 0.2, b)),
     "should be a tensor": changed(lambda a, b, q, p: (a.tolist(), b)),
 }
@@ -168,6 +189,12 @@ def frozen_encoder(z, u, encoder):
 WRONG_VAMP = {
     "lacks 1/K": vamp(lambda e: torch.logsumexp(e, -1)),
     "not log K": vamp(lambda e: torch.logsumexp(e, -1) - e.shape[-1]),
+    "-log K, not 1/K": vamp(lambda e: torch.logsumexp(e + 1 / e.shape[-1], -1)),
+    "not +log K": vamp(lambda e: torch.logsumexp(e, -1) + math.log(e.shape[-1])),
+    "the number of z": vamp(lambda e: torch.logsumexp(e, -1) - math.log(len(e))),
+    "pass q.log_var as it is": lambda z, u, e: Mixture(torch.zeros(len(u)), Gaussian((q := e(u)).mean, q.log_var.exp())).log_prob(z),
+    "asked twice": lambda z, u, e: Mixture(torch.zeros(len(u)), Gaussian((q := e(u)).sample(), q.log_var)).log_prob(z),
+    "a thousand away it is not finite": vamp(lambda e: e.exp().mean(-1).log()),
     "each dimension was mixed": per_dimension,
     "mean of logarithms": vamp(lambda e: e.mean(-1)),
     "sign is turned": lambda *a: -check.vamp_log_prob.solution(*a),
@@ -184,6 +211,7 @@ WRONG_VAMP = {
     "no gradient reaches the pseudo-inputs": lambda z, u, e: check.vamp_log_prob.solution(z, u.detach(), e),
     "no gradient reaches the encoder": frozen_encoder,
     "the encoder saw 30 rows": encoded_for_each_z,
+    "the encoder saw 10 rows": lambda z, u, e: Mixture(torch.zeros(len(u)), Gaussian(e(u).mean, e(u).log_var)).log_prob(z),
     "where": lambda *a: check.vamp_log_prob.solution(*a) + 0.3,
     "should be a tensor": lambda *a: 0.0,
 }

@@ -298,7 +298,7 @@ def two_layers(module):
     weight, bias = torch.tensor([[0.8, -0.5], [0.3, 1.1], [0.0, 0.7]]), torch.tensor([0.2, -0.4, 1.0])
     log_var = torch.tensor([-1.0, 0.3, -0.5])
     net = nn.Sequential(linear(torch.cat([weight, torch.zeros(3, 2)]), torch.cat([bias, log_var])))
-    prior = module.TwoLayerPrior(StandardGaussian(2), GaussianConditional(net), 2)
+    prior = module.TwoLayerPrior(StandardGaussian(2), GaussianConditional(net), (2, 3))
     mean = torch.cat([torch.zeros(2), bias])
     covariance = torch.cat(
         [torch.cat([torch.eye(2), weight.T], 1), torch.cat([weight, weight @ weight.T + log_var.exp().diag()], 1)]
@@ -354,7 +354,7 @@ def check_exact_two_layer_posterior(module):
     parts, oracle, _ = factor_analysis()
     decoder_net, x = parts[2].net, factor_data(6)
     top = nn.Sequential(linear(torch.cat([a.diag(), torch.zeros(2, 2)]), torch.cat([torch.zeros(2), 2 * s.log()])))
-    prior = module.TwoLayerPrior(StandardGaussian(2), GaussianConditional(top), 2)
+    prior = module.TwoLayerPrior(StandardGaussian(2), GaussianConditional(top), (2, 2))
     W, m = decoder_net.weight[:5].detach(), decoder_net.bias[:5].detach()
     psi = decoder_net.bias[5:].detach().exp()
     marginal = a**2 + s**2  # of z_1
@@ -420,9 +420,13 @@ def test_a_hierarchical_vaes_images_have_probabilities_that_sum_to_one():
 def test_wrong_numbers_of_components_or_dimensions_are_named():
     encoder = GaussianConditional(gated_mlp([6, 8, 4]))
     for make in (lambda: vamp_prior.VampPrior(encoder, 6, 0), lambda: mixture_prior.MixturePrior(2, 0),
-                 lambda: autoregressive_prior.AutoregressivePrior(2, components=0)):  # fmt: skip
+                 lambda: autoregressive_prior.AutoregressivePrior(2, components=0), lambda: mixture_prior.MixturePrior(0),
+                 lambda: autoregressive_prior.AutoregressivePrior(0),
+                 lambda: hierarchical_vae.HierarchicalVAE(2, components=0)):  # fmt: skip
         with pytest.raises(ValueError, match="at least 1"):
             make()
+    with pytest.raises(ValueError, match="a smaller number and a larger one"):
+        vamp_prior.VampPrior(encoder, 6, 5, bounds=(1.0, 0.0))
     wrong = torch.zeros(4, 3)
     for prior in (vamp_prior.VampPrior(encoder, 6, 5), mixture_prior.MixturePrior(2), made_autoregressive(autoregressive_prior),
                   two_layers(hierarchical_vae)[0]):  # fmt: skip
@@ -431,6 +435,23 @@ def test_wrong_numbers_of_components_or_dimensions_are_named():
         with pytest.raises(TypeError, match="takes a shape"):
             prior.sample(5)
     assert made_autoregressive(autoregressive_prior).log_prob(torch.zeros(0, 2)).shape == (0,)
+    assert two_layers(hierarchical_vae)[0].log_prob(torch.zeros(0, 5)).shape == (0,)
+
+
+class Doubled(nn.Module):
+    """A Conditional with no network whose sizes could be read: N(2 z_2, I)."""
+
+    def forward(self, z2):
+        return Gaussian(2 * z2, torch.zeros_like(z2))
+
+
+def test_any_conditional_can_stand_below():
+    prior, z = hierarchical_vae.TwoLayerPrior(StandardGaussian(2), Doubled(), (2, 2)), torch.randn(7, 4)
+    below = td.Independent(td.Normal(2 * z[:, :2], 1.0), 1)
+    close(prior.log_prob(z), StandardGaussian(2).log_prob(z[:, :2]) + below.log_prob(z[:, 2:]))
+    assert prior.sample((3,)).shape == (3, 4)
+    with pytest.raises(ValueError, match=r"vectors of 4 dimensions on the last axis, got shape \(7, 3\)"):
+        prior.log_prob(z[:, :3])
 
 
 # --- `Joined`, and answers that do not change while they are asked --------------------------------------------

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dgmcourse.check._exercise import Exercise, Wrong
 from dgmcourse.check.vae import _gradients
-from dgmcourse.densities import Gaussian, Mixture
+from dgmcourse.densities import Gaussian, Mixture, kl
 
 B, K, D = 6, 4, 3
 
@@ -67,6 +67,7 @@ def _judge_mixture(answer) -> str:
         (B, K): "one number for each z and component: the log-sum-exp over the components, dim -1, is missing",
         (B, D): "one number for each z and dimension: sum over the dimensions, the last axis, before you mix",
         (K,): "one number for each component: take the log-sum-exp over the components and keep the batch",
+        (B, 1): "a spare axis at the end: one number for each z, without keepdim",
     })  # fmt: skip
     truth = _density(z, log_weights.exp(), means, log_vars).log()
     each = _each(z, means, log_vars).detach()
@@ -83,8 +84,13 @@ def _judge_mixture(answer) -> str:
         "the sign is turned round: return the log-density itself": -right,
         "you averaged over the dimensions: sum them": mixed(log_each / D),
         "you returned the density: take its logarithm": right.exp(),
+        "the log-sum-exp ran over the dimensions, too: within a component they are a product, so sum their logarithms":
+            torch.logsumexp((weights[:, None] * each).log(), (1, 2)),
         "the weights are missing: add log_weights to the components' log-densities": torch.logsumexp(log_each, -1),
         "all components count alike: add log_weights, not -log K": torch.logsumexp(log_each, -1) - math.log(K),
+        "log_weights hold the 1/K already: no mean over the components, no - log K beside them": right - math.log(K),
+        "you added log_weights in every dimension: once for each component, after the sum over dimensions":
+            mixed(log_each + (D - 1) * weights.log()),
         "you multiplied by log_weights: a product of densities is a sum of logarithms": torch.logsumexp(weights.log() * log_each, -1),
         "you added the weights: add their logarithms, log_weights": torch.logsumexp(weights + log_each, -1),
         "a mean of logarithms is not the logarithm of a mean: log-sum-exp over the components": (weights * log_each).sum(-1),
@@ -93,6 +99,12 @@ def _judge_mixture(answer) -> str:
         "you took the nearest component alone: all of them count, log-sum-exp": (weights.log() + log_each).amax(-1),
         "the constant log 2 pi is missing": mixed(log_each + constant),
         "the constant is there once for each z, not once for each dimension": mixed(log_each + constant * (1 - 1 / D)),
+        "the constant is log 2 pi, not log pi": mixed(log_each + 0.5 * D * math.log(2)),
+        "the factor 1/2 is missing before log 2 pi": mixed(log_each - constant),
+        "the minus is missing: log N(z | mu, sigma^2) is -1/2 of the three terms' sum": mixed(-log_each),
+        "the factor 1/2 is missing: it stands before all three terms, log 2 pi, log_vars and the square": mixed(2 * log_each),
+        "the factor 1/2 stands before all three terms, before log 2 pi and log_vars, too":
+            mixed(-2 * constant - v.sum(-1) - 0.5 * (far / v.exp()).sum(-1)),
         "the term log_vars is missing: a wide component is a low one": mixed(log_each + 0.5 * v.sum(-1)),
         "log_vars is log sigma^2: you divided by sigma, not by the variance exp(log_vars)":
             mixed(-constant - 0.5 * (v + far / (v / 2).exp()).sum(-1)),
@@ -130,7 +142,7 @@ def _judge_split(answer) -> str:
     n = 7
     z, means, log_vars = _parameters(1, n, n)
     z = means.detach() + torch.exp(log_vars.detach() / 2) * z  # z_n of q(z|x_n)
-    prior = Gaussian(torch.full((D,), 0.3, dtype=torch.float64), torch.full((D,), 0.8, dtype=torch.float64))
+    prior = Gaussian(torch.full((D,), -1.3, dtype=torch.float64), torch.full((D,), 0.4, dtype=torch.float64))
     parts = answer(z, Gaussian(means, log_vars), prior)
     if not isinstance(parts, tuple | list) or len(parts) != 2:
         raise Wrong("return two tensors, (N,) each: log q(z_n|x_n) - log aggregate(z_n), and log aggregate(z_n) - log p(z_n).")
@@ -156,18 +168,31 @@ def _judge_split(answer) -> str:
         "a mean of logarithms is not the logarithm of a mean: the aggregate posterior is a mean of densities":
             with_(table.log().mean(1)),
         "you left out x_n itself: the aggregate posterior is the mean over all N": with_(others.log()),
+        "the mixture takes the logarithms of its weights: -log N, not 1/N": with_(table.sum(1).log() + 1 / n),
+        "the logarithm of the weight 1/N is -log N, not +log N": with_(table.sum(1).log() + math.log(n)),
+        "the log-weights are -log N each, not 1": with_(table.sum(1).log() + 1),
+        "you took q.log_prob(z), each code's own posterior, for the aggregate posterior: average over all N": with_(own),
+        "you averaged q(z_n|x_n), each code under its own digit: for one z, average q(z|x_m) over all m":
+            with_(own.exp().mean().log().expand(n)),
+        "you averaged log q(z_n|x_n), each code under its own digit: for one z, average q(z|x_m) over all m":
+            with_(own.mean().expand(n)),
         "you used one wide Gaussian with the posteriors' mean parameters: average the densities, not the parameters":
             with_(_each(z, means.mean(0, keepdim=True), log_vars.mean(0, keepdim=True)).detach().prod(-1)[:, 0].log()),
     }  # fmt: skip
+    standard = _each(z, torch.zeros_like(z[:1]), torch.zeros_like(z[:1])).prod(-1)[:, 0].log()
     for i, name in enumerate(("the first part", "the second part")):
         _match(values[i], truth[i], name, {
             **{message: wrong[i] for message, wrong in slips.items()},
             "the sign is turned round": -truth[i],
             "this is the whole KL, log q(z_n|x_n) - log p(z_n): the parts add up to it": own - log_p,
             "this is a log-density: take the difference of two": (own if i == 0 else log_aggregate),
+            "you took N(0, I) for the prior: it is given, prior.log_prob(z)": log_aggregate - standard if i else own - standard,
+            "this is the whole KL in closed form: take the difference of two logarithms at the codes z":
+                kl(Gaussian(means, log_vars), prior).detach(),
         })  # fmt: skip
-    if torch.autograd.grad(found[1].sum(), means, allow_unused=True)[0] is None if found[1].requires_grad else True:
-        raise Wrong("the second part has no gradient with respect to q: something cuts it off (.detach() or torch.no_grad()).")
+        cut = not found[i].requires_grad or torch.autograd.grad(found[i].sum(), means, retain_graph=True, allow_unused=True)[0] is None
+        if cut:
+            raise Wrong(f"{name} has no gradient with respect to q: something cuts it off (.detach() or torch.no_grad()).")
     total = (own - log_p).mean().item()
     return f"of a KL of {total:.3f} nats you found {values[0].mean():.3f} of information and {values[1].mean():.3f} that a better prior would save."
 
@@ -206,15 +231,23 @@ def _judge_vamp(answer) -> str:
         (B, k): "one number for each z and pseudo-input: the log-sum-exp over the pseudo-inputs is missing",
         (k,): "one number for each pseudo-input: mix over them and keep the batch of z",
     })  # fmt: skip
-    calls = encoder.calls
+    calls = sum(encoder.calls)
     means, log_vars = encoder.parameters(u)
     each = _each(z, means, log_vars)
     truth = each.prod(-1).mean(1).log()
     m, v, right = means.detach(), log_vars.detach(), truth.detach()
     log_each = each.detach().prod(-1).log()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        if not _same(_one_each(answer(z, u, encoder), "vamp_log_prob", B, {}).detach(), value.detach()):
+            raise Wrong("asked twice, it gives two answers: a density is not random. Mix the posteriors themselves, draw nothing from them.")
     _match(value.detach(), right, "vamp_log_prob", {
         "the mean over K pseudo-inputs lacks 1/K, that is - log K": right + math.log(k),
         "you subtracted K, not log K": right + math.log(k) - k,
+        "the mixture takes the logarithms of its weights: -log K, not 1/K": right + math.log(k) + 1 / k,
+        "the logarithm of the weight 1/K is -log K, not +log K": right + 2 * math.log(k),
+        "you divided by the number of z: the mean is over the K pseudo-inputs, len(u)": right + math.log(k) - math.log(B),
+        "the mixture takes log_vars: pass q.log_var as it is": _each(z, m, v.exp()).prod(-1).mean(1).log(),
         "each dimension was mixed on its own: sum over the dimensions first": each.detach().mean(1).log().sum(-1),
         "a mean of logarithms is not the logarithm of a mean: log-sum-exp over the pseudo-inputs": log_each.mean(1),
         "the sign is turned round: return the log-density itself": -right,
@@ -236,9 +269,15 @@ def _judge_vamp(answer) -> str:
             raise Wrong(f"no gradient reaches {what}: something on the way from {name} is cut off (.detach(), .data).")
         if not torch.allclose(got, expected, rtol=1e-4, atol=1e-6):
             raise Wrong(f"the value is right, the gradient with respect to {name} is not: is part of it cut off?")
-    if sum(calls) > k:
-        raise Wrong(f"right, but the encoder saw {sum(calls)} rows for {k} pseudo-inputs: encode u once, encoder(u), for all z.")
-    return f"it agrees with the mean of {k} posteriors to {(value - truth).abs().max().item():.0e} nats, gradients of both boxes included."
+    with torch.no_grad():
+        if not answer(z + 1000, u, encoder).isfinite().all():
+            raise Wrong("right nearby, but a thousand away it is not finite: densities there are smaller than any float. Don't leave "
+                        "the logarithm: your mixture_log_prob, or torch.logsumexp.")  # fmt: skip
+    if calls > k:
+        raise Wrong(f"right, but the encoder saw {calls} rows for {k} pseudo-inputs: q = encoder(u) once, for all z and for both "
+                    "q.mean and q.log_var.")  # fmt: skip
+    return (f"it agrees with the mean of {k} posteriors to {(value - truth).abs().max().item():.0e} nats, and its gradients reach "
+            "pseudo-inputs and encoder.")  # fmt: skip
 
 
 # ---- what all three share
@@ -300,7 +339,7 @@ vamp_log_prob = Exercise(
     judge=_judge_vamp,
     hints=[
         "The encoder's answer to the K pseudo-inputs is K Gaussians: q = encoder(u). The prior is their mixture with equal weights.",
-        "mixture_log_prob takes q.mean and q.log_var, (K, L) each, and K log-weights, all -log K.",
+        "mixture_log_prob takes q.mean and q.log_var, (K, D) each, and K log-weights, all -log K.",
         "q = encoder(u); return mixture_log_prob(z, torch.full((len(u),), -math.log(len(u))), q.mean, q.log_var).",
     ],
 )

@@ -20,7 +20,7 @@ class AutoregressivePrior(Density, nn.Module):
 
     Args:
         dim: D.
-        hidden: units of each hidden layer.
+        hidden: units of each hidden layer, D - 1 at least for every dimension to be seen by those after it.
         components: C, of each one-dimensional conditional.
         log_var_range: the log-variances are clipped to it.
     """
@@ -28,8 +28,8 @@ class AutoregressivePrior(Density, nn.Module):
     def __init__(self, dim: int, hidden: tuple[int, ...] = (100, 100), components: int = 1,
                  log_var_range: tuple[float, float] = (-6.0, 2.0)):  # fmt: skip
         super().__init__()
-        if components < 1:
-            raise ValueError(f"each conditional has at least 1 component, got {components}")
+        if dim < 1 or components < 1:
+            raise ValueError(f"there is at least 1 dimension, with at least 1 component each, got {dim} and {components}")
         self.dim, self.components, self.log_var_range = dim, components, log_var_range
         self.net = MaskedMLP(dim, list(hidden), outputs=3 * components)
         with torch.no_grad():  # components that start at one place would learn the same

@@ -56,17 +56,23 @@ class Ancestral(Density):
 
 
 class TwoLayerPrior(Density, nn.Module):
-    """p(z_2) p(z_1 | z_2), whose parts are modules with parameters: `Ancestral` does the arithmetic."""
+    """p(z_2) p(z_1 | z_2), whose parts are modules with parameters: `Ancestral` does the arithmetic.
 
-    def __init__(self, top: nn.Module, below: nn.Module, top_dim: int):
+    Args:
+        top: p(z_2), a Density.
+        below: p(z_1 | z_2), a Conditional.
+        dims: dimensions of z_2 and of z_1.
+    """
+
+    def __init__(self, top: nn.Module, below: nn.Module, dims: tuple[int, int]):
         super().__init__()
-        self.top, self.below, self.top_dim = top, below, top_dim
+        self.top, self.below, self.dims = top, below, dims
 
     def fixed(self) -> Ancestral:
-        return Ancestral(self.top.fixed(), self.below, self.top_dim)
+        return Ancestral(self.top.fixed(), self.below, self.dims[0])
 
     def log_prob(self, z: Tensor) -> Tensor:
-        return self.fixed().log_prob(check_event(z, z.new_empty(self.top_dim + self.below.net[-1].out_features // 2)))
+        return self.fixed().log_prob(check_event(z, z.new_empty(sum(self.dims))))
 
     def sample(self, shape: tuple[int, ...] = ()) -> Tensor:
         return self.fixed().sample(shape)
@@ -78,6 +84,7 @@ class TwoLayerEncoder(nn.Module):
     Args:
         top: q(z_2|x), a Conditional.
         below: a network (x, z_2) -> means and log-variances of z_1.
+        log_var_range: these log-variances are clipped to it.
     """
 
     def __init__(self, top: GaussianConditional, below: Joined, log_var_range: tuple[float, float] = (-6.0, 2.0)):
@@ -109,8 +116,7 @@ class HierarchicalVAE(LatentVariableModel):
         encoder = TwoLayerEncoder(
             GaussianConditional(gated_mlp([data_dim, hidden, hidden, 2 * latent_dim])), join(data_dim, 2 * latent_dim)
         )
-        top = VampPrior(encoder.top, data_dim, components) if components else StandardGaussian(latent_dim)
+        top = StandardGaussian(latent_dim) if components is None else VampPrior(encoder.top, data_dim, components)
         below = GaussianConditional(gated_mlp([latent_dim, hidden, hidden, 2 * latent_dim]))
-        super().__init__(
-            TwoLayerPrior(top, below, latent_dim), encoder, pixels(join(latent_dim, outputs), likelihood)
-        )
+        prior = TwoLayerPrior(top, below, (latent_dim, latent_dim))
+        super().__init__(prior, encoder, pixels(join(latent_dim, outputs), likelihood))

@@ -23,8 +23,8 @@ class MixturePrior(Density, nn.Module):
 
     def __init__(self, dim: int, components: int = 50, spread: float = 1.0):
         super().__init__()
-        if components < 1:
-            raise ValueError(f"a mixture has at least 1 component, got {components}")
+        if dim < 1 or components < 1:
+            raise ValueError(f"a mixture has at least 1 dimension and at least 1 component, got {dim} and {components}")
         self.log_weights = nn.Parameter(torch.zeros(components))  # up to a constant: Mixture normalises
         self.means = nn.Parameter(spread * torch.randn(components, dim))
         self.log_vars = nn.Parameter(torch.zeros(components, dim))

@@ -23,6 +23,8 @@ class VampPrior(Density, nn.Module):
         start: mean and standard deviation of the first pseudo-inputs. Pixels outside 0 and 1 are clipped and then have no
             gradient, so a mean below 0 would never learn; the paper takes 0.05 and 0.01 for MNIST.
         bounds: the range of a pseudo-input's numbers; None for data that are not pixels.
+
+    `log_prob` encodes the pseudo-inputs anew, as training needs; for many questions to one model ask `fixed()`.
     """
 
     def __init__(self, encoder: nn.Module, data_dim: int, components: int = 500, start: tuple[float, float] = (0.05, 0.01),
@@ -30,6 +32,8 @@ class VampPrior(Density, nn.Module):
         super().__init__()
         if components < 1:
             raise ValueError(f"a VampPrior has at least 1 pseudo-input, got {components}")
+        if bounds is not None and not bounds[0] < bounds[1]:
+            raise ValueError(f"bounds are a smaller number and a larger one, or None, got {bounds}")
         self._encoder = (encoder,)  # in a tuple: its parameters are the model's and stay there
         self.bounds = bounds
         mean, std = start
@@ -37,7 +41,7 @@ class VampPrior(Density, nn.Module):
 
     @property
     def pseudo_inputs(self) -> Tensor:
-        """u, (K, D)."""
+        """u, (K, data_dim): as the encoder sees them, clipped to `bounds`."""
         return self.raw if self.bounds is None else self.raw.clamp(*self.bounds)
 
     def fixed(self) -> Mixture:
