@@ -24,9 +24,8 @@ from dgmcourse.densities import Gaussian, kl
 from dgmcourse.evaluate import kl_of_each_unit
 from dgmcourse.gradients import pathwise, score_function
 from dgmcourse.models import VAE
-from dgmcourse.plot import DATA, MODEL, NOISE, POSTERIOR, PRIOR
+from dgmcourse.plot import POSTERIOR
 from dgmcourse.train import fit
-from dgmcourse.widgets.film import film
 from dgmcourse.widgets.latent import latent_grid, latent_traversal
 
 torch.set_num_threads(1)
@@ -91,6 +90,36 @@ def auto_encoder(d: Drawing, lit: str = "encoder decoder prior", step=None) -> D
 def rows(blocks, titles: list[str], columns: int = 10, *, width: float) -> plt.Figure:
     """`plot.images`, with room for larger letters in its titles."""
     return plot.images(blocks, columns, [" " * len(max(titles, key=len)) + title for title in titles], width)
+
+
+def axes(d: Drawing, left, top, w, h, xlim, ylim, xticks, yticks, xlabel: str, ylabel: str, log: str = ""):
+    """Axes in a drawing, `log` of them logarithmic; what comes back puts data at their place."""
+
+    def share(value, limits, name):
+        value, low, high = np.log([value, *limits]) if name in log else (value, *limits)
+        return (value - low) / (high - low)
+
+    def at(x, y) -> tuple[float, float]:
+        return left + w * share(x, xlim, "x"), top + h * (1 - share(y, ylim, "y"))
+
+    d.add(f'<path d="M{left},{top} V{top + h} H{left + w}" style="stroke: var(--quiet); fill: none" stroke-width="2"/>')
+    for x in xticks:
+        d.text(round(at(x, ylim[0])[0]), top + h + 20, f"{x:,g}".replace("-", "−"), size=22, colour="quiet")
+    for y in yticks:
+        d.text(left - 10, round(at(xlim[0], y)[1]), f"{y:,g}".replace("-", "−"), size=22, anchor="end", colour="quiet")
+    d.text(left + w / 2, top + h + 52, xlabel, size=24)
+    side = f"rotate(-90 {left - 74} {top + h / 2})"
+    d.add(f'<text transform="{side}" x="{left - 74}" y="{top + h / 2}" font-size="24" text-anchor="middle" dominant-baseline="central">{ylabel}</text>')
+    return at
+
+
+def curve(d: Drawing, at, xs, ys, colour: str, *, dash: str = "", marks: bool = False, width: float = 4, step=None) -> None:
+    places = [at(x, y) for x, y in zip(xs, ys, strict=True)]
+    path = "M" + " ".join(f"{x:.0f},{y:.1f}" for x, y in places)
+    svg = f'<path d="{path}" style="stroke: var(--{colour}); fill: none" stroke-width="{width}" stroke-linejoin="round" stroke-dasharray="{dash}"/>'
+    for x, y in places if marks else ():
+        svg += f'<circle cx="{x:.0f}" cy="{y:.0f}" r="7" style="fill: var(--{colour})"/>'
+    d.add(svg, step)
 
 
 def widths(net) -> list[int]:
@@ -234,11 +263,11 @@ claim(23, r"(\d+) of ([\d,]+) choices of q exceed log p\(x\).*posterior to (\d)e
 # ## Touch the bound: move q
 
 # %% [markdown] tags=["notes"]
-# 50 s. Live. Two codes, 0 and -2, decode to the x we saw, so the exact posterior has two bumps. Before you press Play, ask what
-# happens to the bound half-way between them. It dips: a narrow q sits on codes that do not give x. The orange bar is the gap. Notebook
-# 07 has sliders for mean and width.
+# 50 s. Two codes, 0 and -2, decode to the x we saw, so the exact posterior has two bumps. Each key press moves q to the right. Before
+# the third, ask what happens to the bound between the bumps. It dips: q sits on codes that do not give x. The orange bar is the
+# gap, in nats. Notebook 07 has sliders for mean and width.
 
-# %% tags=["live"]
+# %%
 grid = torch.linspace(-12, 12, 6001, dtype=torch.float64)
 cell = (grid[1] - grid[0]).log()
 prior_at = Normal(torch.zeros(1, dtype=torch.float64), 1.0).log_prob(grid)
@@ -263,27 +292,32 @@ best = max(((m, s) for m in sweep for s in (0.15, 0.2, 0.25, 0.3, 0.35, 0.4)), k
 hill = [bound(m, best[1]) for m in sweep]
 
 
-def gap_at(mean: float) -> plt.Figure:
-    fig, (left, right) = plt.subplots(1, 2, figsize=(10.2, 4.1))
-    inside = (grid > -3) & (grid < 1.2)
-    left.fill_between(grid[inside], (likelihood_at + prior_at - evidence)[inside].exp(), color=DATA, alpha=0.25, linewidth=0)
-    left.plot(grid[inside], Normal(mean, best[1]).log_prob(grid[inside]).exp(), color=POSTERIOR)
-    left.text(-2.95, 2.15, "grey: exact p(z|x)", va="top")
-    left.text(1.15, 2.15, "q(z)", va="top", ha="right", color=POSTERIOR)
-    left.set(xlabel="code z", ylabel="density", ylim=(0, 2.2), xticks=[-3, -2, -1, 0, 1], yticks=[0, 1, 2])
-    right.plot(sweep, hill, color=MODEL)
-    right.axhline(evidence, color=DATA)
-    right.text(0.75, evidence + 0.2, "log p(x)", ha="right")
-    right.plot([mean, mean], [bound(mean, best[1]), evidence], color=POSTERIOR, linewidth=6, solid_capstyle="butt")
-    right.plot(mean, bound(mean, best[1]), "o", color=MODEL, ms=11)
-    right.set(xlabel="mean of q", ylabel="ELBO, nats", ylim=(-7, 0.6), yticks=[-6, -4, -2, 0])
-    return fig
+valley = min((m for m in sweep if -1.6 < m < -0.5), key=lambda m: bound(m, best[1]))
+places = [-2.4, max((m for m in sweep if m < valley), key=lambda m: bound(m, best[1])), valley, best[0]]
+gaps = [evidence - bound(m, best[1]) for m in places]
+d = Drawing(1152, 450, f"Left: an exact posterior with two bumps, and q at four places from left to right. Right: the bound against the mean of q, two hills under the line log p(x). The gaps are {', '.join(f'{gap:.1f}' for gap in gaps)} nats.")
+at = axes(d, 92, 30, 450, 340, (-3.2, 1.2), (0, 2), (-3, -2, -1, 0, 1), (0, 1, 2), "code z", "density")
+some = torch.linspace(-3.2, 1.2, 90, dtype=torch.float64)
+exact = (Normal(some + some**2 / 2, torch.full_like(some, 0.25)).log_prob(torch.zeros_like(some)) - some**2 / 2 - math.log(2 * math.pi) / 2 - evidence).exp()
+area = " ".join(f"{x:.0f},{y:.1f}" for x, y in (at(*pair) for pair in [(-3.2, 0), *zip(some.tolist(), exact.tolist(), strict=True), (1.2, 0)]))
+d.add(f'<polygon points="{area}" style="fill: var(--line)"/>')
+d.text(530, 40, "grey: exact p(z|x)", size=24, anchor="end")
+to = axes(d, 680, 30, 380, 340, (-2.6, 0.7), (-7, 0.6), (-2, -1, 0), (-6, -4, -2, 0), "mean of q", "ELBO, nats")
+curve(d, to, *zip(*((m, bound(m, best[1])) for m in sweep if bound(m, best[1]) > -7), strict=True), "model")
+curve(d, to, (-2.6, 0.7), (evidence, evidence), "ink", width=3)
+d.text(1066, round(to(0.7, evidence)[1]), "log p(x)", size=24, anchor="start")
+for k, (mean, gap) in enumerate(zip(places, gaps, strict=True), 1):
+    near = some[(some - mean).abs() < 3.2 * best[1]]
+    curve(d, at, near.tolist(), Normal(mean, best[1]).log_prob(near).exp().tolist(), "posterior", step=k)
+    peak, (x, y), (_, high) = at(mean, 1 / (best[1] * math.sqrt(2 * math.pi))), to(mean, evidence - gap), to(mean, evidence)
+    d.text(round(peak[0]), round(peak[1]) - 20, str(k), colour="posterior", step=k).text(round(x), round(high) - 20, str(k), colour="posterior", step=k)
+    curve(d, to, (mean, mean), (evidence - gap, evidence), "posterior", width=9, step=k)
+    low = y + 24 if y < 320 else y - 16  # beside the bar that reaches the axis
+    d.text(round(x) + (14 if y > 320 else 8), round(low), f"{gap:.1f}", size=24, colour="posterior", anchor="start" if y > 320 else "middle", step=k)
+d.show()
 
-
-places = np.linspace(-2.4, best[0], 9).tolist()
-words = [f"Mean {m:.2f}: the bound is {bound(m, best[1]):.2f}, the gap {evidence - bound(m, best[1]):.2f} nats." for m in places]
-live(film([gap_at(m) for m in places], words, label="move q", seconds=1.0), gap_at(places[3]),
-     f"Left: an exact posterior with two bumps, and q between them. Right: the bound against the mean of q, two hills under the line log p(x). {words[3]}")  # fmt: skip
+# %% [markdown]
+# <p class="small">Orange bars: the gap, KL[q(z) ∥ p(z|x)], in nats.</p>
 
 # %% [markdown]
 # ## Two terms, two forces
@@ -300,20 +334,18 @@ live(film([gap_at(m) for m in places], words, label="move q", seconds=1.0), gap_
 scales = np.geomspace(0.03, 2.5, 80).tolist()
 reconstruction, regulariser = map(np.array, zip(*(parts(best[0], s) for s in scales), strict=True))
 top = int((reconstruction - regulariser).argmax())
-fig, ax = plt.subplots(figsize=(10, 3.6))
-ax.plot(scales, reconstruction, "--", color=POSTERIOR)
-ax.plot(scales, -regulariser, ":", color=PRIOR)
-ax.plot(scales, reconstruction - regulariser, color=MODEL)
-ax.plot(scales[top], (reconstruction - regulariser)[top], "o", color=MODEL, ms=11)
-ax.axhline(evidence, color=DATA, linewidth=1.5)
-ax.text(2.6, evidence, "log p(x)", va="center")
-ax.text(0.031, reconstruction[0] + 0.25, "reconstruction: “a point, please”", color=POSTERIOR)
-ax.text(0.05, -3.1, "regulariser: “as wide as the prior”", color=PRIOR, va="top")
-ax.text(0.24, -1.9, f"their sum: {scales[top]:.2f}", color=MODEL, ha="center", va="center")
-ax.set(xscale="log", xlabel="width of q", ylabel="nats", ylim=(-6, 1.4), xlim=(0.03, 2.5))
-ax.set_xticks([0.03, 0.1, 0.3, 1], ["0.03", "0.1", "0.3", "1"])
-ax.minorticks_off()
-show(fig, f"Reconstruction falls as q gets wider, minus KL rises until width 1; their sum, the bound, is highest at {scales[top]:.2f}.")
+d = Drawing(1100, 370, f"Reconstruction falls as q gets wider, minus KL rises until width 1; their sum, the bound, is highest at {scales[top]:.2f}.")
+at = axes(d, 110, 6, 800, 290, (0.03, 2.5), (-6, 1.2), (0.03, 0.1, 0.3, 1), (-6, -4, -2, 0), "width of q", "nats", log="x")
+curve(d, at, (0.03, 2.5), (evidence, evidence), "ink", width=2)
+total = reconstruction - regulariser
+for values, colour, dash in ((reconstruction, "posterior", "14 8"), (-regulariser, "prior", "4 7"), (total, "model", "")):
+    curve(d, at, *zip(*((x, y) for x, y in zip(scales, values, strict=True) if y > -6), strict=True), colour, dash=dash)
+curve(d, at, [scales[top]], [total[top]], "model", marks=True)
+d.text(918, round(at(1, evidence)[1]), "log p(x)", anchor="start", size=24)
+d.text(122, round(at(1, 0.75)[1]), "reconstruction: “a point, please”", anchor="start", colour="posterior", size=24)
+d.text(250, round(at(1, -3.4)[1]), "regulariser: “as wide as the prior”", anchor="start", colour="prior", size=24)
+d.text(round(at(scales[top], 0)[0]), round(at(1, -1.75)[1]), f"their sum: {scales[top]:.2f}", colour="model", size=24)
+d.show()
 
 # %% [markdown]
 # ## With S samples
@@ -343,16 +375,13 @@ with torch.no_grad():
 sizes = [1, 2, 5, 10, 25, 50, 100]
 spread = [draws.unflatten(0, (-1, S)).mean(1).var(0).mean().sqrt().item() for S in sizes]
 between = vae40.log_weight(test[:200]).detach().std().item()
-fig, ax = plt.subplots(figsize=(5.5, 4.6))
-ax.plot(sizes, spread, "o-", color=MODEL)
-ax.axhline(between, color=DATA, linewidth=1.5)
-ax.text(100, between * 0.93, "from digit to digit", ha="right", va="top")
-ax.text(3.2, 2.2, "of one digit's estimate", color=MODEL)
-ax.set(xscale="log", yscale="log", xlabel="samples S", ylabel="standard deviation, nats")
-ax.set_xticks([1, 10, 100], ["1", "10", "100"])
-ax.set_yticks([0.3, 1, 3, 10, 30], ["0.3", "1", "3", "10", "30"])
-ax.minorticks_off()
-show(fig, f"Standard deviation of the estimate against S on logarithmic axes: a straight line from {spread[0]:.1f} nats at S = 1 to {spread[-1]:.1f} at S = 100; digits differ by {between:.0f}.")
+d = Drawing(552, 470, f"Standard deviation of the estimate against S on logarithmic axes: a straight line from {spread[0]:.1f} nats at S = 1 to {spread[-1]:.1f} at S = 100; digits differ by {between:.0f}.")
+at = axes(d, 100, 20, 440, 380, (0.9, 110), (0.2, 40), (1, 10, 100), (0.3, 1, 3, 10, 30), "samples S", "standard deviation, nats", log="xy")
+curve(d, at, (0.9, 110), (between, between), "ink", width=3)
+curve(d, at, sizes, spread, "model", marks=True)
+d.text(536, round(at(1, between)[1]) + 24, "from digit to digit", anchor="end", size=24)
+d.text(536, round(at(1, 2.4)[1]), "of one digit's estimate", anchor="end", colour="model", size=24)
+d.show()
 
 # %% [markdown] notebook="08_reparameterization"
 # ## The problem: a gradient through dice
@@ -404,7 +433,7 @@ d.box(620, 50, 92, 92, colour="noise", round=20)
 for x, y in ((598, 28), (642, 28), (620, 50), (598, 72), (642, 72)):
     d.add(f'<circle cx="{x}" cy="{y}" r="8" style="fill: var(--noise)"/>')
 d.arrow(620, 98, 620, 146, colour="noise")
-tex(d, 684, 50, "*ϵ* ∼ N(0, I)", colour="noise", anchor="start", size=32)
+tex(d, 684, 50, "*ϵ* ∼ N(*0*, *I*)", colour="noise", anchor="start", size=32)
 d.node(794, 190, "z").arrow(840, 190, 910, 190)
 tex(d.box(1000, 190, 170, 92, colour="model"), 1000, 190, "f(*z*)", size=34)
 d.arrow(1000, 242, 806, 242, colour="model", bend=60, step=1)
@@ -446,19 +475,16 @@ def variance(estimator, D: int, **settings) -> float:
 
 
 noise = {
-    "score function": ([variance(score_function, D) for D in dimensions], NOISE, "s-"),
-    "with baseline": ([variance(score_function, D, baseline=True) for D in dimensions], NOISE, "^--"),
-    "non-centred": ([variance(pathwise, D) for D in dimensions], MODEL, "o-"),
+    "score function": ([variance(score_function, D) for D in dimensions], "noise", "", -26),
+    "with baseline": ([variance(score_function, D, baseline=True) for D in dimensions], "noise", "12 8", 78),
+    "non-centred": ([variance(pathwise, D) for D in dimensions], "model", "", 26),
 }
-fig, ax = plt.subplots(figsize=(5.5, 4.8))
-for name, (values, colour, style) in noise.items():
-    ax.plot(dimensions, values, style, color=colour)
-    ink = MODEL if colour == MODEL else DATA
-    ax.text(128, values[-1] * {"score function": 2.2, "with baseline": 0.13, "non-centred": 0.45}[name], name, ha="right", va="center", color=ink)
-ax.set(xscale="log", yscale="log", xlabel="latent dimensions", ylabel="variance of the gradient", ylim=(0.1, None))
-ax.set_xticks([1, 4, 16, 64], ["1", "4", "16", "64"])
-ax.minorticks_off()
-show(fig, "Variance of the gradient against the number of dimensions: the score function's rises steeply, with a baseline less, the non-centred one's stays flat.")
+d = Drawing(552, 490, "Variance of the gradient against the number of dimensions: the score function's rises steeply, with a baseline less, the non-centred one's stays flat.")
+at = axes(d, 110, 40, 430, 380, (0.9, 140), (0.1, 1.2e4), (1, 4, 16, 64), (0.1, 1, 10, 100, 1000, 10000), "latent dimensions", "variance of the gradient", log="xy")
+for name, (values, colour, dash, off) in noise.items():
+    curve(d, at, dimensions, values, colour, dash=dash, marks=True)
+    d.text(536, round(at(128, values[-1])[1]) + off, name, anchor="end", size=24, colour="model" if colour == "model" else "ink")
+d.show()
 
 # %% [markdown] notebook="07_vae"
 # ## The encoder
@@ -640,12 +666,14 @@ for seed in range(5):
     torch.manual_seed(seed)
     runs.append(VAE(latent_dim=10, hidden=100))
     history = fit(runs[-1], few, epochs=5, lr=2e-3, seed=seed, progress=False)
+    history = [(row["step"], row["elbo"]) for row in history.steps]
     if not seed:
-        fig, ax = plt.subplots(figsize=(5.5, 4.6))
-    ax.plot([row["step"] for row in history.steps], [row["elbo"] for row in history.steps], color=MODEL, linewidth=1.4, alpha=0.7)
-ax.set(xlabel="step", ylabel="training ELBO, nats", ylim=(-420, -110))
-ax.text(120, -215, "five seeds", color=MODEL)
-show(fig, "Training curves of five seeds lie on one another: a steep climb that flattens.")
+        d = Drawing(552, 470, "Training curves of five seeds lie on one another: a steep climb that flattens.")
+        at = axes(d, 100, 20, 440, 380, (0, history[-1][0]), (-420, -110), (0, 100, 200, 300), (-400, -300, -200), "step", "training ELBO, nats")
+    means = np.convolve([value for _, value in history], np.ones(5) / 5, "valid")
+    shown = [(step, value) for (step, _), value in zip(history[2:-2], means, strict=True) if value > -420]
+    curve(d, at, *zip(*(shown[:20] + shown[20::4]), strict=True), "model", width=2)
+d.text(250, 140, "five seeds", colour="model", anchor="start").show()
 
 # %% tags=["right"]
 claim(33, r"(\d+) seeds end within ([\d.]+ nats) of one another, at a test ELBO of (-[\d.]+); ten times the learning rate gives (-[\d.]+)",
@@ -666,11 +694,12 @@ claim(33, r"(\d+) seeds end within ([\d.]+ nats) of one another, at a test ELBO 
 with torch.no_grad():
     units = kl_of_each_unit(vae40, test).sort(descending=True).values
 closed = int((units < 0.01).sum())
-fig, ax = plt.subplots(figsize=(5.5, 3.0))
-ax.bar(range(1, len(units) + 1), units, color=POSTERIOR)
-ax.text(len(units), 1.2, f"{closed} of {len(units)} units\nsay nothing", ha="right")
-ax.set(xlabel="latent unit of vae_40d, sorted", ylabel="KL, nats", xticks=[1, 10, 20, 30, 40])
-show(fig, f"KL of each latent unit of vae_40d, sorted: {len(units) - closed} carry something, {closed} nothing.")
+d = Drawing(552, 330, f"KL of each latent unit of vae_40d, sorted: {len(units) - closed} carry something, {closed} nothing.")
+at = axes(d, 90, 20, 452, 240, (0.4, len(units) + 0.6), (0, 3.2), (1, 10, 20, 30, 40), (0, 1, 2, 3), "latent unit of vae_40d, sorted", "KL, nats")
+for k, value in enumerate(units.tolist(), 1):
+    (x, y), ground = at(k - 0.4, value), at(k, 0)[1]
+    d.add(f'<rect x="{x:.1f}" y="{y:.1f}" width="9" height="{ground - y:.1f}" style="fill: var(--posterior)"/>')
+d.text(542, 140, f"{closed} of {len(units)} units", anchor="end", size=26).text(542, 172, "say nothing", anchor="end", size=26).show()
 
 # %% [markdown] tags=["left", "step"]
 # A unit stays open while it earns more reconstruction than it costs KL.
@@ -723,10 +752,10 @@ def exact_near(i: int, cells: int = 61):
 gaps = torch.tensor([exact_near(i)[-1] for i in range(len(x))])
 order = gaps.argsort().tolist()
 circle = torch.stack([torch.linspace(0, 2 * math.pi, 80).cos(), torch.linspace(0, 2 * math.pi, 80).sin()])
-fig, axes = plt.subplots(1, 3, figsize=(11, 3.9))
+fig, axes = plt.subplots(1, 3, figsize=(9.9, 3.5))
 for ax, i in zip(axes, (order[4], order[20], order[35]), strict=True):
     across, down, height, mean, width, gap = exact_near(i)
-    ax.contourf(across, down, height, levels=[0.01, 0.05, 0.14, 0.37, 0.6, 0.8, 1.0], cmap="Greys")
+    ax.contourf(across, down, height, levels=[0.01, 0.05, 0.2, 0.5, 1.0], cmap="Greys")
     for k in (1, 2):
         ax.plot(*(mean[:, None] + k * width[:, None] * circle), color=POSTERIOR)
     plot.draw_images(ax.inset_axes([0.01, 0.72, 0.27, 0.27]), x[i : i + 1], 1)
