@@ -148,12 +148,12 @@ at = torch.special.ndtri((torch.arange(14.0) + 0.5) / 14), torch.special.ndtri((
 grid = torch.stack(torch.meshgrid(at[0], at[1].flip(0), indexing="xy"), -1).reshape(-1, 2)
 with torch.no_grad():
     plane_of_digits = models["density_network_2d"].decoder(grid).mean
-d = Drawing(1150, 520, "A table of 14 by 6 decoded digits over the two latent dimensions: digits of all classes, changing gradually into one another")
+d = Drawing(1150, 530, "A table of 14 by 6 decoded digits over the two latent dimensions: digits of all classes, changing gradually into one another")
 sheet(d, 600, 238, 1060, plane_of_digits, 14)
-d.arrow(70, 492, 1130, 492)
+d.arrow(70, 484, 1130, 484)
 d.arrow(50, 470, 50, 6)
-d.add('<text x="600" y="522" font-size="26" text-anchor="middle" dominant-baseline="central"><tspan class="maths">z</tspan><tspan font-size="19" dy="6">1</tspan></text>')
-d.add('<text x="22" y="238" font-size="26" text-anchor="middle" dominant-baseline="central"><tspan class="maths">z</tspan><tspan font-size="19" dy="6">2</tspan></text>')
+d.add('<text x="600" y="514" font-size="26" text-anchor="middle" dominant-baseline="central"><tspan class="maths">z</tspan><tspan font-size="20" dy="6">1</tspan></text>')
+d.add('<text x="22" y="238" font-size="26" text-anchor="middle" dominant-baseline="central"><tspan class="maths">z</tspan><tspan font-size="20" dy="6">2</tspan></text>')
 d.show()
 
 # %% [markdown]
