@@ -30,6 +30,7 @@ from dgmcourse.train import Adam, fit, maximise
 from dgmcourse.widgets.film import film
 
 torch.set_num_threads(1)
+plot.COLOURS = 28  # enough for these pictures, and half the bytes
 digits = mnist("dynamic")
 test = digits.test[:1000].tensor()
 vae, pixelvae, gated = (recipes.load(name) for name in ("vae_40d", "pixelvae", "gated_pixelcnn"))
@@ -284,7 +285,7 @@ d.show()
 # \mathbb{E}_{q(\mathbf{z}^{(0)}|\mathbf{x})}\!\left[\log q(\mathbf{z}^{(0)}|\mathbf{x}) - \log p(\mathbf{z}^{(T)})\right]$$
 
 # %% tags=["step"]
-STEPS = 12
+STEPS = 11
 tries = [climbed(STEPS, seed) for seed in range(4)]
 bent, right_end = min(tries, key=lambda found: found[0].exact_kl())
 _, wrong_end = climbed(STEPS, 0, wrong=True)
@@ -338,12 +339,12 @@ mesh = torch.cartesian_prod(*[torch.linspace(-3.4, 3.4, 86, dtype=torch.float64)
 
 
 def draw_sheet(ax, sheet, log_q, reach: float, top: float) -> None:
-    """The bent sheet with its density; every fifth line is drawn."""
+    """The bent sheet with its density; some of its lines are drawn."""
     x, y = sheet.T.reshape(2, 86, 86).numpy()
     ax.contourf(x, y, log_q.exp().reshape(86, 86).numpy(), levels=top * np.array([0.04, 0.15, 0.3, 0.45, 0.6, 0.8, 9]), cmap="Oranges", vmin=0, vmax=top)
-    for lines in (slice(None, None, 5), 85):
-        ax.plot(x[lines].T, y[lines].T, color=NOISE, lw=0.7)
-        ax.plot(x[:, lines], y[:, lines], color=NOISE, lw=0.7)
+    for lines in slice(None, None, 17), 85:
+        ax.plot(x[lines].T, y[lines].T, color=NOISE, lw=0.9)
+        ax.plot(x[:, lines], y[:, lines], color=NOISE, lw=0.9)
     ticks = [-4, 0, 4] if reach > 4 else [-2, 0, 2]
     ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xlabel="$z_1$", ylabel="$z_2$", xticks=ticks, yticks=ticks)
 
@@ -391,7 +392,7 @@ def draw_path(t: int):
     left.set_title(f"after {t} of {STEPS} steps")
     right.semilogy(way, "o-", color=NOISE, ms=6, lw=1.5)
     right.semilogy([t], [way[t]], "o", color=POSTERIOR, ms=13)
-    right.set(xlabel="step t", title="KL to the posterior, nats", xticks=range(0, STEPS + 1, 3))
+    right.set(xlabel="step t", title="KL to the posterior, nats", xticks=range(0, STEPS + 1, 2))
     return fig
 
 
@@ -431,7 +432,7 @@ d.show()
 
 # %%
 claim(28, r"in (\d+) dimensions (\d+) reflections reach a random covariance to ([\d.]+) nats \(from ([\d.]+)",
-      "In {} dimensions {} reflections reach any covariance tried to {} nats; none: {}.")  # fmt: skip
+      "In {} dimensions {} reflections come to a random covariance within {} nats, from {}.")  # fmt: skip
 
 # %% tags=["step"]
 claim(28, r"falls from ([\d.]+) to ([\d.]+), (?:not )?that of the full Gaussian \(([\d.]+)\)",
@@ -500,7 +501,7 @@ for name, style, colour, words in (("inverse autoregressive", "^:", MODEL, "auto
     at = [0, *(1 + [1, 4, 16].index(T) for _, T in keys[1:])]
     mean, error = np.array([over_seeds(key, "elbo") for key in keys]).T
     ax.errorbar(at, mean, error, fmt=style, color=colour, capsize=4)
-    x, y = {"planar": (2.9, 0.05), "Householder": (3.1, -0.45)}.get(name, (2.12, 0.0))
+    x, y = {"planar": (2.9, 0.05), "Householder": (3.15, -0.5)}.get(name, (2.12, 0.0))
     ax.text(x, mean[-1] + y, words, color=colour, ha="right" if x > 2.5 else "left", va="center")
 ax.set_xticks(range(4), ["diagonal", "1", "4", "16"])
 ax.set(xlabel="steps T", ylabel="test ELBO, nats", xlim=(-0.3, 3.4))
@@ -561,59 +562,36 @@ claim(30, rf"correlate by {PM} under the VAE \(its decoder says 0\) and by {PM} 
       "Residuals of neighbouring pixels correlate by **{}** under the VAE, which says 0, and by **{}** under the PixelVAE.")  # fmt: skip
 
 # %% tags=["step"]
-claim(30, r"total correlation of ([\d.]+) nats \(([\d.]+) to ([\d.]+) over six codes\)",
+claim(30, r"total correlation of ([\d.]+) nats \(([\d.]+) to ([\d.]+) over six codes",
       "Given one code, its pixels share **{}** nats ({} to {} over six codes), the VAE's 0.")  # fmt: skip
 
 # %% [markdown]
-# ## Give each pixel those before it
+# ## PixelCNN: each pixel given those before it
 
 # %% [markdown] tags=["notes"]
-# 40 s. The product rule and nothing else: no assumption, only an order, that of reading. Without z it is a model of x by itself,
-# with an exact likelihood and no bound. With z it is a decoder.
+# 65 s. The product rule and nothing else: no assumption, only an order, that of reading. A network for each of 784 conditionals
+# would be absurd. One convolutional network gives all the logits in one pass, if its kernels may not look ahead; drawing is a chain.
+# The first layer sees pixels, so it must not see its own place: mask A. Deeper layers see features made from pixels before, so their own
+# place is allowed: mask B. Ask what happens with B first: it copies its input, and the likelihood is too good to be true.
 
 # %% [markdown]
 # $$p(\mathbf{x}|\mathbf{z}) = p(x_1|\mathbf{z}) \step{\prod_{d=2}^{D} p(x_d|x_1, \dots, x_{d-1}, \mathbf{z})}$$
 
-# %% [markdown] tags=["left"]
-# * nothing assumed: only the order is a choice
-# * scoring an image: **one** pass
-# * drawing one: pixel after pixel, as a chain
-
-# %% tags=["right"]
-d, side = Drawing(540, 370, "A grid of pixels in the order of reading: those before the current pixel are dark, those after it are open; z points at it, too."), 50
-for i in range(7):
-    for j in range(7):
-        before, now = i * 7 + j < 3 * 7 + 3, (i, j) == (3, 3)
-        fill = "var(--posterior)" if now else "var(--model)" if before else "var(--paper)"
-        d.add(f'<rect x="{150 + j * side}" y="{10 + i * side}" width="{side - 4}" height="{side - 4}" style="fill: {fill}; stroke: var(--line); opacity: {1 if now else 0.75}" stroke-width="2"/>')
-d.add(f'<text x="{150 + 3.46 * side}" y="{10 + 3.46 * side}" class="maths" font-size="30" text-anchor="middle" dominant-baseline="central" style="fill: var(--paper)">x</text>')
-d.node(50, 183, "z", r=40).arrow(92, 183, 298, 183)
-d.show()
-
-# %% [markdown]
-# ## PixelCNN: one network, two masks
-
-# %% [markdown] tags=["notes"]
-# 45 s. A network for each of 784 conditionals would be absurd. One convolutional network gives all the logits, if its kernels may not
-# look ahead. The first layer sees pixels, so it must not see its own place: mask A. Deeper layers see features made from pixels
-# before, so their own place is allowed: mask B. Ask what happens with B first: the network copies its input, and the likelihood
-# is too good to be true. Notebook 10 breaks it that way.
-
 # %%
-d = Drawing(1150, 400, "Two masks of kernels. A, seven by seven: the rows above the centre and the cells to its left are open, the centre is closed. B, three by three: the centre is open as well.")
-for x, n, kind, words, side in ((290, 7, "A", "first layer, on pixels", 46), (860, 3, "B", "deeper layers, on features", 92)):
-    step = None if kind == "A" else 1
+d = Drawing(1150, 320, "Two masks of kernels. A, seven by seven: the rows above the centre and the cells to its left are open, the centre is closed. B, three by three: the centre is open as well.")
+for x, n, kind, words, side in ((290, 7, "A", "first layer, on pixels", 38), (860, 3, "B", "deeper layers, on features", 89)):
+    step = 1 if kind == "A" else 2
     for i in range(n):
         for j in range(n):
             centre, is_open = i == j == n // 2, i * n + j < n * n // 2 + (kind == "B")
             fill = "var(--model)" if is_open else "var(--paper)"
             edge = "var(--posterior)" if centre else "var(--line)"
-            d.add(f'<rect x="{x + (j - n / 2) * side}" y="{64 + i * side}" width="{side - 4}" height="{side - 4}" style="fill: {fill}; stroke: {edge}; fill-opacity: 0.8" stroke-width="{5 if centre else 2}"/>', step)
-    d.text(x, 26, f"mask {kind}: {words}", size=28, step=step)
+            d.add(f'<rect x="{x + (j - n / 2) * side}" y="{52 + i * side}" width="{side - 4}" height="{side - 4}" style="fill: {fill}; stroke: {edge}; fill-opacity: 0.8" stroke-width="{5 if centre else 2}"/>', step)
+    d.text(x, 20, f"mask {kind}: {words}", size=28, step=step)
 d.show()
 
 # %% [markdown]
-# Blue is open; the framed cell is the pixel itself. One pass gives all 784 logits.
+# One network, **one pass**, all 784 logits. Blue is open; framed: the pixel itself.
 #
 # <p class="small">van den Oord, Kalchbrenner & Kavukcuoglu (2016). Pixel recurrent neural networks. ICML.</p>
 
@@ -682,11 +660,12 @@ show(picture_rows(blocks, ["PixelVAE", "same codes", "gated PixelCNN", "VAE", "V
 # ## Four models, one test set
 
 # %% [markdown] tags=["notes"]
-# 40 s. Before you show the table: ask for the order. Two of the four numbers are exact, the other two are upper bounds of the NLL by
-# importance sampling. Small models, trained for a few epochs: the PixelVAE wins with a decoder that sees four rows only.
+# 65 s. PixelCNN, gated, VAE, PixelVAE: ask for the order first. Two of the four numbers are exact, the other two are upper bounds of the
+# NLL by importance sampling. Then the price: the bound charges for z and for nothing else, so a decoder that sees enough need not ask.
+# If you want a representation, hold the pixels back. The last line is a study of small PixelVAEs in notebook 10.
 
 # %% [markdown]
-# PixelCNN, gated PixelCNN, PixelVAE, VAE: in which order? Which of the four numbers are exact?
+# Which one is the best, and which of the four numbers are exact?
 
 # %% tags=["step"]
 names = {"vae_40d": "VAE", "pixelcnn": "PixelCNN", "gated_pixelcnn": "gated PixelCNN", "pixelvae": "PixelVAE"}
@@ -704,40 +683,13 @@ display(Markdown(
     f"{order[0]} is the best: **{nll['gated_pixelcnn'] - nll['pixelvae']:.1f}** nats beyond the gated PixelCNN, which has no code, and "
     f"**{nll['vae_40d'] - nll['pixelvae']:.1f}** beyond the VAE, which has nothing else."))
 
+# %% tags=["step"]
+claim(26, rf"from (\d+) to (\d+) rows in sight the KL goes from {PM} to {PM} nats",
+      "The more the pixels see, the less the code says: KL **{2}** at {0} rows, **{3}** at {1}.", notebook="10", against=True)  # fmt: skip
+
 # %%
 display(Markdown(
     f"<p class=\"small\">Dynamically binarised MNIST, n = {recipes.card('pixelvae')['results']['n']:,} test digits; ± standard error over digits; from the weights' headers.</p>"))  # fmt: skip
-
-# %% [markdown]
-# ## Who speaks, the code or the pixels?
-
-# %% [markdown] tags=["notes"]
-# 40 s. The bound charges for z and for nothing else. A decoder that sees enough need not ask. Here the same small PixelVAE was trained
-# with more and more rows in sight. The likelihood gets better, the code says less. If you want a representation, hold the pixels
-# back; free bits hold the other end.
-
-# %% tags=["left"]
-tug, by_reach = recipes.study("pixels_against_code"), {}
-for row in tug["rows"]:
-    if row["free_bits"] == 0:
-        by_reach.setdefault(row["reach"], []).append(row)
-fig, axes = plt.subplots(2, 1, figsize=(5.5, 4.9), sharex=True)
-for ax, key, colour, label in zip(axes, ("kl", "nll"), (PRIOR, MODEL), ("KL, nats", "test NLL, nats"), strict=True):
-    values = {r: np.array([row[key] for row in rows]) for r, rows in sorted(by_reach.items())}
-    ax.errorbar([*values], [v.mean() for v in values.values()], [v.std(ddof=1) for v in values.values()], fmt="o-", color=colour, capsize=4)
-    ax.set(ylabel=label, xticks=[*values])
-axes[0].set_ylim(0, None)
-axes[1].set_xlabel("rows that the decoder sees above a pixel")
-show(fig, "Above, the KL falls as the decoder sees more rows; below, the test NLL falls, too.")
-
-# %% tags=["right"]
-claim(26, rf"from (\d+) to (\d+) rows in sight the KL goes from {PM} to {PM} nats and the NLL from {PM} to {PM}",
-      "From {} to {} rows in sight the KL goes from **{}** to **{}** nats, the NLL from {} to {}.", notebook="10")  # fmt: skip
-
-# %% [markdown] tags=["right", "step"]
-# Another decoder is another posterior:
-#
-# $$q_\phi(\mathbf{z}|\mathbf{x}) \propto p_\theta(\mathbf{x}|\mathbf{z})\, p_\lambda(\mathbf{z})$$
 
 # %% [markdown] notebook="11_priors"
 # ## Improving the prior: one round bump has holes
@@ -756,7 +708,7 @@ with torch.no_grad():
     used = torch.cat([aggregate.log_prob(z) for z in drawn.split(100)]) - vae2.prior.log_prob(drawn)
 hole = used < -math.log(10)
 fig, axes = plt.subplot_mosaic([["plane", "elsewhere"], ["plane", "holes"]], figsize=(11.2, 4.2), width_ratios=(1, 1.55))
-axes["plane"].plot(*q2.mean[:2500].T, ".", ms=2.5, color=NOISE)
+axes["plane"].plot(*q2.mean[:1000].T, ".", ms=3, color=NOISE)
 axes["plane"].plot(*drawn[hole][:120].T, "^", ms=9, color=PRIOR, markeredgecolor="white", markeredgewidth=0.6)
 axes["plane"].set(xlim=(-3.6, 3.6), ylim=(-3.6, 3.6), aspect="equal", xlabel="$z_1$", ylabel="$z_2$", xticks=[-2, 0, 2], yticks=[-2, 0, 2])
 for where, which in (("elsewhere", ~hole), ("holes", hole)):
@@ -821,7 +773,7 @@ with torch.no_grad():
     parts = vamp.encoder(learned)
 fig, (left, right) = plt.subplots(1, 2, figsize=(5.6, 3.5), width_ratios=(1, 1.25))
 plot.draw_images(left, learned[:20], 4, f"20 of {K} $u_k$")
-right.plot(*codes.T, ".", ms=2.5, color=NOISE)
+right.plot(*codes[:600].T, ".", ms=2.5, color=NOISE)
 for mean, width in zip(parts.mean, (parts.log_var / 2).exp(), strict=True):
     right.add_patch(Ellipse(mean, *(2 * width), fill=False, color=PRIOR, linewidth=1.3))
 middle = (codes.amin(0) + codes.amax(0)) / 2
@@ -891,7 +843,7 @@ axes[0].invert_yaxis()
 show(fig, "Seven models: the two with two layers are far ahead in likelihood; by Fréchet distance the two layers with VampPrior lead, and the VampPrior alone is ahead of two layers with a standard normal.")
 
 # %%
-claim(31, rf"mixture of Gaussians {PM}, autoregressive {PM}, autoregressive flow {PM}, VampPrior {PM}",
+claim(31, rf"mixture of Gaussians {PM}.*?autoregressive {PM}.*?flow {PM}.*?VampPrior {PM}",
       "Gain in log p(x), one layer: mixture **{}**, autoregressive **{}**, autoregressive flow **{}**, VampPrior **{}** nats.")  # fmt: skip
 
 # %% tags=["step"]
@@ -930,48 +882,36 @@ display(Markdown(f"<p class=\"small\">Ours: {' or '.join(sorted(protocol))}, dyn
                  "(2017), as the course quotes them, not checked against the print.</p>"))  # fmt: skip
 
 # %% [markdown]
-# ## Extensions
+# ## Extensions and applications
 
 # %% [markdown] tags=["notes"]
-# 30 s. What was built on it while the lecture was new. Semi-supervised: the label is one more latent variable, seen for some digits.
-# Sequences: one code for a sentence, or one for each step of time. Text again: a decoder that sees less must ask the code.
+# 60 s. What was built on it while the lecture was new. Semi-supervised: the label is one more latent variable, seen for some. Sequences:
+# one code for a sentence, or one for each step of time; with text, a decoder that sees less must ask the code. And the same bound
+# with other networks inside: a graph, of which a table of ratings is one, too, and cells before and after a drug.
 
 # %% [markdown]
-# * **Few labels:** $\;p(\mathbf{x}|y, \mathbf{z})\,p(y)\,p(\mathbf{z})$, the label a latent variable. <span class="small">Kingma et al. (2014). Semi-supervised learning with deep generative models.</span>
-# * **Sentences:** one code each, a recurrent decoder. <span class="small">Bowman et al. (2015). Generating sentences from a continuous space.</span>
-# * **Sequences:** a code for each step. <span class="small">Chung et al. (2015). A recurrent latent variable model for sequential data.</span>
-# * **Text with dilated convolutions:** a decoder that sees less. <span class="small">Yang et al. (2017). Improved variational autoencoders for text modeling.</span>
-# * **Pixels that see pixels:** <span class="small">Gulrajani et al. (2016), PixelVAE. Chen et al. (2016), Variational lossy autoencoder.</span>
-
-# %% [markdown]
-# ## Applications beyond images
-
-# %% [markdown] tags=["notes"]
-# 30 s. The same bound with other networks inside. A graph: the encoder is a graph convolution, the decoder says which nodes are
-# linked. A table of ratings is such a graph, too, between people and films. And cells before and after a drug.
+# - **Few labels:** $p(\mathbf{x}|y, \mathbf{z})\,p(y)\,p(\mathbf{z})$ <span class="small">Kingma et al. (2014). Semi-supervised learning with deep generative models.</span>
+# - **Sentences:** one code each <span class="small">Bowman et al. (2015). Generating sentences from a continuous space.</span>
+# - **Sequences:** a code for each step <span class="small">Chung et al. (2015). A recurrent latent variable model for sequential data.</span>
+# - **Text:** a decoder that sees less <span class="small">Yang et al. (2017). Improved VAEs for text modeling using dilated convolutions.</span>
+# - **Graphs:** which link? <span class="small">Kipf & Welling (2016). Variational graph auto-encoders.</span>
+# - **Ratings:** how much? <span class="small">van den Berg, Kipf & Welling (2017). Graph convolutional matrix completion.</span>
+# - **Cells:** what will a drug do? <span class="small">Rampasek & Goldenberg (2017). Dr. VAE.</span>
 
 # %%
-d = Drawing(1150, 330, "Three drawings: a graph with a dashed link to be predicted; a table of ratings with gaps; a cell's code, moved by a drug.")
-for a, b in (((70, 110), (160, 60)), ((160, 60), (270, 90)), ((70, 110), (120, 210)), ((120, 210), (230, 190))):
+d = Drawing(1150, 190, "Three drawings: a graph with a dashed link to be predicted; a table of ratings with gaps; a cell's code, moved by a drug.")
+for a, b in (((90, 70), (170, 25)), ((170, 25), (270, 50)), ((90, 70), (130, 140)), ((130, 140), (235, 130))):
     d.add(f'<line x1="{a[0]}" y1="{a[1]}" x2="{b[0]}" y2="{b[1]}" style="stroke: var(--ink)" stroke-width="3"/>')
-d.add('<line x1="270" y1="90" x2="230" y2="190" style="stroke: var(--posterior)" stroke-width="4" stroke-dasharray="9 8"/>')
-for x, y in ((70, 110), (160, 60), (270, 90), (120, 210), (230, 190)):
-    d.node(x, y, "", r=18, colour="model")
-d.text(170, 290, "graphs: which link?", size=27)
-ratings = ("5", "", "3", "1", "", "4", "", "2", "?", "1", "5", "")
-for i, value in enumerate(ratings):
-    x, y = 480 + 62 * (i % 4), 70 + 62 * (i // 4)
-    d.box(x, y, 56, 56, round=4, colour="line", step=1)
-    d.text(x, y, value or " ", size=28, colour="posterior" if value == "?" else "ink", step=1)
-d.text(573, 290, "ratings: how much?", size=27, step=1)
-d.node(860, 140, "z", r=44, step=2).arrow(906, 140, 1010, 140, colour="posterior", step=2).node(1060, 140, "z", r=44, colour="posterior", step=2)
-d.text(958, 104, "drug", size=25, colour="posterior", step=2).text(860, 218, "before", size=24, step=2).text(1060, 218, "after", size=24, step=2)
-d.text(960, 290, "cells: what will it do?", size=27, step=2)
+d.add('<line x1="270" y1="50" x2="235" y2="130" style="stroke: var(--posterior)" stroke-width="4" stroke-dasharray="9 8"/>')
+for x, y in ((90, 70), (170, 25), (270, 50), (130, 140), (235, 130)):
+    d.node(x, y, "", r=15, colour="model")
+for i, value in enumerate(("5", "", "3", "1", "", "4", "", "2", "?", "1", "5", "")):
+    x, y = 482 + 62 * (i % 4), 30 + 50 * (i // 4)
+    d.box(x, y, 56, 44, round=4, colour="line")
+    d.text(x, y, value or " ", size=26, colour="posterior" if value == "?" else "ink")
+d.node(870, 70, "z", r=40).arrow(912, 70, 1006, 70, colour="posterior").node(1050, 70, "z", r=40, colour="posterior")
+d.text(958, 36, "drug", size=25, colour="posterior").text(870, 138, "before", size=24).text(1050, 138, "after", size=24)
 d.show()
-
-# %% [markdown]
-# <p class="small">Kipf & Welling (2016). Variational graph auto-encoders. arXiv:1611.07308. &nbsp; van den Berg, Kipf & Welling (2017). Graph
-# convolutional matrix completion. arXiv:1706.02263. &nbsp; Rampasek & Goldenberg (2017). Dr. VAE: drug response variational autoencoder. arXiv:1706.08203.</p>
 
 # %% [markdown] notebook="16_looking_back"
 # ## VAE: for and against, in numbers
@@ -989,9 +929,9 @@ rows = [
     ("+", "training by gradients", quoted(25, r"has ([\d,]+ ± [\d,]+) times the pathwise variance", "the score function has {} times the variance", "08")),
     ("+", "stable training", quoted(33, r"(\d+) seeds end within ([\d.]+ nats)", "{} seeds end within {} of one another", "07")),
     ("+", "finds a representation", quoted(34, r"for the linear reader of ([\d,]+ labels) it is (\d+ %) against (\d+)", "linear reader, {}: {} right, from pixels {} %", "07")),
-    ("+", "combines with other models", quoted(30, rf"says 0\) and by {PM} under", "a PixelCNN as decoder: residuals correlate by {}", "10")),
+    ("+", "combines with others", quoted(30, rf"says 0\) and by {PM} under", "a PixelCNN as decoder: residuals correlate by {}", "10")),
     ("−", "only explicit models", "each term of the bound is a density one must write down"),
-    ("−", "blurry images (?)", f"means {sharp['standard normal']:.2f} as sharp as digits; " + quoted(32, r"Strokes are (\d+\.\d+) times as sharp", "two layers and VampPrior {} times that", "11")),
+    ("−", "blurry images (?)", f"{sharp['standard normal']:.2f} of the digits' sharpness; two layers, VampPrior: " + quoted(32, r"Strokes are (\d+\.\d+) times as sharp", "{} times that", "11")),
 ]  # fmt: skip
 display(Markdown("\n".join(["| | the lecture | the course |", "|:--|:--|:--|", *(f"| **{sign}** | {a} | {b} |" for sign, a, b in rows)])))
 
@@ -1051,41 +991,28 @@ d.show()
 # [16_looking_back](../notebooks/16_looking_back.ipynb).
 
 # %% [markdown]
-# ## References: posterior, decoder, prior
+# ## References
 
 # %% [markdown] tags=["notes"]
-# 5 s. For the handout.
+# 10 s. For the handout: what the lecture cites in this part, in its order, and what came after it.
 
 # %% [markdown]
-# <div class="small">
-#
-# - D. J. Rezende, S. Mohamed (2015). Variational inference with normalizing flows. ICML.
-# - J. M. Tomczak, M. Welling (2016). Improving variational inference with Householder flow. arXiv:1611.09630, NIPS workshop.
-# - D. P. Kingma, T. Salimans, R. Jozefowicz, X. Chen, I. Sutskever, M. Welling (2016). Improving variational inference with inverse autoregressive flow. NIPS.
-# - A. van den Oord, N. Kalchbrenner, K. Kavukcuoglu (2016). Pixel recurrent neural networks. ICML, arXiv:1601.06759.
-# - A. van den Oord, N. Kalchbrenner, O. Vinyals, L. Espeholt, A. Graves, K. Kavukcuoglu (2016). Conditional image generation with PixelCNN decoders. NIPS, arXiv:1606.05328.
-# - I. Gulrajani, K. Kumar, F. Ahmed, A. A. Taiga, F. Visin, D. Vazquez, A. Courville (2016). PixelVAE: a latent variable model for natural images. arXiv:1611.05013.
-# - X. Chen, D. P. Kingma, T. Salimans, Y. Duan, P. Dhariwal, J. Schulman, I. Sutskever, P. Abbeel (2016). Variational lossy autoencoder. arXiv:1611.02731.
-# - J. M. Tomczak, M. Welling (2017). VAE with a VampPrior. arXiv:1705.07120.
-#
-# </div>
-
-# %% [markdown]
-# ## References: extensions, and what came after
-
-# %% [markdown] tags=["notes"]
-# 5 s. For the handout.
-
-# %% [markdown]
-# <div class="small">
-#
-# - D. P. Kingma, S. Mohamed, D. J. Rezende, M. Welling (2014). Semi-supervised learning with deep generative models. NIPS.
-# - S. R. Bowman, L. Vilnis, O. Vinyals, A. M. Dai, R. Jozefowicz, S. Bengio (2015). Generating sentences from a continuous space. arXiv:1511.06349.
-# - J. Chung, K. Kastner, L. Dinh, K. Goel, A. C. Courville, Y. Bengio (2015). A recurrent latent variable model for sequential data. NIPS.
-# - Z. Yang, Z. Hu, R. Salakhutdinov, T. Berg-Kirkpatrick (2017). Improved variational autoencoders for text modeling using dilated convolutions. arXiv:1702.08139.
-# - T. N. Kipf, M. Welling (2016). Variational graph auto-encoders. arXiv:1611.07308, NIPS workshop.
-# - R. van den Berg, T. N. Kipf, M. Welling (2017). Graph convolutional matrix completion. arXiv:1706.02263.
-# - L. Rampasek, A. Goldenberg (2017). Dr. VAE: drug response variational autoencoder. arXiv:1706.08203.
-# - J. Ho, A. Jain, P. Abbeel (2020). Denoising diffusion probabilistic models. NeurIPS. &nbsp; Y. Lipman, R. T. Q. Chen, H. Ben-Hamu, M. Nickel, M. Le (2023). Flow matching for generative modeling. ICLR.
-#
-# </div>
+# <p class="small" style="font-size: 20px; line-height: 1.52">
+# Rezende & Mohamed (2015). Variational inference with normalizing flows. ICML.<br>
+# Tomczak & Welling (2016). Improving variational inference with Householder flow. arXiv:1611.09630, NIPS workshop.<br>
+# Kingma, Salimans, Jozefowicz, Chen, Sutskever & Welling (2016). Improving variational inference with inverse autoregressive flow. NIPS.<br>
+# van den Oord, Kalchbrenner & Kavukcuoglu (2016). Pixel recurrent neural networks. ICML, arXiv:1601.06759.<br>
+# van den Oord, Kalchbrenner, Vinyals et al. (2016). Conditional image generation with PixelCNN decoders. NIPS, arXiv:1606.05328.<br>
+# Gulrajani, Kumar, Ahmed, Taiga et al. (2016). PixelVAE: a latent variable model for natural images. arXiv:1611.05013.<br>
+# Chen, Kingma, Salimans, Duan et al. (2016). Variational lossy autoencoder. arXiv:1611.02731.<br>
+# Tomczak & Welling (2017). VAE with a VampPrior. arXiv:1705.07120.<br>
+# Kingma, Mohamed, Rezende & Welling (2014). Semi-supervised learning with deep generative models. NIPS.<br>
+# Bowman, Vilnis, Vinyals, Dai, Jozefowicz & Bengio (2015). Generating sentences from a continuous space. arXiv:1511.06349.<br>
+# Chung, Kastner, Dinh, Goel, Courville & Bengio (2015). A recurrent latent variable model for sequential data. NIPS.<br>
+# Yang, Hu, Salakhutdinov & Berg-Kirkpatrick (2017). Improved VAEs for text modeling using dilated convolutions. arXiv:1702.08139.<br>
+# Kipf & Welling (2016). Variational graph auto-encoders. arXiv:1611.07308, NIPS workshop.<br>
+# van den Berg, Kipf & Welling (2017). Graph convolutional matrix completion. arXiv:1706.02263.<br>
+# Rampasek & Goldenberg (2017). Dr. VAE: drug response variational autoencoder. arXiv:1706.08203.<br>
+# Ho, Jain & Abbeel (2020). Denoising diffusion probabilistic models. NeurIPS.<br>
+# Lipman, Chen, Ben-Hamu, Nickel & Le (2023). Flow matching for generative modeling. ICLR.
+# </p>
