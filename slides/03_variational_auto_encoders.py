@@ -48,6 +48,11 @@ def tex(d: Drawing, x, y, text: str, *, size: int = 30, colour: str = "ink", anc
     return d.add(svg + "</text>", step)
 
 
+def together(d: Drawing, first: int) -> None:
+    """The parts from `first` on wait for one key press, after the formulas above the drawing."""
+    d.parts[first:] = [f'<g class="fragment">{"".join(d.parts[first:])}</g>']
+
+
 def density_network(d: Drawing, x: int, y: int, step=None) -> Drawing:
     """z -> decoder -> x, 460 wide, about (x, y)."""
     d.node(x - 186, y, "z", step=step).arrow(x - 140, y, x - 86, y, step=step)
@@ -392,7 +397,7 @@ d.show()
 # the encoder learns to say nothing. Notebook 08 trains one.
 
 # %% [markdown]
-# $$\nabla_\phi\; \mathbb{E}_{q_\phi(\mathbf{z}|\mathbf{x})}[f(\mathbf{z})] \;\approx\; \step{\nabla_\phi\, \frac1S \sum_{s=1}^{S} f(\mathbf{z}_s)} \step{\;=\; \text{?}} \qquad \mathbf{z}_s \sim q_\phi(\mathbf{z}|\mathbf{x})$$
+# $$\nabla_\phi\; \mathbb{E}_{q_\phi(\mathbf{z}|\mathbf{x})}[f(\mathbf{z})] \;\approx\; \step{\nabla_\phi\, \frac1S \sum_{s=1}^{S} f(\mathbf{z}_s) \;=\; \text{?} \qquad \mathbf{z}_s \sim q_\phi(\mathbf{z}|\mathbf{x})}$$
 
 # %%
 d = Drawing(1150, 290, "x goes into the encoder, which gives mu and sigma; dice draw z from them; z goes into f. The gradient comes back from f to z and stops at the dice.")
@@ -404,11 +409,13 @@ for x, y in ((588, 82), (644, 82), (616, 110), (588, 138), (644, 138)):
     d.add(f'<circle cx="{x}" cy="{y}" r="10" style="fill: var(--noise)"/>')
 d.arrow(674, 110, 746, 110).node(794, 110, "z").arrow(840, 110, 910, 110)
 tex(d.box(1000, 110, 170, 92, colour="model"), 1000, 110, "f(*z*)", size=34)
-d.arrow(1000, 164, 806, 162, colour="model", bend=70, step=1)
-tex(d, 905, 234, "∂f/∂*z*", colour="model", size=32, step=1)
-d.arrow(782, 162, 640, 176, colour="posterior", dashed=True, bend=60, step=2)
-d.text(616, 208, "?", size=52, colour="posterior", step=2)
-d.text(400, 208, "how would z have moved?", colour="posterior", step=2)
+first = len(d.parts)
+tex(d.arrow(1000, 164, 806, 162, colour="model", bend=70), 905, 234, "∂f/∂*z*", colour="model", size=32)
+together(d, first)
+first = len(d.parts)
+d.arrow(782, 162, 640, 176, colour="posterior", dashed=True, bend=60).text(616, 208, "?", size=52, colour="posterior")
+d.text(400, 208, "how would z have moved?", colour="posterior")
+together(d, first)
 d.show()
 
 # %% [markdown]
@@ -436,10 +443,11 @@ d.arrow(620, 98, 620, 146, colour="noise")
 tex(d, 684, 50, "*ϵ* ∼ N(*0*, *I*)", colour="noise", anchor="start", size=32)
 d.node(794, 190, "z").arrow(840, 190, 910, 190)
 tex(d.box(1000, 190, 170, 92, colour="model"), 1000, 190, "f(*z*)", size=34)
-d.arrow(1000, 242, 806, 242, colour="model", bend=60, step=1)
-d.arrow(782, 242, 632, 240, colour="model", bend=60, step=2).arrow(608, 240, 448, 242, colour="model", bend=60, step=2)
-d.arrow(432, 242, 250, 244, colour="model", bend=60, step=2)
-d.text(620, 320, "the gradient passes the dice by", colour="model", step=2)
+first = len(d.parts)
+for start, end in ((1000, 806), (782, 632), (608, 448), (432, 250)):
+    d.arrow(start, 242, end, 242, colour="model", bend=60)
+d.text(620, 320, "the gradient passes the dice by", colour="model")
+together(d, first)
 d.show()
 
 # %% [markdown]
