@@ -30,7 +30,7 @@ from dgmcourse.train import Adam, fit, maximise
 from dgmcourse.widgets.film import film
 
 torch.set_num_threads(1)
-plot.COLOURS = 28  # enough for these pictures, and half the bytes
+plot.COLOURS = 24  # enough for these pictures, and half the bytes
 digits = mnist("dynamic")
 test = digits.test[:1000].tensor()
 vae, pixelvae, gated = (recipes.load(name) for name in ("vae_40d", "pixelvae", "gated_pixelcnn"))
@@ -335,14 +335,14 @@ d.show()
 # <p class="small">Rezende & Mohamed (2015). Variational inference with normalizing flows. ICML.</p>
 
 # %% tags=["right"]
-mesh = torch.cartesian_prod(*[torch.linspace(-3.4, 3.4, 86, dtype=torch.float64)] * 2)
+mesh = torch.cartesian_prod(*[torch.linspace(-3.4, 3.4, 91, dtype=torch.float64)] * 2)
 
 
 def draw_sheet(ax, sheet, log_q, reach: float, top: float) -> None:
     """The bent sheet with its density; some of its lines are drawn."""
-    x, y = sheet.T.reshape(2, 86, 86).numpy()
-    ax.contourf(x, y, log_q.exp().reshape(86, 86).numpy(), levels=top * np.array([0.04, 0.15, 0.3, 0.45, 0.6, 0.8, 9]), cmap="Oranges", vmin=0, vmax=top)
-    for lines in slice(None, None, 17), 85:
+    x, y = sheet.T.reshape(2, 91, 91).numpy()
+    ax.contourf(x, y, log_q.exp().reshape(91, 91).numpy(), levels=top * np.array([0.04, 0.15, 0.3, 0.45, 0.6, 0.8, 9]), cmap="Oranges", vmin=0, vmax=top)
+    for lines in slice(None, None, 9), 90:
         ax.plot(x[lines].T, y[lines].T, color=NOISE, lw=0.9)
         ax.plot(x[:, lines], y[:, lines], color=NOISE, lw=0.9)
     ticks = [-4, 0, 4] if reach > 4 else [-2, 0, 2]
@@ -385,7 +385,7 @@ nearer = sum(after < before for before, after in zip(way, way[1:], strict=False)
 
 
 def draw_path(t: int):
-    fig, (left, right) = plt.subplots(1, 2, figsize=(9.6, 3.55), width_ratios=(1, 1.1))
+    fig, (left, right) = plt.subplots(1, 2, figsize=(9.2, 3.5), width_ratios=(1, 1.1))
     draw_sheet(left, *path[t], 3, 0.45)
     levels = torch.tensor([0.05, 0.3]) * log_posterior.exp().max()
     left.contour(axis, axis, log_posterior.exp().reshape(181, 181).T, levels, colors=DATA, linewidths=1.6)
@@ -578,8 +578,8 @@ claim(30, r"total correlation of ([\d.]+) nats \(([\d.]+) to ([\d.]+) over six c
 # $$p(\mathbf{x}|\mathbf{z}) = p(x_1|\mathbf{z}) \step{\prod_{d=2}^{D} p(x_d|x_1, \dots, x_{d-1}, \mathbf{z})}$$
 
 # %%
-d = Drawing(1150, 320, "Two masks of kernels. A, seven by seven: the rows above the centre and the cells to its left are open, the centre is closed. B, three by three: the centre is open as well.")
-for x, n, kind, words, side in ((290, 7, "A", "first layer, on pixels", 38), (860, 3, "B", "deeper layers, on features", 89)):
+d = Drawing(1150, 300, "Two masks of kernels. A, seven by seven: the rows above the centre and the cells to its left are open, the centre is closed. B, three by three: the centre is open as well.")
+for x, n, kind, words, side in ((290, 7, "A", "first layer, on pixels", 35), (860, 3, "B", "deeper layers, on features", 82)):
     step = 1 if kind == "A" else 2
     for i in range(n):
         for j in range(n):
@@ -890,7 +890,7 @@ display(Markdown(f"<p class=\"small\">Ours: {' or '.join(sorted(protocol))}, dyn
 # with other networks inside: a graph, of which a table of ratings is one, too, and cells before and after a drug.
 
 # %% [markdown]
-# - **Few labels:** $p(\mathbf{x}|y, \mathbf{z})\,p(y)\,p(\mathbf{z})$ <span class="small">Kingma et al. (2014). Semi-supervised learning with deep generative models.</span>
+# - **Few labels:** $p(\mathbf{x}|y, \mathbf{z})$ <span class="small">Kingma et al. (2014). Semi-supervised learning with deep generative models.</span>
 # - **Sentences:** one code each <span class="small">Bowman et al. (2015). Generating sentences from a continuous space.</span>
 # - **Sequences:** a code for each step <span class="small">Chung et al. (2015). A recurrent latent variable model for sequential data.</span>
 # - **Text:** a decoder that sees less <span class="small">Yang et al. (2017). Improved VAEs for text modeling using dilated convolutions.</span>
@@ -899,7 +899,7 @@ display(Markdown(f"<p class=\"small\">Ours: {' or '.join(sorted(protocol))}, dyn
 # - **Cells:** what will a drug do? <span class="small">Rampasek & Goldenberg (2017). Dr. VAE.</span>
 
 # %%
-d = Drawing(1150, 190, "Three drawings: a graph with a dashed link to be predicted; a table of ratings with gaps; a cell's code, moved by a drug.")
+d = Drawing(1150, 156, "Three drawings: a graph with a dashed link to be predicted; a table of ratings with gaps; a cell's code, moved by a drug.")
 for a, b in (((90, 70), (170, 25)), ((170, 25), (270, 50)), ((90, 70), (130, 140)), ((130, 140), (235, 130))):
     d.add(f'<line x1="{a[0]}" y1="{a[1]}" x2="{b[0]}" y2="{b[1]}" style="stroke: var(--ink)" stroke-width="3"/>')
 d.add('<line x1="270" y1="50" x2="235" y2="130" style="stroke: var(--posterior)" stroke-width="4" stroke-dasharray="9 8"/>')
@@ -987,7 +987,7 @@ d.show()
 # Thank you. After the lecture *Deep Generative Models: GANs and VAE* by Jakub M. Tomczak, Split, 2017:
 # [jmtomczak.github.io](https://jmtomczak.github.io), [github.com/jmtomczak](https://github.com/jmtomczak)
 #
-# Every number and picture here: the notebooks named at the foot of the slides, from [00_welcome](../notebooks/00_welcome.ipynb) to
+# The code and the numbers: in the notebooks named at the foot of the slides, from [00_welcome](../notebooks/00_welcome.ipynb) to
 # [16_looking_back](../notebooks/16_looking_back.ipynb).
 
 # %% [markdown]
@@ -997,7 +997,7 @@ d.show()
 # 10 s. For the handout: what the lecture cites in this part, in its order, and what came after it.
 
 # %% [markdown]
-# <p class="small" style="font-size: 20px; line-height: 1.52">
+# <p class="small" style="font-size: 20px; line-height: 1.52; text-align: left">
 # Rezende & Mohamed (2015). Variational inference with normalizing flows. ICML.<br>
 # Tomczak & Welling (2016). Improving variational inference with Householder flow. arXiv:1611.09630, NIPS workshop.<br>
 # Kingma, Salimans, Jozefowicz, Chen, Sutskever & Welling (2016). Improving variational inference with inverse autoregressive flow. NIPS.<br>
