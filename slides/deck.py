@@ -142,8 +142,9 @@ class Drawing:
         values = (np.asarray(pixels, dtype=float).clip(0, 1) * 255).round().astype(np.uint8)
         picture, png = PIL.Image.fromarray(255 - values if values.ndim == 2 else values), io.BytesIO()
         picture.save(png, "PNG", optimize=True)
+        kind = "grey" if values.ndim == 2 else "coloured"  # grey ones are turned over in the dark room
         url = f"data:image/png;base64,{base64.b64encode(png.getvalue()).decode()}"
-        svg = f'<image x="{x - w / 2}" y="{y - h / 2}" width="{w}" height="{h}" href="{url}" style="image-rendering: pixelated"/>'
+        svg = f'<image x="{x - w / 2}" y="{y - h / 2}" width="{w}" height="{h}" href="{url}" class="{kind}" style="image-rendering: pixelated"/>'
         if frame:
             svg += f'<rect x="{x - w / 2}" y="{y - h / 2}" width="{w}" height="{h}" style="fill: none; stroke: var(--{frame})" stroke-width="3"/>'
         return self.add(svg, step)
