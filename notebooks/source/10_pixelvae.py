@@ -786,7 +786,8 @@ measured["claim-26"] = (
 least = min(row["active"] for row in study["rows"] if row["free_bits"] == 0)
 display(Markdown(f"**Measured.** {measured['claim-26']}. In no run are fewer than {least} of 8 "
                  f"dimensions active: the code "
-                 f"{'says less, and is not silenced' if least else 'falls silent altogether in some'}. At {high} rows it was {tug_kl['7'].mean():.1f} nats after the short training above, and "
+                 f"{'says less, and is not silenced' if least else 'falls silent altogether in some'}. "
+                 f"At {high} rows it was {tug_kl['7'].mean():.1f} nats after the short training above, and "
                  f"{mean['kl'][high]:.1f} after the long one."))
 
 # %% jupyter={"source_hidden": true}
