@@ -401,7 +401,7 @@ texts += [f"Step {t}: the KL goes from {way[t - 1]:.2f} to {way[t]:.2f} nats." f
 live(film([draw_path(t) for t in range(STEPS + 1)], texts, label="step t", seconds=0.9), draw_path(STEPS),
      "After the last step the cloud is a bent band on the exact posterior's outline; beside it the KL after each step, which rises and falls before it ends low.")  # fmt: skip
 
-# %%
+# %% tags=["step"]
 display(Markdown(f"{nearer} of {STEPS} steps come nearer. The bound judges the **last** cloud only: {way[-1]:.2f} nats."))
 
 # %% [markdown]
@@ -577,22 +577,22 @@ claim(30, r"total correlation of ([\d.]+) nats \(([\d.]+) to ([\d.]+) over six c
 # %% [markdown]
 # $$p(\mathbf{x}|\mathbf{z}) = p(x_1|\mathbf{z}) \step{\prod_{d=2}^{D} p(x_d|x_1, \dots, x_{d-1}, \mathbf{z})}$$
 
-# %%
+# %% tags=["step"]
 d = Drawing(1150, 300, "Two masks of kernels. A, seven by seven: the rows above the centre and the cells to its left are open, the centre is closed. B, three by three: the centre is open as well.")
 for x, n, kind, words, side in ((290, 7, "A", "first layer, on pixels", 35), (860, 3, "B", "deeper layers, on features", 82)):
-    step = 1 if kind == "A" else 2
     for i in range(n):
         for j in range(n):
             centre, is_open = i == j == n // 2, i * n + j < n * n // 2 + (kind == "B")
             fill = "var(--model)" if is_open else "var(--paper)"
             edge = "var(--posterior)" if centre else "var(--line)"
-            d.add(f'<rect x="{x + (j - n / 2) * side}" y="{52 + i * side}" width="{side - 4}" height="{side - 4}" style="fill: {fill}; stroke: {edge}; fill-opacity: 0.8" stroke-width="{5 if centre else 2}"/>', step)
-    d.text(x, 20, f"mask {kind}: {words}", size=28, step=step)
+            d.add(f'<rect x="{x + (j - n / 2) * side}" y="{52 + i * side}" width="{side - 4}" height="{side - 4}" style="fill: {fill}; stroke: {edge}; fill-opacity: 0.8" stroke-width="{5 if centre else 2}"/>')
+    d.text(x, 20, f"mask {kind}: {words}", size=28)
 d.show()
 
-# %% [markdown]
+# %% [markdown] tags=["step"]
 # One network, **one pass**, all 784 logits. Blue is open; framed: the pixel itself.
-#
+
+# %% [markdown]
 # <p class="small">van den Oord, Kalchbrenner & Kavukcuoglu (2016). Pixel recurrent neural networks. ICML.</p>
 
 # %% [markdown]
@@ -708,7 +708,7 @@ with torch.no_grad():
     used = torch.cat([aggregate.log_prob(z) for z in drawn.split(100)]) - vae2.prior.log_prob(drawn)
 hole = used < -math.log(10)
 fig, axes = plt.subplot_mosaic([["plane", "elsewhere"], ["plane", "holes"]], figsize=(11.2, 4.2), width_ratios=(1, 1.55))
-axes["plane"].plot(*q2.mean[:1000].T, ".", ms=3, color=NOISE)
+axes["plane"].plot(*q2.mean[:700].T, ".", ms=3, color=NOISE)
 axes["plane"].plot(*drawn[hole][:120].T, "^", ms=9, color=PRIOR, markeredgecolor="white", markeredgewidth=0.6)
 axes["plane"].set(xlim=(-3.6, 3.6), ylim=(-3.6, 3.6), aspect="equal", xlabel="$z_1$", ylabel="$z_2$", xticks=[-2, 0, 2], yticks=[-2, 0, 2])
 for where, which in (("elsewhere", ~hole), ("holes", hole)):
@@ -772,7 +772,7 @@ with torch.no_grad():
     learned, codes = vamp.prior.pseudo_inputs, vamp.encoder(test).mean
     parts = vamp.encoder(learned)
 fig, (left, right) = plt.subplots(1, 2, figsize=(5.6, 3.5), width_ratios=(1, 1.25))
-plot.draw_images(left, learned[:20], 4, f"20 of {K} $u_k$")
+plot.draw_images(left, learned[:16], 4, f"16 of {K} $u_k$")
 right.plot(*codes[:600].T, ".", ms=2.5, color=NOISE)
 for mean, width in zip(parts.mean, (parts.log_var / 2).exp(), strict=True):
     right.add_patch(Ellipse(mean, *(2 * width), fill=False, color=PRIOR, linewidth=1.3))
@@ -780,7 +780,7 @@ middle = (codes.amin(0) + codes.amax(0)) / 2
 reach_ = 1.15 * float((codes - middle).abs().max())
 right.set(xlim=(middle[0] - reach_, middle[0] + reach_), ylim=(middle[1] - reach_, middle[1] + reach_), aspect="equal", xticks=[], yticks=[])
 right.set(xlabel="$z_1$", ylabel="$z_2$", title="codes and prior")
-show(fig, "Left, twenty learned pseudo-inputs, faint pictures with parts of strokes. Right, codes of test digits in grey, with the prior's components as green ellipses over them.")
+show(fig, "Left, sixteen learned pseudo-inputs, faint pictures with parts of strokes. Right, codes of test digits in grey, with the prior's components as green ellipses over them.")
 
 # %%
 claim(26, rf"VampPrior gains {PM} nats of log p\(x\)", "Trained with ten latent dimensions, a VampPrior gains **{}** nats of log p(x).", notebook="11")
