@@ -505,8 +505,8 @@ best2 = max(FAMILIES, key=lambda family: over_seeds(gains["vae_2d", family])[0])
 plot.show(
     fig,
     alt="Five densities over the latent plane: the codes' own, with clumps and gaps; the standard normal, one round bump; and "
-    "three fitted priors, all smoother than the codes: the mixture with several clumps, the others with the codes' outline and few "
-    "gaps.",
+    "three fitted priors, all smoother than the codes: the mixture with several clumps, the others with the codes' outline and "
+    "few gaps.",
     caption="Draws in holes: " + ", ".join(f"{name} {in_holes_of(prior)}" for name, prior in panels.items())
     + f" (2,000 each). The {best2} saves most, {over_seeds(gains['vae_2d', best2])[0]:.2f} ± "
     f"{over_seeds(gains['vae_2d', best2])[1]:.2f} nats on {len(test):,} test digits (standard error over digits). On training "
@@ -695,8 +695,8 @@ plot.show(
     draw_shot(max(shots)),
     alt="Left, thirty learned pseudo-inputs: faint grey specks, a few with the outline of a digit. Right, the codes of test "
     "digits in grey and the prior's components as green ellipses over them.",
-    caption=f"After {max(shots)} steps. The classifier is sure of {int(sure(u_last).sum())} of the {PSEUDO} pseudo-inputs, and of "
-    f"{share(sure(test[:1000]))} of test digits. At first all ellipses lay on one another: {scatter[0][0]:.2f} wide (one "
+    caption=f"After {max(shots)} steps. The classifier is sure of {int(sure(u_last).sum())} of the {PSEUDO} pseudo-inputs, and "
+    f"of {share(sure(test[:1000]))} of test digits. At first all ellipses lay on one another: {scatter[0][0]:.2f} wide (one "
     f"standard deviation), their middles scattered by {scatter[0][1]:.2f}. Now it is {scatter[max(shots)][0]:.2f} and "
     f"{scatter[max(shots)][1]:.2f}.",
 )
