@@ -54,27 +54,22 @@ def quoted(number: int, pattern: str, sentence: str, notebook: str = "") -> str:
 # in the model with two latent dimensions.
 
 # %%
-def three_boxes(marked: str = "", step: int | None = None) -> Drawing:
-    """Encoder, decoder and prior; with `step` the three remedies come with key presses."""
-    d = Drawing(1150, 270, "x goes through an encoder to z and on through a decoder to x; a prior stands above z.")
-    d.node(70, 180, "x", seen=True)
-    d.arrow(116, 180, 196, 180)
-    d.net(300, 180, 200, 120, "encoder\nq(z|x)", narrow="right", colour="posterior")
-    d.arrow(402, 180, 526, 180)
-    d.node(575, 180, "z")
-    d.arrow(621, 180, 746, 180)
-    d.net(850, 180, 200, 120, "decoder\np(x|z)", narrow="left", colour="model")
-    d.arrow(952, 180, 1034, 180)
-    d.node(1080, 180, "x", seen=True)
-    d.box(575, 42, 190, 76, "prior\np(z)", colour="prior", size=26)
-    d.arrow(575, 82, 575, 132)
-    remedies = (("posterior", 300, 262, "1  normalizing flows"), ("model", 850, 262, "2  autoregressive decoder"), ("prior", 790, 42, "3  VampPrior, layers"))
-    for i, (colour, x, y, words) in enumerate(remedies, 1):
-        d.text(x, y, words, colour=colour, size=27, step=i)
-    return d
-
-
-three_boxes().show()
+d = Drawing(1150, 270, "x goes through an encoder to z and on through a decoder to x; a prior stands above z.")
+d.node(70, 180, "x", seen=True)
+d.arrow(116, 180, 196, 180)
+d.net(300, 180, 200, 120, "encoder\nq(z|x)", narrow="right", colour="posterior")
+d.arrow(402, 180, 526, 180)
+d.node(575, 180, "z")
+d.arrow(621, 180, 746, 180)
+d.net(850, 180, 200, 120, "decoder\np(x|z)", narrow="left", colour="model")
+d.arrow(952, 180, 1034, 180)
+d.node(1080, 180, "x", seen=True)
+d.box(575, 42, 190, 76, "prior\np(z)", colour="prior", size=26)
+d.arrow(575, 82, 575, 132)
+remedies = (("posterior", 300, 262, "1  normalizing flows"), ("model", 850, 262, "2  autoregressive decoder"), ("prior", 790, 42, "3  VampPrior, layers"))
+for i, (colour, x, y, words) in enumerate(remedies, 1):
+    d.text(x, y, words, colour=colour, size=27, step=i)
+d.show()
 
 # %% [markdown]
 # $$q_\phi(\mathbf{z}|\mathbf{x}) \;\propto\; p_\theta(\mathbf{x}|\mathbf{z})\, p_\lambda(\mathbf{z})$$
@@ -765,7 +760,6 @@ K = 50
 torch.manual_seed(0)
 small = VAE(latent_dim=2, hidden=100)
 vamp = LatentVariableModel(VampPrior(small.encoder, 784, K), small.encoder, small.decoder)
-first = vamp.prior.pseudo_inputs.detach().clone()
 fit(vamp, digits.train[: min(6000, len(digits.train))], epochs=4, batch_size=50, lr=3e-3, anneal=2, progress=False)
 vamp.eval()
 with torch.no_grad():
