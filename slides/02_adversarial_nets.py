@@ -1012,7 +1012,7 @@ d.show()
 # ## References of this part
 
 # %% [markdown] tags=["notes"]
-# 5 s. For those who read the slides later. Each notebook closes with its own list.
+# 10 s. For those who read the slides later. Each notebook closes with its own list.
 
 # %% [markdown]
 # <div class="small">

@@ -847,7 +847,7 @@ d.show()
 # ## References
 
 # %% [markdown] tags=["notes"]
-# 5 s. For those who read the slides later.
+# 10 s. For those who read the slides later.
 
 # %% [markdown]
 # <div class="small">
