@@ -352,7 +352,7 @@ claim(12, r"decoder with ([\d,]+) blind codes has ([\d.]+) effective ones and fa
 
 # %% tags=["step"]
 a, b = (cards[name]["results"] for name in ("density_network_2d", "vae_2d"))
-say(f'<div class="claim">\n\nTest digits, 2 latent dimensions: −{a["test_nll"]:.1f} ± {a["test_nll_se"]:.1f} nats; a VAE with a like decoder '
+say(f'<div class="claim card">\n\nTest digits, 2 latent dimensions: −{a["test_nll"]:.1f} ± {a["test_nll_se"]:.1f} nats; a VAE with a like decoder '
     f'−{b["test_nll"]:.1f} ± {b["test_nll_se"]:.1f}.\n\n</div>')  # fmt: skip
 claim(13, r"noise of ([\d.]+) gives \d+ new points (-[\d.]+) nats each, noise of ([\d.]+) (-\d+ ± \d+)",
       "Two moons: with noise of {} a new point has {} nats, with noise of {} it has {}. Without noise there is no density to climb.", notebook="03")  # fmt: skip

@@ -163,7 +163,7 @@ class Deck:
 def webp(png: str) -> str:
     """The same pixels in fewer bytes, as an address."""
     packed = io.BytesIO()
-    PIL.Image.open(io.BytesIO(base64.b64decode(png))).save(packed, "WEBP", lossless=True, quality=100, method=6)
+    PIL.Image.open(io.BytesIO(base64.b64decode(png))).save(packed, "WEBP", lossless=True, method=4)
     return f"data:image/webp;base64,{base64.b64encode(packed.getvalue()).decode()}"
 
 
