@@ -343,7 +343,6 @@ RECIPES = {
         data=dynamic_mnist,
         settings=BETTER_PRIOR,
         source="Tomczak & Welling 2017, arXiv:1705.07120",
-        shipped=False,
     ),
     "hvae": Recipe(
         about="VAE with two layers of 40 latent dimensions and a standard prior on the upper one",

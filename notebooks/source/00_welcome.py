@@ -99,7 +99,7 @@ plot.show(
 # | 14 graphs | Which links are missing? | Applications: graph data | 45 |
 # | 15 drug_response | Which cells answer to a drug? | Applications: drug response | 30 |
 # | **Looking back** | | | |
-# | 16 looking_back | What held, in numbers? | Pros and cons | 45 |
+# | [16 looking_back](16_looking_back.ipynb) | What held, in numbers? | Pros and cons | 60 |
 #
 # Each says in its first lines what it needs. In class, run it beforehand (the outputs stay), let
 # people predict before each result, and leave the exercises to them; the answers are in the folder
