@@ -3,7 +3,7 @@
 #
 # Density networks, adversarial nets and variational auto-encoders
 #
-# After Jakub M. Tomczak's lecture *Deep Generative Models: GANs and VAE* (Split, 2017). Every number on these slides was
+# After Jakub M. Tomczak's lecture *Deep Generative Models: GANs and VAE* (Split, 2017). The numbers on these slides were
 # measured by the course: the links beside them lead to the cells that did.
 
 # %% [markdown] tags=["notes"]
@@ -126,8 +126,8 @@ show(fig, "The plane in two colours, with one border between the moons that runs
 # ## A joint model says where objects are
 
 # %% [markdown] tags=["notes"]
-# 45 s. Read the product aloud: first how usual the object is, then what it is. The same classifier is in it, and one factor
-# more. Four Gaussians for each colour are enough here.
+# 45 s. Read the product aloud: first how usual the object is, then what it is. There is a classifier in it, not the
+# network but one of its own, and one factor more. Four Gaussians for each colour are enough here.
 
 # %% tags=["left"]
 fig, ax = plt.subplots(figsize=(5.5, 5))
@@ -163,7 +163,7 @@ display(Markdown(
 # ## ... and what does p(x) say?
 
 # %% [markdown] tags=["notes"]
-# 45 s. The label is still probable. The object is not: its log-density lies far below that of the least probable training
+# 45 s. The label is still probable, says the network. The object is not: its log-density lies far below that of the least probable training
 # point. So the decision is uncertain, and now we know that it is.
 
 # %% tags=["left"]
@@ -181,8 +181,9 @@ display(Markdown(
 # ## Try it: drag the new object
 
 # %% [markdown] tags=["notes"]
-# 90 s. Live. Drag the point, or click the plane and use the arrow keys. First along the border: both are undecided there. Then
-# away from the data: the network stays certain, log p(x) falls. Ask for a place where the two disagree near the data.
+# 90 s. Live. Drag the point, or click the plane and use the arrow keys. At the star the network is certain of blue and the
+# joint model's own classifier of orange: a label far from the data is worth nothing. Then along the border: both are undecided. Then
+# away from the data: both stay certain, log p(x) falls. Ask for a place where the two disagree near the data.
 
 # %% tags=["live"]
 fig, (left, right) = plt.subplots(1, 2, figsize=(11, 5.2))
@@ -260,15 +261,15 @@ show(fig, "Two clouds of grey points, one above the other, with one labelled poi
 
 # %%
 claim(3, r"data in all\): |digits in all\): ([\d.]+ ± [\d.]+) points with 10 labels, ([\d.]+ ± [\d.]+) points with 50 labels, ([\d.]+ ± [\d.]+) points with 200",
-      "2,000 digits, 10 of them labelled: **{}** points of accuracy more than without the others; with 50 labels {}, with 200 {}.")  # fmt: skip
+      "2,000 digits, 10 of them labelled: **{}** points of accuracy more than the better of two classifiers that see the labelled ones only; with 50 labels {}, with 200 {}.")  # fmt: skip
 
 # %% [markdown]
 # ## Missing and distorted data
 
 # %% [markdown] tags=["notes"]
 # 60 s. First row: what is given. Ask what the lower half is. Below, what the model expects, given the upper half: a
-# conditional mean, exact for a mixture of factor analysers. Nobody trained it for that question. The number is honest: ten
-# nearest neighbours averaged do about as well in this error.
+# conditional mean, exact for a mixture of factor analysers. Nobody trained it for that question. Be honest about the number: ten
+# nearest neighbours, averaged, do a little better in this error; a single one does much worse.
 
 # %%
 torch.manual_seed(0)
@@ -320,7 +321,8 @@ show(fig, "Two rows of eleven binary images of digits; one row was drawn by a mo
 fig, ax = plt.subplots(figsize=(11.3, 2.3))
 plot.draw_images(ax, torch.cat([drawn, real]), columns=11)
 for i, colour in enumerate((MODEL, DATA)):
-    ax.add_patch(plt.Rectangle((-2, 30 * i - 1.5), 11 * 30 + 2, 30, fill=False, edgecolor=colour, linewidth=3))
+    ax.add_patch(plt.Rectangle((-2, 30 * i - 0.5), 11 * 30 + 2, 28, fill=False, edgecolor=colour, linewidth=3))
+ax.set(xlim=(-4, 332), ylim=(60, -3))
 show(fig, "The same two rows: the upper one framed in blue, samples of a model; the lower one in grey, test digits.")
 claim(5, r"other digits (\d+ ± \d+) and .*the VAE (\d+ ± \d+) and .*pixels one by one (\d+ ± \d+) and",
       "Realistic by nearest neighbours: {} % of other real digits, **{} %** of the VAE's samples; of pixels drawn one by one {} %.",
@@ -403,13 +405,13 @@ d.show()
 # %% tags=["left"]
 seventh = next(row["measured"] for row in recipes.claims() if row["claim"] == 7)
 factor = float(re.search(r"takes ([\d.]+) times", seventh)[1])
-fig, ax = plt.subplots(figsize=(5.5, 4.4))
+fig, ax = plt.subplots(figsize=(5.5, 4.1))
 sizes = torch.arange(4, 101, dtype=torch.float64)
 ax.semilogy(sizes, factor ** (sizes - 20), color=MODEL)
 ax.axhline(3600 * 24 * 365, color=NOISE, ls="--")
-ax.text(6, 3600 * 24 * 365 * 8, "a year", color=DATA)
+ax.text(99, 3600 * 24 * 365 / 8, "a year, if 20 pixels\ntake a second", color=DATA, ha="right", va="top")
 ax.axhline(1, color=NOISE, ls=":")
-ax.text(99, 1e-4, "20 pixels", color=DATA, ha="right")
+ax.text(99, 1 / 8, "20 pixels", color=DATA, ha="right", va="top")
 ax.set(xlabel="pixels", ylabel="time, 20 pixels = 1")
 show(fig, "Time to sum over all images against the number of pixels, a straight line on a logarithmic scale.")
 
@@ -564,7 +566,7 @@ live(
 
 # %%
 claim(9, r"factor analysis ends at ([\d.]+) nats a digit.*reach ([\d.]+): ([\d.]+ ± [\d.]+) nats more",
-      "Digits: factor analysis ends at {} nats, a mixture of 20 of them reaches {}: **{}** nats more.")  # fmt: skip
+      "Digits, $\\log p(\\mathbf{{x}})$: factor analysis {} nats, a mixture of 20 of them {}: **{}** nats more.")  # fmt: skip
 
 # %% [markdown]
 # ## What if the map of $\mathbf{z}$ is not linear?
@@ -583,7 +585,7 @@ show(
 # $$p(\mathbf{x}) = \int \mathcal{N}(\mathbf{x}|f(\mathbf{z}), \sigma^2\mathbf{I})\; p_\lambda(\mathbf{z})\, d\mathbf{z}: \quad \textit{an infinite mixture of Gaussians}$$
 
 # %% [markdown]
-# ## An infinite mixture, two parameters
+# ## A finite mixture needs more and more parts
 
 # %% [markdown] tags=["notes"]
 # 45 s. A finite mixture can imitate the curve, and needs more and more Gaussians as the noise gets smaller. The bent line stays what

@@ -176,7 +176,7 @@ d.show()
 # %% [markdown] tags=["notes"]
 # 70 s. An integral against a prior is a mean over draws from it. Draw codes blindly, ask each how probable x is under it, average.
 # Orange dots grow with a code's share of the sum. Ask how many of the thousand matter; the digit shown
-# is one for which it is more than one. Notebook 03 opens with a slider for S.
+# is one for which it is more than one. If asked: with finite S the mean under the log lies too low, on average, by Jensen. Notebook 03 opens with a slider for S.
 
 # %% [markdown] tags=["left"]
 # A mean over draws from the prior:
@@ -227,15 +227,15 @@ say(f'<p class="small">Of {len(codes):,} codes {effective.median():.1f} are effe
 rows = ["| $\\log w_s$ | float32: $e^{\\log w_s}$ | float64 |", "|--:|--:|--:|"]
 for value in (-80.0, -110.0, 784 * math.log(0.5), -800.0):
     single, double = torch.tensor(value).exp().item(), torch.tensor(value, dtype=torch.float64).exp().item()
-    cells = ["**0**" if number == 0 else f"$10^{{{math.floor(math.log10(number))}}}$" for number in (single, double)]
+    cells = ["**0**" if number == 0 else f"$10^{{{round(math.log10(number))}}}$" for number in (single, double)]
     rows.append(f"| {value:.0f} | {cells[0]} | {cells[1]} |".replace("| -", "| −"))
-say(f"784 pixels, each a coin: **{784 * math.log(0.5):.0f} nats**".replace("-", "−"))
+say(f"784 pixels, each a coin: $\\log w =$ **{784 * math.log(0.5):.0f}**".replace("-", "−"))
 say("\n".join(rows))
 
 # %% [markdown] tags=["right", "step"]
 # **Log-sum-exp**: take out the largest,
 #
-# $$m = \max_s \log w_s$$
+# $$w_s = p_\theta(\mathbf{x}|\mathbf{z}_s), \quad m = \max_s \log w_s$$
 #
 # $$\begin{aligned} &\log \frac1S \sum_s e^{\log w_s} \\ &\quad = m + \log \frac1S \sum_s e^{\log w_s - m} \end{aligned}$$
 #
@@ -477,7 +477,7 @@ d.show()
 # Both terms are its own.
 
 # %% tags=["step"]
-say(f"A discriminator that can only guess says ½ and scores $-2\\log 2 \\approx$ −{2 * math.log(2):.2f}. If no other does better, $p_G = p_{{real}}$.")
+say(f"A discriminator that can only guess says ½ and scores $-2\\log 2 \\approx$ −{2 * math.log(2):.2f}. If no other does better, the fakes are distributed as the data: $p_G = p_{{real}}$.")
 
 # %% [markdown]
 # ## Play it
@@ -559,8 +559,8 @@ claim(15, r"of (\d+) seeds fail: (\d+) with 2 latent dimensions .*; (\d+) with 8
 # ## No hill that both climb
 
 # %% [markdown] tags=["notes"]
-# 45 s. The smallest game: the data at 0, the fakes at theta, the expert's slope psi. Both could rest at the cross. By turns they
-# circle it, moving at once they fly off, and a small tax on the expert's slope lets them in. Ask which of the three they expect of
+# 45 s. The smallest game: the data at 0, the fakes at theta, the expert's slope psi. Both could rest at the cross. Moving at
+# once they fly off, by turns they circle it, and a small tax on the expert's slope lets them in. Ask which of the three they expect of
 # gradient steps. Notebook 04 derives it; notebook 05 uses the tax.
 
 # %%
@@ -640,7 +640,8 @@ claim(16, rf"takes {ms}, {ms}, {ms} latent", "**High dimensions**: a turn takes 
 
 # %% [markdown] tags=["notes"]
 # 60 s. Take them one by one. Real digits come second to blurred averages when a kernel estimate is the judge; four distances
-# do not agree on an order; and what the objective does not ask for, variety, it need not get.
+# do not agree on an order; and modes get lost: G is judged one picture at a time, and
+# of ten classes each would have about a tenth.
 
 # %%
 claim(15, r"(\d+) with 2 latent dimensions \((95 %: \d+% to \d+%)\)", "**Unstable**: {} of 20 seeds fail on the ring ({}).", notebook="04")
@@ -648,8 +649,8 @@ claim(15, r"(\d+) with 2 latent dimensions \((95 %: \d+% to \d+%)\)", "**Unstabl
 # %% tags=["step"]
 claim(17, r"Of (\w+) heaps a kernel estimate puts (\w+) first and real digits in place (\d)",
       "**Not the likelihood’s solution**: there is none to ask for. A kernel estimate of it puts {1} first of {0} heaps, real digits in place {2}.", notebook="04")  # fmt: skip
-claim(18, r"the smudges come in place (\d by exact W), (\d by sliced W), (\d by Frechet), (\d by classes)",
-      "**No clear assessment**: of five heaps the smudges come in place {}, {}, {}, {}.", notebook="04")  # fmt: skip
+claim(18, r"the smudges come in place (\d by exact W), (\d by sliced W), (\d) by Frechet, (\d by classes)",
+      "**No clear assessment**: of five heaps the smudges come in place {}, {}, {} by Fréchet, {}.", notebook="04")  # fmt: skip
 claim(19, r"on the grid ([\d.]+ \$\\pm\$ [\d.]+) of 25 .*; of digits, (\d+% are \ds) and (\d+% \ds)",
       "**Missing modes**: {} of 25 on a grid; of its digits {} and {}.", notebook="04")  # fmt: skip
 
@@ -658,7 +659,7 @@ claim(19, r"on the grid ([\d.]+ \$\\pm\$ [\d.]+) of 25 .*; of digits, (\d+% are 
 
 # %% [markdown] tags=["notes"]
 # 80 s. Two piles of earth: the data, and what a model makes of them. Play the film and watch both numbers. The Jensen-Shannon divergence,
-# which a GAN climbs against a perfect expert, soon has nothing left to say. The work of moving the earth goes on growing. Ask: which
+# which G would lower against a perfect expert, soon has nothing left to say. The work of moving the earth goes on growing. Ask: which
 # would you rather be told?
 
 # %% tags=["live"]
@@ -724,7 +725,9 @@ live(film([piles(way) for way in ways], words, label="place of the model", secon
 # critic has slope 1 however far away they are.
 
 # %% [markdown] tags=["left"]
-# $$W_1 = \min_{\gamma}\, \mathbb{E}_{(\mathbf{x}, \mathbf{y}) \sim \gamma}\, |\mathbf{x} - \mathbf{y}|$$
+# $$W_1 = \min_{\gamma}\, \mathbb{E}_{(\mathbf{x}, \mathbf{x}') \sim \gamma}\, |\mathbf{x} - \mathbf{x}'|$$
+#
+# $\gamma$: a plan, which $\mathbf{x}$ goes to which fake $\mathbf{x}'$
 #
 # . . .
 #
@@ -732,7 +735,7 @@ live(film([piles(way) for way in ways], words, label="place of the model", secon
 #
 # $\mathcal{W}$: the **1-Lipschitz** functions,
 #
-# $$|D(\mathbf{x}) - D(\mathbf{y})| \le |\mathbf{x} - \mathbf{y}|$$
+# $$|D(\mathbf{x}) - D(\mathbf{x}')| \le |\mathbf{x} - \mathbf{x}'|$$
 
 # %% tags=["right", "step"]
 def bump(centre: float):
@@ -831,9 +834,10 @@ claim(20, r"Within 25 % of the exact distance are (\d+ of \d+) clipped critics, 
 # ## Does it stabilise training?
 
 # %% [markdown] tags=["notes"]
-# 70 s. Sixty games on the ring for each method, twenty seeds at three learning rates; a game fails if it finds fewer than four modes. On digits,
+# 70 s. Sixty games on the ring for each method, twenty seeds at three learning rates; a game fails here if it finds fewer than four modes, which is milder than
+# the count of some slides ago. On digits,
 # twenty seeds each. Clipping roughly halves the failures, within what chance does; what holds is spectral normalisation, in a plain GAN.
-# On digits the penalty is best by far. So: in part. And still a fifth of the samples, or more, lie between modes.
+# The penalty fails most often on the ring, and is best by far on digits. So: in part. And still a fifth of the samples, or more, lie between modes.
 
 # %%
 row = next(row for row in recipes.claims() if row["claim"] == 21 and row["notebook"].startswith("05"))
@@ -845,7 +849,7 @@ methods = list(dict.fromkeys(row["method"] for row in table))
 hue = {"GAN": "data", "non-saturating GAN": "data", "clipped WGAN": "model", "WGAN with penalty": "critic", "spectral WGAN": "posterior", "spectral GAN": "prior"}
 d = Drawing(1150, 330, "Left, failed games on the ring: " + ", ".join(f"{name} {count}" for name, count in failures.items())
             + ". Right, the Fréchet distance of 20 seeds on digits for four methods; the WGAN with penalty is lowest")  # fmt: skip
-d.text(232, 24, f"ring: failed, of {games} games", size=26, anchor="start")
+d.text(232, 24, f"ring: under 4 of 8 modes, of {games} games", size=26, anchor="start")
 for i, (name, count) in enumerate(failures.items()):
     d.text(220, 74 + 48 * i, name, size=25, anchor="end")
     bar(d, 232, 74 + 48 * i, 240 * count / max(failures.values()), 30, hue[name])

@@ -313,7 +313,7 @@ d.show()
 
 # %% [markdown] tags=["notes"]
 # 40 s. Everything moves along u, by an amount that changes across one line only. The Jacobian is the identity plus a column times a
-# row, so its determinant costs D operations. Below a stretch of minus one the sheet would fold: two points on one place. Ask what
+# row, so its determinant costs D operations. With w times u below minus one the sheet would fold: two points on one place. Ask what
 # the grid shows: where lines are wide apart, the cloud is thin.
 
 # %% [markdown] tags=["left"]
@@ -475,8 +475,8 @@ claim(29, r"in the other order one step leaves (\d+\.\d+)",
 
 # %% [markdown] tags=["notes"]
 # 50 s. The VAE of part 3 with each posterior at several T, the same short training for all, three seeds. All gain; the
-# autoregressive flow most, the Householder flow least. Then the surprise: the likelihood, in which the encoder has no part,
-# falls as well. What falls with it is a better model, trained beside a better posterior, not only a better posterior.
+# autoregressive flow most, the Householder flow least. Then the surprise: the NLL, in which the encoder has no part,
+# falls as well. So the model itself has become better, trained beside a better posterior: it is not the posterior alone that gains.
 
 # %% tags=["left"]
 study, runs = recipes.study("flows_on_mnist"), {}
@@ -524,7 +524,7 @@ display(Markdown(
 # ## Improving the decoder: one code, many draws
 
 # %% [markdown] tags=["notes"]
-# 50 s. Take a digit, a code for it, and draw again and again from that one code. The VAE tosses a coin for each pixel separately:
+# 50 s. Take a digit, the first in each row, and a code for it, and draw again and again from that one code. The VAE tosses a coin for each pixel separately:
 # specks and gaps. The PixelVAE's pixels have seen their neighbours. Cover the labels first and let the room say which is which.
 
 # %% [markdown]
@@ -558,7 +558,7 @@ claim(30, rf"correlate by {PM} under the VAE \(its decoder says 0\) and by {PM} 
 
 # %% tags=["step"]
 claim(30, r"total correlation of ([\d.]+) nats \(([\d.]+) to ([\d.]+) over six codes",
-      "Given one code, its pixels share **{}** nats ({} to {} over six codes), the VAE's 0.")  # fmt: skip
+      "Given one code, a PixelVAE's pixels share **{}** nats ({} to {} for six), a VAE's 0.")  # fmt: skip
 
 # %% [markdown]
 # ## PixelCNN: each pixel given those before it
@@ -628,6 +628,8 @@ display(Markdown(f"Blue: seen. Orange: earlier, within reach of the layers, and 
 # $$\mathbf{h}' = \mathbf{h} + R\, g(U * \mathbf{h} + L\, \mathbf{v}')$$
 #
 # $$\step{g(\mathbf{a}, \mathbf{b}) = \tanh(\mathbf{a}) \odot \mathrm{sigmoid}(\mathbf{b})}$$
+#
+# $\mathbf{a}, \mathbf{b}$: the two halves of what a convolution gives
 
 # %% [markdown] tags=["right"]
 # <p class="small">van den Oord et al. (2016). Conditional image generation with PixelCNN decoders. NIPS.</p>
@@ -655,7 +657,7 @@ show(picture_rows(blocks, ["PixelVAE", "same codes", "gated PixelCNN", "VAE", "V
 # ## Four models, one test set
 
 # %% [markdown] tags=["notes"]
-# 65 s. PixelCNN, gated, VAE, PixelVAE: ask for the order first. Two of the four numbers are exact, the other two are upper bounds of the
+# 65 s. PixelCNN, gated, VAE, PixelVAE: ask for the order first; nobody trained them for the same time. Two of the four numbers are exact, the other two are upper bounds of the
 # NLL by importance sampling. Then the price: the bound charges for z and for nothing else, so a decoder that sees enough need not ask.
 # If you want a representation, hold the pixels back. The last line is a study of small PixelVAEs in notebook 10.
 
@@ -675,8 +677,8 @@ display(Markdown("\n".join(["| model | test NLL, nats | | weights, thousands | e
 nll = {name: recipes.card(name)["results"]["test_nll"] for name in names}
 order = [names[name] for name in sorted(nll, key=nll.get)]
 display(Markdown(
-    f"{order[0]} is the best: **{nll['gated_pixelcnn'] - nll['pixelvae']:.1f}** nats beyond the gated PixelCNN, which has no code, and "
-    f"**{nll['vae_40d'] - nll['pixelvae']:.1f}** beyond the VAE, which has nothing else."))
+    f"{order[0]} is the best: **{nll['gated_pixelcnn'] - nll['pixelvae']:.1f}** nats less than the gated PixelCNN, which has no code, and "
+    f"**{nll['vae_40d'] - nll['pixelvae']:.1f}** less than the VAE, whose pixels know nothing but the code."))
 
 # %% tags=["step"]
 claim(26, rf"from (\d+) to (\d+) rows in sight the KL goes from {PM} to {PM} nats",
@@ -732,7 +734,7 @@ claim(31, rf"{PM} % of vae_2d's prior lies in holes",
 #
 # . . .
 #
-# An **autoregressive prior** has fewer parameters and any shape:
+# An **autoregressive prior** has fewer parameters and need not be round:
 #
 # $$p_\lambda(\mathbf{z}) = \prod_{d} p_\lambda(z_d|z_1, \dots, z_{d-1})$$
 
@@ -842,7 +844,7 @@ claim(31, rf"mixture of Gaussians {PM}.*?autoregressive {PM}.*?flow {PM}.*?VampP
 
 # %% tags=["step"]
 claim(32, r"falls by ([\d.]+ ± [\d.]+) from (\d+).*, to (\d+); training digits are at (\d+\.\d+)",
-      "Two layers, VampPrior: the distance falls by **{}** from {} to **{}**; digits: {}.")  # fmt: skip
+      "Two layers, VampPrior: the distance falls by **{}** from {} to **{}**; training digits: {}.")  # fmt: skip
 
 # %% [markdown]
 # ## The long trainings, beside the paper's
@@ -911,23 +913,24 @@ d.show()
 # ## VAE: for and against, in numbers
 
 # %% [markdown] tags=["notes"]
-# 60 s. The lecture's list, each line with what the course measured. Ask which line they would not have believed this morning. The
+# 60 s. The lecture's list, each line with what the course measured. Ask which line they would not have believed this morning. Be
+# fair about stability: the steadiest kind of game, the WGAN with penalty, scatters as little as the VAEs. The
 # question mark after blurry is the lecture's own: the means of a plain VAE are smooth, its draws are speckled, and a decoder that sees
 # its own pixels draws as sharply as the data are. So it is the factorised decoder, not the VAE.
 
 # %%
 r = recipes.card("vae_40d")["results"]
 rows = [
-    ("+", "likelihood framework", f"vae_40d: {r['test_nll']:.2f} ± {r['test_nll_se']:.2f} nats; " + quoted(23, r"(\d+) of ([\d,]+) choices of q exceed", "{} of {} bounds too high", "07")),
+    ("+", "likelihood framework", f"vae_40d: NLL {r['test_nll']:.2f} ± {r['test_nll_se']:.2f} nats; " + quoted(23, r"(\d+) of ([\d,]+) choices of q exceed", "{} of {} bounds too high", "07")),
     ("+", "easy sampling", quoted(5, r"samples of vae_40d (\d+ %) are realistic.*\((?:other test digits: )(\d+) and", "{} of its samples realistic; real digits: {} %", "07")),
-    ("+", "training by gradients", quoted(25, r"has ([\d,]+ ± [\d,]+) times the pathwise variance", "the score function has {} times the variance", "08")),
-    ("+", "stable training", quoted(33, rf"scatters by {PM} % .*? and by {PM} %", "over seeds the Fréchet distance scatters by {} %, a GAN's by {} %", "16")),
+    ("+", "training by gradients", quoted(25, r"has ([\d,]+ ± [\d,]+) times the pathwise variance", "score function: {} times the non-centred one's variance", "08")),
+    ("+", "stable training", quoted(33, rf"scatters by {PM} % .*? and by {PM} %", "Fréchet distance over seeds: scatter {} %, a GAN's {} %", "16")),
     ("+", "finds a representation", quoted(34, r"for the linear reader of ([\d,]+ labels) it is (\d+ %) against (\d+)", "linear reader, {}: {} right, from pixels {} %", "07")),
-    ("+", "combines with others", quoted(35, rf"names {PM} % of them by Bayes' rule", "a prior with a Gaussian a class, put in without training, names {} % of digits", "16")),
+    ("+", "combines with others", quoted(35, rf"names {PM} % of them by Bayes' rule", "a Gaussian a class, put in as prior: names {} % of digits", "16")),
     ("−", "only explicit models", quoted(36, r"bound is ([\d,]+ ± [\d,]+) nats at sigma = ([\d.]+), (-?[\d,]+) at ([\d.]+)", "bound {} nats at σ = {}, {} at {}, none at 0", "16")),
     ("−", "blurry images (?)", quoted(37, r"means of vae_40d have ([\d.]+) of the real sharpness, its draws ([\d.]+) .*?sees its own pixels draws at ([\d.]+)", "sharpness (real 1): means {}, draws {}, PixelVAE's draws {}", "16")),
 ]  # fmt: skip
-display(Markdown("\n".join(["| | the lecture | the course |", "|:--|:--|:--|", *(f"| **{sign}** | {a} | {b} |" for sign, a, b in rows)])))
+display(Markdown("\n".join(["| | the lecture | the course |", "|:--|:--|:--|", *(f"| **{sign}** | {a.replace(' ', '&nbsp;')} | {b} |" for sign, a, b in rows)])))
 
 # %% [markdown]
 # ## Where the field went
