@@ -306,6 +306,20 @@ def test_bad_input_is_named_in_a_sentence():
         of_gaussian(linear_schedule(5)).objective(torch.randn(4, 3))
 
 
+@pytest.mark.parametrize("t", [0, 11, torch.tensor(0), torch.tensor([3, 11])])
+def test_there_is_no_layer_below_the_first_and_none_above_the_last(t):
+    model = Diffusion(small_net(), 2, linear_schedule(10))
+    with pytest.raises(ValueError, match="from 1 to 10"):
+        model.encoder(torch.zeros(2, 2), t)
+
+
+def test_no_step_leads_below_the_first_layer():
+    model, x = Diffusion(small_net(), 2, linear_schedule(10)), torch.zeros(2, 2)
+    for below in (model.layer_kl, model.step, lambda z, t: model.posterior(z, z, t), lambda z, t: model.decoder(z, torch.tensor([t, 5]))):
+        with pytest.raises(ValueError, match="from 1 to 10"):
+            below(x, 1)
+
+
 def test_a_covariance_that_no_single_layer_has():
     """Correlated data with their own exact net: the walk draws the covariance, and the bound is that along its axes."""
     values, axes = torch.tensor([1.8, 0.2]), torch.tensor([[1.0, 1.0], [1.0, -1.0]]) / math.sqrt(2)

@@ -67,7 +67,9 @@ class Diffusion(nn.Module):
 
     def at(self, t: Tensor | int) -> tuple[Tensor, Tensor, Tensor]:
         """log SNR, alpha and sigma of layer t, (..., 1) each."""
-        log_snr = self.log_snr[torch.as_tensor(t) - 1][..., None]
+        if ((t := torch.as_tensor(t)) < 1).any() or (t > self.layers).any():
+            raise ValueError(f"layers are counted from 1 to {self.layers}, and a step between two is named by the upper one")
+        log_snr = self.log_snr[t - 1][..., None]
         return log_snr, torch.sigmoid(log_snr).sqrt(), torch.sigmoid(-log_snr).sqrt()
 
     def encoder(self, x: Tensor, t: Tensor | int) -> Gaussian:
@@ -83,8 +85,7 @@ class Diffusion(nn.Module):
     def posterior(self, z: Tensor, x: Tensor, t: Tensor | int) -> Gaussian:
         """q(z_{t-1}|z_t, x) for z = z_t and t from 2 on, by Bayes' rule."""
         (log_snr, alpha, _), (log_snr_below, alpha_below, _) = self.at(t), self.at(t - 1)
-        r = torch.exp(log_snr - log_snr_below)
-        new = -torch.expm1(log_snr - log_snr_below)  # 1 - r, without its rounding where r is nearly 1
+        r, new = torch.exp(d := log_snr - log_snr_below), -torch.expm1(d)  # new: 1 - r, without its rounding where r is nearly 1
         return isotropic(alpha_below * (r * z / alpha + new * x), new.log() + F.logsigmoid(-log_snr_below))
 
     def denoise(self, z: Tensor, t: Tensor | int) -> Tensor:
@@ -108,8 +109,7 @@ class Diffusion(nn.Module):
         $$\mathcal L(x) = \mathbb E[\log p(x \mid z_1)] - \sum_{t=2}^T \mathbb E\,\mathrm{KL}[q(z_{t-1} \mid z_t, x) \,\|\, p(z_{t-1} \mid z_t)]
           - \mathrm{KL}[q(z_T \mid x) \,\|\, p(z_T)]$$
 
-        Returns:
-            what to maximise, and {"elbo", "reconstruction", "kl"}, as of any `LatentVariableModel`.
+        Returns: what to maximise, and {"elbo", "reconstruction", "kl"}, as of any `LatentVariableModel`.
         """
         t = torch.randint(2, self.layers + 1, x.shape[:1], device=x.device)
         return self.bound(x, (self.layers - 1) * self.layer_kl(x, t), beta)
