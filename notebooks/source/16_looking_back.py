@@ -15,7 +15,7 @@
 # *60 minutes, about 20 of them for four exercises. Slides: "DGM: Density Network", "DGM: GANs", "DGM: VAE" (pros and
 # cons). You need notebooks 03, 04 and 07; 05, 06 and 09 to 11 help.*
 #
-# One row are real digits, each other row was drawn by one model of this course, and all are made black or white in
+# One row holds real digits, each other row was drawn by one model of this course, and all are made black or white in
 # the same way. **Which family drew which?** And once you know: what was each of them good for, in numbers?
 
 # %% tags=["colab"] jupyter={"source_hidden": true}
@@ -115,7 +115,7 @@ guess
 # <details><summary>Who drew what</summary>
 #
 # A: the VAE with 40 latent dimensions. B: the GAN. C: the PixelVAE. D: the VAE with two. E: real digits. F: the deep GAN.
-# G: the density network, with the same decoder as D. </details>
+# G: the density network, with the same decoder as D. B has specks, too: its greys were tossed like coins. </details>
 #
 # Afterwards you can say what each family's strength is worth in numbers, and where the lecture's list of pros and cons
 # needs a footnote; write a diffusion model as a VAE of a thousand layers; and find out what you should read again.
@@ -563,7 +563,7 @@ plot.show(
 # %% [markdown]
 # It is the mixture of [notebook 02](02_latent_variable_models.ipynb) in the VAE of 07, and neither had to know of the other.
 # How far this goes, to labels, sentences, graphs and cells, is what notebooks 12 to 15 are for. A GAN's prior can be exchanged as well,
-# but without an encoder nobody knows which codes are the sevens.
+# but it has no encoder to say which codes are the sevens: you would have to draw, and name what you drew.
 
 # %% [markdown]
 # ## Does it need explicit models?
@@ -663,8 +663,9 @@ display(Markdown(
     "that looks at its own pixels. What one calls a blurry VAE is a factorised decoder, shown by its mean."))  # fmt: skip
 # %% [markdown]
 # ## The lecture's pros and cons, each with its number
-# Every line of the lecture's three lists, what the course measured of it, and the cell that did. The measured sentences are the
-# notebooks' own (their beginning; the link leads to the rest); the judgement in the last column is ours.
+# The lecture's three lists, what the course measured of each line, and the cell that did. The measured sentences are the notebooks'
+# own (their beginning; the link leads to the rest); the judgement in the last column is ours. One merit of the GAN has no row of
+# its own, that it too is trained by gradients: every game here was. *Generates images* is said of the VAE elsewhere in the lecture.
 
 # %% jupyter={"source_hidden": true}
 def first_clause(text: str, most: int = 190) -> str:
@@ -721,11 +722,13 @@ display(Markdown("\n".join(["| family | | the lecture says | measured | where | 
 
 # %% [markdown]
 # Three entries deserve a red pen. *Unstable*: the toy's failures are real, but they are failures of settings, and notebook 05 says
-# which. *No quantitative assessment*: there are several, and the table at the top is one. *Blurry*: blame the mean.
+# which. *No quantitative assessment*: there are several, and the table at the top is one. *Blurry*: blame the mean first, then a code of
+# only two dimensions (compare vae_2d's draws with vae_40d's). The bound is not cleared altogether: with one and the same decoder the
+# VAE's means came out softer than the density network's.
 
 # %% [markdown]
 # ## Where the field went
-# A second latent layer gave notebook 11 its largest gain in likelihood. So why stop at two? With $T$ layers,
+# A second latent layer gave notebook 11 its largest gain in likelihood (and twice the latent dimensions). So why stop at two? With $T$ layers,
 # $\mathbf{z}_1, \dots, \mathbf{z}_T$ from the data upwards, training gets hard: the upper layers fall asleep. The way out was to stop
 # *learning the encoder*. Let it do something so simple that nothing can fall asleep: **add a little noise in each layer**, until after
 # a thousand layers nothing else is left. Then only the way back is to be learned.
@@ -854,7 +857,7 @@ layer_kl = check.layer_kl(layer_kl)
 # %% [markdown]
 # ## Exercise 4: one step back (5 minutes)
 # Generating is ancestral sampling, as in any model of layers: from the top, $\mathbf{z}_T \sim \mathcal N(\mathbf{0}, \mathbf{I})$, one
-# layer at a time. Write one step: a draw from the Gaussian two cells above, with the guess in the place of $\mathbf{x}$ and
+# layer at a time. Write one step: a draw from the Gaussian under *The bound*, with the guess in the place of $\mathbf{x}$ and
 # $\boldsymbol\epsilon$ for the noise of this step.
 
 # %% tags=["exercise"]
@@ -1007,6 +1010,9 @@ display(Markdown("\n".join([
 # %% [markdown]
 # A bound with a thousand gaps in it, and yet a tight one: the gap of each layer is tiny, for a step that small is nearly Gaussian in both
 # directions. That is the whole trick. The price: to draw, the network runs a thousand times.
+#
+# Do not read the table as a race. Equal steps at one learning rate are not equal chances: notebook 03's network has a single latent
+# dimension, was trained in its own way, and missed less than this VAE does.
 
 # %% [markdown]
 # ### The noise, and a reweighted bound
@@ -1116,7 +1122,7 @@ display(Markdown(
 #
 # **Flow matching** (Lipman et al. 2023) drops the noise on the way: a point moves along a velocity $\mathbf{v}(\mathbf{z}, t)$, learned by
 # regression on straight lines between noise and data. The map is invertible, a normalizing flow of notebook 09 with infinitely many
-# steps, and its likelihood is exact again. Fewer steps will do, for the ways are nearly straight.
+# steps, and up to the solver's error its likelihood is exact again. Fewer steps will do where the learned ways are nearly straight.
 #
 # **What stayed** of the lecture: the bound and its two terms, densities that exchange places, the question of what likelihood does not see.
 # GANs live on as a loss beside others, where speed counts: one pass instead of many.
