@@ -75,6 +75,7 @@ WRONG_FRECHET = {
     "subtracted the second term": with_parts(lambda m, s, t: (m**2).sum() - ((s - t) ** 2).sum()),
     "means' distance is not squared": with_parts(lambda m, s, t: m.abs().sum() + ((s - t) ** 2).sum()),
     "deviations' distance is not squared": with_parts(lambda m, s, t: (m**2).sum() + (s - t).abs().sum()),
+    "of all numbers together": lambda x, y: (x.mean() - y.mean()) ** 2 + (x.std() - y.std()) ** 2,
     "-2 s t": with_parts(lambda m, s, t: (m**2).sum() + (s**2 + t**2).sum()),
     "one number for each dimension": with_parts(lambda m, s, t: m**2 + (s - t) ** 2),
     "reduce over the rows": lambda x, y: ((x[:3000] - y) ** 2).sum(1),
@@ -126,6 +127,7 @@ WRONG_LAYER = {
     "are logarithms": layer(lambda b, s: 0.5 * (b - s)),
     "difference of exponentials": layer(lambda b, s: 0.5 * (b - s).exp()),
     "belongs to the error of the noise": layer(lambda b, s: 0.5 * ((b - s).exp() - 1)),
+    "weigh by alpha^2": layer(lambda b, s: 0.5 * (torch.sigmoid(b) - torch.sigmoid(s))),
     "forgot to square": layer(half, lambda d: d.abs().sum(-1)),
     "weight is missing": layer(lambda b, s: 0.5),
     "norm of the error": layer(half, lambda d: d.norm(dim=-1)),
@@ -152,6 +154,7 @@ def step(change):
 
 
 WRONG_STEP = {
+    "lies between 0 and 1": lambda z, g, e, b, s: own_step(z, g, e, s, b),
     "this is the mean": step(lambda m, s, e, *_: m + 0 * e),
     "by the variance": step(lambda m, s, e, *_: m + s**2 * e),
     "noise is not scaled": step(lambda m, s, e, *_: m + e),

@@ -72,6 +72,8 @@ def _judge_frechet(frechet) -> str:
             "you subtracted the second term: add it": means - stds,
             "the means' distance is not squared": (m - w).abs().sum() + stds,
             "the standard deviations' distance is not squared": means + (s - t).abs().sum(),
+            "you took mean and spread of all numbers together: each dimension has its own, .mean(0) and .std(0)":
+                (x.detach().mean() - y.mean()) ** 2 + (x.detach().std() - y.std()) ** 2,
             "you left out -2 s t: it is s^2 + t^2 - 2 s t": means + (s**2 + t**2).sum(),
         }.items():
             if close(value.item(), float(other)):
@@ -159,6 +161,8 @@ def _judge_layer_kl(layer_kl) -> str:
             0.5 * (below - log_snr) * square,
         "you took the exponential of the difference: it is a difference of exponentials": 0.5 * (below - log_snr).exp() * square,
         "this weight, SNR_{t-1} / SNR_t - 1, belongs to the error of the noise: of x it is SNR_{t-1} - SNR_t": 0.5 * (a / b - 1) * square,
+        "you weigh by alpha^2, the sigmoid: SNR is alpha^2 / sigma^2, exp of what is given":
+            0.5 * (torch.sigmoid(below) - torch.sigmoid(log_snr)) * square,
         "you forgot to square the error": 0.5 * (a - b) * (x - guess).abs().sum(-1).detach(),
         "the weight is missing: errors in low layers cost more": 0.5 * square,
         "you took the norm of the error: square it": 0.5 * (a - b) * square.sqrt(),
@@ -195,6 +199,8 @@ def _judge_step_back(step_back) -> str:
     below, log_snr = (torch.tensor([[v] for v in values], dtype=torch.float64)
                       for values in ([3.0, 1.0, 0.2, -0.5, -2.0, 6.0], [2.5, -0.5, 0.1, -1.5, -3.0, 3.0]))  # fmt: skip
     answer = _rows(step_back(z, guess, epsilon, below, log_snr), "step_back")
+    if answer.isnan().any():
+        raise Wrong("step_back is NaN, so you took the root of a negative number: r = exp(log SNR_t - log SNR_{t-1}) lies between 0 and 1.")
     found = [_below(z[i], guess[i], below[i].item(), log_snr[i].item()) for i in range(ROWS)]
     mean, std = torch.stack([m for m, _ in found]), torch.tensor([[math.sqrt(v)] for _, v in found], dtype=torch.float64)
     right = mean + std * epsilon
