@@ -62,7 +62,7 @@ QUESTIONS = [
         "04_gan",
         "The discriminator has become nearly perfect. Why does the game's original objective, log(1 - D(G(z))), then teach the generator little?",
         (
-            ("It is flat where D(G(z)) is near 0", "A fake that is seen through for sure gets a slope near zero; log D(G(z)) is steep there and has the same optimum."),
+            ("Through D's sigmoid its slope dies out where D(G(z)) is near 0", "By the logit its slope is -D(G(z)), nearly zero for a fake that is seen through; that of log D(G(z)) is nearly 1 there, and the game has the same fixed point."),
             ("The discriminator's weights no longer change", "They may stand still; the gradient for the generator runs through them all the same."),
             ("The generator can't sample any more", "It samples as ever. What it lacks is a slope that says where to go."),
             ("Its optimum is another distribution than that of the data", "For the best D the optimum is the data's distribution. The trouble is the way there."),
@@ -126,7 +126,7 @@ QUESTIONS = [
     ),
     Question(
         "07_vae",
-        "A colleague averages the KL over 40 latent dimensions in place of summing it. What was trained?",
+        "A colleague sums the reconstruction over pixels as always, but averages the KL over 40 latent dimensions in place of summing it. What was trained?",
         (
             ("The same model: only the units of the KL differ", "Against a reconstruction that is summed over pixels, the units decide who wins."),
             ("A VAE with a tighter bound", "It is no bound on log p(x) any more, since most of the KL is not charged."),
@@ -216,7 +216,7 @@ QUESTIONS = [
         "11_priors",
         "Which prior would save the most of the bound's KL term for a given encoder, on the digits it is averaged over?",
         (
-            ("A standard normal with a larger variance", "That fits neither the clumps nor the gaps between them."),
+            ("A single Gaussian with a larger variance", "That fits neither the clumps nor the gaps between them."),
             ("The one with the most parameters", "Parameters help only as far as they bring the prior to the right place."),
             ("A mixture of Gaussians with one for each class", "Closer, but classes are not Gaussian, and no label enters the bound."),
             ("The mean of all q(z|x)", "The aggregate posterior: the prior occurs only in KL[aggregate || prior], which is then 0. On new digits it may disappoint."),
