@@ -662,7 +662,9 @@ display(Markdown(
     f"{blame} the density network's{', so the bound is not cleared' if blame == 'blurrier than' else ''}; with 2 latent "
     f"dimensions they have {value['vae_2d, means']:.2f} of the real sharpness, with 40 {value['vae_40d, means']:.2f}. "
     f"A VAE keeps its bound and {'loses the blur' if cured else 'changes little'} with a decoder "
-    "that looks at its own pixels. What one calls a blurry VAE is first of all a factorised decoder, shown by its mean."))  # fmt: skip
+    "that looks at its own pixels. What one calls a blurry VAE is first of all a factorised decoder, shown by its mean."
+))  # fmt: skip
+
 # %% [markdown]
 # ## The lecture's pros and cons, each with its number
 # The lecture's three lists, what the course measured of each line, and the cell that did. The measured sentences are the notebooks'
