@@ -8,11 +8,10 @@
 
 # %%
 import math
-import re
 
 import numpy as np
 import torch
-from deck import Drawing, claim, live, show
+from deck import Drawing, claim, live, quoted, show
 from IPython.display import Markdown, display
 from matplotlib.patches import Ellipse
 from torch import nn
@@ -35,15 +34,6 @@ digits = mnist("dynamic")
 test = digits.test[:1000].tensor()
 vae, pixelvae, gated = (recipes.load(name) for name in ("vae_40d", "pixelvae", "gated_pixelcnn"))
 PM = r"(-?[\d.]+ (?:±|\$\\pm\$) [\d.]+)"  # a measured value with its error
-
-
-def quoted(number: int, pattern: str, sentence: str, notebook: str = "") -> str:
-    """As `claim` does it, for a line of a table."""
-    row = next(row for row in recipes.claims() if row["claim"] == number and row["notebook"].startswith(notebook))
-    values = [value.replace(r"$\pm$", "±") for value in re.search(pattern, row["measured"]).groups()]
-    link = f'<a href="../notebooks/{row["notebook"]}.ipynb#cell-id={row["cell"]}">{row["notebook"][:2]}&nbsp;·&nbsp;C{number}</a>'
-    return f"{sentence.format(*values)} {link}"
-
 
 # %% [markdown]
 # ## Three boxes, and what ties them

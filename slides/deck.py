@@ -43,13 +43,12 @@ def live(widget, fig: plt.Figure, alt: str) -> None:
     show(fig, alt)
 
 
-def claim(number: int, pattern: str, sentence: str, notebook: str = "", against: bool = False) -> None:
-    """A sentence with what a notebook measured of the lecture's claim, and a link to the cell that did.
+def quoted(number: int, pattern: str, sentence: str, notebook: str = "") -> str:
+    """A sentence with what a notebook measured of the lecture's claim, and a link to the cell that did, as HTML.
 
     Args:
         pattern: a regular expression, searched in the measured text; its groups fill the sentence's `{}` in turn.
         notebook: beginning of its name, where several have measured the claim.
-        against: it contradicts what the lecture says, or limits it.
 
     Raises:
         ValueError: no such claim, or nothing in its text that fits: the notebook has changed.
@@ -62,8 +61,13 @@ def claim(number: int, pattern: str, sentence: str, notebook: str = "", against:
         raise ValueError(f"claim {number}: {pattern!r} is not in {row['measured']!r}")
     values = [value.replace(r"$\pm$", "±") for value in found.groups()]
     link = f'<a href="../notebooks/{row["notebook"]}.ipynb#cell-id={row["cell"]}">{row["notebook"][:2]} · C{number}</a>'
+    return f"{sentence.format(*values)} {link}"
+
+
+def claim(number: int, pattern: str, sentence: str, notebook: str = "", against: bool = False) -> None:
+    """`quoted`, in a box; `against`: it contradicts what the lecture says, or limits it."""
     kind = "claim against" if against else "claim"
-    display(Markdown(f'<div class="{kind}">\n\n{sentence.format(*values)} {link}\n\n</div>'))
+    display(Markdown(f'<div class="{kind}">\n\n{quoted(number, pattern, sentence, notebook)}\n\n</div>'))
 
 
 class Drawing:
