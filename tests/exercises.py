@@ -1,4 +1,4 @@
-"""What the exercises of every notebook promise: `TestExercises = exercise_tests(check, "05_wgan", RIGHT)` in a test file."""
+"""What the exercises of every notebook promise: `TestExercises = exercise_tests(check, "05_wgan", RIGHT, WRONG)` in a test file."""
 
 import re
 from pathlib import Path
@@ -19,13 +19,15 @@ def cells(notebook):
             yield name, cell, re.sub(r"### BEGIN SOLUTION.*?### END SOLUTION", "...", cell, flags=re.DOTALL)
 
 
-def exercise_tests(check, notebook, right, **space):
+def exercise_tests(check, notebook, right, wrong, **space):
     """A class of tests.
 
     Args:
         check: the module with the notebook's exercises.
         notebook: its file's stem.
         right: {an exercise's name: an answer that is right and written differently, or a list of such}.
+        wrong: {an exercise's name: {a phrase of the message: a wrong answer that is to get it}}, five at least for each; an
+            exercise of another notebook, tested there, has none.
         space: what the exercise cells find beside torch and Tensor, by name.
     """
     names = list(right)
@@ -79,5 +81,26 @@ def exercise_tests(check, notebook, right, **space):
                 exercise.hint()
             assert capsys.readouterr().out.count("Hint") == len(exercise.hints) >= 2
             exercise.given = 0
+
+        @pytest.mark.parametrize(
+            ("name", "message", "answer"),
+            [(name, *case) for name, cases in wrong.items() for case in cases.items()],
+            ids=lambda value: value if isinstance(value, str) else "",
+        )
+        def test_a_wrong_answer_is_told_what_is_wrong(self, name, message, answer):
+            found, function = verdict(name, answer)
+            assert found.kind == "fail"
+            assert message in found.text, found.text
+            assert function is getattr(check, name).solution
+
+        @pytest.mark.parametrize("name", list(wrong))
+        def test_there_are_five_wrong_answers_at_least(self, name):
+            assert len(wrong[name]) >= 5
+
+        def test_the_callers_random_state_is_left_alone(self):
+            before = torch.get_rng_state()
+            for name, answer in [*answers, *((name, getattr(check, name).solution) for name in names)]:
+                verdict(name, answer)
+            assert torch.equal(before, torch.get_rng_state())
 
     return Tests

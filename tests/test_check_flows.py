@@ -37,7 +37,6 @@ def own_step(z, W_m, b_m, W_s, b_s):
 
 RIGHT = {"planar_step": own_planar, "reflect": own_reflect, "autoregressive_step": own_step}
 NAMES = list(RIGHT)
-TestExercises = exercise_tests(check, "09_normalizing_flows", RIGHT, F=F)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -134,14 +133,8 @@ STEP = [
     (step(log_det=lambda s: 0.5 * F.logsigmoid(s).sum(-1)), "is right (row"),
 ]
 
-WRONG = [(n, a, m) for n, cases in zip(NAMES, (PLANAR, REFLECT, STEP), strict=True) for a, m in cases]
-
-
-@pytest.mark.parametrize(("name", "answer", "message"), WRONG, ids=[f"{n}: {m}" for n, _, m in WRONG])
-def test_a_wrong_answer_is_told_what_is_wrong(name, answer, message):
-    found, function = verdict(name, answer)
-    assert found.kind == "fail" and message in found.text, found
-    assert function is getattr(check, name).solution
+WRONG = {name: {message: answer for answer, message in cases} for name, cases in zip(NAMES, (PLANAR, REFLECT, STEP), strict=True)}
+TestExercises = exercise_tests(check, "09_normalizing_flows", RIGHT, WRONG, F=F)
 
 
 def test_an_answer_that_breaks_names_its_error():

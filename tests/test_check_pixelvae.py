@@ -40,7 +40,6 @@ def own_draw(x, i, net):
 
 RIGHT = {"mask": own_mask, "log_prob": own_log_prob, "draw": own_draw}
 NAMES = list(RIGHT)
-TestExercises = exercise_tests(check, "10_pixelvae", RIGHT, F=F)
 
 
 def test_a_librarys_cross_entropy_and_an_array_pass():
@@ -161,28 +160,11 @@ WRONG_DRAW = {
     "sigmoid is taken twice": lambda x, i, net: put(x, i, coin(torch.sigmoid(torch.sigmoid(net(x)[:, i])))),
     "expected that of x": lambda x, i, net: x[:10],
 }
-CASES = [(name, phrase, answer)
-         for name, wrong in (("mask", WRONG_MASK), ("log_prob", WRONG_LOG_PROB), ("draw", WRONG_DRAW))
-         for phrase, answer in wrong.items()]  # fmt: skip
-
-
-@pytest.mark.parametrize(("name", "phrase", "answer"), CASES, ids=[f"{name}: {phrase}" for name, phrase, _ in CASES])
-def test_a_wrong_answer_is_told_what_is_wrong(name, phrase, answer):
-    found, function = verdict(name, answer)
-    assert found.kind == "fail" and phrase in found.text, found
-    assert function is getattr(check, name).solution
+WRONG = {"mask": WRONG_MASK, "log_prob": WRONG_LOG_PROB, "draw": WRONG_DRAW}
+TestExercises = exercise_tests(check, "10_pixelvae", RIGHT, WRONG, F=F)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_answer_that_stops_is_told_where(name):
     found, _ = verdict(name, lambda *a: 1 / 0)
     assert found.kind == "fail" and "ZeroDivisionError" in found.text
-
-
-def test_judging_leaves_random_numbers_alone():
-    torch.manual_seed(1)
-    expected = torch.rand(2)
-    torch.manual_seed(1)
-    for name in NAMES:
-        verdict(name, getattr(check, name).solution)
-    assert torch.equal(torch.rand(2), expected)

@@ -2,7 +2,6 @@
 
 import math
 
-import pytest
 import torch
 from exercises import exercise_tests
 
@@ -37,7 +36,6 @@ def own_vamp(z, u, encoder):
 
 RIGHT = {"mixture_log_prob": own_mixture, "split_kl": own_split, "vamp_log_prob": own_vamp}
 NAMES = list(RIGHT)
-TestExercises = exercise_tests(check, "11_priors", RIGHT, math=math, Gaussian=Gaussian, mixture_log_prob=check.mixture_log_prob.solution)
 
 
 # ---- wrong answers, each with a phrase of the message meant for it
@@ -216,21 +214,4 @@ WRONG_VAMP = {
     "should be a tensor": lambda *a: 0.0,
 }
 WRONG = {"mixture_log_prob": WRONG_MIXTURE, "split_kl": WRONG_SPLIT, "vamp_log_prob": WRONG_VAMP}
-
-
-@pytest.mark.parametrize(
-    ("name", "message", "answer"), [(name, *case) for name, cases in WRONG.items() for case in cases.items()],
-    ids=lambda value: value if isinstance(value, str) else "",
-)  # fmt: skip
-def test_a_wrong_answer_is_told_what_is_wrong(name, message, answer):
-    found, function = verdict(name, answer)
-    assert found.kind == "fail"
-    assert message in found.text, found.text
-    assert function is getattr(check, name).solution
-
-
-def test_the_callers_random_state_is_left_alone():
-    before = torch.get_rng_state()
-    for name in NAMES:
-        verdict(name, RIGHT[name])
-    assert torch.equal(before, torch.get_rng_state())
+TestExercises = exercise_tests(check, "11_priors", RIGHT, WRONG, math=math, Gaussian=Gaussian, mixture_log_prob=check.mixture_log_prob.solution)

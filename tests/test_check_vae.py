@@ -1,6 +1,5 @@
 """The exercises of notebook 07: right answers pass however they are written, wrong ones are told what is wrong."""
 
-import pytest
 import torch
 import torch.nn.functional as F
 from exercises import exercise_tests
@@ -40,7 +39,6 @@ def own_sample(n, prior, decoder):
 
 RIGHT = {"kl": own_kl, "elbo": own_elbo, "sample": own_sample}
 NAMES = list(RIGHT)
-TestExercises = exercise_tests(check, "07_vae", RIGHT, F=F, kl=check.kl.solution)
 
 
 # ---- wrong answers, each with a phrase of the message meant for it
@@ -219,16 +217,8 @@ WRONG_SAMPLE = {
 }
 
 
-@pytest.mark.parametrize(
-    ("name", "message", "answer"),
-    [(name, *case) for name, cases in (("kl", WRONG_KL), ("elbo", WRONG_ELBO), ("sample", WRONG_SAMPLE)) for case in cases.items()],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_a_wrong_answer_is_told_what_is_wrong(name, message, answer):
-    found, function = verdict(name, answer)
-    assert found.kind == "fail"
-    assert message in found.text, found.text
-    assert function is getattr(check, name).solution
+WRONG = {"kl": WRONG_KL, "elbo": WRONG_ELBO, "sample": WRONG_SAMPLE}
+TestExercises = exercise_tests(check, "07_vae", RIGHT, WRONG, F=F, kl=check.kl.solution)
 
 
 def test_right_answers_pass_whatever_the_seed():
@@ -236,10 +226,3 @@ def test_right_answers_pass_whatever_the_seed():
         torch.manual_seed(seed)
         for name in NAMES:
             assert verdict(name, RIGHT[name])[0].kind == "pass"
-
-
-def test_the_callers_random_state_is_left_alone():
-    before = torch.get_rng_state()
-    for name in ("elbo", "sample"):
-        verdict(name, RIGHT[name])
-    assert torch.equal(before, torch.get_rng_state())
