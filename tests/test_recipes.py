@@ -4,6 +4,7 @@ import functools
 import json
 import math
 import shutil
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -76,6 +77,51 @@ def test_train_write_load_evaluate(tiny, capsys):
         5000,
     )
     assert path.stat().st_size < 20_000
+
+
+def test_eight_bits_round_each_block_to_its_own_scale():
+    """Against quantising number by number in numpy; vectors, zeros, very small and very unequal numbers among them."""
+    generator = torch.Generator().manual_seed(1)
+    parameters = {
+        "matrix": torch.randn(7, 13, generator=generator) * torch.logspace(-3, 2, 7)[:, None],
+        "block": torch.randn(2, 32, generator=generator),
+        "image": torch.randn(3, 2, 5, 5, generator=generator),
+        "zeros": torch.zeros(4, 20),
+        "vector": torch.randn(9, generator=generator),
+    }
+    tensors = recipes.packed(parameters, 8)
+    back = recipes.unpacked(tensors)
+    assert back.keys() == parameters.keys() and all(p.dtype == torch.float32 for p in back.values())
+    assert torch.equal(back["vector"], parameters["vector"].half().float()) and not back["zeros"].any()
+    for name in ("matrix", "block", "image"):
+        assert tensors[name].dtype == torch.int8 and back[name].shape == parameters[name].shape
+        flat, seen = parameters[name].numpy().ravel(), back[name].numpy().ravel()
+        for at in range(0, len(flat), 32):
+            part = flat[at : at + 32]
+            scale = np.float32(np.float16(np.abs(part).max() / 127))
+            whole = np.clip(np.round(part / scale), -127, 127)
+            np.testing.assert_allclose(seen[at : at + 32], whole * scale, rtol=1e-6)
+            assert np.abs(seen[at : at + 32] - part).max() <= 0.5 * scale + 1e-3 * np.abs(part).max()
+    whole = recipes.packed(parameters)
+    assert all(torch.equal(p, parameters[name].half().float()) for name, p in recipes.unpacked(whole).items())
+
+
+def test_a_weight_of_eight_bits_goes_all_the_way_round(tiny, monkeypatch, capsys):
+    half = tiny().stat().st_size
+    exact = recipes.load("tiny").state_dict()
+    monkeypatch.setitem(recipes.RECIPES, "tiny", replace(TINY, bits=8))
+    path = tiny()  # the training is over: it is only written and measured again
+    seen = recipes.load("tiny").state_dict()
+    assert recipes.evaluate("tiny") == recipes.card("tiny")["results"]
+    for name, p in exact.items():
+        near = 1e-3 if p.dim() < 2 else 0.5 / 127 + 2e-3
+        assert (seen[name] - p).abs().max() <= near * p.abs().max()
+        assert p.dim() < 2 or not torch.equal(seen[name], p)
+    assert sum(t.numel() * t.element_size() for t in recipes.read("tiny")[0].values()) < 0.75 * half
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-40] + bytes([whole[-40] ^ 1]) + whole[-39:])
+    with pytest.raises(ValueError, match="is damaged"):
+        recipes.load("tiny")
 
 
 def test_a_device_that_is_not_here_is_named(tiny, monkeypatch, capsys):
