@@ -28,14 +28,14 @@ class Joined(nn.Module):
     added after f, which sees each a once.
 
     Args:
-        f, g: Sequentials that begin with a linear layer.
+        f, g: Sequentials whose first layer tells how many numbers it takes (`row_length`).
         joint: takes as many numbers as f and g give together.
     """
 
     def __init__(self, f: nn.Sequential, g: nn.Sequential, joint: nn.Module):
         super().__init__()
         self.f, self.g, self.joint = f, g, joint
-        self.sizes = (f[0].in_features, g[0].in_features)
+        self.sizes = (row_length(f[0]), row_length(g[0]))
         self.in_features = sum(self.sizes)
 
     def forward(self, a: Tensor, b: Tensor | None = None) -> Tensor:

@@ -385,15 +385,55 @@ def check_exact_two_layer_posterior(module):
         close(log_likelihood(model, x, 300), exact)
 
 
+def small_hierarchical(convolutional: bool, components: int | None, likelihood: str = "bernoulli"):
+    """And the length of its x."""
+    if convolutional:
+        return hierarchical_vae.ConvHierarchicalVAE(2, 2, 8, likelihood, components), 784
+    return hierarchical_vae.HierarchicalVAE(2, 8, likelihood, 9, components), 9
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
 @pytest.mark.parametrize("components", [None, 5])
-def test_a_hierarchical_vae_is_below_its_likelihood_and_trains(components):
-    model = hierarchical_vae.HierarchicalVAE(2, hidden=8, data_dim=9, components=components)
-    x = torch.bernoulli(torch.full((40, 9), 0.3))
+@pytest.mark.parametrize("convolutional", [False, True])
+def test_a_hierarchical_vaes_weight_is_that_of_its_parts(convolutional, components, likelihood):
+    """log p(z_2) + log p(z_1|z_2) + log p(x|z_1, z_2) - log q(z_2|x) - log q(z_1|x, z_2), each by torch.distributions; every
+    part depends on what it should, and all parameters learn."""
+    model, dim = small_hierarchical(convolutional, components, likelihood)
+    x = torch.bernoulli(torch.full((4, dim), 0.3))
+    normal = lambda p: td.Independent(td.Normal(p.mean, (p.log_var / 2).exp()), 1)  # noqa: E731
+    with torch.no_grad():
+        q = model.encoder(x)
+        z = q.rsample((3,))
+        z2, z1 = z[..., :2], z[..., 2:]
+        top = normal(StandardGaussian(2))
+        if components:
+            k = normal(model.encoder.top(model.prior.top.raw.clamp(0, 1)))
+            top = td.MixtureSameFamily(td.Categorical(torch.ones(components)), k)
+        p_x = model.decoder(z)
+        p_x = normal(p_x) if likelihood == "gaussian" else td.Independent(td.Bernoulli(logits=p_x.logits), 1)
+        log_p = top.log_prob(z2) + normal(model.prior.below(z2)).log_prob(z1) + p_x.log_prob(x)
+        log_q = normal(model.encoder.top(x)).log_prob(z2) + normal(q.below(z2)).log_prob(z1)
+        close(model.decoder(z).log_prob(x) + model.prior.log_prob(z) - q.log_prob(z), log_p - log_q)
+        for moved in (torch.cat([z2 + 1, z1], -1), torch.cat([z2, z1 + 1], -1)):
+            assert not torch.allclose(model.decoder(moved).mean, model.decoder(z).mean)
+        assert not torch.allclose(model.prior.below(z2 + 1).mean, model.prior.below(z2).mean)
+        assert not torch.allclose(q.below(z2 + 1).mean, q.below(z2).mean)
+        assert not torch.allclose(model.encoder(1 - x).below(z2).mean, q.below(z2).mean)
+    assert model.sample(7).shape == (7, dim) and model.reconstruct(x).shape == (4, dim)
+    model.objective(x)[0].sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
+
+
+@pytest.mark.parametrize("components", [None, 5])
+@pytest.mark.parametrize("convolutional", [False, True])
+def test_a_hierarchical_vae_is_below_its_likelihood_and_trains(convolutional, components):
+    model, dim = small_hierarchical(convolutional, components)
+    x = torch.bernoulli(torch.full((40, dim), 0.3))
     adam = Adam(model.parameters(), lr=0.01)
     values = [maximise(model.objective(x)[0], adam) for _ in range(150)]
     assert sum(values[-10:]) > sum(values[:10]) + 5
     with torch.no_grad():
-        assert model.sample(7).shape == model.reconstruct(x[:7]).shape == (7, 9)
+        assert model.sample(7).shape == model.reconstruct(x[:7]).shape == (7, dim)
         z = torch.cat([grid(1, 6, 61)[0], torch.zeros(61, 3)], 1)
         assert model.prior.log_prob(z).shape == (61,)
         w = model.log_weight(x, (300,))

@@ -12,7 +12,7 @@ from dgmcourse.densities import Density, Gaussian, GaussianConditional, Standard
 from dgmcourse.models.latent_variable_model import LatentVariableModel
 from dgmcourse.models.vae import outputs_per_pixel, pixels
 from dgmcourse.models.vamp_prior import VampPrior
-from dgmcourse.networks import Joined, gated, gated_mlp
+from dgmcourse.networks import Joined, conv_decoder, conv_encoder, gated, gated_mlp
 
 
 class Ancestral(Density):
@@ -112,11 +112,41 @@ class HierarchicalVAE(LatentVariableModel):
     def __init__(self, latent_dim: int = 40, hidden: int = 300, likelihood: str = "bernoulli", data_dim: int = 784,
                  components: int | None = None):  # fmt: skip
         outputs = data_dim * outputs_per_pixel(likelihood)
-        join = lambda a, out: Joined(gated(a, hidden), gated(latent_dim, hidden), gated_mlp([2 * hidden, hidden, out]))  # noqa: E731
         encoder = TwoLayerEncoder(
-            GaussianConditional(gated_mlp([data_dim, hidden, hidden, 2 * latent_dim])), join(data_dim, 2 * latent_dim)
+            GaussianConditional(gated_mlp([data_dim, hidden, hidden, 2 * latent_dim])),
+            Joined(gated(data_dim, hidden), gated(latent_dim, hidden), gated_mlp([2 * hidden, hidden, 2 * latent_dim])),
         )
-        top = StandardGaussian(latent_dim) if components is None else VampPrior(encoder.top, data_dim, components)
-        below = GaussianConditional(gated_mlp([latent_dim, hidden, hidden, 2 * latent_dim]))
-        prior = TwoLayerPrior(top, below, (latent_dim, latent_dim))
-        super().__init__(prior, encoder, pixels(join(latent_dim, outputs), likelihood))
+        decoder = both(latent_dim, hidden, gated_mlp([2 * hidden, hidden, outputs]))
+        prior = two_layer_prior(encoder, latent_dim, hidden, data_dim, components)
+        super().__init__(prior, encoder, pixels(decoder, likelihood))
+
+
+class ConvHierarchicalVAE(LatentVariableModel):
+    """`HierarchicalVAE` with convolutional networks for 28x28 images; `channels` scales the convolutions.
+
+    Pictures are made smaller and larger again by strides, 28 -> 14 -> 7 and back, as in `ConvVAE`: the paper's decoder has four
+    convolutions of 64 channels at full size, some 30 times the work.
+    """
+
+    def __init__(self, latent_dim: int = 40, channels: int = 32, hidden: int = 128, likelihood: str = "bernoulli",
+                 components: int | None = None):  # fmt: skip
+        outputs = outputs_per_pixel(likelihood)
+        features = conv_encoder(1, channels, hidden)[:-1]  # up to its last hidden layer
+        encoder = TwoLayerEncoder(
+            GaussianConditional(conv_encoder(2 * latent_dim, channels, hidden)),
+            Joined(features, gated(latent_dim, hidden), gated_mlp([2 * hidden, hidden, 2 * latent_dim])),
+        )
+        decoder = both(latent_dim, hidden, conv_decoder(2 * hidden, outputs, channels, hidden))
+        prior = two_layer_prior(encoder, latent_dim, hidden, 784, components)
+        super().__init__(prior, encoder, pixels(decoder, likelihood))
+
+
+def both(latent_dim: int, hidden: int, net: nn.Module) -> Joined:
+    """A decoder's network that sees z_2 and z_1."""
+    return Joined(gated(latent_dim, hidden), gated(latent_dim, hidden), net)
+
+
+def two_layer_prior(encoder: TwoLayerEncoder, latent_dim: int, hidden: int, data_dim: int, components: int | None) -> TwoLayerPrior:
+    top = StandardGaussian(latent_dim) if components is None else VampPrior(encoder.top, data_dim, components)
+    below = GaussianConditional(gated_mlp([latent_dim, hidden, hidden, 2 * latent_dim]))
+    return TwoLayerPrior(top, below, (latent_dim, latent_dim))
