@@ -283,10 +283,7 @@ upper = torch.arange(784) < 392
 some = test[:10]
 noisy = some + 0.5 * torch.randn_like(some)
 rows = [some * upper, mixture.complete(some, upper).clamp(0, 1), noisy.clamp(0, 1), mixture.denoise(noisy, 0.25 - 0.15**2).clamp(0, 1)]
-fig, ax = plt.subplots(figsize=(10.6, 3.9))
-plot.draw_images(ax, torch.cat(rows), columns=10)
-for i, name in enumerate(("upper half", "completed", "noisy", "cleaned")):
-    ax.text(-6, 30 * i + 14, name, ha="right", va="center")
+fig = plot.images(rows, titles=["upper half", "completed", "noisy", "cleaned"], width=10.6)
 show(fig, "Four rows of ten digits: upper halves only; completed by the model; with strong noise; cleaned by the model.")
 
 # %%

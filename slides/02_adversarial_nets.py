@@ -58,31 +58,9 @@ def sheet(d: Drawing, x, y, w, images, columns: int, **more) -> Drawing:
     return d.image(x, y, w, w * picture.shape[0] / picture.shape[1], picture, **more)
 
 
-def maths(d: Drawing, x, y, formula: str, *, size: int = 30, anchor: str = "middle", colour: str = "ink", step=None) -> Drawing:
-    """A short formula in a drawing: "p_λ(z)". x and z are vectors; what follows _ is an index."""
-    spans, low = "", False
-    for mark in formula:
-        if mark == "_":
-            low = True
-            continue
-        upright = "KaTeX_Main, serif" if not mark.isalpha() else ""
-        look = f'style="font-family: {upright}; font-style: normal"' if upright else f'class="{"vector" if mark in "xz" else "maths"}"'
-        spans += f'<tspan {look} font-size="{round(size * 0.72) if low else size}"{f" dy={chr(34)}{size * 0.2:.0f}{chr(34)}" if low else ""}>{mark}</tspan>'
-        spans += f'<tspan dy="-{size * 0.2:.0f}">\u200b</tspan>' if low else ""
-        low = False
-    return d.add(f'<text x="{x}" y="{y}" font-size="{size}" text-anchor="{anchor}" dominant-baseline="central" style="fill: var(--{colour})">{spans}</text>', step)
-
-
 def bar(d: Drawing, x, y, w, h, colour: str) -> Drawing:
     """A bar from x to the right, its middle line at y."""
     return d.add(f'<rect x="{x}" y="{y - h / 2}" width="{max(w, 2):.0f}" height="{h}" style="fill: var(--{colour})"/>')
-
-
-def trace(d: Drawing, xs, ys, colour: str, *, width: float = 4, dash: str = "", fill: bool = False, step=None) -> Drawing:
-    """A line through points of the drawing, or the area within it."""
-    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(xs, ys, strict=True))
-    look = f"fill: var(--{colour}); fill-opacity: 0.35" if fill else f"fill: none; stroke: var(--{colour})"
-    return d.add(f'<polyline points="{points}" style="{look}" stroke-width="{width}" stroke-dasharray="{dash}" stroke-linejoin="round"/>', step)
 
 
 def rule(d: Drawing, x1, y1, x2, y2, colour: str = "line") -> Drawing:
@@ -115,19 +93,19 @@ with torch.no_grad():
     drawn, mean = p.sample(), p.mean
 d = Drawing(1150, 330, "A code z, drawn from the prior, enters a network, which answers with a density for each pixel; the image x is drawn from it")
 d.node(90, 150, "z", colour="prior")
-maths(d, 90, 240, "p_λ(z)", colour="prior")
+d.formula(90, 240, "p_λ(*z*)", colour="prior")
 d.text(90, 290, "the prior", size=24, colour="quiet")
 d.arrow(138, 150, 248, 150, step=1)
 d.net(370, 150, 240, 190, "neural\nnetwork", narrow="left", step=1)
 d.text(370, 290, "a curved map", size=24, colour="quiet", step=1)
 d.arrow(494, 150, 602, 150, step=2)
 sheet(d, 690, 150, 168, mean, 1, frame="model", step=2)
-maths(d, 690, 256, "p_θ(x|z)", colour="model", step=2)
+d.formula(690, 256, "p_θ(*x*|*z*)", colour="model", step=2)
 d.text(690, 300, "a density for each pixel", size=24, colour="quiet", step=2)
 d.arrow(780, 150, 918, 150, step=3)
 d.text(850, 120, "draw", size=24, colour="quiet", step=3)
 sheet(d, 1010, 150, 168, drawn, 1, frame="ink", step=3)
-maths(d, 1010, 256, "x", step=3)
+d.formula(1010, 256, "*x*", step=3)
 d.show()
 
 # %% [markdown] tags=["step"]
@@ -207,7 +185,7 @@ with torch.no_grad():
     best_means = net.decoder(codes[best]).mean
 d = Drawing(540, 112, "A test digit, and what the three codes with the largest shares decode to")
 sheet(d, 60, 42, 80, x_shown, 1, frame="ink")
-maths(d, 60, 100, "x", size=24)
+d.formula(60, 100, "*x*", size=24)
 d.text(150, 42, "from", size=22, colour="quiet")
 for i, code in enumerate(best):
     sheet(d, 240 + 110 * i, 42, 80, best_means[i : i + 1], 1, frame="posterior")
@@ -317,7 +295,7 @@ for n in (1, 10, 100, 1000, 10_000):
 for dim in (0, 10, 20, 30, 40):
     d.text(112 + 9.8 * dim, 428, f"{dim}", size=24, colour="quiet")
 d.text(112, 22, f"effective codes, of {S:,}", size=26, anchor="start").text(315, 464, "dimensions of z", size=26)
-trace(d, across, up, "model")
+d.trace(zip(across, up, strict=True), colour="model")
 for x, y in zip(across, up, strict=True):
     d.add(f'<circle cx="{x:.0f}" cy="{y:.0f}" r="7" style="fill: var(--model)"/>')
 d.show()
@@ -426,28 +404,28 @@ d.show()
 real_one = digits.test.tensor()[7:8]
 d = Drawing(1150, 500, "Noise z enters the generator G, which makes an image. That image or a real one enters the discriminator D, which says real or fake; the verdict's gradient goes back to both networks")
 d.node(70, 350, "z", colour="noise")
-maths(d, 70, 428, "z∼p(z)", size=28, colour="quiet")
+d.formula(70, 428, "*z*∼p(*z*)", size=28, colour="quiet")
 d.arrow(118, 350, 196, 350, step=1)
 d.net(290, 350, 180, 150, "", narrow="left", step=1)
-maths(d, 290, 350, "G", size=44, colour="model", step=1)
+d.formula(290, 350, "G", size=44, colour="model", step=1)
 d.arrow(384, 350, 456, 350, step=1)
 sheet(d, 530, 350, 130, late_fake, 1, frame="model", step=1)
-maths(d, 530, 438, "G(z)", size=28, colour="model", step=1)
+d.formula(530, 438, "G(*z*)", size=28, colour="model", step=1)
 sheet(d, 530, 110, 130, real_one, 1, frame="data", step=2)
 d.text(530, 22, "real", size=26, colour="quiet", step=2)
 d.arrow(602, 120, 702, 200, step=2)
 d.arrow(602, 340, 702, 262, step=2)
 d.net(800, 230, 190, 170, "", narrow="right", colour="critic", step=2)
-maths(d, 800, 230, "D", size=44, colour="critic", step=2)
+d.formula(800, 230, "D", size=44, colour="critic", step=2)
 d.arrow(900, 230, 975, 230, step=2)
 d.text(1062, 214, "real,", size=28, step=2)
 d.text(1062, 250, "or fake?", size=28, step=2)
 d.arrow(1062, 190, 820, 140, colour="critic", dashed=True, bend=60, step=3)
 d.arrow(1062, 276, 296, 416, colour="model", dashed=True, bend=215, step=3)
 d.text(70, 60, "1  sample", size=28, anchor="start")
-maths(d, 182, 60, "z", size=30, anchor="start")
+d.formula(182, 60, "*z*", size=30, anchor="start")
 d.text(70, 104, "2  generate", size=28, anchor="start", step=1)
-maths(d, 204, 104, "G(z)", size=30, anchor="start", step=1)
+d.formula(204, 104, "G(*z*)", size=30, anchor="start", step=1)
 d.text(70, 148, "3  real, or fake?", size=28, anchor="start", step=2)
 d.show()
 
@@ -582,15 +560,14 @@ for i, (name, path) in enumerate(paths.items()):
     x, y, unit, step = 190 + 385 * i, 215, 66, i or None
     d.text(x, 24, name, size=28, step=step)
     d.add(f'<path d="M{x - 170},{y} H{x + 170} M{x},{y - 165} V{y + 165}" style="stroke: var(--line)" stroke-width="2"/>', step)
-    dots = " ".join(f"{x + unit * theta:.0f},{y - unit * psi:.0f}" for theta, psi in path[::2])
-    d.add(f'<polyline points="{dots}" style="fill: none; stroke: var(--critic)" stroke-width="3"/>', step)
+    d.trace(((x + unit * theta, y - unit * psi) for theta, psi in path[::2]), colour="critic", width=3, step=step)
     d.add(f'<circle cx="{x + unit}" cy="{y}" r="9" style="fill: var(--model)"/>', step)
     d.add(f'<path d="M{x - 12},{y} H{x + 12} M{x},{y - 12} V{y + 12}" style="stroke: var(--ink)" stroke-width="4"/>', step)
-maths(d, 372, 200, "θ", size=30)
-maths(d, 212, 62, "ψ", size=30)
-maths(d, 300, 425, "θ", size=30)
+d.formula(372, 200, "θ", size=30)
+d.formula(212, 62, "ψ", size=30)
+d.formula(300, 425, "θ", size=30)
 d.text(322, 425, "where the fakes are", size=26, anchor="start")
-maths(d, 640, 425, "ψ", size=30)
+d.formula(640, 425, "ψ", size=30)
 d.text(664, 425, "the expert’s slope", size=26, anchor="start")
 d.show()
 
@@ -753,12 +730,12 @@ near = slice(1380, 2420, 10)  # from -1.1 to 4.1
 at_x = 60 + 94 * (places + 1)
 for density, colour, name, place in ((p, "data", "data", 0), (q, "model", "fakes", AWAY)):
     inside = density > 0
-    trace(d, at_x[inside][::12], 400 - 105 * density[inside][::12], colour, fill=True, width=0)
+    d.trace(zip(at_x[inside][::12], 400 - 105 * density[inside][::12], strict=True), colour=colour, fill=True, width=0)
     d.text(60 + 94 * (place + 1), 400 - 105 * 2 - 18, name, size=26, colour=colour)
     flat = 1.0 if name == "data" else 0.0
-    trace(d, [60 + 94 * (place + 0.5), 60 + 94 * (place + 1.5)], [400 - 105 * flat] * 2, "noise", dash="12 7", width=5)
+    d.trace([(60 + 94 * (place + end), 400 - 105 * flat) for end in (0.5, 1.5)], colour="noise", dash="12 7", width=5)
 rule(d, 60, 400, 530, 400)
-trace(d, at_x[near], 400 - 105 * price[near], "critic", width=5)
+d.trace(zip(at_x[near], 400 - 105 * price[near], strict=True), colour="critic", width=5)
 gained = STEP * (price * (p - q)).sum().item()
 d.text(215, 46, "best critic: slope 1", size=26, anchor="start", colour="critic")
 d.text(215, 80, f"gains {gained:.2f}, and the", size=24, anchor="start", colour="quiet")
@@ -935,11 +912,11 @@ def there_and_back(model, x):
 d = Drawing(540, 320, "Bidirectional GAN: D judges pairs of image and code. Test digits above, what comes back below")
 d.text(270, 24, "BiGAN: the game on pairs", size=28)
 d.box(140, 92, 200, 60, colour="model")
-maths(d, 140, 92, "(G(z), z)", size=28)
+d.formula(140, 92, "(G(*z*), *z*)", size=28)
 d.box(140, 172, 200, 60, colour="posterior")
-maths(d, 140, 172, "(x, E(x))", size=28)
+d.formula(140, 172, "(*x*, E(*x*))", size=28)
 d.net(390, 132, 110, 110, "", narrow="right", colour="critic")
-maths(d, 390, 132, "D", size=36, colour="critic")
+d.formula(390, 132, "D", size=36, colour="critic")
 d.arrow(244, 92, 328, 118)
 d.arrow(244, 172, 328, 146)
 d.arrow(449, 132, 486, 132)
@@ -953,17 +930,17 @@ d.show()
 # %% tags=["right"]
 d = Drawing(540, 320, "Wasserstein auto-encoder: x is encoded and decoded; its codes are compared with the prior. Test digits above, what comes back below")
 d.text(270, 24, "WAE: the game on codes", size=28)
-maths(d, 30, 92, "x", size=34)
+d.formula(30, 92, "*x*", size=34)
 d.arrow(52, 92, 86, 92)
 d.net(140, 92, 100, 84, "", narrow="right", colour="posterior")
-maths(d, 140, 92, "E", size=32, colour="posterior")
+d.formula(140, 92, "E", size=32, colour="posterior")
 d.arrow(194, 92, 230, 92)
-maths(d, 254, 92, "z", size=34, colour="posterior")
+d.formula(254, 92, "*z*", size=34, colour="posterior")
 d.arrow(278, 92, 312, 92)
 d.net(366, 92, 100, 84, "", narrow="left", colour="model")
-maths(d, 366, 92, "G", size=32, colour="model")
+d.formula(366, 92, "G", size=32, colour="model")
 d.arrow(420, 92, 456, 92)
-maths(d, 506, 92, "≈x", size=34)
+d.formula(506, 92, "≈*x*", size=34)
 d.arrow(254, 118, 254, 158, colour="critic")
 d.text(266, 178, "like draws from the prior?", size=25, colour="critic")
 sheet(d, 270, 272, 460, torch.cat([test, there_and_back(models["wae_gan"], test)]), 8)

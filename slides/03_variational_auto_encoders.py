@@ -9,7 +9,6 @@
 
 # %%
 import math
-import re
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -34,18 +33,6 @@ test = digits.test[:500].tensor()
 vae2, vae40 = recipes.load("vae_2d"), recipes.load("vae_40d")
 with torch.no_grad():
     back = vae40.reconstruct(test[:10])
-
-
-def tex(d: Drawing, x, y, text: str, *, size: int = 30, colour: str = "ink", anchor: str = "middle", step=None) -> Drawing:
-    """A short formula in a drawing: letters are italic, *z* is bold, _φ is a subscript."""
-    svg, down = f'<text x="{x}" y="{y}" font-size="{size}" text-anchor="{anchor}" dominant-baseline="central" style="fill: var(--{colour})">', 0
-    for bold, sub, letter, other in re.findall(r"\*(.)\*|_(.)|([A-Za-zα-ωϕϵ])|(.)", text):
-        family = "KaTeX_Math; font-style: italic" if sub or letter or ord(bold or "a") > 127 else "KaTeX_Main"
-        weight, shift = 700 if bold else 400, (0.22 * size if sub else 0) - down
-        down += shift
-        look = f'font-family: {family}; font-weight: {weight}; font-size: {max(20, round(0.72 * size)) if sub else size}px'
-        svg += f'<tspan dy="{shift:.1f}" style="{look}; fill: var(--{colour})">{bold or sub or letter or other.replace("&", "&amp;")}</tspan>'
-    return d.add(svg + "</text>", step)
 
 
 def together(d: Drawing, first: int) -> None:
@@ -80,21 +67,16 @@ def auto_encoder(d: Drawing, lit: str = "encoder decoder prior", step=None) -> D
     d.image(60, 170, 112, 112, test[0].reshape(28, 28), frame="line").arrow(124, 170, 190, 170)
     d.net(298, 170, 208, 136, narrow="right", colour=colour("encoder", "posterior"))
     d.text(298, 152, "encoder", colour=ink("encoder"))
-    tex(d, 298, 188, "q_ϕ(*z*|*x*)", colour=ink("encoder"))
+    d.formula(298, 188, "q_ϕ(*z*|*x*)", colour=ink("encoder"))
     d.arrow(406, 170, 524, 170).node(575, 170, "z").arrow(622, 170, 740, 170)
     d.net(852, 170, 208, 136, narrow="left", colour=colour("decoder", "model"))
     d.text(852, 152, "decoder", colour=ink("decoder"))
-    tex(d, 852, 188, "p_θ(*x*|*z*)", colour=ink("decoder"))
+    d.formula(852, 188, "p_θ(*x*|*z*)", colour=ink("decoder"))
     d.arrow(960, 170, 1026, 170).image(1090, 170, 112, 112, back[0].reshape(28, 28), frame="line")
     d.box(575, 42, 210, 76, colour=colour("prior", "prior"))
     d.text(532, 42, "prior", colour=ink("prior"))
-    tex(d, 624, 42, "p_λ(*z*)", colour=ink("prior"))
+    d.formula(624, 42, "p_λ(*z*)", colour=ink("prior"))
     return d.arrow(575, 82, 575, 122)
-
-
-def rows(blocks, titles: list[str], columns: int = 10, *, width: float) -> plt.Figure:
-    """`plot.images`, with room for larger letters in its titles."""
-    return plot.images(blocks, columns, [" " * len(max(titles, key=len)) + title for title in titles], width)
 
 
 def axes(d: Drawing, left, top, w, h, xlim, ylim, xticks, yticks, xlabel: str, ylabel: str, log: str = ""):
@@ -120,11 +102,9 @@ def axes(d: Drawing, left, top, w, h, xlim, ylim, xticks, yticks, xlabel: str, y
 
 def curve(d: Drawing, at, xs, ys, colour: str, *, dash: str = "", marks: bool = False, width: float = 4, step=None) -> None:
     places = [at(x, y) for x, y in zip(xs, ys, strict=True)]
-    path = "M" + " ".join(f"{x:.0f},{y:.1f}" for x, y in places)
-    svg = f'<path d="{path}" style="stroke: var(--{colour}); fill: none" stroke-width="{width}" stroke-linejoin="round" stroke-dasharray="{dash}"/>'
+    d.trace(places, colour=colour, dash=dash, width=width, step=step)
     for x, y in places if marks else ():
-        svg += f'<circle cx="{x:.0f}" cy="{y:.0f}" r="7" style="fill: var(--{colour})"/>'
-    d.add(svg, step)
+        d.add(f'<circle cx="{x:.0f}" cy="{y:.0f}" r="7" style="fill: var(--{colour})"/>', step)
 
 
 def widths(net) -> list[int]:
@@ -403,14 +383,14 @@ d.show()
 d = Drawing(1150, 290, "x goes into the encoder, which gives mu and sigma; dice draw z from them; z goes into f. The gradient comes back from f to z and stops at the dice.")
 d.node(50, 110, "x", seen=True).arrow(96, 110, 146, 110)
 d.net(240, 110, 180, 110, "encoder", narrow="right", colour="posterior").arrow(332, 110, 392, 110)
-tex(d.box(440, 110, 92, 92), 440, 110, "*μ*, *σ*", size=34).arrow(488, 110, 556, 110)
+d.box(440, 110, 92, 92).formula(440, 110, "*μ*, *σ*", size=34).arrow(488, 110, 556, 110)
 d.box(616, 110, 112, 112, colour="noise", round=22)
 for x, y in ((588, 82), (644, 82), (616, 110), (588, 138), (644, 138)):
     d.add(f'<circle cx="{x}" cy="{y}" r="10" style="fill: var(--noise)"/>')
 d.arrow(674, 110, 746, 110).node(794, 110, "z").arrow(840, 110, 910, 110)
-tex(d.box(1000, 110, 170, 92, colour="model"), 1000, 110, "f(*z*)", size=34)
+d.box(1000, 110, 170, 92, colour="model").formula(1000, 110, "f(*z*)", size=34)
 first = len(d.parts)
-tex(d.arrow(1000, 164, 806, 162, colour="model", bend=70), 905, 234, "∂f/∂*z*", colour="model", size=32)
+d.arrow(1000, 164, 806, 162, colour="model", bend=70).formula(905, 234, "∂f/∂*z*", colour="model", size=32)
 together(d, first)
 first = len(d.parts)
 d.arrow(782, 162, 640, 176, colour="posterior", dashed=True, bend=60).text(616, 208, "?", size=52, colour="posterior")
@@ -434,15 +414,15 @@ d.show()
 d = Drawing(1150, 340, "The dice give epsilon, which enters mu plus sigma times epsilon from above; the gradient runs back from f through z to mu and sigma and the encoder.")
 d.node(50, 190, "x", seen=True).arrow(96, 190, 146, 190)
 d.net(240, 190, 180, 110, "encoder", narrow="right", colour="posterior").arrow(332, 190, 392, 190)
-tex(d.box(440, 190, 92, 92), 440, 190, "*μ*, *σ*", size=34).arrow(488, 190, 536, 190)
-tex(d.box(620, 190, 164, 84), 620, 190, "*μ* + *σ* ⊙ *ϵ*", size=32).arrow(704, 190, 746, 190)
+d.box(440, 190, 92, 92).formula(440, 190, "*μ*, *σ*", size=34).arrow(488, 190, 536, 190)
+d.box(620, 190, 164, 84).formula(620, 190, "*μ* + *σ* ⊙ *ϵ*", size=32).arrow(704, 190, 746, 190)
 d.box(620, 50, 92, 92, colour="noise", round=20)
 for x, y in ((598, 28), (642, 28), (620, 50), (598, 72), (642, 72)):
     d.add(f'<circle cx="{x}" cy="{y}" r="8" style="fill: var(--noise)"/>')
 d.arrow(620, 98, 620, 146, colour="noise")
-tex(d, 684, 50, "*ϵ* ∼ N(*0*, *I*)", colour="noise", anchor="start", size=32)
+d.formula(684, 50, "*ϵ* ∼ N(*0*, *I*)", colour="noise", anchor="start", size=32)
 d.node(794, 190, "z").arrow(840, 190, 910, 190)
-tex(d.box(1000, 190, 170, 92, colour="model"), 1000, 190, "f(*z*)", size=34)
+d.box(1000, 190, 170, 92, colour="model").formula(1000, 190, "f(*z*)", size=34)
 first = len(d.parts)
 for start, end in ((1000, 806), (782, 632), (608, 448), (432, 250)):
     d.arrow(start, 242, end, 242, colour="model", bend=60)
@@ -636,7 +616,7 @@ live(latent_traversal("vae_2d"), fig, "A 12 by 12 table of decoded digits over t
 torch.manual_seed(1)
 with torch.no_grad():
     drawn = vae40.decoder(vae40.prior.sample((20,))).mean
-fig = rows([test[:10], back, drawn], ["test digits", "reconstructed", "samples"], width=9.6)
+fig = plot.images([test[:10], back, drawn], titles=["test digits", "reconstructed", "samples"], width=9.6)
 show(fig, "Ten test digits, their reconstructions, somewhat smoother, and twenty samples, most of them like digits.")
 claim(5, r"of ([\d,]+) samples of vae_40d (\d+ %) are realistic, (\d+ %) of the test digits covered \(other test digits: (\d+) and (\d+) %\)",
       "Of {} samples **{}** are realistic, **{}** of the test digits are covered (other test digits: {} and {}\u00a0%).", notebook="07")  # fmt: skip
@@ -654,7 +634,7 @@ share = torch.linspace(0, 1, 10)[:, None]
 with torch.no_grad():
     code = vae40.encoder(test[:3]).mean
     walks = [vae40.decoder((1 - share) * code[i] + share * code[i + 1]).mean for i in range(2)]
-fig = rows([(1 - share) * test[0] + share * test[1], torch.cat(walks)], ["in pixels", "in z"], width=9.6)
+fig = plot.images([(1 - share) * test[0] + share * test[1], torch.cat(walks)], titles=["in pixels", "in z"], width=9.6)
 show(fig, "A walk between digits: in pixels a cross-fade of two images, in z strokes that bend from one digit into the next.")
 
 # %% tags=["step"]
@@ -719,7 +699,7 @@ taxed = VAE(latent_dim=10, hidden=100)
 fit(taxed, few, epochs=5, lr=2e-3, progress=False, objective=lambda x, rising: taxed.objective(x, 20 * rising))
 with torch.no_grad():
     silent = kl_of_each_unit(taxed, test)
-    fig = rows([test[:6], runs[0].reconstruct(test[:6]), taxed.reconstruct(test[:6])], ["digits", "KL × 1", "KL × 20"], columns=6, width=5.5)
+    fig = plot.images([test[:6], runs[0].reconstruct(test[:6]), taxed.reconstruct(test[:6])], 6, ["digits", "KL × 1", "KL × 20"], 5.5)
 show(fig, "Six digits; their reconstructions by a small VAE; with the KL weighed twenty times all reconstructions are one smudge.")
 display(Markdown(f"{int((silent < 0.1).sum())} of {len(silent)} units closed: {silent.sum():.2f} nats of KL. Cures: warm-up, free bits."))
 

@@ -521,17 +521,6 @@ display(Markdown(
 # Dependency on $\mathbf{z}$ only, $\;p_\theta(\mathbf{x}|\mathbf{z}) = \prod_d p_\theta(x_d|\mathbf{z})$: what is missing?
 
 # %%
-def picture_rows(blocks: list, titles: list[str], columns: int, width: float = 10.6, label: float = 2.1):
-    """Blocks of images one under another, each with its title at the left."""
-    heights = [(width - label) * np.divide(*plot.tile(block, columns).shape) for block in blocks]
-    fig, axes = plt.subplots(len(blocks), 1, figsize=(width, sum(heights) + 0.1 * len(blocks)), height_ratios=heights, layout="none", squeeze=False)
-    fig.subplots_adjust(left=label / width, right=1, top=1, bottom=0, hspace=0.06)
-    for ax, block, title in zip(axes[:, 0], blocks, titles, strict=True):
-        plot.draw_images(ax, block, columns)
-        ax.text(-0.015, 0.5, title, transform=ax.transAxes, ha="right", va="center")
-    return fig
-
-
 torch.manual_seed(0)
 blocks, names = [], []
 for i in (0, 3):
@@ -540,7 +529,7 @@ for i in (0, 3):
             z = model.encoder(test[i : i + 1]).rsample()
             blocks.append(torch.cat([test[i : i + 1], model.decoder(z).sample((13,))[:, 0]]))
         names.append(name)
-show(picture_rows(blocks, names, 14, width=9.6, label=1.3), "Rows in pairs: a test digit and thirteen draws from one code for it. The VAE's have the digit's shape with specks and gaps, the PixelVAE's have clean strokes that vary in shape.")
+show(plot.images(blocks, 14, names, 9.6), "Rows in pairs: a test digit and thirteen draws from one code for it. The VAE's have the digit's shape with specks and gaps, the PixelVAE's have clean strokes that vary in shape.")
 
 # %% tags=["step"]
 claim(30, rf"correlate by {PM} under the VAE \(its decoder says 0\) and by {PM} under",
@@ -637,7 +626,7 @@ torch.manual_seed(3)
 with torch.no_grad():
     z = pixelvae.prior.sample((12,))
     blocks = [*pixelvae.decoder(z).sample((2,)), gated.sample((12,)), vae.sample(12), vae.decoder(vae.prior.sample((12,))).mean]
-show(picture_rows(blocks, ["PixelVAE", "same codes", "gated PixelCNN", "VAE", "VAE, means"], 12, width=11.3, label=2.1), "Five rows of twelve digits: two draws of the PixelVAE from the same codes, alike in the digit and different in the strokes; the gated PixelCNN's, strokes that are not always digits; the VAE's, speckled; and the VAE's means, smooth.")
+show(plot.images(blocks, 12, ["PixelVAE", "same codes", "gated PixelCNN", "VAE", "VAE, means"], 11.3), "Five rows of twelve digits: two draws of the PixelVAE from the same codes, alike in the digit and different in the strokes; the gated PixelCNN's, strokes that are not always digits; the VAE's, speckled; and the VAE's means, smooth.")
 
 # %% [markdown]
 # <p class="small">Gulrajani et al. (2016). PixelVAE: a latent variable model for natural images. arXiv:1611.05013.
@@ -863,7 +852,7 @@ if more:
     with torch.no_grad():
         blocks = {name: recipes.load(name) for name in ("vae_40d", more[-1])}
         blocks = [model.decoder(model.prior.sample((16,))).mean for model in blocks.values()]
-    show(picture_rows(blocks, ["vae_40d", more[-1]], 16, width=10.4, label=1.6), f"Sixteen digits drawn by vae_40d, and sixteen by {more[-1]}: decoders' means.")
+    show(plot.images(blocks, 16, ["vae_40d", more[-1]], 10.4), f"Sixteen digits drawn by vae_40d, and sixteen by {more[-1]}: decoders' means.")
 display(Markdown(f"<p class=\"small\">Ours: {' or '.join(sorted(protocol))}, dynamically binarised MNIST, ± standard error over digits. The paper's: Tomczak & Welling "
                  "(2017), as the course quotes them, not checked against the print.</p>"))  # fmt: skip
 

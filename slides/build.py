@@ -32,6 +32,7 @@ ROOT = HERE.parent
 MODULES = HERE / "node_modules"
 WIDTH, HEIGHT = 1280, 720
 FONTS = [(400, "normal"), (400, "italic"), (700, "normal")]
+THEIRS = ("_model_", "_view_", "_dom_", "_anywidget_id")  # traits that ipywidgets gives a widget, of no use without a kernel
 UNUSED = "Fraktur|SansSerif|Script|Typewriter"  # KaTeX's alphabets that no formula of ours needs
 STATE = "application/vnd.jupyter.widget-state+json"
 VIEW = "application/vnd.jupyter.widget-view+json"
@@ -113,7 +114,7 @@ class Deck:
             for key in path:
                 inside = inside[key]
             inside[last] = {"gzip": packed}
-        shown = {key: value for key, value in state.items() if not key.startswith("_") or key in ours(state)}
+        shown = {key: value for key, value in state.items() if not key.startswith(THEIRS)}
         self.sources.setdefault(source, f"module-{len(self.sources)}")
         self.widgets[name] = {"module": self.sources[source], "css": style, "state": shown}
         return f'<div class="live" data-widget="{name}"></div>'
@@ -164,13 +165,7 @@ def webp(png: str) -> str:
     """The same pixels in fewer bytes, as an address."""
     packed = io.BytesIO()
     PIL.Image.open(io.BytesIO(base64.b64decode(png))).save(packed, "WEBP", lossless=True, method=4)
-    return f"data:image/webp;base64,{base64.b64encode(packed.getvalue()).decode()}"
-
-
-def ours(state: dict) -> list[str]:
-    """Traits of ours that begin with a bar; ipywidgets' own say where a module lies, and are of no use here."""
-    theirs = ("_model_", "_view_", "_dom_", "_anywidget_id")
-    return [key for key in state if key.startswith("_") and not key.startswith(theirs)]
+    return data_url(packed.getvalue(), "image/webp")
 
 
 class Steps(mistune.HTMLRenderer):
@@ -205,7 +200,7 @@ def section(slide: dict, names: set, deck: Deck) -> str:
             columns = {"left": "", "right": ""}
         body += html
     seconds, notes = timing(slide)
-    link = slide["notebook"] and f'<footer><a href="../notebooks/{slide["notebook"]}.ipynb">{spoken(slide["notebook"])}</a></footer>'
+    link = slide["notebook"] and f'<footer><a href="../notebooks/{slide["notebook"]}.ipynb">notebook {slide["notebook"][:2]}</a></footer>'
     title = deck.markdown(slide["title"]).removeprefix("<p>").removesuffix("</p>\n")
     return (f'<section id="{name}" class="{slide["kind"]}" data-timing="{seconds}"><{level}>{title}</{level}>\n<div class="body">{body}</div>\n'
             f'{link}<aside class="notes">{deck.markdown(notes)}</aside></section>')  # fmt: skip
@@ -218,11 +213,6 @@ def timing(slide: dict) -> tuple[int, str]:
     return int(found[1]), f"**{found[1]} s.** " + slide["notes"][found.end() :]
 
 
-def spoken(notebook: str) -> str:
-    """04_gan -> notebook 04"""
-    return f"notebook {notebook[:2]}"
-
-
 # ---- what is put into the page
 
 
@@ -232,18 +222,18 @@ def styles() -> str:
     sans = MODULES / "@fontsource/source-sans-3/files"
     fonts = "".join(
         f"@font-face {{ font-family: 'Source Sans 3'; font-weight: {weight}; font-style: {slant}; "
-        f"src: url({data_url(sans / f'source-sans-3-latin-{weight}-{slant}.woff2', 'font/woff2')}) format('woff2'); }}\n"
+        f"src: url({data_url((sans / f'source-sans-3-latin-{weight}-{slant}.woff2').read_bytes(), 'font/woff2')}) format('woff2'); }}\n"
         for weight, slant in FONTS
     )
     katex = (MODULES / "katex/dist/katex.min.css").read_text(encoding="utf-8")
     katex = re.sub(rf"@font-face\{{[^}}]*KaTeX_(?:{UNUSED})[^}}]*\}}", "", katex)
     katex = re.sub(r",url\([^)]+\.(?:woff|ttf)\) format\([^)]+\)", "", katex)
-    katex = re.sub(r"(?<=url\()fonts/[^)]+\.woff2", lambda found: data_url(MODULES / "katex/dist" / found[0], "font/woff2"), katex)
+    katex = re.sub(r"(?<=url\()fonts/[^)]+\.woff2", lambda found: data_url((MODULES / "katex/dist" / found[0]).read_bytes(), "font/woff2"), katex)
     return "\n".join([reveal, fonts, katex, (HERE / "deck.css").read_text(encoding="utf-8")]).replace("</style", "")
 
 
-def data_url(path: Path, kind: str) -> str:
-    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+def data_url(content: bytes, kind: str) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def script(path: Path) -> str:

@@ -97,6 +97,24 @@ class Drawing:
         words = f'<text x="{x}" y="{y}" class="{kind}" font-size="{size}" text-anchor="{anchor}" dominant-baseline="central" style="fill: var(--{colour})">{escape(text)}</text>'
         return self.add(words, step)
 
+    def formula(self, x, y, text: str, *, size: int = 30, anchor: str = "middle", colour: str = "ink", step=None):
+        """A short formula in letters: *z* is bold, _φ an index, other letters are italic."""
+        svg, down = f'<text x="{x}" y="{y}" font-size="{size}" text-anchor="{anchor}" dominant-baseline="central" style="fill: var(--{colour})">', 0
+        for bold, low, letter, other in re.findall(r"\*(.)\*|_(.)|([A-Za-zα-ωϕϵ])|(.)", text):
+            family = "KaTeX_Math; font-style: italic" if low or letter or ord(bold or "a") > 127 else "KaTeX_Main"
+            weight, shift = 700 if bold else 400, (0.22 * size if low else 0) - down
+            down += shift
+            look = f"font-family: {family}; font-weight: {weight}; font-size: {max(LEAST, round(0.72 * size)) if low else size}px"
+            svg += f'<tspan dy="{shift:.1f}" style="{look}; fill: var(--{colour})">{escape(bold or low or letter or other)}</tspan>'
+        return self.add(svg + "</text>", step)
+
+    def trace(self, points, *, colour: str = "ink", width: float = 4, dash: str = "", fill: bool = False, step=None):
+        """A line through points (x, y), or the area within it."""
+        places = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+        look = f"fill: var(--{colour}); fill-opacity: 0.35" if fill else f"fill: none; stroke: var(--{colour})"
+        dashes = f' stroke-dasharray="{dash}"' if dash else ""
+        return self.add(f'<polyline points="{places}" style="{look}" stroke-width="{width}"{dashes} stroke-linejoin="round"/>', step)
+
     def node(self, x, y, label: str, kind: str = "vector", *, r: int = 44, seen: bool = False, colour: str = "ink", step=None):
         """A random variable: a circle, shaded where it is observed."""
         fill = "var(--line)" if seen else "var(--paper)"
