@@ -127,7 +127,7 @@ def images(x: Tensor, columns: int = 10, titles: list[str] | None = None, width:
     blocks = x if isinstance(x, list | tuple) else [x]
     titles = titles or [""] * len(blocks)
     longest = max(len(line) for title in titles for line in title.split("\n"))
-    label = max(1.2, 0.12 + 0.008 * longest * plt.rcParams["font.size"]) if longest else 0  # inches, as is
+    label = max(1.2, 0.12 + 0.0088 * longest * plt.rcParams["font.size"]) if longest else 0  # inches, as is
     space = 0.06
     across = width - label
     heights = [across * tile(block, columns).shape[0] / tile(block, columns).shape[1] for block in blocks]

@@ -354,7 +354,6 @@ RECIPES = {
         settings=BETTER_PRIOR,
         source="Tomczak & Welling 2017, arXiv:1705.07120",
         bits=8,
-        shipped=False,
     ),
     "vamp_hvae": Recipe(
         about="hvae with a VampPrior of 500 pseudo-inputs on the upper layer",
@@ -363,7 +362,6 @@ RECIPES = {
         settings=BETTER_PRIOR,
         source="Tomczak & Welling 2017, arXiv:1705.07120",
         bits=8,
-        shipped=False,
     ),
     "conv_hvae": Recipe(
         about="hvae with convolutional networks, trained shorter",
@@ -373,7 +371,6 @@ RECIPES = {
         source="Tomczak & Welling 2017, arXiv:1705.07120",
         measure=measure_with_few_samples(500, rows=100),
         bits=8,
-        shipped=False,
     ),
     "vamp_conv_hvae": Recipe(
         about="conv_hvae with a VampPrior of 500 pseudo-inputs on the upper layer, trained shorter",
@@ -383,7 +380,6 @@ RECIPES = {
         source="Tomczak & Welling 2017, arXiv:1705.07120",
         measure=measure_with_few_samples(500, rows=100),
         bits=8,
-        shipped=False,
     ),
     "pixelcnn": Recipe(
         about="PixelCNN of 7 masked layers on dynamically binarised MNIST, with its blind spot",
