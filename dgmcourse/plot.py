@@ -14,6 +14,7 @@ import numpy as np
 import PIL.Image
 import torch
 from IPython.display import HTML, Image, display
+from matplotlib.textpath import TextPath
 from torch import Tensor
 
 DATA, MODEL, PRIOR, POSTERIOR, NOISE, CRITIC = "#333333", "#0072B2", "#009E73", "#D55E00", "#999999", "#CC79A7"
@@ -126,9 +127,9 @@ def images(x: Tensor, columns: int = 10, titles: list[str] | None = None, width:
     """A figure of images (N, 784), or of several such blocks one under another, each with a title at its left."""
     blocks = x if isinstance(x, list | tuple) else [x]
     titles = titles or [""] * len(blocks)
-    longest = max(len(line) for title in titles for line in title.split("\n"))
-    label = max(1.2, 0.12 + 0.0088 * longest * plt.rcParams["font.size"]) if longest else 0  # inches, as is
-    space = 0.06
+    lines = [line for title in titles for line in title.split("\n") if line.strip()]
+    widths = [TextPath((0, 0), line, size=plt.rcParams["font.size"]).get_extents().width / 72 for line in lines]
+    label, gap, space = max(1.2, 0.25 + max(widths)) if lines else 0, 0.12, 0.06  # inches
     across = width - label
     heights = [across * tile(block, columns).shape[0] / tile(block, columns).shape[1] for block in blocks]
     fig = plt.figure(figsize=(width, sum(heights) + space * (len(blocks) + 1)), layout="none")
@@ -137,7 +138,7 @@ def images(x: Tensor, columns: int = 10, titles: list[str] | None = None, width:
         top -= height + space
         ax = fig.add_axes((label / width, top / fig.get_figheight(), across / width, height / fig.get_figheight()))
         draw_images(ax, block, columns)
-        ax.text(-0.015, 0.5, title, transform=ax.transAxes, ha="right", va="center")
+        ax.text(-gap / across, 0.5, title, transform=ax.transAxes, ha="right", va="center")
     return fig
 
 

@@ -194,3 +194,16 @@ def test_a_row_that_is_no_square_image_is_named():
     assert plot.tile(torch.rand(4, 25), columns=2, gap=0).shape == (10, 10)
     with pytest.raises(ValueError, match="a row of 3 numbers is no square image"):
         plot.tile(torch.rand(4, 3))
+
+
+@pytest.mark.parametrize("size", [10, 15.5])
+@pytest.mark.parametrize("title", ["vamp_conv_hvae", "mmmm mmmm mmmm", "two lines, the\nlonger one is this", "i"])
+def test_no_title_beside_images_is_cut_off(title, size):
+    with plot.plt.rc_context({"font.size": size}):
+        fig = plot.images([torch.rand(4, 784)] * 2, 4, ["short", title])
+        fig.draw_without_rendering()
+        for ax in fig.axes:
+            for text in ax.texts:
+                box = text.get_window_extent()
+                assert box.x0 >= 0 and box.x1 <= ax.get_window_extent().x0 - 0.05 * fig.dpi
+    plot.plt.close(fig)
