@@ -1135,8 +1135,8 @@ gains_ = (
     compared("vae_40d", "hvae", "Under a standard normal, the second layer"),
     compared("vamp_vae", "vamp_hvae", "Under a VampPrior, the second layer"),
     compared("conv_hvae", "vamp_conv_hvae", "With two convolutional layers, the VampPrior"),
-    compared("hvae", "conv_hvae", "Under a standard normal, convolutions"),
-    compared("vamp_hvae", "vamp_conv_hvae", "Under a VampPrior, convolutions"))  # fmt: skip
+    compared("hvae", "conv_hvae", "Under a standard normal, convolution"),
+    compared("vamp_hvae", "vamp_conv_hvae", "Under a VampPrior, convolution"))  # fmt: skip
 display(Markdown("\n".join([
     "| layers | prior | -log p(x), ours | -ELBO | epochs | hours | -log p(x), paper |", "|:--|:--|--:|--:|--:|--:|--:|", *rows,
     "", f"*Nats a digit, smaller is better; {' or '.join(protocol)}; standard errors over digits (of a difference: at most, "
