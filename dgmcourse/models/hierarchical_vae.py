@@ -116,8 +116,8 @@ class HierarchicalVAE(LatentVariableModel):
             GaussianConditional(gated_mlp([data_dim, hidden, hidden, 2 * latent_dim])),
             Joined(gated(data_dim, hidden), gated(latent_dim, hidden), gated_mlp([2 * hidden, hidden, 2 * latent_dim])),
         )
-        decoder = both(latent_dim, hidden, gated_mlp([2 * hidden, hidden, outputs]))
         prior = two_layer_prior(encoder, latent_dim, hidden, data_dim, components)
+        decoder = Joined(gated(latent_dim, hidden), gated(latent_dim, hidden), gated_mlp([2 * hidden, hidden, outputs]))
         super().__init__(prior, encoder, pixels(decoder, likelihood))
 
 
@@ -130,20 +130,15 @@ class ConvHierarchicalVAE(LatentVariableModel):
 
     def __init__(self, latent_dim: int = 40, channels: int = 32, hidden: int = 128, likelihood: str = "bernoulli",
                  components: int | None = None):  # fmt: skip
-        outputs = outputs_per_pixel(likelihood)
         features = conv_encoder(1, channels, hidden)[:-1]  # up to its last hidden layer
         encoder = TwoLayerEncoder(
             GaussianConditional(conv_encoder(2 * latent_dim, channels, hidden)),
             Joined(features, gated(latent_dim, hidden), gated_mlp([2 * hidden, hidden, 2 * latent_dim])),
         )
-        decoder = both(latent_dim, hidden, conv_decoder(2 * hidden, outputs, channels, hidden))
+        net = conv_decoder(2 * hidden, outputs_per_pixel(likelihood), channels, hidden)
+        decoder = Joined(gated(latent_dim, hidden), gated(latent_dim, hidden), net)
         prior = two_layer_prior(encoder, latent_dim, hidden, 784, components)
         super().__init__(prior, encoder, pixels(decoder, likelihood))
-
-
-def both(latent_dim: int, hidden: int, net: nn.Module) -> Joined:
-    """A decoder's network that sees z_2 and z_1."""
-    return Joined(gated(latent_dim, hidden), gated(latent_dim, hidden), net)
 
 
 def two_layer_prior(encoder: TwoLayerEncoder, latent_dim: int, hidden: int, data_dim: int, components: int | None) -> TwoLayerPrior:

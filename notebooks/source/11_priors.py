@@ -1144,8 +1144,8 @@ display(Markdown("\n".join([
     "digits are the same), one training each. Hours are of the training's clock, on whatever machine it ran. The paper trains "
     f"for 2,000 epochs at most and stops after {PATIENCE} without a better validation bound; its numbers are quoted as we "
     f"know them, "
-    "not checked against the print. Its convolutional decoder has 64 channels at full size; ours has 24 at 14x14 pixels and 48 at "
-    "7x7, a small part of the work, and was trained shorter.*", "",
+    "not checked against the print. Its convolutional decoder has 64 channels at full size; ours has 24 at 14x14 pixels and "
+    "48 at 7x7, a small part of the work, and was trained shorter.*", "",
     f"*Trained: {'. '.join(map(how_it_stopped, cards))}.*", "", f"*{'. '.join(gains_)}.*"])))  # fmt: skip
 
 # %% jupyter={"source_hidden": true}
@@ -1164,7 +1164,8 @@ plot.show(
     fig,
     alt="The bound on validation digits against the epoch, one line for each large model that was trained: it rises steeply, "
     "then flattens. A dot marks the best epoch.",
-    caption="Full lines have one layer, broken ones two, dotted ones two and convolutions; grey is the standard normal, green the VampPrior; dots are the epochs "
+    caption="Full lines have one layer, broken ones two, dotted ones two and convolutions; grey is the standard normal, "
+    "green the VampPrior; dots are the epochs "
     "whose parameters were kept. Best bounds on validation digits: "
     + ", ".join(f"{name} {value:.1f}" for name, value in zip(cards, best_bounds, strict=True)) + " nats.",
 )  # fmt: skip
