@@ -142,6 +142,7 @@ class ConvHierarchicalVAE(LatentVariableModel):
 
 
 def two_layer_prior(encoder: TwoLayerEncoder, latent_dim: int, hidden: int, data_dim: int, components: int | None) -> TwoLayerPrior:
+    """p(z_2), a standard Gaussian or a VampPrior of so many components, and p(z_1 | z_2)."""
     top = StandardGaussian(latent_dim) if components is None else VampPrior(encoder.top, data_dim, components)
     below = GaussianConditional(gated_mlp([latent_dim, hidden, hidden, 2 * latent_dim]))
     return TwoLayerPrior(top, below, (latent_dim, latent_dim))
