@@ -842,7 +842,8 @@ cards = {name: recipes.card(name) for name in PAPER}
 lines, protocol = [], set()
 for name, (layers, which, paper) in PAPER.items():
     r = cards[name]["results"]
-    ours = f"**{r['test_nll']:.2f}** ± {r['test_nll_se']:.2f} | {cards[name]['epochs_trained']:,}"
+    few = f" (S = {r['S']:,})" if r["S"] < 5000 else ""
+    ours = f"**{r['test_nll']:.2f}** ± {r['test_nll_se']:.2f}{few} | {cards[name]['epochs_trained']:,}"
     protocol.add(f"S = {r['S']:,} on {r['n']:,} test digits")
     lines.append(f"| {layers} | {which} | {ours} | {paper:.2f} |")
 display(Markdown("\n".join(["| layers | prior | test NLL, nats, ours | epochs | the paper's |", "|:--|:--|--:|--:|--:|", *lines])))
