@@ -154,7 +154,7 @@ def check_weights():
     from dgmcourse import recipes
 
     missing = []
-    for name in recipes.shipped():
+    for name in recipes.RECIPES:
         try:
             recipes.load(name)
         except FileNotFoundError:
@@ -165,7 +165,7 @@ def check_weights():
             f"missing: {', '.join(missing)}",
             f"python -m dgmcourse train {missing[0]} makes it again",
         )
-    return Finding(OK, f"{', '.join(recipes.shipped())} load")
+    return Finding(OK, f"{', '.join(recipes.RECIPES)} load")
 
 
 def check_widgets():

@@ -10,7 +10,7 @@ import json
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -34,11 +34,10 @@ class Recipe:
     settings: dict
     seed: int = 0
     source: str = ""
-    results: dict = field(default_factory=dict)
+    published: float | None = None  # test NLL in `source`, nats, as the course knows it: not checked against the print
     measure: Callable | None = None  # (model, data, S) -> dict; `measure_likelihood` if None
     game: bool = False
     bits: int = 16  # of a parameter in its file, or 8 (`packed`)
-    shipped: bool = True  # else its weight is not in the repository (yet): `train` makes it, in an hour or more
 
 
 def dynamic_mnist():
@@ -339,6 +338,7 @@ RECIPES = {
         data=dynamic_mnist,
         settings=SETTINGS | {"epochs": 800, "warm_up": 100, "anneal": 350},
         source="Tomczak & Welling 2017, arXiv:1705.07120",
+        published=84.50,
     ),
     "vamp_vae": Recipe(
         about="vae_40d's networks with a VampPrior of 500 pseudo-inputs",
@@ -346,6 +346,7 @@ RECIPES = {
         data=dynamic_mnist,
         settings=BETTER_PRIOR,
         source="Tomczak & Welling 2017, arXiv:1705.07120",
+        published=82.38,
     ),
     "hvae": Recipe(
         about="VAE with two layers of 40 latent dimensions and a standard prior on the upper one",
@@ -353,6 +354,7 @@ RECIPES = {
         data=dynamic_mnist,
         settings=BETTER_PRIOR,
         source="Tomczak & Welling 2017, arXiv:1705.07120",
+        published=82.42,
         bits=8,
     ),
     "vamp_hvae": Recipe(
@@ -361,6 +363,7 @@ RECIPES = {
         data=dynamic_mnist,
         settings=BETTER_PRIOR,
         source="Tomczak & Welling 2017, arXiv:1705.07120",
+        published=81.24,
         bits=8,
     ),
     "conv_hvae": Recipe(
@@ -369,6 +372,7 @@ RECIPES = {
         data=dynamic_mnist,
         settings=CONVOLUTIONAL,
         source="Tomczak & Welling 2017, arXiv:1705.07120",
+        published=80.40,
         measure=measure_with_few_samples(500, rows=100),
         bits=8,
     ),
@@ -378,6 +382,7 @@ RECIPES = {
         data=dynamic_mnist,
         settings=CONVOLUTIONAL,
         source="Tomczak & Welling 2017, arXiv:1705.07120",
+        published=79.75,
         measure=measure_with_few_samples(500, rows=100),
         bits=8,
     ),
@@ -481,11 +486,6 @@ RECIPES = {
         measure=measure_autoencoder,
     ),
 }
-
-
-def shipped() -> list[str]:
-    """Names of the recipes whose weights come with the course."""
-    return [name for name, recipe in RECIPES.items() if recipe.shipped]
 
 
 def recipe(name: str) -> Recipe:

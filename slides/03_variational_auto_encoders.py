@@ -785,15 +785,14 @@ claim(26, r"residuals of neighbouring pixels correlate by ([\d.]+ \$\\pm\$ [\d.]
 
 # %%
 def row(decoder: str, sees: str, pixels: str, name: str) -> str:
-    with_it = f"`{name}`, {recipes.card(name)['epochs_trained']:,} epochs" if name in recipes.shipped() else "not trained"
-    return f"| {decoder} | {sees} | {pixels} | {with_it} |"
+    return f"| {decoder} | {sees} | {pixels} | `{name}`, {recipes.card(name)['epochs_trained']:,} epochs |"
 
 
 code, before, alone, tied = r"the code $\mathbf{z}$", "the pixels before it", "independent", "dependent"
 display(Markdown("\n".join([
     r"| decoder | a pixel sees | given $\mathbf{z}$, pixels are | with the course |", "|:--|:--|:--|:--|",
     row("feed-forward net", code, alone, "vae_40d"),
-    row("convolutional net", code, alone, ""),
+    row("convolutional net", code, alone, "conv_hvae"),
     row("PixelCNN", before, tied, "pixelcnn"),
     row("gated PixelCNN", before, tied, "gated_pixelcnn"),
     row("**PixelVAE**", "both", tied, "pixelvae")])))  # fmt: skip

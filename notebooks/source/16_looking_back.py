@@ -62,7 +62,6 @@ KINDS = {  # a weight -> the notebook that is about it, its family
     "pixelvae": ("10_pixelvae", "PixelVAE"),
     "gated_pixelcnn": ("10_pixelvae", "PixelCNN"),
 }
-KINDS = {name: kind for name, kind in KINDS.items() if name in recipes.shipped()}
 
 
 def bits(x: torch.Tensor) -> torch.Tensor:
@@ -448,7 +447,7 @@ x_test, y_test = grey.test[:2000].tensor(), grey.test.y[:2000].long()
 middle = x_train.mean(0)
 axes = torch.linalg.eigh((x_train - middle).T @ (x_train - middle)).eigenvectors[:, -40:]  # principal components
 coded = {"pixels": (x_train, x_test), "40 principal components": ((x_train - middle) @ axes, (x_test - middle) @ axes)}
-coded |= {name: (codes(name, x_train), codes(name, x_test)) for name in ENCODERS if name in recipes.shipped()}
+coded |= {name: (codes(name, x_train), codes(name, x_test)) for name in ENCODERS}
 readable = {}
 for name, (a, b) in progress(coded.items(), desc="readers"):
     parts = lambda n: [slice(i * n, (i + 1) * n) for i in range(3)]  # noqa: E731 - three draws of the labelled digits
