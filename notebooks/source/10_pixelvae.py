@@ -175,8 +175,8 @@ plot.show(
 # the others. For a factorised decoder it is 0, whatever its weights.
 #
 # But do *real* digits need it? Take a digit's residual, the pixels minus their probabilities. Under the right
-# $p(\mathbf{x}|\mathbf{z})$ a pixel's residual tells nothing of its neighbour's. **Predict** the correlation of
-# neighbouring residuals for the two models.
+# $p(\mathbf{x}|\mathbf{z})$, at codes from its posterior, neighbouring residuals don't correlate. **Predict** the correlation
+# for the two models, and for a code that says everything: the grey picture that these digits were binarised from.
 
 # %% jupyter={"source_hidden": true}
 def entropy(p: Tensor) -> Tensor:
@@ -204,6 +204,7 @@ residuals = {  # of the test digits, each at a code of its own
     "PixelVAE": in_parts(lambda x: x - torch.sigmoid(pixelvae.decoder(pixelvae.encoder(x).rsample()).logits(x)), x),
 }
 left_over = {name: neighbours(r) for name, r in residuals.items()}
+from_grey = neighbours(x - digits.test.x[: len(x)].float() / 255)
 said = {name: f"{r.mean():.3f} $\\pm$ {r.std() / 20**0.5:.3f}" for name, r in left_over.items()}
 measured["claim-30"] = (
     f"residuals of neighbouring pixels in {len(x):,} test digits correlate by {said['VAE']} under the VAE (its decoder "
@@ -211,11 +212,13 @@ measured["claim-30"] = (
     f"{total_correlation.mean():.1f} nats ({total_correlation.min():.1f} to {total_correlation.max():.1f} over six "
     f"codes, {len(logits)} draws each), the VAE's 0"
 )
-display(Markdown(f"**Measured.** {measured['claim-30']}."))
+display(Markdown(f"**Measured.** {measured['claim-30']}. Given the grey picture residuals correlate by "
+                 f"{from_grey.mean():.3f} $\\pm$ {from_grey.std() / 20**0.5:.3f}."))  # fmt: skip
 
 # %% [markdown]
 # What is left of a digit after a factorised decoder has had its say is not noise: it has structure that the VAE's codes
-# don't carry. The autoregressive decoder leaves far less behind.
+# don't carry. (A code as rich as the grey picture would leave none: given that, these pixels were tossed separately.) The
+# autoregressive decoder leaves far less behind.
 #
 # A total correlation above 0 is no merit in itself. It says how much the decoder *does on its own*, after
 # $\mathbf{z}$ has spoken. Keep that in mind for the tug-of-war below.
@@ -308,6 +311,7 @@ log_prob = check.log_prob(log_prob)
 # ## Exercise 3: one pixel (4 minutes)
 # Drawing is the chain itself: pixel after pixel, each given those already there. Write one step. What stands in `x`
 # from pixel `i` on has not been drawn yet and does not matter. (Python counts from 0: pixel `i` is $x_{i+1}$ above.)
+# `torch.bernoulli(p)` draws a 0 or a 1 for each entry of `p`.
 
 # %% tags=["exercise"]
 def draw(x: Tensor, i: int, net) -> Tensor:
@@ -454,7 +458,8 @@ display(Markdown("\n".join([
 reach_explorer({"PixelCNN": plain.net, "gated PixelCNN": gated.net}, test[:8], cell=(14, 12))
 
 # %% [markdown]
-# Three things to try: walk to the right along row 14 and watch the orange triangle between the blue and the row; sit on
+# Three things to try: walk to the right along row 14 and watch the orange triangle right above the row, less than ten columns
+# away (what is orange farther off is out of reach); sit on
 # the last column (is something still missing within reach, and why?); go to row 2, close under the upper edge.
 
 # %% jupyter={"source_hidden": true}
@@ -478,13 +483,17 @@ def blind(name: str, cell: tuple[int, int]) -> int:
     return int((within(cell) & ~seen(nets[name], cell)).sum())
 
 
+reach = reach_picture(nets, test[:8], cell=cell)
+for ax in reach.axes:  # nine rows up, nine columns to either side
+    ax.add_patch(plt.Rectangle((cell[1] - 9.5, cell[0] - 9.5), 19, 10, fill=False, color="black", linestyle="--"))
 plot.show(
-    reach_picture(nets, test[:8], cell=cell),
+    reach,
     alt="Two grids of 28 by 28 pixels. In the PixelCNN's, the pixels seen from row 14, column 12 fill a block above and to "
     "the left whose right edge slopes away: a triangle to the right above the pixel is orange, not seen. In the gated "
     "PixelCNN's the block is a full rectangle.",
     caption=f"Blue: earlier pixels that the logit at row {cell[0]}, column {cell[1]} looks at, deeper where more. Orange: "
-    f"earlier, and without any influence. Of the {int(within(cell).sum())} earlier pixels within reach of the layers, "
+    f"earlier, and without any influence. Dashed: within reach of the layers; what is orange inside is the blind spot. Of the "
+    f"{int(within(cell).sum())} earlier pixels within reach, "
     f"the PixelCNN misses {blind('PixelCNN', cell)} and the gated one {blind('gated PixelCNN', cell)}; at row 2, same column, "
     f"it is {blind('PixelCNN', (2, 12))} and {blind('gated PixelCNN', (2, 12))}, at the last column of row 14 "
     f"{blind('PixelCNN', (14, 27))} and {blind('gated PixelCNN', (14, 27))}: nothing above lies to the right of it.",
@@ -520,6 +529,21 @@ plot.show(
 # first layer, outside the mask**. A mask A over it would hide from the pixel its own place of the map, for no reason:
 # $\mathbf{z}$ is known before the first pixel is drawn.
 #
+# Your own `log_prob` is enough for this bound. Only the network changes: it is given the map of $\mathbf{z}$, too.
+
+# %%
+torch.manual_seed(0)
+with torch.no_grad():
+    x = test[:50]
+    q = pixelvae.encoder(x)
+    map_of_z = pixelvae.decoder.given(q.rsample())  # (50, 16) to (50, 32 * 784): 32 features for each pixel
+    chain_given_z = lambda x: pixelvae.decoder.net(x, map_of_z)  # noqa: E731
+    by_hand = log_prob(x, chain_given_z) - kl(q, pixelvae.prior)  # the equation above, (50,)
+    torch.manual_seed(0)
+    by_model = pixelvae.elbo(x)
+print(f"{len(x)} test digits, nats: {by_hand.mean():.2f} with your log_prob, {by_model.mean():.2f} by pixelvae.elbo")
+
+# %% [markdown]
 # `PixelVAE` is a few lines: `LatentVariableModel(prior, encoder, decoder)`, whose decoder is a `PixelConditional`. The
 # bound, importance sampling and `sample` are those of notebook 07. **Predict.** Draw ten codes from the prior, and three
 # images from each. What will the three have in common?
@@ -546,7 +570,7 @@ plot.show(
     "the strokes; ten samples of the gated PixelCNN; ten speckled samples of the VAE.",
     caption="Samples, zeros and ones all of them. Within a column the PixelVAE's three have one code and share "
     f"{shared.mean():.0%} ± {shared.std() / 10**0.5:.0%} of their ink (mean over ten codes and its standard error); draws from "
-    f"different codes share {by_chance.mean():.0%}, by chance. What goes beyond chance z decided, the rest the pixels.",
+    f"different codes share {by_chance.mean():.0%}, by chance. What goes beyond that is z's doing.",
 )  # fmt: skip
 
 # %% [markdown]
@@ -590,7 +614,7 @@ display(Markdown(
     f"Not all of that need be the code's doing: the PixelVAE has {size['pixelvae'] / size['gated_pixelcnn']:.0f} times the "
     f"weights ({chain:,} of them in the chain of pixels) and saw the digits {cards['pixelvae']['epochs_trained']} times in place "
     f"of {cards['gated_pixelcnn']['epochs_trained']}.\n\nHow loose is S = {S_card}? On {log_w.shape[1]} digits, {len(log_w)} "
-    f"codes in place of {S_card} raise the estimate by {gained.mean():.2f} $\\pm$ {gained.std() / len(gained) ** 0.5:.2f} nats."
+    f"codes in place of {S_card} lower the NLL by {gained.mean():.2f} $\\pm$ {gained.std() / len(gained) ** 0.5:.2f} nats."
 ))
 
 # %% [markdown]
@@ -619,7 +643,8 @@ for name, model in (("VAE", vae), ("PixelVAE", pixelvae)):
     again = redrawn[name]  # a code for each digit and one draw from it, as above
     kept, same_pixels = (named(again) == y).float().mean().item(), (again == x).float().mean().item()
     nats = in_parts(lambda x: kl(model.encoder(x), model.prior), x).mean().item()  # noqa: B023
-    rows.append((name, nats, int(active_units(model, test).sum()), kept, same_pixels))
+    units = f"{int(active_units(model, test).sum())} of {model.prior.sample((1,)).shape[-1]}"
+    rows.append((name, nats, units, kept, same_pixels))
 ceiling = (named(x) == y).float().mean().item()
 
 # %% jupyter={"source_hidden": true}
@@ -628,7 +653,8 @@ display(Markdown("\n".join([
     "| model | KL, nats | active units | drawn anew, still the same digit | pixels that are the same |", "|:--|--:|--:|--:|--:|",
     *(f"| {name} | {kl:.1f} | {units} | {kept:.0%} $\\pm$ {bar(kept):.0%} | {pixels:.1%} |"
       for name, kl, units, kept, pixels in rows), "",
-    f"*{len(x)} test digits; the classifier names {ceiling:.0%} of the digits themselves.*",
+    f"*{len(x)} test digits; the classifier names {ceiling:.0%} of the digits themselves. A blank picture has "
+    f"{1 - x.mean():.1%} of a digit's pixels right, another digit {(x == x.roll(1, 0)).float().mean():.1%}.*",
 ])))  # fmt: skip
 kl_ratio = rows[1][1] / rows[0][1]
 display(Markdown(
@@ -643,8 +669,9 @@ display(Markdown(
 #
 # $$q(\mathbf{z}|\mathbf{x}) \approx p(\mathbf{z}|\mathbf{x}) \propto p(\mathbf{x}|\mathbf{z})\, p(\mathbf{z})$$
 #
-# the first factor no longer depends on $\mathbf{z}$: the posterior becomes the prior, and there is nothing left to encode.
-# Let it happen: the same small PixelVAE (14x14 pixels, 8 latent dimensions), whose decoder sees 0, 1, 3 or 7 rows up.
+# the first factor no longer depends on $\mathbf{z}$: the posterior becomes the prior (**posterior collapse**), and there is
+# nothing left to encode. See how far it goes: a small PixelVAE (14x14 pixels, 8 latent dimensions), whose decoder sees 0, 1, 3
+# or 7 rows up. With 0 it sees no pixel at all, not even the one to its left. More rows take more layers: 1, 1, 3 and 7.
 #
 # Does a decoder listen? Give each digit the code $\mathbf{z}'$ of **another** one and count what it loses:
 #
@@ -753,7 +780,9 @@ display(Markdown("\n".join([
     *(f"| {name} | {with_error(tug_kl[name], 2)} | **{with_error(lost[name])}** | {tug_bound[name].mean():.1f} | "
       f"{apart(of_codes[name])} |" for name in tug), "",
     f"*{len(small_test):,} test digits, ± standard error over digits; one training each. With free bits 8 nats are free. Last "
-    "columns: means of 32 draws, differences in pixels; what one code's own draws differ by is chance.*",
+    "columns: means of 32 draws, differences in pixels; what one code's own draws differ by is chance.*", "",
+    f"From 3 to 7 rows the bound goes from {tug_bound['3'].mean():.1f} to {tug_bound['7'].mean():.1f}: seven layers need a "
+    "longer training than three. A deaf decoder would lose 0.0 with another's code.",
 ])))  # fmt: skip
 
 # %% [markdown]
@@ -764,10 +793,11 @@ display(Markdown("\n".join([
 # counts the dimensions of $\mathbf{z}$ and $\mathrm{KL}_j$ is averaged over the batch, makes the first $\lambda$ nats of each
 # cost nothing.
 # So the encoder gains nothing by saying less, and what it says anyway the decoder learns to use (`free_bits` in
-# [pixelvae.py](../dgmcourse/models/pixelvae.py)). The bound pays for it: compare the two at 7 rows.
+# [pixelvae.py](../dgmcourse/models/pixelvae.py)). In a short training the bound pays for it: compare the two
+# at 7 rows. The study below says whether it does after a longer one.
 #
 # Two epochs are a short training, and one seed is one seed. The study below trained models of this kind for four times as
-# many epochs, with several seeds. **Predict.** Will a longer training bring the code back, or silence it?
+# many epochs on 5,000 digits in place of 4,000, with several seeds. **Predict.** Will a longer training bring the code back, or silence it?
 
 # %% tags=["claim-26"]
 study = recipes.study("pixels_against_code")
@@ -787,8 +817,11 @@ least = min(row["active"] for row in study["rows"] if row["free_bits"] == 0)
 display(Markdown(f"**Measured.** {measured['claim-26']}. In no run are fewer than {least} of 8 "
                  f"dimensions active: the code "
                  f"{'says less, and is not silenced' if least else 'falls silent altogether in some'}. "
-                 f"At {high} rows it was {tug_kl['7'].mean():.1f} nats after the short training above, and "
-                 f"{mean['kl'][high]:.1f} after the long one."))
+                 f"From the short training above to this one the KL goes from {tug_kl[str(high)].mean():.1f} to "
+                 f"{mean['kl'][high]:.1f} nats at {high} rows, but also from {tug_kl[str(low)].mean():.1f} to "
+                 f"{mean['kl'][low]:.1f} at {low}: {high} rows leave "
+                 f"{tug_kl[str(high)].mean() / tug_kl[str(low)].mean():.0%} of the blind decoder's nats after the one, "
+                 f"{mean['kl'][high] / mean['kl'][low]:.0%} after the other."))
 
 # %% jupyter={"source_hidden": true}
 fig, (left, right) = plt.subplots(1, 2, figsize=(plot.WIDTH, 2.8))
@@ -815,8 +848,9 @@ plot.show(
     caption=f"From {low} to {high} rows the KL goes from {mean['kl'][low]:.1f} to {mean['kl'][high]:.1f} nats, in {clear} of "
     f"{len(steps)} steps down by more than two standard errors. With {max(free):g} nats free in each of 8 dimensions it is "
     f"{np.mean([row['kl'] for row in rescued]):.1f} at {rescued[0]['reach']} rows, {8 * max(free):g} of them free, at an NLL of "
-    f"{np.mean([row['nll'] for row in rescued]):.1f} in place of {mean['nll'][rescued[0]['reach']]:.1f}. {study['data']}, "
-    f"{study['settings']['epochs']} epochs; bars: standard deviation over {n} seeds.",
+    f"{np.mean([row['nll'] for row in rescued]):.2f} ± {np.std([row['nll'] for row in rescued], ddof=1):.2f}, without "
+    f"{mean['nll'][rescued[0]['reach']]:.2f} ± {spread['nll'][rescued[0]['reach']]:.2f} (at most, S = {study['settings']['S']}). "
+    f"{study['data']}, {study['settings']['epochs']} epochs; bars: standard deviation over {n} seeds.",
 )
 
 # %% [markdown]
@@ -838,22 +872,23 @@ torch.manual_seed(0)
 leaked = leaky.sample((10,))
 
 # %% jupyter={"source_hidden": true}
-cheat, honest = (in_parts(model.log_prob, test[:500]).mean().item() for model in (leaky, own))
+cheat, honest = (in_parts(model.log_prob, test).mean().item() for model in (leaky, own))
+framed = lambda x: F.pad(x.reshape(-1, 28, 28), (1, 1, 1, 1), value=0.3).flatten(1)  # noqa: E731 - or a blank one is nothing
 torch.manual_seed(0)
 plot.show(
-    plot.images([leaked, own.sample((10,))], titles=["mask B first", "mask A first"]),
+    plot.images([framed(leaked), framed(own.sample((10,)))], titles=["mask B first", "mask A first"]),
     alt=f"Two rows of ten samples. With mask B in the first layer, they have {leaked.sum(-1).mean():.0f} pixels of ink; "
     "with mask A they are strokes and parts of digits.",
     caption=f"After {leak_history.steps[-1]['step'] if leak_history.steps else 0} steps the leaking network says {cheat:.1f} "
-    f"nats of test digits, the honest one {honest:.1f} after {history.steps[-1]['step'] if history.steps else 0}. Its "
-    f"number is no log-probability: over all images exp of it does not sum to 1. Its samples have {leaked.sum(-1).mean():.0f} "
+    f"nats of {len(test):,} test digits, the honest one {honest:.1f} after "
+    f"{history.steps[-1]['step'] if history.steps else 0}. Its number is no log-probability: over all images exp of it does not sum to 1. Its samples have {leaked.sum(-1).mean():.0f} "
     f"pixels of ink on average, test digits {test.sum(-1).mean():.0f}.",
 )
 
 # %% [markdown]
 # No honest model comes near that likelihood, and the samples have nothing of a digit. The network copies its input to its
 # output; when drawing, there is nothing to copy yet.
-# **A likelihood that is too good is a leak until proven otherwise.** Proof is cheap: a gradient
+# **A likelihood that is too good is a leak until proven otherwise.** A test is cheap: a gradient
 # from each output to each input, or the sum over all images of a tiny model, which must be 1.
 
 # %%
