@@ -881,8 +881,8 @@ plot.show(
     "with mask A they are strokes and parts of digits.",
     caption=f"After {leak_history.steps[-1]['step'] if leak_history.steps else 0} steps the leaking network says {cheat:.1f} "
     f"nats of {len(test):,} test digits, the honest one {honest:.1f} after "
-    f"{history.steps[-1]['step'] if history.steps else 0}. Its number is no log-probability: over all images exp of it does not sum to 1. Its samples have {leaked.sum(-1).mean():.0f} "
-    f"pixels of ink on average, test digits {test.sum(-1).mean():.0f}.",
+    f"{history.steps[-1]['step'] if history.steps else 0}. Its number is no log-probability: over all images exp of it does not "
+    f"sum to 1. Its samples have {leaked.sum(-1).mean():.0f} pixels of ink on average, test digits {test.sum(-1).mean():.0f}.",
 )
 
 # %% [markdown]
