@@ -341,7 +341,7 @@ PRIOR_SETTINGS = {"epochs": 10, "batch_size": 100, "lr": 1e-3, "warm_up": 2, "an
 
 
 def priors(rows: list[dict], save) -> dict:
-    """Five priors, and two layers, with ten latent dimensions each, trained with one encoder and decoder; `rows` as above."""
+    """Five priors, and two layers, with ten latent dimensions each, every model trained anew; `rows` as above."""
     from dgmcourse.recipes import dynamic_mnist, prior_run, real_digits
 
     data, (features, digits) = dynamic_mnist(), real_digits(PRIOR_DRAWN)
