@@ -123,15 +123,19 @@ def share(values: torch.Tensor) -> str:
     return f"{100 * p:.{places}f} ± {100 * error:.{places}f} %"
 
 
-LOG_TENTH = -torch.log(torch.tensor(10.0))
-hole = used < LOG_TENTH  # used less than a tenth as often as the prior promises
+def in_hole(used: torch.Tensor) -> torch.Tensor:
+    """Where the encoder is less than a tenth as often as the prior promises; `used` is the logarithm of the ratio."""
+    return used < -torch.log(torch.tensor(10.0))
+
+
+hole = in_hole(used)
 with torch.no_grad():
     in_holes, elsewhere = sure(vae2.decoder(drawn[hole]).mean), sure(vae2.decoder(drawn[~hole][:1000]).mean)
     digits_themselves = sure(vae2.decoder(q2.mean[:1000]).mean)
 all_, by = posteriors(vae2, len(digits.train)), {}  # how many holes there are if so many digits are known
 for n in (2500, len(all_.mean)):
     known = Mixture(torch.zeros(len(all_.mean[:n])), Gaussian(all_.mean[:n], all_.log_var[:n]))
-    by[n] = share((log_prob_of(known, drawn) - vae2.prior.log_prob(drawn) < LOG_TENTH).float())
+    by[n] = share(in_hole(log_prob_of(known, drawn) - vae2.prior.log_prob(drawn)).float())
 fig, axes = plt.subplot_mosaic([["plane", "elsewhere"], ["plane", "holes"]], figsize=(plot.WIDTH, 3.3), width_ratios=(1, 1.1))
 axes["plane"].plot(*q2.mean[:2500].T, ".", ms=1.5, color=NOISE)
 axes["plane"].plot(*drawn[hole][:150].T, "^", ms=5, color=PRIOR, markeredgecolor="black", markeredgewidth=0.5)
@@ -524,7 +528,7 @@ def in_holes_of(prior, n: int = 2000) -> str:
     """The share of the prior's draws at places that the encoder uses less than a tenth as often as this prior promises."""
     torch.manual_seed(3)
     z = prior.sample((n,))
-    return share((log_prob_of(aggregate, z) - log_prob_of(prior, z) < LOG_TENTH).float())
+    return share(in_hole(log_prob_of(aggregate, z) - log_prob_of(prior, z)).float())
 
 
 best2 = max(FAMILIES, key=lambda family: over_seeds(gains["vae_2d", family])[0])
@@ -542,7 +546,8 @@ plot.show(
 # %% jupyter={"source_hidden": true}
 rows = []
 for name in ("vae_2d", "vae_40d"):
-    rows.append(f"| {name} | one Gaussian | {single[name].mean():+.2f} $\\pm$ {single[name].std() / len(test) ** 0.5:.2f} | |")
+    mean, error = over_seeds([single[name]])
+    rows.append(f"| {name} | one Gaussian | {mean:+.2f} $\\pm$ {error:.2f} | |")
     for family in FAMILIES:
         mean, error = over_seeds(gains[name, family])
         seeds = torch.stack([g.mean() for g in gains[name, family]])
@@ -1171,7 +1176,7 @@ for name, paper in PAPER.items():
                 f"{paper:.2f} |")  # fmt: skip
 rows += [f"| {layers_} | {prior_} | no model here | | | | | {paper:.2f} |" for layers_, prior_, paper in OTHERS]
 protocol = sorted({f"S = {c['results']['S']:,}" for c in cards.values()}, key=len, reverse=True)
-whole_recipe = [name for name, c in cards.items() if c["epochs_trained"] == c["settings"]["epochs"]]
+to_the_end = sum(c["epochs_trained"] == c["settings"]["epochs"] for c in cards.values())
 steps_ = [
     ("the VampPrior, one layer", "vae_40d", "vamp_vae"),
     ("the VampPrior, two layers", "hvae", "vamp_hvae"),
@@ -1187,7 +1192,7 @@ display(Markdown("\n".join([
     f"*Nats a digit, smaller is better; {' or '.join(protocol)} on {cards['vae_40d']['results']['n']:,} test digits (with "
     "fewer samples -log p(x) comes out larger, in the mean, never smaller); standard errors over digits, one training each. "
     "Hours are of the training's clock, on whatever machine it ran; the last rise is the validation bound's, in so many "
-    f"epochs. {len(whole_recipe)} of {len(cards)} trainings went to their recipe's end, where the learning rate is 0. The "
+    f"epochs. {to_the_end} of {len(cards)} trainings went to their recipe's end, where the learning rate is 0. The "
     f"paper trains for 2,000 epochs at most and stops after {PATIENCE} without a better validation bound; its numbers are "
     "quoted as we know them, not checked against the print. Its convolutional decoder has 64 channels at full size; ours has "
     "24 at 14x14 pixels and 48 at 7x7, a small part of the work, and was trained shorter.*"])))  # fmt: skip
