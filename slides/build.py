@@ -14,10 +14,12 @@ import base64
 import gzip
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from html import escape
 from pathlib import Path
 
@@ -45,8 +47,10 @@ def run(source: Path) -> nbformat.NotebookNode:
     """The source as an executed notebook, with the widgets' state."""
     nb = jupytext.read(source, fmt="py:percent")
     nb.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    NotebookClient(nb, timeout=300, startup_timeout=300, kernel_name="python3", store_widget_state=True,
-                   resources={"metadata": {"path": str(HERE)}}, extra_arguments=["--IPKernelApp.log_level=ERROR"]).execute()  # fmt: skip
+    client = NotebookClient(nb, timeout=300, startup_timeout=300, kernel_name="python3", store_widget_state=True,
+                            resources={"metadata": {"path": str(HERE)}}, extra_arguments=["--IPKernelApp.log_level=ERROR"])  # fmt: skip
+    with tempfile.TemporaryDirectory() as profile:  # nothing of the user's own IPython, sets in a fixed order
+        client.execute(env=os.environ | {"IPYTHONDIR": profile, "PYTHONHASHSEED": "0"})
     return nb
 
 

@@ -993,14 +993,7 @@ plot.show(
 # sees shapes that are no digits and digits that are missing, and the sharpness of the strokes.
 
 # %%
-LARGE = {  # 40 dimensions in each layer; layers and prior
-    "vae_40d": ("one", "standard normal"),
-    "vamp_vae": ("one", "VampPrior"),
-    "hvae": ("two", "standard normal"),
-    "vamp_hvae": ("two", "VampPrior"),
-    "conv_hvae": ("two, convolutional", "standard normal"),
-    "vamp_conv_hvae": ("two, convolutional", "VampPrior"),
-}
+LARGE = {name: recipe for name, recipe in recipes.RECIPES.items() if recipe.published}  # 40 dimensions in each layer
 drawn_by, drawn = {}, {}
 for name in LARGE:  # one after the other: together they would fill a small laptop's memory
     model = recipes.load(name)
@@ -1145,7 +1138,6 @@ plot.show(
 # layer?
 
 # %% jupyter={"source_hidden": true}
-PAPER = {name: recipes.recipe(name).published for name in LARGE}
 OTHERS = [("two, and a PixelCNN", "standard normal", 79.70), ("two, and a PixelCNN", "VampPrior", 78.45)]  # no such model here
 cards = {name: recipes.card(name) for name in LARGE}  # each weight's header
 PATIENCE = 50  # epochs without a better validation bound, after which the paper stops
@@ -1163,17 +1155,17 @@ def compared(a: str, b: str, what: str) -> str:
     ours, se = (np.array([cards[name]["results"][key] for name in (a, b)]) for key in ("test_nll", "test_nll_se"))
     epochs = [f"{cards[name]['epochs_trained']:,}" for name in (a, b)]
     return (f"| {what} | {ours[0] - ours[1]:+.2f} $\\pm$ {np.hypot(*se):.2f} | {' and '.join(dict.fromkeys(epochs))} | "
-            f"{PAPER[a] - PAPER[b]:+.2f} |")  # fmt: skip
+            f"{LARGE[a].published - LARGE[b].published:+.2f} |")  # fmt: skip
 
 
 rows = []
-for name, paper in PAPER.items():
-    (layers_, prior_), c, r = LARGE[name], cards[name], cards[name]["results"]
+for name, recipe in LARGE.items():
+    c, r = cards[name], cards[name]["results"]
     rise, back = last_rise(name)
     few = f" (S = {r['S']:,})" if r["S"] < 5000 else ""
     ours = f"**{r['test_nll']:.2f}** $\\pm$ {r['test_nll_se']:.2f}{few} | {-r['test_elbo']:.2f}"
-    rows.append(f"| {layers_} | {prior_} | {ours} | {c['epochs_trained']:,} | {c['seconds'] / 3600:.1f} | {rise:.2f} in {back} | "
-                f"{paper:.2f} |")  # fmt: skip
+    rows.append(f"| {recipe.layers} | {recipe.prior} | {ours} | {c['epochs_trained']:,} | {c['seconds'] / 3600:.1f} | "
+                f"{rise:.2f} in {back} | {recipe.published:.2f} |")  # fmt: skip
 rows += [f"| {layers_} | {prior_} | no model here | | | | | {paper:.2f} |" for layers_, prior_, paper in OTHERS]
 protocol = sorted({f"S = {c['results']['S']:,}" for c in cards.values()}, key=len, reverse=True)
 to_the_end = sum(c["epochs_trained"] == c["settings"]["epochs"] for c in cards.values())
