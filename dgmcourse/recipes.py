@@ -319,7 +319,6 @@ def measure_with_few_samples(few: int, rows: int) -> Callable:
 SETTINGS = {"batch_size": 100, "lr": 5e-4, "mixed_precision": True}
 
 BETTER_PRIOR = SETTINGS | {"epochs": 1000, "warm_up": 100, "anneal": 500}
-BETTER_PRIOR_SHORTER = BETTER_PRIOR | {"epochs": 400, "anneal": 200}  # of the weights not trained for 1,000 epochs yet
 CONVOLUTIONAL = SETTINGS | {"lr": 1e-3, "epochs": 40, "warm_up": 10, "anneal": 20}  # what an hour of a processor's core allows
 
 GAME = {"batch_size": 64, "lr": 2e-4, "mixed_precision": True}  # DCGAN's; Adam's beta1 = 0.5 is `play.adam`
@@ -349,7 +348,7 @@ RECIPES = {
         about="vae_40d's networks with a VampPrior of 500 pseudo-inputs",
         model=lambda: made("vamp_prior", "VampVAE"),
         data=dynamic_mnist,
-        settings=BETTER_PRIOR_SHORTER,
+        settings=BETTER_PRIOR,
         source="Tomczak & Welling 2017, arXiv:1705.07120",
         layers="one",
         prior="VampPrior",
