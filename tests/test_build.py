@@ -9,6 +9,8 @@ import nbformat
 import pytest
 from nbformat.v4 import new_output
 
+from dgmcourse.data import images
+
 ROOT = Path(__file__).resolve().parents[1]
 spec = importlib.util.spec_from_file_location("notebooks_build", ROOT / "notebooks" / "build.py")
 build = importlib.util.module_from_spec(spec)
@@ -158,6 +160,17 @@ def test_budgets_and_alt_text():
     for metadata, faulty in (({}, 1), ({"image/png": {"alt": ""}}, 1), ({"image/png": {"alt": "a line"}}, 0)):
         nb.cells[0].outputs = [new_output("display_data", {"image/png": "iVBO"}, metadata=metadata)]
         assert len(build.faults(nb, 0, 0, 0)) == faulty
+
+
+def test_numbers_of_the_few_digits_that_come_with_the_course_are_no_results(monkeypatch, capsys):
+    monkeypatch.setattr(images.source, "find", lambda data: (None, "not found"))
+    monkeypatch.setattr(images.source, "_said", set())  # each line is said once in a process
+    images.mnist()
+    said = "".join(capsys.readouterr())
+    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("", outputs=[new_output("stream", text=said)])])
+    assert "python -m dgmcourse data" in build.faults(nb, 0, 0, 0)[0]
+    nb.cells[0].outputs[0].text = "MNIST: 60,000 + 10,000 digits from a folder"
+    assert build.faults(nb, 0, 0, 0) == []
 
 
 def test_a_kernels_memory_is_measured(folder):
