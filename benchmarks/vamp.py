@@ -3,7 +3,8 @@
 Training: forward, backward and Adam on one batch of 100 binary digits already in memory, the VampPrior paper's VAE (gated
 300-300, 40 latent dimensions) with 500 pseudo-inputs. pythae: its VAMP with copies of our networks and pseudo-inputs, and the
 step and the reading of the loss of its trainer, with the Adam it makes, and again with `fused=True` passed to it. Ours in float32
-and, as the weight's recipe has it, with matrix products in bfloat16. pythae makes
+and, as the weight's recipe has it, with matrix products in bfloat16. Bare products: nothing but the float32 matrix products of that
+step, no biases: the encoder's for the digits and for the pseudo-inputs, which learn, and the decoder's. pythae makes
 its pseudo-inputs from an identity matrix by a linear layer with a Hardtanh; ours are parameters; the layer begins with ours
 for its columns, so that both losses are the same, which is checked first.
 
@@ -18,6 +19,7 @@ import tempfile
 
 import torch
 from peer import Decoder, Encoder, trainer
+from products import bare_products
 from pythae.models import VAMP, VAMPConfig
 from step import Batch
 from timing import hushed, ratio_row, turns
@@ -103,7 +105,10 @@ def measure(rounds: int = ROUNDS, nll_rounds: int = NLL_ROUNDS) -> tuple[list[di
                 peer._optimizers_step(output)
                 output.loss.item()
 
+        parts = [bare_products(ours.encoder.net, BATCH), bare_products(ours.encoder.net, K, input_learns=True),
+                 bare_products(ours.decoder.net, BATCH)]  # fmt: skip
         rivals = {
+            "bare products": lambda: [part() for _ in range(STEPS) for part in parts],
             "ours": lambda: our_steps(ours),
             "ours, bfloat16": lambda: our_steps(half),
             "pythae": lambda: their_steps(theirs),
@@ -113,7 +118,9 @@ def measure(rounds: int = ROUNDS, nll_rounds: int = NLL_ROUNDS) -> tuple[list[di
     step = f"one training step, K = {K}"
     rows = [ratio_row(step, times, "pythae", "ours", ">= 2", STEPS),
             ratio_row(step, times, "pythae, fused", "ours", None, STEPS),
-            ratio_row(step, times, "pythae", "ours, bfloat16", ">= 2", STEPS)]  # fmt: skip
+            ratio_row(step, times, "pythae", "ours, bfloat16", ">= 2", STEPS),
+            ratio_row(step, times, "ours", "bare products", None, STEPS),
+            ratio_row(step, times, "pythae", "bare products", None, STEPS)]  # fmt: skip
     points, found, trained = data.test[:POINTS].tensor(), {}, recipes.load("vamp_vae")  # whose estimate hardly scatters
     with torch.no_grad():
         rivals = {
