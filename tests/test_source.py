@@ -123,6 +123,13 @@ def test_each_fault_is_told_apart_and_overcome_by_the_other_mirror(server, fault
     assert is_right(again) and where.startswith("the cache")
 
 
+def test_a_socket_never_gives_up_before_we_do(server, monkeypatch, capsys):
+    monkeypatch.setattr(source, "STALL", 0.5)  # a socket that waited as long would name another reason
+    server.always = {"a": "silent", "b": "silent"}
+    source.find(server.dataset())
+    assert capsys.readouterr().out.count("no answer within 1 s") == 2
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_each_fault_everywhere_gives_its_reason_and_no_file(server, fault, tmp_path):
     server.always = {"a": fault, "b": fault}

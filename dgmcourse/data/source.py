@@ -211,7 +211,8 @@ def _get(url):
 
     def read():
         try:
-            with urllib.request.urlopen(url, timeout=STALL) as answer:
+            # Longer than either wait below, which are the ones that decide and say why.
+            with urllib.request.urlopen(url, timeout=CONNECT + STALL) as answer:
                 inbox.put(int(answer.headers.get("Content-Length") or 0))
                 while block := answer.read(1 << 16):
                     inbox.put(block)
@@ -238,9 +239,7 @@ def _get(url):
             try:
                 block = inbox.get(timeout=STALL)
             except queue.Empty:
-                block = TimeoutError()
-            if isinstance(block, TimeoutError):
-                raise Gone(f"stalled: nothing came for {STALL:g} s")
+                raise Gone(f"stalled: nothing came for {STALL:g} s") from None
             if isinstance(block, Exception):  # the connection broke
                 break
             content += block
