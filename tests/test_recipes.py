@@ -466,7 +466,7 @@ def test_a_shipped_weight_has_converged(name):
         assert gained < enough, f"the last {k} epochs gained {gained:.2f} nats over the {k} before"
 
 
-@pytest.mark.parametrize("name", [*WITH_ENCODER, "conv_hvae", "vamp_conv_hvae"])
+@pytest.mark.parametrize("name", WITH_ENCODER)
 def test_a_shipped_weight_measures_what_its_header_says(name):
     """With full MNIST: the bound on all test digits, drawn as the recipe draws, and the likelihood of 100.
 
