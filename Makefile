@@ -59,8 +59,13 @@ bench: .venv-bench/.ready ## measure against other libraries, in an environment 
 	@$(UV) pip install --quiet --python .venv-bench/bin/python --no-deps --no-build-isolation -e .
 	@touch $@
 
-lint: setup ## check the code's style
+format: setup ## bring all Python into the course's format (ruff, 100 columns)
+	@$(RUN) -m ruff format .
+	@$(RUN) -m ruff check --fix .
+
+lint: setup ## check the code's style and format, change nothing
 	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
 
 requirements: setup ## pin the packages anew from pyproject.toml (ARGS="--upgrade": newer versions)
 	@$(COMPILE) $(ARGS) --extra test pyproject.toml -o requirements.txt
@@ -70,4 +75,4 @@ requirements: setup ## pin the packages anew from pyproject.toml (ARGS="--upgrad
 clean: ## remove the private environments and the caches; trained models stay
 	rm -rf .venv .venv-bench .pytest_cache .ruff_cache build dist *.egg-info
 
-.PHONY: help setup lab test doctor train notebooks slides badges bench lint requirements clean
+.PHONY: help setup lab test doctor train notebooks slides badges bench format lint requirements clean

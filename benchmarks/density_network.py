@@ -1,14 +1,16 @@
 """Training step of a density network
 
-Forward and backward of the estimate of log p(x) on 500 binary digits with S = 1,000 samples of z: the shipped
-density network's sizes (gated 300-300, 2 latent dimensions, Bernoulli likelihood). Ours: `objective` and its
-gradient, then the whole step with `maximise` and the Adam of `fit`. Bare products: nothing but the matrix
-products of that step, no biases: for each layer of the decoder its output, its weight's gradient and its
-input's (which the first does without), and the product of 500 digits with 1,000 rows of logits, forward and to
-the logits. Broadcasting: the same estimate through a tensor of every pixel of every pair, (S, B, D), for 50 of
-the digits, since 500 would need some gigabytes; ours is timed on the same 50.
+Forward and backward of the estimate of log p(x) on 500 binary digits with S = 1,000 samples of z:
+the shipped density network's sizes (gated 300-300, 2 latent dimensions, Bernoulli likelihood).
+Ours: `objective` and its gradient, then the whole step with `maximise` and the Adam of `fit`. Bare
+products: nothing but the matrix products of that step, no biases: for each layer of the decoder its
+output, its weight's gradient and its input's (which the first does without), and the product of 500
+digits with 1,000 rows of logits, forward and to the logits. Broadcasting: the same estimate through
+a tensor of every pixel of every pair, (S, B, D), for 50 of the digits, since 500 would need some
+gigabytes; ours is timed on the same 50.
 
-Memory: the most that is allocated at once for tensors in one forward and backward, by torch's profiler.
+Memory: the most that is allocated at once for tensors in one forward and backward, by torch's
+profiler.
 """
 
 import itertools
@@ -53,11 +55,17 @@ def repeated(run):
 
 
 def most_alive(run) -> float:
-    """The most memory for tensors alive at once while `run` runs, beyond what was there before: MiB."""
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+    """The most memory for tensors alive at once while `run` runs, beyond what was there before:
+    MiB.
+    """
+    with torch.profiler.profile(
+        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
+    ) as profile:
         run()
     changes = [e for e in profile.profiler.kineto_results.events() if e.name() == "[memory]"]
-    changes = [e.nbytes() for e in sorted(changes, key=lambda e: e.start_ns())]  # allocated, or freed below 0
+    changes = [
+        e.nbytes() for e in sorted(changes, key=lambda e: e.start_ns())
+    ]  # allocated, or freed below 0
     return max(itertools.accumulate(changes)) / 2**20
 
 
@@ -89,5 +97,11 @@ def measure(device: str = "cpu", rounds: int = ROUNDS) -> tuple[list[dict], str]
         ratio_row(what, times, "whole step", "bare products", "<= 1.5", STEPS),
         ratio_row(f"S = {S:,}, {FEW} digits, {device}", times, "broadcasting", "ours", None, STEPS),
     ]
-    return rows, (f"Allocated at once: ours {ours:.0f} MiB and broadcasting {theirs:.0f} MiB for {FEW} digits, ours {full:.0f} MiB "
-                  f"for {BATCH}. Both give the same estimates, to {(same[0] - same[1]).abs().max().item():.0e} nats.")  # fmt: skip
+    return (
+        rows,
+        (
+            f"Allocated at once: ours {ours:.0f} MiB and broadcasting {theirs:.0f} MiB for {FEW}"
+            f" digits, ours {full:.0f} MiB for {BATCH}. Both give the same estimates, to"
+            f" {(same[0] - same[1]).abs().max().item():.0e} nats."
+        ),
+    )

@@ -1,12 +1,13 @@
 """Whole epoch against pythae
 
 All training digits once, in batches of 100, each library with its own data path, progress bar and
-bookkeeping. Ours: `fit` for one epoch on `mnist("dynamic")`, which binarises anew at every visit. pythae:
-`train_step` of its trainer with its DataLoader, on what its documentation offers for that: a torchvision
-dataset with transforms, here MNIST's, whose digits become tensors and are binarised when visited. "pythae,
-fixed bits" is on its own `BaseDataset`, of one tensor that was binarised for good beforehand: less work than
-ours. Its saving of the model after training is not counted. "Bare products": nothing but the matrix products
-of these steps, forward and backward, which both sides do: no epoch can take less.
+bookkeeping. Ours: `fit` for one epoch on `mnist("dynamic")`, which binarises anew at every visit.
+pythae: `train_step` of its trainer with its DataLoader, on what its documentation offers for that:
+a torchvision dataset with transforms, here MNIST's, whose digits become tensors and are binarised
+when visited. "pythae, fixed bits" is on its own `BaseDataset`, of one tensor that was binarised for
+good beforehand: less work than ours. Its saving of the model after training is not counted. "Bare
+products": nothing but the matrix products of these steps, forward and backward, which both sides
+do: no epoch can take less.
 """
 
 import os
@@ -38,7 +39,9 @@ class Digits(MNIST):
 
 
 def bare_products(model, steps):
-    """Each layer's output, its weight's gradient and its input's, which the first layer does without."""
+    """Each layer's output, its weight's gradient and its input's, which the first layer does
+    without.
+    """
     layers = [m for m in model.modules() if isinstance(m, torch.nn.Linear)]
     weights = [layer.weight.detach() for layer in layers]
     pairs = [[torch.randn(BATCH, n, device=w.device) for n in w.shape] for w in weights]
@@ -68,8 +71,14 @@ def measure(device: str = "cpu", rounds: int = ROUNDS) -> tuple[list[dict], str]
         for threads in sorted({before, before if cuda else os.cpu_count()}):
             torch.set_num_threads(threads)
             times = turns(rivals, rounds, cuda)
-            what = f"one epoch, {len(dynamic):,} digits, {device}, {threads} thread{'s' * (threads > 1)}"
-            rows += [ratio_row(what, times, peer, "ours", ">= 2") for peer in ("pythae", "pythae, fixed bits")]
+            what = (
+                f"one epoch, {len(dynamic):,} digits, {device}, {threads}"
+                f" thread{'s' * (threads > 1)}"
+            )
+            rows += [
+                ratio_row(what, times, peer, "ours", ">= 2")
+                for peer in ("pythae", "pythae, fixed bits")
+            ]
             rows.append(ratio_row(what, times, "ours", "bare products"))
         torch.set_num_threads(before)
     return rows, ""

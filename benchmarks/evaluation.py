@@ -1,12 +1,13 @@
 """Log-likelihood by importance sampling
 
-log p(x) of test digits with S = 5,000 samples of z for each, the VampPrior paper's VAE with 40 latent
-dimensions, no gradients on any side. Ours: `evaluate.log_likelihood`, which encodes each x once and sends 500
-z of a few x through the decoder at a time. One point at a time: for each x, 50 times over, copy it 100 times,
-encode the copies, draw, decode, and take the log-sum-exp of the 5,000 at the end: what published code does
-(the VampPrior authors', with 500 copies 10 times: measured, too), written here with our networks and
-densities. pythae: its `get_nll`, which does it with 100 copies. Bare products: nothing but the decoder's
-three matrix products, no biases, for all 5,000 z of each x, 500 rows at a time and 1,000 rows at a time.
+log p(x) of test digits with S = 5,000 samples of z for each, the VampPrior paper's VAE with 40
+latent dimensions, no gradients on any side. Ours: `evaluate.log_likelihood`, which encodes each x
+once and sends 500 z of a few x through the decoder at a time. One point at a time: for each x, 50
+times over, copy it 100 times, encode the copies, draw, decode, and take the log-sum-exp of the
+5,000 at the end: what published code does (the VampPrior authors', with 500 copies 10 times:
+measured, too), written here with our networks and densities. pythae: its `get_nll`, which does it
+with 100 copies. Bare products: nothing but the decoder's three matrix products, no biases, for all
+5,000 z of each x, 500 rows at a time and 1,000 rows at a time.
 """
 
 import math
@@ -36,7 +37,9 @@ def one_point_at_a_time(model, x, copies):
 
 
 def bare_products(model, n, rows):
-    weights = [layer.weight.t() for layer in model.decoder.net if isinstance(layer, torch.nn.Linear)]
+    weights = [
+        layer.weight.t() for layer in model.decoder.net if isinstance(layer, torch.nn.Linear)
+    ]
     inputs = [torch.randn(rows, weight.shape[0], device=weight.device) for weight in weights]
     for _ in range(n // rows):
         for h, weight in zip(inputs, weights, strict=True):
@@ -44,7 +47,9 @@ def bare_products(model, n, rows):
 
 
 @torch.no_grad()
-def measure(device: str = "cpu", points: int = POINTS, rounds: int = ROUNDS) -> tuple[list[dict], str]:
+def measure(
+    device: str = "cpu", points: int = POINTS, rounds: int = ROUNDS
+) -> tuple[list[dict], str]:
     torch.manual_seed(0)
     with hushed():
         x = mnist("dynamic").test[:points].tensor().to(device)
@@ -52,8 +57,12 @@ def measure(device: str = "cpu", points: int = POINTS, rounds: int = ROUNDS) -> 
     theirs, found = like(ours).eval(), {}
     rivals = {
         "ours": lambda: found.update(ours=log_likelihood(ours, x, S).mean().item()),
-        "one point at a time": lambda: found.update(one=one_point_at_a_time(ours, x, 100).mean().item()),
-        "one point, 500 copies": lambda: found.update(more=one_point_at_a_time(ours, x, 500).mean().item()),
+        "one point at a time": lambda: found.update(
+            one=one_point_at_a_time(ours, x, 100).mean().item()
+        ),
+        "one point, 500 copies": lambda: found.update(
+            more=one_point_at_a_time(ours, x, 500).mean().item()
+        ),
         "pythae": lambda: found.update(pythae=float(theirs.get_nll(x, S, 100))),
         "bare products, 500 rows": lambda: bare_products(ours, len(x) * S, 500),
         "bare products, 1,000 rows": lambda: bare_products(ours, len(x) * S, 1000),
@@ -62,10 +71,12 @@ def measure(device: str = "cpu", points: int = POINTS, rounds: int = ROUNDS) -> 
     if max(found.values()) - min(found.values()) > 0.01 * abs(found["ours"]):
         raise ValueError(f"these should estimate the same log p(x): {found}")
     what = f"{points} digits, S = {S:,}"
-    rows = [ratio_row(what, times, "one point at a time", "ours", ">= 2.5"),
-            ratio_row(what, times, "one point, 500 copies", "ours"),
-            ratio_row(what, times, "pythae", "ours"),
-            ratio_row(what, times, "ours", "bare products, 500 rows", "<= 1.5"),
-            ratio_row(what, times, "ours", "bare products, 1,000 rows", "<= 1.5")]  # fmt: skip
+    rows = [
+        ratio_row(what, times, "one point at a time", "ours", ">= 2.5"),
+        ratio_row(what, times, "one point, 500 copies", "ours"),
+        ratio_row(what, times, "pythae", "ours"),
+        ratio_row(what, times, "ours", "bare products, 500 rows", "<= 1.5"),
+        ratio_row(what, times, "ours", "bare products, 1,000 rows", "<= 1.5"),
+    ]
     agree = ", ".join(f"{value:.1f}" for value in found.values())
     return rows, f"The four estimates of the mean log p(x), with untrained weights: {agree} nats."

@@ -1,12 +1,14 @@
 """A training step of two flows against normflows and zuko
 
-Batches of 100 draws in 40 dimensions. normflows 1.7.3 (Stimper et al. 2023): 80 planar steps fitted to N(0, I) by
-E[log q - log p], in its own loop over `Planar` flows and in our `PlanarFlow(40, 80)`. zuko 1.6.0 (Rozet et al. 2022): the log-
-likelihood of data under its MAF of 4 transforms with one hidden layer of 320, and under our 4 autoregressive steps of the
-same widths, which have as many weights; its scale is an exponential, ours a gate. All with the Adam that torch makes by
-default, and once more without its step: forward and backward only.
+Batches of 100 draws in 40 dimensions. normflows 1.7.3 (Stimper et al. 2023): 80 planar steps fitted
+to N(0, I) by E[log q - log p], in its own loop over `Planar` flows and in our `PlanarFlow(40, 80)`.
+zuko 1.6.0 (Rozet et al. 2022): the log- likelihood of data under its MAF of 4 transforms with one
+hidden layer of 320, and under our 4 autoregressive steps of the same widths, which have as many
+weights; its scale is an exponential, ours a gate. All with the Adam that torch makes by default,
+and once more without its step: forward and backward only.
 
-Equal maps are checked first for the planar flow: with the same w, u-hat and b both give the same z and log-determinant.
+Equal maps are checked first for the planar flow: with the same w, u-hat and b both give the same z
+and log-determinant.
 """
 
 import math
@@ -87,8 +89,24 @@ def measure(rounds: int = ROUNDS) -> tuple[list[dict], str]:
     maf = zuko.flows.MAF(DIM, transforms=4, hidden_features=(320,))
     iaf = FlowDensity(p, autoregressive_flows(DIM, 4, (320,)))
     pairs = [
-        ("80 planar steps", "normflows", Theirs(), variational, PlanarFlow(DIM, STEPS), variational, ">= 2.5"),
-        ("4 autoregressive steps of 320", "zuko", maf, lambda m: lambda: -m().log_prob(x), iaf, lambda m: lambda: -m.log_prob(x), ">= 1"),
+        (
+            "80 planar steps",
+            "normflows",
+            Theirs(),
+            variational,
+            PlanarFlow(DIM, STEPS),
+            variational,
+            ">= 2.5",
+        ),
+        (
+            "4 autoregressive steps of 320",
+            "zuko",
+            maf,
+            lambda m: lambda: -m().log_prob(x),
+            iaf,
+            lambda m: lambda: -m.log_prob(x),
+            ">= 1",
+        ),
     ]
     for what, peer, theirs, their_objective, ours, our_objective, goal in pairs:
         for update, name in ((True, "training step"), (False, "forward and backward")):
@@ -97,5 +115,7 @@ def measure(rounds: int = ROUNDS) -> tuple[list[dict], str]:
                 "ours": training(ours, our_objective(ours), update),
             }
             times = turns(rivals, rounds)
-            rows.append(ratio_row(f"{what}, {name}", times, peer, "ours", goal if update else None, REPEATS))
+            rows.append(
+                ratio_row(f"{what}, {name}", times, peer, "ours", goal if update else None, REPEATS)
+            )
     return rows, ""

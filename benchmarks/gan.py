@@ -1,10 +1,11 @@
 """An epoch of two GANs against the usual loop
 
-The feed-forward GAN and the DCGAN of the course, on the first 12,800 training digits in batches of 64. Ours: `play`, in
-float32 and, as the weights' recipes have it, with matrix products in bfloat16. The usual loop: copies of the same
-networks; torchvision's MNIST with `ToTensor` and a DataLoader that fetches digit by digit; `BCEWithLogitsLoss`, a backward
-pass each for real and fake digits, the generator's pass through a discriminator that computes gradients for itself, too,
-and torch's Adam as it comes; the losses read after each step and a progress bar, as ours has one.
+The feed-forward GAN and the DCGAN of the course, on the first 12,800 training digits in batches of
+64. Ours: `play`, in float32 and, as the weights' recipes have it, with matrix products in bfloat16.
+The usual loop: copies of the same networks; torchvision's MNIST with `ToTensor` and a DataLoader
+that fetches digit by digit; `BCEWithLogitsLoss`, a backward pass each for real and fake digits, the
+generator's pass through a discriminator that computes gradients for itself, too, and torch's Adam
+as it comes; the losses read after each step and a progress bar, as ours has one.
 
 Equal objectives are checked first: at the same weights and codes, both sides' gradients agree.
 """
@@ -45,7 +46,10 @@ def usual_loop(game, loader, device):
     def epoch():
         for x, _ in (bar := tqdm(loader)):
             x = x.flatten(1).to(device)
-            ones, zeros = torch.ones(len(x), 1, device=device), torch.zeros(len(x), 1, device=device)
+            ones, zeros = (
+                torch.ones(len(x), 1, device=device),
+                torch.zeros(len(x), 1, device=device),
+            )
             discriminator.zero_grad()
             real = loss(discriminator(x), ones)
             real.backward()
@@ -54,7 +58,9 @@ def usual_loop(game, loader, device):
             fake.backward()
             adam_d.step()
             generator.zero_grad()
-            fooled = loss(discriminator(generator(torch.randn(len(x), latent_dim, device=device))), ones)
+            fooled = loss(
+                discriminator(generator(torch.randn(len(x), latent_dim, device=device))), ones
+            )
             fooled.backward()
             adam_g.step()
             bar.set_postfix(d=real.item() + fake.item(), g=fooled.item())
@@ -63,7 +69,9 @@ def usual_loop(game, loader, device):
 
 
 def check_same_objective(game, x):
-    """A ValueError if the discriminator's gradients of both sides differ at equal weights and codes."""
+    """A ValueError if the discriminator's gradients of both sides differ at equal weights and
+    codes.
+    """
     game = copy.deepcopy(game).double().eval()  # no dropout, and no batch's statistics
     x, parameters = x.double(), list(game.discriminator.parameters())
     torch.manual_seed(0)
@@ -89,10 +97,15 @@ def measure(device: str = "cpu", rounds: int = ROUNDS) -> tuple[list[dict], str]
         rivals = {
             "the usual loop": usual_loop(usual, loader, device),
             "ours": lambda ours=ours: play(ours, data, batch_size=BATCH, lr=LR),
-            "ours, bfloat16": lambda half=half: play(half, data, batch_size=BATCH, lr=LR, mixed_precision=True),
+            "ours, bfloat16": lambda half=half: play(
+                half, data, batch_size=BATCH, lr=LR, mixed_precision=True
+            ),
         }
         with hushed():
             times = turns(rivals, rounds, device == "cuda")
         what = f"{name}, one epoch of {len(data):,} digits, {device}"
-        rows += [ratio_row(what, times, "the usual loop", mine, ">= 1.5") for mine in ("ours", "ours, bfloat16")]
+        rows += [
+            ratio_row(what, times, "the usual loop", mine, ">= 1.5")
+            for mine in ("ours", "ours, bfloat16")
+        ]
     return rows, ""

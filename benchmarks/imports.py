@@ -1,7 +1,8 @@
 """Import
 
-A fresh Python for each import, one after the other by turns; the clocks run in it, around the import alone.
-`import dgmcourse` by itself loads nothing, so what a notebook's first cells ask for is measured, too.
+A fresh Python for each import, one after the other by turns; the clocks run in it, around the
+import alone. `import dgmcourse` by itself loads nothing, so what a notebook's first cells ask for
+is measured, too.
 """
 
 import subprocess
@@ -13,7 +14,9 @@ ROUNDS = 15
 RIVALS = {
     "torch": "import torch",
     "dgmcourse": "import dgmcourse",
-    "fit, load, mnist, VAE": "from dgmcourse import fit, load, mnist; from dgmcourse.models import VAE",
+    "fit, load, mnist, VAE": (
+        "from dgmcourse import fit, load, mnist; from dgmcourse.models import VAE"
+    ),
 }
 CLOCKS = """
 from time import perf_counter, process_time

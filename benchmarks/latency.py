@@ -1,11 +1,12 @@
-"""From a key press to its picture in JupyterLab: the latent-space traversal against `interact` with an inline figure.
+"""From a key press to its picture in JupyterLab: the latent-space traversal against `interact` with
+an inline figure.
 
     python benchmarks/latency.py [--presses 60]
 
-One notebook, one VAE with 40 latent dimensions (784 pixels, 300 gated units a layer), one Chromium; blocks of presses
-of the two alternate. Clocks run in the page, from the key event's own time stamp:
-    changed   until the pixels on the canvas (or the figure's image) are other ones;
-    shown     until the frame with them has been drawn: never less than what is left of the 16.7 ms of a frame.
+One notebook, one VAE with 40 latent dimensions (784 pixels, 300 gated units a layer), one Chromium;
+blocks of presses of the two alternate. Clocks run in the page, from the key event's own time stamp:
+    changed until the pixels on the canvas (or the figure's image) are other ones; shown until the
+    frame with them has been drawn: never less than what is left of the 16.7 ms of a frame.
 """
 
 import argparse
@@ -66,7 +67,10 @@ WATCH = """([name, look]) => {
 }"""
 CANVAS = """() => { const c = document.querySelector('.dgm-latent .picture');
     return c.getContext('2d').getImageData(0, 0, c.width, c.height).data.join(); }"""
-FIGURE = "() => { const i = document.querySelector('.widget-output img'); return i?.complete ? i.src : window.last; }"
+FIGURE = (
+    "() => { const i = document.querySelector('.widget-output img'); return i?.complete ? i.src :"
+    " window.last; }"
+)
 
 
 def measure(page, name, presses):
@@ -89,7 +93,9 @@ def main():
     server = Server(Path(tempfile.mkdtemp()))
     try:
         with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=chromium.find(), args=chromium.FLAGS)
+            browser = playwright.chromium.launch(
+                executable_path=chromium.find(), args=chromium.FLAGS
+            )
             lab = Lab(server, browser)
             page = lab.open([OURS, INTERACT])
             lab.run_all()
@@ -118,7 +124,10 @@ def main():
         server.stop()
     row = "{:44s}{:>9.1f}{:>9.1f}".format
     print(f"{'ms, ' + str(presses // 3 * 3) + ' key presses each':44s}{'median':>9s}{'95th %':>9s}")
-    for name, title in (("pressOurs", "traversal, 40 dimensions"), ("pressInteract", "interact, inline figure")):
+    for name, title in (
+        ("pressOurs", "traversal, 40 dimensions"),
+        ("pressInteract", "interact, inline figure"),
+    ):
         for k, what in enumerate(("changed", "shown")):
             print(row(f"{title}: {what}", *np.quantile(np.array(times[name])[:, k], (0.5, 0.95))))
     print(row("decoding alone, in JavaScript", *np.quantile(decode, (0.5, 0.95))))

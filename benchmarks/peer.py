@@ -29,7 +29,9 @@ class Decoder(BaseDecoder):
         self.net = net
 
     def forward(self, z):
-        return ModelOutput(reconstruction=torch.sigmoid(self.net(z)))  # its likelihood wants probabilities
+        return ModelOutput(
+            reconstruction=torch.sigmoid(self.net(z))
+        )  # its likelihood wants probabilities
 
 
 def like(ours) -> PythaeVAE:
@@ -39,8 +41,12 @@ def like(ours) -> PythaeVAE:
     return PythaeVAE(config, encoder, Decoder(copy.deepcopy(ours.decoder.net)))
 
 
-def trainer(model, data, folder: str, lr: float, batch_size: int, cuda=False, **optimiser) -> BaseTrainer:
-    """Its trainer, with the Adam that torch makes by default unless settings of the `optimiser` are given."""
+def trainer(
+    model, data, folder: str, lr: float, batch_size: int, cuda=False, **optimiser
+) -> BaseTrainer:
+    """Its trainer, with the Adam that torch makes by default unless settings of the `optimiser` are
+    given.
+    """
     settings = BaseTrainerConfig(
         output_dir=folder,
         learning_rate=lr,

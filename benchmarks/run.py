@@ -1,8 +1,9 @@
-"""Run the benchmarks and write benchmarks/RESULTS.md: `python benchmarks/run.py [NAME ...] [--threads 1]`.
+"""Run the benchmarks and write benchmarks/RESULTS.md: `python benchmarks/run.py [NAME ...]
+[--threads 1]`.
 
-A benchmark is a file beside this one: its docstring's first line is the title, the rest says what is
-compared, and `measure()` returns the table's rows (dictionaries, column to text) and a remark. Only the
-sections that are run are written anew.
+A benchmark is a file beside this one: its docstring's first line is the title, the rest says what
+is compared, and `measure()` returns the table's rows (dictionaries, column to text) and a remark.
+Only the sections that are run are written anew.
 """
 
 import argparse
@@ -15,7 +16,19 @@ from datetime import date
 from pathlib import Path
 
 HERE = Path(__file__).parent
-NAMES = ["step", "epoch", "evaluation", "density_network", "gan", "vamp", "flows", "data", "imports", "widget", "gpu"]
+NAMES = [
+    "step",
+    "epoch",
+    "evaluation",
+    "density_network",
+    "gan",
+    "vamp",
+    "flows",
+    "data",
+    "imports",
+    "widget",
+    "gpu",
+]
 HEAD = """# Benchmarks
 
 Written by `benchmarks/run.py`; `make bench` repeats all of it, `make bench ARGS="step epoch"` some. The
@@ -26,7 +39,11 @@ quartiles. Goals are held against wall-clock times; processor seconds leave out 
 
 def table(rows: list[dict]) -> str:
     columns = list(dict.fromkeys(column for row in rows for column in row))
-    lines = [columns, ["---"] * len(columns), *([row.get(column, "") for column in columns] for row in rows)]
+    lines = [
+        columns,
+        ["---"] * len(columns),
+        *([row.get(column, "") for column in columns] for row in rows),
+    ]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -61,7 +78,9 @@ def section(name: str, threads: int) -> str:
     title, _, text = module.__doc__.strip().partition("\n")
     rows, remark = module.measure()
     how = f"`python benchmarks/run.py {name}`, {machine(threads)}"
-    return "\n\n".join(filter(None, [f"## {title}", text.strip(), table(rows) if rows else "", remark, how]))
+    return "\n\n".join(
+        filter(None, [f"## {title}", text.strip(), table(rows) if rows else "", remark, how])
+    )
 
 
 def write(new: dict[str, str]) -> None:
@@ -69,17 +88,23 @@ def write(new: dict[str, str]) -> None:
     path = HERE / "RESULTS.md"
     old = re.split(r"^(?=## )", path.read_text(), flags=re.M)[1:] if path.exists() else []
     found = {re.search(r"run\.py (\w+)`", text)[1]: text.strip() for text in old} | new
-    path.write_text("\n\n".join([HEAD.strip(), *(found[name] for name in NAMES if name in found)]) + "\n")
+    path.write_text(
+        "\n\n".join([HEAD.strip(), *(found[name] for name in NAMES if name in found)]) + "\n"
+    )
 
 
 def main() -> None:
     there = [name for name in NAMES if (HERE / f"{name}.py").exists()]
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(there)} (all)")
-    parser.add_argument("--threads", type=int, default=1, help="of torch (1: the ratios are steadiest)")
+    parser.add_argument(
+        "--threads", type=int, default=1, help="of torch (1: the ratios are steadiest)"
+    )
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(there):
-        parser.error(f"no benchmark named {', '.join(sorted(unknown))}: there are {', '.join(there)}")
+        parser.error(
+            f"no benchmark named {', '.join(sorted(unknown))}: there are {', '.join(there)}"
+        )
     sys.path.insert(0, str(HERE.parent))
     import torch
 

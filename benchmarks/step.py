@@ -1,10 +1,10 @@
 """Training step against pythae
 
-Forward, backward and Adam on one batch of 100 binary digits already in memory: the VampPrior paper's VAE
-(gated 300-300, 40 latent dimensions, Bernoulli likelihood), the same networks with the same weights on both
-sides. Ours: `objective` and `maximise` with the Adam of `fit`, fused. pythae: its model, and the step and the
-reading of the loss of its trainer, with the Adam it makes (torch's default), and again with `fused=True`
-passed to it.
+Forward, backward and Adam on one batch of 100 binary digits already in memory: the VampPrior
+paper's VAE (gated 300-300, 40 latent dimensions, Bernoulli likelihood), the same networks with the
+same weights on both sides. Ours: `objective` and `maximise` with the Adam of `fit`, fused. pythae:
+its model, and the step and the reading of the loss of its trainer, with the Adam it makes (torch's
+default), and again with `fused=True` passed to it.
 """
 
 import tempfile
@@ -52,8 +52,10 @@ def measure(device: str = "cpu", rounds: int = ROUNDS) -> tuple[list[dict], str]
             "pythae, fused": lambda: their_steps(fused),
         }
         times = turns(rivals, rounds, cuda)
-    rows = [ratio_row(f"one step, {device}", times, "ours", "pythae", "<= 1", STEPS),
-            ratio_row(f"one step, {device}", times, "ours", "pythae, fused", None, STEPS)]  # fmt: skip
+    rows = [
+        ratio_row(f"one step, {device}", times, "ours", "pythae", "<= 1", STEPS),
+        ratio_row(f"one step, {device}", times, "ours", "pythae, fused", None, STEPS),
+    ]
     same = ", ".join(f"{name}: {value:.0e}" for name, value in differences.items())
     return rows, f"The same objective: relative differences at equal weights and noise are {same}."
 

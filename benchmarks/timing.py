@@ -1,8 +1,9 @@
-"""How everything here is timed: the rivals take turns, and it is the ratio within a turn that counts.
+"""How everything here is timed: the rivals take turns, and it is the ratio within a turn that
+counts.
 
-Whatever else the machine does then slows all of them alike. Each row has the ratio of wall-clock times (which
-the goals are about) and that of processor seconds (which another program's share of the processor does not
-enter).
+Whatever else the machine does then slows all of them alike. Each row has the ratio of wall-clock
+times (which the goals are about) and that of processor seconds (which another program's share of
+the processor does not enter).
 """
 
 import contextlib
@@ -13,7 +14,9 @@ from collections.abc import Callable
 
 import torch
 
-Times = dict[str, list[tuple[float, float]]]  # for each rival, its (wall, processor) seconds in each round
+Times = dict[
+    str, list[tuple[float, float]]
+]  # for each rival, its (wall, processor) seconds in each round
 
 
 def turns(rivals: dict[str, Callable[[], object]], rounds: int, cuda: bool = False) -> Times:
@@ -31,7 +34,9 @@ def turns(rivals: dict[str, Callable[[], object]], rounds: int, cuda: bool = Fal
     return {name: ts[1:] for name, ts in times.items()}
 
 
-def ratio_row(what: str, times: Times, above: str, below: str, goal: str | None = None, repeats=1) -> dict:
+def ratio_row(
+    what: str, times: Times, above: str, below: str, goal: str | None = None, repeats=1
+) -> dict:
     """One row of a table: both medians, and time(above) / time(below) round by round.
 
     Args:
@@ -73,5 +78,9 @@ def judged(value: float, goal: str | None) -> str:
 @contextlib.contextmanager
 def hushed():
     """Progress bars are drawn, since they belong to the cost, but nobody sees them."""
-    with open(os.devnull, "w") as bin, contextlib.redirect_stdout(bin), contextlib.redirect_stderr(bin):
+    with (
+        open(os.devnull, "w") as bin,
+        contextlib.redirect_stdout(bin),
+        contextlib.redirect_stderr(bin),
+    ):
         yield

@@ -1,16 +1,19 @@
 """VampPrior: training step against pythae, likelihood against one point at a time
 
-Training: forward, backward and Adam on one batch of 100 binary digits already in memory, the VampPrior paper's VAE (gated
-300-300, 40 latent dimensions) with 500 pseudo-inputs. pythae: its VAMP with copies of our networks and pseudo-inputs, and the
-step and the reading of the loss of its trainer, with the Adam it makes, and again with `fused=True` passed to it. Ours in float32
-and, as the weight's recipe has it, with matrix products in bfloat16. Bare products: nothing but the float32 matrix products of that
-step, no biases: the encoder's for the digits and for the pseudo-inputs, which learn, and the decoder's. pythae makes
-its pseudo-inputs from an identity matrix by a linear layer with a Hardtanh; ours are parameters; the layer begins with ours
-for its columns, so that both losses are the same, which is checked first.
+Training: forward, backward and Adam on one batch of 100 binary digits already in memory, the
+VampPrior paper's VAE (gated 300-300, 40 latent dimensions) with 500 pseudo-inputs. pythae: its VAMP
+with copies of our networks and pseudo-inputs, and the step and the reading of the loss of its
+trainer, with the Adam it makes, and again with `fused=True` passed to it. Ours in float32 and, as
+the weight's recipe has it, with matrix products in bfloat16. Bare products: nothing but the float32
+matrix products of that step, no biases: the encoder's for the digits and for the pseudo-inputs,
+which learn, and the decoder's. pythae makes its pseudo-inputs from an identity matrix by a linear
+layer with a Hardtanh; ours are parameters; the layer begins with ours for its columns, so that both
+losses are the same, which is checked first.
 
-Likelihood: log p(x) of test digits with S = 5,000, no gradients. One point at a time: for each x, ten times over, 500 copies of it
-are encoded, drawn and decoded, and the prior sends its pseudo-inputs through the encoder again: what published code does,
-written here with our networks and a prior that makes every pair's array. pythae: its `get_nll`, which does it with as many copies.
+Likelihood: log p(x) of test digits with S = 5,000, no gradients. One point at a time: for each x,
+ten times over, 500 copies of it are encoded, drawn and decoded, and the prior sends its
+pseudo-inputs through the encoder again: what published code does, written here with our networks
+and a prior that makes every pair's array. pythae: its `get_nll`, which does it with as many copies.
 """
 
 import copy
@@ -36,11 +39,22 @@ S, COPIES, POINTS, NLL_ROUNDS = 5000, 500, 10, 3
 
 def like_vamp(ours) -> VAMP:
     """pythae's VAMP with copies of the networks and the pseudo-inputs of `ours`."""
-    config = VAMPConfig(input_dim=(784,), latent_dim=40, reconstruction_loss="bce", number_components=K, linear_scheduling_steps=0)
+    config = VAMPConfig(
+        input_dim=(784,),
+        latent_dim=40,
+        reconstruction_loss="bce",
+        number_components=K,
+        linear_scheduling_steps=0,
+    )
     encoder = Encoder(copy.deepcopy(ours.encoder.net), ours.encoder.log_var_range)
     theirs = VAMP(config, encoder, Decoder(copy.deepcopy(ours.decoder.net)))
-    layer = next(module for module in theirs.pseudo_inputs.modules() if isinstance(module, torch.nn.Linear))
-    layer.weight.data, layer.bias.data = ours.prior.raw.detach().T.clone(), torch.zeros_like(layer.bias)
+    layer = next(
+        module for module in theirs.pseudo_inputs.modules() if isinstance(module, torch.nn.Linear)
+    )
+    layer.weight.data, layer.bias.data = (
+        ours.prior.raw.detach().T.clone(),
+        torch.zeros_like(layer.bias),
+    )
     theirs.idle_input = theirs.idle_input.to(ours.prior.raw)
     return theirs
 
@@ -91,7 +105,9 @@ def measure(rounds: int = ROUNDS, nll_rounds: int = NLL_ROUNDS) -> tuple[list[di
         theirs = trainer(like_vamp(ours), batches, folder, LR, BATCH)
         fused = trainer(like_vamp(ours), batches, folder, LR, BATCH, fused=True)
         half = copy.deepcopy(ours)
-        adams = {model: torch.optim.Adam(model.parameters(), lr=LR, fused=True) for model in (ours, half)}
+        adams = {
+            model: torch.optim.Adam(model.parameters(), lr=LR, fused=True) for model in (ours, half)
+        }
 
         def our_steps(model):
             for _ in range(STEPS):
@@ -101,12 +117,17 @@ def measure(rounds: int = ROUNDS, nll_rounds: int = NLL_ROUNDS) -> tuple[list[di
 
         def their_steps(peer):
             for _ in range(STEPS):
-                output = peer.model({"data": x}, epoch=1, dataset_size=len(data.train), uses_ddp=False)
+                output = peer.model(
+                    {"data": x}, epoch=1, dataset_size=len(data.train), uses_ddp=False
+                )
                 peer._optimizers_step(output)
                 output.loss.item()
 
-        parts = [bare_products(ours.encoder.net, BATCH), bare_products(ours.encoder.net, K, input_learns=True),
-                 bare_products(ours.decoder.net, BATCH)]  # fmt: skip
+        parts = [
+            bare_products(ours.encoder.net, BATCH),
+            bare_products(ours.encoder.net, K, input_learns=True),
+            bare_products(ours.decoder.net, BATCH),
+        ]
         rivals = {
             "bare products": lambda: [part() for _ in range(STEPS) for part in parts],
             "ours": lambda: our_steps(ours),
@@ -116,16 +137,24 @@ def measure(rounds: int = ROUNDS, nll_rounds: int = NLL_ROUNDS) -> tuple[list[di
         }
         times = turns(rivals, rounds)
     step = f"one training step, K = {K}"
-    rows = [ratio_row(step, times, "pythae", "ours", ">= 2", STEPS),
-            ratio_row(step, times, "pythae, fused", "ours", None, STEPS),
-            ratio_row(step, times, "pythae", "ours, bfloat16", ">= 2", STEPS),
-            ratio_row(step, times, "ours", "bare products", None, STEPS),
-            ratio_row(step, times, "pythae", "bare products", None, STEPS)]  # fmt: skip
-    points, found, trained = data.test[:POINTS].tensor(), {}, recipes.load("vamp_vae")  # whose estimate hardly scatters
+    rows = [
+        ratio_row(step, times, "pythae", "ours", ">= 2", STEPS),
+        ratio_row(step, times, "pythae, fused", "ours", None, STEPS),
+        ratio_row(step, times, "pythae", "ours, bfloat16", ">= 2", STEPS),
+        ratio_row(step, times, "ours", "bare products", None, STEPS),
+        ratio_row(step, times, "pythae", "bare products", None, STEPS),
+    ]
+    points, found, trained = (
+        data.test[:POINTS].tensor(),
+        {},
+        recipes.load("vamp_vae"),
+    )  # whose estimate hardly scatters
     with torch.no_grad():
         rivals = {
             "ours": lambda: found.update(ours=log_likelihood(trained, points, S).mean().item()),
-            "one point at a time": lambda: found.update(one=one_point_at_a_time(trained, points).mean().item()),
+            "one point at a time": lambda: found.update(
+                one=one_point_at_a_time(trained, points).mean().item()
+            ),
             "pythae": lambda: found.update(pythae=float(peer.get_nll(points, S, COPIES))),
         }
         with hushed():
@@ -134,5 +163,14 @@ def measure(rounds: int = ROUNDS, nll_rounds: int = NLL_ROUNDS) -> tuple[list[di
     if max(found.values()) - min(found.values()) > 0.01 * abs(found["ours"]):
         raise ValueError(f"these should estimate the same log p(x): {found}")
     what = f"{POINTS} digits, S = {S:,}, K = {K}"
-    rows += [ratio_row(what, times, rival, "ours", goal) for rival, goal in (("one point at a time", ">= 10"), ("pythae", None))]
-    return rows, f"The same objective: both losses differ by {difference:.0e} of their value at equal weights and noise, in float64."
+    rows += [
+        ratio_row(what, times, rival, "ours", goal)
+        for rival, goal in (("one point at a time", ">= 10"), ("pythae", None))
+    ]
+    return (
+        rows,
+        (
+            f"The same objective: both losses differ by {difference:.0e} of their value at equal"
+            " weights and noise, in float64."
+        ),
+    )

@@ -34,8 +34,13 @@ def main(argv: list[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="python -m dgmcourse",
-        description="Deep generative models as a course: what its notebooks need, from the command line.",
-        epilog="The notebooks themselves: make lab.  More on a command: python -m dgmcourse train --help",
+        description=(
+            "Deep generative models as a course: what its notebooks need, from the command line."
+        ),
+        epilog=(
+            "The notebooks themselves: make lab.  More on a command: python -m dgmcourse train"
+            " --help"
+        ),
     )
     verbs = top.add_subparsers(title="commands", metavar="COMMAND")
 
@@ -48,18 +53,34 @@ def parser() -> argparse.ArgumentParser:
     add("doctor", doctor, "The exit status is 0 if the course can run.")
     add("data", data, "Where they go: DGMCOURSE_CACHE, else ~/.cache/dgmcourse.")
     one = add("train", train, "Interrupted (Ctrl-C), the same command goes on where it stopped.")
-    one.add_argument("name", metavar="NAME", nargs="?", help="which model; without it, the models are listed")
-    one.add_argument("--out", metavar="DIR", help="where the weights go (default: the package's own weights)")
-    one.add_argument("--device", type=device, help="cpu, cuda or mps (default: the fastest that is here)")
-    one.add_argument("--epochs", type=positive, metavar="N", help="at most so many (default: the recipe's)")
+    one.add_argument(
+        "name", metavar="NAME", nargs="?", help="which model; without it, the models are listed"
+    )
+    one.add_argument(
+        "--out", metavar="DIR", help="where the weights go (default: the package's own weights)"
+    )
+    one.add_argument(
+        "--device", type=device, help="cpu, cuda or mps (default: the fastest that is here)"
+    )
+    one.add_argument(
+        "--epochs", type=positive, metavar="N", help="at most so many (default: the recipe's)"
+    )
     one.add_argument(
         "--fresh", action="store_true", help="start anew, even if an interrupted training is there"
     )
     one = add("evaluate", evaluate)
-    one.add_argument("name", metavar="NAME", nargs="?", help="which model; without it, the models are listed")
-    one.add_argument("--samples", type=positive, metavar="S",
-                     help="samples of z per test point (default: 5,000; 200,000 for a model without an encoder)")  # fmt: skip
-    one.add_argument("--device", type=device, help="cpu, cuda or mps (default: the fastest that is here)")
+    one.add_argument(
+        "name", metavar="NAME", nargs="?", help="which model; without it, the models are listed"
+    )
+    one.add_argument(
+        "--samples",
+        type=positive,
+        metavar="S",
+        help="samples of z per test point (default: 5,000; 200,000 for a model without an encoder)",
+    )
+    one.add_argument(
+        "--device", type=device, help="cpu, cuda or mps (default: the fastest that is here)"
+    )
     return top
 
 
@@ -77,11 +98,18 @@ def data(options):
         files, where = source.find(dataset, download="again")
         if files:
             size = sum(len(content) for content in files.values())
-            print(f"{dataset.title}: complete, {len(files)} files, {size / 1e6:.1f} MB, from {where}")
+            print(
+                f"{dataset.title}: complete, {len(files)} files, {size / 1e6:.1f} MB, from {where}"
+            )
         elif not dataset.mirrors:
-            print(f"{dataset.title}: not here; they can't be fetched, and are used where you have put them")
+            print(
+                f"{dataset.title}: not here; they can't be fetched, and are used where you have put"
+                " them"
+            )
         else:
-            print(f"{dataset.title}: not here ({where}); the course goes on with a small embedded set")
+            print(
+                f"{dataset.title}: not here ({where}); the course goes on with a small embedded set"
+            )
             status = 1
     return status
 
@@ -94,7 +122,9 @@ def train(options):
         return unknown_model(options.name, recipes.RECIPES)
     place = available(options.device or best_device())
     out = {} if options.out is None else {"out": options.out}
-    path = recipes.train(options.name, device=place, epochs=options.epochs, resume=not options.fresh, **out)
+    path = recipes.train(
+        options.name, device=place, epochs=options.epochs, resume=not options.fresh, **out
+    )
     print(f"{options.name}: trained and measured; its weights are in {path}")
     return 0
 

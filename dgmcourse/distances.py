@@ -1,7 +1,7 @@
 """How far two sets of samples are apart: what is left to measure where a model has no likelihood.
 
-Each takes two sets of points, (N, D) and (M, D), and is symmetric in them. A number alone says little: quote beside it
-what two sets of real data give, which is not 0 for finite samples.
+Each takes two sets of points, (N, D) and (M, D), and is symmetric in them. A number alone says
+little: quote beside it what two sets of real data give, which is not 0 for finite samples.
 """
 
 import torch
@@ -9,38 +9,46 @@ from torch import Tensor
 
 
 def wasserstein_1d(x: Tensor, y: Tensor) -> Tensor:
-    r"""The earth-mover distance $W_1$ of two samples of one size on a line: the mean distance of their sorted points.
+    r"""The earth-mover distance $W_1$ of two samples of one size on a line: the mean distance of
+    their sorted points.
 
     $$W_1 = \frac1N \sum_i |x_{(i)} - y_{(i)}|$$
 
-    In one dimension no plan beats keeping the order. The last axis holds the points, (..., N): shape (...).
+    In one dimension no plan beats keeping the order. The last axis holds the points, (..., N):
+    shape (...).
 
     Raises:
         ValueError: for sets of different sizes, or empty ones.
     """
     if x.shape[-1] != y.shape[-1] or x.shape[-1] == 0:
-        raise ValueError(f"two samples of one size, at least one point each: got {x.shape[-1]} and {y.shape[-1]}")
+        raise ValueError(
+            f"two samples of one size, at least one point each: got {x.shape[-1]} and {y.shape[-1]}"
+        )
     return (x.sort(-1).values - y.sort(-1).values).abs().mean(-1)
 
 
 def sliced_wasserstein(x: Tensor, y: Tensor, directions: int = 200, seed: int = 0) -> float:
-    """The mean over random directions of `wasserstein_1d` of the points' shadows on them (Rabin et al. 2011): N log N,
-    where the exact distance needs N^3. The same directions for the same seed. At most the exact distance.
+    """The mean over random directions of `wasserstein_1d` of the points' shadows on them (Rabin et
+    al. 2011): N log N, where the exact distance needs N^3. The same directions for the same seed.
+    At most the exact distance.
 
     Raises:
         ValueError: for sets of different sizes or dimensions.
     """
     check_points(x, y)
     generator = torch.Generator().manual_seed(seed)
-    axes = torch.nn.functional.normalize(torch.randn(x.shape[-1], directions, generator=generator), dim=0).to(x)
+    axes = torch.nn.functional.normalize(
+        torch.randn(x.shape[-1], directions, generator=generator), dim=0
+    ).to(x)
     return wasserstein_1d((x @ axes).mT, (y @ axes).mT).mean().item()
 
 
 def wasserstein(x: Tensor, y: Tensor) -> float:
-    r"""The exact earth-mover distance $W_1$ between two samples of one size, with the Euclidean distance as cost.
+    r"""The exact earth-mover distance $W_1$ between two samples of one size, with the Euclidean
+    distance as cost.
 
-    The best plan matches them one to one (scipy's assignment solver): 0.1 s for 1,000 points, eight times that for
-    twice as many.
+    The best plan matches them one to one (scipy's assignment solver): 0.1 s for 1,000 points, eight
+    times that for twice as many.
 
     Raises:
         ValueError: for sets of different sizes or dimensions.
@@ -56,12 +64,13 @@ def wasserstein(x: Tensor, y: Tensor) -> float:
 
 
 def frechet(x: Tensor, y: Tensor) -> float:
-    r"""The Frechet distance between two Gaussians with the samples' means and covariances (Heusel et al. 2017).
+    r"""The Frechet distance between two Gaussians with the samples' means and covariances (Heusel
+    et al. 2017).
 
     $$|m_x - m_y|^2 + \mathrm{tr}\left(C_x + C_y - 2 (C_x C_y)^{1/2}\right)$$
 
-    Of images it is taken in the features of a classifier, `DigitClassifier.features`. Biased upwards for few points:
-    compare only at one N, and use many more points than dimensions.
+    Of images it is taken in the features of a classifier, `DigitClassifier.features`. Biased
+    upwards for few points: compare only at one N, and use many more points than dimensions.
 
     Raises:
         ValueError: for fewer than two points, or different dimensions.
@@ -70,8 +79,12 @@ def frechet(x: Tensor, y: Tensor) -> float:
     x, y = x.cpu().double(), y.cpu().double()
     cx, cy = (torch.atleast_2d(points.mT.cov()) for points in (x, y))
     root = square_root(cx)
-    cross = torch.linalg.eigvalsh(root @ cy @ root).clamp(min=0).sqrt().sum()  # tr of the root of a similar matrix
-    return max(0.0, ((x.mean(0) - y.mean(0)) ** 2).sum().add(cx.trace() + cy.trace() - 2 * cross).item())
+    cross = (
+        torch.linalg.eigvalsh(root @ cy @ root).clamp(min=0).sqrt().sum()
+    )  # tr of the root of a similar matrix
+    return max(
+        0.0, ((x.mean(0) - y.mean(0)) ** 2).sum().add(cx.trace() + cy.trace() - 2 * cross).item()
+    )
 
 
 def square_root(matrix: Tensor) -> Tensor:
@@ -80,15 +93,18 @@ def square_root(matrix: Tensor) -> Tensor:
     return vectors * values.clamp(min=0).sqrt() @ vectors.mT
 
 
-def mmd(x: Tensor, y: Tensor, scales: tuple[float, ...] = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)) -> Tensor:
-    r"""The squared maximum mean discrepancy, unbiased (Gretton et al. 2012), differentiable, a scalar.
+def mmd(
+    x: Tensor, y: Tensor, scales: tuple[float, ...] = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+) -> Tensor:
+    r"""The squared maximum mean discrepancy, unbiased (Gretton et al. 2012), differentiable, a
+    scalar.
 
     $$\frac{1}{N(N-1)} \sum_{i \ne j} k(x_i, x_j) + \frac{1}{M(M-1)} \sum_{i \ne j} k(y_i, y_j)
       - \frac{2}{NM} \sum_{i,j} k(x_i, y_j)$$
 
     k is the inverse multiquadratic kernel of the Wasserstein auto-encoder, summed over scales:
-    $\sum_s C_s / (C_s + |x - y|^2)$ with $C_s = 2 D s$, where 2 D is the expected squared distance of two draws of
-    N(0, I). Unbiased, it may be negative.
+    $\sum_s C_s / (C_s + |x - y|^2)$ with $C_s = 2 D s$, where 2 D is the expected squared distance
+    of two draws of N(0, I). Unbiased, it may be negative.
 
     Raises:
         ValueError: for fewer than two points, or different dimensions.
@@ -107,14 +123,15 @@ def mmd(x: Tensor, y: Tensor, scales: tuple[float, ...] = (0.1, 0.2, 0.5, 1.0, 2
 
 
 def modes_found(x: Tensor, modes: Tensor, std: float, share: float = 0.2) -> tuple[int, float]:
-    """Of a mixture of equal Gaussians, how many modes a sample covers, and how much of it is near any.
+    """Of a mixture of equal Gaussians, how many modes a sample covers, and how much of it is near
+    any.
 
     Args:
         x: (N, D), the sample.
         modes: (K, D), the means.
         std: of each mode; a point is near a mode within four of them, and counts for the nearest.
-        share: a mode is found if it has this share of what it would have if all N were spread evenly, and one point at
-            least.
+        share: a mode is found if it has this share of what it would have if all N were spread
+            evenly, and one point at least.
 
     Returns:
         how many modes are found, and the part of the sample near one, in [0, 1].
@@ -127,14 +144,20 @@ def modes_found(x: Tensor, modes: Tensor, std: float, share: float = 0.2) -> tup
 
 
 def pairwise(x: Tensor, y: Tensor) -> Tensor:
-    """|x_i - y_j|, (N, M), from differences: |x|^2 + |y|^2 - 2 xy rounds what is small beside the norms away."""
+    """|x_i - y_j|, (N, M), from differences: |x|^2 + |y|^2 - 2 xy rounds what is small beside the
+    norms away.
+    """
     return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def check_points(x: Tensor, y: Tensor, fewest: int = 1) -> None:
     """A ValueError in one sentence for what are not two sets of points to compare."""
     if x.dim() != 2 or y.dim() != 2 or x.shape[-1] != y.shape[-1]:
-        raise ValueError(f"two sets of points of one dimension, (N, D) and (M, D): got {tuple(x.shape)} and "
-                         f"{tuple(y.shape)}")  # fmt: skip
+        raise ValueError(
+            f"two sets of points of one dimension, (N, D) and (M, D): got {tuple(x.shape)} and "
+            f"{tuple(y.shape)}"
+        )
     if min(len(x), len(y)) < fewest:
-        raise ValueError(f"at least {fewest} points are needed in each set, got {len(x)} and {len(y)}")
+        raise ValueError(
+            f"at least {fewest} points are needed in each set, got {len(x)} and {len(y)}"
+        )

@@ -50,7 +50,10 @@ def report(findings: dict[str, Finding]) -> bool:
     if failures:
         print(f"\nThe course cannot run yet: {failures} to repair, marked {FAILURE!r}.")
     else:
-        print("\nThe course can run." + (" The warnings say what would be better." if warnings else ""))
+        print(
+            "\nThe course can run."
+            + (" The warnings say what would be better." if warnings else "")
+        )
     return not failures
 
 
@@ -74,7 +77,9 @@ def check_torchvision():
     from packaging.requirements import Requirement
 
     torch, vision = metadata.version("torch"), metadata.version("torchvision")
-    asked = [r for r in map(Requirement, metadata.requires("torchvision") or ()) if r.name == "torch"]
+    asked = [
+        r for r in map(Requirement, metadata.requires("torchvision") or ()) if r.name == "torch"
+    ]
     if not all(r.specifier.contains(torch.split("+")[0], prereleases=True) for r in asked):
         return Finding(WARNING, f"{vision} is for torch{asked[0].specifier}, not {torch}", SET_UP)
     return Finding(OK, f"{vision}, matches torch")
@@ -82,9 +87,13 @@ def check_torchvision():
 
 def check_packages():
     needed = ("numpy", "matplotlib", "safetensors", "sklearn", "tqdm", "mlxtend")
-    missing = [name.replace("sklearn", "scikit-learn") for name in needed if find_spec(name) is None]
+    missing = [
+        name.replace("sklearn", "scikit-learn") for name in needed if find_spec(name) is None
+    ]
     if missing:
-        return Finding(FAILURE, f"missing: {', '.join(missing)}", f"pip install {' '.join(missing)}")
+        return Finding(
+            FAILURE, f"missing: {', '.join(missing)}", f"pip install {' '.join(missing)}"
+        )
     return Finding(OK, ", ".join(needed).replace("sklearn", "scikit-learn"))
 
 
@@ -96,10 +105,14 @@ def check_device():
     device = best_device()
     if device.type == "cuda":
         free, total = torch.cuda.mem_get_info()
-        return Finding(OK, f"{torch.cuda.get_device_name()}, {free / GB:.1f} of {total / GB:.1f} GB free")
+        return Finding(
+            OK, f"{torch.cuda.get_device_name()}, {free / GB:.1f} of {total / GB:.1f} GB free"
+        )
     if device.type == "mps":
         return Finding(OK, "MPS (Apple's GPU)")
-    return Finding(OK, f"CPU, {os.cpu_count()} cores: enough for every notebook; no GPU that torch can use")
+    return Finding(
+        OK, f"CPU, {os.cpu_count()} cores: enough for every notebook; no GPU that torch can use"
+    )
 
 
 def check_memory():
@@ -108,7 +121,9 @@ def check_memory():
         return Finding(OK, "unknown; a notebook needs up to 0.9 GB")
     if free < 1 * GB:
         return Finding(
-            WARNING, f"{free / GB:.1f} GB free, a notebook needs up to 0.9", "close what you do not need"
+            WARNING,
+            f"{free / GB:.1f} GB free, a notebook needs up to 0.9",
+            "close what you do not need",
         )
     return Finding(OK, f"{free / GB:.1f} GB free")
 
@@ -117,7 +132,9 @@ def free_memory() -> float | None:
     """Bytes that a new process could have, where the system tells."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
-        return 1024 * next(float(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
+        return 1024 * next(
+            float(line.split()[1]) for line in lines if line.startswith("MemAvailable")
+        )
     except (OSError, StopIteration):
         pass
     try:  # macOS: all there is, the only figure without a further package
@@ -133,7 +150,9 @@ def check_disk():
     free = shutil.disk_usage(place).free
     if free < 0.2 * GB:
         return Finding(
-            WARNING, f"{free / GB:.2f} GB free where data are kept", "make room, or set DGMCOURSE_CACHE"
+            WARNING,
+            f"{free / GB:.2f} GB free where data are kept",
+            "make room, or set DGMCOURSE_CACHE",
         )
     return Finding(OK, f"{free / GB:.1f} GB free where data are kept")
 
@@ -174,7 +193,9 @@ def check_widgets():
     needed = {"ipywidgets": "@jupyter-widgets/jupyterlab-manager", "anywidget": "anywidget"}
     missing = [name for name in needed if find_spec(name) is None]
     if missing:
-        return Finding(FAILURE, f"missing: {', '.join(missing)}", f"pip install {' '.join(missing)}")
+        return Finding(
+            FAILURE, f"missing: {', '.join(missing)}", f"pip install {' '.join(missing)}"
+        )
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in needed)
     folders = [Path(folder) for folder in jupyter_path("labextensions")]
     lacking = [
@@ -183,7 +204,9 @@ def check_widgets():
         if not any((f / part / "package.json").is_file() for f in folders)
     ]
     if lacking:
-        advice = f"pip install --force-reinstall {' '.join(lacking)} (not needed in Colab and VS Code)"
+        advice = (
+            f"pip install --force-reinstall {' '.join(lacking)} (not needed in Colab and VS Code)"
+        )
         return Finding(WARNING, f"{versions}; no JupyterLab part of {', '.join(lacking)}", advice)
     return Finding(OK, f"{versions}, with their JupyterLab part")
 
@@ -199,7 +222,9 @@ def check_kernel():
     for folder in map(Path, jupyter_path("kernels")):
         if (folder / "python3" / "kernel.json").is_file():
             python = json.loads((folder / "python3" / "kernel.json").read_text())["argv"][0]
-            if os.path.isabs(python) and os.path.realpath(python) != os.path.realpath(sys.executable):
+            if os.path.isabs(python) and os.path.realpath(python) != os.path.realpath(
+                sys.executable
+            ):
                 advice = "python -m ipykernel install --sys-prefix"
                 return Finding(WARNING, f"{version}, but 'python3' starts another Python", advice)
             break
@@ -208,7 +233,9 @@ def check_kernel():
 
 def check_jupyterlab():
     if find_spec("jupyterlab") is None:
-        return Finding(WARNING, "not installed (Colab, VS Code: not needed)", "pip install jupyterlab")
+        return Finding(
+            WARNING, "not installed (Colab, VS Code: not needed)", "pip install jupyterlab"
+        )
     return Finding(OK, metadata.version("jupyterlab"))
 
 

@@ -1,6 +1,8 @@
-"""Measuring a trained model: how probable are new data, how tight is the bound, which latent dimensions are used.
+"""Measuring a trained model: how probable are new data, how tight is the bound, which latent
+dimensions are used.
 
-Likelihoods are in nats, (N,), one for each x; average them yourself, and quote the standard error over x beside.
+Likelihoods are in nats, (N,), one for each x; average them yourself, and quote the standard error
+over x beside.
 """
 
 import math
@@ -11,17 +13,21 @@ from tqdm import tqdm
 
 from dgmcourse.densities import kl_per_dimension
 
-ROWS = 500  # rows of z in one pass of the decoder: fewer cost calls, more cost memory (benchmarks/RESULTS.md)
+# rows of z in one pass of the decoder: fewer cost calls, more cost memory (benchmarks/RESULTS.md)
+ROWS = 500
 
 
 @torch.no_grad()
-def log_likelihood(model, x: Tensor, S: int = 5000, *, rows: int = ROWS, progress: bool = False) -> Tensor:
+def log_likelihood(
+    model, x: Tensor, S: int = 5000, *, rows: int = ROWS, progress: bool = False
+) -> Tensor:
     r"""The importance-sampled estimate of log p(x) for a latent variable model: (N,), nats.
 
     $$\log \hat p(x) = \log \frac1S \sum_{s=1}^S \frac{p(x \mid z_s)\, p(z_s)}{q(z_s \mid x)}, \quad z_s \sim q(z \mid x)$$
 
-    A stochastic lower bound that grows with S to log p(x) (Burda, Grosse & Salakhutdinov, Importance Weighted
-    Autoencoders, 2016). Each x is encoded once; then many z of a few x go through the decoder at a time.
+    A stochastic lower bound that grows with S to log p(x) (Burda, Grosse & Salakhutdinov,
+    Importance Weighted Autoencoders, 2016). Each x is encoded once; then many z of a few x go
+    through the decoder at a time.
 
     Args:
         model: has `prior`, `encoder` and `decoder`.
@@ -38,7 +44,9 @@ def log_likelihood(model, x: Tensor, S: int = 5000, *, rows: int = ROWS, progres
     chunk = min(S, 250)  # samples at a time; the rest of `rows` is filled with further x
     rows = rows if x.device.type == "cpu" else max(rows, 50_000)
     prior, estimates = model.prior.fixed(), []
-    for batch in tqdm(x.split(max(1, rows // chunk)), disable=not progress, desc=f"log p(x), S = {S}"):
+    for batch in tqdm(
+        x.split(max(1, rows // chunk)), disable=not progress, desc=f"log p(x), S = {S}"
+    ):
         q = model.encoder(batch)
         total = batch.new_full((len(batch),), -math.inf)
         for done in range(0, S, chunk):
@@ -55,8 +63,8 @@ def log_likelihood_from_prior(model, x: Tensor, S: int = 5000, *, rows: int = RO
 
     $$\log \hat p(x) = \log \frac1S \sum_{s=1}^S p(x \mid z_s), \quad z_s \sim p(z)$$
 
-    The samples are the same for every x: each is decoded once. A stochastic lower bound like `log_likelihood`, and a
-    much looser one where few z explain an x.
+    The samples are the same for every x: each is decoded once. A stochastic lower bound like
+    `log_likelihood`, and a much looser one where few z explain an x.
 
     Args:
         model: has `prior` and `decoder`.
@@ -77,46 +85,59 @@ def log_likelihood_from_prior(model, x: Tensor, S: int = 5000, *, rows: int = RO
 
 
 def log_mean_exp(log_w: Tensor, dim: int = 0) -> Tensor:
-    """log of the mean of exp(log_w) along `dim`, without leaving the logarithm: the largest term is taken out first."""
+    """log of the mean of exp(log_w) along `dim`, without leaving the logarithm: the largest term is
+    taken out first.
+    """
     return torch.logsumexp(log_w, dim) - math.log(log_w.shape[dim])
 
 
 def effective_sample_size(log_w: Tensor, dim: int = 0) -> Tensor:
-    """(sum w)^2 / sum w^2 along `dim`: how many of the S samples carry the importance-sampled estimate, from 1 to S."""
+    """(sum w)^2 / sum w^2 along `dim`: how many of the S samples carry the importance-sampled
+    estimate, from 1 to S.
+    """
     return torch.exp(2 * torch.logsumexp(log_w, dim) - torch.logsumexp(2 * log_w, dim))
 
 
 @torch.no_grad()
 def kl_of_each_unit(model, x: Tensor) -> Tensor:
-    """KL[q(z_d|x) || p(z_d)] averaged over x, for each latent dimension: (D,), nats. Gaussian encoder and prior.
+    """KL[q(z_d|x) || p(z_d)] averaged over x, for each latent dimension: (D,), nats. Gaussian
+    encoder and prior.
 
-    With a learned prior a unit has no KL of its own (its dimensions may depend on one another), and this raises a
-    TypeError: look at `active_units`, or at the whole of it, the "kl" that `model.objective(x)` gives.
+    With a learned prior a unit has no KL of its own (its dimensions may depend on one another), and
+    this raises a TypeError: look at `active_units`, or at the whole of it, the "kl" that
+    `model.objective(x)` gives.
     """
     return kl_per_dimension(model.encoder(x), model.prior).mean(0)
 
 
 @torch.no_grad()
 def active_units(model, x: Tensor, threshold: float = 0.01) -> Tensor:
-    """Which latent dimensions are used: (D,) booleans. Unit d is active if the variance over x of q's mean exceeds 0.01
-    (Burda, Grosse & Salakhutdinov 2016); a collapsed one has the same posterior, the prior, for every x."""
+    """Which latent dimensions are used: (D,) booleans. Unit d is active if the variance over x of
+    q's mean exceeds 0.01 (Burda, Grosse & Salakhutdinov 2016); a collapsed one has the same
+    posterior, the prior, for every x.
+    """
     if len(x) < 2:
         raise ValueError(f"a variance over x needs at least two x, got {len(x)}")
     return model.encoder(x).mean.var(0) > threshold
 
 
 def precision_and_recall(real: Tensor, drawn: Tensor, k: int = 3) -> tuple[Tensor, Tensor]:
-    """Which drawn rows are realistic, (len(drawn),), and which real ones can be drawn, (len(real),): 0 or 1 each.
+    """Which drawn rows are realistic, (len(drawn),), and which real ones can be drawn,
+    (len(real),): 0 or 1 each.
 
-    A row is realistic if it lies within reach of a real one, no farther than that one's own k-th nearest real
-    neighbour; and the other way round. Precision falls with bad samples, recall with missed modes (Kynkaanniemi et al.,
-    Improved Precision and Recall Metric, 2019, there in a classifier's feature space). Compare with real against real.
+    A row is realistic if it lies within reach of a real one, no farther than that one's own k-th
+    nearest real neighbour; and the other way round. Precision falls with bad samples, recall with
+    missed modes (Kynkaanniemi et al., Improved Precision and Recall Metric, 2019, there in a
+    classifier's feature space). Compare with real against real.
 
     Raises:
         ValueError: if one side has no k neighbours: k + 1 rows at least.
     """
     if min(len(real), len(drawn)) <= k:
-        raise ValueError(f"a {k}-th neighbour needs at least {k + 1} rows, got {len(real)} real and {len(drawn)} drawn ones")
+        raise ValueError(
+            f"a {k}-th neighbour needs at least {k + 1} rows, got {len(real)} real and {len(drawn)}"
+            " drawn ones"
+        )
 
     def within_reach(x, of):
         reach = torch.cdist(of, of).kthvalue(k + 1, dim=1).values  # the nearest is itself

@@ -2,7 +2,8 @@ r"""Two ways to the gradient of an expectation with respect to the distribution 
 
 $$\nabla_\phi\, \mathbb E_{z \sim q_\phi}[f(z)]$$
 
-Slides: the VAE's "problem" and its "solution". Both estimators are unbiased; what differs is their variance.
+Slides: the VAE's "problem" and its "solution". Both estimators are unbiased; what differs is their
+variance.
 """
 
 from collections.abc import Callable
@@ -14,49 +15,64 @@ from dgmcourse.densities import Density
 
 
 def score_function(
-    f: Callable[[Tensor], Tensor], q: Density, parameters: list[Tensor], S: int = 1, baseline: bool = False
+    f: Callable[[Tensor], Tensor],
+    q: Density,
+    parameters: list[Tensor],
+    S: int = 1,
+    baseline: bool = False,
 ) -> list[Tensor]:
-    r"""The score-function (REINFORCE) estimate with S samples (Williams 1992): asks nothing of f but its values.
+    r"""The score-function (REINFORCE) estimate with S samples (Williams 1992): asks nothing of f
+    but its values.
 
     $$\frac1S \sum_s f(z_s)\, \nabla_\phi \log q_\phi(z_s)$$
 
     Args:
         f: maps z (..., D) to (...).
-        q: built from `parameters`, with any batch of independent problems in front: q.sample((S,)) is (S, R, D).
+        q: built from `parameters`, with any batch of independent problems in front: q.sample((S,))
+            is (S, R, D).
         parameters: tensors with requires_grad.
-        baseline: compare each f(z_s) with the mean of the other S - 1 values. E[grad log q] = 0 lets any number that
-            does not depend on z_s be subtracted: less variance, still no bias.
+        baseline: compare each f(z_s) with the mean of the other S - 1 values. E[grad log q] = 0
+            lets any number that does not depend on z_s be subtracted: less variance, still no bias.
 
-    Returns:
-        one gradient for each parameter, of its shape. Parameters of shape (R, D) give R independent estimates.
+    Returns: one gradient for each parameter, of its shape. Parameters of shape (R, D) give R
+        independent estimates.
 
     Raises:
-        ValueError: with a baseline and S = 1, when there are no others to compare with; if S < 1, or f does not give
-            one value for each z.
+        ValueError: with a baseline and S = 1, when there are no others to compare with; if S < 1,
+            or f does not give one value for each z.
     """
     values, z = one_each(f, q.sample, S)
     values = values.detach()
     if baseline:
         values = values - leave_one_out(values)
-    surrogate = (values * q.log_prob(z)).mean(0)  # its gradient is the estimate, its value means nothing
+    surrogate = (values * q.log_prob(z)).mean(
+        0
+    )  # its gradient is the estimate, its value means nothing
     return list(torch.autograd.grad(surrogate.sum(), parameters))
 
 
 def leave_one_out(values: Tensor) -> Tensor:
-    """For each of S values, (S, ...), the mean of the others (Mnih & Rezende 2016; Kool et al. 2019)."""
+    """For each of S values, (S, ...), the mean of the others (Mnih & Rezende 2016; Kool et al.
+    2019).
+    """
     if len(values) < 2:
         raise ValueError(
-            "a leave-one-out baseline needs S >= 2 samples: there is nothing to compare a single one with"
+            "a leave-one-out baseline needs S >= 2 samples: there is nothing to compare a single"
+            " one with"
         )
     return (values.sum(0) - values) / (len(values) - 1)
 
 
-def pathwise(f: Callable[[Tensor], Tensor], q: Density, parameters: list[Tensor], S: int = 1) -> list[Tensor]:
-    r"""The pathwise (reparameterized) estimate with S samples (Kingma & Welling 2014): needs f's gradient.
+def pathwise(
+    f: Callable[[Tensor], Tensor], q: Density, parameters: list[Tensor], S: int = 1
+) -> list[Tensor]:
+    r"""The pathwise (reparameterized) estimate with S samples (Kingma & Welling 2014): needs f's
+    gradient.
 
     $$\frac1S \sum_s \nabla_\phi f(\mu + \sigma \odot \epsilon_s), \quad \epsilon_s \sim \mathcal N(0, I)$$
 
-    Arguments and result as for `score_function`; f must be differentiable and q must have an `rsample`.
+    Arguments and result as for `score_function`; f must be differentiable and q must have an
+    `rsample`.
 
     Raises:
         NotImplementedError: if q has none (a Bernoulli, for instance).
@@ -66,14 +82,19 @@ def pathwise(f: Callable[[Tensor], Tensor], q: Density, parameters: list[Tensor]
     return list(torch.autograd.grad(values.mean(0).sum(), parameters))
 
 
-def one_each(f: Callable[[Tensor], Tensor], sample: Callable[[tuple], Tensor], S: int) -> tuple[Tensor, Tensor]:
-    """f(z), (S, ...), and z, (S, ..., D); a ValueError where that would be something else, and broadcast unnoticed."""
+def one_each(
+    f: Callable[[Tensor], Tensor], sample: Callable[[tuple], Tensor], S: int
+) -> tuple[Tensor, Tensor]:
+    """f(z), (S, ...), and z, (S, ..., D); a ValueError where that would be something else, and
+    broadcast unnoticed.
+    """
     if S < 1:
         raise ValueError(f"an estimate needs at least one sample, got S = {S}")
     z = sample((S,))
     values = f(z)
     if values.shape != z.shape[:-1]:
         raise ValueError(
-            f"f must give one value for each z, shape {tuple(z.shape[:-1])}, got {tuple(values.shape)}: sum over the last axis"
+            f"f must give one value for each z, shape {tuple(z.shape[:-1])}, got"
+            f" {tuple(values.shape)}: sum over the last axis"
         )
     return values, z

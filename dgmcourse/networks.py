@@ -1,6 +1,7 @@
 """Networks: tensors to tensors. No probability in here.
 
-Images arrive as rows of pixels, (B, 784): a convolutional net folds them into pictures itself and unfolds its result.
+Images arrive as rows of pixels, (B, 784): a convolutional net folds them into pictures itself and
+unfolds its result.
 """
 
 import math
@@ -24,8 +25,8 @@ def gated_mlp(sizes: list[int]) -> nn.Sequential:
 class Joined(nn.Module):
     """joint([f(a), g(b)]): a network of two inputs, each with a layer of its own.
 
-    Called with one tensor, its last axis holds a, then b. Axes that only b has in front (samples of z for each x) are
-    added after f, which sees each a once.
+    Called with one tensor, its last axis holds a, then b. Axes that only b has in front (samples of
+    z for each x) are added after f, which sees each a once.
 
     Args:
         f, g: Sequentials whose first layer tells how many numbers it takes (`row_length`).
@@ -62,10 +63,12 @@ class MaskedLinear(nn.Linear):
 
 
 class MaskedMLP(nn.Module):
-    """MADE: a multi-layer perceptron whose output for dimension d depends on dimensions before d only.
+    """MADE: a multi-layer perceptron whose output for dimension d depends on dimensions before d
+    only.
 
-    z, (..., D), to (..., outputs * D): for each of `outputs` blocks, D numbers, the first of which is a constant (or
-    depends on `given`). One pass gives what D passes of an ordinary network would.
+    z, (..., D), to (..., outputs * D): for each of `outputs` blocks, D numbers, the first of which
+    is a constant (or depends on `given`). One pass gives what D passes of an ordinary network
+    would.
 
     Germain et al., MADE: Masked Autoencoder for Distribution Estimation, 2015, arXiv:1502.03509.
 
@@ -77,13 +80,24 @@ class MaskedMLP(nn.Module):
         reverse: the order runs from the last dimension to the first.
     """
 
-    def __init__(self, dim: int, hidden: list[int], outputs: int = 2, given_dim: int = 0, reverse: bool = False):
+    def __init__(
+        self,
+        dim: int,
+        hidden: list[int],
+        outputs: int = 2,
+        given_dim: int = 0,
+        reverse: bool = False,
+    ):
         super().__init__()
         self.in_features, self.given_dim = dim, given_dim
-        place = torch.arange(dim, 0, -1) if reverse else torch.arange(1, dim + 1)  # of each dimension in the order
+        place = (
+            torch.arange(dim, 0, -1) if reverse else torch.arange(1, dim + 1)
+        )  # of each dimension in the order
         layers, seen, low = [], place, 0 if given_dim or dim == 1 else 1
         for units in hidden:
-            degree = low + torch.arange(units) % (dim - low)  # a unit of degree m sees the first m dimensions
+            degree = low + torch.arange(units) % (
+                dim - low
+            )  # a unit of degree m sees the first m dimensions
             layers += [MaskedLinear(degree.unsqueeze(1) >= seen), nn.ELU()]
             seen = degree
         last = (place.unsqueeze(1) > seen).repeat(outputs, 1)
@@ -93,27 +107,45 @@ class MaskedMLP(nn.Module):
 
     def forward(self, z: Tensor, given: Tensor | None = None) -> Tensor:
         if z.shape[-1:] != (self.in_features,):
-            raise ValueError(f"expected vectors of {self.in_features} dimensions on the last axis, got shape {tuple(z.shape)}")
-        if (given is None) != (self.given_dim == 0) or given is not None and given.shape[-1] != self.given_dim:
+            raise ValueError(
+                f"expected vectors of {self.in_features} dimensions on the last axis, got shape"
+                f" {tuple(z.shape)}"
+            )
+        if (
+            (given is None) != (self.given_dim == 0)
+            or given is not None
+            and given.shape[-1] != self.given_dim
+        ):
             got = None if given is None else f"shape {tuple(given.shape)}"
-            raise ValueError(f"this network was made for given_dim = {self.given_dim}, and what is given is {got}")
+            raise ValueError(
+                f"this network was made for given_dim = {self.given_dim}, and what is given is"
+                f" {got}"
+            )
         first = self.layers[0](z)
         if given is not None:
             first = first + self.of_given(given)  # once for each x, however many z there are of it
         return self.layers[1:](first)
 
 
-def mlp(sizes: list[int], activation: type[nn.Module] = nn.ReLU, output: nn.Module | None = None,
-        copies: int | None = None, spectral: bool = False, batch_norm: bool = False,
-        dropout: float = 0.0) -> nn.Sequential:  # fmt: skip
+def mlp(
+    sizes: list[int],
+    activation: type[nn.Module] = nn.ReLU,
+    output: nn.Module | None = None,
+    copies: int | None = None,
+    spectral: bool = False,
+    batch_norm: bool = False,
+    dropout: float = 0.0,
+) -> nn.Sequential:
     """A plain multi-layer perceptron, the usual one in a small GAN: `mlp([2, 64, 64, 1])`.
 
     Args:
         activation: after each hidden layer.
         output: a last module, nn.Sigmoid() for pixels.
-        copies: so many independent networks at once, from (copies, ..., i) to (copies, ..., o): 20 seeds for little
-            more than the time of one, where a single network is too small to keep the processor busy.
-        spectral: each layer's largest singular value is 1 (`SpectralLinear`): with ReLUs, the whole is 1-Lipschitz.
+        copies: so many independent networks at once, from (copies, ..., i) to (copies, ..., o): 20
+            seeds for little more than the time of one, where a single network is too small to keep
+            the processor busy.
+        spectral: each layer's largest singular value is 1 (`SpectralLinear`): with ReLUs, the whole
+            is 1-Lipschitz.
         batch_norm: before each activation.
         dropout: the share of each hidden layer's units that is left out in training.
 
@@ -121,12 +153,25 @@ def mlp(sizes: list[int], activation: type[nn.Module] = nn.ReLU, output: nn.Modu
         ValueError: for batch_norm with copies, whose statistics would be one another's.
     """
     if batch_norm and copies:
-        raise ValueError("copies of a network have no batch normalisation here: its statistics would be taken over all")
+        raise ValueError(
+            "copies of a network have no batch normalisation here: its statistics would be taken"
+            " over all"
+        )
     layers = []
     for i, o in zip(sizes[:-1], sizes[1:], strict=True):
         if layers:
-            layers += [BatchNormRows(i)] * batch_norm + [activation()] + [nn.Dropout(dropout)] * (dropout > 0)
-        linear = SpectralLinear(i, o, copies) if spectral else ManyLinear(i, o, copies) if copies else nn.Linear(i, o)
+            layers += (
+                [BatchNormRows(i)] * batch_norm
+                + [activation()]
+                + [nn.Dropout(dropout)] * (dropout > 0)
+            )
+        linear = (
+            SpectralLinear(i, o, copies)
+            if spectral
+            else ManyLinear(i, o, copies)
+            if copies
+            else nn.Linear(i, o)
+        )
         layers.append(linear)
     return initialise(nn.Sequential(*layers, *([output] if output else [])))
 
@@ -139,13 +184,18 @@ class BatchNormRows(nn.BatchNorm1d):
 
 
 class ManyLinear(nn.Module):
-    """`copies` linear layers side by side, (copies, ..., i) to (copies, ..., o): one batched matrix product."""
+    """`copies` linear layers side by side, (copies, ..., i) to (copies, ..., o): one batched matrix
+    product.
+    """
 
     def __init__(self, i: int, o: int, copies: int | None):
         super().__init__()
         many = () if copies is None else (copies,)
         self.in_features = i
-        self.weight, self.bias = nn.Parameter(torch.empty(*many, o, i)), nn.Parameter(torch.zeros(*many, o))
+        self.weight, self.bias = (
+            nn.Parameter(torch.empty(*many, o, i)),
+            nn.Parameter(torch.zeros(*many, o)),
+        )
 
     def matrix(self) -> Tensor:
         return self.weight
@@ -156,18 +206,27 @@ class ManyLinear(nn.Module):
             return nn.functional.linear(x, weight, bias)
         many = len(weight)
         if x.dim() < 3 or len(x) != many or x.shape[-1] != self.in_features:
-            raise ValueError(f"{many} networks at once take ({many}, ..., {self.in_features}), got {tuple(x.shape)}")
-        return torch.baddbmm(bias.unsqueeze(1), x.flatten(1, -2), weight.mT).reshape(*x.shape[:-1], weight.shape[1])
+            raise ValueError(
+                f"{many} networks at once take ({many}, ..., {self.in_features}), got"
+                f" {tuple(x.shape)}"
+            )
+        return torch.baddbmm(bias.unsqueeze(1), x.flatten(1, -2), weight.mT).reshape(
+            *x.shape[:-1], weight.shape[1]
+        )
 
 
 class SpectralLinear(ManyLinear):
-    """A linear layer divided by its largest singular value, W / sigma(W), which a step of power iteration follows at
-    each pass in training (Miyato et al., Spectral Normalization for Generative Adversarial Networks, 2018)."""
+    """A linear layer divided by its largest singular value, W / sigma(W), which a step of power
+    iteration follows at each pass in training (Miyato et al., Spectral Normalization for Generative
+    Adversarial Networks, 2018).
+    """
 
     def __init__(self, i: int, o: int, copies: int | None = None, steps: int = 1):
         super().__init__(i, o, copies)
         self.steps = steps
-        self.register_buffer("u", nn.functional.normalize(torch.randn(*self.weight.shape[:-1], 1), dim=-2))
+        self.register_buffer(
+            "u", nn.functional.normalize(torch.randn(*self.weight.shape[:-1], 1), dim=-2)
+        )
 
     def matrix(self) -> Tensor:
         weight = self.weight
@@ -182,8 +241,10 @@ class SpectralLinear(ManyLinear):
 
 
 def dcgan_generator(latent_dim: int, channels: int = 32) -> nn.Sequential:
-    """Codes (..., latent_dim) to 28x28 pixels in [0, 1], (..., 784), as in DCGAN (Radford et al. 2015): 7 -> 14 -> 28
-    by transposed convolutions of stride 2, batch normalisation and ReLUs between them."""
+    """Codes (..., latent_dim) to 28x28 pixels in [0, 1], (..., 784), as in DCGAN (Radford et al.
+    2015): 7 -> 14 -> 28 by transposed convolutions of stride 2, batch normalisation and ReLUs
+    between them.
+    """
     return initialise(
         RowsAsImages(
             nn.Linear(latent_dim, 2 * channels * 49),
@@ -200,9 +261,13 @@ def dcgan_generator(latent_dim: int, channels: int = 32) -> nn.Sequential:
     )
 
 
-def dcgan_discriminator(outputs: int = 1, channels: int = 32, batch_norm: bool = True) -> nn.Sequential:
-    """28x28 pixels, (..., 784), to `outputs` numbers: 28 -> 14 -> 7 by convolutions of stride 2, leaky ReLUs, and batch
-    normalisation on the second one. Without it no image's score depends on the rest of its batch."""
+def dcgan_discriminator(
+    outputs: int = 1, channels: int = 32, batch_norm: bool = True
+) -> nn.Sequential:
+    """28x28 pixels, (..., 784), to `outputs` numbers: 28 -> 14 -> 7 by convolutions of stride 2,
+    leaky ReLUs, and batch normalisation on the second one. Without it no image's score depends on
+    the rest of its batch.
+    """
     return initialise(
         RowsAsImages(
             nn.Unflatten(1, (1, 28, 28)),
@@ -219,7 +284,9 @@ def dcgan_discriminator(outputs: int = 1, channels: int = 32, batch_norm: bool =
 
 
 def conv_encoder(out: int, channels: int = 32, hidden: int = 128) -> nn.Sequential:
-    """28x28 pixels, (..., 784), to `out` numbers: two gated convolutions of stride 2 (28 -> 14 -> 7), then a gated layer."""
+    """28x28 pixels, (..., 784), to `out` numbers: two gated convolutions of stride 2 (28 -> 14 ->
+    7), then a gated layer.
+    """
     return initialise(
         RowsAsImages(
             nn.Unflatten(1, (1, 28, 28)),
@@ -235,7 +302,9 @@ def conv_encoder(out: int, channels: int = 32, hidden: int = 128) -> nn.Sequenti
     )
 
 
-def conv_decoder(latent_dim: int, out_channels: int = 1, channels: int = 32, hidden: int = 128) -> nn.Sequential:
+def conv_decoder(
+    latent_dim: int, out_channels: int = 1, channels: int = 32, hidden: int = 128
+) -> nn.Sequential:
     """`latent_dim` numbers to 28x28 pixels, (..., 784 * out_channels): the encoder's way back."""
     return initialise(
         RowsAsImages(
@@ -252,7 +321,8 @@ def conv_decoder(latent_dim: int, out_channels: int = 1, channels: int = 32, hid
 
 
 class RowsAsImages(nn.Sequential):
-    """Layers that know pictures, (N, C, H, W), behind an interface that knows rows: (..., D) to (..., D').
+    """Layers that know pictures, (N, C, H, W), behind an interface that knows rows: (..., D) to
+    (..., D').
 
     Raises:
         ValueError: for rows of another length than the first layer takes.
@@ -261,18 +331,30 @@ class RowsAsImages(nn.Sequential):
     def forward(self, rows):
         width = row_length(self[0])
         if width and rows.shape[-1:] != (width,):
-            raise ValueError(f"expected rows of {width} numbers on the last axis, got shape {tuple(rows.shape)}")
-        result = super().forward(rows.reshape(math.prod(rows.shape[:-1]), rows.shape[-1])).flatten(1)
+            raise ValueError(
+                f"expected rows of {width} numbers on the last axis, got shape {tuple(rows.shape)}"
+            )
+        result = (
+            super().forward(rows.reshape(math.prod(rows.shape[:-1]), rows.shape[-1])).flatten(1)
+        )
         return result.reshape(*rows.shape[:-1], result.shape[-1])
 
 
 def row_length(first: nn.Module) -> int | None:
-    """How many numbers this first layer takes: pixels to be folded into a picture, or a linear layer's inputs."""
-    return math.prod(first.unflattened_size) if isinstance(first, nn.Unflatten) else getattr(first, "in_features", None)
+    """How many numbers this first layer takes: pixels to be folded into a picture, or a linear
+    layer's inputs.
+    """
+    return (
+        math.prod(first.unflattened_size)
+        if isinstance(first, nn.Unflatten)
+        else getattr(first, "in_features", None)
+    )
 
 
 def initialise(net: nn.Module, std: float | None = None) -> nn.Module:
-    """He et al. (2015): weights ~ N(0, 2 / inputs), biases 0; or weights ~ N(0, std^2), which DCGAN asks for."""
+    """He et al. (2015): weights ~ N(0, 2 / inputs), biases 0; or weights ~ N(0, std^2), which DCGAN
+    asks for.
+    """
     for module in net.modules():
         if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d | ManyLinear):
             if std is not None:
@@ -286,12 +368,12 @@ def initialise(net: nn.Module, std: float | None = None) -> nn.Module:
 
 
 def pixel_mask(size: int, kind: str, above: bool = True, left: bool = True) -> Tensor:
-    """Where a convolution may look that respects the order of reading, (size, size): 1 in the rows above the centre and to
-    the left of it. Kind "A" leaves the centre out, which is for pixels; "B" has it, for features that stand at a pixel's
-    place and know only those before it.
+    """Where a convolution may look that respects the order of reading, (size, size): 1 in the rows
+    above the centre and to the left of it. Kind "A" leaves the centre out, which is for pixels; "B"
+    has it, for features that stand at a pixel's place and know only those before it.
 
-    With left=False, the rows above alone (of kind "B", the whole row of the centre with them); with above=False, the
-    centre's row alone.
+    With left=False, the rows above alone (of kind "B", the whole row of the centre with them); with
+    above=False, the centre's row alone.
     """
     if kind not in ("A", "B") or size % 2 == 0:
         raise ValueError(f"a mask is of kind 'A' or 'B' and of odd size, got {kind!r} and {size}")
@@ -304,22 +386,33 @@ def pixel_mask(size: int, kind: str, above: bool = True, left: bool = True) -> T
 
 
 class MaskedConv2d(nn.Conv2d):
-    """A convolution of which only the weights where `mask`, (size, size), is 1 exist: (N, i, H, W) to (N, o, H, W). Rows
-    and columns of the mask that are 0 altogether are neither stored nor computed."""
+    """A convolution of which only the weights where `mask`, (size, size), is 1 exist: (N, i, H, W)
+    to (N, o, H, W). Rows and columns of the mask that are 0 altogether are neither stored nor
+    computed.
+    """
 
     def __init__(self, i: int, o: int, mask: Tensor):
         rows, columns = (mask.sum(1 - axis).nonzero().squeeze(1) for axis in (0, 1))
         top, bottom, left, right = int(rows[0]), int(rows[-1]), int(columns[0]), int(columns[-1])
         super().__init__(i, o, (bottom - top + 1, right - left + 1))
-        self.register_buffer("mask", mask[top : bottom + 1, left : right + 1].to(self.weight.dtype), persistent=False)
+        self.register_buffer(
+            "mask", mask[top : bottom + 1, left : right + 1].to(self.weight.dtype), persistent=False
+        )
         centre = len(mask) // 2
-        self.border = (centre - left, right - centre, centre - top, bottom - centre)  # zeros around; negative: cut off
+        self.border = (
+            centre - left,
+            right - centre,
+            centre - top,
+            bottom - centre,
+        )  # zeros around; negative: cut off
 
     def masked_weight(self) -> Tensor:
         return self.weight * self.mask
 
     def forward(self, x: Tensor) -> Tensor:
-        return nn.functional.conv2d(nn.functional.pad(x, self.border), self.masked_weight(), self.bias)
+        return nn.functional.conv2d(
+            nn.functional.pad(x, self.border), self.masked_weight(), self.bias
+        )
 
 
 def pixel_head(width: int) -> nn.Sequential:
@@ -328,7 +421,9 @@ def pixel_head(width: int) -> nn.Sequential:
 
 
 def pictures(x: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Rows of pixels, (..., D), as pictures, (N, 1, H, W), in the memory order in which convolutions are fastest."""
+    """Rows of pixels, (..., D), as pictures, (N, 1, H, W), in the memory order in which
+    convolutions are fastest.
+    """
     return x.reshape(-1, 1, *shape).contiguous(memory_format=torch.channels_last)
 
 
@@ -338,8 +433,10 @@ def map_of(given: Tensor, shape: tuple[int, int]) -> Tensor:
 
 
 def aligned(x: Tensor, given: Tensor | None) -> tuple[Tensor, Tensor | None, tuple[int, ...]]:
-    """Rows of pixels (..., D) and of maps (..., G) whose leading axes fit, and those of the result. Axes that only the
-    maps have in front (samples of z for each x) are not given to x, whose own part is done once."""
+    """Rows of pixels (..., D) and of maps (..., G) whose leading axes fit, and those of the result.
+    Axes that only the maps have in front (samples of z for each x) are not given to x, whose own
+    part is done once.
+    """
     if given is None:
         return x, None, x.shape[:-1]
     lead = torch.broadcast_shapes(x.shape[:-1], given.shape[:-1])
@@ -351,4 +448,8 @@ def aligned(x: Tensor, given: Tensor | None) -> tuple[Tensor, Tensor | None, tup
 def plus(a: Tensor, b: Tensor) -> Tensor:
     """a + b, where one may have so many times the other's rows: those are repeated as a whole."""
     small, large = sorted((a, b), key=len)
-    return large + small if len(small) == len(large) else (large.unflatten(0, (-1, len(small))) + small).flatten(0, 1)
+    return (
+        large + small
+        if len(small) == len(large)
+        else (large.unflatten(0, (-1, len(small))) + small).flatten(0, 1)
+    )

@@ -1,7 +1,8 @@
 """Tensors to figures, in the course's one visual language.
 
-A colour always means the same thing: data, model, prior, posterior, noise, critic. The colours are Okabe & Ito's, told
-apart by readers with any colour vision; lines and markers differ as well, for greyscale.
+A colour always means the same thing: data, model, prior, posterior, noise, critic. The colours are
+Okabe & Ito's, told apart by readers with any colour vision; lines and markers differ as well, for
+greyscale.
 """
 
 import io
@@ -17,8 +18,26 @@ from IPython.display import HTML, Image, display
 from matplotlib.textpath import TextPath
 from torch import Tensor
 
-DATA, MODEL, PRIOR, POSTERIOR, NOISE, CRITIC = "#333333", "#0072B2", "#009E73", "#D55E00", "#999999", "#CC79A7"
-CLASSES = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#7F7F00", "#332288", "#882255", "#666666"]
+DATA, MODEL, PRIOR, POSTERIOR, NOISE, CRITIC = (
+    "#333333",
+    "#0072B2",
+    "#009E73",
+    "#D55E00",
+    "#999999",
+    "#CC79A7",
+)
+CLASSES = [
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#CC79A7",
+    "#56B4E9",
+    "#D55E00",
+    "#7F7F00",
+    "#332288",
+    "#882255",
+    "#666666",
+]
 WIDTH, DPI, COLOURS = 7.2, 100, 128  # a text column in JupyterLab, in inches at this resolution
 
 PARTS = {  # of an objective: how a training's curve shows them
@@ -59,7 +78,8 @@ plt.rcParams.update(STYLE)
 
 
 def show(fig: plt.Figure, alt: str, caption: str = "") -> None:
-    """Put a figure in the notebook with a text for those who can't see it and a caption that states the finding.
+    """Put a figure in the notebook with a text for those who can't see it and a caption that states
+    the finding.
 
     Raises:
         ValueError: without an alt text.
@@ -72,17 +92,22 @@ def show(fig: plt.Figure, alt: str, caption: str = "") -> None:
 def picture(fig: plt.Figure, alt: str) -> Image:
     """The figure as a PNG image of its own size with its alt text; the figure is closed."""
     if not alt.strip():
-        raise ValueError("a figure needs an alt text: say what it shows to someone who can't see it")
+        raise ValueError(
+            "a figure needs an alt text: say what it shows to someone who can't see it"
+        )
     return Image(png(fig), width=round(fig.get_figwidth() * DPI), alt=alt)
 
 
 def png(fig: plt.Figure, scale: float = 1.5) -> bytes:
-    """The figure as PNG bytes, at `scale` times its shown size so that it stays sharp at 150 % zoom.
+    """The figure as PNG bytes, at `scale` times its shown size so that it stays sharp at 150 %
+    zoom.
 
     With a palette of 128 colours, which no eye misses, it takes a third of the bytes.
     """
     drawn, small = io.BytesIO(), io.BytesIO()
-    fig.savefig(drawn, format="png", dpi=DPI * scale, facecolor="white", pil_kwargs={"compress_level": 1})
+    fig.savefig(
+        drawn, format="png", dpi=DPI * scale, facecolor="white", pil_kwargs={"compress_level": 1}
+    )
     plt.close(fig)
     colours = PIL.Image.open(drawn).convert("RGB").quantize(COLOURS, dither=PIL.Image.Dither.NONE)
     colours.save(small, format="png", optimize=True)
@@ -90,7 +115,10 @@ def png(fig: plt.Figure, scale: float = 1.5) -> bytes:
 
 
 def caption_html(text: str) -> str:
-    return f'<p style="max-width: 45em; margin: 0 0 1em; opacity: .8; font-size: 92%">{escape(text)}</p>'
+    return (
+        '<p style="max-width: 45em; margin: 0 0 1em; opacity: .8; font-size:'
+        f' 92%">{escape(text)}</p>'
+    )
 
 
 def tile(x: Tensor, columns: int = 10, side: int | None = None, gap: int = 2) -> np.ndarray:
@@ -101,7 +129,9 @@ def tile(x: Tensor, columns: int = 10, side: int | None = None, gap: int = 2) ->
     """
     side = side or side_of(torch.as_tensor(x).shape[-1])
     if side is None:
-        raise ValueError(f"a row of {x.shape[-1]} numbers is no square image: expected (N, side * side)")
+        raise ValueError(
+            f"a row of {x.shape[-1]} numbers is no square image: expected (N, side * side)"
+        )
     x = torch.as_tensor(x).detach().float().cpu().reshape(-1, side, side)
     lines = -(-len(x) // columns)
     canvas = torch.zeros(lines * (side + gap) - gap, columns * (side + gap) - gap)
@@ -123,31 +153,52 @@ def draw_images(ax: plt.Axes, x: Tensor, columns: int = 10, title: str = "") -> 
     ax.set_axis_off()
 
 
-def images(x: Tensor, columns: int = 10, titles: list[str] | None = None, width: float = WIDTH) -> plt.Figure:
-    """A figure of images (N, 784), or of several such blocks one under another, each with a title at its left."""
+def images(
+    x: Tensor, columns: int = 10, titles: list[str] | None = None, width: float = WIDTH
+) -> plt.Figure:
+    """A figure of images (N, 784), or of several such blocks one under another, each with a title
+    at its left.
+    """
     blocks = x if isinstance(x, list | tuple) else [x]
     titles = titles or [""] * len(blocks)
     lines = [line for title in titles for line in title.split("\n") if line.strip()]
-    widths = [TextPath((0, 0), line, size=plt.rcParams["font.size"]).get_extents().width / 72 for line in lines]
+    widths = [
+        TextPath((0, 0), line, size=plt.rcParams["font.size"]).get_extents().width / 72
+        for line in lines
+    ]
     label, gap, space = max(1.2, 0.25 + max(widths)) if lines else 0, 0.12, 0.06  # inches
     across = width - label
-    heights = [across * tile(block, columns).shape[0] / tile(block, columns).shape[1] for block in blocks]
+    heights = [
+        across * tile(block, columns).shape[0] / tile(block, columns).shape[1] for block in blocks
+    ]
     fig = plt.figure(figsize=(width, sum(heights) + space * (len(blocks) + 1)), layout="none")
     top = fig.get_figheight()
     for block, title, height in zip(blocks, titles, heights, strict=True):
         top -= height + space
-        ax = fig.add_axes((label / width, top / fig.get_figheight(), across / width, height / fig.get_figheight()))
+        ax = fig.add_axes(
+            (label / width, top / fig.get_figheight(), across / width, height / fig.get_figheight())
+        )
         draw_images(ax, block, columns)
         ax.text(-gap / across, 0.5, title, transform=ax.transAxes, ha="right", va="center")
     return fig
 
 
-def draw_curves(ax: plt.Axes, history, valid: bool = True, *, parts: dict = PARTS, unit: str = "nats per image") -> None:
-    """The parts of the objective, running averages, against the step, and its validation value at epochs' ends."""
+def draw_curves(
+    ax: plt.Axes, history, valid: bool = True, *, parts: dict = PARTS, unit: str = "nats per image"
+) -> None:
+    """The parts of the objective, running averages, against the step, and its validation value at
+    epochs' ends.
+    """
     step = [row["step"] for row in history.steps]
     for name, (colour, line, label) in parts.items():
         if step and name in history.steps[0]:
-            ax.plot(step, [(-1 if name == "kl" else 1) * row[name] for row in history.steps], line, color=colour, label=label)
+            ax.plot(
+                step,
+                [(-1 if name == "kl" else 1) * row[name] for row in history.steps],
+                line,
+                color=colour,
+                label=label,
+            )
     if valid and history.epochs and "valid" in history.epochs[0] and step:
         per_epoch = step[-1] / max(1, len(history.epochs))
         at = [per_epoch * (i + 1) for i in range(len(history.epochs))]
@@ -158,25 +209,46 @@ def draw_curves(ax: plt.Axes, history, valid: bool = True, *, parts: dict = PART
 
 
 class Live:
-    """Give it to `fit(..., live=Live())`: the curve, and samples from one fixed set of z, redrawn while training runs.
+    """Give it to `fit(..., live=Live())`: the curve, and samples from one fixed set of z, redrawn
+    while training runs.
 
-    The curve alone, where the samples are no square images. For a game of two: `play(..., live=Live(parts=VERDICTS,
-    unit="mean verdict", draw=lambda game: game.sample(20), title="fakes"))`.
+    The curve alone, where the samples are no square images. For a game of two: `play(...,
+    live=Live(parts=VERDICTS, unit="mean verdict", draw=lambda game: game.sample(20),
+    title="fakes"))`.
 
     Args:
         samples: how many, of a model with a prior and a decoder, whose means are shown.
         seed: of what is drawn.
-        parts: columns of the history, {name: (colour, line, label)}: PARTS, VERDICTS, SIDES, DISTANCE.
+        parts: columns of the history, {name: (colour, line, label)}: PARTS, VERDICTS, SIDES,
+            DISTANCE.
         unit: of the curves.
         draw: a function of the model that gives other images, (n, pixels).
         columns, title: of the images.
     """
 
-    def __init__(self, samples: int = 20, seed: int = 0, *, parts: dict = PARTS, unit: str = "nats per image", draw=None,
-                 columns: int = 5, title: str = "samples (means)"):  # fmt: skip
-        self.seed, self.parts, self.unit, self.columns, self.title = seed, parts, unit, columns, title
+    def __init__(
+        self,
+        samples: int = 20,
+        seed: int = 0,
+        *,
+        parts: dict = PARTS,
+        unit: str = "nats per image",
+        draw=None,
+        columns: int = 5,
+        title: str = "samples (means)",
+    ):
+        self.seed, self.parts, self.unit, self.columns, self.title = (
+            seed,
+            parts,
+            unit,
+            columns,
+            title,
+        )
         self.draw = draw or (lambda model: model.decoder(model.prior.sample((samples,))).mean)
-        self.figure, self.handle = None, None  # one figure, cleared: closed ones wait for the garbage collector
+        self.figure, self.handle = (
+            None,
+            None,
+        )  # one figure, cleared: closed ones wait for the garbage collector
 
     def __call__(self, model, history) -> None:
         if not history.steps:
@@ -187,7 +259,9 @@ class Live:
             torch.manual_seed(self.seed)
             x = self.draw(model)
         pictures = side_of(x.shape[-1]) is not None
-        left, *right = self.figure.subplots(1, 1 + pictures, width_ratios=(1.5, 1)[: 1 + pictures], squeeze=False)[0]
+        left, *right = self.figure.subplots(
+            1, 1 + pictures, width_ratios=(1.5, 1)[: 1 + pictures], squeeze=False
+        )[0]
         draw_curves(left, history, parts=self.parts, unit=self.unit)
         if pictures:
             draw_images(right[0], x, self.columns, self.title)
@@ -198,26 +272,49 @@ class Live:
             self.handle.update(image)
 
     def alt(self, last: dict, images: int) -> str:
-        """The picture in words: the last values of the curves, and how many images are beside them."""
-        reached = [f"{label} {-last[name] if name == 'kl' else last[name]:.3g}" for name, (_, _, label) in self.parts.items() if name in last]
+        """The picture in words: the last values of the curves, and how many images are beside
+        them.
+        """
+        reached = [
+            f"{label} {-last[name] if name == 'kl' else last[name]:.3g}"
+            for name, (_, _, label) in self.parts.items()
+            if name in last
+        ]
         words = f"Curves after {last['step']} steps, in {self.unit}: {', '.join(reached)}"
         return words + (f"; and {images} generated images." if images else ".")
 
 
 def vae_diagram() -> plt.Figure:
-    """The lecture's diagram: x -> encoder -> z -> decoder -> x, the prior above z, and the bound's two terms below."""
+    """The lecture's diagram: x -> encoder -> z -> decoder -> x, the prior above z, and the bound's
+    two terms below.
+    """
     fig, ax = plt.subplots(figsize=(WIDTH, 2.7))
     ax.set(xlim=(0, 10), ylim=(0, 3.75), aspect="equal")
     ax.set_axis_off()
 
     def shape(corners, colour):
-        ax.add_patch(plt.Polygon(corners, closed=True, facecolor=colour + "22", edgecolor=colour, linewidth=1.8))
+        ax.add_patch(
+            plt.Polygon(
+                corners, closed=True, facecolor=colour + "22", edgecolor=colour, linewidth=1.8
+            )
+        )
 
     def word(x, y, text, colour=DATA, **kwargs):
         ax.text(x, y, text, color=colour, **{"ha": "center", "va": "center"} | kwargs)
 
     def arrow(start, end, colour=DATA):
-        ax.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": colour, "linewidth": 1.5, "shrinkA": 0, "shrinkB": 0})
+        ax.annotate(
+            "",
+            end,
+            start,
+            arrowprops={
+                "arrowstyle": "-|>",
+                "color": colour,
+                "linewidth": 1.5,
+                "shrinkA": 0,
+                "shrinkB": 0,
+            },
+        )
 
     for left in (0.15, 9.05):
         shape([(left, 0.95), (left + 0.8, 0.95), (left + 0.8, 2.35), (left, 2.35)], DATA)
@@ -234,9 +331,19 @@ def vae_diagram() -> plt.Figure:
         word(x, y + 0.19, name, colour, fontsize=10)
         word(x, y - 0.19, formula, colour, fontsize=12)
     word(5, 1.65, r"$\mathbf{z}$", fontsize=15)
-    for start, end in (((0.95, 1.65), (1.72, 1.65)), ((3.65, 1.65), (4.55, 1.65)), ((5.42, 1.65), (6.32, 1.65)),
-                       ((8.25, 1.65), (9.02, 1.65)), ((5, 2.85), (5, 2.1))):  # fmt: skip
+    for start, end in (
+        ((0.95, 1.65), (1.72, 1.65)),
+        ((3.65, 1.65), (4.55, 1.65)),
+        ((5.42, 1.65), (6.32, 1.65)),
+        ((8.25, 1.65), (9.02, 1.65)),
+        ((5, 2.85), (5, 2.1)),
+    ):
         arrow(start, end)
-    word(3.0, 0.3, r"regulariser: $-\,\mathrm{KL}[q_\phi(\mathbf{z}|\mathbf{x})\,\|\,p_\lambda(\mathbf{z})]$", "#A34700")
+    word(
+        3.0,
+        0.3,
+        r"regulariser: $-\,\mathrm{KL}[q_\phi(\mathbf{z}|\mathbf{x})\,\|\,p_\lambda(\mathbf{z})]$",
+        "#A34700",
+    )
     word(7.6, 0.3, r"reconstruction: $\mathrm{E}_q[\log p_\theta(\mathbf{x}|\mathbf{z})]$", MODEL)
     return fig

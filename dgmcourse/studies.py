@@ -1,6 +1,8 @@
-"""Measurements too long for a notebook: many trainings, whose table of results is kept beside the weights.
+"""Measurements too long for a notebook: many trainings, whose table of results is kept beside the
+weights.
 
-`python -m dgmcourse.studies gans_on_ring` repeats one; interrupted, it goes on. `recipes.study(name)` reads its table.
+`python -m dgmcourse.studies gans_on_ring` repeats one; interrupted, it goes on.
+`recipes.study(name)` reads its table.
 """
 
 import json
@@ -17,8 +19,10 @@ from dgmcourse.recipes import WEIGHTS, grey_mnist, measure_samples, ring_of_eigh
 
 @dataclass(frozen=True)
 class Method:
-    """One way to play: how a game is made (the GAN's, or the Wasserstein GAN's with a clip, a penalty or spectral layers),
-    and the settings that `play` is told: "discriminator_steps", "optimiser"."""
+    """One way to play: how a game is made (the GAN's, or the Wasserstein GAN's with a clip, a
+    penalty or spectral layers), and the settings that `play` is told: "discriminator_steps",
+    "optimiser".
+    """
 
     about: str
     clip: float | None = None
@@ -29,43 +33,87 @@ class Method:
     settings: dict = field(default_factory=dict)
 
 
-# Learning rates are each method's best of RATES on a seed that is not among SEEDS; the rows of that search are kept, too.
-# The clipped one also tried the paper's own c = 0.01 with RMSprop at 5e-5 (the rows called "clipped, as published").
+# Learning rates are each method's best of RATES on a seed that is not among SEEDS; the rows of that
+# search are kept, too. The clipped one also tried the paper's own c = 0.01 with RMSprop at 5e-5
+# (the rows called "clipped, as published").
 METHODS = {
-    "non-saturating GAN": Method("GAN, log D trick, dropout 0.3 in D", wasserstein=False, settings={"discriminator_steps": 1}),
-    "clipped WGAN": Method("weights in [-0.03, 0.03]", clip=0.03, settings={"discriminator_steps": 3, "optimiser": "rmsprop"}),
-    "WGAN with penalty": Method("gradient penalty, lambda = 10", penalty=10.0, settings={"discriminator_steps": 3}),
-    "spectral WGAN": Method("spectral normalisation of each layer", spectral=True, settings={"discriminator_steps": 2}),
+    "non-saturating GAN": Method(
+        "GAN, log D trick, dropout 0.3 in D", wasserstein=False, settings={"discriminator_steps": 1}
+    ),
+    "clipped WGAN": Method(
+        "weights in [-0.03, 0.03]",
+        clip=0.03,
+        settings={"discriminator_steps": 3, "optimiser": "rmsprop"},
+    ),
+    "WGAN with penalty": Method(
+        "gradient penalty, lambda = 10", penalty=10.0, settings={"discriminator_steps": 3}
+    ),
+    "spectral WGAN": Method(
+        "spectral normalisation of each layer", spectral=True, settings={"discriminator_steps": 2}
+    ),
 }
-PUBLISHED = Method("weights in [-0.01, 0.01]", clip=0.01, settings={"discriminator_steps": 5, "optimiser": "rmsprop"})
+PUBLISHED = Method(
+    "weights in [-0.01, 0.01]",
+    clip=0.01,
+    settings={"discriminator_steps": 5, "optimiser": "rmsprop"},
+)
 SEEDS, SEARCH_SEED, RATES = range(20), 100, (2e-4, 5e-4, 1e-3)
-STEPS, BATCH, SAMPLES = 3000, 64, 5000  # steps are the discriminator's: each method sees as many images
+STEPS, BATCH, SAMPLES = (
+    3000,
+    64,
+    5000,
+)  # steps are the discriminator's: each method sees as many images
 
 
 def game(method: Method) -> nn.Module:
-    """The same two networks for every method, but for what the method says: 32-128-256-784 and 784-256-128-1."""
+    """The same two networks for every method, but for what the method says: 32-128-256-784 and
+    784-256-128-1.
+    """
     from dgmcourse.densities import StandardGaussian
     from dgmcourse.models.gan import GAN, leaky
     from dgmcourse.models.wasserstein_gan import WassersteinGAN
     from dgmcourse.networks import mlp
 
     generator = mlp([32, 128, 256, 784], leaky, output=nn.Sigmoid())
-    critic = mlp([784, 256, 128, 1], leaky, spectral=method.spectral, dropout=0.0 if method.wasserstein else 0.3)
+    critic = mlp(
+        [784, 256, 128, 1],
+        leaky,
+        spectral=method.spectral,
+        dropout=0.0 if method.wasserstein else 0.3,
+    )
     if method.wasserstein:
         return WassersteinGAN(StandardGaussian(32), generator, critic, method.clip, method.penalty)
     return GAN(StandardGaussian(32), generator, critic, method.saturating)
 
 
 def one_run(name: str, method: Method, seed: int, lr: float, data) -> dict:
-    """A row: which method, seed and rate, whether it came to its end, processor seconds, and `measure_samples`."""
+    """A row: which method, seed and rate, whether it came to its end, processor seconds, and
+    `measure_samples`.
+    """
     from dgmcourse.play import play
 
     torch.manual_seed(seed)
     model, began = game(method), time.process_time()
     epochs = -(-STEPS * BATCH // len(data.train))
-    history = play(model, data.train, epochs=epochs, steps=STEPS, batch_size=BATCH, lr=lr, seed=seed, progress=False, **method.settings)
+    history = play(
+        model,
+        data.train,
+        epochs=epochs,
+        steps=STEPS,
+        batch_size=BATCH,
+        lr=lr,
+        seed=seed,
+        progress=False,
+        **method.settings,
+    )
     seconds = time.process_time() - began
-    row = {"method": name, "seed": seed, "lr": lr, "stopped": history.stopped, "seconds": round(seconds, 1)}
+    row = {
+        "method": name,
+        "seed": seed,
+        "lr": lr,
+        "stopped": history.stopped,
+        "seconds": round(seconds, 1),
+    }
     return row | measure_samples(model.eval(), data, SAMPLES)
 
 
@@ -82,7 +130,10 @@ def gans_on_mnist(rows: list[dict], save) -> dict:
         print(name, seed, lr, known[0]["frechet"], flush=True)
         return known[0]["frechet"]
 
-    best = {name: min(RATES, key=lambda lr: run(name, method, SEARCH_SEED, lr)) for name, method in METHODS.items()}  # noqa: B023
+    best = {
+        name: min(RATES, key=lambda lr: run(name, method, SEARCH_SEED, lr))
+        for name, method in METHODS.items()
+    }  # noqa: B023
     run("clipped, as published", PUBLISHED, SEARCH_SEED, 5e-5)
     for seed in SEEDS:
         for name, method in METHODS.items():
@@ -90,7 +141,13 @@ def gans_on_mnist(rows: list[dict], save) -> dict:
     return {
         "about": gans_on_mnist.__doc__.partition(";")[0],
         "data": f"{len(data.train):,} training and {len(data.test):,} test digits",
-        "settings": {"steps": STEPS, "batch_size": BATCH, "samples": SAMPLES, "rates tried": RATES, "search seed": SEARCH_SEED},
+        "settings": {
+            "steps": STEPS,
+            "batch_size": BATCH,
+            "samples": SAMPLES,
+            "rates tried": RATES,
+            "search seed": SEARCH_SEED,
+        },
         "methods": {name: asdict(method) | {"lr": best[name]} for name, method in METHODS.items()},
         "torch": torch.__version__,
         "rows": [row for row in rows if row["seed"] in SEEDS],
@@ -104,11 +161,17 @@ RING_RATES, RING_STEPS, RING_BATCH, RING_GAMES = (1e-3, 3e-3, 1e-2), 1500, 32, 8
 RING_METHODS = {
     "GAN": [Method("GAN, log D trick", wasserstein=False)],
     "clipped WGAN": [Method(f"weights in [-{c}, {c}]", clip=c) for c in (0.1, 0.3, 1.0)],
-    "WGAN with penalty": [Method(f"gradient penalty, lambda = {p:g}", penalty=p) for p in (0.1, 1.0, 10.0)],
+    "WGAN with penalty": [
+        Method(f"gradient penalty, lambda = {p:g}", penalty=p) for p in (0.1, 1.0, 10.0)
+    ],
     "spectral WGAN": [Method("spectral normalisation of each layer", spectral=True)],
-    "spectral GAN": [Method("GAN, log D trick, D with spectral normalisation", spectral=True, wasserstein=False)],
+    "spectral GAN": [
+        Method("GAN, log D trick, D with spectral normalisation", spectral=True, wasserstein=False)
+    ],
 }
-RING_SETTINGS = [{"discriminator_steps": n, "optimiser": o} for n in (1, 3) for o in ("adam", "rmsprop")]
+RING_SETTINGS = [
+    {"discriminator_steps": n, "optimiser": o} for n in (1, 3) for o in ("adam", "rmsprop")
+]
 
 
 def ring_game(method: Method, copies: int, hidden: int = 32) -> nn.Module:
@@ -125,19 +188,31 @@ def ring_game(method: Method, copies: int, hidden: int = 32) -> nn.Module:
     return GAN(StandardGaussian(4), generator, critic, method.saturating)
 
 
-def play_at_rates(game: nn.Module, data: Tensor, rates: Tensor, steps: int, batch: int, *, discriminator_steps: int = 1,
-                  optimiser: str = "adam", watch=None) -> None:  # fmt: skip
+def play_at_rates(
+    game: nn.Module,
+    data: Tensor,
+    rates: Tensor,
+    steps: int,
+    batch: int,
+    *,
+    discriminator_steps: int = 1,
+    optimiser: str = "adam",
+    watch=None,
+) -> None:
     """`play`'s loop for copies of a game, each at a learning rate of its own.
 
-    They share one optimiser at the largest rate. Each then goes back on its step to the share that its own rate would have
-    taken it: with Adam and RMSprop, whose steps are proportional to the rate, that is a training at that rate.
+    They share one optimiser at the largest rate. Each then goes back on its step to the share that
+    its own rate would have taken it: with Adam and RMSprop, whose steps are proportional to the
+    rate, that is a training at that rate.
 
     Args:
         game: as many copies as there are rates; trained in place, and left in evaluation.
         data: (N, D), of which every copy draws batches of its own, with replacement.
         rates: (copies,).
-        steps: batches, the discriminator's steps; the generator has one after each `discriminator_steps` of them.
-        watch: called as watch(game, step, parts) after each step; parts are the discriminator objective's, (copies, batch).
+        steps: batches, the discriminator's steps; the generator has one after each
+            `discriminator_steps` of them.
+        watch: called as watch(game, step, parts) after each step; parts are the discriminator
+            objective's, (copies, batch).
 
     Raises:
         TrainingError: as soon as one of the copies is not finite any more; all keep what they have.
@@ -172,8 +247,10 @@ def play_at_rates(game: nn.Module, data: Tensor, rates: Tensor, steps: int, batc
 
 
 def sliced_from(real: Tensor, directions: int = 24):
-    """A function that measures samples (..., n, 2), with n a divisor of N, against real points (N, 2): the mean
-    earth-mover distance over fixed random directions, shape (...). Each sample counts as often as makes N."""
+    """A function that measures samples (..., n, 2), with n a divisor of N, against real points (N,
+    2): the mean earth-mover distance over fixed random directions, shape (...). Each sample counts
+    as often as makes N.
+    """
     axes = nn.functional.normalize(torch.randn(real.shape[-1], directions), dim=0)
 
     def shadows(x: Tensor) -> Tensor:
@@ -181,16 +258,23 @@ def sliced_from(real: Tensor, directions: int = 24):
 
     ours = shadows(real)
 
-    def measure(x: Tensor) -> Tensor:  # one sample at a time: thousands of points and many games would fill the memory
+    def measure(
+        x: Tensor,
+    ) -> Tensor:  # one sample at a time: thousands of points and many games would fill the memory
         each = x.reshape(-1, *x.shape[-2:])
-        return torch.stack([(shadows(one) - ours).abs().mean() for one in each]).reshape(x.shape[:-2])
+        return torch.stack([(shadows(one) - ours).abs().mean() for one in each]).reshape(
+            x.shape[:-2]
+        )
 
     return measure
 
 
-def ring_distances(method: Method, games: int, steps: int, seed: int) -> tuple[list[list[float]], str, float]:
-    """Play `games` games at each of RING_RATES: their distances from the ring, [game][rate]; whether they came to an end;
-    and the processor's seconds."""
+def ring_distances(
+    method: Method, games: int, steps: int, seed: int
+) -> tuple[list[list[float]], str, float]:
+    """Play `games` games at each of RING_RATES: their distances from the ring, [game][rate];
+    whether they came to an end; and the processor's seconds.
+    """
     from dgmcourse.play import TrainingError
 
     torch.manual_seed(seed)
@@ -209,41 +293,69 @@ def ring_distances(method: Method, games: int, steps: int, seed: int) -> tuple[l
 
 
 def one_ring(name: str, method: Method) -> dict:
-    """A row of the search: the method, and at each of RING_RATES the mean distance of RING_GAMES games from the ring."""
+    """A row of the search: the method, and at each of RING_RATES the mean distance of RING_GAMES
+    games from the ring.
+    """
     distances, stopped, seconds = ring_distances(method, RING_GAMES, RING_STEPS, SEARCH_SEED)
     mean = [round(sum(column) / RING_GAMES, 4) for column in zip(*distances, strict=True)]
-    row = {"method": name, "clip": method.clip, "penalty": method.penalty, **method.settings, "stopped": stopped}
+    row = {
+        "method": name,
+        "clip": method.clip,
+        "penalty": method.penalty,
+        **method.settings,
+        "stopped": stopped,
+    }
     return row | {"seconds": seconds, "distance": mean}
 
 
 def gans_on_ring(rows: list[dict], save) -> dict:
-    """Which strength, optimiser and number of critic steps suits each of five methods on the ring; `rows` as above."""
-    tried = [(name, Method(**asdict(kind) | {"settings": settings}))
-             for name, kinds in RING_METHODS.items() for kind in kinds for settings in RING_SETTINGS]  # fmt: skip
+    """Which strength, optimiser and number of critic steps suits each of five methods on the ring;
+    `rows` as above.
+    """
+    tried = [
+        (name, Method(**asdict(kind) | {"settings": settings}))
+        for name, kinds in RING_METHODS.items()
+        for kind in kinds
+        for settings in RING_SETTINGS
+    ]
     for name, method in tried[len(rows) :]:
         rows.append(one_ring(name, method))
         save(rows)
         print(name, method.about, *method.settings.values(), rows[-1]["distance"], flush=True)
     over_rates = {name: [] for name in RING_METHODS}
     for (name, method), row in zip(tried, rows, strict=True):
-        over_rates[name].append((sum(row["distance"]) / len(RING_RATES), len(over_rates[name]), method))
+        over_rates[name].append(
+            (sum(row["distance"]) / len(RING_RATES), len(over_rates[name]), method)
+        )
     return {
         "about": gans_on_ring.__doc__.partition(";")[0],
         "data": "a ring of eight Gaussians",
-        "settings": {"steps": RING_STEPS, "batch_size": RING_BATCH, "rates": RING_RATES, "games a rate": RING_GAMES,
-                     "seed": SEARCH_SEED, "best": "the smallest distance, averaged over rates and games"},
+        "settings": {
+            "steps": RING_STEPS,
+            "batch_size": RING_BATCH,
+            "rates": RING_RATES,
+            "games a rate": RING_GAMES,
+            "seed": SEARCH_SEED,
+            "best": "the smallest distance, averaged over rates and games",
+        },
         "methods": {name: asdict(min(found)[2]) for name, found in over_rates.items()},
         "torch": torch.__version__,
         "rows": rows,
-    }  # fmt: skip
+    }
 
 
 STRONG_METHODS = ("saturating GAN", "GAN", "clipped WGAN", "WGAN with penalty")
-STRONG_STEPS, TURNS, STRONG_GAMES = (1, 5), 1000, 20  # steps of the critic for each of the generator's 1,000
+STRONG_STEPS, TURNS, STRONG_GAMES = (
+    (1, 5),
+    1000,
+    20,
+)  # steps of the critic for each of the generator's 1,000
 
 
 def strong_critics_on_ring(rows: list[dict], save) -> dict:
-    """What becomes of the generator if the critic is trained well: one or five steps a turn; `rows` as above."""
+    """What becomes of the generator if the critic is trained well: one or five steps a turn; `rows`
+    as above.
+    """
     from dgmcourse.recipes import study
 
     best = {name: Method(**kept) for name, kept in study("gans_on_ring")["methods"].items()}
@@ -251,15 +363,37 @@ def strong_critics_on_ring(rows: list[dict], save) -> dict:
     methods = {"saturating GAN": Method(**minimax)} | best
     tried = [(name, n) for name in STRONG_METHODS for n in STRONG_STEPS]
     for name, n in tried[len(rows) :]:
-        method = Method(**asdict(methods[name]) | {"settings": methods[name].settings | {"discriminator_steps": n}})
+        method = Method(
+            **asdict(methods[name])
+            | {"settings": methods[name].settings | {"discriminator_steps": n}}
+        )
         distances, stopped, seconds = ring_distances(method, STRONG_GAMES, TURNS * n, seed=0)
-        rows.append({"method": name, **method.settings, "stopped": stopped, "seconds": seconds, "distances": distances})
+        rows.append(
+            {
+                "method": name,
+                **method.settings,
+                "stopped": stopped,
+                "seconds": seconds,
+                "distances": distances,
+            }
+        )
         save(rows)
-        print(name, n, [round(sum(column) / STRONG_GAMES, 3) for column in zip(*distances, strict=True)], flush=True)
+        print(
+            name,
+            n,
+            [round(sum(column) / STRONG_GAMES, 3) for column in zip(*distances, strict=True)],
+            flush=True,
+        )
     return {
         "about": strong_critics_on_ring.__doc__.partition(";")[0],
         "data": "a ring of eight Gaussians",
-        "settings": {"turns": TURNS, "batch_size": RING_BATCH, "rates": RING_RATES, "games a rate": STRONG_GAMES, "seed": 0},
+        "settings": {
+            "turns": TURNS,
+            "batch_size": RING_BATCH,
+            "rates": RING_RATES,
+            "games a rate": STRONG_GAMES,
+            "seed": 0,
+        },
         "methods": {name: asdict(methods[name]) for name in STRONG_METHODS},
         "torch": torch.__version__,
         "rows": rows,
@@ -268,28 +402,62 @@ def strong_critics_on_ring(rows: list[dict], save) -> dict:
 
 # ---- flows as posteriors of one VAE
 
-FLOWS = [("diagonal", 0), ("planar", 16), ("Householder", 16), ("inverse autoregressive", 4),  # first the longest of each
-         ("planar", 1), ("planar", 4), ("Householder", 1), ("inverse autoregressive", 1)]  # fmt: skip
+FLOWS = [
+    ("diagonal", 0),
+    ("planar", 16),
+    ("Householder", 16),
+    ("inverse autoregressive", 4),  # first the longest of each
+    ("planar", 1),
+    ("planar", 4),
+    ("Householder", 1),
+    ("inverse autoregressive", 1),
+]
 FLOW_SEEDS, FLOW_DIGITS, FLOW_SAMPLES = range(3), 1000, 500
-FLOW_SETTINGS = {"epochs": 14, "batch_size": 100, "lr": 1e-3, "warm_up": 3, "anneal": 7, "mixed_precision": True}
+FLOW_SETTINGS = {
+    "epochs": 14,
+    "batch_size": 100,
+    "lr": 1e-3,
+    "warm_up": 3,
+    "anneal": 7,
+    "mixed_precision": True,
+}
 
 
 def flows_on_mnist(rows: list[dict], save) -> dict:
-    """The VAE (gated 300-300, 40 latent dimensions) with each posterior at several T; `rows` as above."""
+    """The VAE (gated 300-300, 40 latent dimensions) with each posterior at several T; `rows` as
+    above.
+    """
     from dgmcourse.recipes import dynamic_mnist, flow_run
 
     data = dynamic_mnist()
     for kinds in (FLOWS[:4], FLOWS[4:]):
         for seed in FLOW_SEEDS:
             for posterior, T in kinds:
-                run = {"posterior": posterior, "T": T, "seed": seed, "epochs": FLOW_SETTINGS["epochs"]}
+                run = {
+                    "posterior": posterior,
+                    "T": T,
+                    "seed": seed,
+                    "epochs": FLOW_SETTINGS["epochs"],
+                }
                 if any(run.items() <= row.items() for row in rows):
                     continue
-                state = Path("runs") / f"flows_{'_'.join(map(str, run.values())).replace(' ', '_')}.pt"
-                rows.append(flow_run(posterior, T, seed, data, state, FLOW_SETTINGS, FLOW_DIGITS, FLOW_SAMPLES))
+                state = (
+                    Path("runs") / f"flows_{'_'.join(map(str, run.values())).replace(' ', '_')}.pt"
+                )
+                rows.append(
+                    flow_run(
+                        posterior, T, seed, data, state, FLOW_SETTINGS, FLOW_DIGITS, FLOW_SAMPLES
+                    )
+                )
                 save(rows)
                 state.unlink()
-                print({name: rows[-1][name] for name in ("posterior", "T", "seed", "elbo", "nll", "gap")}, flush=True)
+                print(
+                    {
+                        name: rows[-1][name]
+                        for name in ("posterior", "T", "seed", "elbo", "nll", "gap")
+                    },
+                    flush=True,
+                )
     return flows_table(rows, data)
 
 
@@ -297,7 +465,10 @@ def flows_table(rows: list[dict], data) -> dict:
     """The study's table of the rows there are."""
     return {
         "about": flows_on_mnist.__doc__.partition(";")[0] + ".",
-        "data": f"{len(data.train):,} training and {len(data.test):,} test digits, binarised dynamically",
+        "data": (
+            f"{len(data.train):,} training and {len(data.test):,} test digits, binarised"
+            " dynamically"
+        ),
         "settings": FLOW_SETTINGS,
         "digits": {"elbo": len(data.test), "nll": min(FLOW_DIGITS, len(data.test))},
         "samples": FLOW_SAMPLES,
@@ -313,7 +484,9 @@ PIXEL_SETTINGS = {"digits": 5000, "epochs": 8, "batch": 50, "lr": 3e-3, "S": 50}
 
 
 def pixels_against_code(rows: list[dict], save) -> dict:
-    """Small PixelVAEs whose decoders see more and more rows, and the last one with free bits; `rows` as above."""
+    """Small PixelVAEs whose decoders see more and more rows, and the last one with free bits;
+    `rows` as above.
+    """
     from dgmcourse.recipes import pixel_run
 
     data = grey_mnist()
@@ -325,7 +498,10 @@ def pixels_against_code(rows: list[dict], save) -> dict:
         print(rows[-1], flush=True)
     return {
         "about": pixels_against_code.__doc__.partition(";")[0] + ".",
-        "data": f"{min(PIXEL_SETTINGS['digits'], len(data.train)):,} training and {min(400, len(data.test))} test digits of 14x14 pixels",
+        "data": (
+            f"{min(PIXEL_SETTINGS['digits'], len(data.train)):,} training and"
+            f" {min(400, len(data.test))} test digits of 14x14 pixels"
+        ),
         "settings": PIXEL_SETTINGS,
         "torch": torch.__version__,
         "rows": rows,
@@ -334,27 +510,45 @@ def pixels_against_code(rows: list[dict], save) -> dict:
 
 # ---- priors, and a second layer, trained with one encoder and decoder
 
-PRIORS = ("standard normal", "mixture of Gaussians", "autoregressive", "autoregressive flow", "VampPrior",
-          "two layers, standard normal", "two layers, VampPrior")  # fmt: skip
+PRIORS = (
+    "standard normal",
+    "mixture of Gaussians",
+    "autoregressive",
+    "autoregressive flow",
+    "VampPrior",
+    "two layers, standard normal",
+    "two layers, VampPrior",
+)
 PRIOR_SEEDS, PRIOR_DIGITS, PRIOR_SAMPLES, PRIOR_DRAWN = range(3), 1000, 500, 5000
 PRIOR_SETTINGS = {"epochs": 10, "batch_size": 100, "lr": 1e-3, "warm_up": 2, "anneal": 5}
 
 
 def priors(rows: list[dict], save) -> dict:
-    """Five priors, and two layers, with ten latent dimensions each, every model trained anew; `rows` as above."""
+    """Five priors, and two layers, with ten latent dimensions each, every model trained anew;
+    `rows` as above.
+    """
     from dgmcourse.recipes import dynamic_mnist, prior_run, real_digits
 
     data, (features, digits) = dynamic_mnist(), real_digits(PRIOR_DRAWN)
     for seed in PRIOR_SEEDS:
         for name in PRIORS:
             if not any((row["model"], row["seed"]) == (name, seed) for row in rows):
-                rows.append(prior_run(name, seed, data, PRIOR_SETTINGS, PRIOR_DIGITS, PRIOR_SAMPLES, features))
+                rows.append(
+                    prior_run(
+                        name, seed, data, PRIOR_SETTINGS, PRIOR_DIGITS, PRIOR_SAMPLES, features
+                    )
+                )
                 save(rows)
                 print(rows[-1], flush=True)
     return {
         "about": priors.__doc__.partition(";")[0],
-        "data": f"{len(data.train):,} training and {len(data.test):,} test digits, binarised dynamically",
-        "settings": PRIOR_SETTINGS | {"S": PRIOR_SAMPLES, "digits": PRIOR_DIGITS, "drawn": digits["n"]},
+        "data": (
+            f"{len(data.train):,} training and {len(data.test):,} test digits, binarised"
+            " dynamically"
+        ),
+        "settings": (
+            PRIOR_SETTINGS | {"S": PRIOR_SAMPLES, "digits": PRIOR_DIGITS, "drawn": digits["n"]}
+        ),
         "digits": digits,
         "torch": torch.__version__,
         "rows": rows,

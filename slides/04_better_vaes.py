@@ -4,7 +4,8 @@
 # A better posterior, a better decoder, a better prior; and what became of it
 
 # %% [markdown] tags=["notes"]
-# 10 s. Three parts of one model, each improved in turn. Notebooks 09, 10 and 11 belong to this part.
+# 10 s. Three parts of one model, each improved in turn. Notebooks 09, 10 and 11 belong to this
+# part.
 
 # %%
 import math
@@ -39,12 +40,16 @@ PM = r"(-?[\d.]+ (?:±|\$\\pm\$) [\d.]+)"  # a measured value with its error
 # ## Three boxes, and what ties them
 
 # %% [markdown] tags=["notes"]
-# 40 s. The true posterior is decoder times prior, normalised. So each of the three can be improved, and each that you change
-# moves the other two. Ask the room: which of them would you work on first? The numbers below are what each would have been worth
-# in the model with two latent dimensions.
+# 40 s. The true posterior is decoder times prior, normalised. So each of the three can be improved,
+# and each that you change moves the other two. Ask the room: which of them would you work on first?
+# The numbers below are what each would have been worth in the model with two latent dimensions.
 
 # %%
-d = Drawing(1150, 270, "x goes through an encoder to z and on through a decoder to x; a prior stands above z.")
+d = Drawing(
+    1150,
+    270,
+    "x goes through an encoder to z and on through a decoder to x; a prior stands above z.",
+)
 d.node(70, 180, "x", seen=True)
 d.arrow(116, 180, 196, 180)
 d.net(300, 180, 200, 120, "encoder\nq(z|x)", narrow="right", colour="posterior")
@@ -56,7 +61,11 @@ d.arrow(952, 180, 1034, 180)
 d.node(1080, 180, "x", seen=True)
 d.box(575, 42, 190, 76, "prior\np(z)", colour="prior", size=26)
 d.arrow(575, 82, 575, 132)
-remedies = (("posterior", 300, 262, "1  normalizing flows"), ("model", 850, 262, "2  autoregressive decoder"), ("prior", 790, 42, "3  VampPrior, layers"))
+remedies = (
+    ("posterior", 300, 262, "1  normalizing flows"),
+    ("model", 850, 262, "2  autoregressive decoder"),
+    ("prior", 790, 42, "3  VampPrior, layers"),
+)
 for i, (colour, x, y, words) in enumerate(remedies, 1):
     d.text(x, y, words, colour=colour, size=27, step=i)
 d.show()
@@ -65,17 +74,23 @@ d.show()
 # $$q_\phi(\mathbf{z}|\mathbf{x}) \;\propto\; p_\theta(\mathbf{x}|\mathbf{z})\, p_\lambda(\mathbf{z})$$
 
 # %% tags=["step"]
-claim(26, rf"posterior would gain {PM} nats \(median ([\d.]+)\), a prior of clouds {PM}; .* correlate by {PM}",
-      "In vae_2d the exact posterior would gain **{}** nats (median {}), a fitted prior **{}**. Neighbouring residuals, to the "
-      "decoder independent, correlate by **{}**.", notebook="07")  # fmt: skip
+claim(
+    26,
+    rf"posterior would gain {PM} nats \(median ([\d.]+)\), a prior of clouds {PM}; .* correlate by"
+    rf" {PM}",
+    "In vae_2d the exact posterior would gain **{}** nats (median {}), a fitted prior **{}**."
+    " Neighbouring residuals, to the decoder independent, correlate by **{}**.",
+    notebook="07",
+)
 
 # %% [markdown]
 # ## Is an axis-parallel ellipse enough?
 
 # %% [markdown] tags=["notes"]
-# 50 s. A model with two latent numbers and one observed, so small that the posterior is exact on a grid. All codes on a parabola
-# explain x; the prior prefers those near the middle. First the posterior alone: ask what the best ellipse will do. It takes the
-# heaviest piece and leaves the rest: the KL punishes putting mass where the posterior has none.
+# 50 s. A model with two latent numbers and one observed, so small that the posterior is exact on a
+# grid. All codes on a parabola explain x; the prior prefers those near the middle. First the
+# posterior alone: ask what the best ellipse will do. It takes the heaviest piece and leaves the
+# rest: the KL punishes putting mass where the posterior has none.
 
 # %%
 axis = torch.linspace(-4.5, 4.5, 181, dtype=torch.float64)
@@ -103,7 +118,10 @@ class Posterior(nn.Module):
     def __init__(self, T: int, seed: int):
         super().__init__()
         torch.manual_seed(seed)
-        self.mean, self.log_var = nn.Parameter(0.5 * torch.randn(2)), nn.Parameter(torch.full((2,), -1.0))
+        self.mean, self.log_var = (
+            nn.Parameter(0.5 * torch.randn(2)),
+            nn.Parameter(torch.full((2,), -1.0)),
+        )
         self.flow = PlanarFlow(2, T) if T else None
 
     def forward(self):
@@ -117,14 +135,18 @@ class Posterior(nn.Module):
 
 
 def climbed(T: int, seed: int = 0, wrong: bool = False) -> tuple[Posterior, float]:
-    """A posterior after 400 steps up the bound, and where its objective ends; with `wrong` the KL is taken at z^(0)."""
+    """A posterior after 400 steps up the bound, and where its objective ends; with `wrong` the KL
+    is taken at z^(0).
+    """
     q, values = Posterior(T, seed), []
     optimiser = Adam(q.parameters(), lr=0.05)
     for step in range(400):
         optimiser.param_groups[0]["lr"] = 0.05 * min(1, 2 * (1 - step / 400))
         if wrong:
             z, log_det = q.flow(q().base.rsample((256,)))
-            value = log_likelihood_of(z) + log_det - kl(q().base, Gaussian(prior.mean, prior.log_var))
+            value = (
+                log_likelihood_of(z) + log_det - kl(q().base, Gaussian(prior.mean, prior.log_var))
+            )
         else:
             z, log_q = q().rsample_and_log_prob((256,))
             value = log_joint(z) - log_q
@@ -135,8 +157,24 @@ def climbed(T: int, seed: int = 0, wrong: bool = False) -> tuple[Posterior, floa
 def outline(ax, **more) -> None:
     """The exact posterior as two lines."""
     levels = torch.tensor([0.05, 0.3]) * log_posterior.exp().max()
-    ax.contour(axis, axis, log_posterior.exp().reshape(181, 181).T, levels, colors=DATA, linewidths=1.6, **more)
-    ax.set(xlim=(-2.2, 2.8), ylim=(-2.4, 2.4), aspect="equal", xticks=[-2, 0, 2], yticks=[-2, 0, 2], xlabel="$z_1$", ylabel="$z_2$")
+    ax.contour(
+        axis,
+        axis,
+        log_posterior.exp().reshape(181, 181).T,
+        levels,
+        colors=DATA,
+        linewidths=1.6,
+        **more,
+    )
+    ax.set(
+        xlim=(-2.2, 2.8),
+        ylim=(-2.4, 2.4),
+        aspect="equal",
+        xticks=[-2, 0, 2],
+        yticks=[-2, 0, 2],
+        xlabel="$z_1$",
+        ylabel="$z_2$",
+    )
 
 
 def shades(ax, log_q, colours: str) -> None:
@@ -147,8 +185,8 @@ def shades(ax, log_q, colours: str) -> None:
 diagonal = min((climbed(0, seed)[0] for seed in range(3)), key=Posterior.exact_kl)
 
 # %% [markdown]
-# $p(\mathbf{z}) = \mathcal N(\mathbf{0}, \mathbf{I})$, $\;p(x|\mathbf{z}) = \mathcal N(x | z_2 - z_1^2 + 0.8\, z_1, 0.25^2)$;
-# seen: $x = -1$.
+# $p(\mathbf{z}) = \mathcal N(\mathbf{0}, \mathbf{I})$, $\;p(x|\mathbf{z}) = \mathcal N(x | z_2 -
+# z_1^2 + 0.8\, z_1, 0.25^2)$; seen: $x = -1$.
 
 # %% tags=["left"]
 fig, ax = plt.subplots(figsize=(5, 3.4))
@@ -163,25 +201,41 @@ with torch.no_grad():
     shades(ax, diagonal().log_prob(points), "Oranges")
 outline(ax)
 ax.set_title("the best diagonal Gaussian")
-show(fig, "The best diagonal Gaussian: an axis-parallel ellipse on one piece of the bent band, the rest left out.")
+show(
+    fig,
+    "The best diagonal Gaussian: an axis-parallel ellipse on one piece of the bent band, the rest"
+    " left out.",
+)
 
 # %% tags=["step"]
-claim(27, r"diagonal Gaussian leaves ([\d.]+) nats, the full one ([\d.]+)",
-      "The best diagonal Gaussian leaves **{}** nats of KL, the best with any covariance **{}**.")  # fmt: skip
+claim(
+    27,
+    r"diagonal Gaussian leaves ([\d.]+) nats, the full one ([\d.]+)",
+    "The best diagonal Gaussian leaves **{}** nats of KL, the best with any covariance **{}**.",
+)
 
 # %% [markdown]
 # ## Change of variables
 
 # %% [markdown] tags=["notes"]
-# 45 s. Drawing is easy: push a Gaussian's draws through an invertible f. The density needs the factor. Both shaded pieces hold
-# the same probability; where f is steep the piece gets longer, so the density must fall. In several dimensions the length becomes
-# a volume, and its change the determinant. Notebook 09 has this with a slider.
+# 45 s. Drawing is easy: push a Gaussian's draws through an invertible f. The density needs the
+# factor. Both shaded pieces hold the same probability; where f is steep the piece gets longer, so
+# the density must fall. In several dimensions the length becomes a volume, and its change the
+# determinant. Notebook 09 has this with a slider.
 
 # %% tags=["left"]
 line = torch.linspace(-3.2, 3.2, 801, dtype=torch.float64)
 mapped, slope = line + torch.tanh(2 * line), 1 + 2 * (1 - torch.tanh(2 * line) ** 2)
 q0 = torch.exp(-0.5 * (line - 0.3) ** 2) / math.sqrt(2 * math.pi)
-fig, axes = plt.subplots(2, 2, figsize=(5.5, 4.9), width_ratios=(1, 2.3), height_ratios=(2.3, 1), sharex="col", sharey="row")
+fig, axes = plt.subplots(
+    2,
+    2,
+    figsize=(5.5, 4.9),
+    width_ratios=(1, 2.3),
+    height_ratios=(2.3, 1),
+    sharex="col",
+    sharey="row",
+)
 axes[0, 1].plot(line, mapped, color=MODEL)
 axes[0, 1].set_title("$z' = f(z)$", color=MODEL, loc="left")
 axes[1, 1].plot(line, q0, color=NOISE)
@@ -199,7 +253,11 @@ for low, high in ((-0.35, 0.05), (1.3, 1.7)):
 axes[0, 1].set(xlim=(-3.2, 3.2), ylim=(-4.2, 4.2))
 axes[1, 0].set_axis_off()
 with_factor, without = (float(torch.trapezoid(y, mapped)) for y in (q0 / slope, q0))
-show(fig, "A Gaussian below, a map that is steep in the middle, and at its left the mapped density with two humps: a piece under the steep part becomes longer and lower.")
+show(
+    fig,
+    "A Gaussian below, a map that is steep in the middle, and at its left the mapped density with"
+    " two humps: a piece under the steep part becomes longer and lower.",
+)
 
 # %% [markdown] tags=["right"]
 # $$q(z') = q_0(z) \left|\frac{df}{dz}\right|^{-1}$$
@@ -213,27 +271,38 @@ show(fig, "A Gaussian below, a map that is steep in the middle, and at its left 
 # $$q(\mathbf{z}') = q_0(\mathbf{z}) \left|\det \frac{\partial f}{\partial \mathbf{z}}\right|^{-1}$$
 
 # %% tags=["right", "step"]
-display(Markdown(f"Area below the curve: with the factor {with_factor:.2f}, without {without:.2f}."))
+display(
+    Markdown(f"Area below the curve: with the factor {with_factor:.2f}, without {without:.2f}.")
+)
 
 # %% [markdown]
 # ## Normalizing flows: one small bend after another
 
 # %% [markdown] tags=["notes"]
-# 45 s. A diagonal posterior is insufficient and inflexible. Keep it as the beginning, and apply T invertible maps. Factors
-# multiply, so their logarithms will add. In a VAE the encoder gives the Gaussian and the parameters of the maps.
+# 45 s. A diagonal posterior is insufficient and inflexible. Keep it as the beginning, and apply T
+# invertible maps. Factors multiply, so their logarithms will add. In a VAE the encoder gives the
+# Gaussian and the parameters of the maps.
 
 # %%
 d = Drawing(1150, 190, "z 0 goes through the maps f 1 to f T, one after another, to z T.")
 for i, (x, name) in enumerate(((90, "(0)"), (410, "(1)"), (1060, "(T)"))):
     d.node(x, 90, "z", r=50, colour="noise" if i == 0 else "posterior")
     d.text(x + 26, 74, name, size=21)
-d.arrow(142, 90, 190, 90).box(235, 90, 86, 70, "f", "maths", colour="model", size=36).text(263, 74, "(1)", size=20)
+d.arrow(142, 90, 190, 90).box(235, 90, 86, 70, "f", "maths", colour="model", size=36).text(
+    263, 74, "(1)", size=20
+)
 d.arrow(280, 90, 356, 90)
-d.arrow(462, 90, 510, 90).box(555, 90, 86, 70, "f", "maths", colour="model", size=36).text(583, 74, "(2)", size=20)
+d.arrow(462, 90, 510, 90).box(555, 90, 86, 70, "f", "maths", colour="model", size=36).text(
+    583, 74, "(2)", size=20
+)
 d.arrow(600, 90, 676, 90).text(715, 86, "· · ·", size=40)
-d.arrow(754, 90, 820, 90).box(865, 90, 86, 70, "f", "maths", colour="model", size=36).text(893, 74, "(T)", size=20)
+d.arrow(754, 90, 820, 90).box(865, 90, 86, 70, "f", "maths", colour="model", size=36).text(
+    893, 74, "(T)", size=20
+)
 d.arrow(910, 90, 1006, 90)
-d.text(90, 172, "diagonal Gaussian", size=24, colour="noise").text(1060, 172, "any shape?", size=24, colour="posterior")
+d.text(90, 172, "diagonal Gaussian", size=24, colour="noise").text(
+    1060, 172, "any shape?", size=24, colour="posterior"
+)
 d.show()
 
 # %% [markdown]
@@ -250,10 +319,11 @@ d.show()
 # ## The new objective
 
 # %% [markdown] tags=["notes"]
-# 60 s. Build it term by term. The decoder sees the end of the journey. The sum pays for spreading out and charges for contracting.
-# The last term looks like the KL of two Gaussians and is none: its two densities are asked at two places, so it is sampled.
-# The last line is what happens on the band when somebody puts the closed form there: the same fit, the wrong objective.
-# A bound above the evidence is a bug.
+# 60 s. Build it term by term. The decoder sees the end of the journey. The sum pays for spreading
+# out and charges for contracting. The last term looks like the KL of two Gaussians and is none: its
+# two densities are asked at two places, so it is sampled. The last line is what happens on the band
+# when somebody puts the closed form there: the same fit, the wrong objective. A bound above the
+# evidence is a bug.
 
 # %% [markdown]
 # $$\small \log p(\mathbf{x}) \ge \mathbb{E}_{q(\mathbf{z}^{(0)}|\mathbf{x})}\!\left[\log p(\mathbf{x}|\mathbf{z}^{(T)}) \step{+ \sum_{t=1}^T \log
@@ -275,36 +345,69 @@ tries = [climbed(STEPS, seed) for seed in range(4)]
 bent, right_end = min(tries, key=lambda found: found[0].exact_kl())
 _, wrong_end = climbed(STEPS, 0, wrong=True)
 side = "above" if wrong_end > log_p else "below"
-display(Markdown(f"With the closed form at $\\mathbf{{z}}^{{(0)}}$ the “bound” of the band ends {abs(wrong_end - float(log_p)):.2f} nats "
-                 f"**{side}** $\\log p(x)$; with the right term {float(log_p) - right_end:.2f} below."))  # fmt: skip
+display(
+    Markdown(
+        "With the closed form at $\\mathbf{z}^{(0)}$ the “bound” of the band ends"
+        f" {abs(wrong_end - float(log_p)):.2f} nats **{side}** $\\log p(x)$; with the right term"
+        f" {float(log_p) - right_end:.2f} below."
+    )
+)
 
 # %% [markdown]
 # ## Which maps? The determinant decides
 
 # %% [markdown] tags=["notes"]
-# 35 s. A determinant costs D cubed in general, for each digit and each step. There are two ways out: maps whose determinant is
-# easy, and maps that leave every volume as it is, where the sum of the objective disappears.
+# 35 s. A determinant costs D cubed in general, for each digit and each step. There are two ways
+# out: maps whose determinant is easy, and maps that leave every volume as it is, where the sum of
+# the objective disappears.
 
 # %%
-d = Drawing(1150, 500, "Left, a square becomes a larger, bent shape: a general flow. Right, a square is turned and stays as large: a volume-preserving flow.")
+d = Drawing(
+    1150,
+    500,
+    "Left, a square becomes a larger, bent shape: a general flow. Right, a square is turned and"
+    " stays as large: a volume-preserving flow.",
+)
 d.text(575, 24, "invertible, and |det J| cheap: in general it costs D³", size=28)
-for k, (x, colour, title, words) in enumerate(((280, "model", "(i)  general: |det J| easy to compute", "planar, autoregressive"), (870, "prior", "(ii)  volume-preserving: |det J| = 1", "reflections: Householder")), 1):
+for k, (x, colour, title, words) in enumerate(
+    (
+        (280, "model", "(i)  general: |det J| easy to compute", "planar, autoregressive"),
+        (870, "prior", "(ii)  volume-preserving: |det J| = 1", "reflections: Householder"),
+    ),
+    1,
+):
     d.text(x, 100, title, size=29, colour=colour, step=k)
-    d.add(f'<rect x="{x - 205}" y="200" width="110" height="110" style="fill: var(--wash); stroke: var(--noise)" stroke-width="3"/>', k)
+    d.add(
+        f'<rect x="{x - 205}" y="200" width="110" height="110" style="fill: var(--wash); stroke:'
+        ' var(--noise)" stroke-width="3"/>',
+        k,
+    )
     d.arrow(x - 70, 255, x + 20, 255, step=k)
     d.text(x, 400, words, size=28, step=k)
-d.add('<path d="M330,330 C370,300 440,330 500,318 C482,270 500,220 486,172 C430,196 380,160 330,182 C350,230 322,280 330,330 Z" style="fill: var(--wash); stroke: var(--model)" stroke-width="3"/>', 1)
-d.add('<rect x="925" y="200" width="110" height="110" transform="rotate(33 980 255)" style="fill: var(--wash); stroke: var(--prior)" stroke-width="3"/>', 2)
-d.text(280, 450, "the sum of log-determinants is computed", size=25, colour="quiet", step=1).text(870, 450, "the sum is zero", size=25, colour="quiet", step=2)
+d.add(
+    '<path d="M330,330 C370,300 440,330 500,318 C482,270 500,220 486,172 C430,196 380,160 330,182'
+    ' C350,230 322,280 330,330 Z" style="fill: var(--wash); stroke: var(--model)"'
+    ' stroke-width="3"/>',
+    1,
+)
+d.add(
+    '<rect x="925" y="200" width="110" height="110" transform="rotate(33 980 255)" style="fill:'
+    ' var(--wash); stroke: var(--prior)" stroke-width="3"/>',
+    2,
+)
+d.text(280, 450, "the sum of log-determinants is computed", size=25, colour="quiet", step=1).text(
+    870, 450, "the sum is zero", size=25, colour="quiet", step=2
+)
 d.show()
 
 # %% [markdown]
 # ## The planar step: push across one line
 
 # %% [markdown] tags=["notes"]
-# 40 s. Everything moves along u, by an amount that changes across one line only. The Jacobian is the identity plus a column times a
-# row, so its determinant costs D operations. With w times u below minus one the sheet would fold: two points on one place. Ask what
-# the grid shows: where lines are wide apart, the cloud is thin.
+# 40 s. Everything moves along u, by an amount that changes across one line only. The Jacobian is
+# the identity plus a column times a row, so its determinant costs D operations. With w times u
+# below minus one the sheet would fold: two points on one place. Ask what the grid shows: where
+# lines are wide apart, the cloud is thin.
 
 # %% [markdown] tags=["left"]
 # $$f(\mathbf{z}) = \mathbf{z} + \mathbf{u}\, \tanh(\mathbf{w}^\top \mathbf{z} + b)$$
@@ -326,31 +429,63 @@ mesh = torch.cartesian_prod(*[torch.linspace(-3.4, 3.4, 91, dtype=torch.float64)
 def draw_sheet(ax, sheet, log_q, reach: float, top: float) -> None:
     """The bent sheet with its density; some of its lines are drawn."""
     x, y = sheet.T.reshape(2, 91, 91).numpy()
-    ax.contourf(x, y, log_q.exp().reshape(91, 91).numpy(), levels=top * np.array([0.04, 0.15, 0.3, 0.45, 0.6, 0.8, 9]), cmap="Oranges", vmin=0, vmax=top)
+    ax.contourf(
+        x,
+        y,
+        log_q.exp().reshape(91, 91).numpy(),
+        levels=top * np.array([0.04, 0.15, 0.3, 0.45, 0.6, 0.8, 9]),
+        cmap="Oranges",
+        vmin=0,
+        vmax=top,
+    )
     for lines in slice(None, None, 9), 90:
         ax.plot(x[lines].T, y[lines].T, color=NOISE, lw=0.9)
         ax.plot(x[:, lines], y[:, lines], color=NOISE, lw=0.9)
     ticks = [-4, 0, 4] if reach > 4 else [-2, 0, 2]
-    ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xlabel="$z_1$", ylabel="$z_2$", xticks=ticks, yticks=ticks)
+    ax.set(
+        xlim=(-reach, reach),
+        ylim=(-reach, reach),
+        aspect="equal",
+        xlabel="$z_1$",
+        ylabel="$z_2$",
+        xticks=ticks,
+        yticks=ticks,
+    )
 
 
-w, u = torch.tensor([0.87, 0.5], dtype=torch.float64), 0.8 * torch.tensor([0.87, 0.5], dtype=torch.float64)
+w, u = (
+    torch.tensor([0.87, 0.5], dtype=torch.float64),
+    0.8 * torch.tensor([0.87, 0.5], dtype=torch.float64),
+)
 h = torch.tanh(2 * mesh @ w)
 stretch = 1 + 2 * (u @ w) * (1 - h**2)
 log_q0 = prior.log_prob(mesh)
 fig, ax = plt.subplots(figsize=(5.4, 4.9))
 draw_sheet(ax, mesh + u * h[:, None], log_q0 - stretch.log(), 4.2, 0.16)
-ax.plot(*(torch.linspace(-6, 6, 2, dtype=torch.float64)[:, None] * torch.tensor([-0.5, 0.87], dtype=torch.float64)).T, "--", color=DATA, lw=1.8)
+ax.plot(
+    *(
+        torch.linspace(-6, 6, 2, dtype=torch.float64)[:, None]
+        * torch.tensor([-0.5, 0.87], dtype=torch.float64)
+    ).T,
+    "--",
+    color=DATA,
+    lw=1.8,
+)
 ax.set_title(f"one step: areas × {stretch.min():.1f} to × {stretch.max():.1f}")
-show(fig, "A square grid after one planar step: pulled apart along a slanted dashed line, and the round cloud on it has become two humps.")
+show(
+    fig,
+    "A square grid after one planar step: pulled apart along a slanted dashed line, and the round"
+    " cloud on it has become two humps.",
+)
 
 # %% [markdown]
 # ## Bending space, step by step
 
 # %% [markdown] tags=["notes"]
-# 70 s. Live: press Play, or click the slider and use the arrow keys. The outline is the exact posterior, the cloud is where the
-# flow has brought the Gaussian after t steps. Ask before you play: will every step come nearer? No: only the last cloud is judged,
-# and the KL after each step says so. The flow was fitted while these slides were made, the best of four starts.
+# 70 s. Live: press Play, or click the slider and use the arrow keys. The outline is the exact
+# posterior, the cloud is where the flow has brought the Gaussian after t steps. Ask before you
+# play: will every step come nearer? No: only the last cloud is judged, and the KL after each step
+# says so. The flow was fitted while these slides were made, the best of four starts.
 
 # %% tags=["live"]
 with torch.no_grad():
@@ -362,7 +497,9 @@ with torch.no_grad():
     path, way = [(sheet, base.log_prob(sheet))], [float((log_q - log_joint(drawn) + log_p).mean())]
     for t in range(STEPS):
         h, slope = torch.tanh(path[-1][0] @ w[t] + b[t]), w[t] @ u[t]
-        path.append((path[-1][0] + h[:, None] * u[t], path[-1][1] - torch.log1p(slope * (1 - h * h))))
+        path.append(
+            (path[-1][0] + h[:, None] * u[t], path[-1][1] - torch.log1p(slope * (1 - h * h)))
+        )
         h = torch.tanh(drawn @ w[t] + b[t])
         drawn, log_q = drawn + h[:, None] * u[t], log_q - torch.log1p(slope * (1 - h * h))
         way.append(float((log_q - log_joint(drawn) + log_p).mean()))
@@ -373,7 +510,9 @@ def draw_path(t: int):
     fig, (left, right) = plt.subplots(1, 2, figsize=(9.2, 3.5), width_ratios=(1, 1.1))
     draw_sheet(left, *path[t], 3, 0.45)
     levels = torch.tensor([0.05, 0.3]) * log_posterior.exp().max()
-    left.contour(axis, axis, log_posterior.exp().reshape(181, 181).T, levels, colors=DATA, linewidths=1.6)
+    left.contour(
+        axis, axis, log_posterior.exp().reshape(181, 181).T, levels, colors=DATA, linewidths=1.6
+    )
     left.set_title(f"after {t} of {STEPS} steps")
     right.semilogy(way, "o-", color=NOISE, ms=6, lw=1.5)
     right.semilogy([t], [way[t]], "o", color=POSTERIOR, ms=13)
@@ -382,20 +521,33 @@ def draw_path(t: int):
 
 
 texts = ["Before the first step: the diagonal Gaussian, and the outline of the exact posterior."]
-texts += [f"Step {t}: the KL goes from {way[t - 1]:.2f} to {way[t]:.2f} nats." for t in range(1, STEPS + 1)]
-live(film([draw_path(t) for t in range(STEPS + 1)], texts, label="step t", seconds=0.9), draw_path(STEPS),
-     "After the last step the cloud is a bent band on the exact posterior's outline; beside it the KL after each step, which rises and falls before it ends low.")  # fmt: skip
+texts += [
+    f"Step {t}: the KL goes from {way[t - 1]:.2f} to {way[t]:.2f} nats."
+    for t in range(1, STEPS + 1)
+]
+live(
+    film([draw_path(t) for t in range(STEPS + 1)], texts, label="step t", seconds=0.9),
+    draw_path(STEPS),
+    "After the last step the cloud is a bent band on the exact posterior's outline; beside it the"
+    " KL after each step, which rises and falls before it ends low.",
+)
 
 # %% tags=["step"]
-display(Markdown(f"{nearer} of {STEPS} steps come nearer. The bound judges the **last** cloud only: {way[-1]:.2f} nats."))
+display(
+    Markdown(
+        f"{nearer} of {STEPS} steps come nearer. The bound judges the **last** cloud only:"
+        f" {way[-1]:.2f} nats."
+    )
+)
 
 # %% [markdown]
 # ## Householder flow: flexible at |det J| = 1?
 
 # %% [markdown] tags=["notes"]
-# 45 s. Orthogonal matrices keep all volumes, and every orthogonal matrix is a product of reflections. Each reflection is one vector,
-# which the encoder gives. Flexible here means turned, not bent: a reflected Gaussian is a Gaussian. For one digit the flow buys a
-# full covariance. What that is worth to a whole VAE we see in two slides.
+# 45 s. Orthogonal matrices keep all volumes, and every orthogonal matrix is a product of
+# reflections. Each reflection is one vector, which the encoder gives. Flexible here means turned,
+# not bent: a reflected Gaussian is a Gaussian. For one digit the flow buys a full covariance. What
+# that is worth to a whole VAE we see in two slides.
 
 # %% [markdown] tags=["left"]
 # Orthogonal matrices, made of reflections:
@@ -407,29 +559,55 @@ display(Markdown(f"{nearer} of {STEPS} steps come nearer. The bound judges the *
 # <p class="small">Tomczak & Welling (2016). Improving variational inference with Householder flow. arXiv:1611.09630.</p>
 
 # %% tags=["right"]
-d = Drawing(540, 300, "A flat ellipse and its reflection in a slanted dashed mirror, which is the same ellipse turned.")
-d.add('<g transform="translate(270 160)"><line x1="-225" y1="130" x2="225" y2="-130" style="stroke: var(--ink)" stroke-width="3" stroke-dasharray="10 8"/></g>')
-d.add('<ellipse cx="270" cy="160" rx="170" ry="42" style="fill: none; stroke: var(--noise)" stroke-width="4"/>')
-d.add('<ellipse cx="270" cy="160" rx="170" ry="42" transform="rotate(-60 270 160)" style="fill: none; stroke: var(--posterior)" stroke-width="4"/>', 1)
+d = Drawing(
+    540,
+    300,
+    "A flat ellipse and its reflection in a slanted dashed mirror, which is the same ellipse"
+    " turned.",
+)
+d.add(
+    '<g transform="translate(270 160)"><line x1="-225" y1="130" x2="225" y2="-130" style="stroke:'
+    ' var(--ink)" stroke-width="3" stroke-dasharray="10 8"/></g>'
+)
+d.add(
+    '<ellipse cx="270" cy="160" rx="170" ry="42" style="fill: none; stroke: var(--noise)"'
+    ' stroke-width="4"/>'
+)
+d.add(
+    '<ellipse cx="270" cy="160" rx="170" ry="42" transform="rotate(-60 270 160)" style="fill: none;'
+    ' stroke: var(--posterior)" stroke-width="4"/>',
+    1,
+)
 d.arrow(270, 160, 218, 70, colour="model").text(196, 66, "v", "vector", size=32, colour="model")
-d.text(500, 20, "mirror", size=24).text(82, 108, "q of z⁰", size=24, colour="noise").text(420, 288, "after one reflection", size=24, colour="posterior", step=1)
+d.text(500, 20, "mirror", size=24).text(82, 108, "q of z⁰", size=24, colour="noise").text(
+    420, 288, "after one reflection", size=24, colour="posterior", step=1
+)
 d.show()
 
 # %%
-claim(28, r"in (\d+) dimensions (\d+) reflections reach a random covariance to ([\d.]+) nats \(from ([\d.]+)",
-      "In {} dimensions {} reflections come to a random covariance within {} nats, from {}.")  # fmt: skip
+claim(
+    28,
+    r"in (\d+) dimensions (\d+) reflections reach a random covariance to ([\d.]+) nats \(from"
+    r" ([\d.]+)",
+    "In {} dimensions {} reflections come to a random covariance within {} nats, from {}.",
+)
 
 # %% tags=["step"]
-claim(28, r"falls from ([\d.]+) to ([\d.]+), (?:not )?that of the full Gaussian \(([\d.]+)\)",
-      "On the band the KL falls from **{}** to **{}**, the full Gaussian's {}: turned, not bent.", against=True)  # fmt: skip
+claim(
+    28,
+    r"falls from ([\d.]+) to ([\d.]+), (?:not )?that of the full Gaussian \(([\d.]+)\)",
+    "On the band the KL falls from **{}** to **{}**, the full Gaussian's {}: turned, not bent.",
+    against=True,
+)
 
 # %% [markdown]
 # ## Inverse autoregressive flow: the general one
 
 # %% [markdown] tags=["notes"]
-# 50 s. Each dimension is kept in part, and moved in part, as the dimensions before it say. So the Jacobian is a triangle and its
-# determinant the product of the diagonal. One masked network gives all m and s. Ask: why turn the order from step to step? In a
-# single step the first dimension depends on itself only, and the measurement shows what the wrong order costs.
+# 50 s. Each dimension is kept in part, and moved in part, as the dimensions before it say. So the
+# Jacobian is a triangle and its determinant the product of the diagonal. One masked network gives
+# all m and s. Ask: why turn the order from step to step? In a single step the first dimension
+# depends on itself only, and the measurement shows what the wrong order costs.
 
 # %% [markdown] tags=["left"]
 # $$z'_d = \sigma_d\, z_d + (1 - \sigma_d)\, m_d$$
@@ -443,30 +621,51 @@ claim(28, r"falls from ([\d.]+) to ([\d.]+), (?:not )?that of the full Gaussian 
 # <p class="small">Kingma et al. (2016). Improving variational inference with inverse autoregressive flow. NIPS.</p>
 
 # %% tags=["right"]
-d, cell_px = Drawing(520, 320, "A Jacobian of six by six: zeros above the diagonal, sigma on it, other entries below."), 48
+d, cell_px = (
+    Drawing(
+        520,
+        320,
+        "A Jacobian of six by six: zeros above the diagonal, sigma on it, other entries below.",
+    ),
+    48,
+)
 for i in range(6):
     for j in range(6):
         fill = "var(--posterior)" if i == j else "var(--line)" if j < i else "var(--paper)"
-        d.add(f'<rect x="{80 + j * cell_px}" y="{16 + i * cell_px}" width="{cell_px - 3}" height="{cell_px - 3}" style="fill: {fill}; stroke: var(--line)" stroke-width="1.5"/>')
+        d.add(
+            f'<rect x="{80 + j * cell_px}" y="{16 + i * cell_px}" width="{cell_px - 3}"'
+            f' height="{cell_px - 3}" style="fill: {fill}; stroke: var(--line)"'
+            ' stroke-width="1.5"/>'
+        )
 d.text(40, 160, "J =", "maths", size=34).text(268, 88, "0", size=40, colour="quiet")
-d.arrow(430, 250, 372, 274, colour="posterior").text(458, 244, "σ", "maths", size=34, colour="posterior")
+d.arrow(430, 250, 372, 274, colour="posterior").text(
+    458, 244, "σ", "maths", size=34, colour="posterior"
+)
 d.show()
 
 # %%
-claim(29, r"step leaves (\d+\.\d+) nats and four (\d+\.\d+), one planar step (\d+\.\d+)",
-      "On the band one step leaves **{}** nats and four **{}**; one planar step **{}**.")  # fmt: skip
+claim(
+    29,
+    r"step leaves (\d+\.\d+) nats and four (\d+\.\d+), one planar step (\d+\.\d+)",
+    "On the band one step leaves **{}** nats and four **{}**; one planar step **{}**.",
+)
 
 # %% tags=["step"]
-claim(29, r"in the other order one step leaves (\d+\.\d+)",
-      "With the two dimensions in the other order one step leaves **{}** nats.", against=True)  # fmt: skip
+claim(
+    29,
+    r"in the other order one step leaves (\d+\.\d+)",
+    "With the two dimensions in the other order one step leaves **{}** nats.",
+    against=True,
+)
 
 # %% [markdown]
 # ## In the VAE: what do the flows buy?
 
 # %% [markdown] tags=["notes"]
-# 50 s. The VAE of part 3 with each posterior at several T, the same short training for all, three seeds. All gain; the
-# autoregressive flow most, the Householder flow least. Then the surprise: the NLL, in which the encoder has no part,
-# falls as well. So the model itself has become better, trained beside a better posterior: it is not the posterior alone that gains.
+# 50 s. The VAE of part 3 with each posterior at several T, the same short training for all, three
+# seeds. All gain; the autoregressive flow most, the Householder flow least. Then the surprise: the
+# NLL, in which the encoder has no part, falls as well. So the model itself has become better,
+# trained beside a better posterior: it is not the posterior alone that gains.
 
 # %% tags=["left"]
 study, runs = recipes.study("flows_on_mnist"), {}
@@ -481,7 +680,11 @@ def over_seeds(key, column: str) -> tuple[float, float]:
 
 plain, fig = ("diagonal", 0), plt.figure(figsize=(5.7, 4.4))
 ax = fig.subplots()
-for name, style, colour, words in (("inverse autoregressive", "^:", MODEL, "autoregressive"), ("planar", "o-", POSTERIOR, "planar"), ("Householder", "s--", PRIOR, "Householder")):
+for name, style, colour, words in (
+    ("inverse autoregressive", "^:", MODEL, "autoregressive"),
+    ("planar", "o-", POSTERIOR, "planar"),
+    ("Householder", "s--", PRIOR, "Householder"),
+):
     keys = [plain] + sorted(key for key in runs if key[0] == name)
     at = [0, *(1 + [1, 4, 16].index(T) for _, T in keys[1:])]
     mean, error = np.array([over_seeds(key, "elbo") for key in keys]).T
@@ -490,35 +693,61 @@ for name, style, colour, words in (("inverse autoregressive", "^:", MODEL, "auto
     ax.text(x, mean[-1] + y, words, color=colour, ha="right" if x > 2.5 else "left", va="center")
 ax.set_xticks(range(4), ["diagonal", "1", "4", "16"])
 ax.set(xlabel="steps T", ylabel="test ELBO, nats", xlim=(-0.3, 3.4))
-show(fig, "The test ELBO against the number of steps for three flows, all beginning at the diagonal posterior: all rise, the autoregressive flow the most, the Householder flow the least.")
+show(
+    fig,
+    "The test ELBO against the number of steps for three flows, all beginning at the diagonal"
+    " posterior: all rise, the autoregressive flow the most, the Householder flow the least.",
+)
 
 # %% [markdown] tags=["right"]
 # $\mathbf{z}$ of 40 dimensions, the same training for all.
 
 # %% tags=["right"]
-claim(27, r"study gains \+?([\d.]+) nats of ELBO \(([a-z ]+), T = (\d+), (± [\d.]+) over (\d+) seeds",
-      "The best of the study gains **{}** nats of ELBO ({}, T = {}, {} over {} seeds).")  # fmt: skip
+claim(
+    27,
+    r"study gains \+?([\d.]+) nats of ELBO \(([a-z ]+), T = (\d+), (± [\d.]+) over (\d+) seeds",
+    "The best of the study gains **{}** nats of ELBO ({}, T = {}, {} over {} seeds).",
+)
 best = max((key for key in runs if key != plain), key=lambda key: over_seeds(key, "elbo")[0])
-less = {column: over_seeds(plain, column)[0] - over_seeds(best, column)[0] for column in ("gap", "nll")}
-error = {column: math.hypot(over_seeds(plain, column)[1], over_seeds(best, column)[1]) for column in ("gap", "nll")}
-larger = "the **model** gained more than the posterior" if less["nll"] > less["gap"] else "the posterior gained more than the model"
-display(Markdown(
-    f". . .\n\nThe gap to $\\log p(\\mathbf{{x}})$ closes by {less['gap']:.2f} ± {error['gap']:.2f} nats, the NLL falls by {less['nll']:.2f} ± "
-    f"{error['nll']:.2f}: {larger}."))  # fmt: skip
+less = {
+    column: over_seeds(plain, column)[0] - over_seeds(best, column)[0] for column in ("gap", "nll")
+}
+error = {
+    column: math.hypot(over_seeds(plain, column)[1], over_seeds(best, column)[1])
+    for column in ("gap", "nll")
+}
+larger = (
+    "the **model** gained more than the posterior"
+    if less["nll"] > less["gap"]
+    else "the posterior gained more than the model"
+)
+display(
+    Markdown(
+        f". . .\n\nThe gap to $\\log p(\\mathbf{{x}})$ closes by {less['gap']:.2f} ±"
+        f" {error['gap']:.2f} nats, the NLL falls by {less['nll']:.2f} ± {error['nll']:.2f}:"
+        f" {larger}."
+    )
+)
 
 # %% tags=["right"]
-display(Markdown(
-    f"<p class=\"small\">{len(runs[plain])} seeds, {study['rows'][0]['epochs']} epochs; NLL with S = {study['samples']} on {study['digits']['nll']:,} test digits.</p>"))  # fmt: skip
+display(
+    Markdown(
+        f'<p class="small">{len(runs[plain])} seeds, {study["rows"][0]["epochs"]} epochs; NLL with'
+        f" S = {study['samples']} on {study['digits']['nll']:,} test digits.</p>"
+    )
+)
 
 # %% [markdown] notebook="10_pixelvae"
 # ## Improving the decoder: one code, many draws
 
 # %% [markdown] tags=["notes"]
-# 50 s. Take a digit, the first in each row, and a code for it, and draw again and again from that one code. The VAE tosses a coin for each pixel separately:
-# specks and gaps. The PixelVAE's pixels have seen their neighbours. Cover the labels first and let the room say which is which.
+# 50 s. Take a digit, the first in each row, and a code for it, and draw again and again from that
+# one code. The VAE tosses a coin for each pixel separately: specks and gaps. The PixelVAE's pixels
+# have seen their neighbours. Cover the labels first and let the room say which is which.
 
 # %% [markdown]
-# Dependency on $\mathbf{z}$ only, $\;p_\theta(\mathbf{x}|\mathbf{z}) = \prod_d p_\theta(x_d|\mathbf{z})$: what is missing?
+# Dependency on $\mathbf{z}$ only, $\;p_\theta(\mathbf{x}|\mathbf{z}) = \prod_d
+# p_\theta(x_d|\mathbf{z})$: what is missing?
 
 # %%
 torch.manual_seed(0)
@@ -529,37 +758,62 @@ for i in (0, 3):
             z = model.encoder(test[i : i + 1]).rsample()
             blocks.append(torch.cat([test[i : i + 1], model.decoder(z).sample((13,))[:, 0]]))
         names.append(name)
-show(plot.images(blocks, 14, names, 9.6), "Rows in pairs: a test digit and thirteen draws from one code for it. The VAE's have the digit's shape with specks and gaps, the PixelVAE's have clean strokes that vary in shape.")
+show(
+    plot.images(blocks, 14, names, 9.6),
+    "Rows in pairs: a test digit and thirteen draws from one code for it. The VAE's have the"
+    " digit's shape with specks and gaps, the PixelVAE's have clean strokes that vary in shape.",
+)
 
 # %% tags=["step"]
-claim(30, rf"correlate by {PM} under the VAE \(its decoder says 0\) and by {PM} under",
-      "Residuals of neighbouring pixels correlate by **{}** under the VAE, which says 0, and by **{}** under the PixelVAE.")  # fmt: skip
+claim(
+    30,
+    rf"correlate by {PM} under the VAE \(its decoder says 0\) and by {PM} under",
+    "Residuals of neighbouring pixels correlate by **{}** under the VAE, which says 0, and by"
+    " **{}** under the PixelVAE.",
+)
 
 # %% tags=["step"]
-claim(30, r"total correlation of ([\d.]+) nats \(([\d.]+) to ([\d.]+) over six codes",
-      "Given one code, a PixelVAE's pixels share **{}** nats ({} to {} for six), a VAE's 0.")  # fmt: skip
+claim(
+    30,
+    r"total correlation of ([\d.]+) nats \(([\d.]+) to ([\d.]+) over six codes",
+    "Given one code, a PixelVAE's pixels share **{}** nats ({} to {} for six), a VAE's 0.",
+)
 
 # %% [markdown]
 # ## PixelCNN: each pixel given those before it
 
 # %% [markdown] tags=["notes"]
-# 65 s. The product rule and nothing else: no assumption, only an order, that of reading. A network for each of 784 conditionals
-# would be absurd. One convolutional network gives all the logits in one pass, if its kernels may not look ahead; drawing is a chain.
-# The first layer sees pixels, so it must not see its own place: mask A. Deeper layers see features made from pixels before, so their own
-# place is allowed: mask B. Ask what happens with B first: it copies its input, and the likelihood is too good to be true.
+# 65 s. The product rule and nothing else: no assumption, only an order, that of reading. A network
+# for each of 784 conditionals would be absurd. One convolutional network gives all the logits in
+# one pass, if its kernels may not look ahead; drawing is a chain. The first layer sees pixels, so
+# it must not see its own place: mask A. Deeper layers see features made from pixels before, so
+# their own place is allowed: mask B. Ask what happens with B first: it copies its input, and the
+# likelihood is too good to be true.
 
 # %% [markdown]
 # $$p(\mathbf{x}|\mathbf{z}) = p(x_1|\mathbf{z}) \step{\prod_{d=2}^{D} p(x_d|x_1, \dots, x_{d-1}, \mathbf{z})}$$
 
 # %% tags=["step"]
-d = Drawing(1150, 300, "Two masks of kernels. A, seven by seven: the rows above the centre and the cells to its left are open, the centre is closed. B, three by three: the centre is open as well.")
-for x, n, kind, words, side in ((290, 7, "A", "first layer, on pixels", 35), (860, 3, "B", "deeper layers, on features", 82)):
+d = Drawing(
+    1150,
+    300,
+    "Two masks of kernels. A, seven by seven: the rows above the centre and the cells to its left"
+    " are open, the centre is closed. B, three by three: the centre is open as well.",
+)
+for x, n, kind, words, side in (
+    (290, 7, "A", "first layer, on pixels", 35),
+    (860, 3, "B", "deeper layers, on features", 82),
+):
     for i in range(n):
         for j in range(n):
             centre, is_open = i == j == n // 2, i * n + j < n * n // 2 + (kind == "B")
             fill = "var(--model)" if is_open else "var(--paper)"
             edge = "var(--posterior)" if centre else "var(--line)"
-            d.add(f'<rect x="{x + (j - n / 2) * side}" y="{52 + i * side}" width="{side - 4}" height="{side - 4}" style="fill: {fill}; stroke: {edge}; fill-opacity: 0.8" stroke-width="{5 if centre else 2}"/>')
+            d.add(
+                f'<rect x="{x + (j - n / 2) * side}" y="{52 + i * side}" width="{side - 4}"'
+                f' height="{side - 4}" style="fill: {fill}; stroke: {edge}; fill-opacity: 0.8"'
+                f' stroke-width="{5 if centre else 2}"/>'
+            )
     d.text(x, 20, f"mask {kind}: {words}", size=28)
 d.show()
 
@@ -573,9 +827,10 @@ d.show()
 # ## A blind spot, and the gated PixelCNN
 
 # %% [markdown] tags=["notes"]
-# 45 s. What each network sees from one pixel, by gradient. Stacked masks hide a triangle above and to the right, however many layers
-# there are. The gated PixelCNN has two stacks: the vertical one sees whole rows above and needs no mask in them, the horizontal one
-# looks to the left and at the vertical one, never the other way round.
+# 45 s. What each network sees from one pixel, by gradient. Stacked masks hide a triangle above and
+# to the right, however many layers there are. The gated PixelCNN has two stacks: the vertical one
+# sees whole rows above and needs no mask in them, the horizontal one looks to the left and at the
+# vertical one, never the other way round.
 
 # %% tags=["left"]
 fig, axes = plt.subplots(1, 2, figsize=(5.6, 2.2))
@@ -583,9 +838,17 @@ cell_, reach = (14, 12), torch.zeros(28, 28, dtype=torch.bool)
 reach[cell_[0] - 9 : cell_[0] + 1, cell_[1] - 9 : cell_[1] + 10] = True
 reach &= (torch.arange(784) < cell_[0] * 28 + cell_[1]).reshape(28, 28)
 missed = []
-for ax, (name, model) in zip(axes, (("PixelCNN", recipes.load("pixelcnn")), ("gated", gated)), strict=True):
+for ax, (name, model) in zip(
+    axes, (("PixelCNN", recipes.load("pixelcnn")), ("gated", gated)), strict=True
+):
     x = test[:8].clone().requires_grad_()
-    seen = torch.autograd.grad(model.net(x)[:, cell_[0] * 28 + cell_[1]].sum(), x)[0].abs().sum(0).reshape(28, 28) > 0
+    seen = (
+        torch.autograd.grad(model.net(x)[:, cell_[0] * 28 + cell_[1]].sum(), x)[0]
+        .abs()
+        .sum(0)
+        .reshape(28, 28)
+        > 0
+    )
     missed.append(int((reach & ~seen).sum()))
     picture = np.full((28, 28, 3), 0.95)
     picture[seen] = plt.matplotlib.colors.to_rgb("#7fb8d8")
@@ -594,10 +857,19 @@ for ax, (name, model) in zip(axes, (("PixelCNN", recipes.load("pixelcnn")), ("ga
     ax.imshow(picture[2:18, :26], interpolation="nearest")
     ax.set(xticks=[], yticks=[], title=f"{name}: {missed[-1]} missed")
     ax.spines[:].set_visible(False)
-show(fig, "What two networks see from one pixel: the PixelCNN misses a triangle above and to the right, the gated PixelCNN misses nothing within its reach.")
+show(
+    fig,
+    "What two networks see from one pixel: the PixelCNN misses a triangle above and to the right,"
+    " the gated PixelCNN misses nothing within its reach.",
+)
 
 # %% tags=["left"]
-display(Markdown(f"Blue: seen. Orange: earlier, within reach of the layers, and never seen ({missed[0]} of {int(reach.sum())} pixels)."))
+display(
+    Markdown(
+        f"Blue: seen. Orange: earlier, within reach of the layers, and never seen ({missed[0]} of"
+        f" {int(reach.sum())} pixels)."
+    )
+)
 
 # %% [markdown] tags=["right"]
 # Two stacks: $\mathbf{v}$ for the rows above, $\mathbf{h}$ for the row itself.
@@ -617,16 +889,29 @@ display(Markdown(f"Blue: seen. Orange: earlier, within reach of the layers, and 
 # ## PixelVAE: a code, and pixels that look at one another
 
 # %% [markdown] tags=["notes"]
-# 45 s. Put the chain where the decoder was: the bound, the encoder and the prior stay. The first two rows have the same codes,
-# column by column: what they share z has decided, the rest was decided pixel by pixel. The gated PixelCNN has no code: good strokes
-# that need not add up to a digit. These are draws, zeros and ones, not means; a VAE's pictures are usually shown as means.
+# 45 s. Put the chain where the decoder was: the bound, the encoder and the prior stay. The first
+# two rows have the same codes, column by column: what they share z has decided, the rest was
+# decided pixel by pixel. The gated PixelCNN has no code: good strokes that need not add up to a
+# digit. These are draws, zeros and ones, not means; a VAE's pictures are usually shown as means.
 
 # %%
 torch.manual_seed(3)
 with torch.no_grad():
     z = pixelvae.prior.sample((12,))
-    blocks = [*pixelvae.decoder(z).sample((2,)), gated.sample((12,)), vae.sample(12), vae.decoder(vae.prior.sample((12,))).mean]
-show(plot.images(blocks, 12, ["PixelVAE", "same codes", "gated PixelCNN", "VAE", "VAE, means"], 11.3), "Five rows of twelve digits: two draws of the PixelVAE from the same codes, alike in the digit and different in the strokes; the gated PixelCNN's, strokes that are not always digits; the VAE's, speckled; and the VAE's means, smooth.")
+    blocks = [
+        *pixelvae.decoder(z).sample((2,)),
+        gated.sample((12,)),
+        vae.sample(12),
+        vae.decoder(vae.prior.sample((12,))).mean,
+    ]
+show(
+    plot.images(
+        blocks, 12, ["PixelVAE", "same codes", "gated PixelCNN", "VAE", "VAE, means"], 11.3
+    ),
+    "Five rows of twelve digits: two draws of the PixelVAE from the same codes, alike in the digit"
+    " and different in the strokes; the gated PixelCNN's, strokes that are not always digits; the"
+    " VAE's, speckled; and the VAE's means, smooth.",
+)
 
 # %% [markdown]
 # <p class="small">Gulrajani et al. (2016). PixelVAE: a latent variable model for natural images. arXiv:1611.05013.
@@ -636,44 +921,83 @@ show(plot.images(blocks, 12, ["PixelVAE", "same codes", "gated PixelCNN", "VAE",
 # ## Four models, one test set
 
 # %% [markdown] tags=["notes"]
-# 65 s. PixelCNN, gated, VAE, PixelVAE: ask for the order first; nobody trained them for the same time. Two of the four numbers are exact, the other two are upper bounds of the
-# NLL by importance sampling. Then the price: the bound charges for z and for nothing else, so a decoder that sees enough need not ask.
-# If you want a representation, hold the pixels back. The last line is a study of small PixelVAEs in notebook 10.
+# 65 s. PixelCNN, gated, VAE, PixelVAE: ask for the order first; nobody trained them for the same
+# time. Two of the four numbers are exact, the other two are upper bounds of the NLL by importance
+# sampling. Then the price: the bound charges for z and for nothing else, so a decoder that sees
+# enough need not ask. If you want a representation, hold the pixels back. The last line is a study
+# of small PixelVAEs in notebook 10.
 
 # %% [markdown]
 # Which one is the best, and which of the four numbers are exact?
 
 # %% tags=["step"]
-names = {"vae_40d": "VAE", "pixelcnn": "PixelCNN", "gated_pixelcnn": "gated PixelCNN", "pixelvae": "PixelVAE"}
+names = {
+    "vae_40d": "VAE",
+    "pixelcnn": "PixelCNN",
+    "gated_pixelcnn": "gated PixelCNN",
+    "pixelvae": "PixelVAE",
+}
 lines = []
 for name, words in names.items():
-    card, size = recipes.card(name), sum(p.numel() for p in recipes.recipe(name).model().parameters())
+    card, size = (
+        recipes.card(name),
+        sum(p.numel() for p in recipes.recipe(name).model().parameters()),
+    )
     r = card["results"]
-    lines.append(f"| {words} | **{r['test_nll']:.2f}** ± {r['test_nll_se']:.2f} | {'at most, S = ' + format(r['S'], ',') if 'S' in r else 'exact'} | {size / 1e3:,.0f} | {card['epochs_trained']} |")
-display(Markdown("\n".join(["| model | test NLL, nats | | weights, thousands | epochs |", "|:--|--:|:--|--:|--:|", *lines])))
+    lines.append(
+        f"| {words} | **{r['test_nll']:.2f}** ± {r['test_nll_se']:.2f} |"
+        f" {'at most, S = ' + format(r['S'], ',') if 'S' in r else 'exact'} | {size / 1e3:,.0f} |"
+        f" {card['epochs_trained']} |"
+    )
+display(
+    Markdown(
+        "\n".join(
+            [
+                "| model | test NLL, nats | | weights, thousands | epochs |",
+                "|:--|--:|:--|--:|--:|",
+                *lines,
+            ]
+        )
+    )
+)
 
 # %% tags=["step"]
 nll = {name: recipes.card(name)["results"]["test_nll"] for name in names}
 order = [names[name] for name in sorted(nll, key=nll.get)]
-display(Markdown(
-    f"{order[0]} is the best: **{nll['gated_pixelcnn'] - nll['pixelvae']:.1f}** nats less than the gated PixelCNN, which has no code, and "
-    f"**{nll['vae_40d'] - nll['pixelvae']:.1f}** less than the VAE, whose pixels know nothing but the code."))
+display(
+    Markdown(
+        f"{order[0]} is the best: **{nll['gated_pixelcnn'] - nll['pixelvae']:.1f}** nats less than"
+        f" the gated PixelCNN, which has no code, and **{nll['vae_40d'] - nll['pixelvae']:.1f}**"
+        " less than the VAE, whose pixels know nothing but the code."
+    )
+)
 
 # %% tags=["step"]
-claim(26, rf"from (\d+) to (\d+) rows in sight the KL goes from {PM} to {PM} nats",
-      "The more the pixels see, the less the code says: KL **{2}** at {0} rows, **{3}** at {1}.", notebook="10", against=True)  # fmt: skip
+claim(
+    26,
+    rf"from (\d+) to (\d+) rows in sight the KL goes from {PM} to {PM} nats",
+    "The more the pixels see, the less the code says: KL **{2}** at {0} rows, **{3}** at {1}.",
+    notebook="10",
+    against=True,
+)
 
 # %%
-display(Markdown(
-    f"<p class=\"small\">Dynamically binarised MNIST, n = {recipes.card('pixelvae')['results']['n']:,} test digits; ± standard error over digits; from the weights' headers.</p>"))  # fmt: skip
+display(
+    Markdown(
+        '<p class="small">Dynamically binarised MNIST, n ='
+        f" {recipes.card('pixelvae')['results']['n']:,} test digits; ± standard error over digits;"
+        " from the weights' headers.</p>"
+    )
+)
 
 # %% [markdown] notebook="11_priors"
 # ## Improving the prior: one round bump has holes
 
 # %% [markdown] tags=["notes"]
-# 50 s. Grey: codes of training digits. The prior is a round bump, unimodal; the codes lie in clumps. Green: draws of the prior at
-# places which the encoder uses less than a tenth as often as the prior promises. To the right, what is decoded from elsewhere and
-# from there. Ask: where are the holes, outside or between the clumps?
+# 50 s. Grey: codes of training digits. The prior is a round bump, unimodal; the codes lie in
+# clumps. Green: draws of the prior at places which the encoder uses less than a tenth as often as
+# the prior promises. To the right, what is decoded from elsewhere and from there. Ask: where are
+# the holes, outside or between the clumps?
 
 # %%
 vae2 = recipes.load("vae_2d")
@@ -683,32 +1007,60 @@ with torch.no_grad():
     aggregate, drawn = Mixture(torch.zeros(len(q2.mean)), q2), vae2.prior.sample((4000,))
     used = torch.cat([aggregate.log_prob(z) for z in drawn.split(100)]) - vae2.prior.log_prob(drawn)
 hole = used < -math.log(10)
-fig, axes = plt.subplot_mosaic([["plane", "elsewhere"], ["plane", "holes"]], figsize=(11.2, 4.2), width_ratios=(1, 1.55))
+fig, axes = plt.subplot_mosaic(
+    [["plane", "elsewhere"], ["plane", "holes"]], figsize=(11.2, 4.2), width_ratios=(1, 1.55)
+)
 axes["plane"].plot(*q2.mean[:700].T, ".", ms=3, color=NOISE)
-axes["plane"].plot(*drawn[hole][:120].T, "^", ms=9, color=PRIOR, markeredgecolor="white", markeredgewidth=0.6)
-axes["plane"].set(xlim=(-3.6, 3.6), ylim=(-3.6, 3.6), aspect="equal", xlabel="$z_1$", ylabel="$z_2$", xticks=[-2, 0, 2], yticks=[-2, 0, 2])
+axes["plane"].plot(
+    *drawn[hole][:120].T, "^", ms=9, color=PRIOR, markeredgecolor="white", markeredgewidth=0.6
+)
+axes["plane"].set(
+    xlim=(-3.6, 3.6),
+    ylim=(-3.6, 3.6),
+    aspect="equal",
+    xlabel="$z_1$",
+    ylabel="$z_2$",
+    xticks=[-2, 0, 2],
+    yticks=[-2, 0, 2],
+)
 for where, which in (("elsewhere", ~hole), ("holes", hole)):
     with torch.no_grad():
-        plot.draw_images(axes[where], vae2.decoder(drawn[which][:20]).mean, 10, f"the prior's draws, decoded: {'in holes' if where == 'holes' else 'elsewhere'}")
-show(fig, "Left, codes of digits in grey and the prior's draws in holes as green triangles, in the gaps between and around the codes. Right, digits decoded from elsewhere, and from holes, where many are none.")
+        plot.draw_images(
+            axes[where],
+            vae2.decoder(drawn[which][:20]).mean,
+            10,
+            f"the prior's draws, decoded: {'in holes' if where == 'holes' else 'elsewhere'}",
+        )
+show(
+    fig,
+    "Left, codes of digits in grey and the prior's draws in holes as green triangles, in the gaps"
+    " between and around the codes. Right, digits decoded from elsewhere, and from holes, where"
+    " many are none.",
+)
 
 # %% tags=["step"]
-claim(31, rf"{PM} % of vae_2d's prior lies in holes",
-      "**{} %** of vae_2d's prior lies in holes, used less than a tenth as often as it promises.")  # fmt: skip
+claim(
+    31,
+    rf"{PM} % of vae_2d's prior lies in holes",
+    "**{} %** of vae_2d's prior lies in holes, used less than a tenth as often as it promises.",
+)
 
 # %% [markdown]
 # ## Which prior would be the best?
 
 # %% [markdown] tags=["notes"]
-# 50 s. Averaged over the digits, the bound's KL splits in two: what the code says of its digit, and what the prior wastes. The prior
-# occurs in the second part only, so the best prior is the mean of all posteriors. It has as many parts as there are digits, and in 40 dimensions
-# it learns them by heart: notebook 11 breaks it so. One way out is a flexible density with fewer parameters, one dimension after another.
+# 50 s. Averaged over the digits, the bound's KL splits in two: what the code says of its digit, and
+# what the prior wastes. The prior occurs in the second part only, so the best prior is the mean of
+# all posteriors. It has as many parts as there are digits, and in 40 dimensions it learns them by
+# heart: notebook 11 breaks it so. One way out is a flexible density with fewer parameters, one
+# dimension after another.
 
 # %% [markdown]
 # $$\frac1N \sum_n \mathrm{KL}[q_\phi(\mathbf{z}|\mathbf{x}_n)\,\|\,p_\lambda(\mathbf{z})] = \underbrace{\mathrm{I}(\mathbf{x};
 # \mathbf{z})}_{\text{what the code says}} \step{+ \underbrace{\mathrm{KL}[\bar q(\mathbf{z})\,\|\,p_\lambda(\mathbf{z})]}_{\text{what the prior wastes}}}$$
 #
-# * the best prior is the **aggregate posterior** $\bar q(\mathbf{z}) = \frac1N \sum_n q_\phi(\mathbf{z}|\mathbf{x}_n)$
+# * the best prior is the **aggregate posterior** $\bar q(\mathbf{z}) = \frac1N \sum_n
+#   q_\phi(\mathbf{z}|\mathbf{x}_n)$
 # * ... of all $N$ digits: it learns them by heart
 #
 # . . .
@@ -724,9 +1076,11 @@ claim(31, rf"{PM} % of vae_2d's prior lies in holes",
 # ## VampPrior: a mixture of posteriors of learned inputs
 
 # %% [markdown] tags=["notes"]
-# 55 s. Keep the best prior's form and make it of K inputs that nobody wrote: pseudo-inputs, learned by the gradient that passes
-# through the encoder. When the encoder moves its codes, the prior moves along. The picture is a small VAE with two latent
-# dimensions, trained while these slides were made; the ellipses are one standard deviation. Ask whether the pseudo-inputs look like digits: only the encoder has to read them.
+# 55 s. Keep the best prior's form and make it of K inputs that nobody wrote: pseudo-inputs, learned
+# by the gradient that passes through the encoder. When the encoder moves its codes, the prior moves
+# along. The picture is a small VAE with two latent dimensions, trained while these slides were
+# made; the ellipses are one standard deviation. Ask whether the pseudo-inputs look like digits:
+# only the encoder has to read them.
 
 # %% [markdown] tags=["left"]
 # $$p_\lambda(\mathbf{z}) = \frac1K \sum_{k=1}^K q_\phi(\mathbf{z}|\mathbf{u}_k)$$
@@ -741,7 +1095,15 @@ K = 50
 torch.manual_seed(0)
 small = VAE(latent_dim=2, hidden=100)
 vamp = LatentVariableModel(VampPrior(small.encoder, 784, K), small.encoder, small.decoder)
-fit(vamp, digits.train[: min(6000, len(digits.train))], epochs=4, batch_size=50, lr=3e-3, anneal=2, progress=False)
+fit(
+    vamp,
+    digits.train[: min(6000, len(digits.train))],
+    epochs=4,
+    batch_size=50,
+    lr=3e-3,
+    anneal=2,
+    progress=False,
+)
 vamp.eval()
 with torch.no_grad():
     learned, codes = vamp.prior.pseudo_inputs, vamp.encoder(test).mean
@@ -753,19 +1115,35 @@ for mean, width in zip(parts.mean, (parts.log_var / 2).exp(), strict=True):
     right.add_patch(Ellipse(mean, *(2 * width), fill=False, color=PRIOR, linewidth=1.3))
 middle = (codes.amin(0) + codes.amax(0)) / 2
 reach_ = 1.15 * float((codes - middle).abs().max())
-right.set(xlim=(middle[0] - reach_, middle[0] + reach_), ylim=(middle[1] - reach_, middle[1] + reach_), aspect="equal", xticks=[], yticks=[])
+right.set(
+    xlim=(middle[0] - reach_, middle[0] + reach_),
+    ylim=(middle[1] - reach_, middle[1] + reach_),
+    aspect="equal",
+    xticks=[],
+    yticks=[],
+)
 right.set(xlabel="$z_1$", ylabel="$z_2$", title="codes and prior")
-show(fig, "Left, sixteen learned pseudo-inputs, faint pictures with parts of strokes. Right, codes of test digits in grey, with the prior's components as green ellipses over them.")
+show(
+    fig,
+    "Left, sixteen learned pseudo-inputs, faint pictures with parts of strokes. Right, codes of"
+    " test digits in grey, with the prior's components as green ellipses over them.",
+)
 
 # %%
-claim(26, rf"VampPrior gains {PM} nats of log p\(x\)", "Trained with ten latent dimensions, a VampPrior gains **{}** nats of log p(x).", notebook="11")
+claim(
+    26,
+    rf"VampPrior gains {PM} nats of log p\(x\)",
+    "Trained with ten latent dimensions, a VampPrior gains **{}** nats of log p(x).",
+    notebook="11",
+)
 
 # %% [markdown]
 # ## Two layers
 
 # %% [markdown] tags=["notes"]
-# 35 s. z 2 decides first, z 1 fills in. For z 1 the layer above is already a learned prior, an infinite mixture of Gaussians; for z 2
-# one still chooses: the standard normal or a VampPrior. The encoder goes the same way: first z 2 from x, then z 1 from both.
+# 35 s. z 2 decides first, z 1 fills in. For z 1 the layer above is already a learned prior, an
+# infinite mixture of Gaussians; for z 2 one still chooses: the standard normal or a VampPrior. The
+# encoder goes the same way: first z 2 from x, then z 1 from both.
 
 # %% [markdown] tags=["left"]
 # Generate:
@@ -781,7 +1159,12 @@ claim(26, rf"VampPrior gains {PM} nats of log p\(x\)", "Trained with ten latent 
 # On top: $\;p_\lambda(\mathbf{z}_2) = \frac1K \sum_k q_\phi(\mathbf{z}_2|\mathbf{u}_k)$
 
 # %% tags=["right"]
-d = Drawing(540, 460, "Two graphs. To generate: z 2 points at z 1, and both at x. To infer: x points at z 2 and z 1, and z 2 at z 1.")
+d = Drawing(
+    540,
+    460,
+    "Two graphs. To generate: z 2 points at z 1, and both at x. To infer: x points at z 2 and z 1,"
+    " and z 2 at z 1.",
+)
 for x, title, colour in ((125, "generate", "model"), (415, "infer", "posterior")):
     d.text(x, 20, title, size=28, colour=colour)
     for y, name, sub in ((105, "z", "2"), (250, "z", "1"), (400, "x", "")):
@@ -789,135 +1172,299 @@ for x, title, colour in ((125, "generate", "model"), (415, "infer", "posterior")
         d.text(x + 20, y + 14, sub or " ", size=22)
     d.arrow(x, 149, x, 205, colour=colour)
     if title == "generate":
-        d.arrow(x, 294, x, 355, colour=colour).arrow(x - 36, 130, x - 38, 378, colour=colour, bend=-62)
+        d.arrow(x, 294, x, 355, colour=colour).arrow(
+            x - 36, 130, x - 38, 378, colour=colour, bend=-62
+        )
     else:
-        d.arrow(x, 356, x, 295, colour=colour).arrow(x + 38, 378, x + 37, 130, colour=colour, bend=-62)
+        d.arrow(x, 356, x, 295, colour=colour).arrow(
+            x + 38, 378, x + 37, 130, colour=colour, bend=-62
+        )
 d.show()
 
 # %% [markdown]
 # ## Learned priors, measured
 
 # %% [markdown] tags=["notes"]
-# 50 s. One encoder and decoder, ten latent dimensions, every prior trained together with them, three seeds. Circles have one layer,
-# squares two. By likelihood the second layer brings most, by images the VampPrior: the two orders are not the same. Two layers
-# also have twice the latent dimensions, so that gain is not the layer's alone.
+# 50 s. One encoder and decoder, ten latent dimensions, every prior trained together with them,
+# three seeds. Circles have one layer, squares two. By likelihood the second layer brings most, by
+# images the VampPrior: the two orders are not the same. Two layers also have twice the latent
+# dimensions, so that gain is not the layer's alone.
 
 # %%
 priors, found = recipes.study("priors"), {}
 for row in priors["rows"]:
     found.setdefault(row["model"], []).append(row)
 fig, axes = plt.subplots(1, 2, figsize=(11.3, 3.15), sharey=True)
-for ax, key, title in zip(axes, ("test_nll", "frechet"), ("test log p(x), nats: right is better", "Fréchet distance: left is better"), strict=True):
+for ax, key, title in zip(
+    axes,
+    ("test_nll", "frechet"),
+    ("test log p(x), nats: right is better", "Fréchet distance: left is better"),
+    strict=True,
+):
     for i, (name, rows) in enumerate(found.items()):
         values = (-1 if key == "test_nll" else 1) * np.array([row[key] for row in rows])
         two = name.startswith("two")
-        ax.errorbar(values.mean(), i, xerr=values.std(ddof=1) / len(values) ** 0.5, fmt="s" if two else "o", capsize=4, color=PRIOR if "Vamp" in name else MODEL, ms=10)
+        ax.errorbar(
+            values.mean(),
+            i,
+            xerr=values.std(ddof=1) / len(values) ** 0.5,
+            fmt="s" if two else "o",
+            capsize=4,
+            color=PRIOR if "Vamp" in name else MODEL,
+            ms=10,
+        )
     ax.set(xlabel=title, yticks=range(len(found)), yticklabels=found)
     ax.grid(axis="x", color="#dddddd", linewidth=1)
 axes[0].invert_yaxis()
-show(fig, "Seven models: the two with two layers are far ahead in likelihood; by Fréchet distance the two layers with VampPrior lead, and the VampPrior alone is ahead of two layers with a standard normal.")
+show(
+    fig,
+    "Seven models: the two with two layers are far ahead in likelihood; by Fréchet distance the two"
+    " layers with VampPrior lead, and the VampPrior alone is ahead of two layers with a standard"
+    " normal.",
+)
 
 # %%
-claim(31, rf"mixture of Gaussians {PM}.*?autoregressive {PM}.*?flow {PM}.*?VampPrior {PM}",
-      "Gain in log p(x), one layer: mixture **{}**, autoregressive **{}**, autoregressive flow **{}**, VampPrior **{}** nats.")  # fmt: skip
+claim(
+    31,
+    rf"mixture of Gaussians {PM}.*?autoregressive {PM}.*?flow {PM}.*?VampPrior {PM}",
+    "Gain in log p(x), one layer: mixture **{}**, autoregressive **{}**, autoregressive flow"
+    " **{}**, VampPrior **{}** nats.",
+)
 
 # %% tags=["step"]
-claim(32, r"falls by ([\d.]+ ± [\d.]+) from (\d+).*, to (\d+); training digits are at (\d+\.\d+)",
-      "Two layers, VampPrior: the distance falls by **{}** from {} to **{}**; training digits: {}.")  # fmt: skip
+claim(
+    32,
+    r"falls by ([\d.]+ ± [\d.]+) from (\d+).*, to (\d+); training digits are at (\d+\.\d+)",
+    "Two layers, VampPrior: the distance falls by **{}** from {} to **{}**; training digits: {}.",
+)
 
 # %% [markdown]
 # ## The long trainings, beside the paper's
 
 # %% [markdown] tags=["notes"]
-# 30 s. The paper's networks: 40 latent dimensions in each layer, gated layers of 300, 500 pseudo-inputs. Ours come from the headers of
-# the weights that are with the course. The convolutional networks are smaller than the paper's and were trained shorter: compare
-# their two rows with each other. The paper's numbers are quoted as the course knows them.
+# 30 s. The paper's networks: 40 latent dimensions in each layer, gated layers of 300, 500
+# pseudo-inputs. Ours come from the headers of the weights that are with the course. The
+# convolutional networks are smaller than the paper's and were trained shorter: compare their two
+# rows with each other. The paper's numbers are quoted as the course knows them.
 
 # %%
 TRAINED = {name: recipe for name, recipe in recipes.RECIPES.items() if recipe.published}
 cards = {name: recipes.card(name) for name in TRAINED}
-((samples, count),) = {(card["results"]["S"], card["results"]["n"]) for card in cards.values()}  # one protocol
+((samples, count),) = {
+    (card["results"]["S"], card["results"]["n"]) for card in cards.values()
+}  # one protocol
 lines = []
 for name, recipe in TRAINED.items():
     r = cards[name]["results"]
     ours = f"**{r['test_nll']:.2f}** ± {r['test_nll_se']:.2f} | {cards[name]['epochs_trained']:,}"
     lines.append(f"| {recipe.layers} | {recipe.prior} | {ours} | {recipe.published:.2f} |")
-display(Markdown("\n".join(["| layers | prior | test NLL, nats, ours | epochs | the paper's |", "|:--|:--|--:|--:|--:|", *lines])))
+display(
+    Markdown(
+        "\n".join(
+            [
+                "| layers | prior | test NLL, nats, ours | epochs | the paper's |",
+                "|:--|:--|--:|--:|--:|",
+                *lines,
+            ]
+        )
+    )
+)
 best = min(cards, key=lambda name: cards[name]["results"]["test_nll"])
 torch.manual_seed(5)
 with torch.no_grad():
     pair = [recipes.load(name) for name in ("vae_40d", best)]
     blocks = [model.decoder(model.prior.sample((16,))).mean for model in pair]
-show(plot.images(blocks, 16, ["vae_40d", best], 10.4), f"Sixteen digits drawn by vae_40d, and sixteen by {best}: decoders' means.")
-display(Markdown(f"<p class=\"small\">Ours: S = {samples:,} on {count:,} test digits, dynamically binarised MNIST, ± standard error over digits. The paper's: Tomczak & Welling "
-                 "(2017), as the course quotes them, not checked against the print.</p>"))  # fmt: skip
+show(
+    plot.images(blocks, 16, ["vae_40d", best], 10.4),
+    f"Sixteen digits drawn by vae_40d, and sixteen by {best}: decoders' means.",
+)
+display(
+    Markdown(
+        f'<p class="small">Ours: S = {samples:,} on {count:,} test digits, dynamically binarised'
+        " MNIST, ± standard error over digits. The paper's: Tomczak & Welling (2017), as the"
+        " course quotes them, not checked against the print.</p>"
+    )
+)
 
 # %% [markdown]
 # ## Extensions and applications
 
 # %% [markdown] tags=["notes"]
-# 60 s. What was built on it while the lecture was new. Semi-supervised: the label is one more latent variable, seen for some. Sequences:
-# one code for a sentence, or one for each step of time; with text, a decoder that sees less must ask the code. And the same bound
-# with other networks inside: a graph, of which a table of ratings is one, too, and cells before and after a drug.
+# 60 s. What was built on it while the lecture was new. Semi-supervised: the label is one more
+# latent variable, seen for some. Sequences: one code for a sentence, or one for each step of time;
+# with text, a decoder that sees less must ask the code. And the same bound with other networks
+# inside: a graph, of which a table of ratings is one, too, and cells before and after a drug.
 
 # %% [markdown]
-# - **Few labels:** $p(\mathbf{x}|y, \mathbf{z})$ <span class="small">Kingma et al. (2014). Semi-supervised learning with deep generative models.</span>
-# - **Sentences:** one code each <span class="small">Bowman et al. (2015). Generating sentences from a continuous space.</span>
-# - **Sequences:** a code for each step <span class="small">Chung et al. (2015). A recurrent latent variable model for sequential data.</span>
-# - **Text:** a decoder that sees less <span class="small">Yang et al. (2017). Improved VAEs for text modeling using dilated convolutions.</span>
-# - **Graphs:** which link? <span class="small">Kipf & Welling (2016). Variational graph auto-encoders.</span>
-# - **Ratings:** how much? <span class="small">van den Berg, Kipf & Welling (2017). Graph convolutional matrix completion.</span>
-# - **Cells:** what will a drug do? <span class="small">Rampasek & Goldenberg (2017). Dr. VAE.</span>
+# - **Few labels:** $p(\mathbf{x}|y, \mathbf{z})$ <span class="small">Kingma et al. (2014).
+#   Semi-supervised learning with deep generative models.</span>
+# - **Sentences:** one code each <span class="small">Bowman et al. (2015). Generating sentences from
+#   a continuous space.</span>
+# - **Sequences:** a code for each step <span class="small">Chung et al. (2015). A recurrent latent
+#   variable model for sequential data.</span>
+# - **Text:** a decoder that sees less <span class="small">Yang et al. (2017). Improved VAEs for
+#   text modeling using dilated convolutions.</span>
+# - **Graphs:** which link? <span class="small">Kipf & Welling (2016). Variational graph
+#   auto-encoders.</span>
+# - **Ratings:** how much? <span class="small">van den Berg, Kipf & Welling (2017). Graph
+#   convolutional matrix completion.</span>
+# - **Cells:** what will a drug do? <span class="small">Rampasek & Goldenberg (2017). Dr.
+#   VAE.</span>
 
 # %%
-d = Drawing(1150, 156, "Three drawings: a graph with a dashed link to be predicted; a table of ratings with gaps; a cell's code, moved by a drug.")
-for a, b in (((90, 70), (170, 25)), ((170, 25), (270, 50)), ((90, 70), (130, 140)), ((130, 140), (235, 130))):
-    d.add(f'<line x1="{a[0]}" y1="{a[1]}" x2="{b[0]}" y2="{b[1]}" style="stroke: var(--ink)" stroke-width="3"/>')
-d.add('<line x1="270" y1="50" x2="235" y2="130" style="stroke: var(--posterior)" stroke-width="4" stroke-dasharray="9 8"/>')
+d = Drawing(
+    1150,
+    156,
+    "Three drawings: a graph with a dashed link to be predicted; a table of ratings with gaps; a"
+    " cell's code, moved by a drug.",
+)
+for a, b in (
+    ((90, 70), (170, 25)),
+    ((170, 25), (270, 50)),
+    ((90, 70), (130, 140)),
+    ((130, 140), (235, 130)),
+):
+    d.add(
+        f'<line x1="{a[0]}" y1="{a[1]}" x2="{b[0]}" y2="{b[1]}" style="stroke: var(--ink)"'
+        ' stroke-width="3"/>'
+    )
+d.add(
+    '<line x1="270" y1="50" x2="235" y2="130" style="stroke: var(--posterior)" stroke-width="4"'
+    ' stroke-dasharray="9 8"/>'
+)
 for x, y in ((90, 70), (170, 25), (270, 50), (130, 140), (235, 130)):
     d.node(x, y, "", r=15, colour="model")
 for i, value in enumerate(("5", "", "3", "1", "", "4", "", "2", "?", "1", "5", "")):
     x, y = 482 + 62 * (i % 4), 30 + 50 * (i // 4)
     d.box(x, y, 56, 44, round=4, colour="line")
     d.text(x, y, value or " ", size=26, colour="posterior" if value == "?" else "ink")
-d.node(870, 70, "z", r=40).arrow(912, 70, 1006, 70, colour="posterior").node(1050, 70, "z", r=40, colour="posterior")
-d.text(958, 36, "drug", size=25, colour="posterior").text(870, 138, "before", size=24).text(1050, 138, "after", size=24)
+d.node(870, 70, "z", r=40).arrow(912, 70, 1006, 70, colour="posterior").node(
+    1050, 70, "z", r=40, colour="posterior"
+)
+d.text(958, 36, "drug", size=25, colour="posterior").text(870, 138, "before", size=24).text(
+    1050, 138, "after", size=24
+)
 d.show()
 
 # %% [markdown] notebook="16_looking_back"
 # ## VAE: for and against, in numbers
 
 # %% [markdown] tags=["notes"]
-# 60 s. The lecture's list, each line with what the course measured. Ask which line they would not have believed this morning. Be
-# fair about stability: the steadiest kind of game, the WGAN with penalty, scatters as little as the VAEs. The
-# question mark after blurry is the lecture's own: the means of a plain VAE are smooth, its draws are speckled, and a decoder that sees
-# its own pixels draws as sharply as the data are. So it is the factorised decoder, not the VAE.
+# 60 s. The lecture's list, each line with what the course measured. Ask which line they would not
+# have believed this morning. Be fair about stability: the steadiest kind of game, the WGAN with
+# penalty, scatters as little as the VAEs. The question mark after blurry is the lecture's own: the
+# means of a plain VAE are smooth, its draws are speckled, and a decoder that sees its own pixels
+# draws as sharply as the data are. So it is the factorised decoder, not the VAE.
 
 # %%
 r = recipes.card("vae_40d")["results"]
 rows = [
-    ("+", "likelihood framework", f"vae_40d: NLL {r['test_nll']:.2f} ± {r['test_nll_se']:.2f} nats; " + quoted(23, r"(\d+) of ([\d,]+) choices of q exceed", "{} of {} bounds too high", "07")),
-    ("+", "easy sampling", quoted(5, r"samples of vae_40d (\d+ %) are realistic.*\((?:other test digits: )(\d+) and", "{} of its samples realistic; real digits: {} %", "07")),
-    ("+", "training by gradients", quoted(25, r"has ([\d,]+ ± [\d,]+) times the pathwise variance", "score function: {} times the non-centred one's variance", "08")),
-    ("+", "stable training", quoted(33, rf"scatters by {PM} % .*? and by {PM} %", "Fréchet distance over seeds: scatter {} %, a GAN's {} %", "16")),
-    ("+", "finds a representation", quoted(34, r"for the linear reader of ([\d,]+ labels) it is (\d+ %) against (\d+)", "linear reader, {}: {} right, from pixels {} %", "07")),
-    ("+", "combines with others", quoted(35, rf"names {PM} % of them by Bayes' rule", "a Gaussian a class, put in as prior: names {} % of digits", "16")),
-    ("−", "only explicit models", quoted(36, r"bound is ([\d,]+ ± [\d,]+) nats at sigma = ([\d.]+), (-?[\d,]+) at ([\d.]+)", "bound {} nats at σ = {}, {} at {}, none at 0", "16")),
-    ("−", "blurry images (?)", quoted(37, r"means of vae_40d have ([\d.]+) of the real sharpness, its draws ([\d.]+) .*?sees its own pixels draws at ([\d.]+)", "sharpness (real 1): means {}, draws {}, PixelVAE's draws {}", "16")),
-]  # fmt: skip
-display(Markdown("\n".join(["| | the lecture | the course |", "|:--|:--|:--|", *(f"| **{sign}** | {a.replace(' ', '&nbsp;')} | {b} |" for sign, a, b in rows)])))
+    (
+        "+",
+        "likelihood framework",
+        f"vae_40d: NLL {r['test_nll']:.2f} ± {r['test_nll_se']:.2f} nats; "
+        + quoted(23, r"(\d+) of ([\d,]+) choices of q exceed", "{} of {} bounds too high", "07"),
+    ),
+    (
+        "+",
+        "easy sampling",
+        quoted(
+            5,
+            r"samples of vae_40d (\d+ %) are realistic.*\((?:other test digits: )(\d+) and",
+            "{} of its samples realistic; real digits: {} %",
+            "07",
+        ),
+    ),
+    (
+        "+",
+        "training by gradients",
+        quoted(
+            25,
+            r"has ([\d,]+ ± [\d,]+) times the pathwise variance",
+            "score function: {} times the non-centred one's variance",
+            "08",
+        ),
+    ),
+    (
+        "+",
+        "stable training",
+        quoted(
+            33,
+            rf"scatters by {PM} % .*? and by {PM} %",
+            "Fréchet distance over seeds: scatter {} %, a GAN's {} %",
+            "16",
+        ),
+    ),
+    (
+        "+",
+        "finds a representation",
+        quoted(
+            34,
+            r"for the linear reader of ([\d,]+ labels) it is (\d+ %) against (\d+)",
+            "linear reader, {}: {} right, from pixels {} %",
+            "07",
+        ),
+    ),
+    (
+        "+",
+        "combines with others",
+        quoted(
+            35,
+            rf"names {PM} % of them by Bayes' rule",
+            "a Gaussian a class, put in as prior: names {} % of digits",
+            "16",
+        ),
+    ),
+    (
+        "−",
+        "only explicit models",
+        quoted(
+            36,
+            r"bound is ([\d,]+ ± [\d,]+) nats at sigma = ([\d.]+), (-?[\d,]+) at ([\d.]+)",
+            "bound {} nats at σ = {}, {} at {}, none at 0",
+            "16",
+        ),
+    ),
+    (
+        "−",
+        "blurry images (?)",
+        quoted(
+            37,
+            r"means of vae_40d have ([\d.]+) of the real sharpness, its draws ([\d.]+) .*?sees its"
+            r" own pixels draws at ([\d.]+)",
+            "sharpness (real 1): means {}, draws {}, PixelVAE's draws {}",
+            "16",
+        ),
+    ),
+]
+display(
+    Markdown(
+        "\n".join(
+            [
+                "| | the lecture | the course |",
+                "|:--|:--|:--|",
+                *(f"| **{sign}** | {a.replace(' ', '&nbsp;')} | {b} |" for sign, a, b in rows),
+            ]
+        )
+    )
+)
 
 # %% [markdown]
 # ## Where the field went
 
 # %% [markdown] tags=["notes"]
-# 35 s. The lecture counted citations here. Two lines instead. More layers, a fixed encoder that only adds noise: a diffusion model,
-# trained by the bound of part 3. And a map from noise to data learned as a velocity, without the determinants of this part.
-# Notebook 16 trains a small diffusion model.
+# 35 s. The lecture counted citations here. Two lines instead. More layers, a fixed encoder that
+# only adds noise: a diffusion model, trained by the bound of part 3. And a map from noise to data
+# learned as a velocity, without the determinants of this part. Notebook 16 trains a small diffusion
+# model.
 
 # %%
-d = Drawing(1150, 270, "A chain from x over z 1 and z 2 to z T, and below it a dashed chain back to x.")
-for i, (x, name, sub) in enumerate(((90, "x", ""), (350, "z", "1"), (610, "z", "2"), (1010, "z", "T"))):
+d = Drawing(
+    1150, 270, "A chain from x over z 1 and z 2 to z T, and below it a dashed chain back to x."
+)
+for i, (x, name, sub) in enumerate(
+    ((90, "x", ""), (350, "z", "1"), (610, "z", "2"), (1010, "z", "T"))
+):
     d.node(x, 140, name, seen=i == 0, r=48, colour="ink" if i == 0 else "noise")
     if sub:
         d.text(x + 24, 156, sub, size=23)
@@ -925,7 +1472,9 @@ for x1, x2 in ((128, 312), (388, 572), (648, 972)):
     d.arrow(x1, 112, x2, 112, colour="posterior", bend=46)
     d.arrow(x2, 170, x1, 170, colour="model", bend=46, dashed=True)
 d.text(810, 140, "· · ·", size=40)
-d.text(480, 24, "fixed encoder: adds noise", size=27, colour="posterior").text(480, 254, "learned decoder: a step back at a time", size=27, colour="model")
+d.text(480, 24, "fixed encoder: adds noise", size=27, colour="posterior").text(
+    480, 254, "learned decoder: a step back at a time", size=27, colour="model"
+)
 d.show()
 
 # %% [markdown]
@@ -938,8 +1487,8 @@ d.show()
 # ## What to take home
 
 # %% [markdown] tags=["notes"]
-# 25 s. Back to the star of the first slides: a decision is as good as one's idea of what is usual. Thank the room, leave the links on the
-# screen, and take questions.
+# 25 s. Back to the star of the first slides: a decision is as good as one's idea of what is usual.
+# Thank the room, leave the links on the screen, and take questions.
 
 # %% [markdown]
 # <div class="big">
@@ -956,10 +1505,12 @@ d.show()
 # </div>
 
 # %% [markdown]
-# Thank you. After the lecture *Deep Generative Models: GANs and VAE* by Jakub M. Tomczak, Split, 2017:
-# [jmtomczak.github.io](https://jmtomczak.github.io), [github.com/jmtomczak](https://github.com/jmtomczak)
+# Thank you. After the lecture *Deep Generative Models: GANs and VAE* by Jakub M. Tomczak, Split,
+# 2017: [jmtomczak.github.io](https://jmtomczak.github.io),
+# [github.com/jmtomczak](https://github.com/jmtomczak)
 #
-# The code and the numbers: in the notebooks named at the foot of the slides, from [00_welcome](../notebooks/00_welcome.ipynb) to
+# The code and the numbers: in the notebooks named at the foot of the slides, from
+# [00_welcome](../notebooks/00_welcome.ipynb) to
 # [16_looking_back](../notebooks/16_looking_back.ipynb).
 
 # %% [markdown]
@@ -970,21 +1521,24 @@ d.show()
 
 # %% [markdown]
 # <p class="small" style="font-size: 20px; line-height: 1.52; text-align: left">
-# Rezende & Mohamed (2015). Variational inference with normalizing flows. ICML.<br>
-# Tomczak & Welling (2016). Improving variational inference with Householder flow. arXiv:1611.09630, NIPS workshop.<br>
-# Kingma, Salimans, Jozefowicz, Chen, Sutskever & Welling (2016). Improving variational inference with inverse autoregressive flow. NIPS.<br>
-# van den Oord, Kalchbrenner & Kavukcuoglu (2016). Pixel recurrent neural networks. ICML, arXiv:1601.06759.<br>
-# van den Oord, Kalchbrenner, Vinyals et al. (2016). Conditional image generation with PixelCNN decoders. NIPS, arXiv:1606.05328.<br>
-# Gulrajani, Kumar, Ahmed, Taiga et al. (2016). PixelVAE: a latent variable model for natural images. arXiv:1611.05013.<br>
-# Chen, Kingma, Salimans, Duan et al. (2016). Variational lossy autoencoder. arXiv:1611.02731.<br>
-# Tomczak & Welling (2017). VAE with a VampPrior. arXiv:1705.07120.<br>
-# Kingma, Mohamed, Rezende & Welling (2014). Semi-supervised learning with deep generative models. NIPS.<br>
-# Bowman, Vilnis, Vinyals, Dai, Jozefowicz & Bengio (2015). Generating sentences from a continuous space. arXiv:1511.06349.<br>
-# Chung, Kastner, Dinh, Goel, Courville & Bengio (2015). A recurrent latent variable model for sequential data. NIPS.<br>
-# Yang, Hu, Salakhutdinov & Berg-Kirkpatrick (2017). Improved VAEs for text modeling using dilated convolutions. arXiv:1702.08139.<br>
-# Kipf & Welling (2016). Variational graph auto-encoders. arXiv:1611.07308, NIPS workshop.<br>
-# van den Berg, Kipf & Welling (2017). Graph convolutional matrix completion. arXiv:1706.02263.<br>
-# Rampasek & Goldenberg (2017). Dr. VAE: drug response variational autoencoder. arXiv:1706.08203.<br>
-# Ho, Jain & Abbeel (2020). Denoising diffusion probabilistic models. NeurIPS.<br>
-# Lipman, Chen, Ben-Hamu, Nickel & Le (2023). Flow matching for generative modeling. ICLR.
+# Rezende & Mohamed (2015). Variational inference with normalizing flows. ICML.<br> Tomczak &
+# Welling (2016). Improving variational inference with Householder flow. arXiv:1611.09630, NIPS
+# workshop.<br> Kingma, Salimans, Jozefowicz, Chen, Sutskever & Welling (2016). Improving
+# variational inference with inverse autoregressive flow. NIPS.<br> van den Oord, Kalchbrenner &
+# Kavukcuoglu (2016). Pixel recurrent neural networks. ICML, arXiv:1601.06759.<br> van den Oord,
+# Kalchbrenner, Vinyals et al. (2016). Conditional image generation with PixelCNN decoders. NIPS,
+# arXiv:1606.05328.<br> Gulrajani, Kumar, Ahmed, Taiga et al. (2016). PixelVAE: a latent variable
+# model for natural images. arXiv:1611.05013.<br> Chen, Kingma, Salimans, Duan et al. (2016).
+# Variational lossy autoencoder. arXiv:1611.02731.<br> Tomczak & Welling (2017). VAE with a
+# VampPrior. arXiv:1705.07120.<br> Kingma, Mohamed, Rezende & Welling (2014). Semi-supervised
+# learning with deep generative models. NIPS.<br> Bowman, Vilnis, Vinyals, Dai, Jozefowicz & Bengio
+# (2015). Generating sentences from a continuous space. arXiv:1511.06349.<br> Chung, Kastner, Dinh,
+# Goel, Courville & Bengio (2015). A recurrent latent variable model for sequential data. NIPS.<br>
+# Yang, Hu, Salakhutdinov & Berg-Kirkpatrick (2017). Improved VAEs for text modeling using dilated
+# convolutions. arXiv:1702.08139.<br> Kipf & Welling (2016). Variational graph auto-encoders.
+# arXiv:1611.07308, NIPS workshop.<br> van den Berg, Kipf & Welling (2017). Graph convolutional
+# matrix completion. arXiv:1706.02263.<br> Rampasek & Goldenberg (2017). Dr. VAE: drug response
+# variational autoencoder. arXiv:1706.08203.<br> Ho, Jain & Abbeel (2020). Denoising diffusion
+# probabilistic models. NeurIPS.<br> Lipman, Chen, Ben-Hamu, Nickel & Le (2023). Flow matching for
+# generative modeling. ICLR.
 # </p>

@@ -1,7 +1,7 @@
 """What the slides' sources say: `show` a figure, `live` a widget, quote a `claim`, and draw.
 
-Text in a figure is 20 px at least on a slide of 1280 x 720: `show` refuses smaller. A number on a slide is computed
-there or quoted from the notebook that measured it, with a link to the cell.
+Text in a figure is 20 px at least on a slide of 1280 x 720: `show` refuses smaller. A number on a
+slide is computed there or quoted from the notebook that measured it, with a link to the cell.
 """
 
 import base64
@@ -18,10 +18,20 @@ from matplotlib.text import Text
 from dgmcourse import plot, recipes
 
 LEAST = 20  # px
-plt.rcParams.update({
-    "font.size": 15.5, "axes.titlesize": 15.5, "axes.labelsize": 15.5, "xtick.labelsize": 14.5, "ytick.labelsize": 14.5,
-    "legend.fontsize": 15, "lines.linewidth": 2.6, "lines.markersize": 8, "axes.linewidth": 1.2, "font.family": "sans-serif",
-})  # fmt: skip
+plt.rcParams.update(
+    {
+        "font.size": 15.5,
+        "axes.titlesize": 15.5,
+        "axes.labelsize": 15.5,
+        "xtick.labelsize": 14.5,
+        "ytick.labelsize": 14.5,
+        "legend.fontsize": 15,
+        "lines.linewidth": 2.6,
+        "lines.markersize": 8,
+        "axes.linewidth": 1.2,
+        "font.family": "sans-serif",
+    }
+)
 
 
 def show(fig: plt.Figure, alt: str) -> None:
@@ -32,50 +42,74 @@ def show(fig: plt.Figure, alt: str) -> None:
     """
     fig.draw_without_rendering()
     for text in fig.findobj(Text):
-        if text.get_visible() and text.get_text().strip() and text.get_fontsize() / 72 * plot.DPI < LEAST - 0.2:
-            raise ValueError(f"{text.get_text()!r} has {text.get_fontsize() / 72 * plot.DPI:.0f} px: {LEAST} at least")
+        if (
+            text.get_visible()
+            and text.get_text().strip()
+            and text.get_fontsize() / 72 * plot.DPI < LEAST - 0.2
+        ):
+            raise ValueError(
+                f"{text.get_text()!r} has {text.get_fontsize() / 72 * plot.DPI:.0f} px: {LEAST} at"
+                " least"
+            )
     display(plot.picture(fig, alt))
 
 
 def live(widget, fig: plt.Figure, alt: str) -> None:
-    """A widget that runs in the page, and the picture that stands for it on paper. The cell has the tag "live"."""
+    """A widget that runs in the page, and the picture that stands for it on paper. The cell has the
+    tag "live".
+    """
     display(widget)
     show(fig, alt)
 
 
 def quoted(number: int, pattern: str, sentence: str, notebook: str = "") -> str:
-    """A sentence with what a notebook measured of the lecture's claim, and a link to the cell that did, as HTML.
+    """A sentence with what a notebook measured of the lecture's claim, and a link to the cell that
+    did, as HTML.
 
     Args:
-        pattern: a regular expression, searched in the measured text; its groups fill the sentence's `{}` in turn.
+        pattern: a regular expression, searched in the measured text; its groups fill the sentence's
+            `{}` in turn.
         notebook: beginning of its name, where several have measured the claim.
 
     Raises:
         ValueError: no such claim, or nothing in its text that fits: the notebook has changed.
     """
-    rows = [row for row in recipes.claims() if row["claim"] == number and row["notebook"].startswith(notebook)]
+    rows = [
+        row
+        for row in recipes.claims()
+        if row["claim"] == number and row["notebook"].startswith(notebook)
+    ]
     if len(rows) != 1:
-        raise ValueError(f"claim {number} in {notebook or 'any notebook'}: {len(rows)} rows, expected one")
+        raise ValueError(
+            f"claim {number} in {notebook or 'any notebook'}: {len(rows)} rows, expected one"
+        )
     row, found = rows[0], re.search(pattern, rows[0]["measured"])
     if not found:
         raise ValueError(f"claim {number}: {pattern!r} is not in {row['measured']!r}")
     values = [value.replace(r"$\pm$", "±") for value in found.groups()]
-    link = f'<a href="../notebooks/{row["notebook"]}.ipynb#cell-id={row["cell"]}">{row["notebook"][:2]} · C{number}</a>'
+    link = (
+        f'<a href="../notebooks/{row["notebook"]}.ipynb#cell-id={row["cell"]}">{row["notebook"][:2]}'
+        f" · C{number}</a>"
+    )
     return f"{sentence.format(*values)} {link}"
 
 
-def claim(number: int, pattern: str, sentence: str, notebook: str = "", against: bool = False) -> None:
+def claim(
+    number: int, pattern: str, sentence: str, notebook: str = "", against: bool = False
+) -> None:
     """`quoted`, in a box; `against`: it contradicts what the lecture says, or limits it."""
     kind = "claim against" if against else "claim"
-    display(Markdown(f'<div class="{kind}">\n\n{quoted(number, pattern, sentence, notebook)}\n\n</div>'))
+    display(
+        Markdown(f'<div class="{kind}">\n\n{quoted(number, pattern, sentence, notebook)}\n\n</div>')
+    )
 
 
 class Drawing:
-    """A drawing for a slide. What is drawn with `step=1`, 2, ... appears with that key press; colours are the deck's.
+    """A drawing for a slide. What is drawn with `step=1`, 2, ... appears with that key press;
+    colours are the deck's.
 
-        d = Drawing(900, 300, alt="z points at x")
-        d.node(200, 150, "z", "vector"); d.arrow(250, 150, 550, 150, step=1); d.node(600, 150, "x", "vector", seen=True)
-        d.show()
+        d = Drawing(900, 300, alt="z points at x") d.node(200, 150, "z", "vector"); d.arrow(250,
+        150, 550, 150, step=1); d.node(600, 150, "x", "vector", seen=True) d.show()
 
     Raises:
         ValueError: without an alt text, or for text that is smaller than 20 px.
@@ -83,69 +117,202 @@ class Drawing:
 
     def __init__(self, width: int, height: int, alt: str):
         if not alt.strip():
-            raise ValueError("a drawing needs an alt text: say what it shows to someone who can't see it")
+            raise ValueError(
+                "a drawing needs an alt text: say what it shows to someone who can't see it"
+            )
         self.width, self.height, self.alt, self.parts = width, height, alt, []
 
     def add(self, svg: str, step: int | None = None) -> "Drawing":
-        self.parts.append(svg if step is None else f'<g class="fragment" data-fragment-index="{step}">{svg}</g>')
+        self.parts.append(
+            svg if step is None else f'<g class="fragment" data-fragment-index="{step}">{svg}</g>'
+        )
         return self
 
-    def text(self, x, y, text: str, kind: str = "", *, size: int = 28, anchor: str = "middle", colour: str = "ink", step=None):
-        """Text whose middle line is at y. `kind`: "" for words, "maths" for italic letters, "vector" for bold ones."""
+    def text(
+        self,
+        x,
+        y,
+        text: str,
+        kind: str = "",
+        *,
+        size: int = 28,
+        anchor: str = "middle",
+        colour: str = "ink",
+        step=None,
+    ):
+        """Text whose middle line is at y. `kind`: "" for words, "maths" for italic letters,
+        "vector" for bold ones.
+        """
         if size < LEAST:
             raise ValueError(f"{text!r} has {size} px: {LEAST} at least")
-        words = f'<text x="{x}" y="{y}" class="{kind}" font-size="{size}" text-anchor="{anchor}" dominant-baseline="central" style="fill: var(--{colour})">{escape(text)}</text>'
+        words = (
+            f'<text x="{x}" y="{y}" class="{kind}" font-size="{size}" text-anchor="{anchor}"'
+            f' dominant-baseline="central" style="fill: var(--{colour})">{escape(text)}</text>'
+        )
         return self.add(words, step)
 
-    def formula(self, x, y, text: str, *, size: int = 30, anchor: str = "middle", colour: str = "ink", step=None):
+    def formula(
+        self,
+        x,
+        y,
+        text: str,
+        *,
+        size: int = 30,
+        anchor: str = "middle",
+        colour: str = "ink",
+        step=None,
+    ):
         """A short formula in letters: *z* is bold, _φ an index, other letters are italic."""
-        svg, down = f'<text x="{x}" y="{y}" font-size="{size}" text-anchor="{anchor}" dominant-baseline="central" style="fill: var(--{colour})">', 0
+        svg, down = (
+            (
+                f'<text x="{x}" y="{y}" font-size="{size}" text-anchor="{anchor}"'
+                f' dominant-baseline="central" style="fill: var(--{colour})">'
+            ),
+            0,
+        )
         for bold, low, letter, other in re.findall(r"\*(.)\*|_(.)|([A-Za-zα-ωϕϵ])|(.)", text):
-            family = "KaTeX_Math; font-style: italic" if low or letter or ord(bold or "a") > 127 else "KaTeX_Main"
+            family = (
+                "KaTeX_Math; font-style: italic"
+                if low or letter or ord(bold or "a") > 127
+                else "KaTeX_Main"
+            )
             weight, shift = 700 if bold else 400, (0.22 * size if low else 0) - down
             down += shift
-            look = f"font-family: {family}; font-weight: {weight}; font-size: {max(LEAST, round(0.72 * size)) if low else size}px"
-            svg += f'<tspan dy="{shift:.1f}" style="{look}; fill: var(--{colour})">{escape(bold or low or letter or other)}</tspan>'
+            look = (
+                f"font-family: {family}; font-weight: {weight}; font-size:"
+                f" {max(LEAST, round(0.72 * size)) if low else size}px"
+            )
+            svg += (
+                f'<tspan dy="{shift:.1f}" style="{look}; fill:'
+                f' var(--{colour})">{escape(bold or low or letter or other)}</tspan>'
+            )
         return self.add(svg + "</text>", step)
 
-    def trace(self, points, *, colour: str = "ink", width: float = 4, dash: str = "", fill: bool = False, step=None):
+    def trace(
+        self,
+        points,
+        *,
+        colour: str = "ink",
+        width: float = 4,
+        dash: str = "",
+        fill: bool = False,
+        step=None,
+    ):
         """A line through points (x, y), or the area within it."""
         places = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-        look = f"fill: var(--{colour}); fill-opacity: 0.35" if fill else f"fill: none; stroke: var(--{colour})"
+        look = (
+            f"fill: var(--{colour}); fill-opacity: 0.35"
+            if fill
+            else f"fill: none; stroke: var(--{colour})"
+        )
         dashes = f' stroke-dasharray="{dash}"' if dash else ""
-        return self.add(f'<polyline points="{places}" style="{look}" stroke-width="{width}"{dashes} stroke-linejoin="round"/>', step)
+        return self.add(
+            f'<polyline points="{places}" style="{look}" stroke-width="{width}"{dashes}'
+            ' stroke-linejoin="round"/>',
+            step,
+        )
 
-    def node(self, x, y, label: str, kind: str = "vector", *, r: int = 44, seen: bool = False, colour: str = "ink", step=None):
+    def node(
+        self,
+        x,
+        y,
+        label: str,
+        kind: str = "vector",
+        *,
+        r: int = 44,
+        seen: bool = False,
+        colour: str = "ink",
+        step=None,
+    ):
         """A random variable: a circle, shaded where it is observed."""
         fill = "var(--line)" if seen else "var(--paper)"
-        circle = f'<circle cx="{x}" cy="{y}" r="{r}" style="stroke: var(--{colour}); fill: {fill}" stroke-width="3"/>'
-        letter = f'<text x="{x}" y="{y}" class="{kind}" font-size="38" text-anchor="middle" dominant-baseline="central">{escape(label)}</text>'
+        circle = (
+            f'<circle cx="{x}" cy="{y}" r="{r}" style="stroke: var(--{colour}); fill: {fill}"'
+            ' stroke-width="3"/>'
+        )
+        letter = (
+            f'<text x="{x}" y="{y}" class="{kind}" font-size="38" text-anchor="middle"'
+            f' dominant-baseline="central">{escape(label)}</text>'
+        )
         return self.add(circle + letter, step)
 
-    def box(self, x, y, w, h, label: str = "", kind: str = "", *, colour: str = "ink", size: int = 28, round: int = 10, step=None):
+    def box(
+        self,
+        x,
+        y,
+        w,
+        h,
+        label: str = "",
+        kind: str = "",
+        *,
+        colour: str = "ink",
+        size: int = 28,
+        round: int = 10,
+        step=None,
+    ):
         """A rectangle about its middle (x, y), with a label of one or more lines."""
-        svg = f'<rect x="{x - w / 2}" y="{y - h / 2}" width="{w}" height="{h}" rx="{round}" style="stroke: var(--{colour}); fill: var(--wash)" stroke-width="3"/>'
+        svg = (
+            f'<rect x="{x - w / 2}" y="{y - h / 2}" width="{w}" height="{h}" rx="{round}"'
+            f' style="stroke: var(--{colour}); fill: var(--wash)" stroke-width="3"/>'
+        )
         lines = label.split("\n") if label else []
         if lines and size < LEAST:
             raise ValueError(f"{label!r} has {size} px: {LEAST} at least")
         for i, line in enumerate(lines):
             at = y + (i - (len(lines) - 1) / 2) * size * 1.2
-            svg += f'<text x="{x}" y="{at}" class="{kind}" font-size="{size}" text-anchor="middle" dominant-baseline="central">{escape(line)}</text>'
+            svg += (
+                f'<text x="{x}" y="{at}" class="{kind}" font-size="{size}" text-anchor="middle"'
+                f' dominant-baseline="central">{escape(line)}</text>'
+            )
         return self.add(svg, step)
 
-    def net(self, x, y, w, h, label: str = "", *, narrow: str = "", colour: str = "model", size: int = 26, step=None):
+    def net(
+        self,
+        x,
+        y,
+        w,
+        h,
+        label: str = "",
+        *,
+        narrow: str = "",
+        colour: str = "model",
+        size: int = 26,
+        step=None,
+    ):
         """A network: a box, or a trapezium whose `narrow` side is "left" or "right"."""
         a, b = (0.28 * h if narrow == "left" else 0), (0.28 * h if narrow == "right" else 0)
-        points = [(x - w / 2, y - h / 2 + a), (x + w / 2, y - h / 2 + b), (x + w / 2, y + h / 2 - b), (x - w / 2, y + h / 2 - a)]
+        points = [
+            (x - w / 2, y - h / 2 + a),
+            (x + w / 2, y - h / 2 + b),
+            (x + w / 2, y + h / 2 - b),
+            (x - w / 2, y + h / 2 - a),
+        ]
         corners = " ".join(f"{px},{py}" for px, py in points)
-        self.add(f'<polygon points="{corners}" style="stroke: var(--{colour}); fill: var(--wash)" stroke-width="3" stroke-linejoin="round"/>', step)
+        self.add(
+            f'<polygon points="{corners}" style="stroke: var(--{colour}); fill: var(--wash)"'
+            ' stroke-width="3" stroke-linejoin="round"/>',
+            step,
+        )
         lines = label.split("\n") if label else []
         for i, line in enumerate(lines):
             self.text(x, y + (i - (len(lines) - 1) / 2) * size * 1.2, line, size=size, step=step)
         return self
 
-    def arrow(self, x1, y1, x2, y2, *, colour: str = "ink", dashed: bool = False, bend: float = 0, step=None):
-        """From (x1, y1) to (x2, y2); `bend` pushes the middle aside, to the left of the way for positive values."""
+    def arrow(
+        self,
+        x1,
+        y1,
+        x2,
+        y2,
+        *,
+        colour: str = "ink",
+        dashed: bool = False,
+        bend: float = 0,
+        step=None,
+    ):
+        """From (x1, y1) to (x2, y2); `bend` pushes the middle aside, to the left of the way for
+        positive values.
+        """
         across = np.array([y2 - y1, x1 - x2]) / max(np.hypot(x2 - x1, y2 - y1), 1e-9)
         mx, my = np.array([(x1 + x2) / 2, (y1 + y2) / 2]) + bend * across
         way = np.array([x2 - mx, y2 - my]) if bend else np.array([x2 - x1, y2 - y1])
@@ -157,34 +324,64 @@ class Drawing:
         path = f"M{x1},{y1} Q{mx:.1f},{my:.1f} {end[0]:.1f},{end[1]:.1f}"
         dash = 'stroke-dasharray="9 8"' if dashed else ""
         head = f"{tip[0]},{tip[1]} {left[0]:.1f},{left[1]:.1f} {right[0]:.1f},{right[1]:.1f}"
-        return self.add(f'<path d="{path}" style="stroke: var(--{colour}); fill: none" stroke-width="3" {dash}/><polygon points="{head}" style="fill: var(--{colour})"/>', step)
+        return self.add(
+            f'<path d="{path}" style="stroke: var(--{colour}); fill: none" stroke-width="3"'
+            f' {dash}/><polygon points="{head}" style="fill: var(--{colour})"/>',
+            step,
+        )
 
     def image(self, x, y, w, h, pixels, *, frame: str = "", step=None):
-        """A picture about its middle (x, y): rows of grey values in [0, 1] (ink is dark), or of colours (H, W, 3)."""
+        """A picture about its middle (x, y): rows of grey values in [0, 1] (ink is dark), or of
+        colours (H, W, 3).
+        """
         values = (np.asarray(pixels, dtype=float).clip(0, 1) * 255).round().astype(np.uint8)
-        picture, png = PIL.Image.fromarray(255 - values if values.ndim == 2 else values), io.BytesIO()
+        picture, png = (
+            PIL.Image.fromarray(255 - values if values.ndim == 2 else values),
+            io.BytesIO(),
+        )
         picture.save(png, "PNG", optimize=True)
-        kind = "grey" if values.ndim == 2 else "coloured"  # grey ones are turned over in the dark room
+        kind = (
+            "grey" if values.ndim == 2 else "coloured"
+        )  # grey ones are turned over in the dark room
         url = f"data:image/png;base64,{base64.b64encode(png.getvalue()).decode()}"
-        svg = f'<image x="{x - w / 2}" y="{y - h / 2}" width="{w}" height="{h}" href="{url}" class="{kind}" style="image-rendering: pixelated"/>'
+        svg = (
+            f'<image x="{x - w / 2}" y="{y - h / 2}" width="{w}" height="{h}" href="{url}"'
+            f' class="{kind}" style="image-rendering: pixelated"/>'
+        )
         if frame:
-            svg += f'<rect x="{x - w / 2}" y="{y - h / 2}" width="{w}" height="{h}" style="fill: none; stroke: var(--{frame})" stroke-width="3"/>'
+            svg += (
+                f'<rect x="{x - w / 2}" y="{y - h / 2}" width="{w}" height="{h}" style="fill: none;'
+                f' stroke: var(--{frame})" stroke-width="3"/>'
+            )
         return self.add(svg, step)
 
     def person(self, x, y, *, colour: str = "ink", size: float = 1.0, hat: str = "", step=None):
         """Head and shoulders about (x, y), about 120 px wide; `hat`: "" or "beret" or "mask"."""
-        svg = f'<g transform="translate({x} {y}) scale({size})" style="stroke: var(--{colour}); fill: var(--wash)" stroke-width="3">'
-        svg += '<path d="M-62,78 C-62,22 -34,12 0,12 C34,12 62,22 62,78 Z"/><circle cx="0" cy="-24" r="33"/>'
+        svg = (
+            f'<g transform="translate({x} {y}) scale({size})" style="stroke: var(--{colour}); fill:'
+            ' var(--wash)" stroke-width="3">'
+        )
+        svg += (
+            '<path d="M-62,78 C-62,22 -34,12 0,12 C34,12 62,22 62,78 Z"/><circle cx="0" cy="-24"'
+            ' r="33"/>'
+        )
         if hat == "beret":
-            svg += f'<path d="M-42,-44 C-40,-78 36,-86 46,-50 C30,-42 -22,-38 -42,-44 Z" style="fill: var(--{colour})"/>'
+            svg += (
+                '<path d="M-42,-44 C-40,-78 36,-86 46,-50 C30,-42 -22,-38 -42,-44 Z" style="fill:'
+                f' var(--{colour})"/>'
+            )
         if hat == "mask":
-            svg += f'<path d="M-34,-36 L34,-36 L31,-20 C20,-12 8,-14 0,-22 C-8,-14 -20,-12 -31,-20 Z" style="fill: var(--{colour})"/>'
+            svg += (
+                '<path d="M-34,-36 L34,-36 L31,-20 C20,-12 8,-14 0,-22 C-8,-14 -20,-12 -31,-20 Z"'
+                f' style="fill: var(--{colour})"/>'
+            )
         return self.add(svg + "</g>", step)
 
     def _repr_svg_(self) -> str:
         return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{escape(self.alt)}" width="{self.width}" height="{self.height}" '
-            f'viewBox="0 0 {self.width} {self.height}">' + "".join(self.parts) + "</svg>"
+            f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{escape(self.alt)}"'
+            f' width="{self.width}" height="{self.height}" viewBox="0 0 {self.width}'
+            f' {self.height}">' + "".join(self.parts) + "</svg>"
         )
 
     def show(self) -> None:

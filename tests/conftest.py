@@ -1,9 +1,13 @@
-"""What all tests share. An oracle needs float64 (`float64`), and a failure must be repeatable (`seeded`)."""
+"""What all tests share. An oracle needs float64 (`float64`), and a failure must be repeatable
+(`seeded`).
+"""
 
 import pytest
 import torch
 
-torch.set_num_threads(1)  # small tensors: threads cost more than they bring, and one thread adds in one order
+torch.set_num_threads(
+    1
+)  # small tensors: threads cost more than they bring, and one thread adds in one order
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,6 @@
-"""What the exercises of every notebook promise: `TestExercises = exercise_tests(check, "05_wgan", RIGHT, WRONG)` in a test file."""
+"""What the exercises of every notebook promise: `TestExercises = exercise_tests(check, "05_wgan",
+RIGHT, WRONG)` in a test file.
+"""
 
 import re
 from pathlib import Path
@@ -16,7 +18,11 @@ def cells(notebook):
     for cell in re.split(r"^(?=# %%)", source, flags=re.MULTILINE):
         if '"exercise"' in cell.partition("\n")[0]:
             name = re.search(r"^def (\w+)", cell, flags=re.MULTILINE)[1]
-            yield name, cell, re.sub(r"### BEGIN SOLUTION.*?### END SOLUTION", "...", cell, flags=re.DOTALL)
+            yield (
+                name,
+                cell,
+                re.sub(r"### BEGIN SOLUTION.*?### END SOLUTION", "...", cell, flags=re.DOTALL),
+            )
 
 
 def exercise_tests(check, notebook, right, wrong, **space):
@@ -25,13 +31,18 @@ def exercise_tests(check, notebook, right, wrong, **space):
     Args:
         check: the module with the notebook's exercises.
         notebook: its file's stem.
-        right: {an exercise's name: an answer that is right and written differently, or a list of such}.
-        wrong: {an exercise's name: {a phrase of the message: a wrong answer that is to get it}}, five at least for each; an
-            exercise of another notebook, tested there, has none.
+        right: {an exercise's name: an answer that is right and written differently, or a list of
+            such}.
+        wrong: {an exercise's name: {a phrase of the message: a wrong answer that is to get it}},
+            five at least for each; an exercise of another notebook, tested there, has none.
         space: what the exercise cells find beside torch and Tensor, by name.
     """
     names = list(right)
-    answers = [(name, answer) for name in names for answer in (right[name] if isinstance(right[name], list) else [right[name]])]
+    answers = [
+        (name, answer)
+        for name in names
+        for answer in (right[name] if isinstance(right[name], list) else [right[name]])
+    ]
     every = pytest.mark.parametrize("name", names)
 
     def verdict(name, answer):
@@ -61,7 +72,9 @@ def exercise_tests(check, notebook, right, wrong, **space):
 
         @every
         def test_the_notebooks_solution_passes_and_its_blank_is_not_done_yet(self, name):
-            solved, blank = next((solved, blank) for n, solved, blank in cells(notebook) if n == name)
+            solved, blank = next(
+                (solved, blank) for n, solved, blank in cells(notebook) if n == name
+            )
             assert verdict(name, defined(solved, name))[0].kind == "pass"
             found, function = verdict(name, defined(blank, name))
             assert found.kind == "blank" and "not done yet" in repr(found).lower()
@@ -99,7 +112,10 @@ def exercise_tests(check, notebook, right, wrong, **space):
 
         def test_the_callers_random_state_is_left_alone(self):
             before = torch.get_rng_state()
-            for name, answer in [*answers, *((name, getattr(check, name).solution) for name in names)]:
+            for name, answer in [
+                *answers,
+                *((name, getattr(check, name).solution) for name in names),
+            ]:
                 verdict(name, answer)
             assert torch.equal(before, torch.get_rng_state())
 

@@ -1,8 +1,8 @@
 """Tools of the oracle tests: exact integrals, errors of Monte Carlo estimates, and mutants.
 
-An oracle is a function `check_...(module)` that holds a module's code against an independent truth. It must
-also be able to fail: `mutant(module, old, new)` is the module with one line broken, and `survives` asks the
-same oracle about it.
+An oracle is a function `check_...(module)` that holds a module's code against an independent truth.
+It must also be able to fail: `mutant(module, old, new)` is the module with one line broken, and
+`survives` asks the same oracle about it.
 """
 
 import contextlib
@@ -17,16 +17,23 @@ from torch import Tensor
 def mutant(module: types.ModuleType, old: str, new: str) -> types.ModuleType:
     """A copy of a module in whose source `old` became `new`. The module itself is untouched."""
     source = inspect.getsource(module)
-    assert old in source, f"{module.__name__} has no line with {old!r} any more: bring this mutant up to date"
+    assert old in source, (
+        f"{module.__name__} has no line with {old!r} any more: bring this mutant up to date"
+    )
     broken = types.ModuleType(module.__name__)
-    exec(compile(source.replace(old, new), f"<mutant of {module.__name__}>", "exec"), broken.__dict__)
+    exec(
+        compile(source.replace(old, new), f"<mutant of {module.__name__}>", "exec"), broken.__dict__
+    )
     return broken
 
 
 def survives(check, module: types.ModuleType, old: str, new: str) -> bool:
-    """Whether the oracle lets the mutant pass. Only an AssertionError counts as caught, a crash is the
-    test's own fault."""
-    broken = mutant(module, old, new)  # out here: a mutant that can't be made is no mutant that was caught
+    """Whether the oracle lets the mutant pass. Only an AssertionError counts as caught, a crash is
+    the test's own fault.
+    """
+    broken = mutant(
+        module, old, new
+    )  # out here: a mutant that can't be made is no mutant that was caught
     with contextlib.suppress(AssertionError):
         check(broken)
         return True
@@ -39,7 +46,8 @@ def all_images(pixels: int = 9) -> Tensor:
 
 
 def grid(dim: int, reach: float, points: int) -> tuple[Tensor, float]:
-    """A square grid of `dim` axes from -reach to reach, (points^dim, dim), and the volume of a cell.
+    """A square grid of `dim` axes from -reach to reach, (points^dim, dim), and the volume of a
+    cell.
 
     For a smooth integrand that is 0 at the edges the sum over the grid times the volume converges
     exponentially.
@@ -49,7 +57,9 @@ def grid(dim: int, reach: float, points: int) -> tuple[Tensor, float]:
 
 
 def assert_mean(samples: Tensor, expected, errors: float = 4.5) -> None:
-    """The mean over the first axis is `expected` within so many of its standard errors, everywhere."""
+    """The mean over the first axis is `expected` within so many of its standard errors,
+    everywhere.
+    """
     error = samples.std(0) / len(samples) ** 0.5
     distance = (samples.mean(0) - expected).abs() / (error + 1e-12)
     assert distance.max() < errors, f"{distance.max():.1f} standard errors from the expected value"

@@ -33,7 +33,9 @@ def load(root: Path):
 
 @pytest.fixture
 def course(tmp_path):
-    """A course of one notebook, with the README and pyproject.toml of this one before it had an address."""
+    """A course of one notebook, with the README and pyproject.toml of this one before it had an
+    address.
+    """
     (tmp_path / "notebooks/source").mkdir(parents=True)
     (tmp_path / "notebooks/source/07_vae.py").write_text(SOURCE)
     shutil.copy(ROOT / "notebooks/badges.py", tmp_path / "notebooks")
@@ -82,7 +84,9 @@ def test_one_address_is_written_everywhere_and_once(course, address):
     assert "github/a/b/blob/main/notebooks/07_vae.ipynb" in title.source
     assert title.source.startswith("# A title\n\n[![")
     assert title.source.endswith(")\n\nWhat you will be able to do.")
-    assert title.source.count("[![") == 2 and 'REPOSITORY = "https://github.com/a/b"' in colab.source
+    assert (
+        title.source.count("[![") == 2 and 'REPOSITORY = "https://github.com/a/b"' in colab.source
+    )
     assert [cell.source for cell in rest] == ["import torch", "The end."]
     badges.main([address])
     badges.main([])
@@ -112,7 +116,9 @@ def test_what_is_no_address_is_refused(course, wrong):
 def test_every_source_carries_the_cell_and_the_badges_of_the_address_we_have():
     badges = load(ROOT)
     address = (
-        tomllib.loads((ROOT / "pyproject.toml").read_text())["project"].get("urls", {}).get("Repository", "")
+        tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+        .get("urls", {})
+        .get("Repository", "")
     )
     readme = (ROOT / "README.md").read_text()
     assert "<!-- badges -->" in readme and badges.with_badges(readme, address) == readme
@@ -169,8 +175,8 @@ def test_in_colab_without_an_address_it_says_what_is_missing():
 
 def test_anywhere_else_the_cell_does_nothing():
     code = (
-        "import subprocess\ndef refuse(*a, **k): raise AssertionError(a)\nsubprocess.Popen = refuse\n"
-        + cell("")
+        "import subprocess\ndef refuse(*a, **k): raise AssertionError(a)\nsubprocess.Popen ="
+        " refuse\n" + cell("")
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -67,8 +67,15 @@ def both(folder):
 def test_solutions_are_cut_and_kept(folder):
     student, solved = (nb.cells[2].source for nb in both(folder))
     assert student.splitlines() == [
-        "def double(x):", '    """2 x"""', "    ...", "", "", "def half(x):", "    y = ...", "    return y",
-    ]  # fmt: skip
+        "def double(x):",
+        '    """2 x"""',
+        "    ...",
+        "",
+        "",
+        "def half(x):",
+        "    y = ...",
+        "    return y",
+    ]
     assert "    y = x + x\n    return y\n" in solved and solved.endswith("    return x / 2")
     assert "###" not in student + solved
 
@@ -101,9 +108,9 @@ def test_ids_are_unique_the_same_in_both_copies_and_stay_when_other_cells_change
     after = [cell.id for cell in both(folder)[0].cells]
     assert [id for id in after if id in before] == before and len(set(after)) == len(before) + 2
     edit(folder, "x + x", "2 * x")
-    assert [a == b for a, b in zip(after, (c.id for c in both(folder)[0].cells), strict=True)].count(
-        False
-    ) == 1
+    assert [
+        a == b for a, b in zip(after, (c.id for c in both(folder)[0].cells), strict=True)
+    ].count(False) == 1
 
 
 def test_a_rebuild_gives_the_same_bytes_and_one_changed_character_is_drift(folder):
@@ -149,7 +156,10 @@ def test_a_failing_cell_fails_the_build_and_writes_nothing(folder, capsys):
 def test_a_notebook_without_source_and_a_source_that_is_not_there_are_said(folder, capsys):
     build.main(["--no-execute"], folder)
     (folder / "09_orphan.ipynb").write_text((folder / "01_tiny.ipynb").read_text())
-    assert build.main(["--check"], folder) == 1 and "09_orphan.ipynb has no source" in capsys.readouterr().err
+    assert (
+        build.main(["--check"], folder) == 1
+        and "09_orphan.ipynb has no source" in capsys.readouterr().err
+    )
     assert build.main(["--check", "77"], folder) == 1 and "77" in capsys.readouterr().err
 
 
@@ -157,7 +167,11 @@ def test_budgets_and_alt_text():
     nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("")])
     assert build.faults(nb, build.SECONDS, build.MEGABYTES, build.FILE_BYTES) == []
     assert len(build.faults(nb, build.SECONDS + 1, build.MEGABYTES + 1, build.FILE_BYTES + 1)) == 3
-    for metadata, faulty in (({}, 1), ({"image/png": {"alt": ""}}, 1), ({"image/png": {"alt": "a line"}}, 0)):
+    for metadata, faulty in (
+        ({}, 1),
+        ({"image/png": {"alt": ""}}, 1),
+        ({"image/png": {"alt": "a line"}}, 0),
+    ):
         nb.cells[0].outputs = [new_output("display_data", {"image/png": "iVBO"}, metadata=metadata)]
         assert len(build.faults(nb, 0, 0, 0)) == faulty
 
@@ -167,14 +181,18 @@ def test_numbers_of_the_few_digits_that_come_with_the_course_are_no_results(monk
     monkeypatch.setattr(images.source, "_said", set())  # each line is said once in a process
     images.mnist()
     said = "".join(capsys.readouterr())
-    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("", outputs=[new_output("stream", text=said)])])
+    nb = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell("", outputs=[new_output("stream", text=said)])]
+    )
     assert "python -m dgmcourse data" in build.faults(nb, 0, 0, 0)[0]
     nb.cells[0].outputs[0].text = "MNIST: 60,000 + 10,000 digits from a folder"
     assert build.faults(nb, 0, 0, 0) == []
 
 
 def test_a_kernels_memory_is_measured(folder):
-    edit(folder, "import sys", "ballast = bytearray(b'1') * 200_000_000\nimport time\ntime.sleep(1)")
+    edit(
+        folder, "import sys", "ballast = bytearray(b'1') * 200_000_000\nimport time\ntime.sleep(1)"
+    )
     heavy, light = both(folder)[0], both(folder)[0]
     for cell in light.cells:
         cell.source = cell.source.replace("200_000_000", "2")
@@ -203,18 +221,27 @@ def test_of_a_widget_its_text_is_kept():
         new_output("display_data", view | {"text/plain": "interactive(children=(IntSlider(...)))"})
     )
     assert plain.data == {"text/plain": "A widget stands here: run this cell to use it."}
-    (own,) = tidied(new_output("display_data", view | {"text/plain": "A pad: run this cell to explore it."}))
+    (own,) = tidied(
+        new_output("display_data", view | {"text/plain": "A pad: run this cell to explore it."})
+    )
     assert own.data == {"text/plain": "A pad: run this cell to explore it."}
 
 
 def test_nothing_of_this_machine_is_kept(monkeypatch):
     monkeypatch.setenv("DGMCOURSE_DATA", "/data/of/mine")
-    seen = f"{ROOT}/README.md {Path.home()}/.cache {sys.prefix}/lib /data/of/mine/MNIST <f at 0x7f00aa11bb22>"
+    seen = (
+        f"{ROOT}/README.md {Path.home()}/.cache {sys.prefix}/lib /data/of/mine/MNIST <f at"
+        " 0x7f00aa11bb22>"
+    )
     assert (
         build.anonymous(seen) == "./README.md ~/.cache .venv/lib $DGMCOURSE_DATA/MNIST <f at 0x...>"
     )
-    assert build.anonymous(f"{ROOT}-else") != ".-else"  # a neighbour whose name begins alike is another place
-    (html,) = tidied(new_output("display_data", {"text/html": f"<b>{ROOT}</b>", "image/png": str(ROOT)}))
+    assert (
+        build.anonymous(f"{ROOT}-else") != ".-else"
+    )  # a neighbour whose name begins alike is another place
+    (html,) = tidied(
+        new_output("display_data", {"text/html": f"<b>{ROOT}</b>", "image/png": str(ROOT)})
+    )
     assert html.data == {"text/html": "<b>.</b>", "image/png": str(ROOT)}
 
 
@@ -230,9 +257,14 @@ TABLE = "| said | measured |\n|:--|:--|\n| it helps | by 2 ± 1 |\n| lecture: it
 
 def closing(code=CLAIMS, table=TABLE, tags=("claim-3", "claim-5")):
     """A notebook that ends in a table of claims."""
-    cells = [nbformat.v4.new_code_cell(f"measure({tag!r})", id=tag, metadata={"tags": [tag]}) for tag in tags]
+    cells = [
+        nbformat.v4.new_code_cell(f"measure({tag!r})", id=tag, metadata={"tags": [tag]})
+        for tag in tags
+    ]
     output = new_output("display_data", {"text/markdown": table})
-    return nbformat.v4.new_notebook(cells=[*cells, nbformat.v4.new_code_cell(code, outputs=[output])])
+    return nbformat.v4.new_notebook(
+        cells=[*cells, nbformat.v4.new_code_cell(code, outputs=[output])]
+    )
 
 
 def test_claims_are_read_off_the_closing_table():
@@ -243,9 +275,13 @@ def test_claims_are_read_off_the_closing_table():
     assert build.claims(closing(code="print(1)")) == []
 
 
-@pytest.mark.parametrize("fault", [{"table": TABLE.replace("helps", "hurts")}, {"tags": ("claim-3",)}])
+@pytest.mark.parametrize(
+    "fault", [{"table": TABLE.replace("helps", "hurts")}, {"tags": ("claim-3",)}]
+)
 def test_a_claim_without_its_row_or_its_cell_is_refused(fault):
-    with pytest.raises(ValueError, match="no such row in the cell's table, or no cell with this tag"):
+    with pytest.raises(
+        ValueError, match="no such row in the cell's table, or no cell with this tag"
+    ):
         build.claims(closing(**fault))
 
 

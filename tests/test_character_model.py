@@ -1,4 +1,6 @@
-"""The character model against the recursion of Witten & Bell written out in fractions, context by context."""
+"""The character model against the recursion of Witten & Bell written out in fractions, context by
+context.
+"""
 
 import itertools
 import math
@@ -38,7 +40,9 @@ def check_conditionals(module):
 
 
 def check_probabilities(module):
-    for order, context in itertools.product((0, 1, 3), ("", "a", "ab", "zzz", "abra", "cadab", "za")):
+    for order, context in itertools.product(
+        (0, 1, 3), ("", "a", "ab", "zzz", "abra", "cadab", "za")
+    ):
         model = module.CharacterModel(order, ALPHABET).fit(TEXT)
         expected = [float(exactly(TEXT, context, c, order)) for c in ALPHABET]
         close(model.probabilities(context), torch.tensor(expected, dtype=torch.float64))
@@ -73,16 +77,26 @@ def test_draws_follow_the_probabilities():
         (check_conditionals, "(N_hc + T_h * p) / (N_h + T_h)", "(N_hc + p) / (N_h + 1)"),
         (check_conditionals, "(torch.arange(len(codes)) >= n)", "(torch.arange(len(codes)) >= 0)"),
         (check_conditionals, "self._grams(codes, n)[n:]", "self._grams(codes, n)"),
-        (check_conditionals, "index_add_(0, inverse, follows)", "index_add_(0, inverse, torch.ones_like(follows))"),
+        (
+            check_conditionals,
+            "index_add_(0, inverse, follows)",
+            "index_add_(0, inverse, torch.ones_like(follows))",
+        ),
         (check_conditionals, "self.V**back", "self.V**(back - 1)"),
         (check_probabilities, "p = varied * p", "p = p"),
         (check_probabilities, "(h + 1) * self.V", "h * self.V + 1"),
-        (check_probabilities, "for characters, counts, varied in reversed([*self._followers(self.encode(context).tolist())])",
-         "for characters, counts, varied in self._followers(self.encode(context).tolist())"),
+        (
+            check_probabilities,
+            (
+                "for characters, counts, varied in"
+                " reversed([*self._followers(self.encode(context).tolist())])"
+            ),
+            "for characters, counts, varied in self._followers(self.encode(context).tolist())",
+        ),
         (check_draws, "* (counts.sum() + varied) - varied", "* counts.sum()"),
         (check_draws, "(counts.cumsum(0) > u)", "(counts.cumsum(0) > u / 2)"),
     ],
-)  # fmt: skip
+)
 def test_the_oracles_catch(check, old, new):
     assert not survives(check, character_model, old, new)
 
@@ -91,7 +105,10 @@ def test_probabilities_sum_to_one_after_any_context():
     model = CharacterModel(3, ALPHABET).fit(TEXT)
     for length in range(5):
         for i in range(len(OTHER) - length):
-            close(model.probabilities(OTHER[i : i + length]).sum(), torch.tensor(1.0, dtype=torch.float64))
+            close(
+                model.probabilities(OTHER[i : i + length]).sum(),
+                torch.tensor(1.0, dtype=torch.float64),
+            )
 
 
 def test_the_probability_of_all_texts_of_a_length_sums_to_one():
@@ -102,7 +119,9 @@ def test_the_probability_of_all_texts_of_a_length_sums_to_one():
 
 def test_log_prob_sums_the_conditionals_and_bits_are_their_mean():
     model = CharacterModel(2, ALPHABET).fit(TEXT)
-    expected = sum(math.log(model.probabilities(OTHER[:t])[ALPHABET.index(c)]) for t, c in enumerate(OTHER))
+    expected = sum(
+        math.log(model.probabilities(OTHER[:t])[ALPHABET.index(c)]) for t, c in enumerate(OTHER)
+    )
     assert model.log_prob(OTHER).item() == pytest.approx(expected)
     assert model.log_prob(OTHER).shape == ()
     assert model.bits_per_character(OTHER) == pytest.approx(-expected / len(OTHER) / math.log(2))
@@ -111,7 +130,10 @@ def test_log_prob_sums_the_conditionals_and_bits_are_their_mean():
 def test_a_shorter_one_is_the_model_fitted_with_that_order():
     long = CharacterModel(4, ALPHABET).fit(TEXT)
     for order in range(5):
-        close(long.shorter(order).log_conditionals(OTHER), CharacterModel(order, ALPHABET).fit(TEXT).log_conditionals(OTHER))
+        close(
+            long.shorter(order).log_conditionals(OTHER),
+            CharacterModel(order, ALPHABET).fit(TEXT).log_conditionals(OTHER),
+        )
 
 
 def test_the_longest_order_fits_into_its_numbers():

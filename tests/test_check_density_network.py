@@ -1,4 +1,6 @@
-"""The exercises of notebook 03: right answers pass however they are written, wrong ones are told what is wrong."""
+"""The exercises of notebook 03: right answers pass however they are written, wrong ones are told
+what is wrong.
+"""
 
 import math
 
@@ -44,7 +46,9 @@ def in_loops(x, prior, decoder, S):
     each = []
     for image in x:
         codes = [prior.sample((1,)) for _ in range(S)]
-        each.append(torch.logsumexp(torch.cat([decoder(z).log_prob(image) for z in codes]), 0) - math.log(S))
+        each.append(
+            torch.logsumexp(torch.cat([decoder(z).log_prob(image) for z in codes]), 0) - math.log(S)
+        )
     return torch.stack(each)
 
 
@@ -63,7 +67,13 @@ def by_broadcasting(x, prior, decoder, S):
 
 RIGHT = {
     "log_mean_exp": [own_log_mean_exp, in_pairs],
-    "log_likelihood": [own_log_likelihood, in_loops, one_code_after_the_other, by_broadcasting, with_rsample],
+    "log_likelihood": [
+        own_log_likelihood,
+        in_loops,
+        one_code_after_the_other,
+        by_broadcasting,
+        with_rsample,
+    ],
     "sample": [lambda n, p, d: torch.bernoulli(d(p.sample((n,))).mean)],
 }
 
@@ -113,7 +123,9 @@ WRONG_LOG_MEAN_EXP = {
     "returned the mean itself": lambda a, dim: a.exp().mean(dim),
     "largest term only": lambda a, dim: a.amax(dim),
     "did not put it back": lambda a, dim: (a - a.amax(dim, keepdim=True)).exp().mean(dim).log(),
-    "subtract it inside": lambda a, dim: a.amax(dim) + (a + a.amax(dim, keepdim=True)).exp().mean(dim).log(),
+    "subtract it inside": lambda a, dim: (
+        a.amax(dim) + (a + a.amax(dim, keepdim=True)).exp().mean(dim).log()
+    ),
     "the sign is turned": lambda a, dim: -no_guard(a, dim),
     "over the wrong axis": lambda a, dim: lse(a, 0) - math.log(a.shape[0]),
     "whole tensor to one number": lambda a, dim: lse(a.flatten(), 0) - math.log(a.numel()),
@@ -126,7 +138,9 @@ WRONG_LOG_MEAN_EXP = {
     "a clamp or a small constant": lambda a, dim: (a.exp().mean(dim) + 1e-30).log(),
     "counts as a term of 0": ignoring_never,
     "no gradient": lambda a, dim: lse(a.detach(), dim) - math.log(a.shape[dim]),
-    "its gradient is not": lambda a, dim: a.amax(dim) + (a.detach() - a.detach().amax(dim, keepdim=True)).exp().mean(dim).log(),
+    "its gradient is not": lambda a, dim: (
+        a.amax(dim) + (a.detach() - a.detach().amax(dim, keepdim=True)).exp().mean(dim).log()
+    ),
     "should be a tensor": lambda a, dim: (lse(a, dim) - math.log(a.shape[dim])).tolist(),
     "nats where": lambda a, dim: lse(a, dim) - math.log(a.shape[dim]) + 0.1,
     "stopped with": lambda a, dim: a @ a,
@@ -193,14 +207,18 @@ WRONG_LOG_LIKELIHOOD = {
     "one number for each code": lambda x, p, d, S: lme(pairs(x, p, d, S)[0], 0),
     "one number for each pair": lambda x, p, d, S: pairs(x, p, d, S)[0],
     "one number for each pixel": lambda x, p, d, S: d(p.sample((S,))).mean.mean(0).log() * x,
-    "no code was drawn by prior.sample": lambda x, p, d, S: lme(d(torch.randn(S, 2).double()).cross_log_prob(x), 1),
+    "no code was drawn by prior.sample": lambda x, p, d, S: lme(
+        d(torch.randn(S, 2).double()).cross_log_prob(x), 1
+    ),
     "you drew one code where": lambda x, p, d, S: lme(d(p.sample((1,))).cross_log_prob(x), 1),
     "one for each x": lambda x, p, d, S: d(p.sample((len(x),))).log_prob(x),
     "you drew 100 codes": lambda x, p, d, S: lme(d(p.sample((100,))).cross_log_prob(x), 1),
     "you leave the logarithm": naive,
     "no gradient": lambda x, p, d, S: lme(pairs(x, p, d, S)[0], 1).detach(),
     "gradient with respect to the decoder is not": frozen,
-    "expects 2 latent dimensions": lambda x, p, d, S: lme(d(torch.randn(S, 3).double()).cross_log_prob(x), 1),
+    "expects 2 latent dimensions": lambda x, p, d, S: lme(
+        d(torch.randn(S, 3).double()).cross_log_prob(x), 1
+    ),
     "nats where": lambda x, p, d, S: lme(pairs(x, p, d, S)[0], 1) + 0.1,
     "stopped with": lambda x, p, d, S: d(x, S),
     "wants a shape, a tuple": lambda x, p, d, S: lme(d(p.sample(S)).cross_log_prob(x), 1),
@@ -212,7 +230,9 @@ WRONG_LOG_LIKELIHOOD = {
 
 
 WRONG = {"log_mean_exp": WRONG_LOG_MEAN_EXP, "log_likelihood": WRONG_LOG_LIKELIHOOD}
-TestExercises = exercise_tests(check, "03_density_network", RIGHT, WRONG, math=math, log_mean_exp=check.log_mean_exp.solution)
+TestExercises = exercise_tests(
+    check, "03_density_network", RIGHT, WRONG, math=math, log_mean_exp=check.log_mean_exp.solution
+)
 
 
 def test_right_answers_pass_whatever_the_seed():

@@ -1,4 +1,6 @@
-"""The exercises of notebook 09: right answers pass however they are written, wrong ones are told what is wrong."""
+"""The exercises of notebook 09: right answers pass however they are written, wrong ones are told
+what is wrong.
+"""
 
 import pytest
 import torch
@@ -18,7 +20,9 @@ def verdict(name, answer):
 def own_planar(z, w, u, b):
     """The Jacobian as a matrix, and its determinant by a library."""
     a = torch.einsum("bd,d->b", z, w) + b
-    jacobian = torch.eye(z.shape[1], dtype=z.dtype) + torch.einsum("d,e,b->bde", u, w, 1 / torch.cosh(a) ** 2)
+    jacobian = torch.eye(z.shape[1], dtype=z.dtype) + torch.einsum(
+        "d,e,b->bde", u, w, 1 / torch.cosh(a) ** 2
+    )
     return [z + torch.outer(torch.tanh(a), u), torch.linalg.det(jacobian).abs().log()]
 
 
@@ -44,7 +48,12 @@ def test_hints_come_one_at_a_time(name, capsys):
     for _ in range(4):
         getattr(check, name).hint()
     said = capsys.readouterr().out.splitlines()
-    assert [line[:11] for line in said] == ["Hint 1 of 3", "Hint 2 of 3", "Hint 3 of 3", "Hint 3 of 3"]
+    assert [line[:11] for line in said] == [
+        "Hint 1 of 3",
+        "Hint 2 of 3",
+        "Hint 3 of 3",
+        "Hint 3 of 3",
+    ]
 
 
 # ---- wrong answers, each told what is wrong
@@ -54,7 +63,9 @@ def planar(f=lambda z, w, u, a: z + u * torch.tanh(a)[:, None], log_det=None):
     def planar_step(z, w, u, b):
         a = z @ w + b
         h = torch.tanh(a)
-        return f(z, w, u, a), (log_det or (lambda u, w, h: torch.log(torch.abs(1 + (u @ w) * (1 - h**2)))))(u, w, h)
+        return f(z, w, u, a), (
+            log_det or (lambda u, w, h: torch.log(torch.abs(1 + (u @ w) * (1 - h**2))))
+        )(u, w, h)
 
     return planar_step
 
@@ -62,18 +73,50 @@ def planar(f=lambda z, w, u, a: z + u * torch.tanh(a)[:, None], log_det=None):
 PLANAR = [
     (planar(log_det=lambda u, w, h: (1 + (u @ w) * (1 - h**2)).abs()), "the determinant itself"),
     (planar(log_det=lambda u, w, h: -torch.log(torch.abs(1 + (u @ w) * (1 - h**2)))), "wrong sign"),
-    (planar(log_det=lambda u, w, h: torch.log(torch.abs(1 + (u @ w) * h))), "has tanh where its derivative"),
-    (planar(log_det=lambda u, w, h: torch.log(torch.abs(1 + u @ w)).expand(len(h))), "lacks the derivative"),
-    (planar(log_det=lambda u, w, h: torch.log(torch.abs(1 + (u @ w) * (1 - h)))), "1 - tanh for the derivative"),
+    (
+        planar(log_det=lambda u, w, h: torch.log(torch.abs(1 + (u @ w) * h))),
+        "has tanh where its derivative",
+    ),
+    (
+        planar(log_det=lambda u, w, h: torch.log(torch.abs(1 + u @ w)).expand(len(h))),
+        "lacks the derivative",
+    ),
+    (
+        planar(log_det=lambda u, w, h: torch.log(torch.abs(1 + (u @ w) * (1 - h)))),
+        "1 - tanh for the derivative",
+    ),
     (planar(log_det=lambda u, w, h: torch.log(torch.abs((u @ w) * (1 - h**2)))), "lacks the 1 +"),
-    (planar(log_det=lambda u, w, h: torch.log(torch.abs(1 + u * w * (1 - h**2)[:, None])).sum(-1)), "not diagonal"),
-    (planar(log_det=lambda u, w, h: torch.log(torch.abs(1 + u * w * (1 - h**2)[:, None]))), "one number for each dimension"),
-    (planar(log_det=lambda u, w, h: torch.log(torch.abs(1 + (u @ w) * (1 - h**2))).sum()), "one number for the whole batch"),
-    (planar(log_det=lambda u, w, h: torch.log(torch.abs(1 + (u @ w) * (1 - h**2)))[:, None]), "(B, 1)"),
-    (planar(log_det=lambda u, w, h: torch.log(torch.abs(1 + (u @ w) * (1 - h**2))).detach()), "no gradient"),
-    (planar(log_det=lambda u, w, h: torch.log(torch.abs(1 + (u @ w).detach() * (1 - h**2)))), "gradient with respect to w"),
+    (
+        planar(
+            log_det=lambda u, w, h: torch.log(torch.abs(1 + u * w * (1 - h**2)[:, None])).sum(-1)
+        ),
+        "not diagonal",
+    ),
+    (
+        planar(log_det=lambda u, w, h: torch.log(torch.abs(1 + u * w * (1 - h**2)[:, None]))),
+        "one number for each dimension",
+    ),
+    (
+        planar(log_det=lambda u, w, h: torch.log(torch.abs(1 + (u @ w) * (1 - h**2))).sum()),
+        "one number for the whole batch",
+    ),
+    (
+        planar(log_det=lambda u, w, h: torch.log(torch.abs(1 + (u @ w) * (1 - h**2)))[:, None]),
+        "(B, 1)",
+    ),
+    (
+        planar(log_det=lambda u, w, h: torch.log(torch.abs(1 + (u @ w) * (1 - h**2))).detach()),
+        "no gradient",
+    ),
+    (
+        planar(log_det=lambda u, w, h: torch.log(torch.abs(1 + (u @ w).detach() * (1 - h**2)))),
+        "gradient with respect to w",
+    ),
     (planar(log_det=lambda u, w, h: torch.log(1 + (u @ w) * (1 - h**2))), "|det| first"),
-    (planar(log_det=lambda u, w, h: torch.log(torch.abs(1 + 0.5 * (u @ w) * (1 - h**2)))), "is right (row"),
+    (
+        planar(log_det=lambda u, w, h: torch.log(torch.abs(1 + 0.5 * (u @ w) * (1 - h**2)))),
+        "is right (row",
+    ),
     (planar(f=lambda z, w, u, a: u * torch.tanh(a)[:, None]), "lacks z itself"),
     (planar(f=lambda z, w, u, a: z + w * torch.tanh(a)[:, None]), "along w"),
     (lambda z, w, u, b: tuple(reversed(own_planar(z, w, u, b))), "other order"),
@@ -96,16 +139,28 @@ REFLECT = [
     (lambda z, v: mirror(v, z), "exchanged"),
     (lambda z, v: z - 2 * v * (v * z) / (v * v).sum(-1, keepdim=True), "each dimension on its own"),
     (lambda z, v: z - 2 * z @ (v.T @ v) / (v * v).sum(), "each row has a v of its own"),
-    (lambda z, v: z - 2 * v * (v * z).sum(-1, keepdim=True) / (v * v).sum(-1, keepdim=True), "0 / 0"),
-    (lambda z, v: z - 2 * v * (v * z).sum(-1, keepdim=True) / ((v * v).sum(-1, keepdim=True) + 1e-8), "too large"),
+    (
+        lambda z, v: z - 2 * v * (v * z).sum(-1, keepdim=True) / (v * v).sum(-1, keepdim=True),
+        "0 / 0",
+    ),
+    (
+        lambda z, v: (
+            z - 2 * v * (v * z).sum(-1, keepdim=True) / ((v * v).sum(-1, keepdim=True) + 1e-8)
+        ),
+        "too large",
+    ),
     (lambda z, v: mirror(z, v)[0], "one row for each z"),
     (lambda z, v: mirror(z, v).tolist(), "should be a tensor"),
     (lambda z, v: 3 * z, "is right (row"),
 ]
 
 
-def step(mask=lambda W: W.tril(-1), mix=lambda z, m, s: torch.lerp(m, z, torch.sigmoid(s)), log_det=lambda s: F.logsigmoid(s).sum(-1),
-         turned=False):  # fmt: skip
+def step(
+    mask=lambda W: W.tril(-1),
+    mix=lambda z, m, s: torch.lerp(m, z, torch.sigmoid(s)),
+    log_det=lambda s: F.logsigmoid(s).sum(-1),
+    turned=False,
+):
     def autoregressive_step(z, W_m, b_m, W_s, b_s):
         m, s = (z @ (mask(W) if turned else mask(W).T) + b for W, b in ((W_m, b_m), (W_s, b_s)))
         return mix(z, m, s), log_det(s)
@@ -133,7 +188,10 @@ STEP = [
     (step(log_det=lambda s: 0.5 * F.logsigmoid(s).sum(-1)), "is right (row"),
 ]
 
-WRONG = {name: {message: answer for answer, message in cases} for name, cases in zip(NAMES, (PLANAR, REFLECT, STEP), strict=True)}
+WRONG = {
+    name: {message: answer for answer, message in cases}
+    for name, cases in zip(NAMES, (PLANAR, REFLECT, STEP), strict=True)
+}
 TestExercises = exercise_tests(check, "09_normalizing_flows", RIGHT, WRONG, F=F)
 
 

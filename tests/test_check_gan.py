@@ -1,4 +1,6 @@
-"""The exercises of notebook 04: right answers pass however they are written, wrong ones are told what is wrong."""
+"""The exercises of notebook 04: right answers pass however they are written, wrong ones are told
+what is wrong.
+"""
 
 import pytest
 import torch
@@ -88,7 +90,9 @@ WRONG_DISCRIMINATOR = {
     "not a number where a logit is negative": lambda r, f: r.log() + (1 - f).log(),
     "no number. Stay with the logits": lambda r, f: s(r).log() + (1 - s(f)).log(),
     "a clamp, or a small number": lambda r, f: (s(r) + 1e-9).log() + (1 - s(f) + 1e-9).log(),
-    "hides how wrong a sure answer is": lambda r, f: s(r).clamp(1e-8, 1 - 1e-8).log() + (1 - s(f)).clamp(1e-8).log(),
+    "hides how wrong a sure answer is": lambda r, f: (
+        s(r).clamp(1e-8, 1 - 1e-8).log() + (1 - s(f)).clamp(1e-8).log()
+    ),
     "one number for the whole batch": lambda r, f: (log_s(r) + log_s(-f)).mean(),
     "one after the other": lambda r, f: torch.cat([log_s(r), log_s(-f)]),
     "has shape (2, 6)": lambda r, f: torch.stack([log_s(r), log_s(-f)]),
@@ -102,30 +106,67 @@ WRONG_DISCRIMINATOR = {
 WRONG_GENERATOR = {
     "the same for saturating=True and False": lambda f, saturating: log_s(f),
     "the two are exchanged": lambda f, saturating: log_s(f) if saturating else -log_s(-f),
-    "sign of the saturating one is turned": lambda f, saturating: log_s(-f) if saturating else log_s(f),
-    "sign of the non-saturating one is turned": lambda f, saturating: -log_s(-f) if saturating else -log_s(f),
-    "this is what the expert maximises": lambda f, saturating: -log_s(-f) if saturating else log_s(-f),
-    "you return -log D, which is neither": lambda f, saturating: -log_s(f) if saturating else log_s(f),
-    "logarithm of the non-saturating one is missing": lambda f, saturating: -log_s(-f) if saturating else s(f),
-    "logarithm of the saturating one is missing": lambda f, saturating: 1 - s(f) if saturating else log_s(f),
-    "in the non-saturating one you took the sigmoid twice": lambda f, saturating: -log_s(-f) if saturating else log_s(s(f)),
-    "the non-saturating one is the logit itself": lambda f, saturating: -log_s(-f) if saturating else f,
+    "sign of the saturating one is turned": lambda f, saturating: (
+        log_s(-f) if saturating else log_s(f)
+    ),
+    "sign of the non-saturating one is turned": lambda f, saturating: (
+        -log_s(-f) if saturating else -log_s(f)
+    ),
+    "this is what the expert maximises": lambda f, saturating: (
+        -log_s(-f) if saturating else log_s(-f)
+    ),
+    "you return -log D, which is neither": lambda f, saturating: (
+        -log_s(f) if saturating else log_s(f)
+    ),
+    "logarithm of the non-saturating one is missing": lambda f, saturating: (
+        -log_s(-f) if saturating else s(f)
+    ),
+    "logarithm of the saturating one is missing": lambda f, saturating: (
+        1 - s(f) if saturating else log_s(f)
+    ),
+    "in the non-saturating one you took the sigmoid twice": lambda f, saturating: (
+        -log_s(-f) if saturating else log_s(s(f))
+    ),
+    "the non-saturating one is the logit itself": lambda f, saturating: (
+        -log_s(-f) if saturating else f
+    ),
     "the saturating one is the logit itself": lambda f, saturating: f if saturating else log_s(f),
     "not sigmoid(1 - l)": lambda f, saturating: -log_s(1 - f) if saturating else log_s(f),
     "1 - log D is not": lambda f, saturating: 1 - log_s(f) if saturating else log_s(f),
     "-(1 - log D) is not": lambda f, saturating: log_s(f) - 1 if saturating else log_s(f),
-    "one number for the whole batch": lambda f, saturating: (-log_s(-f) if saturating else log_s(f)).mean(),
-    "no number. Stay with the logits": lambda f, saturating: -(1 - s(f)).log() if saturating else s(f).log(),
-    "a clamp, or a small number": lambda f, saturating: -(1 - s(f) + 1e-9).log() if saturating else (s(f) + 1e-9).log(),
+    "one number for the whole batch": (
+        lambda f, saturating: (-log_s(-f) if saturating else log_s(f)).mean()
+    ),
+    "no number. Stay with the logits": lambda f, saturating: (
+        -(1 - s(f)).log() if saturating else s(f).log()
+    ),
+    "a clamp, or a small number": lambda f, saturating: (
+        -(1 - s(f) + 1e-9).log() if saturating else (s(f) + 1e-9).log()
+    ),
     "has no gradient": lambda f, saturating: (-log_s(-f) if saturating else log_s(f)).detach(),
-    "not a number where a logit is negative": lambda f, saturating: -(1 - f).log() if saturating else f.log(),
+    "not a number where a logit is negative": lambda f, saturating: (
+        -(1 - f).log() if saturating else f.log()
+    ),
     "nats where": lambda f, saturating: -log_s(-f) if saturating else log_s(f) + 0.1 * f,
     "stopped with": lambda f: f,
 }
 
 
-def turn(d_sign=1, g_sign=1, saturating=False, same_z=False, fraud_first=False, at_once=False, attached=False, cut=False, zero=True,
-         swapped=False, result=None, draw=None, moves="dg"):  # fmt: skip
+def turn(
+    d_sign=1,
+    g_sign=1,
+    saturating=False,
+    same_z=False,
+    fraud_first=False,
+    at_once=False,
+    attached=False,
+    cut=False,
+    zero=True,
+    swapped=False,
+    result=None,
+    draw=None,
+    moves="dg",
+):
     """An update in plain PyTorch, with one mistake or another."""
 
     def alternate(x, prior, generator, discriminator, d_optimiser, g_optimiser):
@@ -154,7 +195,9 @@ def turn(d_sign=1, g_sign=1, saturating=False, same_z=False, fraud_first=False, 
             return d, g
         fakes = generator(z) if attached else generator(z).detach()
         value = log_s(logit(x)) + log_s(-logit(fakes))
-        if at_once:  # the fraud's logits are taken, and differentiated, before the expert has stepped
+        if (
+            at_once
+        ):  # the fraud's logits are taken, and differentiated, before the expert has stepped
             fake = logit(generator(z if same_z else codes()))
             gradients = torch.autograd.grad(-wish(fake).mean(), list(generator.parameters()))
             d = up(value, d_optimiser, d_sign, "d")
@@ -187,7 +230,9 @@ def not_zeroed_for_the_expert(x, prior, generator, discriminator, d_optimiser, g
 
 
 def flows_into_the_fraud(x, prior, generator, discriminator, d_optimiser, g_optimiser):
-    """Both gradients are removed at the beginning of the turn, and the expert's fakes are attached."""
+    """Both gradients are removed at the beginning of the turn, and the expert's fakes are
+    attached.
+    """
     d_optimiser.zero_grad()
     g_optimiser.zero_grad()
     d = (log_s(discriminator(x)) + log_s(-discriminator(generator(prior.sample((len(x),)))))).mean()
@@ -208,9 +253,13 @@ def same_fakes(x, prior, generator, discriminator, d_optimiser, g_optimiser):
 
 def logits_too_early(x, prior, generator, discriminator, d_optimiser, g_optimiser):
     """All logits first, both steps after: torch refuses, the discriminator has changed."""
-    for_expert = log_s(discriminator(x)) + log_s(-discriminator(generator(prior.sample((len(x),))).detach()))
+    for_expert = log_s(discriminator(x)) + log_s(
+        -discriminator(generator(prior.sample((len(x),))).detach())
+    )
     for_fraud = log_s(discriminator(generator(prior.sample((len(x),)))))
-    return maximise(for_expert.squeeze(-1), d_optimiser), maximise(for_fraud.squeeze(-1), g_optimiser)
+    return maximise(for_expert.squeeze(-1), d_optimiser), maximise(
+        for_fraud.squeeze(-1), g_optimiser
+    )
 
 
 def all_without_gradient(x, prior, generator, discriminator, d_optimiser, g_optimiser):
@@ -234,7 +283,9 @@ WRONG_ALTERNATE = {
     "you took the saturating objective": turn(saturating=True),
     "uses the expert's gradient, too": flows_into_the_fraud,
     "is added to the expert's next step": not_zeroed_for_the_expert,
-    "in the expert's turn a gradient flowed into the generator, where nobody wants it": turn(attached=True),
+    "in the expert's turn a gradient flowed into the generator, where nobody wants it": turn(
+        attached=True
+    ),
     "the fraud has not moved": turn(cut=True),
     "the expert has not moved": turn(moves="g"),
     "nobody has moved": turn(moves=""),
@@ -242,9 +293,13 @@ WRONG_ALTERNATE = {
     "you return losses": turn(result=lambda d, g: (-d, -g)),
     "return what maximise returns": turn(result=lambda d, g: (d + 1, g)),
     "return two numbers": turn(result=lambda d, g: d),
-    "the mean objectives of the expert and of the fraud": turn(result=lambda d, g: (torch.zeros(5), torch.zeros(5))),
+    "the mean objectives of the expert and of the fraud": turn(
+        result=lambda d, g: (torch.zeros(5), torch.zeros(5))
+    ),
     "with its comma": turn(draw=lambda prior, n: prior.sample(n)),
-    "you drew no z from the prior": turn(draw=lambda prior, n: torch.randn(n, 2, dtype=torch.float64)),
+    "you drew no z from the prior": turn(
+        draw=lambda prior, n: torch.randn(n, 2, dtype=torch.float64)
+    ),
     "as many z as there are x": turn(draw=lambda prior, n: prior.sample((1,)).expand(n, 2)),
     "you drew z 4 times": turn(draw=lambda prior, n: (prior.sample((n,)) + prior.sample((n,))) / 2),
     "not where they should be": turn(draw=lambda prior, n: 0.5 * prior.sample((n,))),
@@ -253,28 +308,54 @@ WRONG_ALTERNATE = {
 
 
 WRONG = dict(zip(NAMES, (WRONG_DISCRIMINATOR, WRONG_GENERATOR, WRONG_ALTERNATE), strict=True))
-TestExercises = exercise_tests(check, "04_gan", RIGHT, WRONG, F=F, maximise=maximise, **{name: getattr(check, name).solution for name in RIGHT})
+TestExercises = exercise_tests(
+    check,
+    "04_gan",
+    RIGHT,
+    WRONG,
+    F=F,
+    maximise=maximise,
+    **{name: getattr(check, name).solution for name in RIGHT},
+)
 
 
 def test_the_update_by_hand_is_that_of_autograd():
-    """The judge's numpy against the course's own turn in torch, two turns long, and against autograd without optimisers."""
+    """The judge's numpy against the course's own turn in torch, two turns long, and against
+    autograd without optimisers.
+    """
     generator, discriminator = check._game()
     prior = check._Prior()
-    xs = [torch.randn(check.B, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(i)) for i in range(3)]
-    optimisers = [torch.optim.SGD(net.parameters(), lr=check.RATE) for net in (discriminator, generator)]
+    xs = [
+        torch.randn(check.B, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(i))
+        for i in range(3)
+    ]
+    optimisers = [
+        torch.optim.SGD(net.parameters(), lr=check.RATE) for net in (discriminator, generator)
+    ]
     for x in xs:
         check.alternate.solution(x, prior, generator, discriminator, *optimisers)
-    pairs = [(a.numpy(), b.numpy()) for a, b in zip(prior.drawn[::2], prior.drawn[1::2], strict=True)]
+    pairs = [
+        (a.numpy(), b.numpy()) for a, b in zip(prior.drawn[::2], prior.drawn[1::2], strict=True)
+    ]
     end, _ = check._by_hand([x.numpy() for x in xs], pairs)
     assert abs(check._parameters(generator, discriminator) - end).max() < 1e-12
 
 
 MUTANTS = {
     "the real term's slope": ("((1 - s(real))[:, None] * x", "(s(real)[:, None] * x"),
-    "the fraud's slope": ("slope = (s(fake) if saturating else 1 - s(fake)) / len(z)", "slope = (1 - s(fake) if saturating else s(fake)) / len(z)"),
-    "the expert's turn last": ("        else:\n            first = expert(z_d)", "        else:\n            first = expert(z_g)"),
-    "log(1 - D)": ("value = (log_s(real) + log_s(-fake)).mean()", "value = (log_s(real) + log_s(fake)).mean()"),
-}  # fmt: skip
+    "the fraud's slope": (
+        "slope = (s(fake) if saturating else 1 - s(fake)) / len(z)",
+        "slope = (1 - s(fake) if saturating else s(fake)) / len(z)",
+    ),
+    "the expert's turn last": (
+        "        else:\n            first = expert(z_d)",
+        "        else:\n            first = expert(z_g)",
+    ),
+    "log(1 - D)": (
+        "value = (log_s(real) + log_s(-fake)).mean()",
+        "value = (log_s(real) + log_s(fake)).mean()",
+    ),
+}
 
 
 def the_solution_is_right(module):

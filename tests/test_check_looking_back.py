@@ -1,4 +1,6 @@
-"""Notebook 16's checks: right answers pass however they are written, wrong ones get the message meant for them."""
+"""Notebook 16's checks: right answers pass however they are written, wrong ones get the message
+meant for them.
+"""
 
 import math
 
@@ -23,9 +25,10 @@ def own_frechet(x, y):
 
 
 def own_noise(x, epsilon, log_snr):
-    return torch.exp(0.5 * torch.nn.functional.logsigmoid(log_snr)) * x + torch.exp(
-        0.5 * torch.nn.functional.logsigmoid(-log_snr)
-    ) * epsilon
+    return (
+        torch.exp(0.5 * torch.nn.functional.logsigmoid(log_snr)) * x
+        + torch.exp(0.5 * torch.nn.functional.logsigmoid(-log_snr)) * epsilon
+    )
 
 
 def moments(z, guess, below, log_snr):
@@ -48,7 +51,12 @@ def own_step(z, guess, epsilon, below, log_snr):
     return mean + var**0.5 * epsilon
 
 
-RIGHT = {"frechet": own_frechet, "add_noise": own_noise, "layer_kl": own_layer, "step_back": own_step}
+RIGHT = {
+    "frechet": own_frechet,
+    "add_noise": own_noise,
+    "layer_kl": own_layer,
+    "step_back": own_step,
+}
 
 
 # ---- wrong answers, each with a phrase of the message meant for it
@@ -71,8 +79,12 @@ WRONG_FRECHET = {
     "forgot to square": with_parts(lambda m, s, t: m.abs().sum() + (s - t).abs().sum()),
     "averaged over the dimensions": with_parts(lambda m, s, t: (m**2 + (s - t) ** 2).mean()),
     "subtracted the second term": with_parts(lambda m, s, t: (m**2).sum() - ((s - t) ** 2).sum()),
-    "means' distance is not squared": with_parts(lambda m, s, t: m.abs().sum() + ((s - t) ** 2).sum()),
-    "deviations' distance is not squared": with_parts(lambda m, s, t: (m**2).sum() + (s - t).abs().sum()),
+    "means' distance is not squared": with_parts(
+        lambda m, s, t: m.abs().sum() + ((s - t) ** 2).sum()
+    ),
+    "deviations' distance is not squared": with_parts(
+        lambda m, s, t: (m**2).sum() + (s - t).abs().sum()
+    ),
     "of all numbers together": lambda x, y: (x.mean() - y.mean()) ** 2 + (x.std() - y.std()) ** 2,
     "-2 s t": with_parts(lambda m, s, t: (m**2).sum() + (s**2 + t**2).sum()),
     "one number for each dimension": with_parts(lambda m, s, t: m**2 + (s - t) ** 2),
@@ -99,10 +111,14 @@ WRONG_NOISE = {
     "x is not shrunk": noise(lambda a, b, s: (1, b.sqrt())),
     "not scaled by sigma": noise(lambda a, b, s: (a.sqrt(), 1)),
     "this is the mean": noise(lambda a, b, s: (a.sqrt(), 0)),
-    "not alpha / sigma": noise(lambda a, b, s: (s.exp() / (1 + s.exp() ** 2).sqrt(), 1 / (1 + s.exp() ** 2).sqrt())),
+    "not alpha / sigma": noise(
+        lambda a, b, s: (s.exp() / (1 + s.exp() ** 2).sqrt(), 1 / (1 + s.exp() ** 2).sqrt())
+    ),
     "subtracted: add it": noise(lambda a, b, s: (a.sqrt(), -b.sqrt())),
     "squares add up to 1": noise(lambda a, b, s: (a.sqrt(), 1 - a.sqrt())),
-    "exp overflows": noise(lambda a, b, s: ((s.exp() / (1 + s.exp())).sqrt(), (1 / (1 + 1 / torch.exp(-s))).sqrt())),
+    "exp overflows": noise(
+        lambda a, b, s: ((s.exp() / (1 + s.exp())).sqrt(), (1 / (1 + 1 / torch.exp(-s))).sqrt())
+    ),
     "gradient": lambda x, e, s: own_noise(x.detach(), e, s),
     "expected (6, 3)": lambda x, e, s: own_noise(x, e, s).sum(-1),
     "should be a tensor": lambda x, e, s: 0.0,
@@ -160,14 +176,27 @@ WRONG_STEP = {
     "sigma_{t-1} is missing": step(lambda m, s, e, z, g, a, ab, c, cb, r: m + (1 - r).sqrt() * e),
     "sigma_t where": step(lambda m, s, e, z, g, a, ab, c, cb, r: m + (1 - r).sqrt() * c * e),
     "forgets z_t": step(lambda m, s, e, z, g, a, ab, c, cb, r: ab * g + cb * e),
-    "divide z by alpha_t": step(lambda m, s, e, z, g, a, ab, c, cb, r: ab * (r * z + (1 - r) * g) + s * e),
-    "alpha_{t-1} is missing": step(lambda m, s, e, z, g, a, ab, c, cb, r: r * z / a + (1 - r) * g + s * e),
-    "r and 1 - r": step(lambda m, s, e, z, g, a, ab, c, cb, r: ab * ((1 - r) * z / a + r * g) + s * e),
-    "alpha_t stands where": step(lambda m, s, e, z, g, a, ab, c, cb, r: a * (r * z / a + (1 - r) * g) + s * e),
+    "divide z by alpha_t": step(
+        lambda m, s, e, z, g, a, ab, c, cb, r: ab * (r * z + (1 - r) * g) + s * e
+    ),
+    "alpha_{t-1} is missing": step(
+        lambda m, s, e, z, g, a, ab, c, cb, r: r * z / a + (1 - r) * g + s * e
+    ),
+    "r and 1 - r": step(
+        lambda m, s, e, z, g, a, ab, c, cb, r: ab * ((1 - r) * z / a + r * g) + s * e
+    ),
+    "alpha_t stands where": step(
+        lambda m, s, e, z, g, a, ab, c, cb, r: a * (r * z / a + (1 - r) * g) + s * e
+    ),
     "noise is subtracted": step(lambda m, s, e, *_: m - s * e),
     "expected (6, 3)": step(lambda m, s, e, *_: (m + s * e).mean(-1)),
     "should be a tensor": step(lambda *_: math.pi),
     "where": step(lambda m, s, e, *_: m + s * e + 0.1),
 }
-WRONG = {"frechet": WRONG_FRECHET, "add_noise": WRONG_NOISE, "layer_kl": WRONG_LAYER, "step_back": WRONG_STEP}
+WRONG = {
+    "frechet": WRONG_FRECHET,
+    "add_noise": WRONG_NOISE,
+    "layer_kl": WRONG_LAYER,
+    "step_back": WRONG_STEP,
+}
 TestExercises = exercise_tests(check, "16_looking_back", RIGHT, WRONG)

@@ -1,4 +1,6 @@
-"""The exercises of notebook 06: right answers pass however they are written, wrong ones are told what is wrong."""
+"""The exercises of notebook 06: right answers pass however they are written, wrong ones are told
+what is wrong.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -28,7 +30,9 @@ def own_bidirectional(x, z, encoder, generator, discriminator):
     with torch.no_grad():
         code, made = encoder(x), generator(z)
     judges = -F.softplus(-discriminator(x, code)) - F.softplus(discriminator(made, z))
-    return judges, -F.softplus(-discriminator(generator(z), z)) - F.softplus(discriminator(x, encoder(x)))
+    return judges, -F.softplus(-discriminator(generator(z), z)) - F.softplus(
+        discriminator(x, encoder(x))
+    )
 
 
 def own_mmd(z, prior_z, kernel):
@@ -54,10 +58,19 @@ def pick(named, y):
 
 
 def aux(judges=None, makers=None):
-    """The two objectives, one of them another: made of (real, fake, of_real, of_fake, class y of the fake, c of the real)."""
+    """The two objectives, one of them another: made of (real, fake, of_real, of_fake, class y of
+    the fake, c of the real).
+    """
 
     def auxiliary(real, fake, named_real, named_fake, y, c):
-        terms = (real, fake, pick(named_real, y), pick(named_fake, c), pick(named_fake, y), pick(named_real, c))
+        terms = (
+            real,
+            fake,
+            pick(named_real, y),
+            pick(named_fake, c),
+            pick(named_fake, y),
+            pick(named_real, c),
+        )
         right = check.auxiliary.solution(real, fake, named_real, named_fake, y, c)
         return (judges(*terms) if judges else right[0]), (makers(*terms) if makers else right[1])
 
@@ -69,12 +82,22 @@ def both(f):
 
 
 def through_sigmoids(real, fake, named_real, named_fake, y, c):
-    a, b, of_real, of_fake = real.sigmoid(), fake.sigmoid(), pick(named_real, y), pick(named_fake, c)
+    a, b, of_real, of_fake = (
+        real.sigmoid(),
+        fake.sigmoid(),
+        pick(named_real, y),
+        pick(named_fake, c),
+    )
     return a.log() + (1 - b).log() + of_real + of_fake, b.log() + of_fake
 
 
 def clamped(real, fake, named_real, named_fake, y, c):
-    a, b, of_real, of_fake = real.sigmoid(), fake.sigmoid(), pick(named_real, y), pick(named_fake, c)
+    a, b, of_real, of_fake = (
+        real.sigmoid(),
+        fake.sigmoid(),
+        pick(named_real, y),
+        pick(named_fake, c),
+    )
     return (a + 1e-8).log() + (1 - b + 1e-8).log() + of_real + of_fake, (b + 1e-8).log() + of_fake
 
 
@@ -85,8 +108,14 @@ WRONG_AUXILIARY = {
     "generator's objective: you returned a loss": both(lambda d, g: (d, -g)),
     "one number for the whole batch": both(lambda d, g: (d.mean(), g.mean())),
     "should be a tensor": both(lambda d, g: (d.tolist(), g.tolist())),
-    "one number for each class": lambda r, f, nr, nf, y, c: (LS(r)[:, None] + LS(-f)[:, None] + nr + nf, LS(f)[:, None] + nf),
-    "picks every label's column": lambda r, f, nr, nf, y, c: (LS(r) + LS(-f) + nr[:, y] + nf[:, c], LS(f) + nf[:, c]),
+    "one number for each class": lambda r, f, nr, nf, y, c: (
+        LS(r)[:, None] + LS(-f)[:, None] + nr + nf,
+        LS(f)[:, None] + nf,
+    ),
+    "picks every label's column": lambda r, f, nr, nf, y, c: (
+        LS(r) + LS(-f) + nr[:, y] + nf[:, c],
+        LS(f) + nf[:, c],
+    ),
     "the class is missing: add": aux(lambda r, f, a, b, s, t: LS(r) + LS(-f)),
     "only the real image's class": aux(lambda r, f, a, b, s, t: LS(r) + LS(-f) + a),
     "only the fake's class": aux(lambda r, f, a, b, s, t: LS(r) + LS(-f) + b),
@@ -101,14 +130,24 @@ WRONG_AUXILIARY = {
     "log D(x) is missing": aux(lambda r, f, a, b, s, t: LS(-f) + a + b),
     "averaged the class terms": aux(lambda r, f, a, b, s, t: LS(r) + LS(-f) + (a + b) / 2),
     "with the wrong sign": aux(lambda r, f, a, b, s, t: LS(r) - LS(-f) + a + b),
-    "averaged the class terms over the batch": aux(lambda r, f, a, b, s, t: LS(r) + LS(-f) + a.mean() + b.mean()),
-    "most probable class": lambda r, f, nr, nf, y, c: (LS(r) + LS(-f) + nr.amax(1) + nf.amax(1), LS(f) + nf.amax(1)),
+    "averaged the class terms over the batch": aux(
+        lambda r, f, a, b, s, t: LS(r) + LS(-f) + a.mean() + b.mean()
+    ),
+    "most probable class": lambda r, f, nr, nf, y, c: (
+        LS(r) + LS(-f) + nr.amax(1) + nf.amax(1),
+        LS(f) + nf.amax(1),
+    ),
     "logarithms already": aux(lambda r, f, a, b, s, t: LS(r) + LS(-f) + a.exp() + b.exp()),
-    "logarithms of all classes": lambda r, f, nr, nf, y, c: (LS(r) + LS(-f) + nr.sum(1) + nf.sum(1), LS(f) + nf.sum(1)),
+    "logarithms of all classes": lambda r, f, nr, nf, y, c: (
+        LS(r) + LS(-f) + nr.sum(1) + nf.sum(1),
+        LS(f) + nf.sum(1),
+    ),
     "logits stand where": aux(lambda r, f, a, b, s, t: r - f + a + b),
     "not a number (NaN)": aux(lambda r, f, a, b, s, t: r.log() + (1 - f).log() + a + b),
     "L_C - L_S to the letter": lambda r, f, nr, nf, y, c: (
-        LS(r) + LS(-f) + pick(nr, y) + pick(nf, c), pick(nr, y) + pick(nf, c) - LS(r) - LS(-f)),
+        LS(r) + LS(-f) + pick(nr, y) + pick(nf, c),
+        pick(nr, y) + pick(nf, c) - LS(r) - LS(-f),
+    ),
     "gradient vanishes": aux(None, lambda r, f, a, b, s, t: b - LS(-f)),
     "draws what it likes": aux(None, lambda r, f, a, b, s, t: LS(f)),
     "not a likely image": aux(None, lambda r, f, a, b, s, t: b),
@@ -127,12 +166,24 @@ WRONG_AUXILIARY = {
 
 
 def pairs(judges=None, makers=None):
-    """The two objectives, one of them another: made of (x, z, E(x), G(z), D, E, G), without a gradient in the first."""
+    """The two objectives, one of them another: made of (x, z, E(x), G(z), D, E, G), without a
+    gradient in the first.
+    """
 
     def bidirectional(x, z, E, G, D):
         right = check.bidirectional.solution(x, z, E, G, D)
-        still = (x, z, E(x).detach(), G(z).detach(), D, lambda x: E(x).detach(), lambda z: G(z).detach())
-        return (judges(*still) if judges else right[0]), (makers(x, z, E(x), G(z), D, E, G) if makers else right[1])
+        still = (
+            x,
+            z,
+            E(x).detach(),
+            G(z).detach(),
+            D,
+            lambda x: E(x).detach(),
+            lambda z: G(z).detach(),
+        )
+        return (judges(*still) if judges else right[0]), (
+            makers(x, z, E(x), G(z), D, E, G) if makers else right[1]
+        )
 
     return bidirectional
 
@@ -168,17 +219,24 @@ WRONG_BIDIRECTIONAL = {
     "takes the picture first": lambda x, z, E, G, D: (D(E(x), x), D(z, G(z))),
     "the encoder takes x": lambda x, z, E, G, D: E(z),
     "the generator takes z": lambda x, z, E, G, D: G(x),
-    "objective: you paired x with the z": pairs(lambda x, z, e, g, D, E, G: LS(D(x, z)) + LS(-D(g, z))),
-    "you paired G(z) with E(G(z))": pairs(lambda x, z, e, g, D, E, G: LS(D(x, e)) + LS(-D(g, E(g)))),
+    "objective: you paired x with the z": pairs(
+        lambda x, z, e, g, D, E, G: LS(D(x, z)) + LS(-D(g, z))
+    ),
+    "you paired G(z) with E(G(z))": pairs(
+        lambda x, z, e, g, D, E, G: LS(D(x, e)) + LS(-D(g, E(g)))
+    ),
     "reconstruction G(E(x))": pairs(lambda x, z, e, g, D, E, G: LS(D(x, e)) + LS(-D(G(e), e))),
     "you exchanged the codes": pairs(lambda x, z, e, g, D, E, G: LS(D(x, z)) + LS(-D(g, e))),
     "you paired G(E(x)) with z": pairs(lambda x, z, e, g, D, E, G: LS(D(x, e)) + LS(-D(G(e), z))),
     "1 - log D(G(z), z) where": pairs(lambda x, z, e, g, D, E, G: LS(D(x, e)) + 1 - LS(D(g, z))),
     "the discriminator's objective has no gradient": pairs(
-        lambda x, z, e, g, D, E, G: LS(D(x, e).detach()) + LS(-D(g, z).detach())),
+        lambda x, z, e, g, D, E, G: LS(D(x, e).detach()) + LS(-D(g, z).detach())
+    ),
     "the generator's pair is missing": pairs(lambda x, z, e, g, D, E, G: LS(D(x, e))),
     "the encoder's pair is missing": pairs(lambda x, z, e, g, D, E, G: LS(-D(g, z))),
-    "where log(1 - D(G(z), z)) belongs": pairs(lambda x, z, e, g, D, E, G: LS(D(x, e)) + LS(D(g, z))),
+    "where log(1 - D(G(z), z)) belongs": pairs(
+        lambda x, z, e, g, D, E, G: LS(D(x, e)) + LS(D(g, z))
+    ),
     "enters with the wrong sign": pairs(lambda x, z, e, g, D, E, G: LS(D(x, e)) - LS(-D(g, z))),
     "no Wasserstein GAN": pairs(lambda x, z, e, g, D, E, G: D(x, e) - D(g, z)),
     "gradient vanishes": pairs(None, lambda x, z, e, g, D, E, G: -LS(D(x, e)) - LS(-D(g, z))),
@@ -186,22 +244,35 @@ WRONG_BIDIRECTIONAL = {
     "nothing teaches the generator": pairs(None, lambda x, z, e, g, D, E, G: LS(-D(x, e))),
     "taken for the other kind": pairs(None, lambda x, z, e, g, D, E, G: LS(D(g, z)) + LS(D(x, e))),
     "turn both pairs round": pairs(None, lambda x, z, e, g, D, E, G: LS(D(x, e)) + LS(-D(g, z))),
-    "never compares pixels": pairs(None, lambda x, z, e, g, D, E, G: LS(D(g, z)) + LS(-D(x, e)) - ((x - G(e)) ** 2).sum(-1)),
-    "encoder's objective: you paired x with the z": pairs(None, lambda x, z, e, g, D, E, G: LS(D(g, z)) + LS(-D(x, z))),
+    "never compares pixels": pairs(
+        None, lambda x, z, e, g, D, E, G: LS(D(g, z)) + LS(-D(x, e)) - ((x - G(e)) ** 2).sum(-1)
+    ),
+    "encoder's objective: you paired x with the z": pairs(
+        None, lambda x, z, e, g, D, E, G: LS(D(g, z)) + LS(-D(x, z))
+    ),
     "sends a gradient to the encoder": leaky,
     "sends a gradient to the generator": half_leaky,
     "a discriminator that is sure": pair_sigmoids,
-    "no gradient reaches encoder": pairs(None, lambda x, z, e, g, D, E, G: LS(D(g, z)) + LS(-D(x, e.detach()))),
-    "and encoder's objective has no gradient": pairs(None, lambda x, z, e, g, D, E, G: (LS(D(g, z)) + LS(-D(x, e))).detach()),
+    "no gradient reaches encoder": pairs(
+        None, lambda x, z, e, g, D, E, G: LS(D(g, z)) + LS(-D(x, e.detach()))
+    ),
+    "and encoder's objective has no gradient": pairs(
+        None, lambda x, z, e, g, D, E, G: (LS(D(g, z)) + LS(-D(x, e))).detach()
+    ),
     "should be a tensor": both_pairs(lambda d, g: (d.tolist(), g)),
     "stopped with": lambda x, z, E, G, D: x @ z,
 }
 
 
-def discrepancy(within=lambda k: (k.sum() - k.diagonal().sum()) / (len(k) * (len(k) - 1)), total=lambda a, b, c: a + b - 2 * c,
-                between=lambda k: k.mean()):  # fmt: skip
+def discrepancy(
+    within=lambda k: (k.sum() - k.diagonal().sum()) / (len(k) * (len(k) - 1)),
+    total=lambda a, b, c: a + b - 2 * c,
+    between=lambda k: k.mean(),
+):
     def mmd(z, prior_z, kernel):
-        return total(within(kernel(z, z)), within(kernel(prior_z, prior_z)), between(kernel(z, prior_z)))
+        return total(
+            within(kernel(z, z)), within(kernel(prior_z, prior_z)), between(kernel(z, prior_z))
+        )
 
     return mmd
 
@@ -211,10 +282,17 @@ WRONG_MMD = {
     "makes two samples of one distribution look": discrepancy(lambda k: k.mean()),
     "left the pairs i = j in the sum": discrepancy(lambda k: k.sum() / (len(k) * (len(k) - 1))),
     "divide by N^2": discrepancy(lambda k: (k.sum() - k.diagonal().sum()) / len(k) ** 2),
-    "which not every kernel gives": discrepancy(lambda k: (k.sum() - len(k)) / (len(k) * (len(k) - 1))),
+    "which not every kernel gives": discrepancy(
+        lambda k: (k.sum() - len(k)) / (len(k) * (len(k) - 1))
+    ),
     "each pair once": discrepancy(lambda k: k.triu(1).sum() / (len(k) * (len(k) - 1))),
     "M need not be N": lambda z, p, k: (
-        ((k(z, z).fill_diagonal_(0).sum() + k(p, p).fill_diagonal_(0).sum()) / (len(z) * (len(z) - 1))) - 2 * k(z, p).mean()),
+        (
+            (k(z, z).fill_diagonal_(0).sum() + k(p, p).fill_diagonal_(0).sum())
+            / (len(z) * (len(z) - 1))
+        )
+        - 2 * k(z, p).mean()
+    ),
     "no pair is left out": discrepancy(between=lambda k: k.fill_diagonal_(0).mean()),
     "not only the i-th": discrepancy(between=lambda k: k.diagonal().mean()),
     "don't clip it": discrepancy(total=lambda a, b, c: (a + b - 2 * c).clamp(min=0)),
@@ -225,7 +303,9 @@ WRONG_MMD = {
     "within the prior's codes are missing": discrepancy(total=lambda a, b, c: a - 2 * c),
     "pushes codes apart": discrepancy(total=lambda a, b, c: b - 2 * c),
     "square root": discrepancy(total=lambda a, b, c: (a + b - 2 * c).clamp(min=0).sqrt()),
-    "take means": lambda z, p, k: (k(z, z).fill_diagonal_(0).sum() + k(p, p).fill_diagonal_(0).sum() - 2 * k(z, p).sum()),
+    "take means": lambda z, p, k: (
+        k(z, z).fill_diagonal_(0).sum() + k(p, p).fill_diagonal_(0).sum() - 2 * k(z, p).sum()
+    ),
     "distance of the two means": lambda z, p, k: ((z.mean(0) - p.mean(0)) ** 2).sum(),
     "no gradient": discrepancy(total=lambda a, b, c: (a + b - 2 * c).detach()),
     "a number of Python's": discrepancy(total=lambda a, b, c: (a + b - 2 * c).item()),

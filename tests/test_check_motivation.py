@@ -1,4 +1,6 @@
-"""The exercises of notebook 01: right answers pass however they are written, wrong ones are told what is wrong."""
+"""The exercises of notebook 01: right answers pass however they are written, wrong ones are told
+what is wrong.
+"""
 
 import numpy as np
 import torch
@@ -24,7 +26,9 @@ def own_auc(inside, outside):
     """By ranks, as Mann and Whitney count, in numpy."""
     everything = np.concatenate([inside.numpy(), outside.numpy()])
     n, m = len(inside), len(outside)
-    ranks = np.array([(everything < s).sum() + 0.5 * ((everything == s).sum() + 1) for s in everything])
+    ranks = np.array(
+        [(everything < s).sum() + 0.5 * ((everything == s).sum() + 1) for s in everything]
+    )
     return (ranks[:n].sum() - n * (n + 1) / 2) / (n * m)
 
 
@@ -36,7 +40,11 @@ def own_pixel_given_rest(x, i, log_potential):
     return torch.stack(both, -1).softmax(-1)[..., 1]
 
 
-RIGHT = {"posterior_and_evidence": own_posterior_and_evidence, "auc": own_auc, "pixel_given_rest": own_pixel_given_rest}
+RIGHT = {
+    "posterior_and_evidence": own_posterior_and_evidence,
+    "auc": own_auc,
+    "pixel_given_rest": own_pixel_given_rest,
+}
 NAMES = list(RIGHT)
 
 
@@ -65,12 +73,20 @@ WRONG_POSTERIOR = {
     "this is the joint p(x, y)": lambda a: (a.logsumexp(-1), a.exp()),
     "normalised over the batch": lambda a: (a.logsumexp(-1), a.softmax(0)),
     "you divided logarithms": lambda a: (a.logsumexp(-1), a / a.logsumexp(-1, keepdim=True)),
-    "1 for the likeliest class": of_both(lambda log_p, p: (log_p, (p == p.max(-1, True).values).double())),
+    "1 for the likeliest class": of_both(
+        lambda log_p, p: (log_p, (p == p.max(-1, True).values).double())
+    ),
     "you averaged the logarithms": lambda a: (a.mean(-1), a.softmax(-1)),
-    "you divided p(x, y) by log p(x)": lambda a: (a.logsumexp(-1), a.exp() / a.logsumexp(-1, keepdim=True)),
+    "you divided p(x, y) by log p(x)": lambda a: (
+        a.logsumexp(-1),
+        a.exp() / a.logsumexp(-1, keepdim=True),
+    ),
     "sums to 1 over y": lambda a: (a.logsumexp(-1), a.sigmoid()),
     "log p(x) is nan": of_both(lambda log_p, p: (log_p * torch.nan, p)),
-    "at log p(x, y) near -2000, p(y|x)": lambda a: (a.logsumexp(-1), a.softmax(-1) if a.max() > -99 else torch.full_like(a, 1 / 3)),
+    "at log p(x, y) near -2000, p(y|x)": lambda a: (
+        a.logsumexp(-1),
+        a.softmax(-1) if a.max() > -99 else torch.full_like(a, 1 / 3),
+    ),
     "returns two tensors": lambda a: a.logsumexp(-1),
     "one of yours is list": of_both(lambda log_p, p: (log_p.tolist(), p)),
     "p(y|x) has shape (4,)": of_both(lambda log_p, p: (log_p, p[:, 0])),
@@ -86,7 +102,9 @@ def pairs(a, b):
 WRONG_AUC = {
     "compared the wrong way round": lambda a, b: own_auc(b, a),
     "in percent": lambda a, b: 100 * own_auc(a, b),
-    "divide by their number": lambda a, b: (pairs(a, b) > 0).float().sum() + 0.5 * (pairs(a, b) == 0).float().sum(),
+    "divide by their number": lambda a, b: (
+        (pairs(a, b) > 0).float().sum() + 0.5 * (pairs(a, b) == 0).float().sum()
+    ),
     "number of scores inside only": lambda a, b: own_auc(a, b) * len(b),
     "number of scores outside only": lambda a, b: own_auc(a, b) * len(a),
     "divide by that of pairs": lambda a, b: own_auc(a, b) * len(a) * len(b) / (len(a) + len(b)),
@@ -97,7 +115,9 @@ WRONG_AUC = {
     "yours is a text": lambda a, b: str(own_auc(a, b)),
     "a tie counts nothing": lambda a, b: (pairs(a, b) > 0).float().mean(),
     "a tie counts fully": lambda a, b: (pairs(a, b) >= 0).float().mean(),
-    "accuracy at one threshold": lambda a, b: ((a > 0).double().mean() + (b <= 0).double().mean()) / 2,
+    "accuracy at one threshold": lambda a, b: (
+        ((a > 0).double().mean() + (b <= 0).double().mean()) / 2
+    ),
     "take the mean over all pairs": lambda a, b: (pairs(a, b) > 0).float(),
     "compare each of inside with each": lambda a, b: (a.mean() > b.mean()).float(),
     "stopped with": lambda a, b: (a > b).float().mean(),
@@ -139,19 +159,25 @@ WRONG_PIXEL = {
     "you changed x itself": in_place,
     "pixel i is 0": lambda x, i, f: 1 - solve(x, i, f),
     "this is the logarithm": lambda x, i, f: solve(x, i, f).log(),
-    "twice the difference": lambda x, i, f: torch.sigmoid(2 * (f(with_on(x, i, 1)) - f(with_on(x, i, 0)))),
+    "twice the difference": lambda x, i, f: torch.sigmoid(
+        2 * (f(with_on(x, i, 1)) - f(with_on(x, i, 0)))
+    ),
     "x as it came": lambda x, i, f: torch.sigmoid(f(with_on(x, i, 1)) - f(x)),
     "pixel i is a column": by_rows,
     "near 1500": lambda x, i, f: solve(x, i, f) if f(x).max() < 1000 else torch.ones(len(x)) * 0.7,
     "these are the log-odds": lambda x, i, f: f(with_on(x, i, 1)) - f(with_on(x, i, 0)),
     "these are the odds": lambda x, i, f: (f(with_on(x, i, 1)) - f(with_on(x, i, 0))).exp(),
     "normalised over all images": lambda x, i, f: f(x).softmax(0),
-    "given the others, only two images are left": lambda x, i, f: f(x).softmax(0)[
-        [(with_on(x, i, 1)[r] == x).all(1).nonzero().item() for r in range(len(x))]
-    ],
+    "given the others, only two images are left": (
+        lambda x, i, f: f(x).softmax(0)[
+            [(with_on(x, i, 1)[r] == x).all(1).nonzero().item() for r in range(len(x))]
+        ]
+    ),
     "the sigmoid of one log-potential": lambda x, i, f: torch.sigmoid(f(x)),
     "subtract the one with it off": lambda x, i, f: torch.sigmoid(f(with_on(x, i, 1))),
-    "the value that pixel i has": lambda x, i, f: torch.where(x[:, i] == 1, solve(x, i, f), 1 - solve(x, i, f)),
+    "the value that pixel i has": lambda x, i, f: torch.where(
+        x[:, i] == 1, solve(x, i, f), 1 - solve(x, i, f)
+    ),
     "overflows in exp": through_exp,
     "you drew the pixel": lambda x, i, f: torch.bernoulli(solve(x, i, f)),
     "whole images of 0 and 1": lambda x, i, f: f(x[:, i : i + 1]),

@@ -1,4 +1,6 @@
-"""Notebook 08's exercises judge rightly: what is right passes in any spelling, each usual mistake gets its own message."""
+"""Notebook 08's exercises judge rightly: what is right passes in any spelling, each usual mistake
+gets its own message.
+"""
 
 import itertools
 import math
@@ -63,14 +65,18 @@ def others(values):
 
 
 def score_function_with_baseline(f, q, parameters, S):
-    """Not what is asked, and as right: unbiased, each value compared with the mean of the others."""
+    """Not what is asked, and as right: unbiased, each value compared with the mean of the
+    others.
+    """
     z = q.sample((S,))
     values = f(z).detach()
     return torch.autograd.grad(((values - others(values)) * q.log_prob(z)).mean(), parameters)
 
 
 def reparameterize_with_sqrt(mean, log_var, noise=None):
-    epsilon = torch.randn(mean.shape, dtype=mean.dtype, device=mean.device) if noise is None else noise
+    epsilon = (
+        torch.randn(mean.shape, dtype=mean.dtype, device=mean.device) if noise is None else noise
+    )
     return torch.addcmul(mean, log_var.exp().sqrt(), epsilon)
 
 
@@ -163,7 +169,9 @@ def mean_only_right(f, q, parameters, S):
 def own_baseline_through_f(f, q, parameters, S):
     z = q.sample((S,))
     values = f(z)
-    return torch.autograd.grad(((values - others(values.detach())) * q.log_prob(z)).mean(), parameters)
+    return torch.autograd.grad(
+        ((values - others(values.detach())) * q.log_prob(z)).mean(), parameters
+    )
 
 
 WRONG_SCORES = [
@@ -177,7 +185,10 @@ WRONG_SCORES = [
     (score(lambda f, log_q: ((f - f.mean()).detach() * log_q).mean()), "the mean of all S values"),
     (score(lambda f, log_q: (f.detach() * log_q).mean() / 2), "the right one times 0.5"),
     (score(lambda f, log_q: 3 * log_q.mean()), "in which f has no part, times 3"),
-    (score(lambda f, log_q: (f.detach() * log_q)[1:].mean()), "for mean and for log_var is not the average"),
+    (
+        score(lambda f, log_q: (f.detach() * log_q)[1:].mean()),
+        "for mean and for log_var is not the average",
+    ),
     (mean_only_right, "the estimate for log_var is not the average"),
     (own_baseline_through_f, "detach f(z)"),
     (score(lambda f, log_q: f.mean()), "does not require grad"),
@@ -191,7 +202,9 @@ WRONG_SCORES = [
 
 def reparameterized(z, draw=torch.randn_like):
     """An answer that differs from the solution in z, or in how it draws the noise."""
-    return lambda mean, log_var, noise=None: z(mean, log_var, draw(mean) if noise is None else noise)
+    return lambda mean, log_var, noise=None: z(
+        mean, log_var, draw(mean) if noise is None else noise
+    )
 
 
 def right(mean, log_var, noise):
@@ -243,9 +256,18 @@ WRONG_SAMPLES = [
     (without_grad, "the graph is cut"),
     (reparameterized(lambda m, v, e: right(m, v.detach(), e)), "no gradient reaches log_var"),
     (reparameterized(lambda m, v, e: right(m.detach(), v, e)), "no gradient reaches mean"),
-    (reparameterized(right, lambda m: torch.randn(1, m.shape[-1], dtype=m.dtype)), "every row of the batch"),
-    (reparameterized(right, lambda m: torch.randn(len(m), 1, dtype=m.dtype)), "all dimensions of a row"),
-    (reparameterized(right, lambda m: torch.randn(1, dtype=m.dtype)), "one number is the noise of the whole"),
+    (
+        reparameterized(right, lambda m: torch.randn(1, m.shape[-1], dtype=m.dtype)),
+        "every row of the batch",
+    ),
+    (
+        reparameterized(right, lambda m: torch.randn(len(m), 1, dtype=m.dtype)),
+        "all dimensions of a row",
+    ),
+    (
+        reparameterized(right, lambda m: torch.randn(1, dtype=m.dtype)),
+        "one number is the noise of the whole",
+    ),
     (reparameterized(right, torch.rand_like), "torch.rand is uniform"),
     (reparameterized(right, lambda m: 2 * torch.randn_like(m)), "should be N(0, 1)"),
     (reparameterized(right, fixed_seed), "the same noise"),
@@ -293,7 +315,12 @@ WRONG_HEADS = [
     (lambda output: (output[:, :3], sd(output[:, :3])), "sigma is made of the columns 0 to 2"),
     (lambda output: (output[:, :3], sd(output[:, 3:])), "cut in the middle, wherever that is"),
     (lambda output: (output[:, :3], sd(output[:, 3:6])), "cut in the middle, wherever that is"),
-    (lambda output: [f(part) for f, part in zip((torch.clone, sd), output.split(3, -1), strict=True)], "stops with ValueError"),
+    (
+        lambda output: [
+            f(part) for f, part in zip((torch.clone, sd), output.split(3, -1), strict=True)
+        ],
+        "stops with ValueError",
+    ),
 ]
 
 
@@ -310,14 +337,22 @@ def test_a_wrong_answer_is_told_what_is_wrong(exercise, answer, words):
 
 def test_a_right_student_hears_a_number_near_the_truth():
     text = kind_and_text(check.reparameterize, check.reparameterize.solution)[1]
-    value, error = (float(number) for number in re.search(r"give (-[\d.]+) \+- ([\d.]+\d)", text).groups())
+    value, error = (
+        float(number) for number in re.search(r"give (-[\d.]+) \+- ([\d.]+\d)", text).groups()
+    )
     assert abs(value + 2) < error
 
 
 def test_what_the_messages_say_of_baselines_is_true():
-    """Over all throws of S coins: the mean of all values shrinks the gradient by (S - 1)/S, that of the others does not."""
+    """Over all throws of S coins: the mean of all values shrinks the gradient by (S - 1)/S, that of
+    the others does not.
+    """
     S, p, f = 3, 0.3, torch.tensor([2.0, 5.0], dtype=torch.float64)
-    gradient, with_all, with_others = p * (1 - p) * (f[1] - f[0]), 0.0, 0.0  # for the coin's logit, whose score is z - p
+    gradient, with_all, with_others = (
+        p * (1 - p) * (f[1] - f[0]),
+        0.0,
+        0.0,
+    )  # for the coin's logit, whose score is z - p
     for throws in itertools.product([0, 1], repeat=S):
         z = torch.tensor(throws, dtype=torch.float64)
         probability, values, score = p ** z.sum() * (1 - p) ** (S - z.sum()), f[list(throws)], z - p

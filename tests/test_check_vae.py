@@ -1,4 +1,6 @@
-"""The exercises of notebook 07: right answers pass however they are written, wrong ones are told what is wrong."""
+"""The exercises of notebook 07: right answers pass however they are written, wrong ones are told
+what is wrong.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -32,7 +34,9 @@ def own_elbo(x, encoder, decoder):
 
 
 def own_sample(n, prior, decoder):
-    z = torch.stack([prior.sample() if hasattr(prior, "log_var") else prior.sample((1,))[0] for _ in range(n)])
+    z = torch.stack(
+        [prior.sample() if hasattr(prior, "log_var") else prior.sample((1,))[0] for _ in range(n)]
+    )
     p = decoder(z).mean
     return (torch.rand_like(p) < p).float()
 
@@ -52,7 +56,9 @@ WRONG_KL = {
     "averaged the KL over the latent": lambda m, v: terms(m, v).mean(-1),
     "sign is turned": lambda m, v: -terms(m, v).sum(-1),
     "factor 1/2": lambda m, v: 2 * terms(m, v).sum(-1),
-    "standard deviation exp(log_var / 2) where": lambda m, v: 0.5 * ((v / 2).exp() + m**2 - 1 - v).sum(-1),
+    "standard deviation exp(log_var / 2) where": lambda m, v: (
+        0.5 * ((v / 2).exp() + m**2 - 1 - v).sum(-1)
+    ),
     "log of the standard deviation": lambda m, v: terms(m, 2 * v).sum(-1),
     "variance belongs: the variance is exp": lambda m, v: 0.5 * (v + m**2 - 1 - v).sum(-1),
     "logarithm of log_var": lambda m, v: 0.5 * (v + m**2 - 1 - v.log()).sum(-1),
@@ -73,13 +79,16 @@ WRONG_KL = {
     "subtract log_var / 2 within": lambda m, v: 0.5 * (v.exp() + m**2 - 1 - v / 2).sum(-1),
     "1/2 multiplies the first term only": lambda m, v: (0.5 * v.exp() + m**2 - 1 - v).sum(-1),
     "1/2 multiplies the mean's square only": lambda m, v: (0.5 * m**2 + v.exp() - 1 - v).sum(-1),
-    "1 has the factor -1, not -0.5 and log_var has the factor -1,":
-        lambda m, v: (0.5 * (v.exp() + m**2) - 1 - v).sum(-1),
-    "mean**2 has the factor 0, not 0.5 and log_var has the factor -1,": lambda m, v: (0.5 * v.exp() - 0.5 - v).sum(-1),
+    "1 has the factor -1, not -0.5 and log_var has the factor -1,": (
+        lambda m, v: (0.5 * (v.exp() + m**2) - 1 - v).sum(-1)
+    ),
+    "mean**2 has the factor 0, not 0.5 and log_var has the factor -1,": (
+        lambda m, v: (0.5 * v.exp() - 0.5 - v).sum(-1)
+    ),
     "nats where": lambda m, v: terms(m, v).sum(-1) + 0.1 * m[:, 0] ** 3,
     "should be a tensor": lambda m, v: terms(m, v).sum(-1).tolist(),
     "stopped with": lambda m, v: m @ v,
-}  # fmt: skip
+}
 
 kl = check.kl.solution
 
@@ -171,11 +180,19 @@ WRONG_ELBO = {
     "in the order regulariser, bound, reconstruction": in_order(2, 0, 1),
     "a squared error": squared_error,
     "arguments the wrong way round": kl_turned_round,
-    "have summed over pixels": lambda x, e, d: (check.elbo.solution(x, e, d)[0], d(e(x).rsample()).log_prob(x).sum(-1), x[:, 0]),
+    "have summed over pixels": lambda x, e, d: (
+        check.elbo.solution(x, e, d)[0],
+        d(e(x).rsample()).log_prob(x).sum(-1),
+        x[:, 0],
+    ),
     "you decoded the mean": with_z(lambda q: q.mean),
-    "one noise for the whole batch": with_z(lambda q: q.mean + (q.log_var / 2).exp() * torch.randn(2)),
+    "one noise for the whole batch": with_z(
+        lambda q: q.mean + (q.log_var / 2).exp() * torch.randn(2)
+    ),
     "drew z from the prior": with_z(lambda q: torch.randn_like(q.mean)),
-    "variance exp(log_var) for its standard deviation": with_z(lambda q: q.mean + q.log_var.exp() * torch.randn_like(q.mean)),
+    "variance exp(log_var) for its standard deviation": with_z(
+        lambda q: q.mean + q.log_var.exp() * torch.randn_like(q.mean)
+    ),
     "does not pass through z": with_z(lambda q: q.sample()),
     "you added the KL": with_bound(lambda rec, reg: rec + reg),
     "returned a loss": with_bound(lambda rec, reg: reg - rec),
@@ -201,7 +218,9 @@ def draw(p):
 
 
 WRONG_SAMPLE = {
-    "zeros and ones as floats": lambda n, prior, decoder: (p := decoder(prior.sample((n,))).mean) > torch.rand_like(p),
+    "zeros and ones as floats": lambda n, prior, decoder: (
+        (p := decoder(prior.sample((n,))).mean) > torch.rand_like(p)
+    ),
     "returned the probabilities": lambda n, p, d: d(p.sample((n,))).mean,
     "you rounded them": lambda n, p, d: d(p.sample((n,))).mean.round(),
     "same z": lambda n, p, d: d(p.sample().expand(n, 2)).sample(),

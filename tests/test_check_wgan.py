@@ -1,4 +1,6 @@
-"""The exercises of notebook 05: right answers pass however they are written, wrong ones are told what is wrong."""
+"""The exercises of notebook 05: right answers pass however they are written, wrong ones are told
+what is wrong.
+"""
 
 import numpy as np
 import torch
@@ -37,7 +39,11 @@ def own_clip_weights(critic, c):
     return critic
 
 
-RIGHT = {"wasserstein_1d": own_wasserstein_1d, "critic_objective": own_critic_objective, "clip_weights": own_clip_weights}
+RIGHT = {
+    "wasserstein_1d": own_wasserstein_1d,
+    "critic_objective": own_critic_objective,
+    "clip_weights": own_clip_weights,
+}
 NAMES = list(RIGHT)
 
 
@@ -50,12 +56,16 @@ def moves(x, y):
 
 WRONG_WASSERSTEIN_1D = {
     "take x.sort().values": lambda x, y: (x.sort() - y.sort()).abs().mean(),
-    "you changed the samples": lambda x, y: (x.copy_(x.sort().values) - y.sort().values).abs().mean(),
+    "you changed the samples": lambda x, y: (
+        (x.copy_(x.sort().values) - y.sort().values).abs().mean()
+    ),
     "mass of 1/N": lambda x, y: moves(x, y).abs().sum(),
     "in the order they came": lambda x, y: (x - y).abs().mean(),
     "only x is sorted": lambda x, y: (x.sort().values - y).abs().mean(),
     "only y is sorted": lambda x, y: (x - y.sort().values).abs().mean(),
-    "the smallest goes to the smallest": lambda x, y: (x.sort().values - y.sort(descending=True).values).abs().mean(),
+    "the smallest goes to the smallest": lambda x, y: (
+        (x.sort().values - y.sort(descending=True).values).abs().mean()
+    ),
     "you squared": lambda x, y: (moves(x, y) ** 2).mean(),
     "W2": lambda x, y: (moves(x, y) ** 2).mean().sqrt(),
     "without .abs()": lambda x, y: -moves(x, y).mean().abs(),
@@ -68,7 +78,9 @@ WRONG_WASSERSTEIN_1D = {
     "is right": lambda x, y: moves(x, y).abs().mean() + 0.1,
     "lists can't be subtracted": lambda x, y: sorted(x) - sorted(y),
     "whole numbers": lambda x, y: (x.sort().indices - y.sort().indices).abs().mean(),
-    "the places the points came from: take": lambda x, y: (x.argsort() - y.argsort()).abs().double().mean(),
+    "the places the points came from: take": lambda x, y: (
+        (x.argsort() - y.argsort()).abs().double().mean()
+    ),
     "there is no factor": lambda x, y: moves(x, y).abs().mean() / 2,
     "not of each difference": lambda x, y: (x.sort().values.abs() - y.sort().values.abs()).mean(),
     "the norm of the differences": lambda x, y: moves(x, y).norm(),
@@ -106,7 +118,9 @@ WRONG_CRITIC_OBJECTIVE = {
     "that is the generator's": with_answers(lambda r, f: f[:, 0]),
     "the GAN's objective": with_answers(sigmoid_log),
     "a sigmoid squeezes": with_answers(lambda r, f: (r.sigmoid() - f.sigmoid())[:, 0]),
-    "a logarithm of probabilities": with_answers(lambda r, f: (F.logsigmoid(r) - F.logsigmoid(f))[:, 0]),
+    "a logarithm of probabilities": with_answers(
+        lambda r, f: (F.logsigmoid(r) - F.logsigmoid(f))[:, 0]
+    ),
     "absolute value": with_answers(lambda r, f: (r - f).abs()[:, 0]),
     "you squared it": with_answers(lambda r, f: ((r - f) ** 2)[:, 0]),
     "mean over the fakes": with_answers(lambda r, f: (r - f.mean())[:, 0]),
@@ -147,7 +161,9 @@ def in_place(of, which=lambda critic: critic.parameters()):
 def replaced(critic, c):
     for layer in critic.modules():
         if isinstance(layer, nn.Linear):
-            layer.weight, layer.bias = (nn.Parameter(p.detach().clamp(-c, c)) for p in (layer.weight, layer.bias))
+            layer.weight, layer.bias = (
+                nn.Parameter(p.detach().clamp(-c, c)) for p in (layer.weight, layer.bias)
+            )
     return critic
 
 
@@ -237,18 +253,30 @@ WRONG_CLIP_WEIGHTS = {
     "return in its first round": returns_too_early,
     "you scaled the weights": in_place(lambda p, c: p * min(1, c / p.abs().max())),
     "moves the ones outside": all_together,
-    "biases are not clipped": in_place(CLAMP, lambda critic: [p for p in critic.parameters() if p.dim() > 1]),
-    "only the biases": in_place(CLAMP, lambda critic: [p for p in critic.parameters() if p.dim() == 1]),
-    "within inner modules": in_place(CLAMP, lambda critic: [*critic[0].parameters(), *critic[3].parameters()]),
-    "now return the critic": lambda critic, c: [p.data.clamp_(-c, c) for p in critic.parameters()] and None,
-    "return the critic itself": lambda critic, c: [p.data.clamp_(-c, c) for p in critic.parameters()],
+    "biases are not clipped": in_place(
+        CLAMP, lambda critic: [p for p in critic.parameters() if p.dim() > 1]
+    ),
+    "only the biases": in_place(
+        CLAMP, lambda critic: [p for p in critic.parameters() if p.dim() == 1]
+    ),
+    "within inner modules": in_place(
+        CLAMP, lambda critic: [*critic[0].parameters(), *critic[3].parameters()]
+    ),
+    "now return the critic": lambda critic, c: (
+        [p.data.clamp_(-c, c) for p in critic.parameters()] and None
+    ),
+    "return the critic itself": lambda critic, c: [
+        p.data.clamp_(-c, c) for p in critic.parameters()
+    ],
     "is right": in_place(lambda p, c: p.clamp(-c, c) * (1 - p.abs())),
     "'Sequential' object": lambda critic, c: critic.clamp_(-c, c),
     "stopped with": lambda critic, c: torch.clip_them(critic, c),
 }
 
 
-WRONG = dict(zip(NAMES, (WRONG_WASSERSTEIN_1D, WRONG_CRITIC_OBJECTIVE, WRONG_CLIP_WEIGHTS), strict=True))
+WRONG = dict(
+    zip(NAMES, (WRONG_WASSERSTEIN_1D, WRONG_CRITIC_OBJECTIVE, WRONG_CLIP_WEIGHTS), strict=True)
+)
 TestExercises = exercise_tests(check, "05_wgan", RIGHT, WRONG, nn=nn)
 
 

@@ -32,7 +32,9 @@ def check_log_prob(classifier):
 
 
 def check_objective(classifier):
-    """One log-probability for each x, in nats, of the label that belongs to it; bytes will do as labels."""
+    """One log-probability for each x, in nats, of the label that belongs to it; bytes will do as
+    labels.
+    """
     model, (x, y) = tiny(classifier), digits(12)
     for labels in (y, y.to(torch.uint8)):
         value, parts = model.objective(x, labels)
@@ -71,17 +73,28 @@ def test_oracle(check):
 
 
 MUTANTS = {
-    "scores for log-probabilities": ("torch.log_softmax(self.head(self.net(x)), -1)", "self.head(self.net(x))",
-                                     check_log_prob, check_objective),
+    "scores for log-probabilities": (
+        "torch.log_softmax(self.head(self.net(x)), -1)",
+        "self.head(self.net(x))",
+        check_log_prob,
+        check_objective,
+    ),
     "over the batch": ("self.head(self.net(x)), -1)", "self.head(self.net(x)), 0)", check_log_prob),
     "descends": ("value = -F.nll_loss", "value = F.nll_loss", check_objective),
     "the batch's mean": ('reduction="none")', 'reduction="mean").expand(len(x))', check_objective),
     "the worst is right": ("(log_p.argmax(-1) == y)", "(log_p.argmin(-1) == y)", check_objective),
-    "the least likely": ("self.log_prob(part).argmax(-1)", "self.log_prob(part).argmin(-1)", check_in_parts),
-    "the first part only": ("[self.net(part) for part in x.split(rows)]", "[self.net(part) for part in x.split(rows)][:1]",
-                            check_in_parts),
+    "the least likely": (
+        "self.log_prob(part).argmax(-1)",
+        "self.log_prob(part).argmin(-1)",
+        check_in_parts,
+    ),
+    "the first part only": (
+        "[self.net(part) for part in x.split(rows)]",
+        "[self.net(part) for part in x.split(rows)][:1]",
+        check_in_parts,
+    ),
     "nothing left out": ("nn.Dropout(0.5)", "nn.Identity()", check_dropout_in_training_alone),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", MUTANTS)
@@ -100,9 +113,14 @@ def test_it_learns_what_is_to_be_learned():
     model = classifier.DigitClassifier(features=16, channels=4)
     before = model.eval().log_prob(data.tensor())[torch.arange(60), y].mean()
     history = fit(model, data, data, epochs=12, batch_size=10, lr=5e-3, progress=False)
-    assert (model.classify(data.tensor()) == y).all() and before < -1.5 and history["valid"][-1] > -0.3
+    assert (
+        (model.classify(data.tensor()) == y).all() and before < -1.5 and history["valid"][-1] > -0.3
+    )
 
 
 def test_rows_that_are_no_digits_are_refused_in_a_sentence():
-    with pytest.raises(ValueError, match=r"^expected rows of 784 numbers on the last axis, got shape \(3, 28, 28\)$"):
+    with pytest.raises(
+        ValueError,
+        match=r"^expected rows of 784 numbers on the last axis, got shape \(3, 28, 28\)$",
+    ):
         tiny(classifier).classify(torch.zeros(3, 28, 28))

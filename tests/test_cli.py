@@ -56,10 +56,16 @@ def run(*argv):
     [
         (
             ("trian",),
-            "There is no command 'trian'. Did you mean train? There are: doctor, data, train, evaluate",
+            (
+                "There is no command 'trian'. Did you mean train? There are: doctor, data, train,"
+                " evaluate"
+            ),
         ),
         (("zzz",), "There is no command 'zzz'. There are: doctor"),
-        (("train", "vae_2"), "There is no model 'vae_2'. Did you mean vae_2d? There are: vae_2d, vae_40d"),
+        (
+            ("train", "vae_2"),
+            "There is no model 'vae_2'. Did you mean vae_2d? There are: vae_2d, vae_40d",
+        ),
         (("evaluate", "vae40"), "Did you mean vae_40d?"),
         (("train", "vae_2d", "--epochs", "0"), "'0' is not a positive whole number"),
         (("evaluate", "vae_2d", "--samples", "many"), "'many' is not a positive whole number"),
@@ -92,7 +98,10 @@ def test_train_without_a_name_lists_the_models(capsys):
 def test_train_then_evaluate(tiny, tmp_path, capsys):
     assert run("evaluate", "tiny") == 1
     assert "tiny.safetensors is not there" in capsys.readouterr().err
-    assert run("train", "tiny", "--out", str(tmp_path / "weights"), "--epochs", "2", "--device", "cpu") == 0
+    assert (
+        run("train", "tiny", "--out", str(tmp_path / "weights"), "--epochs", "2", "--device", "cpu")
+        == 0
+    )
     assert recipes.card("tiny")["epochs_trained"] == 2
     assert "tiny.safetensors" in capsys.readouterr().out
     assert run("evaluate", "tiny", "--samples", "5000", "--device", "cpu") == 0
@@ -143,12 +152,21 @@ def test_an_error_is_one_sentence_and_a_status(error, status, said, tiny, monkey
 def test_data_says_what_is_here_and_fails_if_it_is_not_all(capsys, monkeypatch):
     assert run("data") == 1
     said = capsys.readouterr().out.splitlines()
-    assert "MNIST: not here (DGMCOURSE_OFFLINE is set); the course goes on with a small embedded set" in said
-    assert "Frey faces: not here; they can't be fetched, and are used where you have put them" in said
-    monkeypatch.setattr(source, "find", lambda dataset, download: ({"one": b"x" * 2_000_000}, "somewhere"))
+    assert (
+        "MNIST: not here (DGMCOURSE_OFFLINE is set); the course goes on with a small embedded set"
+        in said
+    )
+    assert (
+        "Frey faces: not here; they can't be fetched, and are used where you have put them" in said
+    )
+    monkeypatch.setattr(
+        source, "find", lambda dataset, download: ({"one": b"x" * 2_000_000}, "somewhere")
+    )
     assert run("data") == 0
     said = capsys.readouterr().out.splitlines()
-    assert "MNIST: complete, 1 files, 2.0 MB, from somewhere" in said and all("complete" in line for line in said)
+    assert "MNIST: complete, 1 files, 2.0 MB, from somewhere" in said and all(
+        "complete" in line for line in said
+    )
 
 
 # ---- the doctor
@@ -157,7 +175,11 @@ def test_data_says_what_is_here_and_fails_if_it_is_not_all(capsys, monkeypatch):
 def test_the_course_can_run_here(tmp_path):
     env = os.environ | {"DGMCOURSE_OFFLINE": "1"}
     ran = subprocess.run(
-        [sys.executable, "-m", "dgmcourse", "doctor"], capture_output=True, text=True, cwd=ROOT, env=env
+        [sys.executable, "-m", "dgmcourse", "doctor"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=env,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "The course can run." in ran.stdout
@@ -166,7 +188,10 @@ def test_the_course_can_run_here(tmp_path):
 
 def test_the_doctor_finds_what_is_missing(monkeypatch, tiny, capsys):
     findings = doctor.examine()
-    assert findings["data"].mark == doctor.WARNING and "python -m dgmcourse data" in findings["data"].advice
+    assert (
+        findings["data"].mark == doctor.WARNING
+        and "python -m dgmcourse data" in findings["data"].advice
+    )
     assert findings["weights"].mark == doctor.FAILURE and "train tiny" in findings["weights"].advice
     for check in ("Python", "torch", "packages", "device", "kernel"):
         assert findings[check].mark == doctor.OK and not findings[check].advice
@@ -177,10 +202,17 @@ def test_the_doctor_finds_what_is_missing(monkeypatch, tiny, capsys):
     monkeypatch.setattr(doctor, "free_memory", lambda: 0.3e9)
     monkeypatch.setitem(doctor.CHECKS, "kernel", lambda: 1 / 0)
     findings = doctor.examine()
-    assert findings["packages"] == (doctor.FAILURE, "missing: scikit-learn", "pip install scikit-learn")
+    assert findings["packages"] == (
+        doctor.FAILURE,
+        "missing: scikit-learn",
+        "pip install scikit-learn",
+    )
     assert findings["widgets"] == (doctor.FAILURE, "missing: anywidget", "pip install anywidget")
     assert findings["memory"].mark == doctor.WARNING and "0.3 GB" in findings["memory"].found
-    assert findings["kernel"].mark == doctor.FAILURE and "ZeroDivisionError" in findings["kernel"].found
+    assert (
+        findings["kernel"].mark == doctor.FAILURE
+        and "ZeroDivisionError" in findings["kernel"].found
+    )
 
 
 def test_the_doctor_looks_at_versions_and_front_ends(monkeypatch, tmp_path):
@@ -192,7 +224,10 @@ def test_the_doctor_looks_at_versions_and_front_ends(monkeypatch, tmp_path):
 
     monkeypatch.setattr(jupyter_core.paths, "jupyter_path", lambda *_: [str(tmp_path)])
     finding = doctor.check_widgets()
-    assert finding.mark == doctor.WARNING and "no JupyterLab part of ipywidgets, anywidget" in finding.found
+    assert (
+        finding.mark == doctor.WARNING
+        and "no JupyterLab part of ipywidgets, anywidget" in finding.found
+    )
     kernel = tmp_path / "python3" / "kernel.json"
     kernel.parent.mkdir()
     kernel.write_text('{"argv": ["/usr/bin/another-python"]}')
@@ -208,12 +243,16 @@ def test_the_doctor_looks_at_versions_and_front_ends(monkeypatch, tmp_path):
     ],
 )
 def test_the_verdict_follows_the_findings(marks, status, verdict, monkeypatch, capsys):
-    checks = {f"check {i}": (lambda mark=mark: doctor.Finding(mark, "found")) for i, mark in enumerate(marks)}
+    checks = {
+        f"check {i}": lambda mark=mark: doctor.Finding(mark, "found")
+        for i, mark in enumerate(marks)
+    }
     monkeypatch.setattr(doctor, "CHECKS", checks)
     assert run("doctor") == status
     said = capsys.readouterr().out
     assert (
-        verdict in said and len({line.index("found") for line in said.splitlines() if "check" in line}) == 1
+        verdict in said
+        and len({line.index("found") for line in said.splitlines() if "check" in line}) == 1
     )
     assert doctor.doctor() is None
     assert capsys.readouterr().out == said

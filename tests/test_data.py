@@ -1,4 +1,6 @@
-"""The data: MNIST against torchvision reading the same files, binarisation and batches against theory."""
+"""The data: MNIST against torchvision reading the same files, binarisation and batches against
+theory.
+"""
 
 import os
 import shutil
@@ -21,7 +23,9 @@ def write_idx(path, array):
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    """A directory in torchvision's layout with 70,000 images: the embedded digits again and again, rolled."""
+    """A directory in torchvision's layout with 70,000 images: the embedded digits again and again,
+    rolled.
+    """
     root = tmp_path_factory.mktemp("data")
     x, y = images.embedded_digits()
     x = torch.cat([x.roll(shift, 1) for shift in range(14)]).numpy().reshape(-1, 28, 28)
@@ -42,7 +46,10 @@ def data_root(written, monkeypatch):
     import zlib
 
     raw = written / "MNIST" / "raw"
-    files = [file._replace(crc32=zlib.crc32((raw / file.name).read_bytes())) for file in images.MNIST.files]
+    files = [
+        file._replace(crc32=zlib.crc32((raw / file.name).read_bytes()))
+        for file in images.MNIST.files
+    ]
     monkeypatch.setattr(images, "MNIST", images.MNIST._replace(files=tuple(files)))
     monkeypatch.setenv("DGMCOURSE_DATA", str(written))
     return written
@@ -54,13 +61,20 @@ def test_mnist_is_what_torchvision_reads(written, monkeypatch, capsys):
     root = data_root(written, monkeypatch)
     monkeypatch.setattr(source, "_said", set())
     splits = mnist(None)
-    assert capsys.readouterr().out == "MNIST: 60,000 + 10,000 digits from the directory in DGMCOURSE_DATA\n"
+    assert (
+        capsys.readouterr().out
+        == "MNIST: 60,000 + 10,000 digits from the directory in DGMCOURSE_DATA\n"
+    )
     train, test = MNIST(root, train=True), MNIST(root, train=False)
     assert torch.equal(torch.cat([splits.train.x, splits.valid.x]).view(-1, 28, 28), train.data)
     assert torch.equal(torch.cat([splits.train.y, splits.valid.y]), train.targets)
-    assert torch.equal(splits.test.x.view(-1, 28, 28), test.data) and torch.equal(splits.test.y, test.targets)
+    assert torch.equal(splits.test.x.view(-1, 28, 28), test.data) and torch.equal(
+        splits.test.y, test.targets
+    )
     assert list(map(len, splits)) == [50000, 10000, 10000]
-    assert torch.allclose(splits.test[:100].tensor(), test.data[:100].view(100, -1).double().div(255).float())
+    assert torch.allclose(
+        splits.test[:100].tensor(), test.data[:100].view(100, -1).double().div(255).float()
+    )
 
 
 def test_held_out_bits_are_those_of_the_papers_code(written, monkeypatch):
@@ -99,7 +113,9 @@ def test_embedded_digits_are_as_many_of_each_class_in_each_part(monkeypatch, tmp
 
 
 def assert_bernoulli(draw):
-    """Each byte b gives 1 with probability b / 255, the ends exactly; the bias is far below a byte."""
+    """Each byte b gives 1 with probability b / 255, the ends exactly; the bias is far below a
+    byte.
+    """
     torch.manual_seed(0)
     n, p = 8000, torch.arange(256).double() / 255
     bits = draw(torch.arange(256, dtype=torch.uint8).expand(n, 256))
@@ -125,18 +141,22 @@ def test_dynamic_binarisation_is_bernoulli_with_the_grey_value_as_its_mean():
 @pytest.mark.parametrize(
     "mutant",
     {
-        "bytes of words, none drawn again": lambda x: (
-            torch.empty(x.numel() // 8, dtype=torch.int64)
-            .random_(-(2**63), None)
-            .view(torch.uint8)
-            .view(x.shape)
-            < x
-        ).float(),
+        "bytes of words, none drawn again": (
+            lambda x: (
+                torch.empty(x.numel() // 8, dtype=torch.int64)
+                .random_(-(2**63), None)
+                .view(torch.uint8)
+                .view(x.shape)
+                < x
+            ).float()
+        ),
         "256 for 255": lambda x: (torch.empty_like(x).random_(0, 256) < x).float(),
         "at most": lambda x: (torch.empty_like(x).random_(0, 255) <= x).float(),
         "threshold": lambda x: (x > 127).float(),
         "grey": lambda x: x.float() / 255,
-        "one draw for all pixels": lambda x: (torch.empty_like(x[:, :1]).random_(0, 255) < x).float(),
+        "one draw for all pixels": (
+            lambda x: (torch.empty_like(x[:, :1]).random_(0, 255) < x).float()
+        ),
     }.items(),
     ids=lambda item: item[0],
 )
@@ -148,7 +168,9 @@ def test_a_wrong_binarisation_is_rejected(mutant):
 def test_dynamic_data_are_redrawn_at_every_visit_and_static_data_never():
     x, y = images.embedded_digits()
     for how, fresh in (("dynamic", True), ("static", False)):
-        train = images.splits((x[:300], x[300:400], x[400:500]), (y[:300], y[300:400], y[400:500]), how).train
+        train = images.splits(
+            (x[:300], x[300:400], x[400:500]), (y[:300], y[300:400], y[400:500]), how
+        ).train
         assert torch.equal(train.tensor(), train.tensor()) != fresh
         first, second = (torch.cat(list(train.batches(70, shuffle=False))) for _ in range(2))
         assert torch.equal(first, second) != fresh
@@ -159,7 +181,9 @@ def test_dynamic_data_are_redrawn_at_every_visit_and_static_data_never():
 
 
 def assert_visits_each_once_in_a_fresh_order(batches):
-    """`batches(x, size)` yields each row once an epoch, in a new order each time, repeatable by the seed."""
+    """`batches(x, size)` yields each row once an epoch, in a new order each time, repeatable by the
+    seed.
+    """
     x = torch.arange(1003.0)[:, None].expand(-1, 3)
     torch.manual_seed(1)
     epochs = [list(batches(x, 100)) for _ in range(2)]
@@ -194,30 +218,50 @@ def test_wrong_batches_are_rejected(mutant):
 
 
 def assert_labels_stay_with_their_examples(batches):
-    """`batches(data, size, shuffle)` yields pairs (x, y), each label that of its x, whatever the order and the blocks."""
+    """`batches(data, size, shuffle)` yields pairs (x, y), each label that of its x, whatever the
+    order and the blocks.
+    """
     n = 2507  # more than two blocks
     y = torch.randint(0, 9, (n,), generator=torch.Generator().manual_seed(3))
     x = torch.stack([torch.arange(n), 10 * torch.arange(n) + y], -1).double()
     for shuffle in (True, False):
         torch.manual_seed(2)
         pairs = list(batches(Data(x, y), 70, shuffle))
-        assert [len(part) for part, _ in pairs] == [len(part) for _, part in pairs] == [70] * 35 + [57]
+        assert (
+            [len(part) for part, _ in pairs] == [len(part) for _, part in pairs] == [70] * 35 + [57]
+        )
         rows, labels = (torch.cat(parts) for parts in zip(*pairs, strict=True))
-        assert labels.dtype == y.dtype and torch.equal(rows[:, 1] - 10 * rows[:, 0], labels.double())
+        assert labels.dtype == y.dtype and torch.equal(
+            rows[:, 1] - 10 * rows[:, 0], labels.double()
+        )
         assert torch.equal(rows[:, 0].sort().values, x[:, 0])
         torch.manual_seed(2)  # with labels or without: the same order
         assert torch.equal(rows, torch.cat(list(Data(x, y).batches(70, shuffle))))
 
 
 def test_batches_with_labels():
-    assert_labels_stay_with_their_examples(lambda data, size, shuffle: data.batches(size, shuffle, labels=True))
+    assert_labels_stay_with_their_examples(
+        lambda data, size, shuffle: data.batches(size, shuffle, labels=True)
+    )
     x, y = (part[:1000] for part in images.embedded_digits())
-    for how in (None, "dynamic", "static"):  # bytes, too: what is bright in x tells which digit it was
+    for how in (
+        None,
+        "dynamic",
+        "static",
+    ):  # bytes, too: what is bright in x tells which digit it was
         data = Data(x, y, how, (x > 127).to(torch.uint8))
         for some, labels in data.batches(300, labels=True):
             nearest = (some @ x.float().T / 255 - (x.float() / 255).square().sum(1) / 2).argmax(1)
             assert (y[nearest] == labels).float().mean() > 0.9
-    assert next(iter(data.to("cpu")[:30].batches(7, shuffle=False, labels=True)))[1].tolist() == [0, 1, 2, 3, 4, 5, 6]
+    assert next(iter(data.to("cpu")[:30].batches(7, shuffle=False, labels=True)))[1].tolist() == [
+        0,
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+    ]
     assert list(data[:0].batches(7, labels=True)) == []
 
 
@@ -256,9 +300,15 @@ def test_a_part_of_the_data_is_data():
         (lambda: mnist("foo"), "binarise='foo': choose 'dynamic', 'static' or None"),
         (lambda: Data(torch.zeros(3, 2), binarise=True), "binarise=True: choose"),
         (lambda: Data(torch.zeros(3, 2)).batches(0), "a batch needs at least one example: size=0"),
-        (lambda: Data(torch.zeros(3, 2)).batches(2, labels=True), "these examples have no labels: Data(x, y) has"),
+        (
+            lambda: Data(torch.zeros(3, 2)).batches(2, labels=True),
+            "these examples have no labels: Data(x, y) has",
+        ),
         (lambda: Data(torch.zeros(3, 2))[3], "no example 3: there are 3"),
-        (lambda: Data(torch.arange(6).view(3, 2)), "got torch.int64: x.float() takes the numbers as they are"),
+        (
+            lambda: Data(torch.arange(6).view(3, 2)),
+            "got torch.int64: x.float() takes the numbers as they are",
+        ),
         (lambda: Data(torch.ones(3, 2, dtype=torch.bool)), "got torch.bool"),
         (lambda: Data(torch.eye(3, dtype=torch.uint8)), "look binary already"),
         (lambda: Data(torch.eye(3, dtype=torch.uint8), binarise="dynamic"), "pass x.float()"),
@@ -279,7 +329,9 @@ def test_bad_input_is_answered_in_one_sentence(wrong, said):
 def test_moons_and_ring_lie_where_they_should():
     x = toy.two_moons(2000, noise=0)
     upper, lower = x[0::2], x[1::2]
-    assert torch.allclose(upper.norm(dim=-1), torch.ones(1000), atol=1e-6) and (upper[:, 1] >= 0).all()
+    assert (
+        torch.allclose(upper.norm(dim=-1), torch.ones(1000), atol=1e-6) and (upper[:, 1] >= 0).all()
+    )
     centre = torch.tensor([1.0, 0.5])
     assert torch.allclose((lower - centre).norm(dim=-1), torch.ones(1000), atol=1e-6)
     assert (lower[:, 1] <= 0.5 + 1e-6).all()
@@ -310,10 +362,20 @@ def test_the_pinwheel_has_as_many_arms_as_asked():
     ("ours", "means", "stds", "weights"),
     [
         (toy.ring_of_gaussians(4, 2.0, 0.3), [(2, 0), (0, 2), (-2, 0), (0, -2)], 0.3, [1] * 4),
-        (toy.grid_of_gaussians(3, 2.0, 0.5), [(a, b) for a in (-2, 0, 2) for b in (-2, 0, 2)], 0.5, [1] * 9),
-        (toy.mixture([-2.0, 1.0], [0.5, 1.5], [0.3, 0.7]), [(-2,), (1,)], [[0.5], [1.5]], [0.3, 0.7]),
+        (
+            toy.grid_of_gaussians(3, 2.0, 0.5),
+            [(a, b) for a in (-2, 0, 2) for b in (-2, 0, 2)],
+            0.5,
+            [1] * 9,
+        ),
+        (
+            toy.mixture([-2.0, 1.0], [0.5, 1.5], [0.3, 0.7]),
+            [(-2,), (1,)],
+            [[0.5], [1.5]],
+            [0.3, 0.7],
+        ),
     ],
-)  # fmt: skip
+)
 def test_mixtures_against_scipy(ours, means, stds, weights):
     from scipy.stats import norm
 
@@ -325,6 +387,8 @@ def test_mixtures_against_scipy(ours, means, stds, weights):
     assert np.allclose(ours.log_prob(x).numpy(), np.log(parts.sum(-1)), atol=2e-4)
     # Samples: each component is responsible for its share.
     share = parts / parts.sum(-1, keepdims=True)
-    assert np.abs(share.mean(0) - weights).max() < 4.5 * np.sqrt(weights * (1 - weights) / 4000).max()
+    assert (
+        np.abs(share.mean(0) - weights).max() < 4.5 * np.sqrt(weights * (1 - weights) / 4000).max()
+    )
     first = (weights[:, None] * means).sum(0)
     assert np.abs(x.numpy().mean(0) - first).max() < 5 * x.numpy().std(0).max() / 4000**0.5

@@ -1,5 +1,6 @@
-"""Densities against scipy, torch.distributions, sums over all images and quadrature; and each oracle
-against mutants."""
+"""Densities against scipy, torch.distributions, sums over all images and quadrature; and each
+oracle against mutants.
+"""
 
 import math
 
@@ -20,7 +21,7 @@ def gaussian_parameters(*shape):
     return torch.randn(shape), torch.randn(shape) * 0.7 - 0.3
 
 
-# --- oracles ------------------------------------------------------------------------------------------------
+# --- oracles -------------------------------------------------------------------------------------
 
 
 def check_gaussian_log_prob(densities):
@@ -40,7 +41,10 @@ def check_gaussian_integrates_to_one(densities):
 
 
 def check_gaussian_samples(densities):
-    mean, log_var = torch.tensor([[1.0, -2.0], [0.0, 0.5]]), torch.tensor([[-2.0, 1.5], [0.7, -1.0]])
+    mean, log_var = (
+        torch.tensor([[1.0, -2.0], [0.0, 0.5]]),
+        torch.tensor([[-2.0, 1.5], [0.7, -1.0]]),
+    )
     q = densities.Gaussian(mean, log_var)
     for x in (q.sample((5000,)), q.rsample((5000,))):
         assert x.shape == (5000, 2, 2)
@@ -74,7 +78,9 @@ def check_bernoulli_sums_to_one(densities):
 
 
 def check_bernoulli_at_the_extremes(densities):
-    """A wrong pixel costs what it costs, and says so to the gradient: no clamp, no rounding of 1 - p to 0."""
+    """A wrong pixel costs what it costs, and says so to the gradient: no clamp, no rounding of 1 -
+    p to 0.
+    """
     logits = torch.tensor([-800.0, -60.0, -21.0, 0.0, 21.0, 60.0, 800.0])[:, None].requires_grad_()
     x = torch.tensor([0.0, 1.0])[:, None, None]
     log_prob = densities.Bernoulli(logits).log_prob(x)
@@ -110,12 +116,16 @@ def check_mixture_log_prob(densities):
 
 def check_mixture_sums_to_one(densities):
     weights, logits = torch.randn(5), torch.randn(5, 9) * 2
-    close(densities.Mixture(weights, densities.Bernoulli(logits)).log_prob(all_images()).exp().sum(), 1.0)
+    close(
+        densities.Mixture(weights, densities.Bernoulli(logits)).log_prob(all_images()).exp().sum(),
+        1.0,
+    )
 
 
 def check_mixture_samples(densities):
-    """Components so far apart that each sample tells its own; within one, both dimensions come from the
-    same component."""
+    """Components so far apart that each sample tells its own; within one, both dimensions come from
+    the same component.
+    """
     mean, log_var = (
         torch.tensor([[-9.0, 9.0], [0.0, 0.0], [9.0, -9.0]]),
         torch.tensor([[0.0, 1.0], [-2.0, 0.5], [1.0, -1.0]]),
@@ -126,7 +136,9 @@ def check_mixture_samples(densities):
     x = x.reshape(-1, 2)
     k = torch.cdist(x, mean).argmin(-1)
     assert_mean(torch.nn.functional.one_hot(k, 3).double(), weights / 10)
-    assert abs(np.corrcoef(k[:-1], k[1:])[0, 1]) < 0.06  # drawn at random, not in the components' order
+    assert (
+        abs(np.corrcoef(k[:-1], k[1:])[0, 1]) < 0.06
+    )  # drawn at random, not in the components' order
     for i, j in np.ndindex(3, 2):
         exact = stats.norm(float(mean[i, j]), float(torch.exp(log_var[i, j] / 2)))
         assert stats.kstest(x[k == i, j], exact.cdf).pvalue > 1e-4
@@ -135,10 +147,14 @@ def check_mixture_samples(densities):
 def check_kl(densities):
     (mean, log_var), (mean_p, log_var_p) = gaussian_parameters(5, 3), gaussian_parameters(5, 3)
     q, p = densities.Gaussian(mean, log_var), densities.Gaussian(mean_p, log_var_p)
-    exact_q, exact_p = td.Normal(mean, torch.exp(log_var / 2)), td.Normal(mean_p, torch.exp(log_var_p / 2))
+    exact_q, exact_p = (
+        td.Normal(mean, torch.exp(log_var / 2)),
+        td.Normal(mean_p, torch.exp(log_var_p / 2)),
+    )
     close(densities.kl(q, p), td.kl_divergence(exact_q, exact_p).sum(-1))
     close(
-        densities.kl(q, densities.StandardGaussian(3)), td.kl_divergence(exact_q, td.Normal(0.0, 1.0)).sum(-1)
+        densities.kl(q, densities.StandardGaussian(3)),
+        td.kl_divergence(exact_q, td.Normal(0.0, 1.0)).sum(-1),
     )
     close(densities.kl_per_dimension(q, p), td.kl_divergence(exact_q, exact_p))
 
@@ -155,8 +171,9 @@ def check_kl_by_quadrature(densities):
 
 
 def check_conditionals(densities):
-    """The network's output is means first, then log-variances, which are clipped: constant outside of the
-    range."""
+    """The network's output is means first, then log-variances, which are clipped: constant outside
+    of the range.
+    """
     output = torch.tensor([[1.0, -2.0, -9.0, 0.5], [3.0, 0.0, 1.0, 7.0]]).requires_grad_()
     q = densities.GaussianConditional(torch.nn.Identity(), (-6.0, 2.0))(output)
     close(q.mean, output[:, :2])
@@ -167,7 +184,9 @@ def check_conditionals(densities):
 
 
 def check_one_variance_for_all(densities):
-    """N(net(z), sigma^2 I): against scipy; its slope in log sigma^2 is half of what the squared distance has too much."""
+    """N(net(z), sigma^2 I): against scipy; its slope in log sigma^2 is half of what the squared
+    distance has too much.
+    """
     net = torch.nn.Linear(2, 3)
     conditional = densities.IsotropicGaussianConditional(net, log_var=-1.4)
     given, x = torch.randn(4, 5, 2), torch.randn(5, 3)
@@ -176,11 +195,17 @@ def check_one_variance_for_all(densities):
     close(log_prob, torch.from_numpy(stats.norm(mean, std).logpdf(x.expand(4, 5, 3))).sum(-1))
     (slope,) = torch.autograd.grad(log_prob.sum(), conditional.log_var)
     close(slope, 0.5 * (((x - mean) / std) ** 2 - 1).sum())
-    assert {name for name, _ in conditional.named_parameters()} == {"net.weight", "net.bias", "log_var"}
+    assert {name for name, _ in conditional.named_parameters()} == {
+        "net.weight",
+        "net.bias",
+        "log_var",
+    }
 
 
 def check_point(densities):
-    """All draws are the network's output, and its gradient flows through rsample; no x has a density."""
+    """All draws are the network's output, and its gradient flows through rsample; no x has a
+    density.
+    """
     net = torch.nn.Linear(2, 3)
     given = torch.randn(4, 2, requires_grad=True)
     point = densities.PointConditional(net)(given)
@@ -214,11 +239,15 @@ def check_half_precision_networks(densities):
     answer = given.bfloat16().double()
     x = (torch.rand(2, 784) < 0.5).float()
     log_prob = densities.GaussianConditional(Half(), (-9, 9))(given).log_prob(x)
-    close(log_prob, td.Normal(answer, torch.exp(answer / 2)).log_prob(x.double()).sum(-1), rtol=1e-5)
+    close(
+        log_prob, td.Normal(answer, torch.exp(answer / 2)).log_prob(x.double()).sum(-1), rtol=1e-5
+    )
     x = torch.cat([x, x], -1)
     log_prob = densities.BernoulliConditional(Half())(given).log_prob(x)
     close(
-        log_prob, td.Bernoulli(logits=torch.cat([answer, answer], -1)).log_prob(x.double()).sum(-1), rtol=1e-5
+        log_prob,
+        td.Bernoulli(logits=torch.cat([answer, answer], -1)).log_prob(x.double()).sum(-1),
+        rtol=1e-5,
     )
     log_prob = densities.IsotropicGaussianConditional(Half(), -0.5)(given).log_prob(x)
     exact = td.Normal(torch.cat([answer, answer], -1), math.exp(-0.25))
@@ -251,99 +280,195 @@ def test_oracle(check):
     check(densities)
 
 
-# --- mutants: one broken line each, and the oracles that must notice ----------------------------------------
+# --- mutants: one broken line each, and the oracles that must notice -----------------------------
 
-GAUSSIAN = "-0.5 * (LOG_2PI + self.log_var + (x - self.mean) ** 2 * torch.exp(-self.log_var)).sum(-1)"
+GAUSSIAN = (
+    "-0.5 * (LOG_2PI + self.log_var + (x - self.mean) ** 2 * torch.exp(-self.log_var)).sum(-1)"
+)
 BERNOULLI = "(x * self.logits).sum(-1) - F.softplus(self.logits, threshold=40).sum(-1)"
 MIXTURE = "torch.logsumexp(self.log_weights + self.components.cross_log_prob(x), -1)"
-PER_DIMENSION = "-0.5 * (LOG_2PI + c.log_var + (x.unsqueeze(-2) - c.mean) ** 2 * torch.exp(-c.log_var))"
+PER_DIMENSION = (
+    "-0.5 * (LOG_2PI + c.log_var + (x.unsqueeze(-2) - c.mean) ** 2 * torch.exp(-c.log_var))"
+)
 KL = "0.5 * (p.log_var - q.log_var + variance_ratio"
 gaussian, gaussian_integral = check_gaussian_log_prob, check_gaussian_integrates_to_one
 bernoulli, extremes = check_bernoulli_sums_to_one, check_bernoulli_at_the_extremes
 
 MUTANTS = {
     "gaussian: no 1/2": (GAUSSIAN, GAUSSIAN.replace("-0.5", "-1.0"), gaussian, gaussian_integral),
-    "gaussian: no log 2 pi": (GAUSSIAN, GAUSSIAN.replace("LOG_2PI", "0"), gaussian, gaussian_integral),
+    "gaussian: no log 2 pi": (
+        GAUSSIAN,
+        GAUSSIAN.replace("LOG_2PI", "0"),
+        gaussian,
+        gaussian_integral,
+    ),
     "gaussian: standard deviation for variance": (
-        "torch.exp(-self.log_var)).sum", "torch.exp(-0.5 * self.log_var)).sum", gaussian, gaussian_integral),
+        "torch.exp(-self.log_var)).sum",
+        "torch.exp(-0.5 * self.log_var)).sum",
+        gaussian,
+        gaussian_integral,
+    ),
     "gaussian: mean over dimensions": (
-        GAUSSIAN, GAUSSIAN.replace(".sum(-1)", ".mean(-1)"), gaussian, gaussian_integral),
+        GAUSSIAN,
+        GAUSSIAN.replace(".sum(-1)", ".mean(-1)"),
+        gaussian,
+        gaussian_integral,
+    ),
     "gaussian: summed over the batch, too": (
-        GAUSSIAN, GAUSSIAN.replace(".sum(-1)", ".sum((-1, -2))"), gaussian),
+        GAUSSIAN,
+        GAUSSIAN.replace(".sum(-1)", ".sum((-1, -2))"),
+        gaussian,
+    ),
     "standard gaussian: constant of one dimension": ("self.dim * LOG_2PI", "LOG_2PI", gaussian),
     "rsample: variance for standard deviation": (
-        "torch.exp(0.5 * self.log_var) * epsilon", "torch.exp(self.log_var) * epsilon",
-        check_gaussian_samples, check_gaussian_reparameterization),
+        "torch.exp(0.5 * self.log_var) * epsilon",
+        "torch.exp(self.log_var) * epsilon",
+        check_gaussian_samples,
+        check_gaussian_reparameterization,
+    ),
     "rsample: no gradient": (
-        "return self.mean + torch.exp", "return self.mean.detach() + torch.exp",
-        check_gaussian_reparameterization),
+        "return self.mean + torch.exp",
+        "return self.mean.detach() + torch.exp",
+        check_gaussian_reparameterization,
+    ),
     "rsample: uniform noise": (
-        "epsilon = torch.randn(", "epsilon = 3.46 * torch.rand(", check_gaussian_samples),
+        "epsilon = torch.randn(",
+        "epsilon = 3.46 * torch.rand(",
+        check_gaussian_samples,
+    ),
     "rsample: one noise for all dimensions": (
-        "return torch.randn(*check_shape(shape), self.dim", "return torch.ones(self.dim) * torch.randn(*check_shape(shape), 1",
-        check_gaussian_samples),
+        "return torch.randn(*check_shape(shape), self.dim",
+        "return torch.ones(self.dim) * torch.randn(*check_shape(shape), 1",
+        check_gaussian_samples,
+    ),
     "bernoulli: clamped probabilities": (
-        BERNOULLI, "torch.log(torch.where(x == 1, self.mean, 1 - self.mean).clamp(1e-5, 1 - 1e-5)).sum(-1)",
-        extremes),
+        BERNOULLI,
+        "torch.log(torch.where(x == 1, self.mean, 1 - self.mean).clamp(1e-5, 1 - 1e-5)).sum(-1)",
+        extremes,
+    ),
     "bernoulli: 1 - p": (
-        BERNOULLI, "torch.log(torch.where(x == 1, self.mean, 1 - self.mean)).sum(-1)", extremes),
+        BERNOULLI,
+        "torch.log(torch.where(x == 1, self.mean, 1 - self.mean)).sum(-1)",
+        extremes,
+    ),
     "bernoulli: softplus linear from 20 on": (", threshold=40", "", extremes),
     "bernoulli: log(1 + exp) overflows": (
-        "F.softplus(self.logits, threshold=40)", "torch.log1p(self.logits.exp())", extremes),
+        "F.softplus(self.logits, threshold=40)",
+        "torch.log1p(self.logits.exp())",
+        extremes,
+    ),
     "bernoulli: no normalisation": (BERNOULLI, "(x * self.logits).sum(-1)", bernoulli, extremes),
     "bernoulli: sign of the logits": (
-        BERNOULLI, BERNOULLI.replace("self.logits", "(-self.logits)"), bernoulli, extremes),
+        BERNOULLI,
+        BERNOULLI.replace("self.logits", "(-self.logits)"),
+        bernoulli,
+        extremes,
+    ),
     "bernoulli: averaged over pixels": (BERNOULLI, BERNOULLI.replace("sum", "mean"), bernoulli),
     "bernoulli: the likeliest image for a sample": (
-        "torch.bernoulli(", "torch.round(", check_bernoulli_samples),
+        "torch.bernoulli(",
+        "torch.round(",
+        check_bernoulli_samples,
+    ),
     "mixture: log-sum-exp of each dimension": (
         MIXTURE,
-        f"(lambda c: torch.logsumexp(self.log_weights[:, None] + {PER_DIMENSION}, -2).sum(-1))"
-        "(self.components)",
-        check_mixture_log_prob),
+        (
+            f"(lambda c: torch.logsumexp(self.log_weights[:, None] + {PER_DIMENSION}, -2).sum(-1))"
+            "(self.components)"
+        ),
+        check_mixture_log_prob,
+    ),
     "mixture: weights not normalised": (
-        "torch.log_softmax(log_weights, -1)", "log_weights", check_mixture_log_prob,
-        check_mixture_sums_to_one),
+        "torch.log_softmax(log_weights, -1)",
+        "log_weights",
+        check_mixture_log_prob,
+        check_mixture_sums_to_one,
+    ),
     "mixture: equal weights": (
-        "torch.log_softmax(log_weights, -1)", "torch.log_softmax(0 * log_weights, -1)",
+        "torch.log_softmax(log_weights, -1)",
+        "torch.log_softmax(0 * log_weights, -1)",
         check_mixture_log_prob,
-        check_mixture_samples),
+        check_mixture_samples,
+    ),
     "mixture: mean of logs": (
-        MIXTURE, "(self.log_weights.exp() * self.components.cross_log_prob(x)).sum(-1)",
+        MIXTURE,
+        "(self.log_weights.exp() * self.components.cross_log_prob(x)).sum(-1)",
         check_mixture_log_prob,
-        check_mixture_sums_to_one),
+        check_mixture_sums_to_one,
+    ),
     "mixture: components in order": (
         "torch.multinomial(self.log_weights.exp(), n, replacement=True)",
-        "torch.arange(n) * len(self.log_weights) // n", check_mixture_samples),
+        "torch.arange(n) * len(self.log_weights) // n",
+        check_mixture_samples,
+    ),
     "mixture: dimensions of different components": (
         "self.components.select(k).sample()",
-        "torch.stack([self.components.select(i).sample()[:, d] for d, i in enumerate((k, k.roll(1)))], -1)",
-        check_mixture_samples),
+        (
+            "torch.stack([self.components.select(i).sample()[:, d] for d, i in enumerate((k,"
+            " k.roll(1)))], -1)"
+        ),
+        check_mixture_samples,
+    ),
     "kl: mean over dimensions": (
-        "kl_per_dimension(q, p).sum(-1)", "kl_per_dimension(q, p).mean(-1)", check_kl,
-        check_kl_by_quadrature),
+        "kl_per_dimension(q, p).sum(-1)",
+        "kl_per_dimension(q, p).mean(-1)",
+        check_kl,
+        check_kl_by_quadrature,
+    ),
     "kl: no 1/2": (KL, KL[6:], check_kl, check_kl_by_quadrature),
     "kl: of p and q swapped": (
-        "    variance_ratio =", "    q, p = p, q\n    variance_ratio =", check_kl, check_kl_by_quadrature),
+        "    variance_ratio =",
+        "    q, p = p, q\n    variance_ratio =",
+        check_kl,
+        check_kl_by_quadrature,
+    ),
     "kl: sign of log sigma": (
-        KL, KL.replace("p.log_var - q.log_var", "q.log_var - p.log_var"), check_kl, check_kl_by_quadrature),
-    "kl: no - 1": ("torch.exp(-p.log_var) - 1)", "torch.exp(-p.log_var))", check_kl, check_kl_by_quadrature),
+        KL,
+        KL.replace("p.log_var - q.log_var", "q.log_var - p.log_var"),
+        check_kl,
+        check_kl_by_quadrature,
+    ),
+    "kl: no - 1": (
+        "torch.exp(-p.log_var) - 1)",
+        "torch.exp(-p.log_var))",
+        check_kl,
+        check_kl_by_quadrature,
+    ),
     "kl: distance of means in wrong units": (
-        "(q.mean - p.mean) ** 2 * torch.exp(-p.log_var)", "(q.mean - p.mean) ** 2", check_kl,
-        check_kl_by_quadrature),
+        "(q.mean - p.mean) ** 2 * torch.exp(-p.log_var)",
+        "(q.mean - p.mean) ** 2",
+        check_kl,
+        check_kl_by_quadrature,
+    ),
     "conditional: log-variances first": (
-        "mean, log_var = output", "log_var, mean = output", check_conditionals),
+        "mean, log_var = output",
+        "log_var, mean = output",
+        check_conditionals,
+    ),
     "conditional: no clip": (".clamp(*log_var_range)", "", check_conditionals),
     "isotropic: standard deviation for variance": (
-        "self.log_var.to(mean)", "(2 * self.log_var).to(mean)", check_one_variance_for_all),
-    "point: a gradient in samples": ("self.rsample(shape).detach().clone()", "self.rsample(shape)", check_point),
+        "self.log_var.to(mean)",
+        "(2 * self.log_var).to(mean)",
+        check_one_variance_for_all,
+    ),
+    "point: a gradient in samples": (
+        "self.rsample(shape).detach().clone()",
+        "self.rsample(shape)",
+        check_point,
+    ),
     "point: samples share their memory": (".detach().clone()", ".detach()", check_point),
-    "point: half the way": ("return self.mean.expand(", "return 0.5 * self.mean.expand(", check_point),
+    "point: half the way": (
+        "return self.mean.expand(",
+        "return 0.5 * self.mean.expand(",
+        check_point,
+    ),
     "point: a density": (
-        "        raise NotImplementedError(\n            \"a point", "        return x.sum(-1)\n        str(\n            \"a point",
-        check_point),
+        '        raise NotImplementedError(\n            "a point',
+        '        return x.sum(-1)\n        str(\n            "a point',
+        check_point,
+    ),
     "conditional: sums in half precision": (".to(given.dtype)", "", check_half_precision_networks),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", MUTANTS)
@@ -354,7 +479,9 @@ def test_mutant_is_caught(name):
 
 
 def test_per_dimension_log_sum_exp_is_wrong_by_nats():
-    """The pitfall in numbers: two components, where a point lies near one in x and near the other in y."""
+    """The pitfall in numbers: two components, where a point lies near one in x and near the other
+    in y.
+    """
     components = densities.Gaussian(torch.tensor([[0.0, 0.0], [5.0, 5.0]]), torch.zeros(2, 2))
     x, half = torch.tensor([0.0, 5.0]), torch.zeros(2)
     right = densities.Mixture(half, components).log_prob(x)
@@ -363,7 +490,7 @@ def test_per_dimension_log_sum_exp_is_wrong_by_nats():
     assert wrong - right > 10
 
 
-# --- what a reader does wrong -------------------------------------------------------------------------------
+# --- what a reader does wrong --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -384,11 +511,15 @@ def test_bernoulli_says_what_is_wrong_with_x(x, message):
     assert len(str(error.value)) < 250 and "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.bool, torch.int64, torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    "dtype", [torch.uint8, torch.bool, torch.int64, torch.float32, torch.float64]
+)
 def test_bernoulli_takes_bits_of_any_type(dtype):
     x = torch.tensor([[0, 1, 1]], dtype=dtype)
     log_prob = densities.Bernoulli(torch.tensor([[1.0, 2.0, -1.0]])).log_prob(x)
-    close(log_prob, td.Bernoulli(logits=torch.tensor([[1.0, 2.0, -1.0]])).log_prob(x.double()).sum(-1))
+    close(
+        log_prob, td.Bernoulli(logits=torch.tensor([[1.0, 2.0, -1.0]])).log_prob(x.double()).sum(-1)
+    )
 
 
 @pytest.mark.parametrize(
@@ -436,7 +567,11 @@ def test_what_cannot_be_reparameterized_says_so():
 
 def test_the_standard_gaussian_moves_with_its_model_and_adds_nothing_to_its_weights():
     prior = densities.StandardGaussian(3).float()
-    assert prior.sample((4,)).dtype == torch.float32 and prior.double().sample((4, 5)).shape == (4, 5, 3)
+    assert prior.sample((4,)).dtype == torch.float32 and prior.double().sample((4, 5)).shape == (
+        4,
+        5,
+        3,
+    )
     assert prior.sample().shape == (3,) and prior.rsample((2,)).shape == (2, 3)
     assert not prior.state_dict() and not list(prior.parameters())
 
@@ -445,9 +580,15 @@ def test_the_standard_gaussian_moves_with_its_model_and_adds_nothing_to_its_weig
 def test_a_number_in_the_place_of_a_shape_is_refused(n):
     gaussian = densities.Gaussian(torch.zeros(2, 3), torch.zeros(2, 3))
     full = densities.FullGaussian(torch.zeros(3), torch.eye(3))
-    others = densities.StandardGaussian(3), densities.Bernoulli(torch.zeros(3)), densities.Mixture(torch.zeros(2), gaussian)
+    others = (
+        densities.StandardGaussian(3),
+        densities.Bernoulli(torch.zeros(3)),
+        densities.Mixture(torch.zeros(2), gaussian),
+    )
     for density in (gaussian, full, densities.Point(torch.zeros(3)), *others):
-        with pytest.raises(TypeError, match=r"^sample takes a shape, a tuple such as \(5,\) for five draws, got 5"):
+        with pytest.raises(
+            TypeError, match=r"^sample takes a shape, a tuple such as \(5,\) for five draws, got 5"
+        ):
             density.sample(n)
 
 
@@ -463,7 +604,17 @@ def test_a_network_says_what_kind_of_numbers_it_takes():
 
 def test_a_network_of_any_linear_layers_says_how_many_numbers_it_takes():
     """One network, or many at once."""
-    for net, wrong in ((mlp([3, 4, 2]), (5, 2)), (mlp([3, 4, 2], copies=4), (4, 5, 2)), (mlp([3, 2], spectral=True), (2,))):
-        for conditional in (densities.PointConditional, densities.IsotropicGaussianConditional, densities.BernoulliConditional):
-            with pytest.raises(ValueError, match="^expected vectors of 3 numbers on the last axis, got shape "):
+    for net, wrong in (
+        (mlp([3, 4, 2]), (5, 2)),
+        (mlp([3, 4, 2], copies=4), (4, 5, 2)),
+        (mlp([3, 2], spectral=True), (2,)),
+    ):
+        for conditional in (
+            densities.PointConditional,
+            densities.IsotropicGaussianConditional,
+            densities.BernoulliConditional,
+        ):
+            with pytest.raises(
+                ValueError, match="^expected vectors of 3 numbers on the last axis, got shape "
+            ):
                 conditional(net)(torch.zeros(wrong))

@@ -28,7 +28,9 @@ class Parts(nn.Module):
 
 
 class Curved(nn.Module):
-    """p(x|z) = N(f(z), diag): two data dimensions that bend with z, and a width that depends on it."""
+    """p(x|z) = N(f(z), diag): two data dimensions that bend with z, and a width that depends
+    on it.
+    """
 
     def __init__(self, latent_dim):
         super().__init__()
@@ -66,7 +68,9 @@ def tiny(latent_dim, samples=1000):
 def integrated(decoder, x, latent_dim):
     """log p(x) as a sum over a fine grid of z: differentiable, (B,)."""
     z, cell = grid(latent_dim, 8.0, 801 if latent_dim == 1 else 161)
-    log_joint = decoder(z).log_prob(x[:, None]) + torch.distributions.Normal(0.0, 1.0).log_prob(z).sum(-1)
+    log_joint = decoder(z).log_prob(x[:, None]) + torch.distributions.Normal(0.0, 1.0).log_prob(
+        z
+    ).sum(-1)
     return torch.logsumexp(log_joint, 1) + math.log(cell)
 
 
@@ -86,21 +90,32 @@ def check_quadrature(evaluate):
     for latent_dim in (1, 2):
         model = tiny(latent_dim)
         for S, repeats in ((3, 2000), (40, 300)):
-            found = torch.stack([evaluate.log_likelihood_from_prior(model, all_images(), S) for _ in range(repeats)])
+            found = torch.stack(
+                [evaluate.log_likelihood_from_prior(model, all_images(), S) for _ in range(repeats)]
+            )
             assert_mean((found - truth(latent_dim)).exp(), torch.ones(2**IMAGES), errors=6)
             if S == 3:
-                assert (found.mean(0) < truth(latent_dim)).all()  # the logarithm is biased, downward
+                assert (
+                    found.mean(0) < truth(latent_dim)
+                ).all()  # the logarithm is biased, downward
 
 
 def check_gaussian_quadrature(evaluate):
     for latent_dim in (1, 2):
         model = Parts(StandardGaussian(latent_dim), Curved(latent_dim))
-        found = torch.stack([evaluate.log_likelihood_from_prior(model, POINTS, 2000).detach() for _ in range(50)])
-        assert_mean((found - integrated(model.decoder, POINTS, latent_dim).detach()).exp(), torch.ones(len(POINTS)))
+        found = torch.stack(
+            [evaluate.log_likelihood_from_prior(model, POINTS, 2000).detach() for _ in range(50)]
+        )
+        assert_mean(
+            (found - integrated(model.decoder, POINTS, latent_dim).detach()).exp(),
+            torch.ones(len(POINTS)),
+        )
 
 
 def check_sum_over_all_images(evaluate):
-    """With fixed codes the estimate is a mixture of S Bernoullis: a distribution, whose sum is 1 exactly."""
+    """With fixed codes the estimate is a mixture of S Bernoullis: a distribution, whose sum is 1
+    exactly.
+    """
     z = torch.randn(7, 2)
     model = Parts(Codes(z), tiny(2).decoder)
     total = torch.logsumexp(evaluate.log_likelihood_from_prior(model, all_images(), 7), 0)
@@ -131,6 +146,7 @@ def check_ignored_z(evaluate):
 
 def check_far_below_zero(evaluate):
     """Log-probabilities that no exponential can express, all or some of them."""
+
     class Far(nn.Module):
         def forward(self, z):
             return Gaussian(z * 1000, torch.zeros_like(z))
@@ -139,12 +155,21 @@ def check_far_below_zero(evaluate):
     x = torch.tensor([[0.0], [60.0], [3000.0]])
     log_w = -0.5 * (x - 1000 * z.T) ** 2 - 0.5 * math.log(2 * math.pi)
     highest = log_w.amax(1)  # the others lie hundreds of nats below
-    close(evaluate.log_likelihood_from_prior(Parts(Codes(z), Far()), x, 3, rows=2), highest - math.log(3))
+    close(
+        evaluate.log_likelihood_from_prior(Parts(Codes(z), Far()), x, 3, rows=2),
+        highest - math.log(3),
+    )
     assert highest.min() < -1_000_000
 
 
-FROM_PRIOR = [check_quadrature, check_gaussian_quadrature, check_sum_over_all_images, check_chunks, check_ignored_z,
-              check_far_below_zero]  # fmt: skip
+FROM_PRIOR = [
+    check_quadrature,
+    check_gaussian_quadrature,
+    check_sum_over_all_images,
+    check_chunks,
+    check_ignored_z,
+    check_far_below_zero,
+]
 
 
 @pytest.mark.parametrize("check", FROM_PRIOR)
@@ -157,16 +182,30 @@ def test_estimate(check):
     [
         (check_quadrature, "return total - math.log(S)", "return total - math.log(S) + 0.02"),
         (check_sum_over_all_images, "return total - math.log(S)", "return total"),
-        (check_gaussian_quadrature, "return total - math.log(S)", "return total - math.log(S + 200)"),
+        (
+            check_gaussian_quadrature,
+            "return total - math.log(S)",
+            "return total - math.log(S + 200)",
+        ),
         (check_chunks, "(min(rows, S - done),)", "(rows,)"),
-        (check_chunks, "torch.logaddexp(total, torch.logsumexp(p.cross_log_prob(x), -1))",
-         "torch.maximum(total, torch.logsumexp(p.cross_log_prob(x), -1))"),
+        (
+            check_chunks,
+            "torch.logaddexp(total, torch.logsumexp(p.cross_log_prob(x), -1))",
+            "torch.maximum(total, torch.logsumexp(p.cross_log_prob(x), -1))",
+        ),
         (check_ignored_z, "x.new_full((len(x),), -math.inf)", "x.new_zeros((len(x),))"),
-        (check_far_below_zero, "torch.logaddexp(total, torch.logsumexp(p.cross_log_prob(x), -1))",
-         "(total.exp() + p.cross_log_prob(x).exp().sum(-1)).log()"),
-        (check_quadrature, "torch.logsumexp(p.cross_log_prob(x), -1)", "p.cross_log_prob(x).mean(-1)"),
+        (
+            check_far_below_zero,
+            "torch.logaddexp(total, torch.logsumexp(p.cross_log_prob(x), -1))",
+            "(total.exp() + p.cross_log_prob(x).exp().sum(-1)).log()",
+        ),
+        (
+            check_quadrature,
+            "torch.logsumexp(p.cross_log_prob(x), -1)",
+            "p.cross_log_prob(x).mean(-1)",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_broken_estimate_is_caught(check, old, new):
     assert not survives(check, evaluate, old, new)
 
@@ -207,7 +246,9 @@ def check_objective(module):
 
 
 def check_gradient(module):
-    """Autograd's gradient is the average of grad log p(x|z_s), weighted by the softmax of log p(x|z_s)."""
+    """Autograd's gradient is the average of grad log p(x|z_s), weighted by the softmax of log
+    p(x|z_s).
+    """
     z, x = torch.randn(25, 2), all_images()[::100]
     model = model_of(module, samples=25, z=z)
     parameters = list(model.decoder.parameters())
@@ -216,14 +257,18 @@ def check_gradient(module):
     for image in x:
         log_w = model.decoder(z).log_prob(image)
         for weight, value in zip(torch.softmax(log_w.detach(), 0), log_w, strict=True):
-            for total, part in zip(expected, torch.autograd.grad(value, parameters, retain_graph=True), strict=True):
+            for total, part in zip(
+                expected, torch.autograd.grad(value, parameters, retain_graph=True), strict=True
+            ):
                 total += weight * part
     for a, b in zip(found, expected, strict=True):
         close(a, b)
 
 
 def check_gradient_in_the_limit(module):
-    """With many codes: the gradient of log p(x) by quadrature, within its own scatter over repeats."""
+    """With many codes: the gradient of log p(x) by quadrature, within its own scatter over
+    repeats.
+    """
     model, x = model_of(module, latent_dim=1, samples=1000), all_images()[5::170]
     parameters = list(model.decoder.parameters())
 
@@ -233,12 +278,15 @@ def check_gradient_in_the_limit(module):
     exact = flat(integrated(model.decoder, x, 1))
     found = torch.stack([flat(model.objective(x)[0]) for _ in range(200)])
     assert exact.abs().max() > 0.1
-    # the estimate's bias is of the order 1 / samples: beside the scatter of the mean of 200 it is small
+    # the estimate's bias is of the order 1 / samples: beside the scatter of the mean of 200 it is
+    # small
     assert_mean(found, exact, errors=6)
 
 
 def check_samples(module):
-    """Draws follow p(x): the frequency of every image, and of a Gaussian decoder's points in cells of the plane."""
+    """Draws follow p(x): the frequency of every image, and of a Gaussian decoder's points in cells
+    of the plane.
+    """
     n = 40_000
     model = model_of(module)
     number = (model.sample(n) @ 2.0 ** torch.arange(IMAGES - 1, -1, -1)).long()
@@ -249,8 +297,12 @@ def check_samples(module):
     x = model.sample(n)
     side = torch.linspace(-3, 3, 13)
     middle, width = (side[1:] + side[:-1]) / 2, float(side[1] - side[0])
-    inner = (torch.arange(5) - 2) * width / 5  # a cell's probability: the mean density of 25 points in it
-    points = (torch.cartesian_prod(middle, middle)[:, None] + torch.cartesian_prod(inner, inner)).flatten(0, 1)
+    inner = (
+        (torch.arange(5) - 2) * width / 5
+    )  # a cell's probability: the mean density of 25 points in it
+    points = (
+        torch.cartesian_prod(middle, middle)[:, None] + torch.cartesian_prod(inner, inner)
+    ).flatten(0, 1)
     density = integrated(model.decoder, points, 2).exp().detach().view(144, 25).mean(1) * width**2
     cell = ((x + 3) / width).floor().long()
     inside = ((cell >= 0) & (cell < 12)).all(1)
@@ -272,20 +324,39 @@ def test_model(check):
     ("check", "old", "new"),
     [
         (check_objective, "math.log(self.samples)", "0.0"),
-        (check_objective, "torch.logsumexp(self.decoder(z).cross_log_prob(x), -1) - math.log(self.samples)",
-         "self.decoder(z).cross_log_prob(x).mean(-1)"),
-        (check_objective, "self.prior.sample((self.samples,))", "self.prior.sample((self.samples + 1,))[1:]"),
+        (
+            check_objective,
+            "torch.logsumexp(self.decoder(z).cross_log_prob(x), -1) - math.log(self.samples)",
+            "self.decoder(z).cross_log_prob(x).mean(-1)",
+        ),
+        (
+            check_objective,
+            "self.prior.sample((self.samples,))",
+            "self.prior.sample((self.samples + 1,))[1:]",
+        ),
         (check_gradient, "return log_p, {", "return log_p * 2 - log_p.detach(), {"),
-        (check_gradient_in_the_limit, "z = self.prior.sample((self.samples,))\n        log_p",
-         "z = 1.2 * self.prior.sample((self.samples,))\n        log_p"),
-        (check_samples, "return self.decoder(self.prior.sample((n,))).sample()",
-         "return self.decoder(self.prior.sample((n,))).mean.round()"),
-        (check_samples, "return self.decoder(self.prior.sample((n,))).sample()",
-         "return self.decoder(self.prior.sample((1,)).expand(n, -1)).sample()"),
-        (check_samples, "return self.decoder(self.prior.sample((n,))).sample()",
-         "return self.decoder(1.25 * self.prior.sample((n,))).sample()"),
+        (
+            check_gradient_in_the_limit,
+            "z = self.prior.sample((self.samples,))\n        log_p",
+            "z = 1.2 * self.prior.sample((self.samples,))\n        log_p",
+        ),
+        (
+            check_samples,
+            "return self.decoder(self.prior.sample((n,))).sample()",
+            "return self.decoder(self.prior.sample((n,))).mean.round()",
+        ),
+        (
+            check_samples,
+            "return self.decoder(self.prior.sample((n,))).sample()",
+            "return self.decoder(self.prior.sample((1,)).expand(n, -1)).sample()",
+        ),
+        (
+            check_samples,
+            "return self.decoder(self.prior.sample((n,))).sample()",
+            "return self.decoder(1.25 * self.prior.sample((n,))).sample()",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_broken_model_is_caught(check, old, new):
     assert not survives(check, density_network, old, new)
 
@@ -312,7 +383,9 @@ def test_training_finds_a_mixture():
 
 
 def test_a_gaussian_decoder_for_any_data():
-    model = density_network.DensityNetwork(2, hidden=8, likelihood="gaussian", data_dim=3, samples=10)
+    model = density_network.DensityNetwork(
+        2, hidden=8, likelihood="gaussian", data_dim=3, samples=10
+    )
     assert model.objective(torch.randn(5, 3))[0].shape == (5,)
     assert model.sample(4).shape == (4, 3)
 
@@ -333,7 +406,9 @@ def test_settings_that_make_no_sense_are_refused_in_words(settings, words):
 
 @pytest.mark.parametrize("n", [2.5, (3,), "5"])
 def test_a_number_of_samples_that_is_none_is_refused_in_words(n):
-    with pytest.raises(TypeError, match="^sample takes the number of objects, a whole number such as 5, got "):
+    with pytest.raises(
+        TypeError, match="^sample takes the number of objects, a whole number such as 5, got "
+    ):
         tiny(2).sample(n)
 
 

@@ -1,4 +1,6 @@
-"""The diffusion model against what is known without it: the noise step by step, Bayes' rule on a grid, exact Gaussian data."""
+"""The diffusion model against what is known without it: the noise step by step, Bayes' rule on a
+grid, exact Gaussian data.
+"""
 
 import math
 
@@ -41,7 +43,9 @@ def small_net():
 
 
 def check_steps_add_up(module):
-    """q(z_t|x) is what t single steps make: means and variances composed one by one, without alpha_t."""
+    """q(z_t|x) is what t single steps make: means and variances composed one by one, without
+    alpha_t.
+    """
     model = of_gaussian(cosine_schedule(7).double(), module)
     x = torch.tensor([[1.5, -0.4]])
     first = model.encoder(x, 1)
@@ -55,8 +59,12 @@ def check_steps_add_up(module):
 
 def test_the_noise_of_many_steps_is_the_noise_of_one():
     check_steps_add_up(diffusion)
-    assert not survives(check_steps_add_up, diffusion, "torch.log1p(-(kept**2))", "torch.log1p(-kept)")
-    assert not survives(check_steps_add_up, diffusion, "alpha * check_event", "alpha**2 * check_event")
+    assert not survives(
+        check_steps_add_up, diffusion, "torch.log1p(-(kept**2))", "torch.log1p(-kept)"
+    )
+    assert not survives(
+        check_steps_add_up, diffusion, "alpha * check_event", "alpha**2 * check_event"
+    )
 
 
 def test_a_simulated_walk_ends_where_the_formula_says():
@@ -77,7 +85,11 @@ def test_schedules_are_the_ones_that_were_meant():
     close(alpha[1], [math.sqrt(0.5)])
     close((alpha / sigma)[:, 0].log() * 2, [8.0, 0.0, -8.0])
     cosine = of_gaussian(cosine_schedule(5, 0.1).double())
-    close(cosine.at(torch.arange(1, 6))[1][:, 0], torch.cos(math.pi / 2 * torch.linspace(0.1, 0.9, 5)), atol=1e-6)
+    close(
+        cosine.at(torch.arange(1, 6))[1][:, 0],
+        torch.cos(math.pi / 2 * torch.linspace(0.1, 0.9, 5)),
+        atol=1e-6,
+    )
 
 
 # ---- one layer: Bayes' rule, and its KL
@@ -102,14 +114,21 @@ def check_bayes(module):
 
 def test_one_step_back_is_bayes_rule():
     check_bayes(diffusion)
-    assert not survives(check_bayes, diffusion, "new.log() + F.logsigmoid(-log_snr_below)", "new.log() + F.logsigmoid(-log_snr)")
+    assert not survives(
+        check_bayes,
+        diffusion,
+        "new.log() + F.logsigmoid(-log_snr_below)",
+        "new.log() + F.logsigmoid(-log_snr)",
+    )
     assert not survives(check_bayes, diffusion, "new.log() + F.log", "F.log")
     assert not survives(check_bayes, diffusion, "r * z / alpha + new * x", "r * z + new * x")
 
 
 def test_bayes_rule_keeps_its_digits_where_neighbours_are_nearly_alike():
     log_snr = torch.linspace(8, -8, 1000)
-    exact, rounded = (Diffusion(exact_noise, 2, log_snr.to(kind)) for kind in (torch.float64, torch.float32))
+    exact, rounded = (
+        Diffusion(exact_noise, 2, log_snr.to(kind)) for kind in (torch.float64, torch.float32)
+    )
     x, z = torch.randn(2, 5, 2)
     for t in (2, 500, 1000):
         a, b = exact.posterior(z, x, t), rounded.posterior(z.float(), x.float(), t)
@@ -118,9 +137,14 @@ def test_bayes_rule_keeps_its_digits_where_neighbours_are_nearly_alike():
 
 
 def check_layers_are_weighted_errors(module):
-    """A layer's KL is (SNR_{t-1} - SNR_t) / 2 times the squared error of x, or (1/r - 1) / 2 times that of the noise."""
+    """A layer's KL is (SNR_{t-1} - SNR_t) / 2 times the squared error of x, or (1/r - 1) / 2 times
+    that of the noise.
+    """
     torch.manual_seed(0)
-    model, x = of_gaussian(torch.tensor([3.0, 1.0, -0.2, -2.0]), module, small_net()), torch.randn(3, 2)
+    model, x = (
+        of_gaussian(torch.tensor([3.0, 1.0, -0.2, -2.0]), module, small_net()),
+        torch.randn(3, 2),
+    )
     snr = model.log_snr.exp()
     for t in (2, 3, 4):
         torch.manual_seed(t)
@@ -136,7 +160,12 @@ def check_layers_are_weighted_errors(module):
 
 def test_a_layers_kl_is_a_weighted_squared_error():
     check_layers_are_weighted_errors(diffusion)
-    assert not survives(check_layers_are_weighted_errors, diffusion, "(z - sigma * self.noise", "(z + sigma * self.noise")
+    assert not survives(
+        check_layers_are_weighted_errors,
+        diffusion,
+        "(z - sigma * self.noise",
+        "(z + sigma * self.noise",
+    )
     assert not survives(check_layers_are_weighted_errors, diffusion, "guess, t)", "z, t)")
 
 
@@ -148,7 +177,9 @@ def log_p(x):
 
 
 def exact_bound(schedule, mean=MEAN, std=STD):
-    """The bound's expectation over x for exact_noise, nats, in closed form: a posterior variance for each layer."""
+    """The bound's expectation over x for exact_noise, nats, in closed form: a posterior variance
+    for each layer.
+    """
     snr, var = schedule.exp(), std**2
     left = lambda s: var / (1 + s * var)  # noqa: E731 - Var[x | z_t], whose mean the guess is
     layers = 0.5 * ((snr[:-1] - snr[1:])[:, None] * left(snr[1:, None])).sum()
@@ -170,8 +201,13 @@ def test_the_bound_of_exact_gaussian_data_is_what_integration_gives(layers):
 
 
 def test_with_more_layers_the_bound_comes_near_the_log_density_and_stays_below():
-    gaps = [ENTROPY - exact_bound(linear_schedule(layers, 9, -9)) for layers in (2, 4, 16, 64, 256, 1024)]
-    assert all(a > 1.9 * b > 0 for a, b in zip(gaps[2:], gaps[3:], strict=False)) and gaps[-1] < 0.1, gaps
+    gaps = [
+        ENTROPY - exact_bound(linear_schedule(layers, 9, -9))
+        for layers in (2, 4, 16, 64, 256, 1024)
+    ]
+    assert (
+        all(a > 1.9 * b > 0 for a, b in zip(gaps[2:], gaps[3:], strict=False)) and gaps[-1] < 0.1
+    ), gaps
     x = MEAN + STD * torch.randn(500, 2)
     model = of_gaussian(linear_schedule(256, 9, -9))
     gap = log_p(x) - model.elbo(x)
@@ -179,7 +215,9 @@ def test_with_more_layers_the_bound_comes_near_the_log_density_and_stays_below()
 
 
 def check_one_random_layer_estimates_the_sum(module):
-    """The objective's mean over layers drawn at random is the bound with all layers; a sum, not a mean over them."""
+    """The objective's mean over layers drawn at random is the bound with all layers; a sum, not a
+    mean over them.
+    """
     torch.manual_seed(0)
     model, x = of_gaussian(linear_schedule(6, 5, -1), module), MEAN + STD * torch.randn(60_000, 2)
     value, parts = model.objective(x)
@@ -193,10 +231,27 @@ def check_one_random_layer_estimates_the_sum(module):
 
 def test_one_random_layer_estimates_the_whole_sum():
     check_one_random_layer_estimates_the_sum(diffusion)
-    assert not survives(check_one_random_layer_estimates_the_sum, diffusion, "(self.layers - 1) * self.layer_kl", "self.layer_kl")
-    assert not survives(check_one_random_layer_estimates_the_sum, diffusion, "reconstruction - regulariser,", "reconstruction + regulariser,")
-    assert not survives(check_one_random_layer_estimates_the_sum, diffusion, "layers + kl(", "layers - kl(")
-    assert not survives(check_one_random_layer_estimates_the_sum, diffusion, "randint(2, self.layers + 1", "randint(2, self.layers")
+    assert not survives(
+        check_one_random_layer_estimates_the_sum,
+        diffusion,
+        "(self.layers - 1) * self.layer_kl",
+        "self.layer_kl",
+    )
+    assert not survives(
+        check_one_random_layer_estimates_the_sum,
+        diffusion,
+        "reconstruction - regulariser,",
+        "reconstruction + regulariser,",
+    )
+    assert not survives(
+        check_one_random_layer_estimates_the_sum, diffusion, "layers + kl(", "layers - kl("
+    )
+    assert not survives(
+        check_one_random_layer_estimates_the_sum,
+        diffusion,
+        "randint(2, self.layers + 1",
+        "randint(2, self.layers",
+    )
 
 
 def test_beta_weighs_what_is_charged_and_not_what_is_reported():
@@ -206,12 +261,16 @@ def test_beta_weighs_what_is_charged_and_not_what_is_reported():
 
 
 def check_noise_objective(module):
-    """Minus the squared error of the noise, its expectation by the exact net: the sum over dimensions, mean over layers."""
+    """Minus the squared error of the noise, its expectation by the exact net: the sum over
+    dimensions, mean over layers.
+    """
     torch.manual_seed(0)
     schedule = linear_schedule(4, 3, -3)
     model, x = of_gaussian(schedule, module), MEAN + STD * torch.randn(60_000, 2)
     snr = schedule.exp()[:, None]
-    expected = -(snr * STD**2 / (1 + snr * STD**2)).sum(-1).mean()  # Var[noise | z] = SNR Var[x | z]
+    expected = (
+        -(snr * STD**2 / (1 + snr * STD**2)).sum(-1).mean()
+    )  # Var[noise | z] = SNR Var[x | z]
     value, _ = model.noise_objective(x)
     assert_mean(value, expected)
 
@@ -229,7 +288,9 @@ def test_the_best_network_is_the_same_for_both_objectives():
         worth = []
         for factor in (0.8, 1.0, 1.2):
             torch.manual_seed(1)
-            model = of_gaussian(linear_schedule(8, 4, -6), noise=lambda z, s, f=factor: f * exact_noise(z, s))
+            model = of_gaussian(
+                linear_schedule(8, 4, -6), noise=lambda z, s, f=factor: f * exact_noise(z, s)
+            )
             worth.append(getattr(model, name)(x)[0].mean())
         assert worth[1] > worth[0] and worth[1] > worth[2]
 
@@ -245,12 +306,16 @@ def check_samples(module):
     assert x.shape == (5000, 2)
     assert_mean(x, MEAN, 5)
     relative = (x.mT.cov() - torch.diag(STD**2)) / torch.outer(STD, STD)
-    assert relative.abs().max() < 0.1, relative  # 200 layers are coarse by 4 %, and 5,000 draws have an error of 2 %
+    assert relative.abs().max() < 0.1, (
+        relative
+    )  # 200 layers are coarse by 4 %, and 5,000 draws have an error of 2 %
 
 
 def test_draws_of_gaussian_data_are_gaussian():
     check_samples(diffusion)
-    assert not survives(check_samples, diffusion, "new.log() + F.logsigmoid", "2 * new.log() + F.logsigmoid")
+    assert not survives(
+        check_samples, diffusion, "new.log() + F.logsigmoid", "2 * new.log() + F.logsigmoid"
+    )
     assert not survives(check_samples, diffusion, "guess, -self.at(1)[0])", "guess, self.at(1)[0])")
 
 
@@ -262,7 +327,9 @@ def check_walk(module):
 
 def test_the_walk_goes_through_every_layer_and_ends_in_x():
     check_walk(diffusion)
-    assert not survives(check_walk, diffusion, "range(self.layers, 0, -1)", "range(self.layers, 1, -1)")
+    assert not survives(
+        check_walk, diffusion, "range(self.layers, 0, -1)", "range(self.layers, 1, -1)"
+    )
 
 
 # ---- the rest
@@ -278,7 +345,10 @@ def test_the_network_learns_in_both_ways():
         before = model.elbo(x).mean()
         fit(model, x, epochs=30, lr=1e-2, objective=getattr(model, name), progress=False)
         after = model.elbo(x).mean()
-        assert exact_bound(model.log_snr) - 0.3 < after < exact_bound(model.log_snr) + 0.3 and after > before + 1
+        assert (
+            exact_bound(model.log_snr) - 0.3 < after < exact_bound(model.log_snr) + 0.3
+            and after > before + 1
+        )
 
 
 def test_the_network_sees_the_layer():
@@ -299,7 +369,12 @@ def test_rows_may_be_at_layers_of_their_own():
 
 
 def test_bad_input_is_named_in_a_sentence():
-    for wrong in (torch.tensor([1.0, 2.0]), torch.tensor([1.0]), torch.tensor(1.0), torch.tensor([2.0, 2.0])):
+    for wrong in (
+        torch.tensor([1.0, 2.0]),
+        torch.tensor([1.0]),
+        torch.tensor(1.0),
+        torch.tensor([2.0, 2.0]),
+    ):
         with pytest.raises(ValueError, match="falling"):
             Diffusion(exact_noise, 2, wrong)
     with pytest.raises(ValueError, match="2 dimensions"):
@@ -315,26 +390,43 @@ def test_there_is_no_layer_below_the_first_and_none_above_the_last(t):
 
 def test_no_step_leads_below_the_first_layer():
     model, x = Diffusion(small_net(), 2, linear_schedule(10)), torch.zeros(2, 2)
-    for below in (model.layer_kl, model.step, lambda z, t: model.posterior(z, z, t), lambda z, t: model.decoder(z, torch.tensor([t, 5]))):
+    for below in (
+        model.layer_kl,
+        model.step,
+        lambda z, t: model.posterior(z, z, t),
+        lambda z, t: model.decoder(z, torch.tensor([t, 5])),
+    ):
         with pytest.raises(ValueError, match="from 1 to 10"):
             below(x, 1)
 
 
 def test_a_covariance_that_no_single_layer_has():
-    """Correlated data with their own exact net: the walk draws the covariance, and the bound is that along its axes."""
+    """Correlated data with their own exact net: the walk draws the covariance, and the bound is
+    that along its axes.
+    """
     values, axes = torch.tensor([1.8, 0.2]), torch.tensor([[1.0, 1.0], [1.0, -1.0]]) / math.sqrt(2)
 
     def noise(z, log_snr):
-        return torch.sigmoid(-log_snr).sqrt() * (z @ axes / (torch.sigmoid(log_snr) * values + torch.sigmoid(-log_snr))) @ axes.mT
+        return (
+            torch.sigmoid(-log_snr).sqrt()
+            * (z @ axes / (torch.sigmoid(log_snr) * values + torch.sigmoid(-log_snr)))
+            @ axes.mT
+        )
 
     model = Diffusion(noise, 2, linear_schedule(100, 7, -7))
     found = model.sample(5000).mT.cov()
-    assert (found - torch.tensor([[1.0, 0.8], [0.8, 1.0]])).abs().max() < 0.15  # 100 layers draw a little too narrowly
+    assert (
+        found - torch.tensor([[1.0, 0.8], [0.8, 1.0]])
+    ).abs().max() < 0.15  # 100 layers draw a little too narrowly
     x = values.sqrt() * torch.randn(2000, 2) @ axes.mT
     assert_mean(model.elbo(x), exact_bound(model.log_snr, torch.zeros(2), values.sqrt()))
 
 
 def test_a_layer_is_a_gaussian_of_the_course():
     model = of_gaussian(linear_schedule(5, 3, -3))
-    for density in (model.encoder(torch.randn(4, 2), 3), model.decoder(torch.randn(4, 2), 3), model.decoder(torch.randn(4, 2), 1)):
+    for density in (
+        model.encoder(torch.randn(4, 2), 3),
+        model.decoder(torch.randn(4, 2), 3),
+        model.decoder(torch.randn(4, 2), 1),
+    ):
         assert isinstance(density, Gaussian) and density.log_prob(torch.randn(4, 2)).shape == (4,)

@@ -1,4 +1,6 @@
-"""Measuring: the importance-sampled likelihood where log p(x) is known, and the other diagnostics."""
+"""Measuring: the importance-sampled likelihood where log p(x) is known, and the other
+diagnostics.
+"""
 
 import types
 
@@ -28,16 +30,18 @@ class Counted(nn.Module):
 
 
 def wide_tiny_images():
-    """The tiny images' model with one wide q for every x: its weights are bounded, so estimates have
-    small, finite variance."""
+    """The tiny images' model with one wide q for every x: its weights are bounded, so estimates
+    have small, finite variance.
+    """
     (prior, _, decoder), log_p, _ = tiny_images()
     encoder = GaussianConditional(linear(torch.zeros(2, 9), torch.tensor([0.2, 0.3])))
     return LatentVariableModel(prior, encoder, decoder), log_p
 
 
 def check_exact_posterior(evaluate):
-    """Each weight is p(x), so that any miscounted, dropped or repeated sample shows: S of one chunk, of
-    several, with a rest."""
+    """Each weight is p(x), so that any miscounted, dropped or repeated sample shows: S of one
+    chunk, of several, with a rest.
+    """
     parts, oracle, _ = factor_analysis()
     x = factor_data(7)
     log_p = torch.from_numpy(oracle.score_samples(x.numpy()))
@@ -63,14 +67,17 @@ def check_ignored_z(evaluate):
 def check_unbiased(evaluate):
     """The estimate of p(x), not of its logarithm, has the mean p(x) at every S: here S = 3."""
     model, log_p = wide_tiny_images()
-    estimates = torch.stack([evaluate.log_likelihood(model, all_images(), 3) for _ in range(40)]).exp()
+    estimates = torch.stack(
+        [evaluate.log_likelihood(model, all_images(), 3) for _ in range(40)]
+    ).exp()
     assert_mean(estimates / log_p.exp(), torch.ones(512), errors=6)
     assert_mean(estimates.sum(1)[:, None], torch.ones(1))
 
 
 def check_converges_from_below(evaluate):
-    """log p is approached from below, with a distance that falls like 1 / S and an error that falls like 1
-    / sqrt(S)."""
+    """log p is approached from below, with a distance that falls like 1 / S and an error that falls
+    like 1 / sqrt(S).
+    """
     model, log_p = wide_tiny_images()
     bias, error = [], []
     for S in (1, 10, 100, 1000):
@@ -107,34 +114,48 @@ def check_effective_sample_size(evaluate):
 
 
 def check_units(evaluate):
-    """Units planted: one that follows x, one that does so by too little, one at the prior, one constant
-    but off the prior."""
+    """Units planted: one that follows x, one that does so by too little, one at the prior, one
+    constant but off the prior.
+    """
     weight, bias = torch.zeros(8, 2), torch.tensor([0.0, 0, 0, 1.5, -2.0, 0, 0, -1.0])
     weight[0, 0], weight[1, 1] = 0.15, 0.08  # variances of the mean 0.0225 and 0.0064
-    model = LatentVariableModel(StandardGaussian(4), GaussianConditional(linear(weight, bias)), nn.Identity())
+    model = LatentVariableModel(
+        StandardGaussian(4), GaussianConditional(linear(weight, bias)), nn.Identity()
+    )
     x = torch.randn(2000, 2)
     x = (x - x.mean(0)) / x.std(0)
     assert evaluate.active_units(model, x).tolist() == [True, False, False, False]
-    of = lambda mean_square, log_var: 0.5 * (mean_square + torch.tensor(log_var).exp() - log_var - 1)  # noqa: E731
+
+    def of(mean_square, log_var):
+        return 0.5 * (mean_square + torch.tensor(log_var).exp() - log_var - 1)
+
     second = 0.15**2 * (1 - 1 / 2000), 0.08**2 * (1 - 1 / 2000)
     expected = torch.stack([of(second[0], -2.0), of(second[1], 0.0), of(0.0, 0.0), of(2.25, -1.0)])
     close(evaluate.kl_of_each_unit(model, x), expected)
 
 
 def check_precision_and_recall(evaluate):
-    """Against the definition written out in loops; and two clusters of which one is drawn, with a stray point."""
+    """Against the definition written out in loops; and two clusters of which one is drawn, with a
+    stray point.
+    """
 
     def within(x, of, k):
-        reach = [sorted(float((a - b).norm()) for b in of)[k] for a in of]  # [0] is the point itself
+        reach = [
+            sorted(float((a - b).norm()) for b in of)[k] for a in of
+        ]  # [0] is the point itself
         return [float(any((b - a).norm() <= r for a, r in zip(of, reach, strict=True))) for b in x]
 
     real, drawn = torch.randn(25, 3), 1.5 * torch.randn(18, 3) + 0.5
     for k in (1, 3):
         precise, recalled = evaluate.precision_and_recall(real, drawn, k)
-        assert precise.tolist() == within(drawn, real, k) and recalled.tolist() == within(real, drawn, k)
+        assert precise.tolist() == within(drawn, real, k) and recalled.tolist() == within(
+            real, drawn, k
+        )
         assert 0 < precise.mean() < 1 and 0 < recalled.mean() < 1
     left, right = torch.rand(50, 2), torch.rand(50, 2) + 10
-    precise, recalled = evaluate.precision_and_recall(torch.cat([left, right]), torch.cat([left + 0.01, torch.full((1, 2), 5.0)]))
+    precise, recalled = evaluate.precision_and_recall(
+        torch.cat([left, right]), torch.cat([left + 0.01, torch.full((1, 2), 5.0)])
+    )
     assert precise[:-1].mean() > 0.9 and precise[-1] == 0
     assert recalled[:50].mean() > 0.9 and recalled[50:].sum() == 0
 
@@ -164,48 +185,95 @@ exact, unbiased, converges = check_exact_posterior, check_unbiased, check_conver
 MUTANTS = {
     "neighbours: itself counted": ("kthvalue(k + 1", "kthvalue(k", check_precision_and_recall),
     "neighbours: precision for recall": (
-        "within_reach(drawn, real), within_reach(real, drawn)", "within_reach(real, drawn), within_reach(drawn, real)",
-        check_precision_and_recall),
+        "within_reach(drawn, real), within_reach(real, drawn)",
+        "within_reach(real, drawn), within_reach(drawn, real)",
+        check_precision_and_recall,
+    ),
     "neighbours: reach of the wrong one": (
-        "torch.cdist(x, of) <= reach)", "torch.cdist(x, of) <= reach.max())", check_precision_and_recall),
+        "torch.cdist(x, of) <= reach)",
+        "torch.cdist(x, of) <= reach.max())",
+        check_precision_and_recall,
+    ),
     "neighbours: all for any": (".any(1)", ".all(1)", check_precision_and_recall),
     "sum for mean": ("total - math.log(S)", "total", exact, check_ignored_z, unbiased, converges),
     "mean over a chunk": ("math.log(S)", "math.log(chunk)", exact),
     "ELBO for likelihood": (SUM, "log_w.mean(0) + math.log(S)", unbiased, converges),
-    "best sample": (SUM, "torch.maximum(total, log_w.max(0).values + math.log(S))", unbiased, converges),
+    "best sample": (
+        SUM,
+        "torch.maximum(total, log_w.max(0).values + math.log(S))",
+        unbiased,
+        converges,
+    ),
     "rest dropped": ("range(0, S, chunk)", "range(0, S - S % chunk, chunk)", exact),
     "rest a whole chunk": ("(min(chunk, S - done),)", "(chunk,)", exact, check_work),
     "encoded in each chunk": (
-        "q.rsample_and_log_prob", "model.encoder(batch).rsample_and_log_prob", check_work),
+        "q.rsample_and_log_prob",
+        "model.encoder(batch).rsample_and_log_prob",
+        check_work,
+    ),
     "z of the prior, log q kept": (
-        DRAW, "z = model.prior.sample((min(chunk, S - done), len(batch))); log_q = q.log_prob(z)", unbiased),
+        DRAW,
+        "z = model.prior.sample((min(chunk, S - done), len(batch))); log_q = q.log_prob(z)",
+        unbiased,
+    ),
     "no prior": (WEIGHT, WEIGHT.replace("+ prior.log_prob(z)", ""), exact, unbiased, converges),
     "no log q": (WEIGHT, WEIGHT.replace("- log_q", ""), exact, unbiased, converges),
     "averaged over pixels": (
-        WEIGHT, WEIGHT.replace("(batch)", "(batch) / batch.shape[-1]"), exact, check_ignored_z),
+        WEIGHT,
+        WEIGHT.replace("(batch)", "(batch) / batch.shape[-1]"),
+        exact,
+        check_ignored_z,
+    ),
     "bits for nats": (
-        "total - math.log(S)", "(total - math.log(S)) / math.log(2)", exact, check_ignored_z, converges),
+        "total - math.log(S)",
+        "(total - math.log(S)) / math.log(2)",
+        exact,
+        check_ignored_z,
+        converges,
+    ),
     "z and log q of different draws": (
-        DRAW, DRAW.replace("z, log_q", "z, _") + "; log_q = q.log_prob(q.sample(z.shape[:1]))", exact),
+        DRAW,
+        DRAW.replace("z, log_q", "z, _") + "; log_q = q.log_prob(q.sample(z.shape[:1]))",
+        exact,
+    ),
     "log_mean_exp: sum": (
-        "torch.logsumexp(log_w, dim) - math.log(log_w.shape[dim])", "torch.logsumexp(log_w, dim)",
-                          check_log_mean_exp),
+        "torch.logsumexp(log_w, dim) - math.log(log_w.shape[dim])",
+        "torch.logsumexp(log_w, dim)",
+        check_log_mean_exp,
+    ),
     "log_mean_exp: of the wrong axis": (
-        "math.log(log_w.shape[dim])", "math.log(len(log_w))", check_log_mean_exp),
+        "math.log(log_w.shape[dim])",
+        "math.log(len(log_w))",
+        check_log_mean_exp,
+    ),
     "log_mean_exp: underflow": (
-        "return torch.logsumexp(log_w, dim) - ", "return log_w.exp().sum(dim).log() - ", check_log_mean_exp),
+        "return torch.logsumexp(log_w, dim) - ",
+        "return log_w.exp().sum(dim).log() - ",
+        check_log_mean_exp,
+    ),
     "sample size: no squares": (
-        "torch.logsumexp(2 * log_w, dim)", "torch.logsumexp(log_w, dim)", check_effective_sample_size),
+        "torch.logsumexp(2 * log_w, dim)",
+        "torch.logsumexp(log_w, dim)",
+        check_effective_sample_size,
+    ),
     "sample size: overflow": (
         "torch.exp(2 * torch.logsumexp(log_w, dim) - torch.logsumexp(2 * log_w, dim))",
-        "log_w.exp().sum(dim) ** 2 / (2 * log_w).exp().sum(dim)", check_effective_sample_size),
+        "log_w.exp().sum(dim) ** 2 / (2 * log_w).exp().sum(dim)",
+        check_effective_sample_size,
+    ),
     "units: standard deviation": (".mean.var(0)", ".mean.std(0)", check_units),
     "units: size of the mean": (
-        "model.encoder(x).mean.var(0)", "(model.encoder(x).mean ** 2).mean(0)", check_units),
+        "model.encoder(x).mean.var(0)",
+        "(model.encoder(x).mean ** 2).mean(0)",
+        check_units,
+    ),
     "units: variance of q": (
-        "model.encoder(x).mean.var(0)", "1 - model.encoder(x).log_var.exp().mean(0)", check_units),
+        "model.encoder(x).mean.var(0)",
+        "1 - model.encoder(x).log_var.exp().mean(0)",
+        check_units,
+    ),
     "units: KL summed over x": ("model.prior).mean(0)", "model.prior).sum(0)", check_units),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", MUTANTS)

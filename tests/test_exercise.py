@@ -20,7 +20,9 @@ def exercise(capsys):
     return Exercise("add_one", add_one, judge, ["add", "x + 1"])
 
 
-@pytest.mark.parametrize("answer, kind", [(lambda x: None, "blank"), (lambda x: x, "fail"), (lambda x: 1 / 0, "fail")])
+@pytest.mark.parametrize(
+    "answer, kind", [(lambda x: None, "blank"), (lambda x: x, "fail"), (lambda x: 1 / 0, "fail")]
+)
 def test_the_check_run_twice_does_not_praise_the_courses_solution(exercise, answer, kind):
     going_on = exercise(answer)
     assert going_on is add_one and exercise.last.kind == kind
@@ -41,11 +43,17 @@ def test_an_error_names_itself_and_the_notebook_goes_on(exercise):
 def test_hints_come_one_at_a_time(exercise, capsys):
     for _ in range(3):
         exercise.hint()
-    assert capsys.readouterr().out.splitlines() == ["Hint 1 of 2: add", "Hint 2 of 2: x + 1", "Hint 2 of 2: x + 1"]
+    assert capsys.readouterr().out.splitlines() == [
+        "Hint 1 of 2: add",
+        "Hint 2 of 2: x + 1",
+        "Hint 2 of 2: x + 1",
+    ]
 
 
 def test_an_error_of_torch_is_no_blank(exercise):
-    """torch answers the mean of booleans with a NotImplementedError; a cell as it was given raises one without a word."""
+    """torch answers the mean of booleans with a NotImplementedError; a cell as it was given raises
+    one without a word.
+    """
 
     def mean_of_booleans(x):
         import torch

@@ -1,4 +1,6 @@
-"""Factor analysis, mixtures of it and the classifier made of them, against dense Gaussians, quadrature and scikit-learn."""
+"""Factor analysis, mixtures of it and the classifier made of them, against dense Gaussians,
+quadrature and scikit-learn.
+"""
 
 import math
 
@@ -58,7 +60,9 @@ def check_log_prob(module):
     model, x = filled(module.FactorAnalysis(D, K)), points()
     mean, covariance = dense(model)
     close(model.log_prob(x), td.MultivariateNormal(mean, covariance).log_prob(x))
-    close(model.log_prob(x), multivariate_normal(mean.numpy(), covariance.numpy()).logpdf(x.numpy()))
+    close(
+        model.log_prob(x), multivariate_normal(mean.numpy(), covariance.numpy()).logpdf(x.numpy())
+    )
     some = td.MultivariateNormal(mean[SOME], covariance[SOME][:, SOME])
     close(model.log_prob(x, SOME), some.log_prob(x[:, SOME]))
     unseen = torch.where(SOME, x, torch.nan)
@@ -93,7 +97,9 @@ def check_sample(module):
 
 
 def check_em_maximises(module):
-    """At the new parameters the expected complete log-likelihood, under the old posterior, has no gradient."""
+    """At the new parameters the expected complete log-likelihood, under the old posterior, has no
+    gradient.
+    """
     x, weights = data(40), torch.rand(40, generator=random(9)) + 0.1
     model = filled(module.FactorAnalysis(D, K))
     old, C = dense(model)
@@ -111,7 +117,9 @@ def check_em_maximises(module):
 
 def check_em_reaches_the_library(module):
     x = filled(factor_analysis.FactorAnalysis(8, K)).sample(500)
-    theirs = decomposition.FactorAnalysis(K, tol=1e-12, max_iter=20_000, svd_method="lapack").fit(x.numpy())
+    theirs = decomposition.FactorAnalysis(K, tol=1e-12, max_iter=20_000, svd_method="lapack").fit(
+        x.numpy()
+    )
     model = module.FactorAnalysis(8, K)
     model.initialise(x)
     climbed = model.fit_em(x, steps=5000, tolerance=1e-11)
@@ -146,7 +154,8 @@ def check_probabilistic_pca(module):
     value = td.LowRankMultivariateNormal(b, W, noise.exp()).log_prob(x).mean()
     in_W, in_b, in_noise = torch.autograd.grad(value, [W, b, noise])
     assert max(in_W.abs().max(), in_b.abs().max(), in_noise.sum().abs()) < 1e-9  # it is stationary
-    # scikit-learn divides the variances by n - 1: with data stretched by as much it has our parameters
+    # scikit-learn divides the variances by n - 1: with data stretched by as much it has our
+    # parameters
     stretched = x.mean(0) + (x - x.mean(0)) * math.sqrt(len(x) / (len(x) - 1))
     theirs = decomposition.PCA(K).fit(x.numpy())
     ours = module.probabilistic_pca(stretched, K).log_prob(x).mean().item()
@@ -184,19 +193,31 @@ def check_denoise(module):
 FACTOR_ANALYSIS = {
     check_log_prob: [
         ("likelihood + self.prior.log_prob(q.mean) - q", "likelihood - q"),
-        ("given_z.mean[..., seen], given_z.log_var[..., seen]", "given_z.mean[..., seen], 2 * given_z.log_var[..., seen]"),
+        (
+            "given_z.mean[..., seen], given_z.log_var[..., seen]",
+            "given_z.mean[..., seen], 2 * given_z.log_var[..., seen]",
+        ),
     ],
     check_posterior: [
         ("+ torch.eye(weight.shape[1]).to(weight)", ""),
         ("torch.cholesky_inverse(factor)", "factor @ factor.mT"),
         ("(check_event(x, p.bias) - p.bias)[..., seen]", "x[..., seen]"),
-        ("weight / p.log_var[seen].exp().unsqueeze(-1)", "weight / (p.log_var[seen] / 2).exp().unsqueeze(-1)"),
+        (
+            "weight / p.log_var[seen].exp().unsqueeze(-1)",
+            "weight / (p.log_var[seen] / 2).exp().unsqueeze(-1)",
+        ),
     ],
-    check_log_weight: [("torch.linalg.cholesky(covariance))", "covariance)"), ("off @ scaled @ covariance", "off @ scaled")],
+    check_log_weight: [
+        ("torch.linalg.cholesky(covariance))", "covariance)"),
+        ("off @ scaled @ covariance", "off @ scaled"),
+    ],
     check_sample: [("z @ self.weight.mT + self.bias", "z @ self.weight.mT")],
     check_em_maximises: [
         ("second_moment[:-1, :-1] += total * q.covariance", ""),
-        ("second_moment[:-1, :-1] += total * q.covariance", "second_moment[:-1, :-1] += len(x) * q.covariance"),
+        (
+            "second_moment[:-1, :-1] += total * q.covariance",
+            "second_moment[:-1, :-1] += len(x) * q.covariance",
+        ),
         ("p.bias.add_(loadings[:, -1])", ""),
         ("moment = off.mT @ (weights.unsqueeze(-1) * z)", "moment = off.mT @ z"),
         ("(loadings * moment).sum(-1)) / total", "2 * (loadings * moment).sum(-1)) / total"),
@@ -245,7 +266,9 @@ def dense_log_joint(model, x, seen=None):
     seen = slice(None) if seen is None else seen
     weights = model.log_weights.detach() - torch.logsumexp(model.log_weights.detach(), 0)
     gaussians = [dense(component) for component in model.components]
-    each = [td.MultivariateNormal(m[seen], c[seen][:, seen]).log_prob(x[:, seen]) for m, c in gaussians]
+    each = [
+        td.MultivariateNormal(m[seen], c[seen][:, seen]).log_prob(x[:, seen]) for m, c in gaussians
+    ]
     return weights + torch.stack(each, -1)
 
 
@@ -262,15 +285,25 @@ def check_mixture_sample(module):
     model = mixture(module)
     weights = model.log_weights.detach().softmax(0)
     mean = sum(w * dense(c)[0] for w, c in zip(weights, model.components, strict=True))
-    second = sum(w * (dense(c)[1] + torch.outer(dense(c)[0], dense(c)[0])) for w, c in zip(weights, model.components, strict=True))
+    second = sum(
+        w * (dense(c)[1] + torch.outer(dense(c)[0], dense(c)[0]))
+        for w, c in zip(weights, model.components, strict=True)
+    )
     x = model.sample(40_000)
     assert_mean(x, mean)
     assert_mean(x[:, :, None] * x[:, None], second)
 
 
 def check_mixture_em(module):
-    """EM never falls, says what the likelihood was, and ends where the likelihood has no gradient."""
-    x = torch.cat([filled(factor_analysis.FactorAnalysis(5, 1), seed).sample(200 * seed) + 3 * seed for seed in (1, 2)])
+    """EM never falls, says what the likelihood was, and ends where the likelihood has no
+    gradient.
+    """
+    x = torch.cat(
+        [
+            filled(factor_analysis.FactorAnalysis(5, 1), seed).sample(200 * seed) + 3 * seed
+            for seed in (1, 2)
+        ]
+    )
     model = module.MixtureOfFactorAnalysers(5, 1, 2)
     torch.manual_seed(0)
     model.initialise(x)
@@ -326,13 +359,17 @@ def check_mixture_denoise(module):
 
 
 def check_mixture_initialise(module):
-    """Two clumps far apart: two components, one on each, however the seed falls, and the weights count them."""
+    """Two clumps far apart: two components, one on each, however the seed falls, and the weights
+    count them.
+    """
     x = torch.cat([data(90), data(30, seed=7) + 60])
     model = module.MixtureOfFactorAnalysers(D, K, 2)
     model.initialise(x, seed=1)
     weights = model.log_weights.softmax(-1).detach()
     close(weights.sort().values, torch.tensor([0.25, 0.75]), atol=0.02)
-    means = torch.stack([component.decoder.bias for component in model.components])[weights.argsort()]
+    means = torch.stack([component.decoder.bias for component in model.components])[
+        weights.argsort()
+    ]
     close(means, torch.stack([x[90:].mean(0), x[:90].mean(0)]), atol=3)
 
 
@@ -340,9 +377,14 @@ MIXTURE = {
     check_mixture_log_prob: [
         ("torch.log_softmax(self.log_weights, -1) + torch", "self.log_weights + torch"),
         ("component.log_prob(x, observed) for", "component.log_prob(x) for"),
-        ("torch.logsumexp(self.log_joint(x, observed), -1)", "self.log_joint(x, observed).max(-1).values"),
+        (
+            "torch.logsumexp(self.log_joint(x, observed), -1)",
+            "self.log_joint(x, observed).max(-1).values",
+        ),
     ],
-    check_mixture_sample: [("self.log_weights.softmax(-1), n", "torch.ones_like(self.log_weights), n")],
+    check_mixture_sample: [
+        ("self.log_weights.softmax(-1), n", "torch.ones_like(self.log_weights), n")
+    ],
     check_mixture_em: [
         ("responsibility.mean(0).clamp_min(NEGLIGIBLE)", "responsibility.mean(0).sqrt()"),
         ("component.em_step(x[some], weights[some])", "component.em_step(x[some])"),
@@ -360,7 +402,9 @@ MIXTURE = {
         ("component.with_noise(noise_var).log_prob(x)", "component.log_prob(x)"),
         ("component.denoise(x, noise_var) for", "component.denoise(x, 2 * noise_var) for"),
     ],
-    check_mixture_initialise: [("(1 + torch.bincount(nearest, minlength=len(centres))).log()", "torch.ones(2)")],
+    check_mixture_initialise: [
+        ("(1 + torch.bincount(nearest, minlength=len(centres))).log()", "torch.ones(2)")
+    ],
 }
 
 
@@ -402,18 +446,23 @@ def check_labelled(module):
     model.fit_em(x, y, steps=5, tolerance=-math.inf)
     for c, component in enumerate(alone):
         component.fit_em(x[y == c], steps=5, tolerance=-math.inf)
-        for a, b in zip(model.mixture.components[c].parameters(), component.parameters(), strict=True):
+        for a, b in zip(
+            model.mixture.components[c].parameters(), component.parameters(), strict=True
+        ):
             close(a, b, atol=1e-7)
     close(model.mixture.log_weights.softmax(-1), torch.bincount(y) / len(y))
 
 
 def check_unlabelled(module):
-    """EM never falls on log p(x, y) plus log p(x) where y is unknown, what it returns; unlabelled x move the model, and a
-    labelled x belongs to its class wherever it lies."""
+    """EM never falls on log p(x, y) plus log p(x) where y is unknown, what it returns; unlabelled x
+    move the model, and a labelled x belongs to its class wherever it lies.
+    """
     x, y = labelled()
     hidden = torch.where(torch.arange(len(y)) % 3 == 0, y, -1)
     model = classifier(module)
-    joint = torch.stack([part.logsumexp(-1) for part in dense_log_joint(model.mixture, x).split(1, -1)], -1)
+    joint = torch.stack(
+        [part.logsumexp(-1) for part in dense_log_joint(model.mixture, x).split(1, -1)], -1
+    )
     known = hidden >= 0
     expected = torch.cat([joint[known, hidden[known]], joint[~known].logsumexp(-1)]).mean()
     climbed = model.fit_em(x, hidden, steps=50, tolerance=-math.inf)
@@ -422,7 +471,9 @@ def check_unlabelled(module):
     without = classifier(module)
     without.fit_em(x[known], hidden[known], steps=50, tolerance=-math.inf)
     assert (without.log_prob(x) - model.log_prob(x)).abs().max() > 0.1
-    for c in range(3):  # the weighted mean of class c counts its labelled x fully, those of others not at all
+    for c in range(
+        3
+    ):  # the weighted mean of class c counts its labelled x fully, those of others not at all
         r = torch.where(known, (hidden == c).double(), model.posterior(x)[:, c].detach())
         before = model.mixture.components[c].decoder
         alone = factor_analysis.FactorAnalysis(D, 1)
@@ -437,12 +488,18 @@ def check_unlabelled(module):
 
 CLASSIFIER = {
     check_joint: [
-        ("(self.classes, self.per_class)).logsumexp(-1)", "(self.per_class, self.classes)).logsumexp(-2)"),
+        (
+            "(self.classes, self.per_class)).logsumexp(-1)",
+            "(self.per_class, self.classes)).logsumexp(-2)",
+        ),
         ("self.log_joint(x).softmax(-1)", "self.log_joint(x).sigmoid()"),
     ],
     check_labelled: [("(y.unsqueeze(-1) == self.owner)", "(y.unsqueeze(-1) >= self.owner)")],
     check_unlabelled: [
-        ("(y == UNLABELLED).unsqueeze(-1) | (y", "(y == UNLABELLED).unsqueeze(-1) & (y >= -1).unsqueeze(-1) & (self.owner == 0) | (y"),
+        (
+            "(y == UNLABELLED).unsqueeze(-1) | (y",
+            "(y == UNLABELLED).unsqueeze(-1) & (y >= -1).unsqueeze(-1) & (self.owner == 0) | (y",
+        )
     ],
 }
 
@@ -465,37 +522,68 @@ def check_full_gaussian(module):
         off = q.sample((40_000,)) - mean
         assert_mean(off, torch.zeros(4, 3))
         assert_mean(off[..., :, None] * off[..., None, :], factor @ factor.mT)
-    close(own.cross_log_prob(x), torch.stack([td.MultivariateNormal(m, scale_tril=f).log_prob(x) for m, f in zip(mean, L, strict=True)], -1))
+    close(
+        own.cross_log_prob(x),
+        torch.stack(
+            [
+                td.MultivariateNormal(m, scale_tril=f).log_prob(x)
+                for m, f in zip(mean, L, strict=True)
+            ],
+            -1,
+        ),
+    )
 
 
 def check_cross_log_prob(module):
-    """Every x under every row of parameters, one pair at a time; the mixture that is summed from them."""
+    """Every x under every row of parameters, one pair at a time; the mixture that is summed from
+    them.
+    """
     g = random(4)
     mean, log_var = torch.randn(6, 3, generator=g), torch.randn(6, 3, generator=g)
     x = points(8, 3).view(2, 4, 3)
     gaussian = module.Gaussian(mean, log_var)
-    pairs = [td.Normal(m, (v / 2).exp()).log_prob(x).sum(-1) for m, v in zip(mean, log_var, strict=True)]
+    pairs = [
+        td.Normal(m, (v / 2).exp()).log_prob(x).sum(-1) for m, v in zip(mean, log_var, strict=True)
+    ]
     close(gaussian.cross_log_prob(x), torch.stack(pairs, -1))
     binary = (x > 0.5).double()
     each = [td.Bernoulli(logits=row).log_prob(binary).sum(-1) for row in 5 * mean]
     close(module.Bernoulli(5 * mean).cross_log_prob(binary), torch.stack(each, -1))
     weights = torch.randn(6, generator=g)
     normalised = weights - torch.logsumexp(weights, 0)
-    close(module.Mixture(weights, gaussian).log_prob(x), torch.logsumexp(normalised + torch.stack(pairs, -1), -1))
-    close(module.Mixture(weights, module.Bernoulli(5 * mean)).log_prob(binary), torch.logsumexp(normalised + torch.stack(each, -1), -1))
+    close(
+        module.Mixture(weights, gaussian).log_prob(x),
+        torch.logsumexp(normalised + torch.stack(pairs, -1), -1),
+    )
+    close(
+        module.Mixture(weights, module.Bernoulli(5 * mean)).log_prob(binary),
+        torch.logsumexp(normalised + torch.stack(each, -1), -1),
+    )
 
 
 DENSITIES = {
     check_full_gaussian: [
         ("- log_det", "- 0.5 * log_det"),
         ("self.mean + (self.scale_tril @ epsilon", "self.mean + (self.scale_tril.mT @ epsilon"),
-        ("torch.linalg.solve_triangular(self.scale_tril, off.reshape", "torch.linalg.solve_triangular(self.scale_tril.mT, off.reshape"),
-        ("torch.linalg.solve_triangular(self.scale_tril, off.unsqueeze", "torch.linalg.solve_triangular(self.scale_tril.mT, off.unsqueeze"),
-        ("return self.scale_tril @ self.scale_tril.mT", "return self.scale_tril.mT @ self.scale_tril"),
+        (
+            "torch.linalg.solve_triangular(self.scale_tril, off.reshape",
+            "torch.linalg.solve_triangular(self.scale_tril.mT, off.reshape",
+        ),
+        (
+            "torch.linalg.solve_triangular(self.scale_tril, off.unsqueeze",
+            "torch.linalg.solve_triangular(self.scale_tril.mT, off.unsqueeze",
+        ),
+        (
+            "return self.scale_tril @ self.scale_tril.mT",
+            "return self.scale_tril.mT @ self.scale_tril",
+        ),
     ],
     check_cross_log_prob: [
         ("return x @ self.logits.mT - F.softplus", "return x @ self.logits.mT + F.softplus"),
-        ("torch.logsumexp(self.log_weights + self.components.cross", "torch.logsumexp(self.components.cross"),
+        (
+            "torch.logsumexp(self.log_weights + self.components.cross",
+            "torch.logsumexp(self.components.cross",
+        ),
     ],
 }
 
@@ -506,7 +594,12 @@ SYSTEMS = (
     (densities, DENSITIES),
 )
 ORACLES = [(module, check) for module, table in SYSTEMS for check in table]
-MUTANTS = [(module, check, *pair) for module, table in SYSTEMS for check, pairs in table.items() for pair in pairs]
+MUTANTS = [
+    (module, check, *pair)
+    for module, table in SYSTEMS
+    for check, pairs in table.items()
+    for pair in pairs
+]
 
 
 @pytest.mark.parametrize(("module", "check"), ORACLES, ids=[check.__name__ for _, check in ORACLES])
@@ -514,7 +607,11 @@ def test_it_is_right(module, check):
     check(module)
 
 
-@pytest.mark.parametrize(("module", "check", "old", "new"), MUTANTS, ids=[f"{c.__name__}: {new or 'without'}" for _, c, _, new in MUTANTS])
+@pytest.mark.parametrize(
+    ("module", "check", "old", "new"),
+    MUTANTS,
+    ids=[f"{c.__name__}: {new or 'without'}" for _, c, _, new in MUTANTS],
+)
 def test_a_mutant_is_caught(module, check, old, new):
     assert not survives(check, module, old, new)
 
@@ -550,7 +647,11 @@ def test_impossible_sizes_and_labels_are_told_in_words():
         model.fit_em(x, y + 4)
 
 
-@pytest.mark.parametrize("observed", [SOME.long(), SOME[:3], SOME.expand(7, -1), SOME.double()], ids=["int", "short", "batch", "float"])
+@pytest.mark.parametrize(
+    "observed",
+    [SOME.long(), SOME[:3], SOME.expand(7, -1), SOME.double()],
+    ids=["int", "short", "batch", "float"],
+)
 def test_a_mask_that_is_none_is_refused(observed):
     """An integer mask would pick dimensions 0 and 1 again and again, and give a number."""
     one, several = factor_analysis.FactorAnalysis(D, K), mixture(mixture_of_factor_analysers)
@@ -560,10 +661,17 @@ def test_a_mask_that_is_none_is_refused(observed):
                 ask(points(), observed)
 
 
-@pytest.mark.parametrize("x", [points()[:0], points() * torch.nan, points().index_fill(0, torch.tensor([3]), torch.inf)], ids=["empty", "NaN", "inf"])
+@pytest.mark.parametrize(
+    "x",
+    [points()[:0], points() * torch.nan, points().index_fill(0, torch.tensor([3]), torch.inf)],
+    ids=["empty", "NaN", "inf"],
+)
 def test_data_that_em_cannot_use_are_refused_and_change_nothing(x):
     """One NaN among the data would make every parameter NaN."""
-    for model in (filled(factor_analysis.FactorAnalysis(D, K)), mixture(mixture_of_factor_analysers)):
+    for model in (
+        filled(factor_analysis.FactorAnalysis(D, K)),
+        mixture(mixture_of_factor_analysers),
+    ):
         before = {name: value.clone() for name, value in model.state_dict().items()}
         for step in (model.em_step, model.initialise):
             with pytest.raises(ValueError, match="need"):

@@ -1,4 +1,6 @@
-"""The figure with sliders: a control that moves changes the picture, and what goes wrong is seen."""
+"""The figure with sliders: a control that moves changes the picture, and what goes wrong is
+seen.
+"""
 
 import threading
 import time
@@ -24,14 +26,18 @@ def test_every_kind_of_control_changes_the_picture():
     kinds = {"height": (0.0, 5.0, 0.5, 1.0), "S": [1, 4], "dashed": False, "seed": "new sample"}
     widget = slider_figure(draw, alt="a line", **kinds)
     seen = {bytes(widget.image.value)}
-    assert bytes(widget.image.value).startswith(b"\x89PNG") and widget.image.width == str(round(WIDTH * 100))
+    assert bytes(widget.image.value).startswith(b"\x89PNG") and widget.image.width == str(
+        round(WIDTH * 100)
+    )
     for name, value in {"height": 2.5, "S": 4, "dashed": True}.items():
         widget.controls[name].value = value
         seen.add(bytes(widget.image.value))
     widget.controls["seed"].click()
     seen.add(bytes(widget.image.value))
     assert len(seen) == 5
-    widget.controls["height"].value = 1.0  # the same values give the same picture: nothing else changed it
+    widget.controls[
+        "height"
+    ].value = 1.0  # the same values give the same picture: nothing else changed it
     before = widget.image.value
     widget.controls["height"].value = 2.0
     widget.controls["height"].value = 1.0
@@ -39,7 +45,9 @@ def test_every_kind_of_control_changes_the_picture():
 
 
 def test_integers_and_decimals_and_symbols_are_read_off_the_range():
-    widget = slider_figure(lambda S, sigma: draw(), alt="a line", S=(1, 9, 1, 3), sigma=(0.0, 1.0, 0.05, 0.5))
+    widget = slider_figure(
+        lambda S, sigma: draw(), alt="a line", S=(1, 9, 1, 3), sigma=(0.0, 1.0, 0.05, 0.5)
+    )
     S, sigma = widget.controls["S"], widget.controls["sigma"]
     assert S.value == 3 and isinstance(S.value, int) and S.description == "S"
     assert sigma.readout_format == ".2f" and sigma.description == "σ"
@@ -50,7 +58,9 @@ def test_an_error_is_seen_at_once_and_later_and_goes_away():
         slider_figure(draw, alt="a line", height=(0.0, 5.0, 0.5, 4.5))
     widget = slider_figure(draw, alt="a line", height=(0.0, 5.0, 0.5, 1.0))
     picture = widget.image.value
-    with pytest.raises(ArithmeticError):  # a front end's change raises nothing in a cell: hence the message
+    with pytest.raises(
+        ArithmeticError
+    ):  # a front end's change raises nothing in a cell: hence the message
         widget.controls["height"].value = 4.5
     assert "too high &lt;to draw&gt;" in widget.message.value and widget.image.value == picture
     widget.controls["height"].value = 2.0
@@ -81,7 +91,9 @@ def test_no_figure_without_a_text_for_those_who_cannot_see_it():
 
 
 def test_two_threads_draw_one_after_the_other():
-    """A kernel may answer two moves of a slider at once; the picture is whole, and that of the last values."""
+    """A kernel may answer two moves of a slider at once; the picture is whole, and that of the last
+    values.
+    """
     inside, overlaps = [], []
 
     def draw(a, b):
@@ -104,4 +116,9 @@ def test_two_threads_draw_one_after_the_other():
         thread.join()
     assert len(overlaps) > 2 and not any(overlaps)
     final = {name: control.value for name, control in widget.controls.items()}
-    assert widget.image.value == slider_figure(draw, alt="a line", **{k: (0, 9, 1, v) for k, v in final.items()}).image.value
+    assert (
+        widget.image.value
+        == slider_figure(
+            draw, alt="a line", **{k: (0, 9, 1, v) for k, v in final.items()}
+        ).image.value
+    )

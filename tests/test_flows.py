@@ -1,5 +1,6 @@
-"""Flows: log-determinants against autograd's Jacobian, inverses, masks by gradient, densities by quadrature; each oracle
-against mutants."""
+"""Flows: log-determinants against autograd's Jacobian, inverses, masks by gradient, densities by
+quadrature; each oracle against mutants.
+"""
 
 import math
 
@@ -11,9 +12,20 @@ from torch.autograd.functional import jacobian
 
 from dgmcourse import networks
 from dgmcourse.densities import BernoulliConditional, Gaussian, StandardGaussian, kl
-from dgmcourse.models import householder_flow, inverse_autoregressive_flow, normalizing_flow, planar_flow
+from dgmcourse.models import (
+    householder_flow,
+    inverse_autoregressive_flow,
+    normalizing_flow,
+    planar_flow,
+)
 from dgmcourse.models.latent_variable_model import LatentVariableModel
-from dgmcourse.models.normalizing_flow import Affine, FlowConditional, FlowDensity, FlowPosterior, Flows
+from dgmcourse.models.normalizing_flow import (
+    Affine,
+    FlowConditional,
+    FlowDensity,
+    FlowPosterior,
+    Flows,
+)
 
 pytestmark = pytest.mark.usefixtures("float64")
 KINDS = ["planar", "householder", "autoregressive", "affine", "all of them"]
@@ -28,7 +40,14 @@ def shaken(flow, scale=0.7):
     return flow
 
 
-def made(kind, dim=D, given_dim=0, planar=planar_flow, householder=householder_flow, iaf=inverse_autoregressive_flow):
+def made(
+    kind,
+    dim=D,
+    given_dim=0,
+    planar=planar_flow,
+    householder=householder_flow,
+    iaf=inverse_autoregressive_flow,
+):
     kinds = {
         "planar": lambda: planar.PlanarFlow(dim, 3, given_dim),
         "householder": lambda: householder.HouseholderFlow(dim, 3, given_dim),
@@ -39,7 +58,7 @@ def made(kind, dim=D, given_dim=0, planar=planar_flow, householder=householder_f
     return shaken(flow, 0.7 if kind in ("planar", "householder", "affine") else 0.1)
 
 
-# --- oracles ------------------------------------------------------------------------------------------------
+# --- oracles -------------------------------------------------------------------------------------
 
 
 def check_log_det(flow, given_dim):
@@ -77,7 +96,9 @@ def check_planar_constraint(module):
         u = flow.start[:, D : 2 * D]
         across = lambda v: v - w * ((v * w).sum(-1, keepdim=True) / (w * w).sum(-1, keepdim=True))  # noqa: B023, E731
         close(across(u_hat), across(u), 1e-8, 1e-8 * scale)
-    a = torch.linspace(-3, 3, 7)  # the paper's m but for where its zero is: as steep as a softplus, above -1
+    a = torch.linspace(
+        -3, 3, 7
+    )  # the paper's m but for where its zero is: as steep as a softplus, above -1
     flow = module.PlanarFlow(1, 7)
     with torch.no_grad():
         flow.start.copy_(torch.stack([torch.ones(7), a, torch.zeros(7)], -1))
@@ -114,7 +135,9 @@ def check_autoregressive(module, given_dim=0):
 
 
 def check_masks(module):
-    """By gradient: output d knows the dimensions before d, all of them, and everything that is given."""
+    """By gradient: output d knows the dimensions before d, all of them, and everything that is
+    given.
+    """
     for reverse in (False, True):
         for given_dim in (0, H):
             for hidden in ([16], [12, 16], []):
@@ -128,7 +151,9 @@ def check_masks(module):
 
 
 def check_integrals(module, kind="planar"):
-    """Both directions make a density: quadrature gives 1, and the mean of log p over samples is its integral."""
+    """Both directions make a density: quadrature gives 1, and the mean of log p over samples is its
+    integral.
+    """
     points, cell = grid(2, 30, 600)
     flow = made(kind, 2)
     for p in [p for part in flow.modules() if isinstance(part, Affine) for p in part.parameters()]:
@@ -144,11 +169,15 @@ def check_integrals(module, kind="planar"):
 
 
 def check_posterior(module):
-    """Drawing with the density is one pass, and any z's density is had through the inverse: the same number."""
+    """Drawing with the density is one pass, and any z's density is had through the inverse: the
+    same number.
+    """
     net = shaken(nn.Linear(6, 2 * D + H), 0.3)
     for kind in KINDS:
         for given_dim in (0, H):
-            encoder = module.FlowConditional(net if given_dim else nn.Linear(6, 2 * D), made(kind, D, given_dim), given_dim)
+            encoder = module.FlowConditional(
+                net if given_dim else nn.Linear(6, 2 * D), made(kind, D, given_dim), given_dim
+            )
             q = encoder(torch.randn(B, 6))
             z, log_q = q.rsample_and_log_prob((7,))
             assert z.shape == (7, B, D) and log_q.shape == (7, B)
@@ -157,7 +186,7 @@ def check_posterior(module):
             close(q.mean, q.flow(q.base.mean, q.given)[0])  # the centre's image
 
 
-# --- tests --------------------------------------------------------------------------------------------------
+# --- tests ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("given_dim", [0, H])
@@ -184,7 +213,11 @@ def test_planar(given_dim):
         ("return w, u + (slope - along) * (w / size)", "return w, u"),
     ]:
         assert not survives(lambda module: check_planar(module, given_dim), planar_flow, old, new)
-    for old, new in [("(1 - MARGIN) * (F.softplus(along + SHIFT) - 1)", "along"), ("(w / size)", "w"), ("+ SHIFT", "")]:
+    for old, new in [
+        ("(1 - MARGIN) * (F.softplus(along + SHIFT) - 1)", "along"),
+        ("(w / size)", "w"),
+        ("+ SHIFT", ""),
+    ]:
         assert not survives(check_planar_constraint, planar_flow, old, new)
 
 
@@ -192,9 +225,17 @@ def test_planar(given_dim):
 def test_householder(given_dim):
     check_householder(householder_flow, given_dim)
     check_householder_chain(householder_flow)
-    for old, new in [("z - 2 * v", "z - v"), ("reversed(self.mirrors(given))", "self.mirrors(given)"), ("dim=-1, eps", "p=1, dim=-1, eps")]:
-        assert not survives(lambda module: check_householder(module, given_dim), householder_flow, old, new)
-    assert not survives(check_householder_chain, householder_flow, "v = linear(v)", "v = linear(v).tanh()")
+    for old, new in [
+        ("z - 2 * v", "z - v"),
+        ("reversed(self.mirrors(given))", "self.mirrors(given)"),
+        ("dim=-1, eps", "p=1, dim=-1, eps"),
+    ]:
+        assert not survives(
+            lambda module: check_householder(module, given_dim), householder_flow, old, new
+        )
+    assert not survives(
+        check_householder_chain, householder_flow, "v = linear(v)", "v = linear(v).tanh()"
+    )
 
 
 @pytest.mark.parametrize("given_dim", [0, H])
@@ -207,7 +248,12 @@ def test_autoregressive(given_dim):
         ("reverse=t % 2 == 1", "reverse=False"),
         ("torch.sigmoid(s)", "torch.sigmoid(s - OPEN)"),
     ]:
-        assert not survives(lambda module: check_autoregressive(module, given_dim), inverse_autoregressive_flow, old, new)
+        assert not survives(
+            lambda module: check_autoregressive(module, given_dim),
+            inverse_autoregressive_flow,
+            old,
+            new,
+        )
 
 
 def test_masks():
@@ -229,9 +275,16 @@ def test_densities_integrate_to_one(kind):
 
 def test_posterior_and_density():
     check_posterior(normalizing_flow)
-    assert not survives(check_posterior, normalizing_flow, "return z, log_q0 - log_det", "return z, log_q0 + log_det")
-    for old, new in [("self.base.log_prob(noise) + log_det", "self.base.log_prob(noise) - log_det"),
-                     ("- self.flow(z0, self.given)[1]", "+ self.flow(z0, self.given)[1]")]:  # fmt: skip
+    assert not survives(
+        check_posterior,
+        normalizing_flow,
+        "return z, log_q0 - log_det",
+        "return z, log_q0 + log_det",
+    )
+    for old, new in [
+        ("self.base.log_prob(noise) + log_det", "self.base.log_prob(noise) - log_det"),
+        ("- self.flow(z0, self.given)[1]", "+ self.flow(z0, self.given)[1]"),
+    ]:
         assert not survives(check_integrals, normalizing_flow, old, new)
 
 
@@ -242,10 +295,14 @@ def test_planars_root_carries_the_gradient():
 
 
 def test_the_bound_with_a_flow():
-    """log w is log p(x|z) + log p(z) - log q(z|x) at the flow's end; and the KL is no closed one of q(z0|x) and p(z)."""
+    """log w is log p(x|z) + log p(z) - log q(z|x) at the flow's end; and the KL is no closed one of
+    q(z0|x) and p(z).
+    """
     for kind in KINDS[:3]:
         encoder = FlowConditional(shaken(nn.Linear(6, 2 * D + H), 0.3), made(kind, D, H), H)
-        model = LatentVariableModel(StandardGaussian(D), encoder, BernoulliConditional(nn.Linear(D, 6)))
+        model = LatentVariableModel(
+            StandardGaussian(D), encoder, BernoulliConditional(nn.Linear(D, 6))
+        )
         x = torch.bernoulli(torch.rand(B, 6))
         torch.manual_seed(1)
         value, parts = model.objective(x)
@@ -260,15 +317,27 @@ def test_the_bound_with_a_flow():
         close(model.log_weight(x), value)
         with pytest.raises(TypeError, match="no closed form"):
             kl(q, model.prior)
-        at_the_end = torch.stack([p.grad.norm() for p in [*encoder.parameters()] if value.sum().backward(retain_graph=True) is None])
+        at_the_end = torch.stack(
+            [
+                p.grad.norm()
+                for p in [*encoder.parameters()]
+                if value.sum().backward(retain_graph=True) is None
+            ]
+        )
         assert (at_the_end > 0).all()  # every parameter of net and flow is trained
 
 
 def test_a_flow_that_reaches_the_posterior_closes_the_bound():
-    """A linear-Gaussian model: Householder and affine flows of the right Gaussian give log p(x) with every single draw."""
-    z_given_x = torch.distributions.MultivariateNormal(torch.tensor([0.3, -1.0]), torch.tensor([[1.0, 0.6], [0.6, 0.8]]))
+    """A linear-Gaussian model: Householder and affine flows of the right Gaussian give log p(x)
+    with every single draw.
+    """
+    z_given_x = torch.distributions.MultivariateNormal(
+        torch.tensor([0.3, -1.0]), torch.tensor([[1.0, 0.6], [0.6, 0.8]])
+    )
     values, Q = torch.linalg.eigh(z_given_x.covariance_matrix)
-    flow = householder_flow.HouseholderFlow(2, 1)  # det Q = -1 is a reflection, and +1 with a column's sign turned
+    flow = householder_flow.HouseholderFlow(
+        2, 1
+    )  # det Q = -1 is a reflection, and +1 with a column's sign turned
     Q = Q if torch.linalg.det(Q) < 0 else Q * torch.tensor([1.0, -1.0])
     with torch.no_grad():
         flow.v.copy_(torch.linalg.eigh(Q).eigenvectors[:, :1].T)  # the eigenvector of -1
@@ -287,12 +356,16 @@ def test_steps_begin_as_the_identity():
 
 
 def test_extremes_in_float32():
-    """Zero vectors, huge ones and closed gates: finite, and still invertible where float32 can tell."""
+    """Zero vectors, huge ones and closed gates: finite, and still invertible where float32 can
+    tell.
+    """
     flow = planar_flow.PlanarFlow(D, 4).float()
     z = torch.randn(B, D).float()
     for w, u in [(0.0, 5.0), (1e-30, 1.0), (1e3, -1e3), (3.0, -300.0), (1.0, 1e4)]:
         with torch.no_grad():
-            flow.start.copy_(torch.cat([torch.full((4, D), w), torch.full((4, D), u), torch.zeros(4, 1)], -1))
+            flow.start.copy_(
+                torch.cat([torch.full((4, D), w), torch.full((4, D), u), torch.zeros(4, 1)], -1)
+            )
         out, log_det = flow(z * 1e-3)
         assert out.isfinite().all() and log_det.isfinite().all()
         log_det.sum().backward()
@@ -358,7 +431,9 @@ def test_flows_of_no_steps():
 
 
 def test_the_study_goes_on_to_the_same_table(monkeypatch, tmp_path):
-    """Twelve random pictures and one epoch: a row for each posterior, T and seed, and a broken study goes on."""
+    """Twelve random pictures and one epoch: a row for each posterior, T and seed, and a broken
+    study goes on.
+    """
     from dgmcourse import recipes, studies
     from dgmcourse.data.images import Data, Splits
 
@@ -366,18 +441,24 @@ def test_the_study_goes_on_to_the_same_table(monkeypatch, tmp_path):
     pictures = torch.bernoulli(torch.rand(12, 784))
     splits = Splits(Data(pictures), Data(pictures), Data(pictures))
     monkeypatch.setattr(recipes, "dynamic_mnist", lambda: splits)
-    monkeypatch.setattr(studies, "FLOW_SETTINGS", {"epochs": 1, "batch_size": 4, "mixed_precision": True})
+    monkeypatch.setattr(
+        studies, "FLOW_SETTINGS", {"epochs": 1, "batch_size": 4, "mixed_precision": True}
+    )
     monkeypatch.setattr(studies, "FLOW_SEEDS", range(2))
     monkeypatch.setattr(studies, "FLOW_SAMPLES", 5)
     monkeypatch.chdir(tmp_path)
     kept = []
     table = studies.flows_on_mnist([], lambda rows: kept.append([*rows]))
-    assert [(r["posterior"], r["T"], r["seed"]) for r in table["rows"][:4]] == [(*kind, 0) for kind in studies.FLOWS[:4]]
+    assert [(r["posterior"], r["T"], r["seed"]) for r in table["rows"][:4]] == [
+        (*kind, 0) for kind in studies.FLOWS[:4]
+    ]
     assert len(table["rows"]) == len(kept) == 16 and not list(tmp_path.glob("runs/*.pt"))
     for row in table["rows"]:
         assert row["gap"] > 0 and row["elbo_se"] > 0 and row["nll"] > 0 > row["elbo"]
     again = studies.flows_on_mnist(kept[9], lambda rows: None)
-    assert [r | {"seconds": 0} for r in again["rows"]] == [r | {"seconds": 0} for r in table["rows"]]
+    assert [r | {"seconds": 0} for r in again["rows"]] == [
+        r | {"seconds": 0} for r in table["rows"]
+    ]
 
 
 def test_no_inverse_says_so():

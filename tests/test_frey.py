@@ -1,4 +1,6 @@
-"""The Frey faces: used where the very file is there, and otherwise one clear line. A file made here stands in for it."""
+"""The Frey faces: used where the very file is there, and otherwise one clear line. A file made here
+stands in for it.
+"""
 
 import hashlib
 import io

@@ -1,4 +1,6 @@
-"""The GAN against float64 by hand, and its optimal discriminator against the ratio of two known densities."""
+"""The GAN against float64 by hand, and its optimal discriminator against the ratio of two known
+densities.
+"""
 
 import math
 
@@ -50,7 +52,7 @@ def net_game(gan, saturating=False):
 REAL = [-800.0, -40.0, -1.5, 0.0, 0.3, 40.0, 800.0]
 FAKE = [800.0, -800.0, 0.7, -2.0, 0.0, 40.0, -40.0]
 
-# --- oracles ------------------------------------------------------------------------------------------------
+# --- oracles -------------------------------------------------------------------------------------
 
 
 def check_discriminator_objective(gan):
@@ -68,7 +70,9 @@ def check_discriminator_objective(gan):
 
 
 def check_generator_objective(gan):
-    """log D(G(z)), with slope 1 - D; saturating: -log(1 - D(G(z))), with slope D, which is the min-max game's own."""
+    """log D(G(z)), with slope 1 - D; saturating: -log(1 - D(G(z))), with slope D, which is the
+    min-max game's own.
+    """
     x = torch.zeros(len(FAKE), 1)
     for saturating, expected, slope in (
         (False, -np.logaddexp(0, -np.array(FAKE)), special.expit(-np.array(FAKE))),
@@ -83,8 +87,10 @@ def check_generator_objective(gan):
 
 
 def check_saturating_is_the_minmax_game(gan):
-    """What the generator gains the discriminator loses: the sum of both objectives is log D(x), which no generator moves.
-    The other generator's gradient points the same way and is (1 - D) / D times as long: much longer where D is small."""
+    """What the generator gains the discriminator loses: the sum of both objectives is log D(x),
+    which no generator moves. The other generator's gradient points the same way and is (1 - D) / D
+    times as long: much longer where D is small.
+    """
     games = [net_game(gan, saturating) for saturating in (True, False)]
     games[1].load_state_dict(games[0].state_dict())
     with torch.no_grad():  # the discriminator is sure of every fake
@@ -95,17 +101,25 @@ def check_saturating_is_the_minmax_game(gan):
     for game in games:
         game.prior = Codes(z)
         value, _ = game.generator_objective(x)
-        gradients.append(torch.cat([g.flatten() for g in torch.autograd.grad(value.sum(), game.generator.parameters())]))
+        gradients.append(
+            torch.cat(
+                [g.flatten() for g in torch.autograd.grad(value.sum(), game.generator.parameters())]
+            )
+        )
     game = games[0]
-    close(game.discriminator_objective(x)[0] + game.generator_objective(x)[0],
-          nn.functional.logsigmoid(game.discriminator(x)[:, 0]))  # fmt: skip
+    close(
+        game.discriminator_objective(x)[0] + game.generator_objective(x)[0],
+        nn.functional.logsigmoid(game.discriminator(x)[:, 0]),
+    )
     odds = torch.exp(-game.discriminator(game.generator(z)))[0, 0]
     assert odds > 100
     close(gradients[1], odds * gradients[0])
 
 
 def check_sides(gan):
-    """No gradient of the discriminator's objective in the generator; the generator's reaches both networks."""
+    """No gradient of the discriminator's objective in the generator; the generator's reaches both
+    networks.
+    """
     game = net_game(gan)
     x = torch.randn(5, 2)
     game.discriminator_objective(x)[0].sum().backward()
@@ -120,12 +134,16 @@ P, Q = stats.norm(0.0, 1.0), stats.norm(1.2, 0.7)
 
 
 def quantiles(of, n=5000):
-    """Points that lie as the distribution does: a mean over them is an integral, but for the outermost."""
+    """Points that lie as the distribution does: a mean over them is an integral, but for the
+    outermost.
+    """
     return torch.from_numpy(of.ppf((np.arange(n) + 0.5) / n))[:, None]
 
 
 def check_optimal_discriminator(gan):
-    """Where it is best, its logit is log p/q, and its objective is -2 log 2 + 2 JS(p, q): by quadrature."""
+    """Where it is best, its logit is log p/q, and its objective is -2 log 2 + 2 JS(p, q): by
+    quadrature.
+    """
     game = gan.GAN(Codes(quantiles(Q)), nn.Identity(), Quadratic())
     x = quantiles(P)
     coefficients = game.discriminator.coefficients
@@ -139,11 +157,20 @@ def check_optimal_discriminator(gan):
     best = optimize.minimize(loss, np.zeros(3), jac=True, tol=1e-7)
     at = torch.linspace(-2.5, 3.0, 50)[:, None]
     with torch.no_grad():
-        close(game.logit(at), torch.from_numpy(P.logpdf(at) - Q.logpdf(at))[:, 0], rtol=0, atol=0.03)
-        close(game.logit(at).sigmoid(), torch.from_numpy(P.pdf(at) / (P.pdf(at) + Q.pdf(at)))[:, 0], rtol=0, atol=2e-3)
+        close(
+            game.logit(at), torch.from_numpy(P.logpdf(at) - Q.logpdf(at))[:, 0], rtol=0, atol=0.03
+        )
+        close(
+            game.logit(at).sigmoid(),
+            torch.from_numpy(P.pdf(at) / (P.pdf(at) + Q.pdf(at)))[:, 0],
+            rtol=0,
+            atol=2e-3,
+        )
 
     def relative_entropy(p, q):
-        return integrate.quad(lambda t: p.pdf(t) * (p.logpdf(t) - np.log((p.pdf(t) + q.pdf(t)) / 2)), -9, 9, limit=200)[0]
+        return integrate.quad(
+            lambda t: p.pdf(t) * (p.logpdf(t) - np.log((p.pdf(t) + q.pdf(t)) / 2)), -9, 9, limit=200
+        )[0]
 
     jensen_shannon = 0.5 * relative_entropy(P, Q) + 0.5 * relative_entropy(Q, P)
     close(-best.fun, -2 * math.log(2) + 2 * jensen_shannon, rtol=0, atol=2e-4)
@@ -165,26 +192,64 @@ def test_oracle(check):
 
 
 MUTANTS = {
-    "both real": ("F.logsigmoid(-fake)\n        return value, {\"disc", "F.logsigmoid(fake)\n        return value, {\"disc",
-                  check_discriminator_objective, check_saturating_is_the_minmax_game),
-    "both fake": ("F.logsigmoid(real)", "F.logsigmoid(-real)", check_discriminator_objective, check_optimal_discriminator),
+    "both real": (
+        'F.logsigmoid(-fake)\n        return value, {"disc',
+        'F.logsigmoid(fake)\n        return value, {"disc',
+        check_discriminator_objective,
+        check_saturating_is_the_minmax_game,
+    ),
+    "both fake": (
+        "F.logsigmoid(real)",
+        "F.logsigmoid(-real)",
+        check_discriminator_objective,
+        check_optimal_discriminator,
+    ),
     "only the fakes": ("F.logsigmoid(real) + ", "", check_discriminator_objective),
-    "log of a sigmoid": ("F.logsigmoid(real)", "real.sigmoid().log()", check_discriminator_objective),
-    "1 - D": ("F.logsigmoid(-fake)\n        return value, {\"disc", "(1 - fake.sigmoid()).log()\n        return value, {\"disc",
-              check_discriminator_objective),
-    "half the objective": ("value = F.logsigmoid(real) + F.logsigmoid(-fake)",
-                           "value = (F.logsigmoid(real) + F.logsigmoid(-fake)) / 2",
-                           check_discriminator_objective, check_optimal_discriminator),
-    "real and fake swapped": ('"real": real.sigmoid(), "fake": fake.sigmoid()',
-                              '"real": fake.sigmoid(), "fake": real.sigmoid()', check_discriminator_objective),
-    "logits for probabilities": ('"real": real.sigmoid()', '"real": real', check_discriminator_objective),
+    "log of a sigmoid": (
+        "F.logsigmoid(real)",
+        "real.sigmoid().log()",
+        check_discriminator_objective,
+    ),
+    "1 - D": (
+        'F.logsigmoid(-fake)\n        return value, {"disc',
+        '(1 - fake.sigmoid()).log()\n        return value, {"disc',
+        check_discriminator_objective,
+    ),
+    "half the objective": (
+        "value = F.logsigmoid(real) + F.logsigmoid(-fake)",
+        "value = (F.logsigmoid(real) + F.logsigmoid(-fake)) / 2",
+        check_discriminator_objective,
+        check_optimal_discriminator,
+    ),
+    "real and fake swapped": (
+        '"real": real.sigmoid(), "fake": fake.sigmoid()',
+        '"real": fake.sigmoid(), "fake": real.sigmoid()',
+        check_discriminator_objective,
+    ),
+    "logits for probabilities": (
+        '"real": real.sigmoid()',
+        '"real": real',
+        check_discriminator_objective,
+    ),
     "always saturating": ("if self.saturating", "if True", check_generator_objective),
-    "never saturating": ("if self.saturating", "if False", check_generator_objective,
-                         check_saturating_is_the_minmax_game),
-    "the generator gives itself away": ("else F.logsigmoid(fake)", "else F.logsigmoid(-fake)", check_generator_objective),
+    "never saturating": (
+        "if self.saturating",
+        "if False",
+        check_generator_objective,
+        check_saturating_is_the_minmax_game,
+    ),
+    "the generator gives itself away": (
+        "else F.logsigmoid(fake)",
+        "else F.logsigmoid(-fake)",
+        check_generator_objective,
+    ),
     "gradient into the generator": ("with torch.no_grad():  # in", "if True:  # in", check_sides),
-    "no gradient for the generator": ("fake = self.logit(self.make(x))", "fake = self.logit(self.make(x).detach())", check_sides),
-}  # fmt: skip
+    "no gradient for the generator": (
+        "fake = self.logit(self.make(x))",
+        "fake = self.logit(self.make(x).detach())",
+        check_sides,
+    ),
+}
 
 
 @pytest.mark.parametrize("name", MUTANTS)
@@ -194,7 +259,7 @@ def test_mutant_is_caught(name):
         assert not survives(check, gan, old, new), f"{check.__name__} does not notice"
 
 
-# --- a model to look at, and small promises -----------------------------------------------------------------
+# --- a model to look at, and small promises ------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -206,7 +271,9 @@ def test_no_logit_is_too_large(dtype):
         real = torch.tensor(REAL, dtype=dtype)[:, None].requires_grad_()
         for value, _ in (game.discriminator_objective(real), game.generator_objective(real)):
             assert value.isfinite().all() and value.dtype == dtype
-            gradients = torch.autograd.grad(value.sum(), (real, game.prior.z), materialize_grads=True)
+            gradients = torch.autograd.grad(
+                value.sum(), (real, game.prior.z), materialize_grads=True
+            )
             assert all(g.isfinite().all() for g in gradients)
 
 
@@ -247,8 +314,12 @@ def test_data_that_do_not_fit_are_refused_in_a_sentence(x, said):
 
 
 def test_copies_of_a_game_are_as_many_games():
-    """Objectives (copies, B): each row is what a game alone says, and its gradient is that game's."""
-    many = gan.GAN(StandardGaussian(3), mlp([3, 8, 2], copies=4), mlp([2, 8, 1], gan.leaky, copies=4))
+    """Objectives (copies, B): each row is what a game alone says, and its gradient is that
+    game's.
+    """
+    many = gan.GAN(
+        StandardGaussian(3), mlp([3, 8, 2], copies=4), mlp([2, 8, 1], gan.leaky, copies=4)
+    )
     alone = [net_game(gan) for _ in range(4)]
     x, z = torch.randn(4, 6, 2), torch.randn(4, 6, 3)
     many.prior = Codes(z)
@@ -269,10 +340,20 @@ def test_the_gan_of_images():
     assert game.saturating and not gan.ImageGAN(5, 16).saturating
     x = game.sample(7)
     assert x.shape == (7, 784) and 0 <= x.min() and x.max() <= 1 and x.std() > 0.01
-    assert not torch.equal(game.logit(x), game.logit(x))  # units left out, at random, of the discriminator
+    assert not torch.equal(
+        game.logit(x), game.logit(x)
+    )  # units left out, at random, of the discriminator
     z = torch.randn(3, 5)
     assert torch.equal(game.generator(z), game.generator(z))
     game.eval()
     assert torch.equal(game.logit(x), game.logit(x)) and game.logit(x).shape == (7,)
-    assert [tuple(p.shape) for p in game.generator.parameters() if p.dim() == 2] == [(16, 5), (32, 16), (784, 32)]
-    assert [tuple(p.shape) for p in game.discriminator.parameters() if p.dim() == 2] == [(32, 784), (16, 32), (1, 16)]
+    assert [tuple(p.shape) for p in game.generator.parameters() if p.dim() == 2] == [
+        (16, 5),
+        (32, 16),
+        (784, 32),
+    ]
+    assert [tuple(p.shape) for p in game.discriminator.parameters() if p.dim() == 2] == [
+        (32, 784),
+        (16, 32),
+        (1, 16),
+    ]

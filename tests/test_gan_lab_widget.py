@@ -1,4 +1,6 @@
-"""The GAN laboratory's Python half: what it sends and refuses, and the static picture. The other: tests/browser."""
+"""The GAN laboratory's Python half: what it sends and refuses, and the static picture. The other:
+tests/browser.
+"""
 
 import json
 
@@ -20,12 +22,28 @@ def close_all():
 
 
 def test_what_is_sent():
-    w = gan_lab("grid", 3, objective="wasserstein", lr=(0.001, 0.002), discriminator_steps=5, clip=0.2, hidden=16, latent_dim=4)
+    w = gan_lab(
+        "grid",
+        3,
+        objective="wasserstein",
+        lr=(0.001, 0.002),
+        discriminator_steps=5,
+        clip=0.2,
+        hidden=16,
+        latent_dim=4,
+    )
     assert isinstance(w, GanLab) and "grid" in repr(w) and "run this cell" in repr(w)
     assert w.settings == {
-        "data": "grid", "seed": 3, "objective": "wasserstein", "lr": {"d": 0.001, "g": 0.002}, "steps": 5, "clip": 0.2,
-        "hidden": 16, "latent": 4, "points": [],
-    }  # fmt: skip
+        "data": "grid",
+        "seed": 3,
+        "objective": "wasserstein",
+        "lr": {"d": 0.001, "g": 0.002},
+        "steps": 5,
+        "clip": 0.2,
+        "hidden": 16,
+        "latent": 4,
+        "points": [],
+    }
     assert w._spec["colours"] == {"data": DATA, "model": MODEL, "real": CRITIC, "fake": module.FAKE}
     assert gan_lab().settings["lr"] == {"d": 2e-3, "g": 2e-3}
     json.dumps(gan_lab(seed=np.int64(2), lr=np.float32(0.01))._spec)  # it travels as JSON
@@ -89,18 +107,30 @@ def test_the_picture_shows_the_run(objective):
     torch.manual_seed(5)
     state = torch.get_rng_state()
     fig, modes = gan_lab_picture("ring", seed=1, objective=objective, steps=(0, 3, 8))
-    assert torch.equal(state, torch.get_rng_state()), "what the notebook draws must not depend on the figure"
+    assert torch.equal(state, torch.get_rng_state()), (
+        "what the notebook draws must not depend on the figure"
+    )
     axes = [ax for ax in fig.axes if ax.get_title(loc="left")]
-    assert [ax.get_title(loc="left") for ax in axes] == [f"{n} steps: {k} of 8 modes" for n, (k, _) in zip((0, 3, 8), modes, strict=True)]
+    assert [ax.get_title(loc="left") for ax in axes] == [
+        f"{n} steps: {k} of 8 modes" for n, (k, _) in zip((0, 3, 8), modes, strict=True)
+    ]
     assert all(ax.images[0].get_array().shape == (61, 61) for ax in axes)
-    assert fig.axes[-1].get_ylabel() == ("objective" if objective == "wasserstein" else "objective, nats")
+    assert fig.axes[-1].get_ylabel() == (
+        "objective" if objective == "wasserstein" else "objective, nats"
+    )
     assert len(fig.axes[-1].lines[0].get_xdata()) == 8
     again = gan_lab_picture("ring", seed=1, objective=objective, steps=(8,))[0]
     first, second = axes[-1].collections, again.axes[0].collections
-    fakes = [[c.get_offsets() for c in found if len(c.get_offsets()) == 300][1] for found in (first, second)]
+    fakes = [
+        [c.get_offsets() for c in found if len(c.get_offsets()) == 300][1]
+        for found in (first, second)
+    ]
     assert np.array_equal(*fakes), "the same seed is the same run, whatever is drawn on the way"
     other = gan_lab_picture("ring", seed=2, objective=objective, steps=(8,))[0]
-    assert not np.array_equal(fakes[0], [c.get_offsets() for c in other.axes[0].collections if len(c.get_offsets()) == 300][1])
+    assert not np.array_equal(
+        fakes[0],
+        [c.get_offsets() for c in other.axes[0].collections if len(c.get_offsets()) == 300][1],
+    )
     close_all()
 
 
@@ -136,13 +166,19 @@ def test_the_pull_is_the_slope_of_the_generators_objective(objective, float64):
     judge.weight.data, judge.bias.data = a[None].clone(), torch.tensor([b])
     prior, maker = StandardGaussian(2), torch.nn.Identity()
     wasserstein = objective == "wasserstein"
-    game = WassersteinGAN(prior, maker, judge) if wasserstein else GAN(prior, maker, judge, saturating=objective == "saturating")
+    game = (
+        WassersteinGAN(prior, maker, judge)
+        if wasserstein
+        else GAN(prior, maker, judge, saturating=objective == "saturating")
+    )
     fakes, logits, pulls = snapshot(game, codes := torch.randn(50, 2))
     d = 1 / (1 + (-(codes[:36] @ a + b)).exp())
     strength = {"non-saturating": 1 - d, "saturating": d, "wasserstein": torch.ones(36)}[objective]
     assert torch.allclose(pulls, strength[:, None] * a, atol=1e-12)
     assert torch.equal(fakes, codes)
-    assert logits[0, -1].item() == pytest.approx((3 * a[0] - 3 * a[1] + b).item())  # rows from the bottom up
+    assert logits[0, -1].item() == pytest.approx(
+        (3 * a[0] - 3 * a[1] + b).item()
+    )  # rows from the bottom up
 
 
 def test_the_networks_are_the_ones_of_the_browser():

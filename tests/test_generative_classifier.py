@@ -1,5 +1,6 @@
-"""The joint model p(x, y): where EM begins, and what is refused. Its likelihood and its EM are held against oracles in
-test_factor_analysis."""
+"""The joint model p(x, y): where EM begins, and what is refused. Its likelihood and its EM are held
+against oracles in test_factor_analysis.
+"""
 
 import pytest
 import torch
@@ -14,7 +15,9 @@ Y = torch.where(torch.arange(40) % 4 == 0, torch.arange(40) % 3, -1)
 
 
 def check_start(module):
-    """One analyser: the mean of all labelled examples of its class. Several: different examples, of the class."""
+    """One analyser: the mean of all labelled examples of its class. Several: different examples, of
+    the class.
+    """
     model = module.GenerativeClassifier(3, 3)
     model.initialise(X, Y)
     for c, component in enumerate(model.mixture.components):

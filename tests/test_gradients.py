@@ -1,7 +1,8 @@
-"""Both gradient estimators against expectations whose gradient is known, and the bugs that these tests are there for.
+"""Both gradient estimators against expectations whose gradient is known, and the bugs that these
+tests are there for.
 
-Every case has R independent replicates of the whole problem: their mean is held against the truth by its own standard
-error, which must be small enough for the comparison to mean something.
+Every case has R independent replicates of the whole problem: their mean is held against the truth
+by its own standard error, which must be small enough for the comparison to mean something.
 """
 
 import pytest
@@ -21,14 +22,19 @@ def replicates(*values):
 
 
 def assert_unbiased(estimates, truth, precision=0.2):
-    """R estimates, (R, D): their mean is the truth within 5 standard errors, and those are small against its size."""
+    """R estimates, (R, D): their mean is the truth within 5 standard errors, and those are small
+    against its size.
+    """
     error = estimates.std(0) / R**0.5
-    assert error.max() < precision * truth.abs().max(), f"no power: standard error {error} for {truth}"
+    assert error.max() < precision * truth.abs().max(), (
+        f"no power: standard error {error} for {truth}"
+    )
     deviation = (estimates.mean(0) - truth).abs() / error.clamp(min=1e-12)
     assert deviation.max() < 5, f"{estimates.mean(0)} is {deviation} standard errors off {truth}"
 
 
-# f(z), or f(z, q) where it depends on the parameters itself, and the gradients of E f for mean and log-variance
+# f(z), or f(z, q) where it depends on the parameters itself, and the gradients of E f for mean and
+# log-variance
 def quadratic(z, q):
     return -((z - A) ** 2).sum(-1)
 
@@ -50,7 +56,9 @@ TRUTHS = {
 
 
 def estimates_of(estimator, f, **options):
-    """One tensor (R, 6), gradients for the mean and the log-variance side by side, and the truth (6,)."""
+    """One tensor (R, 6), gradients for the mean and the log-variance side by side, and the truth
+    (6,).
+    """
     torch.manual_seed(0)
     mean, log_var = replicates(MEAN, LOG_VAR)
     q = Gaussian(mean, log_var)
@@ -106,7 +114,9 @@ def summed(f, q, parameters, S):
 def baseline_with_itself(f, q, parameters, S):
     z = q.sample((S,))
     values = f(z).detach()
-    return torch.autograd.grad(((values - values.mean(0)) * q.log_prob(z)).mean(0).sum(), parameters)
+    return torch.autograd.grad(
+        ((values - values.mean(0)) * q.log_prob(z)).mean(0).sum(), parameters
+    )
 
 
 def sigma_detached(f, q, parameters, S):
@@ -140,10 +150,11 @@ def test_a_wrong_estimator_is_rejected(mutant, f):
 
 
 def variances(D, sigma, delta, S):
-    r"""Of one estimate of dE/dmu_1 for f(z) = -sum_d (z_d - a_d)^2, mu - a = delta everywhere: pathwise, score function.
+    r"""Of one estimate of dE/dmu_1 for f(z) = -sum_d (z_d - a_d)^2, mu - a = delta everywhere:
+    pathwise, score function.
 
-    The score function's single-sample term is -(g + h) eps_1 / sigma, where h = (delta + sigma eps_1)^2 and g is the
-    other dimensions' sum, of mean m and variance v.
+    The score function's single-sample term is -(g + h) eps_1 / sigma, where h = (delta + sigma
+    eps_1)^2 and g is the other dimensions' sum, of mean m and variance v.
     """
     m, v = (D - 1) * (delta**2 + sigma**2), (D - 1) * (4 * delta**2 * sigma**2 + 2 * sigma**4)
     h_eps2 = delta**2 + 3 * sigma**2  # E[h eps^2]
@@ -152,11 +163,15 @@ def variances(D, sigma, delta, S):
     return 4 * sigma**2 / S, score / S
 
 
-@pytest.mark.parametrize("D, sigma, delta, S", [(1, 0.8, 0.5, 1), (6, 0.8, 0.5, 3), (20, 1.3, 1.0, 2)])
+@pytest.mark.parametrize(
+    "D, sigma, delta, S", [(1, 0.8, 0.5, 1), (6, 0.8, 0.5, 3), (20, 1.3, 1.0, 2)]
+)
 def test_the_variance_is_the_closed_form(D, sigma, delta, S):
     torch.manual_seed(1)
     R = 40_000
-    for estimator, truth in zip((pathwise, score_function), variances(D, sigma, delta, S), strict=True):
+    for estimator, truth in zip(
+        (pathwise, score_function), variances(D, sigma, delta, S), strict=True
+    ):
         mean = torch.full((R, D), delta, dtype=torch.float64, requires_grad=True)
         q = Gaussian(mean, torch.full_like(mean, sigma).log() * 2)
         g = estimator(lambda z: -(z**2).sum(-1), q, [mean], S)[0][:, 0].detach()
@@ -196,7 +211,9 @@ def test_the_baseline_is_the_mean_of_the_others():
 
 @pytest.mark.parametrize("estimator", [score_function, pathwise])
 def test_an_f_that_is_not_one_value_for_each_z_and_no_sample_are_refused(estimator):
-    mean, log_var = (v.clone().requires_grad_() for v in (MEAN.expand(3, 3), LOG_VAR.expand(3, 3)))  # square: it would broadcast
+    mean, log_var = (
+        v.clone().requires_grad_() for v in (MEAN.expand(3, 3), LOG_VAR.expand(3, 3))
+    )  # square: it would broadcast
     q = Gaussian(mean, log_var)
     for f in (lambda z: z**2, lambda z: (z**2).sum(), lambda z: (z**2).sum(-1, keepdim=True)):
         with pytest.raises(ValueError, match="one value for each z"):

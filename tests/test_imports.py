@@ -26,8 +26,26 @@ MAY_SEE = {
     "check": ["densities", "train", "check"],  # of train `maximise`: what an optimiser is for
     "plot": [],
     "widgets": ["plot", "recipes", "widgets", "data", "densities", "gradients"],
-    "widgets.gan_lab": ["plot", "data", "densities", "distances", "models", "networks", "play", "train"],  # plays beside the browser
-    "recipes": ["densities", "networks", "models", "distances", "train", "play", "evaluate", "data"],
+    "widgets.gan_lab": [
+        "plot",
+        "data",
+        "densities",
+        "distances",
+        "models",
+        "networks",
+        "play",
+        "train",
+    ],  # plays beside the browser
+    "recipes": [
+        "densities",
+        "networks",
+        "models",
+        "distances",
+        "train",
+        "play",
+        "evaluate",
+        "data",
+    ],
     "studies": ["densities", "networks", "models", "play", "recipes"],
     "doctor": ["data", "recipes", "train"],
     "__main__": ["doctor", "data", "recipes", "train"],
@@ -68,14 +86,23 @@ def imported(tree):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute"
-            both = node.module in ("dgmcourse", "dgmcourse.data", "dgmcourse.check", "dgmcourse.widgets")
+            both = node.module in (
+                "dgmcourse",
+                "dgmcourse.data",
+                "dgmcourse.check",
+                "dgmcourse.widgets",
+            )
             yield from (f"{node.module}.{a.name}" for a in node.names) if both else [node.module]
 
 
 def wrong_directions(name, text):
     allowed = rule(MAY_SEE, name, None)
     assert allowed is not None, f"{name}: say in MAY_SEE what it may import"
-    ours = [m.removeprefix("dgmcourse.") for m in imported(ast.parse(text)) if m.startswith("dgmcourse.")]
+    ours = [
+        m.removeprefix("dgmcourse.")
+        for m in imported(ast.parse(text))
+        if m.startswith("dgmcourse.")
+    ]
     return [m for m in ours if not any(m == a or m.startswith(a + ".") for a in allowed)]
 
 
@@ -102,7 +129,9 @@ def test_heavy_packages_are_imported_where_they_are_used(path):
     assert heavy_at_the_top(name_of(path), path.read_text()) == []
 
 
-@pytest.mark.parametrize("path", sorted((PACKAGE / "models").glob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted((PACKAGE / "models").glob("*.py")), ids=lambda path: path.stem
+)
 def test_a_model_file_is_short(path):
     assert len(path.read_text().splitlines()) <= 150
 
@@ -130,10 +159,21 @@ def test_importing_the_package_loads_nothing():
 
 
 def test_training_and_models_load_nothing_heavy():
-    modules = ("models", "models.gan", "train", "play", "evaluate", "distances", "recipes", "data.images", "densities", "networks")
-    ours = loaded_by("import " + ", ".join(f"dgmcourse.{module}" for module in modules)) - loaded_by(
-        "import torch, tqdm"
+    modules = (
+        "models",
+        "models.gan",
+        "train",
+        "play",
+        "evaluate",
+        "distances",
+        "recipes",
+        "data.images",
+        "densities",
+        "networks",
     )
+    ours = loaded_by(
+        "import " + ", ".join(f"dgmcourse.{module}" for module in modules)
+    ) - loaded_by("import torch, tqdm")
     assert not ours & HEAVY and "dgmcourse" in ours
 
 

@@ -1,4 +1,6 @@
-"""The traversal widget's Python half: what it sends, what it refuses, and the static grid. The other: tests/browser."""
+"""The traversal widget's Python half: what it sends, what it refuses, and the static grid. The
+other: tests/browser.
+"""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -17,7 +19,9 @@ X, Y = torch.rand(60, 784, generator=torch.Generator().manual_seed(1)), torch.ar
 
 
 def linear_model(spread, pixels=784):
-    """An encoder whose k-th mean varies by `spread[k]` over the data, and a decoder with as many inputs."""
+    """An encoder whose k-th mean varies by `spread[k]` over the data, and a decoder with as many
+    inputs.
+    """
     d = len(spread)
     encoder = nn.Linear(pixels, 2 * d)
     encoder.weight.data.zero_()
@@ -38,9 +42,13 @@ def test_what_is_sent():
     weights = part(w, "weights")
     first = model.decoder.net[0]
     at = w._spec["decoder"][0]
-    assert np.array_equal(weights[at["weight"] :][: first.weight.numel()], first.weight.detach().flatten())
+    assert np.array_equal(
+        weights[at["weight"] :][: first.weight.numel()], first.weight.detach().flatten()
+    )
     last, at = model.encoder.net[-1], w._spec["encoder"][-2]  # before the one that takes the mean
-    assert np.array_equal(weights[at["weight"] :][: last.weight.numel()], last.weight.detach().flatten())
+    assert np.array_equal(
+        weights[at["weight"] :][: last.weight.numel()], last.weight.detach().flatten()
+    )
     assert np.allclose(part(w, "codes").reshape(60, 5), model.encoder(X).mean.detach(), atol=1e-6)
     assert np.array_equal(part(w, "digits", np.uint8).reshape(60, 784), (X * 255).round().byte())
     assert w._spec["labels"] == Y.tolist() and w.z == [0] * 5
@@ -72,8 +80,17 @@ def test_a_gan_has_no_codes_of_digits_and_its_dimensions_stand_in_order_of_what_
     w = latent_traversal(model, (X, Y))
     assert torch.equal(torch.get_rng_state(), before)
     spec = w._spec
-    assert spec["encoder"] is None and spec["labels"] == [] and spec["decoder"][-1] == {"kind": "sigmoid"}
-    assert spec["order"] == [2, 0, 1] and w.dims == [0, 2] and spec["variance"][1] == 0 and "picture" in spec["of"]
+    assert (
+        spec["encoder"] is None
+        and spec["labels"] == []
+        and spec["decoder"][-1] == {"kind": "sigmoid"}
+    )
+    assert (
+        spec["order"] == [2, 0, 1]
+        and w.dims == [0, 2]
+        and spec["variance"][1] == 0
+        and "picture" in spec["of"]
+    )
     assert len(part(w, "codes")) == len(part(w, "digits")) == 0 and len(part(w, "prior")) == 300
     assert len(w._numbers) == spec["total"] and 3 <= spec["extent"] <= 5
     z = torch.zeros(50, 3)
@@ -102,7 +119,10 @@ def test_shipped_weights_go_at_half_the_bytes(name):
 def test_dimensions_stand_in_order_of_activity():
     w = latent_traversal(linear_model([1.0, 0.1, 3.0, 0.5]), (X, Y))
     assert w._spec["order"] == [2, 0, 3, 1] and w.dims == [0, 2]
-    assert latent_traversal(linear_model([0.1, 3.0]), (X, Y))._spec["order"] == [0, 1]  # both are seen
+    assert latent_traversal(linear_model([0.1, 3.0]), (X, Y))._spec["order"] == [
+        0,
+        1,
+    ]  # both are seen
 
 
 def test_the_model_and_the_notebooks_randomness_are_left_alone():
@@ -130,7 +150,9 @@ def test_a_page_loaded_again_gets_the_numbers_by_the_slice(monkeypatch):
     w = latent_traversal(VAE(3, hidden=20), (X, Y))
     assert w.comm is not None and w.get_state()["_numbers"] == b""
     sent = []
-    monkeypatch.setattr(LatentTraversal, "send", lambda self, content, buffers: sent.append((content, *buffers)))
+    monkeypatch.setattr(
+        LatentTraversal, "send", lambda self, content, buffers: sent.append((content, *buffers))
+    )
     for at in range(0, w._spec["total"], 10_000):
         w._handle_custom_msg({"at": at, "slice": 10_000}, [])
     assert b"".join(buffer for _, buffer in sent) == w._numbers
@@ -149,21 +171,44 @@ class Shifted(BernoulliConditional):
         return super().forward(given + 1)
 
 
-@pytest.mark.parametrize("model, data, error, words", [
-    (ConvVAE(3), X, TypeError, "cannot run .* latent_grid"),
-    (linear_model([1.0]), X, ValueError, "at least two latent dimensions"),
-    (VAE(3, hidden=20), torch.rand(60, 100), ValueError, "expected vectors of 784"),
-    (VAE(3, hidden=20, data_dim=100), torch.rand(60, 100), ValueError, "28 x 28, but the data have 100 pixels"),
-    (VAE(3, hidden=20), X * float("nan"), ValueError, "not finite"),
-    (LatentVariableModel(StandardGaussian(3), VAE(3).encoder, Shifted(VAE(3).decoder.net)), X, TypeError, "does more"),
-], ids=["convolution", "one dimension", "other pixels", "other shape", "not finite", "more than a net"])  # fmt: skip
+@pytest.mark.parametrize(
+    "model, data, error, words",
+    [
+        (ConvVAE(3), X, TypeError, "cannot run .* latent_grid"),
+        (linear_model([1.0]), X, ValueError, "at least two latent dimensions"),
+        (VAE(3, hidden=20), torch.rand(60, 100), ValueError, "expected vectors of 784"),
+        (
+            VAE(3, hidden=20, data_dim=100),
+            torch.rand(60, 100),
+            ValueError,
+            "28 x 28, but the data have 100 pixels",
+        ),
+        (VAE(3, hidden=20), X * float("nan"), ValueError, "not finite"),
+        (
+            LatentVariableModel(StandardGaussian(3), VAE(3).encoder, Shifted(VAE(3).decoder.net)),
+            X,
+            TypeError,
+            "does more",
+        ),
+    ],
+    ids=[
+        "convolution",
+        "one dimension",
+        "other pixels",
+        "other shape",
+        "not finite",
+        "more than a net",
+    ],
+)
 def test_what_cannot_be_shown_says_why(model, data, error, words):
     with pytest.raises(error, match=words):
         latent_traversal(model, data)
 
 
 def test_export_follows_nested_nets_and_offsets():
-    net = nn.Sequential(nn.Sequential(nn.Linear(2, 3, bias=False), nn.Tanh()), nn.Dropout(), nn.Linear(3, 4)).eval()
+    net = nn.Sequential(
+        nn.Sequential(nn.Linear(2, 3, bias=False), nn.Tanh()), nn.Dropout(), nn.Linear(3, 4)
+    ).eval()
     layers, arrays = export(BernoulliConditional(net), torch.randn(5, 2), offset=7)
     assert [layer["kind"] for layer in layers] == ["linear", "tanh", "linear", "sigmoid"]
     assert (layers[0]["weight"], layers[0]["bias"], layers[2]["weight"]) == (7, 13, 16)
@@ -188,10 +233,19 @@ def test_a_trained_batch_normalisation_goes_as_a_factor_and_a_shift(kind, option
     given = torch.randn(5, 2)
     layers, arrays = export(BernoulliConditional(net), given)
     assert [layer["kind"] for layer in layers] == ["linear", "affine", "relu", "linear", "sigmoid"]
-    assert layers[3]["weight"] == 12 and [len(array) for array in arrays] == [8, 4, 12, 3]  # none among the weights
+    assert layers[3]["weight"] == 12 and [len(array) for array in arrays] == [
+        8,
+        4,
+        12,
+        3,
+    ]  # none among the weights
     with torch.no_grad():
         x = net[0](given)
-        assert torch.allclose(x * torch.tensor(layers[1]["scale"]) + torch.tensor(layers[1]["shift"]), norm(x), atol=1e-6)
+        assert torch.allclose(
+            x * torch.tensor(layers[1]["scale"]) + torch.tensor(layers[1]["shift"]),
+            norm(x),
+            atol=1e-6,
+        )
 
 
 def test_a_bidirectional_gan_is_taken_as_it_is_at_half_the_bytes():

@@ -1,4 +1,6 @@
-"""Letters look as MNIST's digits do: boxed, centred, of usual weight, and the same for the same seed."""
+"""Letters look as MNIST's digits do: boxed, centred, of usual weight, and the same for the same
+seed.
+"""
 
 import numpy as np
 import pytest
@@ -15,7 +17,14 @@ def boxes(x):
     rows, columns = (images.amax(2) > 0).nonzero(), (images.amax(1) > 0).nonzero()
     spans = []
     for places in (rows, columns):
-        spans.append(torch.stack([places[places[:, 0] == i, 1].max() - places[places[:, 0] == i, 1].min() + 1 for i in range(len(x))]))
+        spans.append(
+            torch.stack(
+                [
+                    places[places[:, 0] == i, 1].max() - places[places[:, 0] == i, 1].min() + 1
+                    for i in range(len(x))
+                ]
+            )
+        )
     at, ink = torch.arange(28.0, dtype=torch.float64), images.sum((1, 2))
     centre = torch.stack([(images.sum(2) @ at) / ink, (images.sum(1) @ at) / ink], -1)
     return torch.stack(spans, -1), centre
@@ -51,7 +60,9 @@ def test_labels_are_places_in_what_was_asked_for():
     assert set(found.y.tolist()) == {0, 1}
     symmetric = found.x.reshape(-1, 28, 28).float()
     upside = (symmetric - symmetric.flip(1).flip(2)).abs().mean((1, 2))
-    assert upside[found.y == 1].mean() < upside[found.y == 0].mean(), "an X looks the same upside down, an A does not"
+    assert upside[found.y == 1].mean() < upside[found.y == 0].mean(), (
+        "an X looks the same upside down, an A does not"
+    )
 
 
 def test_no_letter_that_passes_for_a_digit_is_among_them():

@@ -1,4 +1,6 @@
-"""The grid of pixels against sums over all its states, a transfer matrix, and itself as a Markov chain."""
+"""The grid of pixels against sums over all its states, a transfer matrix, and itself as a Markov
+chain.
+"""
 
 import itertools
 import math
@@ -49,7 +51,9 @@ def check_partition(module):
 
 
 def check_gibbs(module):
-    """One sweep must leave p(x) as it is: over all states, the chain's frequencies after it are p's."""
+    """One sweep must leave p(x) as it is: over all states, the chain's frequencies after it are
+    p's.
+    """
     grid = module.IsingGrid(2, 3, 0.5, 0.1)
     states = all_images(6).double()
     log_p = torch.stack([torch.tensor(energy(x, 2, 3, 0.5, 0.1)) for x in states]).log_softmax(0)
@@ -86,7 +90,11 @@ def test_a_gibbs_sweep_leaves_the_distribution_as_it_is():
         (check_potential, "+ self.field * s", "- self.field * s"),
         (check_potential, "s[..., 1:, :] * s[..., :-1, :]", "s[..., 1:, 1:] * s[..., :-1, :-1]"),
         (check_partition, "range(0, 1 << pixels, CHUNK)", "range(0, 1 << pixels, CHUNK + 1)"),
-        (check_partition, "min(start + CHUNK, 1 << pixels)", "min(start + CHUNK, (1 << pixels) - 1)"),
+        (
+            check_partition,
+            "min(start + CHUNK, 1 << pixels)",
+            "min(start + CHUNK, (1 << pixels) - 1)",
+        ),
         (check_gibbs, "torch.sigmoid(2 *", "torch.sigmoid(1 *"),
         (check_gibbs, "neighbours + field", "neighbours - field"),
         (check_all_pixels_move, "for now in (0, 1)", "for now in (0, 0)"),
@@ -115,7 +123,10 @@ def test_a_coupling_for_each_grid():
     both = IsingGrid(2, 3, J)
     close(both.log_partition(), torch.stack([transfer(2, 3, j, 0.0) for j in J.tolist()]))
     x = torch.bernoulli(torch.full((2, 6), 0.5))
-    close(both.log_prob(x), torch.stack([IsingGrid(2, 3, j).log_prob(row) for j, row in zip(J, x, strict=True)]))
+    close(
+        both.log_prob(x),
+        torch.stack([IsingGrid(2, 3, j).log_prob(row) for j, row in zip(J, x, strict=True)]),
+    )
     after = both.gibbs(torch.ones(5, 2, 6), 3)
     assert after.shape == (5, 2, 6)
     strong = IsingGrid(8, 8, torch.tensor([0.0, 3.0])).gibbs(torch.ones(50, 2, 64), 5).mean((0, 2))
@@ -123,7 +134,11 @@ def test_a_coupling_for_each_grid():
 
 
 def test_bits_may_be_integers_or_booleans_and_x_is_left_alone():
-    for x in (torch.zeros(500, 6, dtype=torch.uint8), torch.zeros(500, 6).bool(), torch.zeros(500, 6)):
+    for x in (
+        torch.zeros(500, 6, dtype=torch.uint8),
+        torch.zeros(500, 6).bool(),
+        torch.zeros(500, 6),
+    ):
         after = IsingGrid(2, 3, 0.0).gibbs(x)
         assert after.is_floating_point() and 0.4 < after.mean() < 0.6 and not x.any()
     assert IsingGrid(2, 3).gibbs(torch.zeros(0, 6)).shape == (0, 6)

@@ -11,14 +11,20 @@ from sklearn.decomposition import FactorAnalysis
 from torch import distributions as td
 from torch import nn
 
-from dgmcourse.densities import BernoulliConditional, Gaussian, GaussianConditional, Mixture, StandardGaussian
+from dgmcourse.densities import (
+    BernoulliConditional,
+    Gaussian,
+    GaussianConditional,
+    Mixture,
+    StandardGaussian,
+)
 from dgmcourse.models import VAE, ConvVAE, latent_variable_model
 from dgmcourse.networks import gated_mlp
 
 pytestmark = pytest.mark.usefixtures("float64")
 
 
-# --- two models whose evidence is known ---------------------------------------------------------------------
+# --- two models whose evidence is known ----------------------------------------------------------
 
 
 def linear(weight, bias):
@@ -28,12 +34,12 @@ def linear(weight, bias):
 
 
 def factor_analysis(shift=0.0, widen=0.0):
-    """p(z) = N(0, I), p(x|z) = N(W z + m, Psi) and an encoder that is the exact posterior, if not shifted
-    and widened.
+    """p(z) = N(0, I), p(x|z) = N(W z + m, Psi) and an encoder that is the exact posterior, if not
+    shifted and widened.
 
-    With W = Psi^(1/2) Q diag(s), Q orthonormal, the posterior's covariance is diagonal:
-    (I + W' Psi^-1 W)^-1 = diag(1 / (1 + s^2)). Returns (prior, encoder, decoder), scikit-learn's model of the
-    same p(x), and the exact posterior.
+    With W = Psi^(1/2) Q diag(s), Q orthonormal, the posterior's covariance is diagonal: (I + W'
+    Psi^-1 W)^-1 = diag(1 / (1 + s^2)). Returns (prior, encoder, decoder), scikit-learn's model of
+    the same p(x), and the exact posterior.
     """
     generator = torch.Generator().manual_seed(1)
     psi = torch.rand(5, generator=generator) + 0.3
@@ -43,10 +49,16 @@ def factor_analysis(shift=0.0, widen=0.0):
     variance = 1 / (1 + s**2)
     to_mean = variance[:, None] * W.T / psi
     zero = torch.zeros(2, 5)
-    encoder = linear(torch.cat([to_mean, zero]), torch.cat([-to_mean @ m + shift, variance.log() + widen]))
+    encoder = linear(
+        torch.cat([to_mean, zero]), torch.cat([-to_mean @ m + shift, variance.log() + widen])
+    )
     decoder = linear(torch.cat([W, torch.zeros(5, 2)]), torch.cat([m, psi.log()]))
     wide = (-50.0, 50.0)
-    parts = StandardGaussian(2), GaussianConditional(encoder, wide), GaussianConditional(decoder, wide)
+    parts = (
+        StandardGaussian(2),
+        GaussianConditional(encoder, wide),
+        GaussianConditional(decoder, wide),
+    )
 
     oracle = FactorAnalysis(2)
     oracle.components_, oracle.noise_variance_, oracle.mean_ = W.T.numpy(), psi.numpy(), m.numpy()
@@ -60,8 +72,9 @@ def factor_data(n=20):
 
 @functools.cache
 def tiny_images():
-    """3 x 3 binary images, z in one dimension: p(x), the posterior and each KL are sums over a fine grid
-    of z."""
+    """3 x 3 binary images, z in one dimension: p(x), the posterior and each KL are sums over a fine
+    grid of z.
+    """
     generator = torch.Generator().manual_seed(3)
     decoder = BernoulliConditional(gated_mlp([1, 6, 9]))
     encoder = GaussianConditional(gated_mlp([9, 6, 2]))
@@ -76,7 +89,7 @@ def tiny_images():
     return (prior, encoder, decoder), log_p.detach(), gap.detach()
 
 
-# --- oracles: a module with a LatentVariableModel against the truth -----------------------------------------
+# --- oracles: a module with a LatentVariableModel against the truth ------------------------------
 
 
 def check_exact_posterior(module):
@@ -93,9 +106,14 @@ def check_bound_and_gap(module):
     """The ELBO is log p(x) - KL[q || posterior], the KL exact between Gaussians."""
     parts, oracle, posterior = factor_analysis(shift=0.3, widen=0.5)
     x = factor_data(6)
-    model, log_p = module.LatentVariableModel(*parts), torch.from_numpy(oracle.score_samples(x.numpy()))
+    model, log_p = (
+        module.LatentVariableModel(*parts),
+        torch.from_numpy(oracle.score_samples(x.numpy())),
+    )
     q = model.encoder(x)
-    gap = td.kl_divergence(td.Normal(q.mean, torch.exp(q.log_var / 2)), posterior(x)).sum(-1).detach()
+    gap = (
+        td.kl_divergence(td.Normal(q.mean, torch.exp(q.log_var / 2)), posterior(x)).sum(-1).detach()
+    )
     assert (gap > 0.05).all()
     assert_mean(model.log_weight(x, (20000,)).detach(), log_p - gap)
     many = x.repeat(3000, 1)
@@ -103,7 +121,9 @@ def check_bound_and_gap(module):
     shape = lambda v: v.detach().reshape(3000, 6)  # noqa: E731
     assert_mean(shape(value), log_p - gap)
     assert_mean(shape(model.elbo(many)), log_p - gap)
-    exact = td.kl_divergence(td.Normal(q.mean, torch.exp(q.log_var / 2)), td.Normal(0.0, 1.0)).sum(-1)
+    exact = td.kl_divergence(td.Normal(q.mean, torch.exp(q.log_var / 2)), td.Normal(0.0, 1.0)).sum(
+        -1
+    )
     close(parts["kl"][:6], exact)
     close(parts["elbo"], parts["reconstruction"] - parts["kl"])
 
@@ -121,8 +141,9 @@ def check_beta(module):
 
 
 def check_binary_images(module):
-    """Sum of p(x) over all 512 images is 1, the ELBO lies below log p(x) by KL[q || exact posterior]: all
-    by quadrature."""
+    """Sum of p(x) over all 512 images is 1, the ELBO lies below log p(x) by KL[q || exact
+    posterior]: all by quadrature.
+    """
     parts, log_p, gap = tiny_images()
     close(log_p.exp().sum(), 1.0)
     assert (gap > 0).all() and gap.max() > 0.1
@@ -131,8 +152,9 @@ def check_binary_images(module):
 
 
 def sampled_and_analytic(module, n):
-    """The objective and its gradient with respect to the encoder, means of 50 draws, n times: KL in closed
-    form, by sampling."""
+    """The objective and its gradient with respect to the encoder, means of 50 draws, n times: KL in
+    closed form, by sampling.
+    """
     (prior, encoder, decoder), *_ = factor_analysis(shift=0.4, widen=0.6)
     same_prior = Mixture(
         torch.zeros(1), Gaussian(torch.zeros(1, 2), torch.zeros(1, 2))
@@ -148,7 +170,9 @@ def sampled_and_analytic(module, n):
 
 
 def check_sampled_kl(module):
-    """log q - log p at the sample has the expectation of the closed form, and so does its gradient."""
+    """log q - log p at the sample has the expectation of the closed form, and so does its
+    gradient.
+    """
     analytic, sampled = sampled_and_analytic(module, 80)
     difference = analytic.mean(0) - sampled.mean(0)
     error = ((analytic.var(0) + sampled.var(0)) / len(analytic)).sqrt()
@@ -191,72 +215,137 @@ def test_oracle(check):
 
 
 WEIGHT = "self.decoder(z).log_prob(x) + self.prior.log_prob(z) - log_q"
-REGULARISER = "kl(q, self.prior) if has_closed_form(q, self.prior) else log_q - self.prior.log_prob(z)"
+REGULARISER = (
+    "kl(q, self.prior) if has_closed_form(q, self.prior) else log_q - self.prior.log_prob(z)"
+)
 MUTANTS = {
     "log-weight without prior": (
-        WEIGHT, "self.decoder(z).log_prob(x) - log_q", check_exact_posterior, check_bound_and_gap,
-        check_binary_images),
-    "log-weight without log q": (
-        WEIGHT, "self.decoder(z).log_prob(x) + self.prior.log_prob(z)", check_exact_posterior,
+        WEIGHT,
+        "self.decoder(z).log_prob(x) - log_q",
+        check_exact_posterior,
         check_bound_and_gap,
-        check_binary_images),
+        check_binary_images,
+    ),
+    "log-weight without log q": (
+        WEIGHT,
+        "self.decoder(z).log_prob(x) + self.prior.log_prob(z)",
+        check_exact_posterior,
+        check_bound_and_gap,
+        check_binary_images,
+    ),
     "log-weight without KL": (
-        WEIGHT, "self.decoder(z).log_prob(x)", check_exact_posterior, check_bound_and_gap),
+        WEIGHT,
+        "self.decoder(z).log_prob(x)",
+        check_exact_posterior,
+        check_bound_and_gap,
+    ),
     "log-weight: sign of log q": (
-        WEIGHT, WEIGHT.replace("- log_q", "+ log_q"), check_exact_posterior, check_binary_images),
+        WEIGHT,
+        WEIGHT.replace("- log_q", "+ log_q"),
+        check_exact_posterior,
+        check_binary_images,
+    ),
     "log-weight averaged over pixels": (
-        WEIGHT, WEIGHT.replace("log_prob(x)", "log_prob(x) / x.shape[-1]"), check_exact_posterior,
-        check_binary_images),
+        WEIGHT,
+        WEIGHT.replace("log_prob(x)", "log_prob(x) / x.shape[-1]"),
+        check_exact_posterior,
+        check_binary_images,
+    ),
     "log-weight: z from the prior, log q kept": (
         "z, log_q = self.encoder(x).rsample_and_log_prob(samples)",
         "q = self.encoder(x); z = self.prior.sample((*samples, len(x))); log_q = q.log_prob(z)",
-        check_binary_images, check_bound_and_gap),
+        check_binary_images,
+        check_bound_and_gap,
+    ),
     "log-weight: z of another x": (
         "z, log_q = self.encoder(x).rsample_and_log_prob(samples)",
-        "z, log_q = self.encoder(x.roll(1, 0)).rsample_and_log_prob(samples)", check_binary_images,
-        check_bound_and_gap),
+        "z, log_q = self.encoder(x.roll(1, 0)).rsample_and_log_prob(samples)",
+        check_binary_images,
+        check_bound_and_gap,
+    ),
     "objective without KL": (
-        "return reconstruction - beta * regulariser", "return reconstruction", check_bound_and_gap,
-        check_beta),
+        "return reconstruction - beta * regulariser",
+        "return reconstruction",
+        check_bound_and_gap,
+        check_beta,
+    ),
     "objective: sign of the KL": (
-        "reconstruction - beta * reg", "reconstruction + beta * reg", check_bound_and_gap, check_beta),
+        "reconstruction - beta * reg",
+        "reconstruction + beta * reg",
+        check_bound_and_gap,
+        check_beta,
+    ),
     "objective: no beta": ("- beta * regulariser", "- regulariser", check_beta),
     "objective: beta at the reconstruction": (
-        "reconstruction - beta * regulariser", "beta * reconstruction - regulariser", check_beta),
+        "reconstruction - beta * regulariser",
+        "beta * reconstruction - regulariser",
+        check_beta,
+    ),
     "objective: the ELBO with beta": (
-        '"elbo": reconstruction - regulariser', '"elbo": reconstruction - beta * regulariser', check_beta),
+        '"elbo": reconstruction - regulariser',
+        '"elbo": reconstruction - beta * regulariser',
+        check_beta,
+    ),
     "objective: averaged over the batch": (
-        "return reconstruction - beta * regulariser", "return (reconstruction - beta * regulariser).mean()",
-        check_beta),
+        "return reconstruction - beta * regulariser",
+        "return (reconstruction - beta * regulariser).mean()",
+        check_beta,
+    ),
     "KL averaged over dimensions": (
-        "kl(q, self.prior) if", "kl(q, self.prior) / q.mean.shape[-1] if", check_bound_and_gap,
-        check_sampled_kl),
+        "kl(q, self.prior) if",
+        "kl(q, self.prior) / q.mean.shape[-1] if",
+        check_bound_and_gap,
+        check_sampled_kl,
+    ),
     "KL with half its value": (
-        "kl(q, self.prior) if", "0.5 * kl(q, self.prior) if", check_bound_and_gap, check_sampled_kl),
+        "kl(q, self.prior) if",
+        "0.5 * kl(q, self.prior) if",
+        check_bound_and_gap,
+        check_sampled_kl,
+    ),
     "sampled KL without log q": (
-        "else log_q - self.prior.log_prob(z)", "else -self.prior.log_prob(z)", check_sampled_kl),
+        "else log_q - self.prior.log_prob(z)",
+        "else -self.prior.log_prob(z)",
+        check_sampled_kl,
+    ),
     "sampled KL of a sample without gradient": (
-        "z, log_q = q.rsample_and_log_prob()", "z = q.sample(); log_q = q.log_prob(z)", check_sampled_kl),
+        "z, log_q = q.rsample_and_log_prob()",
+        "z = q.sample(); log_q = q.log_prob(z)",
+        check_sampled_kl,
+    ),
     "sampled KL with its gradient doubled": (
-        REGULARISER, REGULARISER.replace("else log_q", "else 2 * log_q - log_q.detach()"), check_sampled_kl),
+        REGULARISER,
+        REGULARISER.replace("else log_q", "else 2 * log_q - log_q.detach()"),
+        check_sampled_kl,
+    ),
     "samples: the decoder's means": (
-        "self.decoder(self.prior.sample((n,))).sample()", "self.decoder(self.prior.sample((n,))).mean",
-                                     check_samples),
+        "self.decoder(self.prior.sample((n,))).sample()",
+        "self.decoder(self.prior.sample((n,))).mean",
+        check_samples,
+    ),
     "samples: one z for all": (
-        "self.prior.sample((n,))", "self.prior.sample((1,)).expand(n, -1)", check_samples),
+        "self.prior.sample((n,))",
+        "self.prior.sample((1,)).expand(n, -1)",
+        check_samples,
+    ),
     "reconstruction from a sample": (
-        "self.encoder(x).mean", "self.encoder(x).sample()", check_reconstruction),
-}  # fmt: skip
+        "self.encoder(x).mean",
+        "self.encoder(x).sample()",
+        check_reconstruction,
+    ),
+}
 
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_mutant_is_caught(name):
     old, new, *checks = MUTANTS[name]
     for check in checks:
-        assert not survives(check, latent_variable_model, old, new), f"{check.__name__} does not notice"
+        assert not survives(check, latent_variable_model, old, new), (
+            f"{check.__name__} does not notice"
+        )
 
 
-# --- the VAEs -----------------------------------------------------------------------------------------------
+# --- the VAEs ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -305,7 +394,9 @@ def test_another_likelihood_is_refused(make):
 
 @pytest.mark.parametrize("n", [5.0, (5,), "5", torch.tensor(5.0)], ids=repr)
 def test_samples_are_counted_in_whole_numbers(n):
-    with pytest.raises(TypeError, match="^sample takes the number of objects, a whole number such as 5, got "):
+    with pytest.raises(
+        TypeError, match="^sample takes the number of objects, a whole number such as 5, got "
+    ):
         VAE(2, 4).sample(n)
     assert VAE(2, 4).sample(np.int64(5)).shape == (5, 784)
 
@@ -316,7 +407,10 @@ WRONG = {
     "pictures": (lambda: torch.zeros(3, 28, 28), r"expected .* of 784 .* got shape \(3, 28, 28\)"),
     "short": (lambda: torch.zeros(3, 783), r"expected .* of 784 .* got shape \(3, 783\)"),
     "small": (lambda: torch.zeros(3, 64), r"expected .* of 784 .* got shape \(3, 64\)"),
-    "bytes": (lambda: torch.zeros(3, 784, dtype=torch.uint8), "expected torch.float64 .* got torch.uint8"),
+    "bytes": (
+        lambda: torch.zeros(3, 784, dtype=torch.uint8),
+        "expected torch.float64 .* got torch.uint8",
+    ),
     "precision": (
         lambda: torch.zeros(3, 784, dtype=torch.float32),
         "expected torch.float64 .* got torch.float32",

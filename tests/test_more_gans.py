@@ -1,4 +1,6 @@
-"""The relatives of the GAN against float64 by hand: values and gradients of each objective, and who learns from which."""
+"""The relatives of the GAN against float64 by hand: values and gradients of each objective, and who
+learns from which.
+"""
 
 import numpy as np
 import pytest
@@ -9,7 +11,12 @@ from torch import nn
 
 from dgmcourse.data.images import Data
 from dgmcourse.densities import StandardGaussian
-from dgmcourse.models import auxiliary_classifier_gan, bidirectional_gan, dcgan, wasserstein_autoencoder
+from dgmcourse.models import (
+    auxiliary_classifier_gan,
+    bidirectional_gan,
+    dcgan,
+    wasserstein_autoencoder,
+)
 from dgmcourse.networks import mlp
 from dgmcourse.play import Players, play
 
@@ -49,8 +56,12 @@ def linear(weight, bias=None):
 
 
 def grads(value, net):
-    """The gradients of the summed value in a linear layer: of its matrix, as `linear` takes it, and its bias."""
-    found = torch.autograd.grad(value.sum(), [net.weight, net.bias], retain_graph=True, allow_unused=True)
+    """The gradients of the summed value in a linear layer: of its matrix, as `linear` takes it, and
+    its bias.
+    """
+    found = torch.autograd.grad(
+        value.sum(), [net.weight, net.bias], retain_graph=True, allow_unused=True
+    )
     weight, bias = (torch.zeros(1, 1) if g is None else g for g in found)
     return weight.mT, bias
 
@@ -67,12 +78,18 @@ X = RANDOM.rand(6, 4)  # "images" of four pixels
 
 
 def test_dcgan_is_the_gans_game_of_convolutional_networks():
-    """What the paper asks for: strides in place of pooling, batch normalisation, and weights that begin at N(0, 0.02^2)."""
+    """What the paper asks for: strides in place of pooling, batch normalisation, and weights that
+    begin at N(0, 0.02^2).
+    """
     game = dcgan.DCGAN(latent_dim=10, channels=8)
     kinds = {type(module) for module in game.modules()}
     assert {nn.ConvTranspose2d, nn.Conv2d, nn.BatchNorm2d} <= kinds
     assert not kinds & {nn.MaxPool2d, nn.AvgPool2d, nn.Upsample}
-    weights = [m.weight.flatten() for m in game.modules() if isinstance(m, nn.Linear | nn.Conv2d | nn.ConvTranspose2d)]
+    weights = [
+        m.weight.flatten()
+        for m in game.modules()
+        if isinstance(m, nn.Linear | nn.Conv2d | nn.ConvTranspose2d)
+    ]
     assert torch.cat(weights).std().item() == pytest.approx(0.02, rel=0.02)
     assert max(abs(w.mean().item()) / (0.02 / len(w) ** 0.5) for w in weights) < 4.5
     x = game.sample(3)
@@ -83,7 +100,9 @@ def test_dcgan_is_the_gans_game_of_convolutional_networks():
 
 
 def test_a_picture_that_moves_by_four_pixels_moves_its_features_by_one_cell():
-    """The convolutions of the discriminator: whatever they see in one place they see in every other, away from the edge."""
+    """The convolutions of the discriminator: whatever they see in one place they see in every
+    other, away from the edge.
+    """
     game = dcgan.DCGAN(latent_dim=4, channels=4).eval()
     convolutions = game.discriminator[:-2]  # without the last linear layer, which does know places
     x = torch.zeros(1, 28, 28)
@@ -107,7 +126,11 @@ B = RANDOM.randn(4, 1 + CLASSES)  # the source's logit and the classes'
 
 def auxiliary(module):
     game = module.AuxiliaryClassifierGAN(latent_dim=2, classes=CLASSES, channels=1)
-    game.generator, game.discriminator, game.prior = linear(A), linear(B), Codes(torch.tensor(Z_STYLE))
+    game.generator, game.discriminator, game.prior = (
+        linear(A),
+        linear(B),
+        Codes(torch.tensor(Z_STYLE)),
+    )
     game.draw_classes = lambda x: torch.tensor(C_TOLD)
     return game
 
@@ -125,7 +148,9 @@ def auxiliary_by_hand():
     G = log_sigmoid(fake[:, 0]) + named_fake
 
     def slope(scores, y, source):  # of one row's terms in its scores
-        return np.concatenate([source[:, None], np.eye(CLASSES)[y] - special.softmax(scores[:, 1:], 1)], 1)
+        return np.concatenate(
+            [source[:, None], np.eye(CLASSES)[y] - special.softmax(scores[:, 1:], 1)], 1
+        )
 
     up_real = slope(real, Y, special.expit(-real[:, 0]))
     up_fake = slope(fake, C_TOLD, -special.expit(fake[:, 0]))
@@ -140,7 +165,10 @@ def check_auxiliary(module):
     close(value, D)
     close(grads(value, game.discriminator)[0], slope_D)
     close(parts["class of real"], named_as((X @ B)[:, 1:], Y))
-    close(parts["discriminator"], D - named_as((X @ B)[:, 1:], Y) - named_as((auxiliary_fakes() @ B)[:, 1:], C_TOLD))
+    close(
+        parts["discriminator"],
+        D - named_as((X @ B)[:, 1:], Y) - named_as((auxiliary_fakes() @ B)[:, 1:], C_TOLD),
+    )
     value.sum().backward()
     assert not moved(game.generator), "in the discriminator's turn the generator stands still"
     value, parts = game.generator_objective(torch.tensor(X), torch.tensor(Y))
@@ -150,12 +178,16 @@ def check_auxiliary(module):
 
 
 def check_told(module):
-    """One-hot classes behind the style, in this order; a class of one's choice, and otherwise all as often."""
+    """One-hot classes behind the style, in this order; a class of one's choice, and otherwise all
+    as often.
+    """
     game = auxiliary(module)
     told = game.generate(torch.tensor(Z_STYLE[:1]).expand(CLASSES, 2), torch.arange(CLASSES))
     close(told, Z_STYLE[:1] @ A[:2] + A[2:])
     game = module.AuxiliaryClassifierGAN(latent_dim=2, classes=CLASSES, channels=1)
-    game.generator = linear(np.concatenate([np.zeros((2, CLASSES)), np.eye(CLASSES)]))  # shows what it was told
+    game.generator = linear(
+        np.concatenate([np.zeros((2, CLASSES)), np.eye(CLASSES)])
+    )  # shows what it was told
     close(game.sample(5, 1), np.tile([0.0, 1.0, 0.0], (5, 1)))
     counts = array(game.sample(9000)).sum(0)
     assert np.abs(counts - 3000).max() < 4.5 * (9000 * (1 / 3) * (2 / 3)) ** 0.5
@@ -166,42 +198,78 @@ def test_the_auxiliary_objectives_and_their_gradients_are_those_worked_out_by_ha
     check_told(auxiliary_classifier_gan)
 
 
-@pytest.mark.parametrize(("check", "old", "new"), [
-    (check_auxiliary, "F.logsigmoid(real) + F.logsigmoid(-fake)", "F.logsigmoid(real) - F.logsigmoid(fake)"),
-    (check_auxiliary, "pick(seen, y) + pick(seen_fake, c)", "pick(seen, y)"),
-    (check_auxiliary, "pick(seen, y) + pick(seen_fake, c)", "pick(seen, y) + pick(seen_fake, y)"),
-    (check_auxiliary, "source, label = F.logsigmoid(fake), pick(seen, c)", "source, label = -F.logsigmoid(-fake), pick(seen, c)"),
-    (check_auxiliary, "source, label = F.logsigmoid(fake), pick(seen, c)", "source, label = F.logsigmoid(fake), pick(seen, y)"),
-    (check_auxiliary, "return source + label, {\"generator\"", "return source - label, {\"generator\""),
-    (check_auxiliary, "with torch.no_grad():\n            x_fake", "if True:\n            x_fake"),
-    (check_auxiliary, "torch.log_softmax(classes, -1)", "torch.log_softmax(classes, 0)"),
-    (check_auxiliary, "torch.log_softmax(classes, -1)", "F.logsigmoid(classes)"),
-    (check_told, "torch.cat([z, told.to(z)], -1)", "torch.cat([told.to(z), z], -1)"),
-    (check_told, "torch.randint(self.classes,", "torch.randint(self.classes - 1,"),
-    (check_told, "torch.full((n,), c,", "torch.full((n,), 0,"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("check", "old", "new"),
+    [
+        (
+            check_auxiliary,
+            "F.logsigmoid(real) + F.logsigmoid(-fake)",
+            "F.logsigmoid(real) - F.logsigmoid(fake)",
+        ),
+        (check_auxiliary, "pick(seen, y) + pick(seen_fake, c)", "pick(seen, y)"),
+        (
+            check_auxiliary,
+            "pick(seen, y) + pick(seen_fake, c)",
+            "pick(seen, y) + pick(seen_fake, y)",
+        ),
+        (
+            check_auxiliary,
+            "source, label = F.logsigmoid(fake), pick(seen, c)",
+            "source, label = -F.logsigmoid(-fake), pick(seen, c)",
+        ),
+        (
+            check_auxiliary,
+            "source, label = F.logsigmoid(fake), pick(seen, c)",
+            "source, label = F.logsigmoid(fake), pick(seen, y)",
+        ),
+        (
+            check_auxiliary,
+            'return source + label, {"generator"',
+            'return source - label, {"generator"',
+        ),
+        (
+            check_auxiliary,
+            "with torch.no_grad():\n            x_fake",
+            "if True:\n            x_fake",
+        ),
+        (check_auxiliary, "torch.log_softmax(classes, -1)", "torch.log_softmax(classes, 0)"),
+        (check_auxiliary, "torch.log_softmax(classes, -1)", "F.logsigmoid(classes)"),
+        (check_told, "torch.cat([z, told.to(z)], -1)", "torch.cat([told.to(z), z], -1)"),
+        (check_told, "torch.randint(self.classes,", "torch.randint(self.classes - 1,"),
+        (check_told, "torch.full((n,), c,", "torch.full((n,), 0,"),
+    ],
+)
 def test_an_error_in_the_auxiliary_classifier_would_be_found(check, old, new):
     assert not survives(check, auxiliary_classifier_gan, old, new)
 
 
-@pytest.mark.parametrize(("labels", "words"), [
-    (torch.zeros(5, dtype=torch.long), r"\(5,\)"),
-    (torch.zeros(6), "float"),
-    (torch.zeros(6, 1, dtype=torch.long), r"\(6, 1\)"),
-    (torch.tensor([0, 1, 2, 3, 0, 1]), "from 0 to 3"),
-    (torch.tensor([0, 1, 2, -1, 0, 1]), "from -1 to 2"),
-    (torch.ones(6, dtype=torch.bool), "bool"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (torch.zeros(5, dtype=torch.long), r"\(5,\)"),
+        (torch.zeros(6), "float"),
+        (torch.zeros(6, 1, dtype=torch.long), r"\(6, 1\)"),
+        (torch.tensor([0, 1, 2, 3, 0, 1]), "from 0 to 3"),
+        (torch.tensor([0, 1, 2, -1, 0, 1]), "from -1 to 2"),
+        (torch.ones(6, dtype=torch.bool), "bool"),
+    ],
+)
 def test_labels_that_do_not_fit_give_one_sentence(labels, words):
     game = auxiliary(auxiliary_classifier_gan)
-    with pytest.raises(ValueError, match="each image has one class, a whole number from 0 to 2") as error:
+    with pytest.raises(
+        ValueError, match="each image has one class, a whole number from 0 to 2"
+    ) as error:
         game.discriminator_objective(torch.tensor(X), labels)
     assert error.match(words) and "\n" not in str(error.value)
     with pytest.raises(ValueError, match="each style has one class"):
         game.generate(torch.tensor(Z_STYLE), labels)
 
 
-@pytest.mark.parametrize("labels", [torch.tensor(Y).to(torch.uint8), list(map(int, Y)), np.array(Y)], ids=["bytes", "list", "numpy"])
+@pytest.mark.parametrize(
+    "labels",
+    [torch.tensor(Y).to(torch.uint8), list(map(int, Y)), np.array(Y)],
+    ids=["bytes", "list", "numpy"],
+)
 def test_small_whole_numbers_lists_and_arrays_are_labels_too(labels):
     game = auxiliary(auxiliary_classifier_gan)
     close(game.discriminator_objective(torch.tensor(X), labels)[0], auxiliary_by_hand()[0])
@@ -249,7 +317,11 @@ W_PAIR, U_PAIR = RANDOM.randn(4, 2), RANDOM.randn(4)
 
 def bidirectional(module):
     game = module.BidirectionalGAN(latent_dim=2, hidden=3, data_dim=4)
-    game.generator, game.inverse, game.prior = linear(G_MATRIX), linear(E_MATRIX), Codes(torch.tensor(Z_PAIR))
+    game.generator, game.inverse, game.prior = (
+        linear(G_MATRIX),
+        linear(E_MATRIX),
+        Codes(torch.tensor(Z_PAIR)),
+    )
     game.discriminator = Bilinear(W_PAIR, U_PAIR)
     return game
 
@@ -264,11 +336,15 @@ def check_bidirectional(module):
     close(parts["real"], special.expit(real))
     close(parts["fake"], special.expit(fake))
     r, f = special.expit(-real)[:, None], special.expit(fake)[:, None]
-    slope = torch.autograd.grad(value.sum(), [game.discriminator.W, game.discriminator.u], retain_graph=True)
+    slope = torch.autograd.grad(
+        value.sum(), [game.discriminator.W, game.discriminator.u], retain_graph=True
+    )
     close(slope[0], X.T @ (r * found) - made.T @ (f * Z_PAIR))
     close(slope[1], (r * X - f * made).sum(0))
     value.sum().backward()
-    assert not moved(game.generator) and not moved(game.inverse), "in the discriminator's turn the others stand still"
+    assert not moved(game.generator) and not moved(game.inverse), (
+        "in the discriminator's turn the others stand still"
+    )
     value, parts = game.generator_objective(torch.tensor(X))
     close(value, log_sigmoid(fake) + log_sigmoid(-real))
     close(parts["generator"], value)
@@ -281,24 +357,43 @@ def test_the_game_on_pairs_and_its_gradients_are_those_worked_out_by_hand():
     check_bidirectional(bidirectional_gan)
 
 
-@pytest.mark.parametrize(("old", "new"), [
-    ("F.logsigmoid(real) + F.logsigmoid(-fake)", "F.logsigmoid(real) + F.logsigmoid(fake)"),
-    ("F.logsigmoid(self.logit(made, z)) + F.logsigmoid(-self.logit(x, found))", "F.logsigmoid(self.logit(made, z))"),
-    ("F.logsigmoid(self.logit(made, z)) + F.logsigmoid(-self.logit(x, found))",
-     "-F.logsigmoid(-self.logit(made, z)) - F.logsigmoid(self.logit(x, found))"),
-    ("real, fake = self.logit(x, found), self.logit(made, z)", "real, fake = self.logit(x, z), self.logit(made, z)"),
-    ("real, fake = self.logit(x, found), self.logit(made, z)", "real, fake = self.logit(x, found), self.logit(made, found)"),
-    ("with torch.no_grad():\n            found, made", "if True:\n            found, made"),
-    ("torch.cat([x, z], -1)", "torch.cat([x, -z], -1)"),
-    ("found = self.decoder(z).mean, self.encoder(x).mean\n        value", "found = self.decoder(z).mean, self.encoder(x).mean.detach()\n        value"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("F.logsigmoid(real) + F.logsigmoid(-fake)", "F.logsigmoid(real) + F.logsigmoid(fake)"),
+        (
+            "F.logsigmoid(self.logit(made, z)) + F.logsigmoid(-self.logit(x, found))",
+            "F.logsigmoid(self.logit(made, z))",
+        ),
+        (
+            "F.logsigmoid(self.logit(made, z)) + F.logsigmoid(-self.logit(x, found))",
+            "-F.logsigmoid(-self.logit(made, z)) - F.logsigmoid(self.logit(x, found))",
+        ),
+        (
+            "real, fake = self.logit(x, found), self.logit(made, z)",
+            "real, fake = self.logit(x, z), self.logit(made, z)",
+        ),
+        (
+            "real, fake = self.logit(x, found), self.logit(made, z)",
+            "real, fake = self.logit(x, found), self.logit(made, found)",
+        ),
+        ("with torch.no_grad():\n            found, made", "if True:\n            found, made"),
+        ("torch.cat([x, z], -1)", "torch.cat([x, -z], -1)"),
+        (
+            "found = self.decoder(z).mean, self.encoder(x).mean\n        value",
+            "found = self.decoder(z).mean, self.encoder(x).mean.detach()\n        value",
+        ),
+    ],
+)
 def test_an_error_in_the_game_on_pairs_would_be_found(old, new):
     assert not survives(check_bidirectional, bidirectional_gan, old, new)
 
 
 def test_with_the_inverse_as_encoder_no_discriminator_can_tell_the_pairs_apart():
-    """Where the data are G(z), z ~ p(z), and E inverts G, both kinds of pairs have one distribution: the objective's mean is
-    at most -2 log 2 for every discriminator, and it is more for some discriminator where E is not the inverse."""
+    """Where the data are G(z), z ~ p(z), and E inverts G, both kinds of pairs have one
+    distribution: the objective's mean is at most -2 log 2 for every discriminator, and it is more
+    for some discriminator where E is not the inverse.
+    """
     torch.manual_seed(0)
     matrix = np.array([[2.0, 0.5], [-0.3, 1.0]])
 
@@ -347,7 +442,11 @@ SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 def autoencoder(module, kind, **settings):
     game = getattr(module, kind)(latent_dim=2, channels=1, hidden=2, **settings)
-    game.encoder.net, game.decoder.net, game.prior = linear(F_MATRIX), linear(D_MATRIX), Codes(torch.tensor(Z_PRIOR))
+    game.encoder.net, game.decoder.net, game.prior = (
+        linear(F_MATRIX),
+        linear(D_MATRIX),
+        Codes(torch.tensor(Z_PRIOR)),
+    )
     if kind == "AdversarialWAE":
         game.discriminator = linear(V)
     return game
@@ -356,7 +455,12 @@ def autoencoder(module, kind, **settings):
 def cost_by_hand():
     codes = X @ F_MATRIX
     off = codes @ D_MATRIX - X
-    return codes, (off**2).sum(1), codes.T @ (2 * off), X.T @ (2 * off @ D_MATRIX.T)  # and in decoder and encoder
+    return (
+        codes,
+        (off**2).sum(1),
+        codes.T @ (2 * off),
+        X.T @ (2 * off @ D_MATRIX.T),
+    )  # and in decoder and encoder
 
 
 def discrepancy_by_hand(a, b):
@@ -370,10 +474,15 @@ def discrepancy_by_hand(a, b):
 
     n = len(a)
     distinct = [(i, j) for i in range(n) for j in range(n) if i != j]
-    value = np.mean([k(a[i], a[j]) for i, j in distinct]) + np.mean([k(b[i], b[j]) for i, j in distinct])
+    value = np.mean([k(a[i], a[j]) for i, j in distinct]) + np.mean(
+        [k(b[i], b[j]) for i, j in distinct]
+    )
     value -= 2 * np.mean([k(p, q) for p in a for q in b])
-    up = [2 / (n * (n - 1)) * sum(slope(a[i], a[j]) for j in range(n) if j != i) - 2 / n**2 * sum(slope(a[i], q) for q in b)
-          for i in range(n)]  # fmt: skip
+    up = [
+        2 / (n * (n - 1)) * sum(slope(a[i], a[j]) for j in range(n) if j != i)
+        - 2 / n**2 * sum(slope(a[i], q) for q in b)
+        for i in range(n)
+    ]
     return value, np.stack(up)
 
 
@@ -400,13 +509,18 @@ def check_adversarial_objectives(module):
     slope = Z_PRIOR.T @ special.expit(-real)[:, None] - codes.T @ special.expit(fake)[:, None]
     close(grads(value, game.discriminator)[0], slope)
     value.sum().backward()
-    assert not moved(game.encoder) and not moved(game.decoder), "in the discriminator's turn the auto-encoder stands still"
+    assert not moved(game.encoder) and not moved(game.decoder), (
+        "in the discriminator's turn the auto-encoder stands still"
+    )
     value, parts = game.generator_objective(torch.tensor(X))
     close(value, -cost + 3 * log_sigmoid(fake))
     close(parts["cost"], cost)
     close(parts["fooled"], log_sigmoid(fake))
     close(grads(value, game.decoder.net)[0], -up_decoder)
-    close(grads(value, game.encoder.net)[0], -up_encoder + 3 * X.T @ (special.expit(-fake)[:, None] * V.T))
+    close(
+        grads(value, game.encoder.net)[0],
+        -up_encoder + 3 * X.T @ (special.expit(-fake)[:, None] * V.T),
+    )
 
 
 def test_both_objectives_of_the_wasserstein_auto_encoder_are_those_worked_out_by_hand():
@@ -414,19 +528,58 @@ def test_both_objectives_of_the_wasserstein_auto_encoder_are_those_worked_out_by
     check_adversarial_objectives(wasserstein_autoencoder)
 
 
-@pytest.mark.parametrize(("check", "old", "new"), [
-    (check_mmd_objective, "-cost - beta * self.weight * discrepancy", "-cost + beta * self.weight * discrepancy"),
-    (check_mmd_objective, "-cost - beta * self.weight * discrepancy", "-cost - self.weight * discrepancy"),
-    (check_mmd_objective, "((x - self.decoder(z).mean) ** 2).sum(-1)", "((x - self.decoder(z).mean) ** 2).mean(-1)"),
-    (check_mmd_objective, "((x - self.decoder(z).mean) ** 2).sum(-1)", "(x - self.decoder(z).mean).abs().sum(-1)"),
-    (check_mmd_objective, "mmd(z, self.prior", "mmd(z.detach(), self.prior"),
-    (check_adversarial_objectives, "F.logsigmoid(real) + F.logsigmoid(-fake)", "F.logsigmoid(fake) + F.logsigmoid(-real)"),
-    (check_adversarial_objectives, "with torch.no_grad():\n            found", "if True:\n            found"),
-    (check_adversarial_objectives, "-cost + self.weight * fooled", "-cost + fooled"),
-    (check_adversarial_objectives, "-cost + self.weight * fooled", "-cost - self.weight * fooled"),
-    (check_adversarial_objectives, "fooled = F.logsigmoid(self.logit(z))", "fooled = F.logsigmoid(self.logit(z.detach()))"),
-    (check_adversarial_objectives, "fooled = F.logsigmoid(self.logit(z))", "fooled = -F.logsigmoid(-self.logit(z))"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("check", "old", "new"),
+    [
+        (
+            check_mmd_objective,
+            "-cost - beta * self.weight * discrepancy",
+            "-cost + beta * self.weight * discrepancy",
+        ),
+        (
+            check_mmd_objective,
+            "-cost - beta * self.weight * discrepancy",
+            "-cost - self.weight * discrepancy",
+        ),
+        (
+            check_mmd_objective,
+            "((x - self.decoder(z).mean) ** 2).sum(-1)",
+            "((x - self.decoder(z).mean) ** 2).mean(-1)",
+        ),
+        (
+            check_mmd_objective,
+            "((x - self.decoder(z).mean) ** 2).sum(-1)",
+            "(x - self.decoder(z).mean).abs().sum(-1)",
+        ),
+        (check_mmd_objective, "mmd(z, self.prior", "mmd(z.detach(), self.prior"),
+        (
+            check_adversarial_objectives,
+            "F.logsigmoid(real) + F.logsigmoid(-fake)",
+            "F.logsigmoid(fake) + F.logsigmoid(-real)",
+        ),
+        (
+            check_adversarial_objectives,
+            "with torch.no_grad():\n            found",
+            "if True:\n            found",
+        ),
+        (check_adversarial_objectives, "-cost + self.weight * fooled", "-cost + fooled"),
+        (
+            check_adversarial_objectives,
+            "-cost + self.weight * fooled",
+            "-cost - self.weight * fooled",
+        ),
+        (
+            check_adversarial_objectives,
+            "fooled = F.logsigmoid(self.logit(z))",
+            "fooled = F.logsigmoid(self.logit(z.detach()))",
+        ),
+        (
+            check_adversarial_objectives,
+            "fooled = F.logsigmoid(self.logit(z))",
+            "fooled = -F.logsigmoid(-self.logit(z))",
+        ),
+    ],
+)
 def test_an_error_in_the_auto_encoders_would_be_found(check, old, new):
     assert not survives(check, wasserstein_autoencoder, old, new)
 
@@ -446,7 +599,9 @@ def test_codes_weights_and_counts_that_do_not_fit_give_one_sentence():
         with pytest.raises(ValueError, match=f"not negative, got {weight}"):
             wasserstein_autoencoder.WassersteinAutoEncoder(weight=weight)
     with pytest.raises(ValueError, match="at least 2 points"):
-        wasserstein_autoencoder.WassersteinAutoEncoder(2, channels=1, hidden=2).objective(torch.rand(1, 784))
+        wasserstein_autoencoder.WassersteinAutoEncoder(2, channels=1, hidden=2).objective(
+            torch.rand(1, 784)
+        )
     with pytest.raises(ValueError, match="784"):
         game.generator_objective(torch.rand(5, 100))
     for n in (2.0, -1):
@@ -457,16 +612,25 @@ def test_codes_weights_and_counts_that_do_not_fit_give_one_sentence():
 # ---- all of them play
 
 
-@pytest.mark.parametrize("make", [
-    lambda: dcgan.DCGAN(latent_dim=3, channels=2),
-    lambda: auxiliary_classifier_gan.AuxiliaryClassifierGAN(latent_dim=3, channels=2),
-    lambda: bidirectional_gan.BidirectionalGAN(latent_dim=3, hidden=8),
-    lambda: wasserstein_autoencoder.AdversarialWAE(latent_dim=3, channels=2, hidden=4),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: dcgan.DCGAN(latent_dim=3, channels=2),
+        lambda: auxiliary_classifier_gan.AuxiliaryClassifierGAN(latent_dim=3, channels=2),
+        lambda: bidirectional_gan.BidirectionalGAN(latent_dim=3, hidden=8),
+        lambda: wasserstein_autoencoder.AdversarialWAE(latent_dim=3, channels=2, hidden=4),
+    ],
+)
 def test_a_few_steps_of_play_move_both_sides_and_keep_the_objective_one_number_for_each_image(make):
     game = make()
     before = {name: p.detach().clone() for name, p in game.named_parameters()}
-    history = play(game, Data(torch.rand(32, 784), torch.arange(32) % 10), steps=4, batch_size=8, progress=False)
+    history = play(
+        game,
+        Data(torch.rand(32, 784), torch.arange(32) % 10),
+        steps=4,
+        batch_size=8,
+        progress=False,
+    )
     assert history.stopped == "finished"
     still = [name for name, p in game.named_parameters() if torch.equal(p, before[name])]
     assert not still, "each network is somebody's to train"

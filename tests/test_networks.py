@@ -24,7 +24,10 @@ def check_gated_layer(networks):
 
 def check_initialisation(networks):
     """Weights of mean 0 and variance 2 / inputs, within four standard errors; biases 0."""
-    encoder, decoder = networks.conv_encoder(10, channels=16), networks.conv_decoder(10, channels=16)
+    encoder, decoder = (
+        networks.conv_encoder(10, channels=16),
+        networks.conv_decoder(10, channels=16),
+    )
     for net in (networks.gated_mlp([784, 300, 300, 80]), encoder, decoder):
         for layer in net:
             if not hasattr(layer, "weight"):
@@ -53,8 +56,9 @@ def check_convolutional_rows(networks):
 
 
 def check_convolution_sees_pictures(networks):
-    """A pixel of the decoder depends on its neighbourhood in the 7 x 7 picture, each of whose positions is
-    4 pixels wide."""
+    """A pixel of the decoder depends on its neighbourhood in the 7 x 7 picture, each of whose
+    positions is 4 pixels wide.
+    """
     net = networks.conv_decoder(2, 1, 2, 4)
     small = torch.randn(1, 4 * 49, requires_grad=True)
     picture = net[4:](small).reshape(28, 28)
@@ -71,7 +75,9 @@ def randomised(net):
 
 
 def check_mlp(networks):
-    """C relu(B relu(A x + a) + b) + c, then what comes last; another activation; any leading axes."""
+    """C relu(B relu(A x + a) + b) + c, then what comes last; another activation; any leading
+    axes.
+    """
     x = torch.randn(3, 7, 5)
     for settings, activation, last in (
         ({}, lambda h: h.clamp(min=0), lambda y: y),
@@ -114,12 +120,17 @@ def check_copies_initialised(networks):
         for layer in networks.mlp([300, 200, 100], copies=5, **settings):
             if hasattr(layer, "weight"):
                 w, inputs = layer.weight, layer.weight.shape[-1]
-                assert abs(w.var() * inputs / 2 - 1) < 4 * (2 / w.numel()) ** 0.5 and not layer.bias.any()
+                assert (
+                    abs(w.var() * inputs / 2 - 1) < 4 * (2 / w.numel()) ** 0.5
+                    and not layer.bias.any()
+                )
                 assert torch.corrcoef(w.flatten(1)).fill_diagonal_(0).abs().max() < 0.05
 
 
 def check_spectral(networks):
-    """After some passes in training each layer's largest singular value is 1; not before, and evaluation changes nothing."""
+    """After some passes in training each layer's largest singular value is 1; not before, and
+    evaluation changes nothing.
+    """
     for copies in (None, 3):
         layer = networks.SpectralLinear(5, 4, copies)
         torch.nn.init.normal_(layer.weight, std=3.0), torch.nn.init.normal_(layer.bias)
@@ -140,7 +151,9 @@ def check_spectral(networks):
 
 
 def check_spectral_one_step(networks):
-    """Each pass in training is one step of power iteration, W W^T u, and sigma = |W^T u'| for the new u'."""
+    """Each pass in training is one step of power iteration, W W^T u, and sigma = |W^T u'| for the
+    new u'.
+    """
     layer = networks.SpectralLinear(5, 4)
     torch.nn.init.normal_(layer.weight)
     u, W = layer.u.clone(), layer.weight.detach()
@@ -159,7 +172,9 @@ def check_spectral_one_step(networks):
 
 
 def check_spectral_gradient(networks):
-    """That of torch's own spectral_norm, where both have come to rest: the division is part of what is differentiated."""
+    """That of torch's own spectral_norm, where both have come to rest: the division is part of what
+    is differentiated.
+    """
     from torch.nn.utils import parametrizations
 
     ours, theirs = networks.SpectralLinear(5, 4), torch.nn.Linear(5, 4)
@@ -178,7 +193,9 @@ def check_spectral_gradient(networks):
 
 
 def check_lipschitz(networks):
-    """With ReLUs no slope is above 1, for all that the layers' weights are large; without, slopes are."""
+    """With ReLUs no slope is above 1, for all that the layers' weights are large; without, slopes
+    are.
+    """
     x, y = 5 * torch.randn(200, 3), torch.randn(200, 3)
 
     def steepest(net):
@@ -191,9 +208,13 @@ def check_lipschitz(networks):
 
 
 def check_batch_norm(networks):
-    """torch's, over all rows, whatever their leading axes; its state is kept in the same way; none after the last layer."""
+    """torch's, over all rows, whatever their leading axes; its state is kept in the same way; none
+    after the last layer.
+    """
     net = networks.mlp([5, 4, 3], batch_norm=True)
-    theirs = torch.nn.Sequential(torch.nn.Linear(5, 4), torch.nn.BatchNorm1d(4), torch.nn.ReLU(), torch.nn.Linear(4, 3))
+    theirs = torch.nn.Sequential(
+        torch.nn.Linear(5, 4), torch.nn.BatchNorm1d(4), torch.nn.ReLU(), torch.nn.Linear(4, 3)
+    )
     assert list(net.state_dict()) == list(theirs.state_dict())
     theirs.load_state_dict(net.state_dict())
     for training in (True, True, False):
@@ -205,20 +226,26 @@ def check_batch_norm(networks):
 
 
 def check_dropout(networks):
-    """That share of each hidden layer's units, in training alone; the input and the output are whole."""
+    """That share of each hidden layer's units, in training alone; the input and the output are
+    whole.
+    """
     net = networks.mlp([1, 4000, 1], dropout=0.3)
     for p in net.parameters():
         torch.nn.init.ones_(p)
     x = torch.ones(1, 1)
     kept = net[:-1](x)
-    assert abs((kept > 0).double().mean() - 0.7) < 5 * (0.21 / 4000) ** 0.5 and not torch.equal(net(x), net(x))
+    assert abs((kept > 0).double().mean() - 0.7) < 5 * (0.21 / 4000) ** 0.5 and not torch.equal(
+        net(x), net(x)
+    )
     close(kept[kept > 0], torch.full((int((kept > 0).sum()),), 2 / 0.7))
     close(net.eval()(x), [[8001.0]])
 
 
 def check_dcgan(networks):
-    """Rows in, rows out, pixels in [0, 1], weights of standard deviation 0.02; in evaluation each row by itself. Without
-    batch normalisation the discriminator's scores depend on no other row in training, either."""
+    """Rows in, rows out, pixels in [0, 1], weights of standard deviation 0.02; in evaluation each
+    row by itself. Without batch normalisation the discriminator's scores depend on no other row in
+    training, either.
+    """
     for net, given, out, alone in (
         (networks.dcgan_generator(5, 4), 5, 784, False),
         (networks.dcgan_discriminator(3, 4), 784, 3, False),
@@ -227,11 +254,15 @@ def check_dcgan(networks):
         for layer in net:
             if isinstance(layer, torch.nn.Linear | torch.nn.Conv2d | torch.nn.ConvTranspose2d):
                 w = layer.weight
-                assert abs(w.var() / 0.02**2 - 1) < 5 * (2 / w.numel()) ** 0.5 and not layer.bias.any()
+                assert (
+                    abs(w.var() / 0.02**2 - 1) < 5 * (2 / w.numel()) ** 0.5 and not layer.bias.any()
+                )
                 torch.nn.init.normal_(w, std=0.3)
         x = torch.randn(3, 2, given)
         y = net(x)
-        assert y.shape == (3, 2, out) and (out != 784 or (0 < y.min() and y.max() < 1 and y.std() > 0.05))
+        assert y.shape == (3, 2, out) and (
+            out != 784 or (0 < y.min() and y.max() < 1 and y.std() > 0.05)
+        )
         assert torch.allclose(net(x[:, :1]), y[:, :1]) == alone
         net.eval()
         y = net(x)
@@ -240,9 +271,13 @@ def check_dcgan(networks):
 
 
 def check_dcgan_sees_pictures(networks):
-    """A generated pixel depends on the positions near it in the 7 x 7 picture, 4 pixels wide each; a score on all pixels,
-    and a position of the discriminator's 7 x 7 picture on the pixels near it."""
-    generator = networks.dcgan_generator(2, 8).eval()  # so many channels that some ReLU is open everywhere
+    """A generated pixel depends on the positions near it in the 7 x 7 picture, 4 pixels wide each;
+    a score on all pixels, and a position of the discriminator's 7 x 7 picture on the pixels near
+    it.
+    """
+    generator = networks.dcgan_generator(
+        2, 8
+    ).eval()  # so many channels that some ReLU is open everywhere
     small = torch.randn(1, 16 * 49, requires_grad=True)
     picture = generator[1:](small).reshape(28, 28)
     for row, column in ((0, 0), (0, 27), (13, 14), (27, 5)):
@@ -252,9 +287,13 @@ def check_dcgan_sees_pictures(networks):
     discriminator = networks.dcgan_discriminator(1, 2).eval()
     x = torch.rand(1, 784, requires_grad=True)
     for row, column in ((0, 0), (3, 4), (6, 1)):
-        (reached,) = torch.autograd.grad(discriminator[:6](x).reshape(4, 7, 7)[:, row, column].sum(), x)
+        (reached,) = torch.autograd.grad(
+            discriminator[:6](x).reshape(4, 7, 7)[:, row, column].sum(), x
+        )
         there = reached.reshape(28, 28).nonzero()
-        assert len(there) >= 49 and (there - 4 * torch.tensor([row, column]) - 1.5).abs().max() <= 4.5
+        assert (
+            len(there) >= 49 and (there - 4 * torch.tensor([row, column]) - 1.5).abs().max() <= 4.5
+        )
     (reached,) = torch.autograd.grad(discriminator(x).sum(), x)
     assert reached.count_nonzero() == 784
 
@@ -287,58 +326,121 @@ MUTANTS = {
     "no gate": (
         "layers += [nn.Linear(i, 2 * o), nn.GLU(dim=-1)]",
         "layers += [nn.Linear(i, 2 * o), nn.Softmax(-1), nn.GLU(dim=-1)]",
-                check_gated_layer),
+        check_gated_layer,
+    ),
     "gate before the sum": ("nn.GLU(dim=-1)]\n", "nn.Tanh(), nn.GLU(dim=-1)]\n", check_gated_layer),
     "gated output": (
-        "nn.Linear(sizes[-2], sizes[-1]))", "nn.Linear(sizes[-2], sizes[-1]), nn.Sigmoid())",
-        check_gated_layer),
+        "nn.Linear(sizes[-2], sizes[-1]))",
+        "nn.Linear(sizes[-2], sizes[-1]), nn.Sigmoid())",
+        check_gated_layer,
+    ),
     "Xavier's variance": ('nonlinearity="relu"', 'nonlinearity="linear"', check_initialisation),
     "variance of the outputs": (
-        'nonlinearity="relu"', 'nonlinearity="relu", mode="fan_out"', check_initialisation),
-    "biases not 0": ("nn.init.zeros_(module.bias)", "nn.init.ones_(module.bias)", check_initialisation),
+        'nonlinearity="relu"',
+        'nonlinearity="relu", mode="fan_out"',
+        check_initialisation,
+    ),
+    "biases not 0": (
+        "nn.init.zeros_(module.bias)",
+        "nn.init.ones_(module.bias)",
+        check_initialisation,
+    ),
     "rows interleaved": (
         "result.reshape(*rows.shape[:-1], result.shape[-1])",
         "result.reshape(-1, *rows.shape[:-1]).movedim(0, -1)",
-        check_convolutional_rows),
+        check_convolutional_rows,
+    ),
     "images mixed": (
-        "rows.shape[-1])).flatten(1)", "rows.shape[-1]).cumsum(0)).flatten(1)", check_convolutional_rows, check_dcgan),
+        "rows.shape[-1])).flatten(1)",
+        "rows.shape[-1]).cumsum(0)).flatten(1)",
+        check_convolutional_rows,
+        check_dcgan,
+    ),
     "activation of the output": ("*([output] if output else [])", "activation()", check_mlp),
     "no last module": ("*([output] if output else [])", "", check_mlp),
     "always ReLU": ("[activation()]", "[nn.ReLU()]", check_mlp),
     "copies with one bias": ("bias.unsqueeze(1), x", "bias[:1].unsqueeze(1), x", check_copies),
-    "copies with one weight": ("weight.mT).reshape", "weight[:1].expand_as(weight).mT).reshape", check_copies),
-    "copies mixed": ("x.flatten(1, -2), weight.mT", "x.flatten(1, -2).flip(0), weight.mT", check_copies),
-    "variance of one number for all copies": ("(2 / module.in_features) ** 0.5", "(2 / module.weight[0].numel()) ** 0.5",
-                                              check_copies_initialised),
-    "variance for a standard deviation": ("(2 / module.in_features) ** 0.5", "2 / module.in_features",
-                                          check_copies_initialised),
+    "copies with one weight": (
+        "weight.mT).reshape",
+        "weight[:1].expand_as(weight).mT).reshape",
+        check_copies,
+    ),
+    "copies mixed": (
+        "x.flatten(1, -2), weight.mT",
+        "x.flatten(1, -2).flip(0), weight.mT",
+        check_copies,
+    ),
+    "variance of one number for all copies": (
+        "(2 / module.in_features) ** 0.5",
+        "(2 / module.weight[0].numel()) ** 0.5",
+        check_copies_initialised,
+    ),
+    "variance for a standard deviation": (
+        "(2 / module.in_features) ** 0.5",
+        "2 / module.in_features",
+        check_copies_initialised,
+    ),
     "copies left as they come": ("| ManyLinear)", ")", check_copies_initialised),
-    "not divided": ("return weight / (u.mT @ weight @ v)", "return weight", check_spectral, check_lipschitz,
-                    check_spectral_gradient),
-    "Frobenius norm": ("return weight / (u.mT @ weight @ v)", "return weight / weight.norm()", check_spectral),
-    "sigma not differentiated": ("return weight / (u.mT @ weight @ v)", "return weight / (u.mT @ weight @ v).detach()",
-                                 check_spectral_gradient),
+    "not divided": (
+        "return weight / (u.mT @ weight @ v)",
+        "return weight",
+        check_spectral,
+        check_lipschitz,
+        check_spectral_gradient,
+    ),
+    "Frobenius norm": (
+        "return weight / (u.mT @ weight @ v)",
+        "return weight / weight.norm()",
+        check_spectral,
+    ),
+    "sigma not differentiated": (
+        "return weight / (u.mT @ weight @ v)",
+        "return weight / (u.mT @ weight @ v).detach()",
+        check_spectral_gradient,
+    ),
     "no iteration": ("self.u.copy_(u)", "pass", check_spectral, check_spectral_one_step),
-    "iterates in evaluation": ("            if self.training:\n                self.u", "            if True:\n                self.u",
-                               check_spectral),
-    "as many steps as it likes": ("range(self.steps if self.training else 1)", "range(5)", check_spectral_one_step),
-    "one largest value for all copies": ("(u.mT @ weight @ v)  #", "(u.mT @ weight @ v).max()  #", check_spectral),
+    "iterates in evaluation": (
+        "            if self.training:\n                self.u",
+        "            if True:\n                self.u",
+        check_spectral,
+    ),
+    "as many steps as it likes": (
+        "range(self.steps if self.training else 1)",
+        "range(5)",
+        check_spectral_one_step,
+    ),
+    "one largest value for all copies": (
+        "(u.mT @ weight @ v)  #",
+        "(u.mT @ weight @ v).max()  #",
+        check_spectral,
+    ),
     "never spectral": ("SpectralLinear(i, o, copies) if spectral else", "", check_lipschitz),
     "no batch normalisation": ("[BatchNormRows(i)] * batch_norm", "[]", check_batch_norm),
-    "normalised after the activation": ("[BatchNormRows(i)] * batch_norm + [activation()]",
-                                        "[activation(), BatchNormRows(i)]", check_batch_norm),
+    "normalised after the activation": (
+        "[BatchNormRows(i)] * batch_norm + [activation()]",
+        "[activation(), BatchNormRows(i)]",
+        check_batch_norm,
+    ),
     "normalised for each leading index": (
         "return super().forward(x.reshape(math.prod(x.shape[:-1]), x.shape[-1])).reshape(x.shape)",
-        "return super().forward(x.movedim(-1, 1)).movedim(1, -1)[:1].expand_as(x)", check_batch_norm),
+        "return super().forward(x.movedim(-1, 1)).movedim(1, -1)[:1].expand_as(x)",
+        check_batch_norm,
+    ),
     "half left out": ("[nn.Dropout(dropout)]", "[nn.Dropout(0.5)]", check_dropout),
     "none left out": ("[nn.Dropout(dropout)]", "[]", check_dropout),
     "He's variance in DCGAN": ("if std is not None:", "if False:", check_dcgan),
     "0.02 for a variance": ("std=std)", "std=std**0.5)", check_dcgan),
-    "pixels of any size": ("nn.ConvTranspose2d(channels, 1, 4, stride=2, padding=1),\n            nn.Sigmoid(),",
-                           "nn.ConvTranspose2d(channels, 1, 4, stride=2, padding=1),", check_dcgan),
-    "batch normalisation for all": ("nn.BatchNorm2d(2 * channels) if batch_norm else nn.Identity()",
-                                    "nn.BatchNorm2d(2 * channels)", check_dcgan),
-}  # fmt: skip
+    "pixels of any size": (
+        "nn.ConvTranspose2d(channels, 1, 4, stride=2, padding=1),\n            nn.Sigmoid(),",
+        "nn.ConvTranspose2d(channels, 1, 4, stride=2, padding=1),",
+        check_dcgan,
+    ),
+    "batch normalisation for all": (
+        "nn.BatchNorm2d(2 * channels) if batch_norm else nn.Identity()",
+        "nn.BatchNorm2d(2 * channels)",
+        check_dcgan,
+    ),
+}
 
 
 @pytest.mark.parametrize("name", MUTANTS)
@@ -357,7 +459,9 @@ def test_rows_that_are_no_pictures_are_refused():
         (networks.dcgan_generator(5, 2), (2, 3, 4), 5),
         (networks.dcgan_discriminator(1, 2), (3, 28, 28), 784),
     ):
-        with pytest.raises(ValueError, match=f"^expected rows of {expected} numbers on the last axis, got shape ") as error:
+        with pytest.raises(
+            ValueError, match=f"^expected rows of {expected} numbers on the last axis, got shape "
+        ) as error:
             net(torch.zeros(shape))
         assert str(error.value).endswith(str(shape))
 
@@ -365,7 +469,9 @@ def test_rows_that_are_no_pictures_are_refused():
 def test_copies_say_what_they_take():
     net = networks.mlp([5, 4, 2], copies=3)
     for wrong in ((3, 5), (4, 6, 5), (3, 6, 4), (5,)):
-        with pytest.raises(ValueError, match=r"^3 networks at once take \(3, \.\.\., 5\), got \(") as error:
+        with pytest.raises(
+            ValueError, match=r"^3 networks at once take \(3, \.\.\., 5\), got \("
+        ) as error:
             net(torch.zeros(wrong))
         assert str(error.value).endswith(str(wrong))
     with pytest.raises(ValueError, match="^copies of a network have no batch normalisation here"):

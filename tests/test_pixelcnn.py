@@ -1,4 +1,6 @@
-"""PixelCNN, gated PixelCNN and PixelVAE: masks by gradient, probabilities by enumeration, draws against both."""
+"""PixelCNN, gated PixelCNN and PixelVAE: masks by gradient, probabilities by enumeration, draws
+against both.
+"""
 
 import itertools
 import math
@@ -25,7 +27,11 @@ NETS = {"plain": pixelcnn, "gated": gated_pixelcnn}
 
 def tiny(module, shape=(3, 3), width=4, layers=2, first=5, std=0.6):
     """A net of a module (or of its mutant) with random weights and biases."""
-    made = getattr(module, "PixelNet", None) if "GatedPixelNet" not in vars(module) else module.GatedPixelNet
+    made = (
+        getattr(module, "PixelNet", None)
+        if "GatedPixelNet" not in vars(module)
+        else module.GatedPixelNet
+    )
     net = made(width, layers, first, 3, shape)
     for p in net.parameters():
         nn.init.normal_(p, std=std)
@@ -37,7 +43,9 @@ def given_for(net, *lead):
 
 
 def reaches(module, shape, layers, first):
-    """Which pixels (j) each logit (i) can see: the kernels' steps followed one by one on the grid: (D, D)."""
+    """Which pixels (j) each logit (i) can see: the kernels' steps followed one by one on the grid:
+    (D, D).
+    """
     c = first // 2
     A = [(dy, dx) for dy in range(-c, 1) for dx in range(-c, c + 1) if (dy, dx) < (0, 0)]
     B = [(dy, dx) for dy in (-1, 0) for dx in (-1, 0, 1) if (dy, dx) <= (0, 0)]
@@ -54,7 +62,9 @@ def reaches(module, shape, layers, first):
             seen = step(seen, B)
         return step(seen, A)
 
-    def gated(place):  # h of each layer looks at its own row, and at v in its place, which looks at whole rows
+    def gated(
+        place,
+    ):  # h of each layer looks at its own row, and at v in its place, which looks at whole rows
         h, v = {place}, set()
         for _ in range(layers):
             h, v = step(h, horizontal), step(v | h, vertical)
@@ -68,9 +78,14 @@ def reaches(module, shape, layers, first):
 
 
 def sees(net, D):
-    """Whether d logits / d x and d logits / d given are 0 at all of 5 random points (ReLUs rest at some): (D, D), (D, G)."""
+    """Whether d logits / d x and d logits / d given are 0 at all of 5 random points (ReLUs rest at
+    some): (D, D), (D, G).
+    """
     points = [(torch.randn(D), given_for(net)) for _ in range(5)]
-    found = [torch.autograd.functional.jacobian(lambda x, g: net(x, g), point, vectorize=True) for point in points]
+    found = [
+        torch.autograd.functional.jacobian(lambda x, g: net(x, g), point, vectorize=True)
+        for point in points
+    ]
     return [sum(part != 0 for part in parts) > 0 for parts in zip(*found, strict=True)]
 
 
@@ -84,11 +99,22 @@ def test_masks_as_drawn_by_hand():
         (5, "A"): ["11111", "11111", "11000", "00000", "00000"],
     }
     for (size, kind), lines in drawn.items():
-        close(networks.pixel_mask(size, kind), torch.tensor([[float(c) for c in line] for line in lines]))
-    close(networks.pixel_mask(3, "A", left=False), torch.tensor([[1.0, 1, 1], [0, 0, 0], [0, 0, 0]]))
-    close(networks.pixel_mask(3, "B", left=False), torch.tensor([[1.0, 1, 1], [1, 1, 1], [0, 0, 0]]))
-    close(networks.pixel_mask(3, "A", above=False), torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 0, 0]]))
-    close(networks.pixel_mask(3, "B", above=False), torch.tensor([[0.0, 0, 0], [1, 1, 0], [0, 0, 0]]))
+        close(
+            networks.pixel_mask(size, kind),
+            torch.tensor([[float(c) for c in line] for line in lines]),
+        )
+    close(
+        networks.pixel_mask(3, "A", left=False), torch.tensor([[1.0, 1, 1], [0, 0, 0], [0, 0, 0]])
+    )
+    close(
+        networks.pixel_mask(3, "B", left=False), torch.tensor([[1.0, 1, 1], [1, 1, 1], [0, 0, 0]])
+    )
+    close(
+        networks.pixel_mask(3, "A", above=False), torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 0, 0]])
+    )
+    close(
+        networks.pixel_mask(3, "B", above=False), torch.tensor([[0.0, 0, 0], [1, 1, 0], [0, 0, 0]])
+    )
     for size, kind in ((4, "A"), (3, "C")):
         with pytest.raises(ValueError, match="a mask is of kind 'A' or 'B' and of odd size"):
             networks.pixel_mask(size, kind)
@@ -107,8 +133,10 @@ def test_a_masked_convolution_is_the_full_one_with_zeros(kind, parts, size):
 
 
 def check_dependence(module):
-    """Each logit has a gradient with respect to the pixels its kernels can reach, all of them earlier, and to no other;
-    with respect to what z gives, at its own place at least, the first pixel not excepted."""
+    """Each logit has a gradient with respect to the pixels its kernels can reach, all of them
+    earlier, and to no other; with respect to what z gives, at its own place at least, the first
+    pixel not excepted.
+    """
     for shape, layers, first in (((3, 3), 2, 5), ((5, 4), 1, 3), ((7, 9), 2, 3)):
         net = tiny(module, shape, width=8, layers=layers, first=first)
         D = math.prod(shape)
@@ -126,23 +154,37 @@ def test_each_logit_sees_what_the_masks_say(module):
 
 
 def test_the_gated_net_sees_every_earlier_pixel_and_the_plain_one_has_a_blind_spot():
-    """With kernels whose reach covers the image: all pairs j < i, against fewer, and however many layers there are."""
+    """With kernels whose reach covers the image: all pairs j < i, against fewer, and however many
+    layers there are.
+    """
     shape, D = (5, 5), 25
-    seen = {name: [sees(tiny(module, shape, 8, layers, 3), D)[0].sum().item() for layers in (4, 6)] for name, module in NETS.items()}
+    seen = {
+        name: [sees(tiny(module, shape, 8, layers, 3), D)[0].sum().item() for layers in (4, 6)]
+        for name, module in NETS.items()
+    }
     assert seen["gated"] == [D * (D - 1) // 2] * 2
     assert seen["plain"][0] == seen["plain"][1] < D * (D - 1) // 2
-    blind = ~reaches(pixelcnn, (7, 15), 12, 3)[6 * 15 + 7].unflatten(0, (7, 15))  # of the middle of the last row
+    blind = ~reaches(pixelcnn, (7, 15), 12, 3)[6 * 15 + 7].unflatten(
+        0, (7, 15)
+    )  # of the middle of the last row
     for up in range(1, 7):  # in the row so far above, nothing beyond as many columns to the right
         assert blind[6 - up].nonzero().flatten().tolist() == [*range(7 + up + 1, 15)]
 
 
-@pytest.mark.parametrize(("module", "old", "new"), [
-    (pixelcnn, 'pixel_mask(first, "A")', 'pixel_mask(first, "B")'),
-    (pixelcnn, 'pixel_mask(size, "B")', 'pixel_mask(size, "A")'),
-    (gated_pixelcnn, "pixel_mask(size, kind, above=False)", 'pixel_mask(size, "B", above=False)'),
-    (gated_pixelcnn, "pixel_mask(size, kind, left=False)", 'pixel_mask(size, "B", left=False)'),
-    (gated_pixelcnn, "plus(self.horizontal(h), self.link(v))", "self.horizontal(h)"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("module", "old", "new"),
+    [
+        (pixelcnn, 'pixel_mask(first, "A")', 'pixel_mask(first, "B")'),
+        (pixelcnn, 'pixel_mask(size, "B")', 'pixel_mask(size, "A")'),
+        (
+            gated_pixelcnn,
+            "pixel_mask(size, kind, above=False)",
+            'pixel_mask(size, "B", above=False)',
+        ),
+        (gated_pixelcnn, "pixel_mask(size, kind, left=False)", 'pixel_mask(size, "B", left=False)'),
+        (gated_pixelcnn, "plus(self.horizontal(h), self.link(v))", "self.horizontal(h)"),
+    ],
+)
 def test_a_wrong_mask_is_caught(module, old, new):
     assert not survives(check_dependence, module, old, new)
 
@@ -163,14 +205,19 @@ def test_probabilities_sum_to_one(module):
     check_total(module)
 
 
-@pytest.mark.parametrize(("module", "old"), [(pixelcnn, 'pixel_mask(first, "A")'), (gated_pixelcnn, "pixel_mask(size, kind, above=False)")])
+@pytest.mark.parametrize(
+    ("module", "old"),
+    [(pixelcnn, 'pixel_mask(first, "A")'), (gated_pixelcnn, "pixel_mask(size, kind, above=False)")],
+)
 def test_a_first_layer_that_sees_the_pixel_itself_gives_no_distribution(module, old):
     assert not survives(check_total, module, old, old.replace('"A"', '"B"').replace("kind", '"B"'))
 
 
 @pytest.mark.parametrize("module", NETS.values(), ids=NETS)
 def test_the_log_likelihood_is_the_chain_of_conditionals(module):
-    """log p(x) from nothing but the first pixel's logit of ever longer beginnings, whose rest is set to noise."""
+    """log p(x) from nothing but the first pixel's logit of ever longer beginnings, whose rest is
+    set to noise.
+    """
     net = tiny(module)
     p, x = PixelCNN(net), torch.bernoulli(torch.full((6, 9), 0.5))
     total = torch.zeros(6)
@@ -188,12 +235,25 @@ def test_many_z_for_an_x_are_as_one_at_a_time():
     for module in NETS.values():
         net = tiny(module)
         x = torch.bernoulli(torch.full((3, 9), 0.5))
-        for lead_x, lead_z in (((3,), (5, 3)), ((3,), (3,)), ((3,), (1,)), ((1,), (4,)), ((3, 1), (4,)), ((), (2,))):
+        for lead_x, lead_z in (
+            ((3,), (5, 3)),
+            ((3,), (3,)),
+            ((3,), (1,)),
+            ((1,), (4,)),
+            ((3, 1), (4,)),
+            ((), (2,)),
+        ):
             xs, given = x[: math.prod(lead_x)].reshape(*lead_x, 9), given_for(net, *lead_z)
             found = PixelDensity(net, given).log_prob(xs)
             lead = torch.broadcast_shapes(lead_x, lead_z)
-            pairs = zip(xs.expand(*lead, 9).reshape(-1, 9), given.expand(*lead, -1).reshape(-1, net.given_dim), strict=True)
-            expected = torch.stack([PixelDensity(net, g).log_prob(a) for a, g in pairs]).reshape(lead)
+            pairs = zip(
+                xs.expand(*lead, 9).reshape(-1, 9),
+                given.expand(*lead, -1).reshape(-1, net.given_dim),
+                strict=True,
+            )
+            expected = torch.stack([PixelDensity(net, g).log_prob(a) for a, g in pairs]).reshape(
+                lead
+            )
             close(found, expected)
 
 
@@ -209,7 +269,9 @@ def naive(p, u):
 
 
 def check_same_noise(module):
-    """The draw that computes nothing twice is the naive one, pixel for pixel; with z and without, several shapes."""
+    """The draw that computes nothing twice is the naive one, pixel for pixel; with z and without,
+    several shapes.
+    """
     for shape, first in (((3, 3), 5), ((6, 5), 3), ((4, 7), 7)):
         net, D = tiny(module, shape, width=5, first=first, std=0.4), math.prod(shape)
         plain, conditional = PixelCNN(net), PixelDensity(net, given_for(net, 8))
@@ -226,21 +288,33 @@ def test_cached_draws_equal_naive_ones(module):
     check_same_noise(module)
 
 
-@pytest.mark.parametrize(("module", "old", "new"), [
-    (pixelcnn, "len(conv.mask) - 1) for", "0) for"),
-    (pixelcnn, "rows[0].put(c, (yield last(h))[:, None])", "rows[0].put(c, 0 * (yield last(h))[:, None])"),
-    (gated_pixelcnn, "plus(term, map_of(given, self.shape)[:, :, r : r + 1])", "plus(term, 0 * map_of(given, self.shape)[:, :, r : r + 1])"),
-    (gated_pixelcnn, "[1.0] * width + [0.5] * width", "[1.0] * width + [1.0] * width"),
-    (gated_pixelcnn, "h = more if h is None else h + more", "h = more"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("module", "old", "new"),
+    [
+        (pixelcnn, "len(conv.mask) - 1) for", "0) for"),
+        (
+            pixelcnn,
+            "rows[0].put(c, (yield last(h))[:, None])",
+            "rows[0].put(c, 0 * (yield last(h))[:, None])",
+        ),
+        (
+            gated_pixelcnn,
+            "plus(term, map_of(given, self.shape)[:, :, r : r + 1])",
+            "plus(term, 0 * map_of(given, self.shape)[:, :, r : r + 1])",
+        ),
+        (gated_pixelcnn, "[1.0] * width + [0.5] * width", "[1.0] * width + [1.0] * width"),
+        (gated_pixelcnn, "h = more if h is None else h + more", "h = more"),
+    ],
+)
 def test_a_broken_cache_is_caught(module, old, new):
     assert not survives(check_same_noise, module, old, new)
 
 
 @pytest.mark.parametrize("module", NETS.values(), ids=NETS)
 def test_a_digit_is_drawn_as_the_naive_way_would(module):
-    """28x28 pixels, trained sizes: x is the naive draw of its noise if every pixel is, given those before it. By
-    induction one pass is enough to see it."""
+    """28x28 pixels, trained sizes: x is the naive draw of its noise if every pixel is, given those
+    before it. By induction one pass is enough to see it.
+    """
     net = tiny(module, (28, 28), 16, 6, 7, std=0.12)
     p, u = PixelDensity(net, 0.3 * given_for(net, 2)), torch.rand(2, 784)
     x = p.sample(noise=u)
@@ -252,11 +326,17 @@ def test_a_digit_is_drawn_as_the_naive_way_would(module):
 def test_draws_have_the_exact_probabilities(module):
     p, x = PixelCNN(tiny(module, std=0.4)), all_images().double()
     n = 40_000
-    found = torch.bincount((p.sample((n,)) @ 2.0 ** torch.arange(8, -1, -1).double()).long(), minlength=512)
+    found = torch.bincount(
+        (p.sample((n,)) @ 2.0 ** torch.arange(8, -1, -1).double()).long(), minlength=512
+    )
     expected = n * p.log_prob(x).exp()
     order = expected.argsort()
-    at = torch.cat([torch.tensor([0]), (expected[order].cumsum(0) / 10).long()[:-1]])  # the rarest together, 10 to a bin
-    counts = [torch.zeros(n).index_add_(0, at, v[order].double()).detach() for v in (found, expected)]
+    at = torch.cat(
+        [torch.tensor([0]), (expected[order].cumsum(0) / 10).long()[:-1]]
+    )  # the rarest together, 10 to a bin
+    counts = [
+        torch.zeros(n).index_add_(0, at, v[order].double()).detach() for v in (found, expected)
+    ]
     counts = [v[counts[1] > 0].numpy() for v in counts]
     assert len(counts[0]) > 100 and counts[1].min() > 5 and stats.chisquare(*counts).pvalue > 1e-4
 
@@ -282,7 +362,9 @@ def test_known_pixels_stay_and_the_rest_is_drawn_given_those_before(module):
 
 @pytest.mark.parametrize("name", NETS)
 def test_a_draw_costs_a_thirtieth_of_naive_passes_at_most(name, monkeypatch):
-    """Multiplications and additions, counted where they are done: at the convolutions of a row and at those of a pixel."""
+    """Multiplications and additions, counted where they are done: at the convolutions of a row and
+    at those of a pixel.
+    """
     done = {"cached": 0, "pass": 0}
     row, at, pointwise = pixelwalk.Canvas.row, pixelwalk.Row.at, pixelwalk.at_a_pixel
     conv2d = nn.functional.conv2d
@@ -317,19 +399,27 @@ def test_a_draw_costs_a_thirtieth_of_naive_passes_at_most(name, monkeypatch):
         PixelCNN(net).sample((1,))
     with monkeypatch.context() as patch:
         patch.setattr(nn.functional, "conv2d", lambda *a, **k: counted(*a, key="pass", **k))
-        patch.setattr(nn.Conv2d, "_conv_forward", lambda self, x, w, b: counted(x, w, b, key="pass"))
+        patch.setattr(
+            nn.Conv2d, "_conv_forward", lambda self, x, w, b: counted(x, w, b, key="pass")
+        )
         net(torch.zeros(1, 784))
     assert row is pixelwalk.Canvas.row and 0 < done["cached"] <= 784 * done["pass"] / 30
-    assert done["cached"] > 0.8 * done["pass"]  # nor can it be less than one pass without what the masks leave out
+    assert (
+        done["cached"] > 0.8 * done["pass"]
+    )  # nor can it be less than one pass without what the masks leave out
 
 
 # ---- PixelVAE
 
 
 def tiny_vae():
-    """A PixelVAE of 3x3 images, whose given map is a small network of z, and whose encoder is one of x."""
+    """A PixelVAE of 3x3 images, whose given map is a small network of z, and whose encoder is one
+    of x.
+    """
     net = tiny(gated_pixelcnn, width=2, layers=1, first=3)
-    decoder = PixelConditional(net, nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, net.given_dim)))
+    decoder = PixelConditional(
+        net, nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, net.given_dim))
+    )
     encoder = GaussianConditional(nn.Sequential(nn.Linear(9, 8), nn.Tanh(), nn.Linear(8, 4)))
     return LatentVariableModel(StandardGaussian(2), encoder, decoder)
 
@@ -338,7 +428,9 @@ def test_a_pixelvaes_exact_likelihood_sums_to_one_and_is_what_importance_samplin
     model, x = tiny_vae(), all_images().double()
     z, cell = grid(2, 6.5, 31)
     with torch.no_grad():
-        log_joint = model.decoder(z).log_prob(x.unsqueeze(1)) + model.prior.log_prob(z)  # (512, grid)
+        log_joint = model.decoder(z).log_prob(x.unsqueeze(1)) + model.prior.log_prob(
+            z
+        )  # (512, grid)
         log_p = torch.logsumexp(log_joint, 1) + math.log(cell)
     close(log_p.exp().sum(), 1.0, 1e-8, 1e-8)
     some = x[::64]
@@ -353,15 +445,22 @@ def test_every_pixel_of_a_pixelvae_depends_on_all_of_z():
     for p in model.parameters():
         nn.init.normal_(p, std=0.3)
     x = torch.bernoulli(torch.full((1, 784), 0.3))
-    by_z = torch.autograd.functional.jacobian(lambda z: model.decoder(z).logits(x)[0], torch.randn(1, 5))[:, 0]
+    by_z = torch.autograd.functional.jacobian(
+        lambda z: model.decoder(z).logits(x)[0], torch.randn(1, 5)
+    )[:, 0]
     assert by_z.shape == (784, 5) and (by_z != 0).all()
     log_w = model.log_weight(x.expand(3, -1), (4,))
     assert log_w.shape == (4, 3) and log_w.isfinite().all()
-    assert model.sample(2).shape == (2, 784) and set(model.sample(2).unique().tolist()) <= {0.0, 1.0}
+    assert model.sample(2).shape == (2, 784) and set(model.sample(2).unique().tolist()) <= {
+        0.0,
+        1.0,
+    }
 
 
 def check_free_bits(pixelvae):
-    """The bound with each dimension's mean KL raised to the threshold; what lies under it has no gradient."""
+    """The bound with each dimension's mean KL raised to the threshold; what lies under it has no
+    gradient.
+    """
     model = tiny_vae()
     x = all_images()[::9].double()
 
@@ -380,14 +479,18 @@ def check_free_bits(pixelvae):
     close(parts["kl"].mean(), of_each.sum())
     free, without = parts_of(2 * high)[0].sum(), parts_of(2 * high)[1]["reconstruction"].sum()
     weights = list(model.encoder.parameters())
-    for a, b in zip(torch.autograd.grad(free, weights), torch.autograd.grad(without, weights), strict=True):
+    for a, b in zip(
+        torch.autograd.grad(free, weights), torch.autograd.grad(without, weights), strict=True
+    ):
         close(a, b)
 
 
 def test_free_bits():
     check_free_bits(pixelvae)
     assert not survives(check_free_bits, pixelvae, "of_each.mean(0), min=nats", "of_each, min=nats")
-    assert not survives(check_free_bits, pixelvae, "of_each.mean(0), min=nats", "of_each.mean(0), max=nats")
+    assert not survives(
+        check_free_bits, pixelvae, "of_each.mean(0), min=nats", "of_each.mean(0), max=nats"
+    )
 
 
 # ---- what is refused
@@ -407,9 +510,14 @@ def test_mistakes_are_named():
 @pytest.mark.parametrize("module", NETS.values(), ids=NETS)
 def test_an_empty_batch_and_other_types_of_numbers(module):
     p = PixelCNN(tiny(module))
-    assert p.log_prob(torch.zeros(0, 9)).shape == (0,) and p.logits(torch.zeros(0, 9)).shape == (0, 9)
+    assert p.log_prob(torch.zeros(0, 9)).shape == (0,) and p.logits(torch.zeros(0, 9)).shape == (
+        0,
+        9,
+    )
     for dtype in (torch.float32, torch.uint8, torch.bool):
-        with pytest.raises(ValueError, match=f"expected torch.float64 like the network's parameters, got {dtype}"):
+        with pytest.raises(
+            ValueError, match=f"expected torch.float64 like the network's parameters, got {dtype}"
+        ):
             p.log_prob(torch.zeros(2, 9, dtype=dtype))
     with pytest.raises(TypeError, match="expected a tensor, got ndarray"):
         p.log_prob(np.zeros((2, 9)))
@@ -420,23 +528,36 @@ def test_an_empty_batch_and_other_types_of_numbers(module):
 
 
 def test_what_a_draw_is_given_is_looked_at():
-    """Neither ignored nor repeated where it does not fit; pixels that are not given may hold anything."""
-    p, x, known, u = PixelCNN(tiny(pixelcnn)), torch.ones(2, 9), torch.arange(9) < 4, torch.rand(2, 9)
+    """Neither ignored nor repeated where it does not fit; pixels that are not given may hold
+    anything.
+    """
+    p, x, known, u = (
+        PixelCNN(tiny(pixelcnn)),
+        torch.ones(2, 9),
+        torch.arange(9) < 4,
+        torch.rand(2, 9),
+    )
     for given in ({"x": x}, {"known": known}):
         with pytest.raises(ValueError, match="give both"):
             p.sample((2,), **given)
     for noise in (u + 1, -u - 0.1, torch.full((2, 9), torch.nan)):
         with pytest.raises(ValueError, match="noise from 0 to 1"):
             p.sample((2,), noise=noise)
-    for name, given in (("noise", {"noise": torch.rand(3, 9)}), ("noise", {"noise": torch.rand(2, 1)}),
-                        ("x", {"x": x[:, :8], "known": known}), ("known", {"x": x, "known": known[:8]}),
-                        ("x", {"x": torch.ones(1, 2, 9), "known": known})):  # fmt: skip
+    for name, given in (
+        ("noise", {"noise": torch.rand(3, 9)}),
+        ("noise", {"noise": torch.rand(2, 1)}),
+        ("x", {"x": x[:, :8], "known": known}),
+        ("known", {"x": x, "known": known[:8]}),
+        ("x", {"x": torch.ones(1, 2, 9), "known": known}),
+    ):
         with pytest.raises(ValueError, match=rf"expected {name} of shape \(2, 9\)"):
             p.sample((2,), **given)
     with pytest.raises(ValueError, match="expected binary pixels"):
         p.sample((2,), x=x / 2, known=known)
     later = torch.where(known, x, torch.nan)
-    assert torch.equal(p.sample((2,), noise=u, x=later, known=known), p.sample((2,), noise=u, x=x, known=known))
+    assert torch.equal(
+        p.sample((2,), noise=u, x=later, known=known), p.sample((2,), noise=u, x=x, known=known)
+    )
 
 
 def test_free_bits_are_no_debt():
@@ -449,7 +570,9 @@ def test_a_draw_leaves_the_network_and_its_gradients_alone():
     net = tiny(gated_pixelcnn)
     before = [p.clone() for p in net.parameters()]
     drawn = PixelCNN(net).sample((2,))
-    assert not drawn.requires_grad and all(torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
+    assert not drawn.requires_grad and all(
+        torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True)
+    )
     assert all(p.requires_grad and p.grad is None for p in net.parameters())
     assert isinstance(np.float64(drawn.sum()), float)
 
@@ -461,16 +584,31 @@ def test_an_exact_likelihood_is_measured_as_by_hand():
     p, x = PixelCNN(tiny(pixelcnn)), torch.bernoulli(torch.full((700, 9), 0.4))
     found = recipes.measure_exact(p, Splits(None, None, Data(x)))
     each = torch.stack([p.log_prob(row) for row in x]).detach().numpy()
-    assert found == {"test_nll": round(-each.mean(), 3), "test_nll_se": round(each.std(ddof=1) / 700**0.5, 3), "n": 700}
+    assert found == {
+        "test_nll": round(-each.mean(), 3),
+        "test_nll_se": round(each.std(ddof=1) / 700**0.5, 3),
+        "n": 700,
+    }
 
 
 def test_a_row_of_the_study_is_what_it_says(monkeypatch):
-    """A few steps: same seed, same row; with 0 rows in sight no pixel matters, with 2 those of 2 rows do; free bits are used."""
+    """A few steps: same seed, same row; with 0 rows in sight no pixel matters, with 2 those of 2
+    rows do; free bits are used.
+    """
     torch.set_default_dtype(torch.float32)
     grey = torch.randint(0, 256, (300, 784), dtype=torch.uint8)
-    close(recipes.halved(grey)[5].reshape(14, 14)[3, 4], grey[5].reshape(28, 28)[6:8, 8:10].double().mean() / 255, 1e-6, 1e-6)
+    close(
+        recipes.halved(grey)[5].reshape(14, 14)[3, 4],
+        grey[5].reshape(28, 28)[6:8, 8:10].double().mean() / 255,
+        1e-6,
+        1e-6,
+    )
     data = Splits(Data(grey), Data(grey), Data(grey))
-    run = lambda *args: recipes.pixel_run(*args, data, digits=200, epochs=1, batch=50, lr=1e-3, S=5) | {"seconds": 0}  # noqa: E731
+
+    def run(*args):
+        row = recipes.pixel_run(*args, data, digits=200, epochs=1, batch=50, lr=1e-3, S=5)
+        return row | {"seconds": 0}
+
     first = run(2, 0.0, 1)
     assert first == run(2, 0.0, 1) != run(2, 0.0, 2) | {"seed": 1}
     assert first.keys() == {"reach", "free_bits", "seed", "kl", "elbo", "nll", "active", "seconds"}
@@ -479,7 +617,9 @@ def test_a_row_of_the_study_is_what_it_says(monkeypatch):
     for reach in (0, 1, 2, 4):
         logits = recipes.small_pixelvae(reach).decoder(z).logits(x)[0]
         gradient = torch.autograd.grad(logits[10 * 14 + 7], x, allow_unused=True)[0]
-        rows = torch.zeros(0) if gradient is None else gradient.reshape(14, 14).abs().sum(1).nonzero()
+        rows = (
+            torch.zeros(0) if gradient is None else gradient.reshape(14, 14).abs().sum(1).nonzero()
+        )
         assert (10 - int(rows.min()) if rows.numel() else 0) == reach
 
 
@@ -487,6 +627,8 @@ def test_the_shipped_study_has_a_row_for_each_reach_and_seed():
     table = recipes.study("pixels_against_code")
     runs = {(row["reach"], row["free_bits"], row["seed"]) for row in table["rows"]}
     expected = {(reach, 0.0, seed) for reach in studies.REACHES for seed in studies.PIXEL_SEEDS}
-    assert runs == expected | {(studies.REACHES[-1], studies.FREE_BITS, seed) for seed in studies.PIXEL_SEEDS}
+    assert runs == expected | {
+        (studies.REACHES[-1], studies.FREE_BITS, seed) for seed in studies.PIXEL_SEEDS
+    }
     assert len(table["rows"]) == len(runs) and table["settings"] == studies.PIXEL_SETTINGS
     assert all(row["nll"] < -row["elbo"] and row["kl"] > 0 for row in table["rows"])

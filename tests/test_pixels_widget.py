@@ -1,4 +1,6 @@
-"""The pads of pixels without a browser: what a click and a completion answer, and how mistakes are told."""
+"""The pads of pixels without a browser: what a click and a completion answer, and how mistakes are
+told.
+"""
 
 import numpy as np
 import pytest
@@ -7,7 +9,15 @@ import torch
 from dgmcourse.models.gated_pixelcnn import GatedPixelNet
 from dgmcourse.models.pixelcnn import PixelCNN, PixelNet
 from dgmcourse.plot import plt
-from dgmcourse.widgets.pixels import LATER, colours, influence, pixel_writer, reach_explorer, reach_picture, rgb
+from dgmcourse.widgets.pixels import (
+    LATER,
+    colours,
+    influence,
+    pixel_writer,
+    reach_explorer,
+    reach_picture,
+    rgb,
+)
 
 SHAPE = (6, 7)
 
@@ -37,14 +47,22 @@ def test_a_click_answers_with_colours_and_words(nets):
     explorer = reach_explorer(nets, torch.rand(5, 42), shape=SHAPE, cell=(0, 0))
     message, buffers = explorer.reply({"cell": [3, 2]})
     pictures = np.frombuffer(buffers[0], np.uint8).reshape(2, *SHAPE, 3)
-    seen = {name: influence(net, torch.rand(5, 42), SHAPE, (3, 2)) > 0 for name, net in nets.items()}
+    seen = {
+        name: influence(net, torch.rand(5, 42), SHAPE, (3, 2)) > 0 for name, net in nets.items()
+    }
     for (name, m), says, picture in zip(seen.items(), message["says"], pictures, strict=True):
-        assert says.startswith(f"{name}: row 3, column 2: ") and says.endswith("of 23 earlier pixels have a gradient")
+        assert says.startswith(f"{name}: row 3, column 2: ") and says.endswith(
+            "of 23 earlier pixels have a gradient"
+        )
         assert (picture[4:] == LATER).all() and (picture[3, 3:] == LATER).all()
         assert (picture[3, 2] == rgb("#333333")).all()
         assert m.sum() <= 23
     assert explorer.last == [3, 2]
-    assert reach_explorer(nets, torch.rand(5, 42), shape=SHAPE).reply({"cell": [0, 0]})[0]["says"][0].endswith("0 of 0 earlier pixels have a gradient")
+    assert (
+        reach_explorer(nets, torch.rand(5, 42), shape=SHAPE)
+        .reply({"cell": [0, 0]})[0]["says"][0]
+        .endswith("0 of 0 earlier pixels have a gradient")
+    )
 
 
 def test_seen_blue_unseen_orange():
@@ -63,11 +81,18 @@ def test_a_completion_keeps_the_rows_above(nets):
     message, buffers = writer.reply({"model": "gated", "x": ink, "rows": 4})
     drawn = np.frombuffer(buffers[0], np.uint8)
     p = np.frombuffer(buffers[1], np.float32)
-    assert message == {"from": 28} and drawn[:28].tolist() == ink[:28] and set(drawn.tolist()) <= {0, 1}
+    assert (
+        message == {"from": 28}
+        and drawn[:28].tolist() == ink[:28]
+        and set(drawn.tolist()) <= {0, 1}
+    )
     with torch.no_grad():
         expected = torch.sigmoid(model.logits(torch.tensor(drawn[None], dtype=torch.float32))[0])
     np.testing.assert_allclose(p, expected, atol=1e-6)
-    others = {tuple(np.frombuffer(writer.reply({"model": "gated", "x": ink, "rows": 4})[1][0], np.uint8)) for _ in range(8)}
+    others = {
+        tuple(np.frombuffer(writer.reply({"model": "gated", "x": ink, "rows": 4})[1][0], np.uint8))
+        for _ in range(8)
+    }
     assert len(others) > 1
 
 
@@ -80,8 +105,12 @@ def test_an_error_is_answered_in_words(nets):
 def test_the_static_picture_and_the_names(nets):
     x = torch.rand(2, 42)
     figure = reach_picture(nets, x, shape=SHAPE, cell=(3, 3))
-    for ax, net in zip(figure.axes, nets.values(), strict=True):  # a dot wherever nothing is seen, for greyscale
-        unseen = np.argwhere((influence(net, x, SHAPE, (3, 3)) == 0) & (np.arange(42).reshape(SHAPE) < 24))
+    for ax, net in zip(
+        figure.axes, nets.values(), strict=True
+    ):  # a dot wherever nothing is seen, for greyscale
+        unseen = np.argwhere(
+            (influence(net, x, SHAPE, (3, 3)) == 0) & (np.arange(42).reshape(SHAPE) < 24)
+        )
         assert len(unseen) > 0 or ax.get_title("left") == "gated"
         assert {(r, c) for c, r in ax.lines[0].get_xydata()} == set(map(tuple, unseen))
     assert [ax.get_title("left") for ax in figure.axes] == ["plain", "gated"]

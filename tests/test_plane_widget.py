@@ -23,7 +23,11 @@ def example(height=13, width=21, **changes):
 
 def test_the_grid_goes_up_row_by_row():
     g = grid(EXTENT, 3, 6).reshape(3, 6, 2)
-    assert g[0, 0].tolist() == [-2, -1] and g[0, -1].tolist() == [3, -1] and g[-1, 0].tolist() == [-2, 2]
+    assert (
+        g[0, 0].tolist() == [-2, -1]
+        and g[0, -1].tolist() == [3, -1]
+        and g[-1, 0].tolist() == [-2, 2]
+    )
     assert torch.allclose(g[1, 2], torch.tensor([0.0, 0.5]))
 
 
@@ -44,7 +48,9 @@ def test_what_is_sent_is_what_is_read():
     points, labels, fields = example()
     w = plane(points, labels, fields, extent=EXTENT, densities=["log p(x)"], point=(0.5, 0.25))
     assert len(w._numbers) == 4 * (2 * 13 * 21 + 60)
-    np.testing.assert_array_equal(np.frombuffer(w._numbers, np.float32)[-60:].reshape(30, 2), points)
+    np.testing.assert_array_equal(
+        np.frombuffer(w._numbers, np.float32)[-60:].reshape(30, 2), points
+    )
     at = w.at(w.point)
     assert at["log p(x)"] == pytest.approx(-0.5 * 0.5 - 0.25 * 0.25, abs=0.03)
     assert at["p(y|x)"] == pytest.approx(torch.sigmoid(torch.tensor(1.25)).item(), abs=0.01)
@@ -92,7 +98,12 @@ def test_what_does_not_fit_is_said_in_words():
     ],
 )
 def test_points_labels_and_extent_that_do_not_fit_are_said_in_words(changes, message):
-    good = {"points": torch.zeros(4, 2), "labels": torch.tensor([0, 1, 0, 1]), "fields": {"p": torch.full((3, 3), 0.5)}, "extent": EXTENT}
+    good = {
+        "points": torch.zeros(4, 2),
+        "labels": torch.tensor([0, 1, 0, 1]),
+        "fields": {"p": torch.full((3, 3), 0.5)},
+        "extent": EXTENT,
+    }
     plane(**good)
     with pytest.raises(ValueError, match=message):
         plane(**good | changes)
@@ -101,11 +112,15 @@ def test_points_labels_and_extent_that_do_not_fit_are_said_in_words(changes, mes
 def test_labels_may_be_floats_and_one_density_a_name():
     points, labels, fields = example()
     w = plane(points, labels.float(), fields, extent=EXTENT, densities="log p(x)")
-    assert w._spec["labels"] == labels.tolist() and [field["density"] for field in w._spec["fields"]] == [False, True]
+    assert w._spec["labels"] == labels.tolist() and [
+        field["density"] for field in w._spec["fields"]
+    ] == [False, True]
 
 
 def test_the_picture_has_a_panel_for_each_field():
     points, labels, fields = example()
-    fig = plane_picture(points, labels, fields, extent=EXTENT, densities=["log p(x)"], point=(1.0, 1.0))
+    fig = plane_picture(
+        points, labels, fields, extent=EXTENT, densities=["log p(x)"], point=(1.0, 1.0)
+    )
     assert [ax.get_title(loc="left") or ax.get_title() for ax in fig.axes] == ["p(y|x)", "log p(x)"]
     plt.close(fig)

@@ -1,4 +1,6 @@
-"""The game of two players: what the loop promises, and each oracle against loops that break the promise."""
+"""The game of two players: what the loop promises, and each oracle against loops that break the
+promise.
+"""
 
 import contextlib
 import copy
@@ -45,7 +47,9 @@ def tiny(seed=1):
 
 
 def busy(seed=1):
-    """Everything that has a state or draws at random: batch normalisation, power iteration, units left out."""
+    """Everything that has a state or draws at random: batch normalisation, power iteration, units
+    left out.
+    """
     return seeded(
         lambda: GAN(
             StandardGaussian(2),
@@ -59,16 +63,23 @@ def busy(seed=1):
 def digits(n=37, seed=5):
     """Tiny images as bytes, binarised at every visit: the loop's own randomness has work to do."""
     generator = torch.Generator().manual_seed(seed)
-    return Data(torch.randint(0, 256, (n, 9), generator=generator).to(torch.uint8), binarise="dynamic")
+    return Data(
+        torch.randint(0, 256, (n, 9), generator=generator).to(torch.uint8), binarise="dynamic"
+    )
 
 
 class Scripted(nn.Module):
-    """Each side climbs one number, whatever x is; what is asked of it is written down, and a script may spoil it."""
+    """Each side climbs one number, whatever x is; what is asked of it is written down, and a script
+    may spoil it.
+    """
 
     def __init__(self, script=None):
         super().__init__()
         self.discriminator = nn.Module()
-        self.discriminator.theta, self.theta = nn.Parameter(torch.zeros(())), nn.Parameter(torch.zeros(()))
+        self.discriminator.theta, self.theta = (
+            nn.Parameter(torch.zeros(())),
+            nn.Parameter(torch.zeros(())),
+        )
         self.script, self.turns, self.given = script or {}, [], []
 
     def turn(self, name, theta, x, *labels):
@@ -96,7 +107,9 @@ class Labelled(Scripted):
     labelled = True
 
     def turn(self, name, theta, x, y):
-        assert y.shape == x.shape[:1] and torch.equal(x[:, 0], y.double()), "labels of other examples"
+        assert y.shape == x.shape[:1] and torch.equal(x[:, 0], y.double()), (
+            "labels of other examples"
+        )
         return super().turn(name, theta, x)
 
 
@@ -147,12 +160,13 @@ def quietly(function, *given, **settings):
 
 quiet = {"progress": False, "batch_size": 10}
 
-# --- oracles ------------------------------------------------------------------------------------------------
+# --- oracles -------------------------------------------------------------------------------------
 
 
 def check_steps_by_hand(play):
-    """Both players' steps are torch.optim's, up each one's own objective; a gradient that the discriminator's objective
-    should have kept from the generator does no harm."""
+    """Both players' steps are torch.optim's, up each one's own objective; a gradient that the
+    discriminator's objective should have kept from the generator does no harm.
+    """
 
     class Leaking(GAN):
         def make(self, x):
@@ -173,7 +187,12 @@ def check_steps_by_hand(play):
             for_g = optimiser(theirs.generator.parameters(), 0.02)
             for step in range(3):
                 for mine, side, objective, by_hand in (
-                    (players.discriminator_step, theirs.discriminator, theirs.discriminator_objective, for_d),
+                    (
+                        players.discriminator_step,
+                        theirs.discriminator,
+                        theirs.discriminator_objective,
+                        for_d,
+                    ),
                     (players.generator_step, theirs.generator, theirs.generator_objective, for_g),
                 ):
                     torch.manual_seed(step)
@@ -196,18 +215,26 @@ def check_each_side_moves_alone(play):
     players = play.Players(game, 0.01)
     before = copy.deepcopy(game)
     players.discriminator_step(x)
-    assert same(game.generator, before.generator) and not same(game.discriminator, before.discriminator)
+    assert same(game.generator, before.generator) and not same(
+        game.discriminator, before.discriminator
+    )
     assert all(p.grad is None for p in game.generator.parameters())
     before, kept = copy.deepcopy(game), [p.grad.clone() for p in game.discriminator.parameters()]
     players.generator_step(x)
-    assert same(game.discriminator, before.discriminator) and not same(game.generator, before.generator)
+    assert same(game.discriminator, before.discriminator) and not same(
+        game.generator, before.generator
+    )
     for p, gradient in zip(game.discriminator.parameters(), kept, strict=True):
-        assert p.grad is not None and torch.equal(p.grad, gradient), "a gradient in the discriminator that nobody needs"
+        assert p.grad is not None and torch.equal(p.grad, gradient), (
+            "a gradient in the discriminator that nobody needs"
+        )
     assert all(p.requires_grad for p in game.parameters())
 
 
 def check_frozen(play):
-    """No gradient in there, the old state afterwards: after an error, too, and of what was frozen before."""
+    """No gradient in there, the old state afterwards: after an error, too, and of what was frozen
+    before.
+    """
     learns, rests = nn.Parameter(torch.ones(())), nn.Parameter(torch.ones(()), requires_grad=False)
     for error in (None, KeyboardInterrupt):
         with contextlib.suppress(KeyboardInterrupt), play.frozen([learns, rests]):
@@ -218,8 +245,9 @@ def check_frozen(play):
 
 
 def check_turns(play):
-    """Every batch a turn of the discriminator, then its constraint; after each third the generator's, over the epochs' ends,
-    at the same batch."""
+    """Every batch a turn of the discriminator, then its constraint; after each third the
+    generator's, over the epochs' ends, at the same batch.
+    """
     game = Scripted()
     history = play.play(game, torch.randn(25, 2), epochs=3, discriminator_steps=4, **quiet)
     turn = ["discriminator", "constrain"]
@@ -236,34 +264,57 @@ def check_ends(play):
     """`epochs`, or `steps` alone, or what ends first; of a Density `steps`."""
     x = torch.randn(25, 2)
     for settings, expected in (
-        ({}, 3), ({"epochs": 2}, 6), ({"steps": 2}, 2), ({"steps": 8}, 8), ({"steps": 8, "epochs": 2}, 6),
-        ({"steps": 5, "epochs": 2}, 5), ({"steps": 6}, 6),
-    ):  # fmt: skip
+        ({}, 3),
+        ({"epochs": 2}, 6),
+        ({"steps": 2}, 2),
+        ({"steps": 8}, 8),
+        ({"steps": 8, "epochs": 2}, 6),
+        ({"steps": 5, "epochs": 2}, 5),
+        ({"steps": 6}, 6),
+    ):
         game = Scripted()
         play.play(game, x, **settings, **quiet)
-        assert game.turns.count("discriminator") == game.turns.count("generator") == expected, (settings, expected)
+        assert game.turns.count("discriminator") == game.turns.count("generator") == expected, (
+            settings,
+            expected,
+        )
     game = Scripted()
     history = play.play(game, ring_of_gaussians(), steps=7, progress=False, batch_size=(4, 5))
     assert game.turns.count("generator") == 7 and len(history.epochs) == 1
-    assert {tuple(x.shape) for x in game.given} == {(4, 5, 2)} and not torch.equal(game.given[0], game.given[2])
+    assert {tuple(x.shape) for x in game.given} == {(4, 5, 2)} and not torch.equal(
+        game.given[0], game.given[2]
+    )
 
 
 def check_learning_rates(play):
-    """Where the gradient never changes, each step of Adam has the size of the learning rate: one for each side."""
+    """Where the gradient never changes, each step of Adam has the size of the learning rate: one
+    for each side.
+    """
     for lr, expected in ((0.1, (0.1, 0.1)), ((0.1, 0.02), (0.1, 0.02)), ([0.3, 0.1], (0.3, 0.1))):
         game = Scripted()
         play.play(game, torch.zeros(20, 1), steps=6, discriminator_steps=2, lr=lr, **quiet)
-        close([game.discriminator.theta.item(), game.theta.item()], [6 * expected[0], 3 * expected[1]], rtol=1e-6)
+        close(
+            [game.discriminator.theta.item(), game.theta.item()],
+            [6 * expected[0], 3 * expected[1]],
+            rtol=1e-6,
+        )
 
 
 def check_averages(play):
-    """A row for every window, in which both have had a turn: each part averaged over its own turns."""
+    """A row for every window, in which both have had a turn: each part averaged over its own
+    turns.
+    """
     game = Scripted()  # its n-th turn has the value n: with lr 0, at constrain's turns, too
     with mock.patch.object(play, "CURVE_POINTS", 2):
-        history = play.play(game, torch.zeros(40, 1), steps=14, discriminator_steps=3, lr=0.0, **quiet)
+        history = play.play(
+            game, torch.zeros(40, 1), steps=14, discriminator_steps=3, lr=0.0, **quiet
+        )
     assert [row["step"] for row in history.steps] == [6, 12]  # 14 // 2 = 7 is no whole round
     values = [n for n, turn in enumerate(game.turns) if turn != "constrain"]
-    values = {turn: [n + 1 for n in values if game.turns[n] == turn] for turn in ("discriminator", "generator")}
+    values = {
+        turn: [n + 1 for n in values if game.turns[n] == turn]
+        for turn in ("discriminator", "generator")
+    }
     mean = lambda values: sum(values) / len(values)  # noqa: E731
     d, g = values["discriminator"], values["generator"]
     close([row["discriminator"] for row in history.steps], [mean(d[:6]), mean(d[6:12])])
@@ -273,7 +324,9 @@ def check_averages(play):
 
 
 def check_repeatable(play, device="cpu"):
-    """The seed alone decides, whatever was drawn before; and what is drawn afterwards does not depend on the game."""
+    """The seed alone decides, whatever was drawn before; and what is drawn afterwards does not
+    depend on the game.
+    """
     for train, make, settings in (
         (digits(), busy, {"epochs": 2}),
         (ring_of_gaussians(), tiny, {"steps": 6, "optimiser": "rmsprop"}),
@@ -285,7 +338,9 @@ def check_repeatable(play, device="cpu"):
             torch.manual_seed(outside)
             games.append(make())
             play.play(games[-1], train, seed=seed, device=device, **settings, **quiet)
-            assert torch.equal(torch.rand(3), expected[0]) and torch.equal(torch.rand(3, device=device), expected[1])
+            assert torch.equal(torch.rand(3), expected[0]) and torch.equal(
+                torch.rand(3, device=device), expected[1]
+            )
             assert {p.device.type for p in games[-1].parameters()} == {torch.device(device).type}
         assert same(games[0], games[1]) and not same(games[0], games[2])
 
@@ -301,7 +356,9 @@ def check_live_changes_nothing(play):
 
     calls, games = [], [busy(), busy()]
     play.play(games[0], digits(), epochs=2, **quiet)
-    clock = (7.0**k for k in itertools.count())  # at each look it is later by far than at the one before
+    clock = (
+        7.0**k for k in itertools.count()
+    )  # at each look it is later by far than at the one before
     with mock.patch.object(play.time, "perf_counter", clock.__next__):
         history = play.play(games[1], digits(), epochs=2, live=live, **quiet)
     assert len(calls) == 8 + 1 and calls[-1] is history and not games[1].training
@@ -309,15 +366,28 @@ def check_live_changes_nothing(play):
 
 
 def check_resume(play, device="cpu"):
-    """Interrupted in the middle of an epoch, going on gives bit for bit what the unbroken game gives."""
+    """Interrupted in the middle of an epoch, going on gives bit for bit what the unbroken game
+    gives.
+    """
     data = digits(40)
     for optimiser in ("adam", "rmsprop"):
-        settings = quiet | {"epochs": 7, "discriminator_steps": 3, "lr": (0.03, 0.02), "optimiser": optimiser, "seed": 3,
-                            "device": device}  # fmt: skip
+        settings = quiet | {
+            "epochs": 7,
+            "discriminator_steps": 3,
+            "lr": (0.03, 0.02),
+            "optimiser": optimiser,
+            "seed": 3,
+            "device": device,
+        }
         with tempfile.TemporaryDirectory() as folder, mock.patch.object(play, "CURVE_POINTS", 4):
             unbroken, state = busy(), Path(folder, "runs", "state.pt")
             expected = play.play(unbroken, data, **settings)
-            assert [row["step"] for row in expected.steps] == [6, 12, 18, 24]  # of 28; an epoch has 4
+            assert [row["step"] for row in expected.steps] == [
+                6,
+                12,
+                18,
+                24,
+            ]  # of 28; an epoch has 4
 
             broken, left = busy(), 10  # in the middle of the third epoch
 
@@ -330,13 +400,19 @@ def check_resume(play, device="cpu"):
 
             broken.discriminator_objective = interrupting
             history = play.play(broken, data, checkpoint=state, **settings)
-            assert history.stopped == "interrupted" and len(history.epochs) == 2 and not broken.training
+            assert (
+                history.stopped == "interrupted"
+                and len(history.epochs) == 2
+                and not broken.training
+            )
             went_on = busy(seed=99)
             torch.manual_seed(4)
             history = play.play(went_on, data, checkpoint=state, resume=True, **settings)
             assert same(went_on, unbroken), "other parameters"
             assert history.steps == expected.steps, "another running curve"
-            assert [row["epoch"] for row in history.epochs] == list(range(1, 8)) and history.stopped == "finished"
+            assert [row["epoch"] for row in history.epochs] == list(
+                range(1, 8)
+            ) and history.stopped == "finished"
 
 
 def check_going_on(play):
@@ -365,20 +441,34 @@ def check_other_settings(play):
         state = Path(folder, "state.pt")
         settings = quiet | {"epochs": 1, "checkpoint": state}
         play.play(busy(), digits(), **settings)
-        for other in ({"lr": 0.1}, {"seed": 4}, {"optimiser": "rmsprop"}, {"discriminator_steps": 2}, {"batch_size": 20},
-                      {"mixed_precision": True}, {"epochs": None, "steps": 6}):  # fmt: skip
+        for other in (
+            {"lr": 0.1},
+            {"seed": 4},
+            {"optimiser": "rmsprop"},
+            {"discriminator_steps": 2},
+            {"batch_size": 20},
+            {"mixed_precision": True},
+            {"epochs": None, "steps": 6},
+        ):
             try:
                 play.play(busy(), digits(), resume=True, **(settings | other))
             except ValueError as error:
-                assert "state.pt was written with" in str(error) and str(error).endswith(": remove it")
+                assert "state.pt was written with" in str(error) and str(error).endswith(
+                    ": remove it"
+                )
             else:
                 raise AssertionError(f"goes on with {other}")
         play.play(busy(), digits(), **(settings | {"lr": 0.1}))  # not resumed: started anew
 
 
 def check_interruption(play):
-    """The Stop button, in either one's turn: no error, the history so far, a game that is ready to use and to go on."""
-    for turn, thetas in ((13, (0.4, 0.4)), (15, (0.5, 0.4))):  # the discriminator's and the generator's fifth
+    """The Stop button, in either one's turn: no error, the history so far, a game that is ready to
+    use and to go on.
+    """
+    for turn, thetas in (
+        (13, (0.4, 0.4)),
+        (15, (0.5, 0.4)),
+    ):  # the discriminator's and the generator's fifth
         game = Scripted({turn: raising(KeyboardInterrupt)})
         history = play.play(game, torch.zeros(20, 1), epochs=9, lr=0.1, **quiet)
         assert (history.stopped, len(history.epochs), len(history.steps)) == ("interrupted", 2, 4)
@@ -389,16 +479,31 @@ def check_interruption(play):
 
 
 def check_divergence(play):
-    """Caught, said in one line, and nothing that is not finite gets into the parameters: at a value, and at a slope."""
+    """Caught, said in one line, and nothing that is not finite gets into the parameters: at a
+    value, and at a slope.
+    """
     steep = lambda value: value + torch.sqrt(value - value.detach())  # noqa: E731  # sqrt at 0
-    for spoil, message in ((lambda value: value * math.nan, "the objective is nan"), (steep, "the gradient's norm is ")):
+    for spoil, message in (
+        (lambda value: value * math.nan, "the objective is nan"),
+        (steep, "the gradient's norm is "),
+    ):
         for turn, thetas in ((10, (0.3, 0.3)), (12, (0.4, 0.3))):  # the fourth step
             game, calls = Scripted({turn: spoil}), []
             live = lambda game, history: calls.append(history.stopped)  # noqa: B023, E731
-            history, said = quietly(play.play, game, torch.zeros(20, 1), epochs=9, lr=0.1, live=live, **quiet)
+            history, said = quietly(
+                play.play, game, torch.zeros(20, 1), epochs=9, lr=0.1, live=live, **quiet
+            )
             assert history.stopped.startswith(f"diverged at step 4: {message}"), history.stopped
-            assert said.startswith(f"The game {history.stopped}. ") and said.count("\n") == 1 and said.endswith(".\n")
-            assert len(history.steps) == 3 and len(history.epochs) == 1 and calls[-1] == history.stopped
+            assert (
+                said.startswith(f"The game {history.stopped}. ")
+                and said.count("\n") == 1
+                and said.endswith(".\n")
+            )
+            assert (
+                len(history.steps) == 3
+                and len(history.epochs) == 1
+                and calls[-1] == history.stopped
+            )
             close([game.discriminator.theta.item(), game.theta.item()], thetas, rtol=1e-6)
             assert not game.training and all(p.requires_grad for p in game.parameters())
 
@@ -411,7 +516,10 @@ def many_and_alone(play, optimiser, clip=None, spectral=False, steps=12):
     x, z = 2 * torch.randn(steps, COPIES, 5, 2) + 1, torch.randn(2 * steps, COPIES, 5, 3)
 
     def make(copies, z):
-        networks = mlp([3, 6, 2], copies=copies), mlp([2, 6, 1], leaky, copies=copies, spectral=spectral)
+        networks = (
+            mlp([3, 6, 2], copies=copies),
+            mlp([2, 6, 1], leaky, copies=copies, spectral=spectral),
+        )
         if clip or spectral:
             return WassersteinGAN(Codes(z), *networks, clip=clip)
         return GAN(Codes(z), *networks)
@@ -429,7 +537,11 @@ def many_and_alone(play, optimiser, clip=None, spectral=False, steps=12):
 
 def check_copies(play):
     """Twenty copies at once are twenty games: no copy's step depends on how many there are."""
-    for settings in ({"optimiser": "adam"}, {"optimiser": "rmsprop", "clip": 0.3}, {"optimiser": "adam", "spectral": True}):
+    for settings in (
+        {"optimiser": "adam"},
+        {"optimiser": "rmsprop", "clip": 0.3},
+        {"optimiser": "adam", "spectral": True},
+    ):
         for many, alone, k in many_and_alone(play, **settings):
             for name, value in alone.state_dict().items():
                 close(many.state_dict()[name][k], value, rtol=1e-9, atol=1e-11)
@@ -447,9 +559,17 @@ def check_labels(play):
 
 def check_progress(play):
     """The bar shows where it is, both objectives and the time left."""
-    for train, settings, place in ((digits(), {"epochs": 2}, "epoch 2/2"), (ring_of_gaussians(), {"steps": 5}, "training")):
-        _, said = quietly(play.play, busy() if train is not None and place != "training" else tiny(), train, batch_size=10,
-                          **settings)  # fmt: skip
+    for train, settings, place in (
+        (digits(), {"epochs": 2}, "epoch 2/2"),
+        (ring_of_gaussians(), {"steps": 5}, "training"),
+    ):
+        _, said = quietly(
+            play.play,
+            busy() if train is not None and place != "training" else tiny(),
+            train,
+            batch_size=10,
+            **settings,
+        )
         last = said.strip().split("\r")[-1]
         for text in (place, "100%", "left, discriminator -", "generator -", "real 0.", "fake 0."):
             assert text in last, last
@@ -458,7 +578,9 @@ def check_progress(play):
 
 
 def check_mixed_precision(play):
-    """Products in bfloat16, objectives in the data's precision: near to the exact game, and not it."""
+    """Products in bfloat16, objectives in the data's precision: near to the exact game, and
+    not it.
+    """
     x, results = torch.rand(60, 9, dtype=torch.float32), []
     for mixed in (False, True):
         game, dtypes = busy().float(), set()
@@ -509,75 +631,181 @@ def test_oracle_on_every_device_here(check, device):
 
 
 MUTANTS = {
-    "descends": ("maximise(value.reshape", "maximise(-value.reshape", check_steps_by_hand, check_learning_rates),
+    "descends": (
+        "maximise(value.reshape",
+        "maximise(-value.reshape",
+        check_steps_by_hand,
+        check_learning_rates,
+    ),
     "both move in the discriminator's turn": (
         "climb(value, x[0], self.optimisers[0])",
-        "climb(value, x[0], self.optimisers[0])\n        self.optimisers[1].step()", check_steps_by_hand),
+        "climb(value, x[0], self.optimisers[0])\n        self.optimisers[1].step()",
+        check_steps_by_hand,
+    ),
     "one optimiser for all": (
-        "self.makers = [p for p in game.parameters() if id(p) not in known]", "self.makers = list(game.parameters())",
-        check_each_side_moves_alone),
+        "self.makers = [p for p in game.parameters() if id(p) not in known]",
+        "self.makers = list(game.parameters())",
+        check_each_side_moves_alone,
+    ),
     "Adam's usual memory": ("betas=(0.5, 0.999)", "betas=(0.9, 0.999)", check_steps_by_hand),
-    "momentum": ("return RMSprop(list(parameters), lr=lr)", "return RMSprop(list(parameters), lr=lr, momentum=0.5)",
-                 check_steps_by_hand),
-    "rates swapped": ("zip((self.judges, self.makers), rates", "zip((self.judges, self.makers), rates[::-1]",
-                      check_steps_by_hand, check_learning_rates),
-    "one rate": ("rates = lr if isinstance(lr, tuple | list) else (lr, lr)",
-                 "rates = [lr[0]] * 2 if isinstance(lr, tuple | list) else (lr, lr)", check_learning_rates),
+    "momentum": (
+        "return RMSprop(list(parameters), lr=lr)",
+        "return RMSprop(list(parameters), lr=lr, momentum=0.5)",
+        check_steps_by_hand,
+    ),
+    "rates swapped": (
+        "zip((self.judges, self.makers), rates",
+        "zip((self.judges, self.makers), rates[::-1]",
+        check_steps_by_hand,
+        check_learning_rates,
+    ),
+    "one rate": (
+        "rates = lr if isinstance(lr, tuple | list) else (lr, lr)",
+        "rates = [lr[0]] * 2 if isinstance(lr, tuple | list) else (lr, lr)",
+        check_learning_rates,
+    ),
     "not frozen": ("with frozen(self.judges):", "if True:", check_each_side_moves_alone),
-    "stays frozen": ("p.requires_grad_(True)", "p.requires_grad_(False)", check_frozen, check_each_side_moves_alone),
-    "stays frozen after an error": ("    try:\n        yield\n    finally:\n        for p in learn:",
-                                    "    yield\n    if True:\n        for p in learn:", check_frozen, check_divergence,
-                                    check_interruption),
-    "thaws what was frozen": ("[p for p in parameters if p.requires_grad]", "list(parameters)", check_frozen),
+    "stays frozen": (
+        "p.requires_grad_(True)",
+        "p.requires_grad_(False)",
+        check_frozen,
+        check_each_side_moves_alone,
+    ),
+    "stays frozen after an error": (
+        "    try:\n        yield\n    finally:\n        for p in learn:",
+        "    yield\n    if True:\n        for p in learn:",
+        check_frozen,
+        check_divergence,
+        check_interruption,
+    ),
+    "thaws what was frozen": (
+        "[p for p in parameters if p.requires_grad]",
+        "list(parameters)",
+        check_frozen,
+    ),
     "mean over copies": (".sum(0), optimiser)", ".mean(0), optimiser)", check_copies),
     "no constraint": ("self.game.constrain()", "pass", check_turns),
-    "the generator first": ("if (step + 1) % discriminator_steps == 0", "if step % discriminator_steps == 0", check_turns),
+    "the generator first": (
+        "if (step + 1) % discriminator_steps == 0",
+        "if step % discriminator_steps == 0",
+        check_turns,
+    ),
     "the generator always": ("if (step + 1) % discriminator_steps == 0", "if True", check_turns),
-    "ends with an epoch": ("                    if step == total:\n                        break\n", "", check_ends),
-    "one epoch, whatever the steps": ("(math.ceil(steps / per_epoch) if steps else 1)", "1", check_ends),
-    "steps beyond the epochs": ("total = min(steps or math.inf, per_epoch * epochs)",
-                                "total = steps or per_epoch * epochs", check_ends),
-    "last batch dropped": ("math.ceil(len(train) / batch_size)", "len(train) // batch_size", check_ends),
-    "drawn once": ("return ((density.sample(shape).to(device),) for _ in range(steps))",
-                   "return [(density.sample(shape).to(device),)] * steps", check_ends),
+    "ends with an epoch": (
+        "                    if step == total:\n                        break\n",
+        "",
+        check_ends,
+    ),
+    "one epoch, whatever the steps": (
+        "(math.ceil(steps / per_epoch) if steps else 1)",
+        "1",
+        check_ends,
+    ),
+    "steps beyond the epochs": (
+        "total = min(steps or math.inf, per_epoch * epochs)",
+        "total = steps or per_epoch * epochs",
+        check_ends,
+    ),
+    "last batch dropped": (
+        "math.ceil(len(train) / batch_size)",
+        "len(train) // batch_size",
+        check_ends,
+    ),
+    "drawn once": (
+        "return ((density.sample(shape).to(device),) for _ in range(steps))",
+        "return [(density.sample(shape).to(device),)] * steps",
+        check_ends,
+    ),
     "rows without the generator": (
         "discriminator_steps * max(1, total // (CURVE_POINTS * discriminator_steps))",
-        "max(1, total // CURVE_POINTS)", check_averages),
-    "averaged over all turns": ("value.item() / counted[name]", "value.item() / window", check_averages),
+        "max(1, total // CURVE_POINTS)",
+        check_averages,
+    ),
+    "averaged over all turns": (
+        "value.item() / counted[name]",
+        "value.item() / window",
+        check_averages,
+    ),
     "sums pile up": ("sums.clear(), counted.clear()", "None", check_averages),
     "no seed": ("own_randomness(device, seed)", "own_randomness(device)", check_repeatable),
-    "the caller's random numbers": ("with own_randomness(device, seed):", "torch.manual_seed(seed)\n    if True:",
-                                    check_repeatable),
-    "live draws from the game's": ("        with own_randomness(device):", "        if True:", check_live_changes_nothing),
-    "live in training mode": ("            game.eval()\n            live", "            live", check_live_changes_nothing),
-    "evaluation mode after live": ("live(game, history)\n            game.train()", "live(game, history)",
-                                   check_live_changes_nothing),
-    "live not at the end": ("            if live:\n                draw()\n                game.eval()", "",
-                            check_live_changes_nothing, check_divergence),
-    "training mode after live": ("                draw()\n                game.eval()", "                draw()",
-                                 check_live_changes_nothing),
-    "random state not restored": ('set_random_state(saved["random"], device)', "None", check_resume),
+    "the caller's random numbers": (
+        "with own_randomness(device, seed):",
+        "torch.manual_seed(seed)\n    if True:",
+        check_repeatable,
+    ),
+    "live draws from the game's": (
+        "        with own_randomness(device):",
+        "        if True:",
+        check_live_changes_nothing,
+    ),
+    "live in training mode": (
+        "            game.eval()\n            live",
+        "            live",
+        check_live_changes_nothing,
+    ),
+    "evaluation mode after live": (
+        "live(game, history)\n            game.train()",
+        "live(game, history)",
+        check_live_changes_nothing,
+    ),
+    "live not at the end": (
+        "            if live:\n                draw()\n                game.eval()",
+        "",
+        check_live_changes_nothing,
+        check_divergence,
+    ),
+    "training mode after live": (
+        "                draw()\n                game.eval()",
+        "                draw()",
+        check_live_changes_nothing,
+    ),
+    "random state not restored": (
+        'set_random_state(saved["random"], device)',
+        "None",
+        check_resume,
+    ),
     "optimisers not restored": ("optimiser_.load_state_dict(was)", "None", check_resume),
-    "one optimiser restored twice": ('zip(players.optimisers, saved["optimisers"], strict=True)',
-                                     'zip(players.optimisers[:1], saved["optimisers"][:1])', check_resume),
+    "one optimiser restored twice": (
+        'zip(players.optimisers, saved["optimisers"], strict=True)',
+        'zip(players.optimisers[:1], saved["optimisers"][:1])',
+        check_resume,
+    ),
     "model not restored": ('game.load_state_dict(saved["model"])', "None", check_resume),
-    "buffers not kept": ('"model": game.state_dict()', '"model": game.state_dict() | {name: 0 * value for name, value '
-                         'in game.named_buffers() if "running" in name}', check_resume),
-    "running curve not restored": ('saved["step"], saved["running"]', 'saved["step"], ({}, {})', check_resume),
-    "step not restored": ('saved["step"], saved["running"]', '0, saved["running"]', check_resume, check_going_on),
+    "buffers not kept": (
+        '"model": game.state_dict()',
+        (
+            '"model": game.state_dict() | {name: 0 * value for name, value '
+            'in game.named_buffers() if "running" in name}'
+        ),
+        check_resume,
+    ),
+    "running curve not restored": (
+        'saved["step"], saved["running"]',
+        'saved["step"], ({}, {})',
+        check_resume,
+    ),
+    "step not restored": (
+        'saved["step"], saved["running"]',
+        '0, saved["running"]',
+        check_resume,
+        check_going_on,
+    ),
     "goes on within an epoch": ('settings["steps"] = steps', "pass", check_other_settings),
     "any state will do": ('if saved["settings"] != settings:', "if False:", check_other_settings),
     "interrupted in silence": ('history.stopped = "interrupted"', "pass", check_interruption),
     "divergence not said": ('print(f"The game', 'str(f"The game', check_divergence),
     "another step": ("diverged at step {step + 1}", "diverged at step {step}", check_divergence),
-    "labels for all": ("else batches_of(game, train, batch_size)", "else train.batches(batch_size, labels=True)",
-                       check_labels),
+    "labels for all": (
+        "else batches_of(game, train, batch_size)",
+        "else train.batches(batch_size, labels=True)",
+        check_labels,
+    ),
     "no time left": ("{remaining} left", "", check_progress),
     "no parts": ("bar.set_postfix_str(", "str(", check_progress),
     "always a bar": ("disable=not progress", "disable=False", check_progress),
     "never mixed": ("enabled=mixed_precision", "enabled=False", check_mixed_precision),
     "always mixed": ("enabled=mixed_precision", "enabled=True", check_mixed_precision),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", MUTANTS)
@@ -587,12 +815,15 @@ def test_mutant_is_caught(name):
         assert not survives(check, play, old, new), f"{check.__name__} does not notice"
 
 
-# --- the games of the course --------------------------------------------------------------------------------
+# --- the games of the course ---------------------------------------------------------------------
 
 
 def critics(**settings):
     return lambda: WassersteinGAN(
-        StandardGaussian(3), mlp([3, 8, 784]), mlp([784, 8, 1], leaky, spectral=not settings), **settings
+        StandardGaussian(3),
+        mlp([3, 8, 784]),
+        mlp([784, 8, 1], leaky, spectral=not settings),
+        **settings,
     )
 
 
@@ -611,15 +842,26 @@ GAMES = {
 
 @pytest.mark.parametrize("name", GAMES)
 def test_every_game_of_the_course_is_played(name):
-    """All weights of both sides move, to finite numbers; samples come out; and it is the same again."""
+    """All weights of both sides move, to finite numbers; samples come out; and it is the same
+    again.
+    """
     torch.set_default_dtype(torch.float32)
     data, ends = Data(torch.randint(0, 256, (40, 784)).to(torch.uint8), torch.arange(40) % 10), []
     for _ in range(2):
         game = seeded(GAMES[name])
         before = copy.deepcopy(game.state_dict())
-        history = play.play(game, data, epochs=1, batch_size=16, discriminator_steps=2 - (name == "DCGAN"), progress=False)
+        history = play.play(
+            game,
+            data,
+            epochs=1,
+            batch_size=16,
+            discriminator_steps=2 - (name == "DCGAN"),
+            progress=False,
+        )
         assert history.stopped == "finished" and finite(game)
-        assert all(not torch.equal(p, before[key]) for key, p in game.named_parameters() if p.dim() > 1)
+        assert all(
+            not torch.equal(p, before[key]) for key, p in game.named_parameters() if p.dim() > 1
+        )
         assert all(math.isfinite(value) for row in history.steps for value in row.values())
         assert game.sample(5).shape == (5, 784)
         ends.append(game)
@@ -627,7 +869,9 @@ def test_every_game_of_the_course_is_played(name):
 
 
 def test_a_trained_discriminator_knows_the_ratio_of_the_densities():
-    """In one dimension, N(0, 1) against N(1.2, 0.7^2), by the players' own steps: D = p / (p + q)."""
+    """In one dimension, N(0, 1) against N(1.2, 0.7^2), by the players' own steps: D = p / (p
+    + q).
+    """
     from scipy import stats
 
     p, q = stats.norm(0.0, 1.0), stats.norm(1.2, 0.7)
@@ -648,14 +892,25 @@ def test_a_trained_discriminator_knows_the_ratio_of_the_densities():
         players.discriminator_step(x)
     at = torch.linspace(-2, 2.5, 40)[:, None]
     with torch.no_grad():
-        close(game.logit(at).sigmoid(), torch.from_numpy(p.pdf(at) / (p.pdf(at) + q.pdf(at)))[:, 0], rtol=0, atol=0.01)
+        close(
+            game.logit(at).sigmoid(),
+            torch.from_numpy(p.pdf(at) / (p.pdf(at) + q.pdf(at)))[:, 0],
+            rtol=0,
+            atol=0.01,
+        )
 
 
 def test_a_learning_rate_too_large_by_far_ends_in_a_sentence():
     """A real game: objectives and parameters stay finite up to the last step before."""
     game = tiny()
-    history, said = quietly(play.play, game, ring_of_gaussians(), steps=2000, lr=1e155, progress=False)
-    assert history.stopped.startswith("diverged at step") and said.count("\n") == 1 and "1e+155" in said
+    history, said = quietly(
+        play.play, game, ring_of_gaussians(), steps=2000, lr=1e155, progress=False
+    )
+    assert (
+        history.stopped.startswith("diverged at step")
+        and said.count("\n") == 1
+        and "1e+155" in said
+    )
     assert finite(game)
 
 
@@ -668,35 +923,69 @@ def test_nan_in_the_data_ends_in_a_sentence():
     assert game.sample(9).isfinite().all()
 
 
-# --- what a reader does wrong -------------------------------------------------------------------------------
+# --- what a reader does wrong --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("given", "error", "said"),
     [
         ({"train": ring_of_gaussians()}, ValueError, "a Density never ends: say how many steps"),
-        ({"train": ring_of_gaussians(), "steps": 0}, ValueError, "nothing to do: a Density, .* steps=0"),
+        (
+            {"train": ring_of_gaussians(), "steps": 0},
+            ValueError,
+            "nothing to do: a Density, .* steps=0",
+        ),
         ({"train": torch.zeros(0, 2)}, ValueError, "nothing to do: 0 examples"),
         ({"epochs": 0}, ValueError, "epochs=0"),
         ({"batch_size": 0}, ValueError, r"batches of \(0,\)"),
         ({"discriminator_steps": 0}, ValueError, "0 steps of the discriminator"),
-        ({"batch_size": (20, 4)}, ValueError, r"only a Density is drawn in batches of shape \(20, 4\)"),
+        (
+            {"batch_size": (20, 4)},
+            ValueError,
+            r"only a Density is drawn in batches of shape \(20, 4\)",
+        ),
         ({"optimiser": "sgd"}, ValueError, "optimiser is one of 'adam', 'rmsprop', got 'sgd'"),
-        ({"lr": (0.1, 0.1, 0.1)}, ValueError, r"\(the discriminator's, the generator's\): got \(0.1, 0.1, 0.1\)"),
+        (
+            {"lr": (0.1, 0.1, 0.1)},
+            ValueError,
+            r"\(the discriminator's, the generator's\): got \(0.1, 0.1, 0.1\)",
+        ),
         ({"lr": -1.0}, ValueError, "Invalid learning rate: -1.0"),
         ({"device": "cuda"}, ValueError, "device 'cuda' is not available on this machine"),
-        ({"game": lambda: VAE(2, 4, data_dim=2)}, TypeError,
-         "VAE is no game of two players, it has no discriminator and no .* trained by fit"),
+        (
+            {"game": lambda: VAE(2, 4, data_dim=2)},
+            TypeError,
+            "VAE is no game of two players, it has no discriminator and no .* trained by fit",
+        ),
         ({"game": Labelled}, ValueError, "these examples have no labels: Data\\(x, y\\) has"),
-        ({"game": Labelled, "train": ring_of_gaussians(), "steps": 2}, ValueError, "wants labels, and a Density has none"),
-        ({"train": torch.zeros(20, 3)}, ValueError, "expected vectors of 2 numbers on the last axis"),
-        ({"train": torch.zeros(20, 2, dtype=torch.float32)}, ValueError, "expected torch.float64 .* got torch.float32"),
+        (
+            {"game": Labelled, "train": ring_of_gaussians(), "steps": 2},
+            ValueError,
+            "wants labels, and a Density has none",
+        ),
+        (
+            {"train": torch.zeros(20, 3)},
+            ValueError,
+            "expected vectors of 2 numbers on the last axis",
+        ),
+        (
+            {"train": torch.zeros(20, 2, dtype=torch.float32)},
+            ValueError,
+            "expected torch.float64 .* got torch.float32",
+        ),
         ({"train": torch.zeros(20, 2, dtype=torch.int64)}, ValueError, "expected bytes"),
-        ({"game": lambda: Scripted({1: lambda value: value.mean()})}, ValueError,
-         r"one value for each example, shape \(10,\), not \(\): sum over dimensions"),
-        ({"game": lambda: Scripted({3: lambda value: value[:, None]})}, ValueError, r"shape \(10,\), not \(10, 1\)"),
+        (
+            {"game": lambda: Scripted({1: lambda value: value.mean()})},
+            ValueError,
+            r"one value for each example, shape \(10,\), not \(\): sum over dimensions",
+        ),
+        (
+            {"game": lambda: Scripted({3: lambda value: value[:, None]})},
+            ValueError,
+            r"shape \(10,\), not \(10, 1\)",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_played_is_one_sentence(given, error, said, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     given = {"game": tiny, "train": torch.zeros(20, 2), **quiet} | given
@@ -705,7 +994,11 @@ def test_what_cannot_be_played_is_one_sentence(given, error, said, monkeypatch):
     with pytest.raises(error, match=said) as raised:
         play.play(game, given.pop("train"), **given)
     assert "\n" not in str(raised.value)
-    if given.get("lr", 1) and game.state_dict().keys() == before.keys() and not getattr(game, "script", None):
+    if (
+        given.get("lr", 1)
+        and game.state_dict().keys() == before.keys()
+        and not getattr(game, "script", None)
+    ):
         assert all(torch.equal(value, before[name]) for name, value in game.state_dict().items())
 
 

@@ -1,5 +1,6 @@
-"""Figures: nobody is left out, every pixel is where it belongs, and drawing works with and without a
-notebook."""
+"""Figures: nobody is left out, every pixel is where it belongs, and drawing works with and without
+a notebook.
+"""
 
 import base64
 import io
@@ -55,11 +56,15 @@ def test_show_gives_the_picture_its_alt_text_its_width_and_its_caption(shown):
     ).shape
     assert (width, height) == (600, 300)  # sharp at 150 % zoom
     assert "It rises, 1 &lt; 2." in caption["text/html"]
-    assert not plot.plt.fignum_exists(fig.number), "an open figure is drawn twice, and keeps its memory"
+    assert not plot.plt.fignum_exists(fig.number), (
+        "an open figure is drawn twice, and keeps its memory"
+    )
 
 
 def check_tile(plot):
-    """Image i stands in line i // columns, column i % columns, two blank pixels from its neighbours."""
+    """Image i stands in line i // columns, column i % columns, two blank pixels from its
+    neighbours.
+    """
     x = torch.rand(7, 12) + 1
     picture = plot.tile(x.reshape(7, 12)[:, :9], columns=3, side=3, gap=2)
     assert picture.shape == (3 * 3 + 2 * 2, 3 * 3 + 2 * 2)
@@ -103,7 +108,8 @@ def test_images_take_gradients_blocks_and_titles(shown):
 def history_of(epochs=2):
     history = History(epochs=[{"epoch": i + 1, "valid": -100.0 + i} for i in range(epochs)])
     history.steps = [
-        {"step": i + 1, "elbo": -120.0 + i, "reconstruction": -100.0 + i, "kl": 20.0} for i in range(10)
+        {"step": i + 1, "elbo": -120.0 + i, "reconstruction": -100.0 + i, "kl": 20.0}
+        for i in range(10)
     ]
     return history
 
@@ -148,15 +154,30 @@ def test_live_draws_in_a_notebook_one_picture_that_is_updated(monkeypatch):
 def test_live_shows_a_game(monkeypatch):
     shown, axes = [], []
     monkeypatch.setattr(plot, "display", lambda image, display_id: shown.append(image))
-    monkeypatch.setattr(plot, "draw_images", lambda ax, x, columns, title: axes.append((tuple(x.shape), columns, title)))
+    monkeypatch.setattr(
+        plot,
+        "draw_images",
+        lambda ax, x, columns, title: axes.append((tuple(x.shape), columns, title)),
+    )
     rows = [{"step": 10 * i, "real": 0.9 - 0.01 * i, "fake": 0.1 + 0.02 * i} for i in range(1, 6)]
-    live = plot.Live(parts=plot.VERDICTS, unit="mean verdict", draw=lambda game: torch.rand(6, 784), columns=3, title="fakes")
+    live = plot.Live(
+        parts=plot.VERDICTS,
+        unit="mean verdict",
+        draw=lambda game: torch.rand(6, 784),
+        columns=3,
+        title="fakes",
+    )
     live(None, History(steps=rows))
     left = live.figure.axes[0]
-    assert [list(line.get_ydata()) for line in left.get_lines()] == [[row[k] for row in rows] for k in ("real", "fake")]
+    assert [list(line.get_ydata()) for line in left.get_lines()] == [
+        [row[k] for row in rows] for k in ("real", "fake")
+    ]
     assert (left.get_xlabel(), left.get_ylabel()) == ("step", "mean verdict")
     assert axes == [((6, 784), 3, "fakes")]
-    assert "50 steps, in mean verdict: D of real ones 0.85, D of fakes 0.2; and 6 generated images" in shown[0].alt
+    assert (
+        "50 steps, in mean verdict: D of real ones 0.85, D of fakes 0.2; and 6 generated images"
+        in shown[0].alt
+    )
 
 
 def test_live_works_outside_a_notebook(capsys):
@@ -167,7 +188,9 @@ def test_live_works_outside_a_notebook(capsys):
 
 
 def test_colours_are_told_apart_in_greyscale_or_by_their_line():
-    """The six meanings have six colours, each dark enough on white for a line (contrast 2:1 or more)."""
+    """The six meanings have six colours, each dark enough on white for a line (contrast 2:1 or
+    more).
+    """
     colours = [plot.DATA, plot.MODEL, plot.PRIOR, plot.POSTERIOR, plot.NOISE, plot.CRITIC]
     assert len(set(colours)) == 6
     for colour in colours:
@@ -181,7 +204,9 @@ def test_colours_are_told_apart_in_greyscale_or_by_their_line():
 
 
 @pytest.mark.parametrize(("data_dim", "images"), [(25, True), (3, False)])
-def test_live_shows_square_images_of_any_size_and_else_the_curve_alone(data_dim, images, monkeypatch):
+def test_live_shows_square_images_of_any_size_and_else_the_curve_alone(
+    data_dim, images, monkeypatch
+):
     shown = []
     monkeypatch.setattr(plot, "display", lambda image, display_id: shown.append(image))
     x = torch.randn(20, data_dim)
@@ -197,7 +222,9 @@ def test_a_row_that_is_no_square_image_is_named():
 
 
 @pytest.mark.parametrize("size", [10, 15.5])
-@pytest.mark.parametrize("title", ["vamp_conv_hvae", "mmmm mmmm mmmm", "two lines, the\nlonger one is this", "i"])
+@pytest.mark.parametrize(
+    "title", ["vamp_conv_hvae", "mmmm mmmm mmmm", "two lines, the\nlonger one is this", "i"]
+)
 def test_no_title_beside_images_is_cut_off(title, size):
     with plot.plt.rc_context({"font.size": size}):
         fig = plot.images([torch.rand(4, 784)] * 2, 4, ["short", title])

@@ -1,4 +1,6 @@
-"""Better priors: mixtures, autoregressive ones, the VampPrior, two layers, against integrals and libraries."""
+"""Better priors: mixtures, autoregressive ones, the VampPrior, two layers, against integrals and
+libraries.
+"""
 
 import copy
 import inspect
@@ -12,16 +14,28 @@ from torch import nn
 
 from dgmcourse import densities, networks, recipes, studies
 from dgmcourse.data.images import Data, Splits
-from dgmcourse.densities import BernoulliConditional, Gaussian, GaussianConditional, Mixture, StandardGaussian
+from dgmcourse.densities import (
+    BernoulliConditional,
+    Gaussian,
+    GaussianConditional,
+    Mixture,
+    StandardGaussian,
+)
 from dgmcourse.evaluate import log_likelihood
-from dgmcourse.models import LatentVariableModel, autoregressive_prior, hierarchical_vae, mixture_prior, vamp_prior
+from dgmcourse.models import (
+    LatentVariableModel,
+    autoregressive_prior,
+    hierarchical_vae,
+    mixture_prior,
+    vamp_prior,
+)
 from dgmcourse.networks import Joined, gated, gated_mlp
 from dgmcourse.train import Adam, maximise
 
 pytestmark = pytest.mark.usefixtures("float64")
 
 
-# --- what the densities got for it: cross_log_prob, select, fixed ---------------------------------------------
+# --- what the densities got for it: cross_log_prob, select, fixed --------------------------------
 
 
 def few(K=6, D=3, log_var=0.0):
@@ -40,11 +54,16 @@ def check_cross_log_prob(densities):
     each = td.Independent(td.Normal(mean, (log_var / 2).exp()), 1).log_prob(z[:, :, None])
     close(densities.Gaussian(mean, log_var).cross_log_prob(z), each)
     bits = torch.bernoulli(torch.full((4, 3), 0.4))
-    close(densities.Bernoulli(mean).cross_log_prob(bits), densities.Bernoulli(mean).log_prob(bits[:, None]))
+    close(
+        densities.Bernoulli(mean).cross_log_prob(bits),
+        densities.Bernoulli(mean).log_prob(bits[:, None]),
+    )
 
 
 def check_narrow_components_in_float32(densities):
-    """At log-variances near -6 the two matrix products cancel: in float32 they must agree with the direct form in float64."""
+    """At log-variances near -6 the two matrix products cancel: in float32 they must agree with the
+    direct form in float64.
+    """
     mean, log_var = few(K=50, D=40, log_var=-6.0)
     mean = (3 * mean).float()
     near = mean[torch.arange(50)] + 0.05 * torch.randn(50, 40).float()
@@ -59,7 +78,11 @@ def check_mixture_samples(densities):
     log_weights = torch.tensor([0.1, 0.6, 0.3]).log()
     mean = torch.tensor([[-20.0, 0.0], [0.0, 20.0], [20.0, -5.0]])
     log_var = torch.tensor([[2.0, 0.2], [-1.0, 1.0], [0.3, -2.0]])
-    z = densities.Mixture(log_weights, densities.Gaussian(mean, log_var)).sample((3, 8000)).flatten(0, 1)
+    z = (
+        densities.Mixture(log_weights, densities.Gaussian(mean, log_var))
+        .sample((3, 8000))
+        .flatten(0, 1)
+    )
     assert z.shape == (24000, 2)
     k = torch.cdist(z, mean).argmin(1)
     assert_mean(nn.functional.one_hot(k, 3).double(), log_weights.exp())
@@ -80,14 +103,19 @@ def test_selected_rows_are_those_densities():
         (densities.FullGaussian(mean, factor[0]), x),
         (densities.Bernoulli(mean), bits),
     ):
-        one_by_one = torch.stack([density.select(row[None]).log_prob(w[None])[0] for row, w in zip(rows, what, strict=True)])
+        one_by_one = torch.stack(
+            [
+                density.select(row[None]).log_prob(w[None])[0]
+                for row, w in zip(rows, what, strict=True)
+            ]
+        )
         close(density.select(rows).log_prob(what), one_by_one)
     close(Gaussian(mean, log_var).select(rows).mean, mean[rows])
     with pytest.raises(NotImplementedError, match="rows of a StandardGaussian"):
         StandardGaussian(2).select(rows)
 
 
-# --- a mixture ------------------------------------------------------------------------------------------------
+# --- a mixture -----------------------------------------------------------------------------------
 
 
 def made_mixture(module, K=5, D=2):
@@ -115,11 +143,13 @@ def check_mixture_integrates_to_one(module):
     assert made_mixture(module).log_prob(z).exp().sum().item() * cell == pytest.approx(1, abs=1e-8)
 
 
-# --- an autoregressive prior ----------------------------------------------------------------------------------
+# --- an autoregressive prior ---------------------------------------------------------------------
 
 
 def made_autoregressive(module, dim=2, components=2):
-    """With parameters that are not those it starts with: conditionals of several bumps that depend on one another."""
+    """With parameters that are not those it starts with: conditionals of several bumps that depend
+    on one another.
+    """
     prior = module.AutoregressivePrior(dim, (16, 16), components, log_var_range=(-3.0, 1.0))
     for p in prior.parameters():
         p.data += 0.3 * torch.randn_like(p)
@@ -140,7 +170,9 @@ def check_autoregressive_masks(module):
     prior = made_autoregressive(module, D)
     z = torch.randn(D)
     for part in (0, 1, 2):
-        jacobian = torch.autograd.functional.jacobian(lambda z, part=part: prior.conditionals(z)[part].sin().sum(-2), z)
+        jacobian = torch.autograd.functional.jacobian(
+            lambda z, part=part: prior.conditionals(z)[part].sin().sum(-2), z
+        )
         assert (jacobian.triu() == 0).all()
         below = torch.ones(D, D).tril(-1) == 1
         assert (jacobian[below] != 0).float().mean() > 0.9
@@ -152,23 +184,33 @@ def check_autoregressive_chain_rule(module):
     log_weights, mean, log_var = prior.conditionals(z)
     total = torch.zeros(6)
     for d in range(4):
-        parts = td.Categorical(logits=log_weights[..., d]), td.Normal(mean[..., d], (log_var[..., d] / 2).exp())
+        parts = (
+            td.Categorical(logits=log_weights[..., d]),
+            td.Normal(mean[..., d], (log_var[..., d] / 2).exp()),
+        )
         total += td.MixtureSameFamily(*parts).log_prob(z[:, d])
     close(prior.log_prob(z), total)
 
 
 def check_autoregressive_samples(module):
-    """Samples have the moments of the density, integrated on a grid; the mixed one shows that z_2 looks at z_1."""
+    """Samples have the moments of the density, integrated on a grid; the mixed one shows that z_2
+    looks at z_1.
+    """
     prior = made_autoregressive(module)
     at, cell = grid(2, 16, 641)
     mass = prior.log_prob(at).exp().detach() * cell
     z = prior.sample((4, 10000)).flatten(0, 1)
     assert z.shape == (40000, 2) and not z.requires_grad
-    for moment in (lambda z: z, lambda z: z**2, lambda z: (z[:, :1] * z[:, 1:]), lambda z: (3 * z).sin()):
+    for moment in (
+        lambda z: z,
+        lambda z: z**2,
+        lambda z: z[:, :1] * z[:, 1:],
+        lambda z: (3 * z).sin(),
+    ):
         assert_mean(moment(z), (mass[:, None] * moment(at)).sum(0))
 
 
-# --- the VampPrior --------------------------------------------------------------------------------------------
+# --- the VampPrior -------------------------------------------------------------------------------
 
 
 def made_vamp(module, K=7, D=3, data_dim=6, **settings):
@@ -191,13 +233,17 @@ def check_vamp_prior(module):
     close(prior.log_prob(z), oracle())
     assert prior.log_prob(z).requires_grad, "the encoder and the pseudo-inputs learn"
     parameters = [prior.raw, *encoder.parameters()]
-    found, expected = (torch.autograd.grad(value.sum(), parameters) for value in (prior.log_prob(z), oracle()))
+    found, expected = (
+        torch.autograd.grad(value.sum(), parameters) for value in (prior.log_prob(z), oracle())
+    )
     for a, b in zip(found, expected, strict=True):
         close(a, b)
 
 
 def check_vamp_samples(module):
-    """The mixture's moments. With the variance for the standard deviation, or the first components only, they differ."""
+    """The mixture's moments. With the variance for the standard deviation, or the first components
+    only, they differ.
+    """
     prior, encoder = made_vamp(module, K=4)
     with torch.no_grad():
         q = encoder(prior.pseudo_inputs)
@@ -211,7 +257,9 @@ def check_vamp_samples(module):
 
 
 def check_first_pseudo_inputs(module):
-    """Those of the paper lie in [0, 1] and learn; a start below 0 under the clip would never move."""
+    """Those of the paper lie in [0, 1] and learn; a start below 0 under the clip would never
+    move.
+    """
     for mean, share in ((0.05, 1.0), (-0.05, 0.0)):
         prior, _ = made_vamp(module, K=40, start=(mean, 0.01))
         assert ((prior.pseudo_inputs >= 0) & (prior.pseudo_inputs <= 1)).all()
@@ -221,7 +269,9 @@ def check_first_pseudo_inputs(module):
 
 def check_unbounded_pseudo_inputs(module):
     prior, _ = made_vamp(module, K=40, start=(-3.0, 1.0), bounds=None)
-    assert prior.pseudo_inputs.min() < -3 and prior.pseudo_inputs.std().item() == pytest.approx(1, abs=0.2)
+    assert prior.pseudo_inputs.min() < -3 and prior.pseudo_inputs.std().item() == pytest.approx(
+        1, abs=0.2
+    )
 
 
 def test_the_models_encoder_is_the_priors_and_is_counted_once():
@@ -261,8 +311,11 @@ class Counted(nn.Module):
 
 def test_the_likelihood_encodes_each_x_and_each_pseudo_input_once():
     K, S = 9, 1000  # four chunks of samples
-    plain = LatentVariableModel(StandardGaussian(2), Counted(GaussianConditional(gated_mlp([6, 8, 4]))),
-                                BernoulliConditional(gated_mlp([2, 8, 6])))  # fmt: skip
+    plain = LatentVariableModel(
+        StandardGaussian(2),
+        Counted(GaussianConditional(gated_mlp([6, 8, 4]))),
+        BernoulliConditional(gated_mlp([2, 8, 6])),
+    )
     prior = vamp_prior.VampPrior(plain.encoder, 6, K)
     model = LatentVariableModel(prior, plain.encoder, plain.decoder)
     x = torch.bernoulli(torch.full((5, 6), 0.5))
@@ -277,11 +330,16 @@ def test_the_likelihood_of_a_vamp_model_is_the_integral():
     """Binary images of nine pixels, z on a grid; the prior is a mixture of three posteriors."""
     decoder = tiny_images()[0][2]
     weight = torch.cat([0.3 * torch.randn(1, 9), torch.zeros(1, 9)])
-    encoder = GaussianConditional(linear(weight, torch.tensor([0.0, 0.9])))  # wide and near: no importance weight is large
+    encoder = GaussianConditional(
+        linear(weight, torch.tensor([0.0, 0.9]))
+    )  # wide and near: no importance weight is large
     prior = vamp_prior.VampPrior(encoder, 9, 3, start=(0.5, 0.4))
     x = torch.bernoulli(torch.full((4, 9), 0.5))
     z, cell = grid(1, 9, 2001)
-    exact = torch.logsumexp(decoder(z).cross_log_prob(x) + prior.log_prob(z), -1) + torch.tensor(cell).log()
+    exact = (
+        torch.logsumexp(decoder(z).cross_log_prob(x) + prior.log_prob(z), -1)
+        + torch.tensor(cell).log()
+    )
     model = LatentVariableModel(prior, encoder, decoder)
     with torch.no_grad():
         bound = torch.stack([model.elbo(x) for _ in range(400)])
@@ -290,18 +348,24 @@ def test_the_likelihood_of_a_vamp_model_is_the_integral():
         close(log_likelihood(model, x, 20000), exact, atol=0.03)
 
 
-# --- two layers -----------------------------------------------------------------------------------------------
+# --- two layers ----------------------------------------------------------------------------------
 
 
 def two_layers(module):
     """p(z_2) p(z_1 | z_2), both Gaussian, z_1 linear in z_2: a Gaussian whose moments are known."""
-    weight, bias = torch.tensor([[0.8, -0.5], [0.3, 1.1], [0.0, 0.7]]), torch.tensor([0.2, -0.4, 1.0])
+    weight, bias = (
+        torch.tensor([[0.8, -0.5], [0.3, 1.1], [0.0, 0.7]]),
+        torch.tensor([0.2, -0.4, 1.0]),
+    )
     log_var = torch.tensor([-1.0, 0.3, -0.5])
     net = nn.Sequential(linear(torch.cat([weight, torch.zeros(3, 2)]), torch.cat([bias, log_var])))
     prior = module.TwoLayerPrior(StandardGaussian(2), GaussianConditional(net), (2, 3))
     mean = torch.cat([torch.zeros(2), bias])
     covariance = torch.cat(
-        [torch.cat([torch.eye(2), weight.T], 1), torch.cat([weight, weight @ weight.T + log_var.exp().diag()], 1)]
+        [
+            torch.cat([torch.eye(2), weight.T], 1),
+            torch.cat([weight, weight @ weight.T + log_var.exp().diag()], 1),
+        ]
     )
     return prior, td.MultivariateNormal(mean, covariance)
 
@@ -318,7 +382,9 @@ def check_two_layers_are_one_gaussian(module):
 
 
 def check_a_draw_knows_its_density(module):
-    """Of an encoder with two layers: (S, B, ...) draws in one pass, and log_prob afterwards says the same."""
+    """Of an encoder with two layers: (S, B, ...) draws in one pass, and log_prob afterwards says
+    the same.
+    """
     encoder = made_encoder(module)
     x = torch.randn(4, 6)
     for shape in ((), (3,), (2, 3)):
@@ -337,34 +403,46 @@ def made_encoder(module):
 
 
 def check_two_layer_posterior(module):
-    """q(z_2|x) q(z_1|x, z_2), each part by torch's own Gaussian, with z_2 first; z_1 sees the z_2 that was drawn."""
+    """q(z_2|x) q(z_1|x, z_2), each part by torch's own Gaussian, with z_2 first; z_1 sees the z_2
+    that was drawn.
+    """
     encoder, x, z = made_encoder(module), torch.randn(4, 6), torch.randn(3, 4, 5)
     top = encoder.top.net(x)
     below = encoder.below(torch.cat([x.expand(3, 4, 6), z[..., :2]], -1))
     expected = 0
     for output, part in ((top, z[..., :2]), (below, z[..., 2:])):
         mean, log_var = output.chunk(2, -1)
-        expected = expected + td.Normal(mean, (log_var.clamp(-6, 2) / 2).exp()).log_prob(part).sum(-1)
+        expected = expected + td.Normal(mean, (log_var.clamp(-6, 2) / 2).exp()).log_prob(part).sum(
+            -1
+        )
     close(encoder(x).log_prob(z), expected)
 
 
 def check_exact_two_layer_posterior(module):
-    """With z_1 the factors of x and z_2 above it everything is Gaussian: at the exact posterior every log-weight is log p(x)."""
+    """With z_1 the factors of x and z_2 above it everything is Gaussian: at the exact posterior
+    every log-weight is log p(x).
+    """
     a, s = torch.tensor([0.9, -0.6]), torch.tensor([0.5, 0.8])  # z_1 = a z_2 + s noise, one by one
     parts, oracle, _ = factor_analysis()
     decoder_net, x = parts[2].net, factor_data(6)
-    top = nn.Sequential(linear(torch.cat([a.diag(), torch.zeros(2, 2)]), torch.cat([torch.zeros(2), 2 * s.log()])))
+    top = nn.Sequential(
+        linear(torch.cat([a.diag(), torch.zeros(2, 2)]), torch.cat([torch.zeros(2), 2 * s.log()]))
+    )
     prior = module.TwoLayerPrior(StandardGaussian(2), GaussianConditional(top), (2, 2))
     W, m = decoder_net.weight[:5].detach(), decoder_net.bias[:5].detach()
     psi = decoder_net.bias[5:].detach().exp()
     marginal = a**2 + s**2  # of z_1
     noise = (W**2 / psi[:, None]).sum(0)  # diagonal: W' Psi^-1 W
     to_z1 = (W / psi[:, None]).T
-    # q(z_1|x) = N(v1 W' Psi^-1 (x - m), v1); q(z_2|x) by Bayes' rule from z_1's likelihood N(z_1; y, 1 / noise)
+    # q(z_1|x) = N(v1 W' Psi^-1 (x - m), v1); q(z_2|x) by Bayes' rule from z_1's likelihood N(z_1;
+    # y, 1 / noise)
     y, r = to_z1 / noise[:, None], 1 / noise + s**2
     v2 = 1 / (1 + a**2 / r)
     to_top = (v2 * a / r)[:, None] * y
-    q2 = GaussianConditional(linear(torch.cat([to_top, torch.zeros(2, 5)]), torch.cat([-to_top @ m, v2.log()])), (-50, 50))
+    q2 = GaussianConditional(
+        linear(torch.cat([to_top, torch.zeros(2, 5)]), torch.cat([-to_top @ m, v2.log()])),
+        (-50, 50),
+    )
     v1 = 1 / (noise + 1 / s**2)  # of q(z_1 | x, z_2)
     from_x, from_z2 = v1[:, None] * to_z1, (v1 / s**2 * a).diag()
 
@@ -396,8 +474,9 @@ def small_hierarchical(convolutional: bool, components: int | None, likelihood: 
 @pytest.mark.parametrize("components", [None, 5])
 @pytest.mark.parametrize("convolutional", [False, True])
 def test_a_hierarchical_vaes_weight_is_that_of_its_parts(convolutional, components, likelihood):
-    """log p(z_2) + log p(z_1|z_2) + log p(x|z_1, z_2) - log q(z_2|x) - log q(z_1|x, z_2), each by torch.distributions; every
-    part depends on what it should, and all parameters learn."""
+    """log p(z_2) + log p(z_1|z_2) + log p(x|z_1, z_2) - log q(z_2|x) - log q(z_1|x, z_2), each by
+    torch.distributions; every part depends on what it should, and all parameters learn.
+    """
     model, dim = small_hierarchical(convolutional, components, likelihood)
     x = torch.bernoulli(torch.full((4, dim), 0.3))
     normal = lambda p: td.Independent(td.Normal(p.mean, (p.log_var / 2).exp()), 1)  # noqa: E731
@@ -410,7 +489,11 @@ def test_a_hierarchical_vaes_weight_is_that_of_its_parts(convolutional, componen
             k = normal(model.encoder.top(model.prior.top.raw.clamp(0, 1)))
             top = td.MixtureSameFamily(td.Categorical(torch.ones(components)), k)
         p_x = model.decoder(z)
-        p_x = normal(p_x) if likelihood == "gaussian" else td.Independent(td.Bernoulli(logits=p_x.logits), 1)
+        p_x = (
+            normal(p_x)
+            if likelihood == "gaussian"
+            else td.Independent(td.Bernoulli(logits=p_x.logits), 1)
+        )
         log_p = top.log_prob(z2) + normal(model.prior.below(z2)).log_prob(z1) + p_x.log_prob(x)
         log_q = normal(model.encoder.top(x)).log_prob(z2) + normal(q.below(z2)).log_prob(z1)
         close(model.decoder(z).log_prob(x) + model.prior.log_prob(z) - q.log_prob(z), log_p - log_q)
@@ -445,31 +528,43 @@ def test_a_hierarchical_vae_is_below_its_likelihood_and_trains(convolutional, co
 
 
 def test_a_hierarchical_vaes_images_have_probabilities_that_sum_to_one():
-    """All 64 images of six pixels, z_2 and z_1 on a grid: the two layers are one prior, however it was made."""
+    """All 64 images of six pixels, z_2 and z_1 on a grid: the two layers are one prior, however it
+    was made.
+    """
     model = hierarchical_vae.HierarchicalVAE(1, hidden=4, data_dim=6, components=3)
     for p in model.parameters():
         p.data += 0.2 * torch.randn_like(p)
     z, cell = grid(2, 14, 561)
     with torch.no_grad():
         log_p = model.prior.log_prob(z)
-        each = torch.cat([model.decoder(part).cross_log_prob(all_images(6)) for part in z.split(5000)], 1)
+        each = torch.cat(
+            [model.decoder(part).cross_log_prob(all_images(6)) for part in z.split(5000)], 1
+        )
         total = torch.logsumexp(each + log_p, 1).exp().sum() * cell
         assert total.item() == pytest.approx(1, abs=1e-3)
 
 
 def test_wrong_numbers_of_components_or_dimensions_are_named():
     encoder = GaussianConditional(gated_mlp([6, 8, 4]))
-    for make in (lambda: vamp_prior.VampPrior(encoder, 6, 0), lambda: mixture_prior.MixturePrior(2, 0),
-                 lambda: autoregressive_prior.AutoregressivePrior(2, components=0), lambda: mixture_prior.MixturePrior(0),
-                 lambda: autoregressive_prior.AutoregressivePrior(0),
-                 lambda: hierarchical_vae.HierarchicalVAE(2, components=0)):  # fmt: skip
+    for make in (
+        lambda: vamp_prior.VampPrior(encoder, 6, 0),
+        lambda: mixture_prior.MixturePrior(2, 0),
+        lambda: autoregressive_prior.AutoregressivePrior(2, components=0),
+        lambda: mixture_prior.MixturePrior(0),
+        lambda: autoregressive_prior.AutoregressivePrior(0),
+        lambda: hierarchical_vae.HierarchicalVAE(2, components=0),
+    ):
         with pytest.raises(ValueError, match="at least 1"):
             make()
     with pytest.raises(ValueError, match="a smaller number and a larger one"):
         vamp_prior.VampPrior(encoder, 6, 5, bounds=(1.0, 0.0))
     wrong = torch.zeros(4, 3)
-    for prior in (vamp_prior.VampPrior(encoder, 6, 5), mixture_prior.MixturePrior(2), made_autoregressive(autoregressive_prior),
-                  two_layers(hierarchical_vae)[0]):  # fmt: skip
+    for prior in (
+        vamp_prior.VampPrior(encoder, 6, 5),
+        mixture_prior.MixturePrior(2),
+        made_autoregressive(autoregressive_prior),
+        two_layers(hierarchical_vae)[0],
+    ):
         with pytest.raises(ValueError, match=r"dimensions on the last axis, got shape \(4, 3\)"):
             prior.log_prob(wrong)
         with pytest.raises(TypeError, match="takes a shape"):
@@ -486,19 +581,26 @@ class Doubled(nn.Module):
 
 
 def test_any_conditional_can_stand_below():
-    prior, z = hierarchical_vae.TwoLayerPrior(StandardGaussian(2), Doubled(), (2, 2)), torch.randn(7, 4)
+    prior, z = (
+        hierarchical_vae.TwoLayerPrior(StandardGaussian(2), Doubled(), (2, 2)),
+        torch.randn(7, 4),
+    )
     below = td.Independent(td.Normal(2 * z[:, :2], 1.0), 1)
     close(prior.log_prob(z), StandardGaussian(2).log_prob(z[:, :2]) + below.log_prob(z[:, 2:]))
     assert prior.sample((3,)).shape == (3, 4)
-    with pytest.raises(ValueError, match=r"vectors of 4 dimensions on the last axis, got shape \(7, 3\)"):
+    with pytest.raises(
+        ValueError, match=r"vectors of 4 dimensions on the last axis, got shape \(7, 3\)"
+    ):
         prior.log_prob(z[:, :3])
 
 
-# --- `Joined`, and answers that do not change while they are asked --------------------------------------------
+# --- `Joined`, and answers that do not change while they are asked -------------------------------
 
 
 def check_joined(networks):
-    """Both calls say the same; f sees each a once, however many b there are; sizes are the first layers'."""
+    """Both calls say the same; f sees each a once, however many b there are; sizes are the first
+    layers'.
+    """
     f, g, joint = gated(3, 4), gated(2, 4), gated_mlp([8, 5, 6])
     seen = []
     f.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].shape))
@@ -516,9 +618,11 @@ def test_fixed_is_the_same_distribution():
     z = torch.randn(6, 2)
     encoder = GaussianConditional(gated_mlp([6, 8, 4]))
     for prior in (
-        StandardGaussian(2), made_mixture(mixture_prior), made_autoregressive(autoregressive_prior),
+        StandardGaussian(2),
+        made_mixture(mixture_prior),
+        made_autoregressive(autoregressive_prior),
         vamp_prior.VampPrior(encoder, 6, 5),
-    ):  # fmt: skip
+    ):
         close(prior.fixed().log_prob(z), prior.log_prob(z))
     prior = hierarchical_vae.HierarchicalVAE(2, hidden=4, data_dim=6, components=3).prior
     z = torch.randn(6, 4)
@@ -526,25 +630,38 @@ def test_fixed_is_the_same_distribution():
     assert isinstance(prior.fixed().top, Mixture)
 
 
-# --- each oracle holds for the module, and falls for a broken one ---------------------------------------------
+# --- each oracle holds for the module, and falls for a broken one --------------------------------
 
 ORACLES = {
     densities: (check_cross_log_prob, check_narrow_components_in_float32, check_mixture_samples),
     networks: (check_joined,),
     mixture_prior: (check_mixture_prior, check_mixture_integrates_to_one),
     autoregressive_prior: (
-        check_autoregressive_integrates_to_one, check_autoregressive_masks, check_autoregressive_chain_rule,
+        check_autoregressive_integrates_to_one,
+        check_autoregressive_masks,
+        check_autoregressive_chain_rule,
         check_autoregressive_samples,
     ),
-    vamp_prior: (check_vamp_prior, check_vamp_samples, check_first_pseudo_inputs, check_unbounded_pseudo_inputs),
+    vamp_prior: (
+        check_vamp_prior,
+        check_vamp_samples,
+        check_first_pseudo_inputs,
+        check_unbounded_pseudo_inputs,
+    ),
     hierarchical_vae: (
-        check_two_layers_are_one_gaussian, check_a_draw_knows_its_density, check_two_layer_posterior,
+        check_two_layers_are_one_gaussian,
+        check_a_draw_knows_its_density,
+        check_two_layer_posterior,
         check_exact_two_layer_posterior,
     ),
-}  # fmt: skip
+}
 
 
-@pytest.mark.parametrize("module, check", [(m, c) for m, checks in ORACLES.items() for c in checks], ids=lambda v: v.__name__)
+@pytest.mark.parametrize(
+    "module, check",
+    [(m, c) for m, checks in ORACLES.items() for c in checks],
+    ids=lambda v: v.__name__,
+)
 def test_oracle(module, check):
     check(module)
 
@@ -554,84 +671,196 @@ PER_DIMENSION = f"""(lambda m: torch.logsumexp(m.log_weights[:, None] - 0.5 * (1
             + (z.unsqueeze(-2) - m.components.mean) ** 2 * torch.exp(-m.components.log_var)), -2).sum(-1))({FIXED})"""
 MUTANTS = {
     "cross: in the dtype of the parameters": (
-        densities, "self.mean.double(), self.log_var.double(), x.double()", "self.mean, self.log_var, x",
-        check_narrow_components_in_float32),
+        densities,
+        "self.mean.double(), self.log_var.double(), x.double()",
+        "self.mean, self.log_var, x",
+        check_narrow_components_in_float32,
+    ),
     "cross: no normalisation": (
-        densities, "constant = (LOG_2PI + log_var + ", "constant = (LOG_2PI + ", check_cross_log_prob),
+        densities,
+        "constant = (LOG_2PI + log_var + ",
+        "constant = (LOG_2PI + ",
+        check_cross_log_prob,
+    ),
     "cross: the mean's square without its precision": (
-        densities, "mean**2 * precision).sum(-1)", "mean**2).sum(-1)", check_cross_log_prob),
+        densities,
+        "mean**2 * precision).sum(-1)",
+        "mean**2).sum(-1)",
+        check_cross_log_prob,
+    ),
     "samples: the first components only": (
-        densities, "torch.multinomial(self.log_weights.exp(), n, replacement=True)",
-        "torch.arange(n, device=self.log_weights.device) % len(self.log_weights)", check_mixture_samples),
+        densities,
+        "torch.multinomial(self.log_weights.exp(), n, replacement=True)",
+        "torch.arange(n, device=self.log_weights.device) % len(self.log_weights)",
+        check_mixture_samples,
+    ),
     "samples: the variance for the standard deviation": (
-        densities, "self.mean + torch.exp(0.5 * self.log_var) * epsilon", "self.mean + torch.exp(self.log_var) * epsilon",
-        check_mixture_samples),
+        densities,
+        "self.mean + torch.exp(0.5 * self.log_var) * epsilon",
+        "self.mean + torch.exp(self.log_var) * epsilon",
+        check_mixture_samples,
+    ),
     "mixture prior: weights left out": (
-        mixture_prior, "Mixture(self.log_weights,", "Mixture(0 * self.log_weights,", check_mixture_prior),
+        mixture_prior,
+        "Mixture(self.log_weights,",
+        "Mixture(0 * self.log_weights,",
+        check_mixture_prior,
+    ),
     "mixture prior: standard deviations for variances": (
-        mixture_prior, "Gaussian(self.means, self.log_vars)", "Gaussian(self.means, 2 * self.log_vars)", check_mixture_prior),
+        mixture_prior,
+        "Gaussian(self.means, self.log_vars)",
+        "Gaussian(self.means, 2 * self.log_vars)",
+        check_mixture_prior,
+    ),
     "autoregressive: the mixture's sum after the dimensions'": (
-        autoregressive_prior, "torch.logsumexp(each, -2).sum(-1)", "torch.logsumexp(each.sum(-1), -1)",
-        check_autoregressive_integrates_to_one, check_autoregressive_chain_rule),
+        autoregressive_prior,
+        "torch.logsumexp(each, -2).sum(-1)",
+        "torch.logsumexp(each.sum(-1), -1)",
+        check_autoregressive_integrates_to_one,
+        check_autoregressive_chain_rule,
+    ),
     "autoregressive: weights not normalised": (
-        autoregressive_prior, "torch.log_softmax(weights, -2)", "weights", check_autoregressive_integrates_to_one),
+        autoregressive_prior,
+        "torch.log_softmax(weights, -2)",
+        "weights",
+        check_autoregressive_integrates_to_one,
+    ),
     "autoregressive: weights normalised over dimensions": (
-        autoregressive_prior, "torch.log_softmax(weights, -2)", "torch.log_softmax(weights, -1)",
-        check_autoregressive_integrates_to_one),
+        autoregressive_prior,
+        "torch.log_softmax(weights, -2)",
+        "torch.log_softmax(weights, -1)",
+        check_autoregressive_integrates_to_one,
+    ),
     "autoregressive: z looks at itself": (
-        autoregressive_prior, "weights, mean, log_var = self.net(z)", "weights, mean, log_var = self.net(z.roll(-1, -1))",
-        check_autoregressive_masks, check_autoregressive_integrates_to_one),
+        autoregressive_prior,
+        "weights, mean, log_var = self.net(z)",
+        "weights, mean, log_var = self.net(z.roll(-1, -1))",
+        check_autoregressive_masks,
+        check_autoregressive_integrates_to_one,
+    ),
     "autoregressive: all dimensions at once": (
-        autoregressive_prior, "z[..., d] = mean", "z[..., d] = 0 * z[..., 0] + mean.roll(1, 0)", check_autoregressive_samples),
+        autoregressive_prior,
+        "z[..., d] = mean",
+        "z[..., d] = 0 * z[..., 0] + mean.roll(1, 0)",
+        check_autoregressive_samples,
+    ),
     "autoregressive: samples with the variance": (
-        autoregressive_prior, "torch.exp(0.5 * log_var)", "torch.exp(log_var)", check_autoregressive_samples),
+        autoregressive_prior,
+        "torch.exp(0.5 * log_var)",
+        "torch.exp(log_var)",
+        check_autoregressive_samples,
+    ),
     "autoregressive: the likeliest component": (
-        autoregressive_prior, "(log_weights + gumbel)", "log_weights", check_autoregressive_samples),
+        autoregressive_prior,
+        "(log_weights + gumbel)",
+        "log_weights",
+        check_autoregressive_samples,
+    ),
     "vamp: log-sum-exp for each dimension": (
-        vamp_prior, "return self.fixed().log_prob(z)", f"return {PER_DIMENSION}", check_vamp_prior),
+        vamp_prior,
+        "return self.fixed().log_prob(z)",
+        f"return {PER_DIMENSION}",
+        check_vamp_prior,
+    ),
     "vamp: a sum, not a mean": (
-        vamp_prior, "return self.fixed().log_prob(z)", "return self.fixed().log_prob(z) + torch.tensor(float(len(self.raw))).log()",
-        check_vamp_prior),
+        vamp_prior,
+        "return self.fixed().log_prob(z)",
+        "return self.fixed().log_prob(z) + torch.tensor(float(len(self.raw))).log()",
+        check_vamp_prior,
+    ),
     "vamp: the encoder gets no gradient": (
-        vamp_prior, FIXED, FIXED.replace("self._encoder[0](self.pseudo_inputs)",
-                                         "type(q := self._encoder[0](self.pseudo_inputs))(q.mean.detach(), q.log_var.detach())"),
-        check_vamp_prior),
+        vamp_prior,
+        FIXED,
+        FIXED.replace(
+            "self._encoder[0](self.pseudo_inputs)",
+            "type(q := self._encoder[0](self.pseudo_inputs))(q.mean.detach(), q.log_var.detach())",
+        ),
+        check_vamp_prior,
+    ),
     "vamp: samples are the components' means": (
-        vamp_prior, "return self.fixed().sample(shape)",
-        "m = self.fixed(); return m.components.mean[torch.randint(len(self.raw), shape)]", check_vamp_samples),
+        vamp_prior,
+        "return self.fixed().sample(shape)",
+        "m = self.fixed(); return m.components.mean[torch.randint(len(self.raw), shape)]",
+        check_vamp_samples,
+    ),
     "vamp: samples of one component": (
-        vamp_prior, "return self.fixed().sample(shape)", "return self.fixed().components.select(torch.tensor([0])).sample(shape)[..., 0, :]",
-        check_vamp_samples),
-    "vamp: not clipped": (vamp_prior, "self.raw.clamp(*self.bounds)", "self.raw", check_first_pseudo_inputs),
+        vamp_prior,
+        "return self.fixed().sample(shape)",
+        "return self.fixed().components.select(torch.tensor([0])).sample(shape)[..., 0, :]",
+        check_vamp_samples,
+    ),
+    "vamp: not clipped": (
+        vamp_prior,
+        "self.raw.clamp(*self.bounds)",
+        "self.raw",
+        check_first_pseudo_inputs,
+    ),
     "vamp: always clipped": (
-        vamp_prior, "self.raw if self.bounds is None else self.raw.clamp(*self.bounds)", "self.raw.clamp(0, 1)",
-        check_unbounded_pseudo_inputs),
+        vamp_prior,
+        "self.raw if self.bounds is None else self.raw.clamp(*self.bounds)",
+        "self.raw.clamp(0, 1)",
+        check_unbounded_pseudo_inputs,
+    ),
     "two layers: the lower one is not counted": (
-        hierarchical_vae, "return self.top.log_prob(z2) + self.below(z2).log_prob(z1)", "return self.top.log_prob(z2)",
-        check_two_layers_are_one_gaussian, check_two_layer_posterior, check_a_draw_knows_its_density),
+        hierarchical_vae,
+        "return self.top.log_prob(z2) + self.below(z2).log_prob(z1)",
+        "return self.top.log_prob(z2)",
+        check_two_layers_are_one_gaussian,
+        check_two_layer_posterior,
+        check_a_draw_knows_its_density,
+    ),
     "two layers: a draw counts the upper one alone": (
-        hierarchical_vae, "torch.cat([z2, z1], -1), log_top + log_below", "torch.cat([z2, z1], -1), log_top",
-        check_a_draw_knows_its_density, check_exact_two_layer_posterior),
+        hierarchical_vae,
+        "torch.cat([z2, z1], -1), log_top + log_below",
+        "torch.cat([z2, z1], -1), log_top",
+        check_a_draw_knows_its_density,
+        check_exact_two_layer_posterior,
+    ),
     "two layers: the lower one first": (
-        hierarchical_vae, "torch.cat([z2, z1], -1), log_top", "torch.cat([z1, z2], -1), log_top", check_a_draw_knows_its_density),
+        hierarchical_vae,
+        "torch.cat([z2, z1], -1), log_top",
+        "torch.cat([z1, z2], -1), log_top",
+        check_a_draw_knows_its_density,
+    ),
     "two layers: z_1 sees the top's mean": (
-        hierarchical_vae, "z1, log_below = self.below(z2)", "z1, log_below = self.below(self.top.mean + 0 * z2)",
-        check_a_draw_knows_its_density, check_exact_two_layer_posterior),
+        hierarchical_vae,
+        "z1, log_below = self.below(z2)",
+        "z1, log_below = self.below(self.top.mean + 0 * z2)",
+        check_a_draw_knows_its_density,
+        check_exact_two_layer_posterior,
+    ),
     "two layers: sampled from another z_2": (
-        hierarchical_vae, "torch.cat([z2, self.below(z2).sample()], -1)",
-        "torch.cat([z2, self.below(self.top.sample(shape)).sample()], -1)", check_two_layers_are_one_gaussian),
+        hierarchical_vae,
+        "torch.cat([z2, self.below(z2).sample()], -1)",
+        "torch.cat([z2, self.below(self.top.sample(shape)).sample()], -1)",
+        check_two_layers_are_one_gaussian,
+    ),
     "two layers: another range": (
-        hierarchical_vae, "gaussian_of(self.below(x, z2).to(x.dtype), self.log_var_range)",
-        "gaussian_of(self.below(x, z2).to(x.dtype), (-0.1, 0.1))", check_two_layer_posterior, check_exact_two_layer_posterior),
+        hierarchical_vae,
+        "gaussian_of(self.below(x, z2).to(x.dtype), self.log_var_range)",
+        "gaussian_of(self.below(x, z2).to(x.dtype), (-0.1, 0.1))",
+        check_two_layer_posterior,
+        check_exact_two_layer_posterior,
+    ),
     "joined: the halves in the other order": (
-        networks, "self.joint(torch.cat([left.expand(*right.shape[:-1], -1), right], -1))",
-        "self.joint(torch.cat([right, left.expand(*right.shape[:-1], -1)], -1))", check_joined),
+        networks,
+        "self.joint(torch.cat([left.expand(*right.shape[:-1], -1), right], -1))",
+        "self.joint(torch.cat([right, left.expand(*right.shape[:-1], -1)], -1))",
+        check_joined,
+    ),
     "joined: split in the middle": (
-        networks, "a, b = a.split(self.sizes, -1)", "a, b = a[..., : self.sizes[0]], a[..., : self.sizes[1]]", check_joined),
+        networks,
+        "a, b = a.split(self.sizes, -1)",
+        "a, b = a[..., : self.sizes[0]], a[..., : self.sizes[1]]",
+        check_joined,
+    ),
     "joined: f sees copies": (
-        networks, "left, right = self.f(a), self.g(b)", "left, right = self.f(a.expand(*b.shape[:-1], -1)), self.g(b)",
-        check_joined),
-}  # fmt: skip
+        networks,
+        "left, right = self.f(a), self.g(b)",
+        "left, right = self.f(a.expand(*b.shape[:-1], -1)), self.g(b)",
+        check_joined,
+    ),
+}
 
 
 @pytest.mark.parametrize("name", MUTANTS)
@@ -643,7 +872,7 @@ def test_mutant_is_caught(name):
         assert not survives(check, module, old, new), f"{check.__name__} does not notice"
 
 
-# --- the study: each prior trained with the same networks -----------------------------------------------------
+# --- the study: each prior trained with the same networks ----------------------------------------
 
 
 @pytest.fixture
@@ -652,9 +881,17 @@ def few_digits(monkeypatch, tmp_path):
     torch.set_default_dtype(torch.float32)
     pictures = torch.bernoulli(torch.full((60, 784), 0.3))
     monkeypatch.setattr(recipes, "dynamic_mnist", lambda: Splits(*[Data(pictures)] * 3))
-    monkeypatch.setattr(recipes, "grey_mnist", lambda: Splits(Data(pictures), Data(pictures), Data(1 - pictures)))
-    for name, value in {"PRIORS": ("standard normal", "VampPrior"), "PRIOR_SEEDS": range(2), "PRIOR_DIGITS": 7, "PRIOR_SAMPLES": 5,
-                        "PRIOR_DRAWN": 50, "PRIOR_SETTINGS": {"epochs": 1, "batch_size": 20, "lr": 1e-3}}.items():  # fmt: skip
+    monkeypatch.setattr(
+        recipes, "grey_mnist", lambda: Splits(Data(pictures), Data(pictures), Data(1 - pictures))
+    )
+    for name, value in {
+        "PRIORS": ("standard normal", "VampPrior"),
+        "PRIOR_SEEDS": range(2),
+        "PRIOR_DIGITS": 7,
+        "PRIOR_SAMPLES": 5,
+        "PRIOR_DRAWN": 50,
+        "PRIOR_SETTINGS": {"epochs": 1, "batch_size": 20, "lr": 1e-3},
+    }.items():
         monkeypatch.setattr(studies, name, value)
     return pictures
 
@@ -664,8 +901,14 @@ def test_the_study_of_priors_goes_on_and_says_what_it_did(few_digits, capsys):
     table = studies.priors([], lambda rows: saved.append(len(rows)))
     assert saved == [1, 2, 3, 4]
     assert [(row["model"], row["seed"]) for row in table["rows"]] == [
-        ("standard normal", 0), ("VampPrior", 0), ("standard normal", 1), ("VampPrior", 1)]  # fmt: skip
-    assert all(row["stopped"] == "finished" and row["n"] == 7 and row["S"] == 5 for row in table["rows"])
+        ("standard normal", 0),
+        ("VampPrior", 0),
+        ("standard normal", 1),
+        ("VampPrior", 1),
+    ]
+    assert all(
+        row["stopped"] == "finished" and row["n"] == 7 and row["S"] == 5 for row in table["rows"]
+    )
     again = studies.priors(table["rows"][:3], lambda rows: None)
     assert again["rows"] == table["rows"] and again["digits"] == table["digits"]
     assert table["digits"]["n"] == 50
@@ -686,14 +929,24 @@ def test_each_of_the_studys_models_has_its_prior(name):
     layers = 2 if name.startswith("two layers") else 1
     assert model.prior.sample((3,)).shape == (3, 10 * layers)
     top = model.prior.top if layers == 2 else model.prior
-    expected = {"standard normal": "StandardGaussian", "autoregressive flow": "FlowDensity", "VampPrior": "VampPrior",
-                "mixture of Gaussians": "MixturePrior", "autoregressive": "AutoregressivePrior"}  # fmt: skip
+    expected = {
+        "standard normal": "StandardGaussian",
+        "autoregressive flow": "FlowDensity",
+        "VampPrior": "VampPrior",
+        "mixture of Gaussians": "MixturePrior",
+        "autoregressive": "AutoregressivePrior",
+    }
     assert type(top).__name__ == expected[name.removeprefix("two layers, ")]
 
 
 def test_the_shipped_study_is_whole():
     table = recipes.study("priors")
     assert sorted((row["model"], row["seed"]) for row in table["rows"]) == sorted(
-        (name, seed) for name in studies.PRIORS for seed in studies.PRIOR_SEEDS)  # fmt: skip
-    assert all(row["stopped"] == "finished" and row["S"] == studies.PRIOR_SAMPLES for row in table["rows"])
-    assert all(-row["test_elbo"] > row["test_nll"] - 0.5 for row in table["rows"]), "the bound is below the likelihood"
+        (name, seed) for name in studies.PRIORS for seed in studies.PRIOR_SEEDS
+    )
+    assert all(
+        row["stopped"] == "finished" and row["S"] == studies.PRIOR_SAMPLES for row in table["rows"]
+    )
+    assert all(-row["test_elbo"] > row["test_nll"] - 0.5 for row in table["rows"]), (
+        "the bound is below the likelihood"
+    )

@@ -1,4 +1,6 @@
-"""The self-test: what it counts, what it refuses, and that the course's own questions can't be guessed from their form."""
+"""The self-test: what it counts, what it refuses, and that the course's own questions can't be
+guessed from their form.
+"""
 
 import re
 from collections import Counter
@@ -14,14 +16,27 @@ SOURCES = Path(__file__).parents[1] / "notebooks" / "source"
 
 
 def question(notebook="07_vae", right=1, text="1 < 2?"):
-    return Question(notebook, text, (("no", "It is."), ("yes", "Indeed & <so>."), ("perhaps", "Always.")), right)
+    return Question(
+        notebook, text, (("no", "It is."), ("yes", "Indeed & <so>."), ("perhaps", "Always.")), right
+    )
 
 
 def test_the_score_counts_first_answers_by_topic():
-    quiz = Quiz([question(), question(text="again?"), question("08_reparameterization", 0), question("09_normalizing_flows", 2)])
-    assert quiz.score == Score(0, 0, 4, {"07_vae": (0, 2), "08_reparameterization": (0, 1), "09_normalizing_flows": (0, 1)})
+    quiz = Quiz(
+        [
+            question(),
+            question(text="again?"),
+            question("08_reparameterization", 0),
+            question("09_normalizing_flows", 2),
+        ]
+    )
+    assert quiz.score == Score(
+        0, 0, 4, {"07_vae": (0, 2), "08_reparameterization": (0, 1), "09_normalizing_flows": (0, 1)}
+    )
     quiz.answers = [1, 0, 0, -1]
-    assert quiz.score == Score(2, 3, 4, {"07_vae": (1, 2), "08_reparameterization": (1, 1), "09_normalizing_flows": (0, 1)})
+    assert quiz.score == Score(
+        2, 3, 4, {"07_vae": (1, 2), "08_reparameterization": (1, 1), "09_normalizing_flows": (0, 1)}
+    )
     assert str(quiz.score) == "2 of 3 answered are right, 4 questions in all"
 
 
@@ -35,9 +50,12 @@ def test_answers_that_are_none_are_refused(answers):
 
 def test_questions_that_are_none_are_refused():
     for choices, right in (
-        ((("a", "b"),), 0), ((("a", "x"), ("a", "y")), 0), ((("a", "x"), ("b", " ")), 0), ((("a", "x"), ("b", "y")), 2),
+        ((("a", "b"),), 0),
+        ((("a", "x"), ("a", "y")), 0),
+        ((("a", "x"), ("b", " ")), 0),
+        ((("a", "x"), ("b", "y")), 2),
         ((("a", "x"), ("b", "y")), -1),
-    ):  # fmt: skip
+    ):
         with pytest.raises(ValueError, match="question|right"):
             Question("07_vae", "what?", choices, right)
     with pytest.raises(ValueError, match="a question"):
@@ -47,10 +65,19 @@ def test_questions_that_are_none_are_refused():
 def test_the_text_has_everything_with_the_answers_folded():
     html = quiz_text([question(), question(right=0, text="again?")])
     shown = re.sub(r"<details>.*?</details>", "", html, flags=re.DOTALL)
-    assert "1 &lt; 2?" in shown and "again?" in shown and "perhaps" in shown and "Indeed" not in shown and "Right" not in shown
+    assert (
+        "1 &lt; 2?" in shown
+        and "again?" in shown
+        and "perhaps" in shown
+        and "Indeed" not in shown
+        and "Right" not in shown
+    )
     folded = re.findall(r"<details>(.*?)</details>", html, flags=re.DOTALL)
     assert [len(re.findall("<b>Right", part)) for part in folded] == [1, 1]
-    assert "<b>Right.</b> Indeed &amp; &lt;so&gt;." in folded[0] and "<b>Right.</b> It is." in folded[1]
+    assert (
+        "<b>Right.</b> Indeed &amp; &lt;so&gt;." in folded[0]
+        and "<b>Right.</b> It is." in folded[1]
+    )
     assert html.count("<details>") == html.count("</details>") == 2
 
 
@@ -68,7 +95,9 @@ def test_every_choice_is_answered_in_its_own_words():
     for q in QUESTIONS:
         assert len(q.choices) == 4
         assert len({why for _, why in q.choices}) == 4
-        assert all(len(why.split()) >= 6 and why.endswith((".", "?")) for _, why in q.choices), q.text
+        assert all(len(why.split()) >= 6 and why.endswith((".", "?")) for _, why in q.choices), (
+            q.text
+        )
 
 
 def test_the_right_one_is_at_no_place_and_of_no_length_that_could_be_guessed():
@@ -76,7 +105,9 @@ def test_the_right_one_is_at_no_place_and_of_no_length_that_could_be_guessed():
     assert set(places) == {0, 1, 2, 3} and max(places.values()) <= 7
     lengths = [[len(choice) for choice, _ in q.choices] for q in QUESTIONS]
     longest = sum(sizes[q.right] == max(sizes) for q, sizes in zip(QUESTIONS, lengths, strict=True))
-    shortest = sum(sizes[q.right] == min(sizes) for q, sizes in zip(QUESTIONS, lengths, strict=True))
+    shortest = sum(
+        sizes[q.right] == min(sizes) for q, sizes in zip(QUESTIONS, lengths, strict=True)
+    )
     assert 2 <= longest <= 8 and 2 <= shortest <= 9, (longest, shortest)
     ways = [q.right for q in QUESTIONS]
     assert not any(a == b == c for a, b, c in zip(ways, ways[1:], ways[2:], strict=False))

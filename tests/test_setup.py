@@ -1,7 +1,9 @@
-"""The set-up: what it runs, when it does nothing, how it mends itself, and the files that must agree.
+"""The set-up: what it runs, when it does nothing, how it mends itself, and the files that must
+agree.
 
-tools/setup.sh runs here against a Python and a uv that only write down what they are asked, in a folder whose
-name has a space. That the real ones do as told is seen by every `make test` in a fresh clone.
+tools/setup.sh runs here against a Python and a uv that only write down what they are asked, in a
+folder whose name has a space. That the real ones do as told is seen by every `make test` in a fresh
+clone.
 """
 
 import json
@@ -24,7 +26,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PYTHONS = ("3.11", "3.12", "3.13")
 SETUP_FILES = ["Makefile", "tools", "pyproject.toml", "requirements.txt", "requirements-uv.txt"]
 
-# Answers questions (-c) as a Python $VERSION without the module $LACKS; makes environments of stand-ins.
+# Answers questions (-c) as a Python $VERSION without the module $LACKS; makes environments of
+# stand-ins.
 PYTHON = f"""#!/bin/sh
 case "$1 $2" in
 "-c "*"$LACKS"*) exit 1 ;;
@@ -62,12 +65,19 @@ class Course:
         return name
 
     def setup(self, VERSION="3.12.1", LACKS="nothing-lacks", BREAKS="nothing-breaks", **asked):
-        """Run the set-up with only these tools on the PATH: (exit status, what it said, what it called)."""
+        """Run the set-up with only these tools on the PATH: (exit status, what it said, what it
+        called).
+        """
         self.log.write_text("")
         env = {"PATH": str(self.bin), "LOG": str(self.log), "STANDINS": str(self.bin)}
         env |= {"VERSION": VERSION, "LACKS": LACKS, "BREAKS": BREAKS} | asked
         done = subprocess.run(
-            ["sh", "tools/setup.sh"], cwd=self.root, env=env, capture_output=True, text=True, timeout=60
+            ["sh", "tools/setup.sh"],
+            cwd=self.root,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=60,
         )
         return done.returncode, done.stdout + done.stderr, self.log.read_text().splitlines()
 
@@ -83,7 +93,8 @@ def pins(text: str) -> list[tuple[Requirement, list[str]]]:
     """Each pin of a compiled requirements file, with its hashes."""
     blocks = re.findall(r"^(\S[^\\\n]*?) \\\n((?:    --hash=.*\n?)+)", text, flags=re.MULTILINE)
     return [
-        (Requirement(name), re.findall(r"--hash=sha256:[0-9a-f]{64}\b", hashes)) for name, hashes in blocks
+        (Requirement(name), re.findall(r"--hash=sha256:[0-9a-f]{64}\b", hashes))
+        for name, hashes in blocks
     ]
 
 
@@ -95,11 +106,18 @@ def test_a_fresh_setup_installs_the_pinned_hashed_files_and_the_course(course):
     assert status == 0, said
     assert called[0] == "venv"
     assert (
-        "pip install" in called[1] and "--require-hashes" in called[1] and "requirements-uv.txt" in called[1]
+        "pip install" in called[1]
+        and "--require-hashes" in called[1]
+        and "requirements-uv.txt" in called[1]
     )
-    assert "--require-hashes -r .venv/requirements.txt" in called[2] and "torch-backend" not in called[2]
+    assert (
+        "--require-hashes -r .venv/requirements.txt" in called[2]
+        and "torch-backend" not in called[2]
+    )
     assert called[3].endswith("--no-deps --no-build-isolation -e .") and len(called) == 4
-    assert (course.root / ".venv/requirements.txt").read_text() == (ROOT / "requirements.txt").read_text()
+    assert (course.root / ".venv/requirements.txt").read_text() == (
+        ROOT / "requirements.txt"
+    ).read_text()
     assert max(len(line) for line in said.splitlines()) <= 120
 
 
@@ -158,7 +176,8 @@ def test_the_small_torch_goes_in_by_version_and_all_else_by_hash(course):
     versions = {r.name: str(r.specifier) for r, _ in pins((ROOT / "requirements.txt").read_text())}
     torch, rest = called[2], called[3]
     assert torch.endswith(
-        f"--no-deps --torch-backend cpu torch{versions['torch']} torchvision{versions['torchvision']}"
+        f"--no-deps --torch-backend cpu torch{versions['torch']}"
+        f" torchvision{versions['torchvision']}"
     )
     assert "--require-hashes -r .venv/requirements.txt" in rest
     everything, kept = (
@@ -167,7 +186,9 @@ def test_the_small_torch_goes_in_by_version_and_all_else_by_hash(course):
     )
     left_out = {Requirement(name).name for name in everything.keys() - kept.keys()}
     assert {"torch", "torchvision", "triton", "nvidia-cublas", "cuda-bindings"} <= left_out
-    assert all(re.match(r"(torch|torchvision|triton|nvidia-.*|cuda-.*)$", name) for name in left_out)
+    assert all(
+        re.match(r"(torch|torchvision|triton|nvidia-.*|cuda-.*)$", name) for name in left_out
+    )
     assert all(everything[name] == hashes for name, hashes in kept.items())
 
 
@@ -175,7 +196,9 @@ def test_the_choice_of_torch_stays_until_another_is_made(course):
     course.setup(TORCH="cpu")
     assert course.setup() == (0, "", [])
     status, _, called = course.setup(TORCH="default")
-    assert status == 0 and called[0] == "venv" and not any("torch-backend" in line for line in called)
+    assert (
+        status == 0 and called[0] == "venv" and not any("torch-backend" in line for line in called)
+    )
     assert course.setup() == (0, "", [])
     status, said, called = course.setup(TORCH="cpu", BREAKS="torch-backend")
     assert status != 0 and "make lab TORCH=default" in said and called[-1].startswith("uv")
@@ -213,7 +236,9 @@ def make(*arguments: str) -> str:
         for k, v in os.environ.items()
         if not k.startswith("MAKE") and k not in ("PYTHON", "TORCH", "ARGS")
     }
-    done = subprocess.run(["make", *arguments], cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        ["make", *arguments], cwd=ROOT, env=env, capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -234,7 +259,9 @@ def test_test_runs_the_tests_and_every_notebook():
 
 
 def test_make_alone_lists_every_command():
-    targets = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)[1].split()
+    targets = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)[
+        1
+    ].split()
     assert set(re.findall(r"^  (\w+) ", make(), flags=re.MULTILINE)) == set(targets) - {"help"}
 
 
@@ -245,9 +272,13 @@ def test_jupyterlab_knows_the_settings_that_keep_it_quiet():
     config = json.loads((ROOT / "tools/jupyter/jupyter_lab_config.json").read_text())
     assert set(config["LabApp"]) <= set(LabApp.class_traits(config=True))
     assert config["LabApp"]["check_for_updates_class"].rsplit(".", 1)[1] in vars(announcements)
-    overrides = json.loads((ROOT / "tools/jupyter/labconfig/default_setting_overrides.json").read_text())
+    overrides = json.loads(
+        (ROOT / "tools/jupyter/labconfig/default_setting_overrides.json").read_text()
+    )
     for plugin, settings in overrides.items():
-        schema = Path(sys.prefix, "share/jupyter/lab/schemas", *plugin.split(":")).with_suffix(".json")
+        schema = Path(sys.prefix, "share/jupyter/lab/schemas", *plugin.split(":")).with_suffix(
+            ".json"
+        )
         assert set(settings) <= set(json.loads(schema.read_text())["properties"])
 
 
@@ -266,12 +297,18 @@ def test_each_package_is_pinned_with_hashes(name):
 @pytest.mark.parametrize("python", PYTHONS)
 @pytest.mark.parametrize("platform", ["linux", "darwin"])
 def test_the_pins_are_what_pyproject_asks_for(python, platform):
-    here = {"python_version": python, "python_full_version": f"{python}.1", "sys_platform": platform}
+    here = {
+        "python_version": python,
+        "python_full_version": f"{python}.1",
+        "sys_platform": platform,
+    }
     pinned = {}
     for requirement, _ in pins((ROOT / "requirements.txt").read_text()):
         if not requirement.marker or requirement.marker.evaluate(here):
             assert requirement.name not in pinned, f"two versions of {requirement.name}"
-            pinned[canonicalize_name(requirement.name)] = str(requirement.specifier).removeprefix("==")
+            pinned[canonicalize_name(requirement.name)] = str(requirement.specifier).removeprefix(
+                "=="
+            )
     project = PROJECT["project"]
     asked = (
         project["dependencies"]
@@ -279,14 +316,21 @@ def test_the_pins_are_what_pyproject_asks_for(python, platform):
         + PROJECT["build-system"]["requires"]
     )
     for requirement in map(Requirement, asked):
-        assert requirement.specifier.contains(pinned[canonicalize_name(requirement.name)]), requirement
+        assert requirement.specifier.contains(pinned[canonicalize_name(requirement.name)]), (
+            requirement
+        )
 
 
 def test_conda_gets_the_packages_of_pyproject_and_no_others():
-    conda_names = {"torch": "pytorch-cpu", "matplotlib": "matplotlib-base"}  # no CUDA, and no window system
+    conda_names = {
+        "torch": "pytorch-cpu",
+        "matplotlib": "matplotlib-base",
+    }  # no CUDA, and no window system
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     *packages, pip, by_pip = environment["dependencies"]
-    assert pip == "pip" and by_pip == {"pip": ["-e ."]} and environment["channels"][0] == "conda-forge"
+    assert (
+        pip == "pip" and by_pip == {"pip": ["-e ."]} and environment["channels"][0] == "conda-forge"
+    )
     asked = {r.name: str(r.specifier) for r in map(Requirement, PROJECT["project"]["dependencies"])}
     expected = {conda_names.get(name, name): bound for name, bound in asked.items()}
     expected["python"] = PROJECT["project"]["requires-python"]
@@ -317,15 +361,16 @@ def test_no_file_names_a_package_index_and_no_lock_file_records_addresses():
     hosts += ["download." + "pytorch.org", "deb." + "debian.org"]
     options = ["--index" + "-url", "--extra" + "-index-url", "--find" + "-links"]
     forbidden = re.compile("|".join(map(re.escape, hosts + options)).encode())
-    locks = re.compile(
-        r"(^|[.])lock(\.(json|yml|yaml|toml))?$|^Pipfile|^pylock|^npm-shrinkwrap"
-    )
+    locks = re.compile(r"(^|[.])lock(\.(json|yml|yaml|toml))?$|^Pipfile|^pylock|^npm-shrinkwrap")
     files = files_of_the_repository()
     assert len(files) > 30
     for path in files:
         assert not locks.search(path.name), path
         if path.name == "package-lock.json":  # slides/.npmrc keeps addresses out of it; hashes stay
-            assert not re.search(rb'"resolved"|https?:', path.read_bytes()) and b'"integrity"' in path.read_bytes(), path
+            assert (
+                not re.search(rb'"resolved"|https?:', path.read_bytes())
+                and b'"integrity"' in path.read_bytes()
+            ), path
         found = forbidden.search(path.read_bytes())
         assert not found, f"{path} names {found[0]!r}"
 
@@ -333,13 +378,18 @@ def test_no_file_names_a_package_index_and_no_lock_file_records_addresses():
 def test_the_wheel_of_a_checkout_has_weights_widgets_and_data(tmp_path):
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
-        cwd=ROOT, check=True, capture_output=True, timeout=300,
-    )  # fmt: skip
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        timeout=300,
+    )
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
         inside = set(wheel.namelist())
         wheel.extractall(tmp_path / "installed")
     package = {
-        str(p.relative_to(ROOT)) for p in files_of_the_repository() if p.is_relative_to(ROOT / "dgmcourse")
+        str(p.relative_to(ROOT))
+        for p in files_of_the_repository()
+        if p.is_relative_to(ROOT / "dgmcourse")
     }
     assert package == {name for name in inside if ".dist-info/" not in name}
     assert any(name.endswith("licenses/LICENSE") for name in inside)
@@ -351,7 +401,8 @@ def test_the_wheel_of_a_checkout_has_weights_widgets_and_data(tmp_path):
         "assert recipes.__file__.startswith(sys.argv[1]), recipes.__file__\n"
         "models = [recipes.load(path.stem) for path in recipes.WEIGHTS.glob('*.safetensors')]\n"
         "many = lambda model: (2,) if isinstance(model, densities.Density) else 2\n"
-        "print(*[model.sample(many(model)).shape[-1] for model in models if hasattr(model, 'sample')])\n"  # not the classifier
+        "print(*[model.sample(many(model)).shape[-1] for model in models if hasattr(model,"
+        " 'sample')])\n"  # not the classifier
         "assert recipes.study('gans_on_mnist')['rows']"
     )
     run = [sys.executable, "-I", "-c", code, str(tmp_path / "installed")]

@@ -47,8 +47,14 @@ def test_a_cell_becomes_a_slide():
     made = slides(GOOD)
     (slide,) = made.slides
     section = build.section(slide, set(), made)
-    assert 'id="a-title-with"' in section and 'data-timing="45"' in section and 'href="../notebooks/04_gan.ipynb"' in section
-    assert section.count('<li class="fragment">') == 2 and section.count('<div class="fragment">') == 1
+    assert (
+        'id="a-title-with"' in section
+        and 'data-timing="45"' in section
+        and 'href="../notebooks/04_gan.ipynb"' in section
+    )
+    assert (
+        section.count('<li class="fragment">') == 2 and section.count('<div class="fragment">') == 1
+    )
     assert made.formulas == [("x", False), ("z", False)] and "<code>$no$</code>" in section
     assert "<strong>45 s.</strong>" in section.split("<aside")[1]
 
@@ -61,14 +67,20 @@ def test_slides_of_one_title_have_names_of_their_own():
 
 
 def test_columns_stand_beside_one_another_and_steps_wait():
-    cells = [new_markdown_cell("## T"), new_markdown_cell("a", metadata={"tags": ["left"]}),
-             new_markdown_cell("b", metadata={"tags": ["right", "step"]}), new_markdown_cell("below"),
-             new_markdown_cell("9 s. n", metadata={"tags": ["notes"]})]  # fmt: skip
+    cells = [
+        new_markdown_cell("## T"),
+        new_markdown_cell("a", metadata={"tags": ["left"]}),
+        new_markdown_cell("b", metadata={"tags": ["right", "step"]}),
+        new_markdown_cell("below"),
+        new_markdown_cell("9 s. n", metadata={"tags": ["notes"]}),
+    ]
     made = build.Deck()
     made.add(new_notebook(cells=cells))
     body = build.section(made.slides[0], set(), made)
     assert '<div class="columns"><div><p>a</p>' in body.replace("\n", "")
-    assert '<div class="fragment"><p>b</p>' in body.replace("\n", "") and body.index("columns") < body.index("below")
+    assert '<div class="fragment"><p>b</p>' in body.replace("\n", "") and body.index(
+        "columns"
+    ) < body.index("below")
 
 
 @pytest.mark.parametrize("notes", ["", "Say this.", "45 Say this.", "45 s."])
@@ -85,7 +97,9 @@ def test_what_a_cell_complains_of_stops_the_build():
         made.add(new_notebook(cells=[complaint]))
 
 
-@pytest.mark.skipif(shutil.which("npm") is None, reason="the deck's browser test makes this with a Node of its own")
+@pytest.mark.skipif(
+    shutil.which("npm") is None, reason="the deck's browser test makes this with a Node of its own"
+)
 def test_a_formula_that_is_wrong_stops_the_build():
     made = slides(GOOD.replace("$x$", r"$\frac{1}$"))
     with pytest.raises(SystemExit, match="a formula cannot be set"):
@@ -106,12 +120,23 @@ def test_small_text_in_a_figure_is_refused():
 
 
 def test_a_claim_is_quoted_as_measured_or_not_at_all(monkeypatch, capsys):
-    rows = [{"notebook": "04_gan", "claim": 14, "cell": "abc", "lecture": "-", "measured": r"right in 89.3% $\pm$ 1.0%, of 5"}]
+    rows = [
+        {
+            "notebook": "04_gan",
+            "claim": 14,
+            "cell": "abc",
+            "lecture": "-",
+            "measured": r"right in 89.3% $\pm$ 1.0%, of 5",
+        }
+    ]
     monkeypatch.setattr(deck.recipes, "claims", lambda: rows)
     shown = []
     monkeypatch.setattr(deck, "display", lambda what: shown.append(what.data))
     deck.claim(14, r"right in ([\d.]+% \$\\pm\$ [\d.]+%)", "In {} of its answers.")
-    assert "In 89.3% ± 1.0% of its answers." in shown[0] and 'href="../notebooks/04_gan.ipynb#cell-id=abc">04 · C14<' in shown[0]
+    assert (
+        "In 89.3% ± 1.0% of its answers." in shown[0]
+        and 'href="../notebooks/04_gan.ipynb#cell-id=abc">04 · C14<' in shown[0]
+    )
     with pytest.raises(ValueError, match="is not in"):
         deck.claim(14, r"wrong in ([\d.]+%)", "{}")
     with pytest.raises(ValueError, match="0 rows, expected one"):
@@ -125,7 +150,9 @@ def test_each_source_has_slides_with_notes(source):
     for slide in made.slides:
         seconds, _ = build.timing(slide)
         assert 10 <= seconds <= 180, slide["title"]
-        assert not slide["notebook"] or (ROOT / "notebooks" / f"{slide['notebook']}.ipynb").exists(), slide["title"]
+        assert (
+            not slide["notebook"] or (ROOT / "notebooks" / f"{slide['notebook']}.ipynb").exists()
+        ), slide["title"]
 
 
 def test_the_deck_is_as_long_as_the_lecture():
@@ -137,10 +164,11 @@ def test_the_deck_is_as_long_as_the_lecture():
 
 
 def test_no_number_is_typed_in():
-    """What was measured comes from a cell or from `claim`: a decimal in a slide's own words is one that nobody can trace."""
+    """What was measured comes from a cell or from `claim`: a decimal in a slide's own words is one
+    that nobody can trace.
+    """
     for source in SOURCES:
         for cell in jupytext.read(source, fmt="py:percent").cells:
             if cell.cell_type == "markdown" and "notes" not in cell.metadata.get("tags", []):
                 words = re.sub(r"\$[^$]*\$|arXiv:[\d.]+|`[^`]*`|<[^>]+>", "", cell.source)
                 assert not re.search(r"\d\.\d|±", words), f"{source.name}: {cell.source}"
-

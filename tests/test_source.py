@@ -1,4 +1,6 @@
-"""Where files come from: a download from a server with every fault, the cache, DGMCOURSE_DATA, no network."""
+"""Where files come from: a download from a server with every fault, the cache, DGMCOURSE_DATA, no
+network.
+"""
 
 import gzip
 import hashlib
@@ -61,7 +63,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        self.wfile.write(content[: len(content) // 2] if fault in ("truncated", "stalled") else content)
+        self.wfile.write(
+            content[: len(content) // 2] if fault in ("truncated", "stalled") else content
+        )
         self.wfile.flush()
         if fault == "stalled":
             server.closing.wait(20)
@@ -124,7 +128,9 @@ def test_each_fault_is_told_apart_and_overcome_by_the_other_mirror(server, fault
 
 
 def test_a_socket_never_gives_up_before_we_do(server, monkeypatch, capsys):
-    monkeypatch.setattr(source, "STALL", 0.5)  # a socket that waited as long would name another reason
+    monkeypatch.setattr(
+        source, "STALL", 0.5
+    )  # a socket that waited as long would name another reason
     server.always = {"a": "silent", "b": "silent"}
     source.find(server.dataset())
     assert capsys.readouterr().out.count("no answer within 1 s") == 2
@@ -142,7 +148,10 @@ def test_each_fault_everywhere_gives_its_reason_and_no_file(server, fault, tmp_p
 def test_a_server_that_recovers_is_tried_again_and_a_silent_one_is_not(server):
     server.plan = {"/a/one.gz": ["503", "truncated"], "/b/one.gz": ["altered", "503"]}
     found, _ = source.find(server.dataset())
-    assert is_right(found) and server.asked == ["/a/one.gz", "/b/one.gz"] * 2 + ["/a/one.gz", "/a/two"]
+    assert is_right(found) and server.asked == ["/a/one.gz", "/b/one.gz"] * 2 + [
+        "/a/one.gz",
+        "/a/two",
+    ]
 
     server.asked.clear()
     server.plan = {"/a/one.gz": ["stalled"], "/b/one.gz": ["503", "good"]}
@@ -154,10 +163,14 @@ def test_a_download_that_compares_no_checksum_is_caught(server, monkeypatch):
     monkeypatch.setattr(source, "_unpack", lambda file, content: content)
     server.files["two"] = TWO.replace(b"l", b"L")
     found, _ = source.find(server.dataset())
-    assert found is not None and not is_right(found)  # the mutant hands wrong bytes on: `is_right` sees it
+    assert found is not None and not is_right(
+        found
+    )  # the mutant hands wrong bytes on: `is_right` sees it
 
 
-@pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b[:9] + b"X" + b[10:], lambda b: b""])
+@pytest.mark.parametrize(
+    "damage", [lambda b: b[:-1], lambda b: b[:9] + b"X" + b[10:], lambda b: b""]
+)
 def test_a_damaged_file_in_the_cache_is_fetched_again(server, damage, tmp_path, capsys):
     source.find(server.dataset())
     path = tmp_path / "cache/Toy/raw/two"
@@ -233,7 +246,9 @@ def test_where_the_cache_is(monkeypatch, tmp_path):
 
 
 def test_a_dead_network_is_noticed_within_seconds(monkeypatch, server):
-    """With the patience that users get: mirrors that say nothing, then a name server that says nothing."""
+    """With the patience that users get: mirrors that say nothing, then a name server that says
+    nothing.
+    """
     monkeypatch.undo()
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setattr(source, "_failed", {})
@@ -274,11 +289,15 @@ def test_the_embedded_digits_in_an_empty_home_without_a_network(tmp_path):
     env = {k: v for k, v in os.environ.items() if not k.startswith(("DGMCOURSE", "XDG"))}
     env["HOME"] = str(tmp_path)
     python = [sys.executable, "-W", "error", "-c", OFFLINE]
-    ran = subprocess.run(python, env=env, capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    ran = subprocess.run(
+        python, env=env, capture_output=True, text=True, cwd=Path(__file__).parents[1]
+    )
     assert ran.returncode == 0, ran.stderr
     *network, line, numbers = ran.stdout.splitlines()  # the one line is said once
     assert line.startswith("MNIST: 5,000 of its digits")
     assert line.endswith("python -m dgmcourse data (no network)")
     assert numbers == "4000 500 500 [0.0, 1.0]"
-    assert sum("no connection (Connection refused)" in tried for tried in network) == 2  # each mirror once, not at each call
+    assert (
+        sum("no connection (Connection refused)" in tried for tried in network) == 2
+    )  # each mirror once, not at each call
     assert not ran.stderr  # red in a notebook, where nothing is wrong

@@ -1,4 +1,6 @@
-"""Studies: every row has its seed and rate, a broken one goes on, and the shipped table says what was done."""
+"""Studies: every row has its seed and rate, a broken one goes on, and the shipped table says what
+was done.
+"""
 
 import json
 
@@ -16,8 +18,14 @@ from dgmcourse.models.wasserstein_gan import WassersteinGAN
 def small(monkeypatch, tmp_path):
     """The study on 40 random pictures, a few steps and two seeds each."""
     pictures = torch.rand(40, 784, generator=torch.Generator().manual_seed(0))
-    monkeypatch.setattr(studies, "grey_mnist", lambda: Splits(Data(pictures), Data(pictures), Data(pictures)))
-    monkeypatch.setattr(studies, "measure_samples", lambda model, data, S: {"frechet": model.sample(5).mean().item()})
+    monkeypatch.setattr(
+        studies, "grey_mnist", lambda: Splits(Data(pictures), Data(pictures), Data(pictures))
+    )
+    monkeypatch.setattr(
+        studies,
+        "measure_samples",
+        lambda model, data, S: {"frechet": model.sample(5).mean().item()},
+    )
     monkeypatch.setattr(studies, "STEPS", 6)
     monkeypatch.setattr(studies, "BATCH", 10)
     monkeypatch.setattr(studies, "SEEDS", range(2))
@@ -29,11 +37,17 @@ def small(monkeypatch, tmp_path):
 def test_a_study_all_the_way_round(small, capsys):
     studies.main(["gans_on_mnist"])
     table = recipes.study("gans_on_mnist")
-    assert {(row["method"], row["seed"]) for row in table["rows"]} == {(m, s) for m in studies.METHODS for s in range(2)}
+    assert {(row["method"], row["seed"]) for row in table["rows"]} == {
+        (m, s) for m in studies.METHODS for s in range(2)
+    }
     for name, method in table["methods"].items():
         tried = {row["lr"]: row["frechet"] for row in table["search"] if row["method"] == name}
         assert set(tried) == set(studies.RATES) and method["lr"] == min(tried, key=tried.get)
-        assert all(row["lr"] == method["lr"] and row["stopped"] == "finished" for row in table["rows"] if row["method"] == name)
+        assert all(
+            row["lr"] == method["lr"] and row["stopped"] == "finished"
+            for row in table["rows"]
+            if row["method"] == name
+        )
 
 
 def test_a_broken_study_goes_on_to_the_same_table(small, monkeypatch, capsys):
@@ -48,7 +62,10 @@ def test_a_broken_study_goes_on_to_the_same_table(small, monkeypatch, capsys):
     studies.main(["gans_on_mnist"])
     without_time = lambda rows: [row | {"seconds": 0} for row in rows]  # noqa: E731
     again = recipes.study("gans_on_mnist")
-    assert without_time(again["rows"]) == without_time(whole["rows"]) and again["methods"] == whole["methods"]
+    assert (
+        without_time(again["rows"]) == without_time(whole["rows"])
+        and again["methods"] == whole["methods"]
+    )
     assert len(made) == len(whole["rows"] + whole["search"]) - 5
 
 
@@ -59,7 +76,9 @@ def test_the_methods_are_what_they_are_called():
     assert max(p.abs().max() for p in clipped.discriminator.parameters()) <= clipped.clip == 0.03
     assert games["WGAN with penalty"].penalty == 10 and games["WGAN with penalty"].clip is None
     spectral = games["spectral WGAN"]
-    assert spectral.clip is None and spectral.penalty == 0 and hasattr(spectral.discriminator[0], "u")
+    assert (
+        spectral.clip is None and spectral.penalty == 0 and hasattr(spectral.discriminator[0], "u")
+    )
     sizes = {tuple(tuple(p.shape) for p in game.parameters()) for game in games.values()}
     assert len(sizes) == 1  # the same two networks
 
@@ -83,14 +102,19 @@ def test_the_measure_is_the_mean_distance_of_sorted_shadows():
     torch.randn(40, 2)
     axes = torch.nn.functional.normalize(torch.randn(2, 24), dim=0)
     copies = torch.randn(3, 20, 2)
-    by_hand = [np.mean([wasserstein_distance((real @ a).numpy(), (x @ a).numpy()) for a in axes.T]) for x in copies]
+    by_hand = [
+        np.mean([wasserstein_distance((real @ a).numpy(), (x @ a).numpy()) for a in axes.T])
+        for x in copies
+    ]
     assert measure(copies).tolist() == pytest.approx(by_hand, rel=1e-5)
 
 
 @pytest.mark.parametrize("optimiser", ["adam", "rmsprop"])
 @pytest.mark.parametrize("kind", ["GAN", "clipped WGAN", "WGAN with penalty"])
 def test_each_of_many_games_is_the_one_that_would_be_played_alone_at_its_rate(optimiser, kind):
-    """Three games of the same start, data and codes at three rates, against each alone with an optimiser at its rate."""
+    """Three games of the same start, data and codes at three rates, against each alone with an
+    optimiser at its rate.
+    """
     method, rates, rand = studies.RING_METHODS[kind][-1], [1e-3, 4e-3, 1e-2], torch.rand
     data = torch.randn(50, 2)
 
@@ -98,18 +122,34 @@ def test_each_of_many_games_is_the_one_that_would_be_played_alone_at_its_rate(op
         torch.manual_seed(1)
         game = _copied(method, studies.ring_game(method, 1, hidden=5), len(rates))
         codes, between = (torch.Generator().manual_seed(seed) for seed in (2, 3))
-        with pytest.MonkeyPatch.context() as patch:  # every copy gets the same codes, data and points between
-            patch.setattr(game.prior, "sample", lambda shape: torch.randn(shape[-1], 4, generator=codes).expand(*shape, 4))
-            patch.setattr(torch, "randint", lambda high, shape: torch.arange(shape[1]).expand(shape) * 7 % high)
-            patch.setattr(torch, "rand", lambda *shape, **_: rand(*shape[1:], generator=between).expand(shape))
-            studies.play_at_rates(game, data, torch.tensor(rates), 12, 8, discriminator_steps=2, optimiser=optimiser)
+        with (
+            pytest.MonkeyPatch.context() as patch
+        ):  # every copy gets the same codes, data and points between
+            patch.setattr(
+                game.prior,
+                "sample",
+                lambda shape: torch.randn(shape[-1], 4, generator=codes).expand(*shape, 4),
+            )
+            patch.setattr(
+                torch,
+                "randint",
+                lambda high, shape: torch.arange(shape[1]).expand(shape) * 7 % high,
+            )
+            patch.setattr(
+                torch, "rand", lambda *shape, **_: rand(*shape[1:], generator=between).expand(shape)
+            )
+            studies.play_at_rates(
+                game, data, torch.tensor(rates), 12, 8, discriminator_steps=2, optimiser=optimiser
+            )
         return [p.detach() for p in game.parameters()]
 
     together = play(rates)
     for i, rate in enumerate(rates):
         for all_three, alone in zip(together, play([rate]), strict=True):
             torch.testing.assert_close(all_three[i], alone[0], rtol=1e-4, atol=1e-6)
-    assert any((p[0] - p[2]).abs().max() > 1e-3 for p in together)  # and the rates make a difference
+    assert any(
+        (p[0] - p[2]).abs().max() > 1e-3 for p in together
+    )  # and the rates make a difference
 
 
 def _copied(method, one, copies):
@@ -128,10 +168,14 @@ def tiny_ring(small, monkeypatch):
     monkeypatch.setattr(studies, "STRONG_GAMES", 3)
 
 
-def test_the_search_on_the_ring_keeps_the_closest_setting_and_goes_on_where_it_broke(tiny_ring, capsys):
+def test_the_search_on_the_ring_keeps_the_closest_setting_and_goes_on_where_it_broke(
+    tiny_ring, capsys
+):
     studies.main(["gans_on_ring"])
     table = recipes.study("gans_on_ring")
-    assert len(table["rows"]) == len(studies.RING_SETTINGS) * sum(map(len, studies.RING_METHODS.values()))
+    assert len(table["rows"]) == len(studies.RING_SETTINGS) * sum(
+        map(len, studies.RING_METHODS.values())
+    )
     for name, kept in table["methods"].items():
         rows = [row for row in table["rows"] if row["method"] == name]
         best = min(rows, key=lambda row: sum(row["distance"]))
@@ -155,19 +199,34 @@ def test_the_search_on_the_ring_keeps_the_closest_setting_and_goes_on_where_it_b
 
 @pytest.mark.parametrize("name", ["gans_on_ring", "strong_critics_on_ring"])
 def test_the_shipped_tables_of_the_ring_are_what_this_code_would_make(name):
-    """Every setting is there in the order it is tried; the kept ones are the closest of the table's own rows."""
+    """Every setting is there in the order it is tried; the kept ones are the closest of the table's
+    own rows.
+    """
     table = recipes.study(name)
     if name == "gans_on_ring":
-        tried = [(n, k.clip, k.penalty, s["discriminator_steps"], s["optimiser"])
-                 for n, kinds in studies.RING_METHODS.items() for k in kinds for s in studies.RING_SETTINGS]  # fmt: skip
+        tried = [
+            (n, k.clip, k.penalty, s["discriminator_steps"], s["optimiser"])
+            for n, kinds in studies.RING_METHODS.items()
+            for k in kinds
+            for s in studies.RING_SETTINGS
+        ]
         keys = ("method", "clip", "penalty", "discriminator_steps", "optimiser")
         assert [tuple(row[key] for key in keys) for row in table["rows"]] == tried
         for method, kept in table["methods"].items():
-            best = min((row for row in table["rows"] if row["method"] == method), key=lambda row: sum(row["distance"]))
-            assert {key: best[key] for key in kept["settings"]} == kept["settings"] and best["clip"] == kept["clip"]
+            best = min(
+                (row for row in table["rows"] if row["method"] == method),
+                key=lambda row: sum(row["distance"]),
+            )
+            assert {key: best[key] for key in kept["settings"]} == kept["settings"] and best[
+                "clip"
+            ] == kept["clip"]
     else:
         kept = recipes.study("gans_on_ring")["methods"]
-        assert all(how == kept[method] for method, how in table["methods"].items() if method != "saturating GAN")
+        assert all(
+            how == kept[method]
+            for method, how in table["methods"].items()
+            if method != "saturating GAN"
+        )
     assert all(row["stopped"] == "finished" for row in table["rows"])
 
 

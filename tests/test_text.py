@@ -51,7 +51,10 @@ execution, and it selects exactly one of the suites.
 
 Too short to keep."""
     assert text.paragraphs(topic) == [
-        'The "if" statement is used for conditional execution, and it selects exactly one of the suites.',
+        (
+            'The "if" statement is used for conditional execution, and it selects exactly one of'
+            " the suites."
+        ),
         "An item of a list, with words enough to be kept as a paragraph of its own, caf.",
     ]
 

@@ -18,7 +18,9 @@ from dgmcourse import train
 from dgmcourse.data.images import Data
 from dgmcourse.models import VAE
 
-DEVICES = ["cpu"] + ["cuda"] * torch.cuda.is_available() + ["mps"] * torch.backends.mps.is_available()
+DEVICES = (
+    ["cpu"] + ["cuda"] * torch.cuda.is_available() + ["mps"] * torch.backends.mps.is_available()
+)
 
 
 class Quadratic(nn.Module):
@@ -34,7 +36,9 @@ class Quadratic(nn.Module):
 
 
 class Scripted(nn.Module):
-    """Climbs by training, and is judged by a script: one value for each validation, whatever was learned."""
+    """Climbs by training, and is judged by a script: one value for each validation, whatever was
+    learned.
+    """
 
     def __init__(self, script=(), values=None):
         super().__init__()
@@ -58,7 +62,9 @@ class Scripted(nn.Module):
 def digits(n=37, seed=5):
     """Tiny images as bytes, binarised at every visit: the loop's own randomness has work to do."""
     return Data(
-        torch.randint(0, 256, (n, 9), generator=torch.Generator().manual_seed(seed)).to(torch.uint8),
+        torch.randint(0, 256, (n, 9), generator=torch.Generator().manual_seed(seed)).to(
+            torch.uint8
+        ),
         binarise="dynamic",
     )
 
@@ -71,7 +77,8 @@ def tiny_vae(seed=1):
 
 def same_parameters(a, b):
     return all(
-        torch.equal(p, q) for p, q in zip(a.state_dict().values(), b.state_dict().values(), strict=True)
+        torch.equal(p, q)
+        for p, q in zip(a.state_dict().values(), b.state_dict().values(), strict=True)
     )
 
 
@@ -81,7 +88,7 @@ def finite(model):
 
 quiet = {"progress": False, "batch_size": 10}
 
-# --- oracles ------------------------------------------------------------------------------------------------
+# --- oracles -------------------------------------------------------------------------------------
 
 
 def check_one_step(train):
@@ -91,9 +98,15 @@ def check_one_step(train):
     for clip in (None, 0.5, 1e6):
         model = Quadratic()
         before, gradient = model.theta.detach().clone(), 2 * (x.mean(0) - model.theta.detach())
-        value = train.maximise(model.objective(x)[0], torch.optim.SGD(model.parameters(), lr=0.1), clip)
+        value = train.maximise(
+            model.objective(x)[0], torch.optim.SGD(model.parameters(), lr=0.1), clip
+        )
         size = gradient.norm()
-        close(model.theta.detach(), before + 0.1 * gradient * (min(1, clip / size) if clip else 1), rtol=1e-5)
+        close(
+            model.theta.detach(),
+            before + 0.1 * gradient * (min(1, clip / size) if clip else 1),
+            rtol=1e-5,
+        )
         close(value, -((before - x) ** 2).sum(-1).mean().item(), rtol=1e-5)
 
 
@@ -106,8 +119,9 @@ def check_climbs(train):
 
 
 def check_repeatable(train, device="cpu"):
-    """The seed alone decides, whatever was drawn before; and what is drawn afterwards does not depend on
-    the training."""
+    """The seed alone decides, whatever was drawn before; and what is drawn afterwards does not
+    depend on the training.
+    """
     models = []
     for outside, seed in ((7, 0), (8, 0), (7, 1)):
         torch.manual_seed(outside)
@@ -134,7 +148,9 @@ def check_live_changes_nothing(train):
 
 
 def check_resume(train, device="cpu"):
-    """Interrupted in the middle of an epoch, going on gives bit for bit what the unbroken training gives."""
+    """Interrupted in the middle of an epoch, going on gives bit for bit what the unbroken training
+    gives.
+    """
 
     def interrupting(x, beta):
         nonlocal left
@@ -143,14 +159,26 @@ def check_resume(train, device="cpu"):
             raise KeyboardInterrupt
         return broken.objective(x, beta)
 
-    # Validation data unlike the training data: the best epoch is an early one, before the interruption.
-    settings = quiet | {"epochs": 7, "warm_up": 2, "lr": 0.05, "seed": 3, "clip": 20.0, "device": device}
-    pattern = torch.tensor([230, 240, 220, 20, 30, 25, 128, 10, 250], dtype=torch.uint8).repeat(37, 1)
+    # Validation data unlike the training data: the best epoch is an early one, before the
+    # interruption.
+    settings = quiet | {
+        "epochs": 7,
+        "warm_up": 2,
+        "lr": 0.05,
+        "seed": 3,
+        "clip": 20.0,
+        "device": device,
+    }
+    pattern = torch.tensor([230, 240, 220, 20, 30, 25, 128, 10, 250], dtype=torch.uint8).repeat(
+        37, 1
+    )
     data = Data(pattern, binarise="dynamic"), Data(255 - pattern, binarise="dynamic")
     with tempfile.TemporaryDirectory() as folder, mock.patch.object(train, "CURVE_POINTS", 5):
         unbroken, state = tiny_vae(), Path(folder, "runs", "state.pt")
         expected = train.fit(unbroken, *data, **settings)
-        assert expected.best_epoch in (2, 3) and len(expected.steps) == 5  # a point every 5 steps of 28
+        assert (
+            expected.best_epoch in (2, 3) and len(expected.steps) == 5
+        )  # a point every 5 steps of 28
 
         broken, left = tiny_vae(), 14  # 4 steps an epoch: in the middle of the fourth
         history = train.fit(broken, *data, checkpoint=state, objective=interrupting, **settings)
@@ -160,7 +188,8 @@ def check_resume(train, device="cpu"):
         history = train.fit(went_on, *data, checkpoint=state, resume=True, **settings)
     assert same_parameters(went_on, unbroken), "other parameters"
     rows = [
-        [{k: v for k, v in row.items() if k != "seconds"} for row in h.epochs] for h in (history, expected)
+        [{k: v for k, v in row.items() if k != "seconds"} for row in h.epochs]
+        for h in (history, expected)
     ]
     assert rows[0] == rows[1], "another history"
     assert history.steps == expected.steps, "another running curve"
@@ -168,7 +197,9 @@ def check_resume(train, device="cpu"):
 
 
 def check_interruption(train):
-    """The Stop button: no error, the history so far, the best parameters, and a model ready to use."""
+    """The Stop button: no error, the history so far, the best parameters, and a model ready
+    to use.
+    """
     model = Scripted([1.0, 5.0, 3.0, 0.0])
 
     def stopped_in_the_fourth_epoch(x, beta):
@@ -177,15 +208,21 @@ def check_interruption(train):
         return model.objective(x, beta)
 
     history = train.fit(
-        model, torch.zeros(40, 1), torch.zeros(5, 1), epochs=9, objective=stopped_in_the_fourth_epoch, **quiet
+        model,
+        torch.zeros(40, 1),
+        torch.zeros(5, 1),
+        epochs=9,
+        objective=stopped_in_the_fourth_epoch,
+        **quiet,
     )
     assert (history.stopped, len(history.epochs), history.best_epoch) == ("interrupted", 3, 2)
     assert model.theta.item() == model.thetas[1] and not model.training
 
 
 def check_early_stopping(train):
-    """Epochs with beta < 1 look best and must not be kept. Judged at beta = 1: best is the fifth, patience
-    ends the seventh."""
+    """Epochs with beta < 1 look best and must not be kept. Judged at beta = 1: best is the fifth,
+    patience ends the seventh.
+    """
     model = Scripted([50.0, 40.0, 1.0, 2.0, 3.0, 2.5, 3.0, 9.0, 9.0])
     history = train.fit(
         model, torch.zeros(20, 1), torch.zeros(7, 1), epochs=9, warm_up=3, patience=2, **quiet
@@ -200,8 +237,9 @@ def check_early_stopping(train):
 
 
 def check_not_finite(train):
-    """The step is named, the parameters are those from before it: for a value, and for a gradient, that is
-    not finite."""
+    """The step is named, the parameters are those from before it: for a value, and for a gradient,
+    that is not finite.
+    """
 
     def nan_value(x, beta):
         value, parts = model.objective(x, beta)
@@ -210,18 +248,27 @@ def check_not_finite(train):
     def steep(x, beta):  # sqrt at 0: the value is fine, its slope is not
         value, parts = model.objective(x, beta)
         return (
-            value + torch.sqrt(model.theta - model.theta.detach()) if len(model.betas) == 7 else value
+            value + torch.sqrt(model.theta - model.theta.detach())
+            if len(model.betas) == 7
+            else value
         ), parts
 
-    for objective, message in ((nan_value, "the objective is nan"), (steep, "the gradient's norm is inf")):
+    for objective, message in (
+        (nan_value, "the objective is nan"),
+        (steep, "the gradient's norm is inf"),
+    ):
         for clip in (None, 1.0):
             model = Scripted()
             try:
-                train.fit(model, torch.zeros(40, 1), epochs=3, objective=objective, clip=clip, **quiet)
+                train.fit(
+                    model, torch.zeros(40, 1), epochs=3, objective=objective, clip=clip, **quiet
+                )
             except train.TrainingError as error:
                 text = str(error)
                 assert (
-                    "epoch 2, at step 7: " + message in text and "learning rate" in text and "\n" not in text
+                    "epoch 2, at step 7: " + message in text
+                    and "learning rate" in text
+                    and "\n" not in text
                 )
                 assert len(error.history.epochs) == 1 and len(error.history.steps) == 6
             else:
@@ -230,8 +277,9 @@ def check_not_finite(train):
 
 
 def check_averages(train):
-    """Rows are averages over examples, not batches; the running curve has a point every window, bar or no
-    bar."""
+    """Rows are averages over examples, not batches; the running curve has a point every window, bar
+    or no bar.
+    """
     values = [float(i) for i in range(12)]
     model = Scripted(values=values)
     with mock.patch.object(train, "CURVE_POINTS", 4):
@@ -243,15 +291,18 @@ def check_averages(train):
     close(history["elbo"], [mean(0, 4), mean(4, 8), mean(8, 12)], rtol=1e-6)
     assert [row["step"] for row in history.steps] == [3, 6, 9, 12]
     close(
-        [row["elbo"] for row in history.steps], [mean(0, 3), mean(3, 6), mean(6, 9), mean(9, 12)], rtol=1e-6
+        [row["elbo"] for row in history.steps],
+        [mean(0, 3), mean(3, 6), mean(6, 9), mean(9, 12)],
+        rtol=1e-6,
     )
     model = Scripted([4.0, 1.0, 1.0]).eval()
     close(train.mean_objective(model, torch.zeros(25, 1), batch_size=10), (40.0 + 10 + 5) / 25)
 
 
 def check_anneal(train):
-    """Where the gradient never changes, each of Adam's steps has the size of the learning rate: it falls
-    at the end."""
+    """Where the gradient never changes, each of Adam's steps has the size of the learning rate: it
+    falls at the end.
+    """
     model, thetas = Scripted(), []
 
     def watched(x, beta):
@@ -276,7 +327,10 @@ def check_checkpoint_is_whole(train):
         train.save_atomically({"epoch": torch.tensor(1)}, path)
         with mock.patch.object(torch, "save", power_cut), contextlib.suppress(OSError):
             train.save_atomically({"epoch": torch.tensor(2)}, path)
-        assert path.read_bytes() != b"half a file" and torch.load(path, weights_only=True)["epoch"] == 1
+        assert (
+            path.read_bytes() != b"half a file"
+            and torch.load(path, weights_only=True)["epoch"] == 1
+        )
         train.save_atomically({"epoch": torch.tensor(3)}, path)
         assert torch.load(path, weights_only=True)["epoch"] == 3
 
@@ -309,31 +363,56 @@ def check_mixed_precision(train):
         history = train.fit(
             model, digits(200), epochs=5, lr=0.01, mixed_precision=mixed, objective=watched, **quiet
         )
-        results.append((torch.cat([p.detach().flatten() for p in model.parameters()]), history["elbo"][-1]))
+        results.append(
+            (torch.cat([p.detach().flatten() for p in model.parameters()]), history["elbo"][-1])
+        )
     (exact, elbo), (near, near_elbo) = results
     assert dtypes == {torch.float32} and near.dtype == torch.float32
     assert 0 < (near - exact).norm() / exact.norm() < 0.1 and abs(near_elbo - elbo) < 0.1
 
 
 def check_labels(train):
-    """A `labelled` model is given each example's own label, in training and in validation; any other is given none."""
+    """A `labelled` model is given each example's own label, in training and in validation; any
+    other is given none.
+    """
 
     class Labelled(Quadratic):
         labelled = True
 
         def objective(self, x, y, beta=1.0):
             assert torch.equal(x[:, 0], y.float()), "labels of other examples"
-            assert self.training or torch.equal(x[:, 0], x[:, 0].sort().values)  # validation is not shuffled
+            assert self.training or torch.equal(
+                x[:, 0], x[:, 0].sort().values
+            )  # validation is not shuffled
             seen.append((len(x), beta))
             return super().objective(x, beta)
 
     y = torch.arange(23)
     data, seen = Data(torch.stack([y.float(), torch.randn(23)], -1), y), []
     history = train.fit(Labelled(), data, data, epochs=2, warm_up=4, progress=False, batch_size=10)
-    assert seen == [(10, 0.25), (10, 0.25), (3, 0.25), (23, 1.0), (10, 0.5), (10, 0.5), (3, 0.5), (23, 1.0)]
+    assert seen == [
+        (10, 0.25),
+        (10, 0.25),
+        (3, 0.25),
+        (23, 1.0),
+        (10, 0.5),
+        (10, 0.5),
+        (3, 0.5),
+        (23, 1.0),
+    ]
     model = Labelled().eval()
-    close(train.mean_objective(model, data, batch_size=5), model.objective(data.x, y)[0].mean().item(), rtol=1e-5)
-    train.fit(Labelled(), data, epochs=1, objective=lambda x, y, beta: Labelled.objective(model.train(), x, y, beta), **quiet)
+    close(
+        train.mean_objective(model, data, batch_size=5),
+        model.objective(data.x, y)[0].mean().item(),
+        rtol=1e-5,
+    )
+    train.fit(
+        Labelled(),
+        data,
+        epochs=1,
+        objective=lambda x, y, beta: Labelled.objective(model.train(), x, y, beta),
+        **quiet,
+    )
     train.fit(Quadratic(), data, data, epochs=1, **quiet)
     assert len(history.epochs) == 2
 
@@ -374,57 +453,112 @@ MUTANTS = {
     "no clip": ("nn.utils.clip_grads_with_norm_(parameters, clip, norm)", "None", check_one_step),
     "clips each number": (
         "nn.utils.clip_grads_with_norm_(parameters, clip, norm)",
-        "nn.utils.clip_grad_value_(parameters, clip)", check_one_step),
+        "nn.utils.clip_grad_value_(parameters, clip)",
+        check_one_step,
+    ),
     "no seed": ("torch.manual_seed(seed)", "None", check_repeatable),
     "the caller's random numbers": (
-        "set_random_state(before, device)", "None", check_repeatable, check_live_changes_nothing),
+        "set_random_state(before, device)",
+        "None",
+        check_repeatable,
+        check_live_changes_nothing,
+    ),
     "live draws from the training's": (
-        "with own_randomness(device):", "if True:", check_live_changes_nothing),
-    "live not at the end": ("            if live:\n                draw()", "", check_live_changes_nothing),
-    "random state not restored": ('set_random_state(saved["random"], device)', "None", check_resume),
+        "with own_randomness(device):",
+        "if True:",
+        check_live_changes_nothing,
+    ),
+    "live not at the end": (
+        "            if live:\n                draw()",
+        "",
+        check_live_changes_nothing,
+    ),
+    "random state not restored": (
+        'set_random_state(saved["random"], device)',
+        "None",
+        check_resume,
+    ),
     "random state of the start saved": (
         '"random": random_state(device)',
         '"random": {"cpu": torch.Generator().manual_seed(seed).get_state()}',
-        check_resume),
-    "optimiser not restored": ('optimiser.load_state_dict(saved["optimiser"])', "None", check_resume),
+        check_resume,
+    ),
+    "optimiser not restored": (
+        'optimiser.load_state_dict(saved["optimiser"])',
+        "None",
+        check_resume,
+    ),
     "model not restored": ('model.load_state_dict(saved["model"])', "None", check_resume),
     "best not restored": ('saved["best"], saved["best_value"]', "None, -math.inf", check_resume),
     "running curve not restored": ('saved.get("running", ({}, 0))', "({}, 0)", check_resume),
     "counts epochs anew": ("range(first, epochs)", "range(0, epochs)", check_resume),
     "stopped at beta < 1": ("beta == 1 and ", "", check_early_stopping),
-    "judged at the epoch's beta": ("objective(x, *y, 1.0)", "objective(x, *y, 0.5)", check_early_stopping),
-    "lowest is best": ('row["valid"] > best_value', 'row["valid"] < -best_value', check_early_stopping),
+    "judged at the epoch's beta": (
+        "objective(x, *y, 1.0)",
+        "objective(x, *y, 0.5)",
+        check_early_stopping,
+    ),
+    "lowest is best": (
+        'row["valid"] > best_value',
+        'row["valid"] < -best_value',
+        check_early_stopping,
+    ),
     "last is kept": (
-        "                model.load_state_dict(best)\n", "                pass\n", check_early_stopping,
-        check_interruption),
-    "best is not a copy": ("v.detach().clone()", "v.detach()", check_early_stopping, check_interruption),
+        "                model.load_state_dict(best)\n",
+        "                pass\n",
+        check_early_stopping,
+        check_interruption,
+    ),
+    "best is not a copy": (
+        "v.detach().clone()",
+        "v.detach()",
+        check_early_stopping,
+        check_interruption,
+    ),
     "patience one longer": (">= patience", "> patience", check_early_stopping),
     "warm-up from 0": ("(epoch + 1) / warm_up", "epoch / warm_up", check_early_stopping),
     "stays in training mode": (
-        "            model.eval()\n            if live", "            if live", check_not_finite),
+        "            model.eval()\n            if live",
+        "            if live",
+        check_not_finite,
+    ),
     "value not looked at": ("if not math.isfinite(value):", "if False:", check_not_finite),
     "gradient not looked at": ("if not math.isfinite(size):", "if False:", check_not_finite),
     "step of the bar": (
-        "explain(error, epoch, step, lr, history)", "explain(error, epoch, bar.n, lr, history)",
-        check_not_finite),
+        "explain(error, epoch, step, lr, history)",
+        "explain(error, epoch, bar.n, lr, history)",
+        check_not_finite,
+    ),
     "annealed by the bar": ("(epochs - step / steps)", "(epochs - bar.n / steps)", check_anneal),
     "annealed from the start": (
-        "min(1.0, (epochs - step / steps) / anneal)", "(epochs - step / steps) / epochs", check_anneal),
+        "min(1.0, (epochs - step / steps) / anneal)",
+        "(epochs - step / steps) / epochs",
+        check_anneal,
+    ),
     "window of the bar": ("if step % window", "if bar.n % window", check_averages),
     "mean of batches": ("part.detach().mean() * n", "part.detach().mean() * 10", check_averages),
     "validation: mean of batches": ("[0].sum().item()", "[0].mean().item() * 10", check_averages),
-    "written in place": ('path.with_suffix(path.suffix + ".part")', "path", check_checkpoint_is_whole),
+    "written in place": (
+        'path.with_suffix(path.suffix + ".part")',
+        "path",
+        check_checkpoint_is_whole,
+    ),
     "labels in the stored order": (
         "return (batch if labels else (batch,) for batch in data.batches(size, shuffle, labels))",
-        "return zip(data.batches(size, shuffle), *[data.y.split(size)] * labels)", check_labels),
-    "validation shuffled": ("batches_of(model, data, batch_size, shuffle=False)", "batches_of(model, data, batch_size)",
-                            check_labels),
+        "return zip(data.batches(size, shuffle), *[data.y.split(size)] * labels)",
+        check_labels,
+    ),
+    "validation shuffled": (
+        "batches_of(model, data, batch_size, shuffle=False)",
+        "batches_of(model, data, batch_size)",
+        check_labels,
+    ),
     "no time left": ("{remaining} left", "", check_progress),
     "no parts": ("bar.set_postfix_str(", "str(", check_progress),
     "two commas": ("left{postfix}", "left, {postfix}", check_progress),
     "never mixed": ("enabled=mixed_precision", "enabled=False", check_mixed_precision),
     "always mixed": ("enabled=mixed_precision", "enabled=True", check_mixed_precision),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", MUTANTS)
@@ -434,7 +568,7 @@ def test_mutant_is_caught(name):
         assert not survives(check, train, old, new), f"{check.__name__} does not notice"
 
 
-# --- what a reader does wrong, and small promises -----------------------------------------------------------
+# --- what a reader does wrong, and small promises ------------------------------------------------
 
 
 def test_a_finished_training_goes_on_with_more_epochs_and_is_not_repeated(tmp_path):
@@ -455,17 +589,23 @@ def test_other_settings_than_the_checkpoint_are_refused(tmp_path):
     train.fit(tiny_vae(), digits(), epochs=1, checkpoint=path, **quiet)
     for other in ({"lr": 0.1}, {"seed": 4}, {"warm_up": 5}, {"clip": 1.0}, {"batch_size": 20}):
         with pytest.raises(ValueError, match=r"state\.pt was written with .*: remove it"):
-            train.fit(tiny_vae(), digits(), epochs=2, checkpoint=path, resume=True, **(quiet | other))
+            train.fit(
+                tiny_vae(), digits(), epochs=2, checkpoint=path, resume=True, **(quiet | other)
+            )
     with pytest.raises(ValueError, match="was written with"):
         train.fit(tiny_vae(), digits(36), epochs=2, checkpoint=path, resume=True, **quiet)
-    train.fit(tiny_vae(), digits(36), epochs=1, checkpoint=path, **quiet)  # not resumed: started anew
+    train.fit(
+        tiny_vae(), digits(36), epochs=1, checkpoint=path, **quiet
+    )  # not resumed: started anew
 
 
 @pytest.mark.parametrize("device", ["cuda", "mps"])
 def test_a_device_that_is_not_here_is_named(device, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    with pytest.raises(ValueError, match=f"^device '{device}' is not available on this machine, only cpu$"):
+    with pytest.raises(
+        ValueError, match=f"^device '{device}' is not available on this machine, only cpu$"
+    ):
         train.fit(tiny_vae(), digits(), epochs=1, device=device)
     with pytest.raises(ValueError, match=f"^device '{device}' is not available"):
         digits().to(device)
@@ -480,7 +620,11 @@ def test_a_device_that_is_not_here_is_named(device, monkeypatch):
         ([torch.zeros(5, 9)], {"batch_size": 0}, "batches of 0"),
         ([torch.zeros(5, 9), torch.zeros(0, 9)], {}, "validation data are empty"),
         ([torch.zeros(5, 9)], {"patience": 3}, "patience needs validation data"),
-        ([torch.zeros(5, 9, dtype=torch.float64)], {}, "expected torch.float32 .* got torch.float64"),
+        (
+            [torch.zeros(5, 9, dtype=torch.float64)],
+            {},
+            "expected torch.float32 .* got torch.float64",
+        ),
         ([torch.zeros(5, 8)], {}, r"vectors of 9 numbers on the last axis, got shape \(5, 8\)"),
         ([torch.rand(5, 9)], {}, "binary pixels"),
         ([torch.full((5, 9), math.nan)], {}, "binary pixels"),
@@ -490,7 +634,11 @@ def test_a_device_that_is_not_here_is_named(device, monkeypatch):
             {"objective": lambda x, beta: (tiny_vae().elbo(x).mean(), {})},
             r"each of the 5 examples.*not \(\)",
         ),
-        ([torch.zeros(5, 9)], {"objective": lambda x, beta: tiny_vae().elbo(x)}, "returns two things"),
+        (
+            [torch.zeros(5, 9)],
+            {"objective": lambda x, beta: tiny_vae().elbo(x)},
+            "returns two things",
+        ),
     ],
     ids=[
         "empty",
@@ -532,7 +680,9 @@ def test_warm_up_that_never_ends_keeps_the_last_parameters():
 
 
 def test_adam_is_torchs_and_leaves_the_compiler_out():
-    """The same parameters to the last bit, its state saved and restored half-way; torch.compile is not imported."""
+    """The same parameters to the last bit, its state saved and restored half-way; torch.compile is
+    not imported.
+    """
     code = """
 import sys, torch
 from dgmcourse.train import Adam

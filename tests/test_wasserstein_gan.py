@@ -1,4 +1,6 @@
-"""The Wasserstein GAN against independent truth: the exact earth-mover distance, derivatives by hand, singular values."""
+"""The Wasserstein GAN against independent truth: the exact earth-mover distance, derivatives by
+hand, singular values.
+"""
 
 import copy
 import math
@@ -34,11 +36,17 @@ def affine(shift, scale, copies=None):
 
 # ---- the critic against the exact distance, in one dimension
 
-PAIRS = [(2.0, 1.0), (-0.7, 0.5), (0.0, 2.0)]  # mean and standard deviation of the fakes; the data are N(0, 1)
+PAIRS = [
+    (2.0, 1.0),
+    (-0.7, 0.5),
+    (0.0, 2.0),
+]  # mean and standard deviation of the fakes; the data are N(0, 1)
 
 
 def estimates(shift, scale, width=1.0, steps=300, spectral=False, **kind):
-    """The critic's estimate after training, the exact distance of the same points, and the critic's steepest slope."""
+    """The critic's estimate after training, the exact distance of the same points, and the critic's
+    steepest slope.
+    """
     torch.manual_seed(0)
     torch.set_default_dtype(torch.float32)  # twice as fast; the judgement below is in float64
     critic = mlp([1, 32, 32, 1], lambda: nn.LeakyReLU(0.2), spectral=spectral)
@@ -59,7 +67,9 @@ def estimates(shift, scale, width=1.0, steps=300, spectral=False, **kind):
 @pytest.mark.parametrize("penalty", [4.0, 10.0])
 @pytest.mark.parametrize("shift", [2.0, -1.0])
 def test_with_a_penalty_the_critic_of_shifted_data_has_the_slope_of_the_formula(shift, penalty):
-    """A slope g on the way from narrow bump to narrow bump is worth g W - lambda (g - 1)^2, most at g = 1 + W / (2 lambda)."""
+    """A slope g on the way from narrow bump to narrow bump is worth g W - lambda (g - 1)^2, most at
+    g = 1 + W / (2 lambda).
+    """
     estimate, exact, slope = estimates(shift, 0.1, width=0.1, penalty=penalty)
     assert exact == pytest.approx(abs(shift), rel=0.05)  # the points' distance is the densities'
     assert estimate == pytest.approx(exact * (1 + exact / (2 * penalty)), rel=0.1)
@@ -69,7 +79,9 @@ def test_with_a_penalty_the_critic_of_shifted_data_has_the_slope_of_the_formula(
 @pytest.mark.parametrize(("shift", "scale"), PAIRS)
 def test_a_spectrally_normalised_critic_is_a_lower_bound(shift, scale):
     estimate, exact, slope = estimates(shift, scale, spectral=True)
-    assert slope <= 1 + 1e-3  # one step of power iteration a pass follows the singular value, with a little delay
+    assert (
+        slope <= 1 + 1e-3
+    )  # one step of power iteration a pass follows the singular value, with a little delay
     assert estimate <= slope * exact + 1e-9
     if scale == 1.0:
         assert estimate == pytest.approx(exact, rel=0.02)
@@ -80,7 +92,9 @@ def test_a_spectrally_normalised_critic_is_a_lower_bound(shift, scale):
 @pytest.mark.parametrize(("shift", "scale"), PAIRS)
 def test_a_clipped_critic_has_the_distance_times_its_slope_at_most(shift, scale):
     estimate, exact, slope = estimates(shift, scale, clip=0.2)
-    assert slope <= 0.2**3 * 32 * 32 + 1e-6  # three layers of weights c: c sqrt(32) * c 32 * c sqrt(32) at most
+    assert (
+        slope <= 0.2**3 * 32 * 32 + 1e-6
+    )  # three layers of weights c: c sqrt(32) * c 32 * c sqrt(32) at most
     assert 0.3 * slope * exact < estimate <= slope * exact + 1e-9
 
 
@@ -101,7 +115,9 @@ def check_objectives(module):
     close(value, (x - fake.detach()) @ weight[0])  # the bias cancels
     close(parts["distance"], value)
     value.sum().backward()
-    assert all(p.grad is None for p in game.generator.parameters()), "in the critic's turn the generator stands still"
+    assert all(p.grad is None for p in game.generator.parameters()), (
+        "in the critic's turn the generator stands still"
+    )
     torch.manual_seed(1)
     value, _ = game.generator_objective(x)
     close(value, fake @ weight[0] + 0.3)
@@ -139,16 +155,19 @@ def test_the_objectives_are_those_of_the_lecture():
     check_clip(wasserstein_gan)
 
 
-@pytest.mark.parametrize(("check", "old", "new"), [
-    (check_objectives, "self.logit(x) - self.logit(fake)", "self.logit(x) + self.logit(fake)"),
-    (check_objectives, "self.logit(x) - self.logit(fake)", "self.logit(fake) - self.logit(x)"),
-    (check_objectives, "with torch.no_grad():\n            fake", "if True:\n            fake"),
-    (check_objectives, "value = self.logit(self.make(x))", "value = -self.logit(self.make(x))"),
-    (check_penalty_is_subtracted, "distance - penalty,", "distance + penalty,"),
-    (check_penalty_is_subtracted, "- 1) ** 2", ") ** 2"),
-    (check_clip, "-self.clip, self.clip", "0.0, self.clip"),
-    (check_clip, "self.discriminator.parameters()", "self.parameters()"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("check", "old", "new"),
+    [
+        (check_objectives, "self.logit(x) - self.logit(fake)", "self.logit(x) + self.logit(fake)"),
+        (check_objectives, "self.logit(x) - self.logit(fake)", "self.logit(fake) - self.logit(x)"),
+        (check_objectives, "with torch.no_grad():\n            fake", "if True:\n            fake"),
+        (check_objectives, "value = self.logit(self.make(x))", "value = -self.logit(self.make(x))"),
+        (check_penalty_is_subtracted, "distance - penalty,", "distance + penalty,"),
+        (check_penalty_is_subtracted, "- 1) ** 2", ") ** 2"),
+        (check_clip, "-self.clip, self.clip", "0.0, self.clip"),
+        (check_clip, "self.discriminator.parameters()", "self.parameters()"),
+    ],
+)
 def test_an_error_in_the_objectives_would_be_found(check, old, new):
     assert not survives(check, wasserstein_gan, old, new)
 
@@ -179,7 +198,9 @@ class Quadratic(nn.Module):
 
 
 def check_between(module):
-    """The points lie between real and fake, at a place of its own for each pair, and the value is that of A x."""
+    """The points lie between real and fake, at a place of its own for each pair, and the value is
+    that of A x.
+    """
     torch.manual_seed(0)
     critic = Quadratic(torch.tensor([[2.0, 0.5], [0.5, -1.0]]))
     real, fake = torch.randn(500, 2), torch.randn(500, 2) + 5
@@ -193,17 +214,23 @@ def check_between(module):
 
 
 def check_second_derivative(module):
-    """The penalty's gradient with respect to the critic's weights, against central differences of differences."""
+    """The penalty's gradient with respect to the critic's weights, against central differences of
+    differences.
+    """
     torch.manual_seed(0)
     critic = mlp([2, 6, 1], nn.Tanh)
     points = torch.randn(4, 2)
 
     def by_differences(h=1e-5):
         with torch.no_grad():
-            slope = [(critic(points + h * e) - critic(points - h * e)) / (2 * h) for e in torch.eye(2)]
+            slope = [
+                (critic(points + h * e) - critic(points - h * e)) / (2 * h) for e in torch.eye(2)
+            ]
             return (((torch.cat(slope, 1) ** 2).sum(1).sqrt() - 1) ** 2).sum()
 
-    value = module.gradient_penalty(critic, points, points).sum()  # real = fake: the place between them is known
+    value = module.gradient_penalty(
+        critic, points, points
+    ).sum()  # real = fake: the place between them is known
     close(value, by_differences(), rtol=1e-6)
     assert value.requires_grad, "a penalty without a gradient corrects nothing"
     weight = critic[0].weight
@@ -224,15 +251,18 @@ def test_the_penalty_is_taken_between_real_and_fake_and_has_the_derivative_that_
     check_second_derivative(wasserstein_gan)
 
 
-@pytest.mark.parametrize(("check", "old", "new"), [
-    (check_between, "share * real + (1 - share) * fake", "real"),
-    (check_between, "share * real + (1 - share) * fake", "real + share * fake"),
-    (check_between, "torch.rand(*real.shape[:-1], 1,", "torch.rand(1,"),
-    (check_between, "torch.rand(*real.shape[:-1], 1,", "torch.rand(*real.shape,"),
-    (check_between, "gradient.norm(dim=-1)", "gradient.abs().sum(-1)"),
-    (check_second_derivative, "create_graph=True", "create_graph=False"),
-    (check_second_derivative, "gradient.norm(dim=-1)", "gradient.detach().norm(dim=-1)"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("check", "old", "new"),
+    [
+        (check_between, "share * real + (1 - share) * fake", "real"),
+        (check_between, "share * real + (1 - share) * fake", "real + share * fake"),
+        (check_between, "torch.rand(*real.shape[:-1], 1,", "torch.rand(1,"),
+        (check_between, "torch.rand(*real.shape[:-1], 1,", "torch.rand(*real.shape,"),
+        (check_between, "gradient.norm(dim=-1)", "gradient.abs().sum(-1)"),
+        (check_second_derivative, "create_graph=True", "create_graph=False"),
+        (check_second_derivative, "gradient.norm(dim=-1)", "gradient.detach().norm(dim=-1)"),
+    ],
+)
 def test_an_error_in_the_penalty_would_be_found(check, old, new):
     assert not survives(check, wasserstein_gan, old, new)
 
@@ -243,16 +273,22 @@ def test_a_critic_that_says_the_same_everywhere_is_charged_in_full_and_without_n
         nn.init.zeros_(p)
     value = gradient_penalty(critic, torch.randn(3, 2), torch.randn(3, 2))
     close(value, torch.ones(3))
-    assert all(g.isfinite().all() for g in torch.autograd.grad(value.sum(), list(critic.parameters()), allow_unused=True)
-               if g is not None)  # fmt: skip
+    assert all(
+        g.isfinite().all()
+        for g in torch.autograd.grad(value.sum(), list(critic.parameters()), allow_unused=True)
+        if g is not None
+    )
 
 
-@pytest.mark.parametrize(("sizes", "real", "fake", "sentence"), [
-    ([2, 4, 1], (5, 2), (4, 2), "each real has its fake"),
-    ([2, 4, 1], (5, 2), (1, 2), "each real has its fake"),  # which would broadcast
-    ([2, 4, 1], (5, 3), (5, 3), "expected vectors of 2 numbers"),
-    ([2, 4, 2], (5, 2), (5, 2), "one number"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("sizes", "real", "fake", "sentence"),
+    [
+        ([2, 4, 1], (5, 2), (4, 2), "each real has its fake"),
+        ([2, 4, 1], (5, 2), (1, 2), "each real has its fake"),  # which would broadcast
+        ([2, 4, 1], (5, 3), (5, 3), "expected vectors of 2 numbers"),
+        ([2, 4, 2], (5, 2), (5, 2), "one number"),
+    ],
+)
 def test_what_has_no_penalty_is_told_why(sizes, real, fake, sentence):
     with pytest.raises(ValueError, match=sentence):
         gradient_penalty(mlp(sizes), torch.randn(real), torch.randn(fake))
@@ -298,7 +334,16 @@ def watched(clip, playing=playing, **options):
     torch.manual_seed(0)
     torch.set_default_dtype(torch.float32)
     game = Watched(StandardGaussian(2), mlp([2, 8, 2]), mlp([2, 8, 8, 1]), clip=clip)
-    playing.play(game, torch.randn(64, 2), steps=30, epochs=30, batch_size=16, lr=0.05, progress=False, **options)
+    playing.play(
+        game,
+        torch.randn(64, 2),
+        steps=30,
+        epochs=30,
+        batch_size=16,
+        lr=0.05,
+        progress=False,
+        **options,
+    )
     return [*game.seen, largest(game)]
 
 
@@ -308,7 +353,9 @@ def test_every_weight_is_within_the_clip_after_every_step_of_play(options):
     seen = watched(c, **options)
     assert len(seen) == 30 + 30 // options.get("discriminator_steps", 1) + 1
     assert max(seen) <= c * (1 + 1e-6)
-    assert max(watched(None, **options)[2:]) > 10 * c, "without clipping this training leaves the box at once"
+    assert max(watched(None, **options)[2:]) > 10 * c, (
+        "without clipping this training leaves the box at once"
+    )
 
 
 def test_a_loop_that_forgets_to_clip_would_be_found():
@@ -316,7 +363,10 @@ def test_a_loop_that_forgets_to_clip_would_be_found():
     assert max(watched(0.03, broken)) > 0.03 * 1.01
 
 
-@pytest.mark.parametrize("wrong", [{"clip": 0.0}, {"clip": -0.01}, {"penalty": -1.0}, {"clip": math.nan}, {"penalty": math.nan}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"clip": 0.0}, {"clip": -0.01}, {"penalty": -1.0}, {"clip": math.nan}, {"penalty": math.nan}],
+)
 def test_nonsense_is_refused(wrong):
     with pytest.raises(ValueError, match="clipped to"):
         WassersteinGAN(StandardGaussian(2), mlp([2, 2]), mlp([2, 1]), **wrong)
@@ -326,7 +376,9 @@ def test_twenty_copies_play_at_once_and_each_is_clipped():
     torch.set_default_dtype(torch.float32)
     from dgmcourse.data.toy import ring_of_gaussians
 
-    game = WassersteinGAN(StandardGaussian(2), mlp([2, 8, 2], copies=20), mlp([2, 8, 1], copies=20), clip=0.05)
+    game = WassersteinGAN(
+        StandardGaussian(2), mlp([2, 8, 2], copies=20), mlp([2, 8, 1], copies=20), clip=0.05
+    )
     history = play(game, ring_of_gaussians(), steps=20, batch_size=(20, 16), progress=False)
     assert history.stopped == "finished" and largest(game) <= 0.05 * (1 + 1e-6)
 
@@ -342,7 +394,11 @@ def test_a_spectral_layer_has_the_largest_singular_value_1(copies, i, o):
     x = torch.randn(*(() if copies is None else (copies,)), 2, i)
     for _ in range(300):
         layer(x)
-    close(torch.linalg.svdvals(layer.matrix().detach())[..., 0], torch.ones(() if copies is None else copies), atol=1e-6)
+    close(
+        torch.linalg.svdvals(layer.matrix().detach())[..., 0],
+        torch.ones(() if copies is None else copies),
+        atol=1e-6,
+    )
     sigma = torch.linalg.svdvals(layer.weight.detach())[..., :1, None]
     close(layer.matrix().detach(), layer.weight.detach() / sigma, atol=1e-6)
 

@@ -1,4 +1,6 @@
-"""Where a Chromium or Chrome is on this machine, and how to start it without a screen: for the tests and for the slides."""
+"""Where a Chromium or Chrome is on this machine, and how to start it without a screen: for the
+tests and for the slides.
+"""
 
 import os
 import shutil
@@ -21,7 +23,7 @@ def find() -> str:
         if found := shutil.which(name):
             return found
     raise RuntimeError(
-        "This needs Chromium or Chrome, and none is on the PATH: install one (Debian: apt install "
-        "chromium; Fedora: dnf install chromium; macOS: brew install --cask chromium), or put its path in the "
-        "variable CHROMIUM."
+        "This needs Chromium or Chrome, and none is on the PATH: install one (Debian: apt install"
+        " chromium; Fedora: dnf install chromium; macOS: brew install --cask chromium), or put its"
+        " path in the variable CHROMIUM."
     )

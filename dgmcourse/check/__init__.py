@@ -1,1 +1,3 @@
-"""Checks of the students' answers, one module per notebook: `from dgmcourse.check import vae as check`."""
+"""Checks of the students' answers, one module per notebook: `from dgmcourse.check import vae as
+check`.
+"""

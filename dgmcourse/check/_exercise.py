@@ -1,6 +1,8 @@
-"""How an exercise is judged: try the answer on cases whose truth is known otherwise, and say what is likely wrong.
+"""How an exercise is judged: try the answer on cases whose truth is known otherwise, and say what
+is likely wrong.
 
-An exercise never stops a notebook: what is not done, or wrong, is replaced by the course's own solution, and said so.
+An exercise never stops a notebook: what is not done, or wrong, is replaced by the course's own
+solution, and said so.
 """
 
 import traceback
@@ -10,7 +12,11 @@ from html import escape
 
 from IPython.display import display
 
-STYLES = {"pass": ("#009E73", "Right"), "blank": ("#777777", "Not done yet"), "fail": ("#D55E00", "Not yet right")}
+STYLES = {
+    "pass": ("#009E73", "Right"),
+    "blank": ("#777777", "Not done yet"),
+    "fail": ("#D55E00", "Not yet right"),
+}
 
 
 class Wrong(Exception):  # noqa: N818 - it reads as a sentence: raise Wrong("you averaged ...")
@@ -34,19 +40,22 @@ class Verdict:
     def _repr_html_(self):
         colour, word = STYLES[self.kind]
         return (
-            f'<div role="status" style="border-left: 4px solid {colour}; padding: .4em .8em; max-width: 44em; '
-            f'margin: .3em 0"><b style="color: {colour}">{word}.</b> {escape(self.text)}</div>'
+            f'<div role="status" style="border-left: 4px solid {colour}; padding: .4em .8em;'
+            f' max-width: 44em; margin: .3em 0"><b style="color: {colour}">{word}.</b>'
+            f" {escape(self.text)}</div>"
         )
 
 
 @dataclass
 class Exercise:
-    """One exercise: `answer = exercise(answer)` judges it and returns what the notebook goes on with.
+    """One exercise: `answer = exercise(answer)` judges it and returns what the notebook goes on
+    with.
 
     Args:
         name: as the student calls the function.
         solution: the course's own.
-        judge: calls the answer on cases and raises Wrong; returns the words of praise, with a number if there is one.
+        judge: calls the answer on cases and raises Wrong; returns the words of praise, with a
+            number if there is one.
         hints: given one at a time by `exercise.hint()`, from a nudge to nearly the answer.
     """
 
@@ -58,25 +67,43 @@ class Exercise:
     last: Verdict | None = field(default=None, init=False)
 
     def __call__(self, answer: Callable) -> Callable:
-        # the check's cell run a second time gets what it returned the first time: our solution is not the student's
+        # the check's cell run a second time gets what it returned the first time: our solution is
+        # not the student's
         again = answer is self.solution and self.last and self.last.kind != "pass"
         self.last, result = (self.last, answer) if again else self.verdict(answer)
         display(self.last)
         return result
 
     def verdict(self, answer: Callable) -> tuple[Verdict, Callable]:
-        more = f" Stuck? check.{self.name}.hint() has {len(self.hints)} hints." if self.hints else ""
+        more = (
+            f" Stuck? check.{self.name}.hint() has {len(self.hints)} hints." if self.hints else ""
+        )
         going_on = " Until then the notebook goes on with the course's own solution."
         if not callable(answer):
-            return Verdict("fail", f"{self.name} is {type(answer).__name__}, not a function. Run its cell again."), self.solution
+            return (
+                Verdict(
+                    "fail",
+                    f"{self.name} is {type(answer).__name__}, not a function. Run its cell again.",
+                ),
+                self.solution,
+            )
         try:
             return Verdict("pass", self.judge(answered(answer))), answer
         except Blank:
-            return Verdict("blank", f"write {self.name} in the cell above and run both again.{more}{going_on}"), self.solution
+            return (
+                Verdict(
+                    "blank",
+                    f"write {self.name} in the cell above and run both again.{more}{going_on}",
+                ),
+                self.solution,
+            )
         except Wrong as wrong:
             return Verdict("fail", f"{wrong}{more}{going_on}"), self.solution
         except Exception as error:  # whatever a student's code can raise
-            return Verdict("fail", f"{self.name} stopped with {where(error)}.{more}{going_on}"), self.solution
+            return (
+                Verdict("fail", f"{self.name} stopped with {where(error)}.{more}{going_on}"),
+                self.solution,
+            )
 
     def hint(self) -> None:
         """Show the next hint."""
@@ -86,8 +113,10 @@ class Exercise:
 
 
 def answered(answer: Callable) -> Callable:
-    """The answer, made to raise Blank where it returns nothing or says NotImplementedError: the cell as it was given.
-    One that has something to say is torch's, of a mean of booleans for instance, and the answer's mistake."""
+    """The answer, made to raise Blank where it returns nothing or says NotImplementedError: the
+    cell as it was given. One that has something to say is torch's, of a mean of booleans for
+    instance, and the answer's mistake.
+    """
 
     def call(*args, **kwargs):
         try:
@@ -105,6 +134,13 @@ def answered(answer: Callable) -> Callable:
 
 def where(error: Exception) -> str:
     """The error in one line with the line of the student's code it came from."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename != __file__ and "dgmcourse" not in f.filename]
+    frames = [
+        f
+        for f in traceback.extract_tb(error.__traceback__)
+        if f.filename != __file__ and "dgmcourse" not in f.filename
+    ]
     line = f" at `{frames[0].line}`" if frames and frames[0].line else ""
-    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}{line}"
+    return (
+        f"{type(error).__name__}:"
+        f" {str(error).splitlines()[0] if str(error) else 'no message'}{line}"
+    )

@@ -9,4 +9,6 @@ def datasets():
     from dgmcourse.data.source import DataSet
 
     modules = [import_module(f"dgmcourse.data.{module.name}") for module in iter_modules(__path__)]
-    return [value for module in modules for value in vars(module).values() if isinstance(value, DataSet)]
+    return [
+        value for module in modules for value in vars(module).values() if isinstance(value, DataSet)
+    ]

@@ -1,11 +1,13 @@
 """Where a data file comes from: the one place that decides.
 
-`find(dataset)` tries, in this order: the directory in DGMCOURSE_DATA; the user's cache (DGMCOURSE_CACHE, else
-XDG_CACHE_HOME/dgmcourse, else ~/.cache/dgmcourse); a download into that cache. Each file's checksum is
-compared at every use: what is damaged or incomplete is reported and never used. Where all three fail, the
-caller goes on with its embedded default, and says so with `say`. DGMCOURSE_OFFLINE=1 skips the network.
+`find(dataset)` tries, in this order: the directory in DGMCOURSE_DATA; the user's cache
+(DGMCOURSE_CACHE, else XDG_CACHE_HOME/dgmcourse, else ~/.cache/dgmcourse); a download into that
+cache. Each file's checksum is compared at every use: what is damaged or incomplete is reported and
+never used. Where all three fail, the caller goes on with its embedded default, and says so with
+`say`. DGMCOURSE_OFFLINE=1 skips the network.
 
-A new data set is one new file: a `DataSet`, and a function that turns the bytes from `find` into `Splits`.
+A new data set is one new file: a `DataSet`, and a function that turns the bytes from `find` into
+`Splits`.
 """
 
 import contextlib
@@ -30,7 +32,9 @@ CONNECT = 3.0  # seconds until the first byte; a dead network is noticed after t
 STALL = 6.0  # seconds without a byte in the middle of a download
 PAUSE = 0.5  # seconds before a second try, twice that before a third
 ROUNDS = 3  # tries of each mirror that answers at all
-REMEMBER = 600  # seconds for which a network that failed is not tried again, by this or another process
+REMEMBER = (
+    600  # seconds for which a network that failed is not tried again, by this or another process
+)
 
 
 class File(NamedTuple):
@@ -60,7 +64,8 @@ class Gone(Unavailable):
 def find(dataset, download=True):
     """Return ({name: bytes as a uint8 array}, where from), or (None, why not).
 
-    With download="again" the network is tried even if it failed a moment ago; with False, not at all.
+    With download="again" the network is tried even if it failed a moment ago; with False, not at
+    all.
     """
     if os.environ.get("DGMCOURSE_DATA"):
         root = Path(os.environ["DGMCOURSE_DATA"]).expanduser()
@@ -120,19 +125,28 @@ def _read(dataset, root, consequence):
             try:
                 # A private map copies nothing, and what is written to it does not reach the file.
                 plain = suffix == ""
-                content = np.memmap(path, mode="c") if plain else _bytes(gzip.decompress(path.read_bytes()))
+                content = (
+                    np.memmap(path, mode="c")
+                    if plain
+                    else _bytes(gzip.decompress(path.read_bytes()))
+                )
                 crc32 = _crc32(path) if plain else zlib.crc32(content)
             except (OSError, EOFError, ValueError, zlib.error):
                 crc32 = None
             if crc32 == file.crc32:
                 found[file.name] = content
                 break
-            say(f"{dataset.title}: {_short(path)} is damaged or incomplete; {consequence}.", sys.stderr)
+            say(
+                f"{dataset.title}: {_short(path)} is damaged or incomplete; {consequence}.",
+                sys.stderr,
+            )
     return found
 
 
 def _crc32(path):
-    """Of the file, not of its map: pages that are read through a map count as this process's memory."""
+    """Of the file, not of its map: pages that are read through a map count as this process's
+    memory.
+    """
     crc32 = 0
     with path.open("rb") as file:
         while block := file.read(1 << 20):
@@ -182,8 +196,8 @@ def _recent(marker):
 def _fetch(file, mirrors, troubles):
     """The content of a file, and the mirror that was the first to deliver it intact.
 
-    A mirror that answers badly (503, a truncated or altered file) is tried again after the others, ROUNDS
-    times in all. One that cannot be reached, or falls silent, is struck off `mirrors`.
+    A mirror that answers badly (503, a truncated or altered file) is tried again after the others,
+    ROUNDS times in all. One that cannot be reached, or falls silent, is struck off `mirrors`.
     """
     for attempt in range(ROUNDS):
         time.sleep(PAUSE * attempt)
@@ -198,13 +212,17 @@ def _fetch(file, mirrors, troubles):
                 _progress(f"  {file.name} from {host}: {trouble}")
         if not mirrors:
             break
-    if all(str(trouble).startswith(("no connection", "no answer")) for trouble in troubles.values()):
+    if all(
+        str(trouble).startswith(("no connection", "no answer")) for trouble in troubles.values()
+    ):
         raise Unavailable("no network")
     raise Unavailable("; ".join(f"{host}: {trouble}" for host, trouble in troubles.items()))
 
 
 def _get(url):
-    """The bytes at url. They are read in a thread of its own: then not even a name server can hold us up."""
+    """The bytes at url. They are read in a thread of its own: then not even a name server can hold
+    us up.
+    """
     from tqdm import tqdm  # here, because most runs download nothing
 
     inbox = queue.Queue()
@@ -257,17 +275,24 @@ def _unpack(file, content):
 
 
 def _write(path, content):
-    """Write by renaming a complete file: nobody ever sees a part of it. A full disk only costs the cache."""
+    """Write by renaming a complete file: nobody ever sees a part of it. A full disk only costs the
+    cache.
+    """
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         part.write_bytes(content)
         part.replace(path)
     except OSError as error:
-        say(f"  nothing is kept for the next time: {_short(path.parent)}: {error.strerror}", sys.stderr)
+        say(
+            f"  nothing is kept for the next time: {_short(path.parent)}: {error.strerror}",
+            sys.stderr,
+        )
         with contextlib.suppress(OSError):
             part.unlink()
 
 
 def _progress(line):
-    print(line, flush=True)  # standard error would be red in a notebook, and a dead network harms nobody
+    print(
+        line, flush=True
+    )  # standard error would be red in a notebook, and a dead network harms nobody

@@ -1,7 +1,7 @@
 """Toy data in one and two dimensions, where everything can be drawn and much is known exactly.
 
-The samplers return floats (n, 2), the same for the same seed. The mixtures are Densities, with `sample((n,))`
-and `log_prob(x)`.
+The samplers return floats (n, 2), the same for the same seed. The mixtures are Densities, with
+`sample((n,))` and `log_prob(x)`.
 """
 
 import math
@@ -13,7 +13,9 @@ from dgmcourse.densities import Gaussian, Mixture
 
 
 def two_moons(n: int, noise: float = 0.1, seed: int = 0) -> Tensor:
-    """Two interleaved half circles of radius 1 about (0, 0) and (1, 1/2), with Gaussian noise: (n, 2)."""
+    """Two interleaved half circles of radius 1 about (0, 0) and (1, 1/2), with Gaussian noise: (n,
+    2).
+    """
     random = _random(n, seed)
     upper = torch.arange(n) % 2 == 0
     angle = math.pi * torch.rand(n, generator=random)
@@ -31,7 +33,9 @@ def ring(n: int, radius: float = 1.0, noise: float = 0.1, seed: int = 0) -> Tens
 
 
 def pinwheel(n: int, arms: int = 5, twist: float = 0.6, seed: int = 0) -> Tensor:
-    """Gaussian blades along `arms` rays, more twisted further out: (n, 2). After Johnson et al. 2016."""
+    """Gaussian blades along `arms` rays, more twisted further out: (n, 2). After Johnson et al.
+    2016.
+    """
     random = _random(n, seed)
     along = 1 + 0.3 * torch.randn(n, generator=random)
     across = 0.1 * torch.randn(n, generator=random)
@@ -41,7 +45,9 @@ def pinwheel(n: int, arms: int = 5, twist: float = 0.6, seed: int = 0) -> Tensor
 
 
 def ring_of_gaussians(modes: int = 8, radius: float = 2.0, std: float = 0.1) -> Mixture:
-    """Equal Gaussians on a circle about the origin: the usual test of which modes a model covers."""
+    """Equal Gaussians on a circle about the origin: the usual test of which modes a model
+    covers.
+    """
     angle = 2 * math.pi / modes * torch.arange(modes)
     return mixture(radius * torch.stack([angle.cos(), angle.sin()], -1), std)
 
@@ -53,7 +59,8 @@ def grid_of_gaussians(side: int = 5, spacing: float = 1.0, std: float = 0.05) ->
 
 
 def mixture(means, stds=1.0, weights=None) -> Mixture:
-    """A mixture of Gaussians; in one dimension for instance `mixture([-2.0, 1.0], [0.5, 1.0], [0.3, 0.7])`.
+    """A mixture of Gaussians; in one dimension for instance `mixture([-2.0, 1.0], [0.5, 1.0], [0.3,
+    0.7])`.
 
     Args:
         means: (K, D), or (K,) for D = 1.

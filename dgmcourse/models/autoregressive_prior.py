@@ -1,8 +1,9 @@
 """An autoregressive prior: each latent dimension given those before it.
 
-Slides: "Autoregressive prior". Chen et al., Variational Lossy Autoencoder, 2017, arXiv:1611.02731, whose own prior is the
-special case of one Gaussian for each dimension: read as a map of z to noise it is an autoregressive flow, and a
-`FlowDensity` of several such flows in turned orders is the whole of it.
+Slides: "Autoregressive prior". Chen et al., Variational Lossy Autoencoder, 2017, arXiv:1611.02731,
+whose own prior is the special case of one Gaussian for each dimension: read as a map of z to noise
+it is an autoregressive flow, and a `FlowDensity` of several such flows in turned orders is the
+whole of it.
 """
 
 import torch
@@ -16,34 +17,54 @@ class AutoregressivePrior(Density, nn.Module):
     r"""$$p(z) = \prod_{d=1}^D p(z_d \mid z_1, \dots, z_{d-1}), \quad
       p(z_d \mid z_{<d}) = \sum_{c=1}^C \pi_{dc}\, \mathcal N(z_d \mid \mu_{dc}, \sigma_{dc}^2)$$
 
-    One masked network gives the numbers of all D conditionals: a density is one pass, a draw D of them.
+    One masked network gives the numbers of all D conditionals: a density is one pass, a draw D of
+    them.
 
     Args:
         dim: D.
-        hidden: units of each hidden layer, D - 1 at least for every dimension to be seen by those after it.
+        hidden: units of each hidden layer, D - 1 at least for every dimension to be seen by those
+            after it.
         components: C, of each one-dimensional conditional.
         log_var_range: the log-variances are clipped to it.
     """
 
-    def __init__(self, dim: int, hidden: tuple[int, ...] = (100, 100), components: int = 1,
-                 log_var_range: tuple[float, float] = (-6.0, 2.0)):  # fmt: skip
+    def __init__(
+        self,
+        dim: int,
+        hidden: tuple[int, ...] = (100, 100),
+        components: int = 1,
+        log_var_range: tuple[float, float] = (-6.0, 2.0),
+    ):
         super().__init__()
         if dim < 1 or components < 1:
-            raise ValueError(f"there is at least 1 dimension, with at least 1 component each, got {dim} and {components}")
+            raise ValueError(
+                f"there is at least 1 dimension, with at least 1 component each, got {dim} and"
+                f" {components}"
+            )
         self.dim, self.components, self.log_var_range = dim, components, log_var_range
         self.net = MaskedMLP(dim, list(hidden), outputs=3 * components)
         with torch.no_grad():  # components that start at one place would learn the same
-            self.net.layers[-1].bias.view(3, components, dim)[1] += torch.linspace(-2, 2, components + 2)[1:-1, None]
+            self.net.layers[-1].bias.view(3, components, dim)[1] += torch.linspace(
+                -2, 2, components + 2
+            )[1:-1, None]
 
     def conditionals(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Log-weights, means, log-variances of p(z_d | z_<d) for all d at once: each (..., C, D)."""
-        weights, mean, log_var = self.net(z).to(z.dtype).unflatten(-1, (3, self.components, self.dim)).unbind(-3)
+        """Log-weights, means, log-variances of p(z_d | z_<d) for all d at once: each (..., C,
+        D).
+        """
+        weights, mean, log_var = (
+            self.net(z).to(z.dtype).unflatten(-1, (3, self.components, self.dim)).unbind(-3)
+        )
         return torch.log_softmax(weights, -2), mean, log_var.clamp(*self.log_var_range)
 
     def log_prob(self, z: Tensor) -> Tensor:
         log_weights, mean, log_var = self.conditionals(check_event(z, z.new_empty(self.dim)))
-        each = log_weights - 0.5 * (LOG_2PI + log_var + (z.unsqueeze(-2) - mean) ** 2 * torch.exp(-log_var))
-        return torch.logsumexp(each, -2).sum(-1)  # each conditional is a mixture on a line; then the chain rule's sum
+        each = log_weights - 0.5 * (
+            LOG_2PI + log_var + (z.unsqueeze(-2) - mean) ** 2 * torch.exp(-log_var)
+        )
+        return torch.logsumexp(each, -2).sum(
+            -1
+        )  # each conditional is a mixture on a line; then the chain rule's sum
 
     @torch.no_grad()
     def sample(self, shape: tuple[int, ...] = ()) -> Tensor:

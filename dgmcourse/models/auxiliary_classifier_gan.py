@@ -1,7 +1,8 @@
-"""The auxiliary classifier GAN: the generator is told a class, and the discriminator has to name it, too.
+"""The auxiliary classifier GAN: the generator is told a class, and the discriminator has to name
+it, too.
 
-Slides: "More GANs", auxiliary classifier GANs. Odena, Olah & Shlens, Conditional Image Synthesis with Auxiliary Classifier
-GANs, 2016.
+Slides: "More GANs", auxiliary classifier GANs. Odena, Olah & Shlens, Conditional Image Synthesis
+with Auxiliary Classifier GANs, 2016.
 """
 
 from numbers import Integral
@@ -18,8 +19,9 @@ class AuxiliaryClassifierGAN(nn.Module):
     r"""$$L_S = \mathbb{E}[\log D(x)] + \mathbb{E}[\log(1 - D(G(z, c)))], \quad
       L_C = \mathbb{E}[\log p(y \mid x)] + \mathbb{E}[\log p(c \mid G(z, c))]$$
 
-    The discriminator maximises L_S + L_C, the generator L_C - L_S (here with log D in place of -log(1 - D), as in `GAN`):
-    both want the class to be seen. A class c is drawn for each style z, all classes as often.
+    The discriminator maximises L_S + L_C, the generator L_C - L_S (here with log D in place of
+    -log(1 - D), as in `GAN`): both want the class to be seen. A class c is drawn for each style z,
+    all classes as often.
 
     Args:
         latent_dim: dimensions of z, the style.
@@ -42,9 +44,13 @@ class AuxiliaryClassifierGAN(nn.Module):
         self.discriminator = dcgan_discriminator(1 + classes, channels)
 
     def generate(self, z: Tensor, c: Tensor) -> Tensor:
-        """G(z, c): styles (..., latent_dim) and classes (...), whole numbers, to pixels (..., 784)."""
+        """G(z, c): styles (..., latent_dim) and classes (...), whole numbers, to pixels (...,
+        784).
+        """
         if z.shape[-1:] != (self.prior.dim,):
-            raise ValueError(f"a style has {self.prior.dim} numbers on the last axis, got shape {tuple(z.shape)}")
+            raise ValueError(
+                f"a style has {self.prior.dim} numbers on the last axis, got shape {tuple(z.shape)}"
+            )
         told = F.one_hot(self.check_classes(c, z, "style"), self.classes)
         return self.generator(torch.cat([z, told.to(z)], -1)).to(z.dtype)
 
@@ -66,7 +72,9 @@ class AuxiliaryClassifierGAN(nn.Module):
         return source + label, {"discriminator": source, "class of real": pick(seen, y)}
 
     def generator_objective(self, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """log D(G(z, c)) + log p(c | G(z, c)) at fresh z and c, as many as there are x: (B,), nats."""
+        """log D(G(z, c)) + log p(c | G(z, c)) at fresh z and c, as many as there are x: (B,),
+        nats.
+        """
         z, c = self.prior.sample(x.shape[:-1]), self.draw_classes(x)
         fake, seen = self.judge(self.generate(z, c))
         source, label = F.logsigmoid(fake), pick(seen, c)
@@ -79,19 +87,30 @@ class AuxiliaryClassifierGAN(nn.Module):
         """c as whole numbers, one class for each row of `of`; else a ValueError."""
         c = torch.as_tensor(c, device=of.device)
         whole = not (c.is_floating_point() or c.is_complex() or c.dtype == torch.bool)
-        if not whole or c.shape != of.shape[:-1] or (c.numel() and not 0 <= c.min() <= c.max() < self.classes):
+        if (
+            not whole
+            or c.shape != of.shape[:-1]
+            or (c.numel() and not 0 <= c.min() <= c.max() < self.classes)
+        ):
             extent = f", from {c.min()} to {c.max()}" if c.numel() and whole else ""
-            raise ValueError(f"each {what} has one class, a whole number from 0 to {self.classes - 1}: got {c.dtype} of shape "
-                             f"{tuple(c.shape)}{extent}, for {what}s of shape {tuple(of.shape)}")  # fmt: skip
+            raise ValueError(
+                f"each {what} has one class, a whole number from 0 to {self.classes - 1}: got"
+                f" {c.dtype} of shape {tuple(c.shape)}{extent}, for {what}s of shape"
+                f" {tuple(of.shape)}"
+            )
         return c.long()
 
     @torch.no_grad()
     def sample(self, n: int, c: int | None = None) -> Tensor:
         """n images, (n, 784): of class c, or of classes drawn at random."""
         if not isinstance(n, Integral) or n < 0:
-            raise TypeError(f"sample takes the number of images, a whole number such as 5, got {n!r}")
+            raise TypeError(
+                f"sample takes the number of images, a whole number such as 5, got {n!r}"
+            )
         z = self.prior.sample((n,))
-        return self.generate(z, self.draw_classes(z) if c is None else torch.full((n,), c, device=z.device))
+        return self.generate(
+            z, self.draw_classes(z) if c is None else torch.full((n,), c, device=z.device)
+        )
 
 
 def pick(log_p: Tensor, y: Tensor) -> Tensor:

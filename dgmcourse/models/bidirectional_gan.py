@@ -1,6 +1,7 @@
 """The bidirectional GAN: an encoder learns the generator's way back without ever comparing pixels.
 
-Slides: "More GANs", bidirectional GANs. Donahue, Kraehenbuehl & Darrell, Adversarial Feature Learning, 2016.
+Slides: "More GANs", bidirectional GANs. Donahue, Kraehenbuehl & Darrell, Adversarial Feature
+Learning, 2016.
 """
 
 from numbers import Integral
@@ -17,7 +18,8 @@ from dgmcourse.networks import mlp
 class BidirectionalGAN(nn.Module):
     r"""$$\min_{G, E} \max_D\; \mathbb{E}_{x \sim p_{real}}[\log D(x, E(x))] + \mathbb{E}_{z \sim p(z)}[\log(1 - D(G(z), z))]$$
 
-    The discriminator sees pairs. Where it can't tell (x, E(x)) from (G(z), z), E inverts G: E(G(z)) = z.
+    The discriminator sees pairs. Where it can't tell (x, E(x)) from (G(z), z), E inverts G: E(G(z))
+    = z.
 
     Args:
         latent_dim: dimensions of z: uniform in the paper, N(0, I) here.
@@ -28,15 +30,19 @@ class BidirectionalGAN(nn.Module):
     def __init__(self, latent_dim: int = 50, hidden: int = 512, data_dim: int = 784):
         super().__init__()
         self.prior = StandardGaussian(latent_dim)
-        self.generator = mlp([latent_dim, hidden, hidden, data_dim], output=nn.Sigmoid(), batch_norm=True)
+        self.generator = mlp(
+            [latent_dim, hidden, hidden, data_dim], output=nn.Sigmoid(), batch_norm=True
+        )
         self.inverse = mlp([data_dim, hidden, hidden, latent_dim], batch_norm=True)
         self.discriminator = mlp([data_dim + latent_dim, hidden, hidden, 1], leaky)
 
     def logit(self, x: Tensor, z: Tensor) -> Tensor:
         """The discriminator's logit that the pair began with a real x, (B,)."""
         if z.shape != (*x.shape[:-1], self.prior.dim):
-            raise ValueError(f"a pair is an x and a code of {self.prior.dim} numbers: got x of shape {tuple(x.shape)} and codes "
-                             f"of shape {tuple(z.shape)}")  # fmt: skip
+            raise ValueError(
+                f"a pair is an x and a code of {self.prior.dim} numbers: got x of shape"
+                f" {tuple(x.shape)} and codes of shape {tuple(z.shape)}"
+            )
         return self.discriminator(torch.cat([x, z], -1)).squeeze(-1).to(x.dtype)
 
     def discriminator_objective(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -49,7 +55,9 @@ class BidirectionalGAN(nn.Module):
         return value, {"discriminator": value, "real": real.sigmoid(), "fake": fake.sigmoid()}
 
     def generator_objective(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """What generator and encoder maximise: log D(G(z), z) + log(1 - D(x, E(x))), each pair taken for the other: (B,)."""
+        """What generator and encoder maximise: log D(G(z), z) + log(1 - D(x, E(x))), each pair
+        taken for the other: (B,).
+        """
         z = self.prior.sample(x.shape[:-1])
         made, found = self.decoder(z).mean, self.encoder(x).mean
         value = F.logsigmoid(self.logit(made, z)) + F.logsigmoid(-self.logit(x, found))
@@ -69,7 +77,9 @@ class BidirectionalGAN(nn.Module):
     def sample(self, n: int) -> Tensor:
         """n objects G(z), z ~ p(z): shape (n, D)."""
         if not isinstance(n, Integral) or n < 0:
-            raise TypeError(f"sample takes the number of objects, a whole number such as 5, got {n!r}")
+            raise TypeError(
+                f"sample takes the number of objects, a whole number such as 5, got {n!r}"
+            )
         return self.decoder(self.prior.sample((n,))).mean
 
     @torch.no_grad()

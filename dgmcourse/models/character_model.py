@@ -1,6 +1,7 @@
 r"""Text as a chain of conditional probabilities: p(text) = prod_t p(c_t | the n characters before).
 
-Slides: "Sequence generation". Counts of n-grams, interpolated after Witten & Bell, The Zero-Frequency Problem, 1991.
+Slides: "Sequence generation". Counts of n-grams, interpolated after Witten & Bell, The
+Zero-Frequency Problem, 1991.
 """
 
 import math
@@ -17,9 +18,10 @@ class CharacterModel(Density):
 
     $$p_n(c \mid h) = \frac{N(hc) + T(h)\, p_{n-1}(c \mid h')}{N(h) + T(h)}, \qquad p_{-1}(c) = 1/V$$
 
-    h are the last n characters, h' the last n - 1; N(hc) counts how often c followed h, N(h) how often anything did,
-    T(h) how many different characters did. Read: what has often varied after h leaves room for what never came.
-    At the beginning of a text, where fewer than n characters stand before, the shorter context is all there is.
+    h are the last n characters, h' the last n - 1; N(hc) counts how often c followed h, N(h) how
+    often anything did, T(h) how many different characters did. Read: what has often varied after h
+    leaves room for what never came. At the beginning of a text, where fewer than n characters stand
+    before, the shorter context is all there is.
 
     Args:
         order: n, the number of characters the next one depends on, from 0 to 8.
@@ -28,23 +30,33 @@ class CharacterModel(Density):
 
     def __init__(self, order: int, alphabet: str | None = None):
         if not 0 <= order <= 8:
-            raise ValueError(f"the order is 0 to 8 characters, got {order}")  # 9 characters of 127 fill 63 bits
+            raise ValueError(
+                f"the order is 0 to 8 characters, got {order}"
+            )  # 9 characters of 127 fill 63 bits
         if len(set(alphabet or "")) != len(alphabet or ""):
             raise ValueError("the alphabet has a character twice")
         self.order, self.alphabet, self.tables = order, alphabet, []
 
     def fit(self, text: str) -> "CharacterModel":
-        """Count. A table for each n <= order: the n-grams hc as sorted numbers, N(hc), and for each of them N(h), T(h)."""
+        """Count. A table for each n <= order: the n-grams hc as sorted numbers, N(hc), and for each
+        of them N(h), T(h).
+        """
         self.alphabet = self.alphabet or "".join(sorted(set(text)))
         if len(self.alphabet) > 127:
-            raise ValueError(f"an alphabet has at most 127 characters, this one {len(self.alphabet)}")
+            raise ValueError(
+                f"an alphabet has at most 127 characters, this one {len(self.alphabet)}"
+            )
         codes = self.encode(text)
         if len(codes) <= self.order:
-            raise ValueError(f"{len(codes)} characters are too few to count contexts of {self.order}")
+            raise ValueError(
+                f"{len(codes)} characters are too few to count contexts of {self.order}"
+            )
         self.tables = []
         for n in range(self.order + 1):
             grams, follows = self._grams(codes, n)[n:].unique(return_counts=True)
-            context, inverse, types = (grams // self.V).unique_consecutive(return_inverse=True, return_counts=True)
+            context, inverse, types = (grams // self.V).unique_consecutive(
+                return_inverse=True, return_counts=True
+            )
             total = torch.zeros_like(context).index_add_(0, inverse, follows)
             self.tables.append((grams, follows, context, total, types))
         return self
@@ -63,7 +75,10 @@ class CharacterModel(Density):
         p = torch.full((len(codes),), 1 / self.V, dtype=torch.float64)
         for n, (grams, follows, context, total, types) in enumerate(self._counted()):
             gram = self._grams(codes, n)
-            N_hc, N_h, T_h = look_up(gram, grams, follows), *(look_up(gram // self.V, context, a) for a in (total, types))
+            N_hc, N_h, T_h = (
+                look_up(gram, grams, follows),
+                *(look_up(gram // self.V, context, a) for a in (total, types)),
+            )
             mixed = (N_hc + T_h * p) / (N_h + T_h)
             p = torch.where((N_h > 0) & (torch.arange(len(codes)) >= n), mixed, p)
         return p.log()
@@ -79,9 +94,13 @@ class CharacterModel(Density):
         return -self.log_conditionals(text).mean().item() / math.log(2)
 
     def probabilities(self, context: str) -> Tensor:
-        """p(c | context) for each character of the alphabet: (V,). Only the last `order` characters matter."""
+        """p(c | context) for each character of the alphabet: (V,). Only the last `order` characters
+        matter.
+        """
         p = torch.full((self.V,), 1 / self.V, dtype=torch.float64)
-        for characters, counts, varied in reversed([*self._followers(self.encode(context).tolist())]):
+        for characters, counts, varied in reversed(
+            [*self._followers(self.encode(context).tolist())]
+        ):
             p = varied * p
             p[characters] += counts
             p = p / (counts.sum() + varied)
@@ -90,12 +109,14 @@ class CharacterModel(Density):
     def sample(self, length: int, start: str = "") -> str:
         """`start` and `length` characters more, each drawn given those before it.
 
-        p_n is a mixture: N / (N + T) of what followed the longest context, T / (N + T) of what the next shorter says.
-        So is the draw.
+        p_n is a mixture: N / (N + T) of what followed the longest context, T / (N + T) of what the
+        next shorter says. So is the draw.
         """
         codes = self.encode(start).tolist()
         for _ in range(length):
-            code = torch.randint(self.V, ()).item()  # the order -1, should every other be passed over
+            code = torch.randint(
+                self.V, ()
+            ).item()  # the order -1, should every other be passed over
             for characters, counts, varied in self._followers(codes):  # the longest context first
                 u = torch.rand(()) * (counts.sum() + varied) - varied
                 if u >= 0:
@@ -116,12 +137,16 @@ class CharacterModel(Density):
         return len(self.alphabet)
 
     def _followers(self, codes: list[int]) -> Iterator[tuple[Tensor, Tensor, int]]:
-        """What followed the last n of `codes` wherever they were seen, for n = order, ..., 0: characters, N(hc), T(h)."""
+        """What followed the last n of `codes` wherever they were seen, for n = order, ..., 0:
+        characters, N(hc), T(h).
+        """
         tables = self._counted()[: len(codes) + 1]
         for n in range(len(tables) - 1, -1, -1):
             h = sum(code * self.V**i for i, code in enumerate(reversed(codes[len(codes) - n :])))
             grams, follows, *_ = tables[n]
-            first, last = torch.searchsorted(grams, torch.tensor([h * self.V, (h + 1) * self.V])).tolist()
+            first, last = torch.searchsorted(
+                grams, torch.tensor([h * self.V, (h + 1) * self.V])
+            ).tolist()
             if first < last:
                 yield grams[first:last] % self.V, follows[first:last], last - first
 
@@ -131,7 +156,9 @@ class CharacterModel(Density):
         return self.tables
 
     def _grams(self, codes: Tensor, n: int) -> Tensor:
-        """Each character with the n before it as one number; the first n of them lack something: (T,)."""
+        """Each character with the n before it as one number; the first n of them lack something:
+        (T,).
+        """
         number = codes.clone()
         for back in range(1, n + 1):
             number[back:] += codes[: max(0, len(codes) - back)] * self.V**back

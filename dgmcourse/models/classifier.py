@@ -1,5 +1,6 @@
-"""A classifier of digits: the critic that is not part of any game. It names generated digits, and its features are where
-their Frechet distance is taken."""
+"""A classifier of digits: the critic that is not part of any game. It names generated digits, and
+its features are where their Frechet distance is taken.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -41,8 +42,12 @@ class DigitClassifier(nn.Module):
         """log p(y|x) of each class: grey pixels (B, 784) in [0, 1] to (B, classes)."""
         return torch.log_softmax(self.head(self.net(x)), -1)
 
-    def objective(self, x: Tensor, y: Tensor, beta: float = 1.0) -> tuple[Tensor, dict[str, Tensor]]:
-        """log p(y|x), (B,), nats, and {"log_p_y", "right"}: itself, and 1 where the likeliest class is y."""
+    def objective(
+        self, x: Tensor, y: Tensor, beta: float = 1.0
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """log p(y|x), (B,), nats, and {"log_p_y", "right"}: itself, and 1 where the likeliest class
+        is y.
+        """
         log_p = self.log_prob(x)
         value = -F.nll_loss(log_p, y.long(), reduction="none")
         return value, {"log_p_y": value, "right": (log_p.argmax(-1) == y).float()}

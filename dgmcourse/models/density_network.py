@@ -1,4 +1,5 @@
-"""The density network: a latent variable model with a neural network for a decoder, trained without an encoder.
+"""The density network: a latent variable model with a neural network for a decoder, trained without
+an encoder.
 
 Slides: "Density Network". MacKay, Bayesian Neural Networks and Density Networks, 1995.
 """
@@ -17,8 +18,9 @@ from dgmcourse.networks import gated_mlp
 class DensityNetwork(nn.Module):
     r"""$$\log p(x) \approx \log \frac1S \sum_{s=1}^S \exp\left(\log p(x \mid z_s)\right), \quad z_s \sim p(z)$$
 
-    The S codes are drawn once for a batch and shared by all its x: each is decoded once, and a Bernoulli decoder holds
-    every x against every code in one matrix product. Each x's estimate is what it would be with codes of its own.
+    The S codes are drawn once for a batch and shared by all its x: each is decoded once, and a
+    Bernoulli decoder holds every x against every code in one matrix product. Each x's estimate is
+    what it would be with codes of its own.
 
     Args:
         latent_dim: dimensions of z.
@@ -31,18 +33,28 @@ class DensityNetwork(nn.Module):
         ValueError: for another likelihood, or a number of samples that is not 1, 2, ...
     """
 
-    def __init__(self, latent_dim: int = 2, hidden: int = 300, likelihood: str = "bernoulli", data_dim: int = 784,
-                 samples: int = 1000):  # fmt: skip
+    def __init__(
+        self,
+        latent_dim: int = 2,
+        hidden: int = 300,
+        likelihood: str = "bernoulli",
+        data_dim: int = 784,
+        samples: int = 1000,
+    ):
         super().__init__()
         if not isinstance(samples, Integral) or samples < 1:
-            raise ValueError(f"the estimate needs a whole number of samples, at least one sample, got samples = {samples!r}")
+            raise ValueError(
+                "the estimate needs a whole number of samples, at least one sample, got samples ="
+                f" {samples!r}"
+            )
         self.samples = samples
         self.prior = StandardGaussian(latent_dim)
         outputs = data_dim * outputs_per_pixel(likelihood)
         self.decoder = pixels(gated_mlp([latent_dim, hidden, hidden, outputs]), likelihood)
 
     def objective(self, x: Tensor, beta: float = 1.0) -> tuple[Tensor, dict[str, Tensor]]:
-        """The estimate of log p(x), in expectation a lower bound: (B,), nats, and {"log_p"} to watch.
+        """The estimate of log p(x), in expectation a lower bound: (B,), nats, and {"log_p"} to
+        watch.
 
         There is no regulariser that beta could weigh.
         """
@@ -54,7 +66,8 @@ class DensityNetwork(nn.Module):
     def posterior_mean(self, x: Tensor, S: int = 5000) -> Tensor:
         r"""$$E[z \mid x] \approx \sum_s w_s z_s, \quad w_s \propto p(x \mid z_s), \quad z_s \sim p(z)$$
 
-        What an encoder would answer, (B, latent_dim), had by trying: in many dimensions it is the best of S poor codes.
+        What an encoder would answer, (B, latent_dim), had by trying: in many dimensions it is the
+        best of S poor codes.
 
         Raises:
             ValueError: for S < 1.
@@ -72,5 +85,7 @@ class DensityNetwork(nn.Module):
             TypeError: if n is not a whole number.
         """
         if not isinstance(n, Integral):
-            raise TypeError(f"sample takes the number of objects, a whole number such as 5, got {n!r}")
+            raise TypeError(
+                f"sample takes the number of objects, a whole number such as 5, got {n!r}"
+            )
         return self.decoder(self.prior.sample((n,))).sample()

@@ -1,10 +1,11 @@
-r"""A diffusion model: a VAE of T layers whose encoder is fixed. It only adds noise, and all that is learned takes it away.
+r"""A diffusion model: a VAE of T layers whose encoder is fixed. It only adds noise, and all that is
+learned takes it away.
 
 $$q(z_t \mid x) = \mathcal N(\alpha_t x, \sigma_t^2 I), \qquad p(x, z_{1:T}) = p(z_T) \prod_{t=2}^T p(z_{t-1} \mid z_t)\; p(x \mid z_1)$$
 
-After the lecture: where hierarchical VAEs went. Sohl-Dickstein et al., Deep Unsupervised Learning using Nonequilibrium
-Thermodynamics, 2015; Ho, Jain & Abbeel, Denoising Diffusion Probabilistic Models, 2020; Kingma et al., Variational Diffusion
-Models, 2021, whose notation this is.
+After the lecture: where hierarchical VAEs went. Sohl-Dickstein et al., Deep Unsupervised Learning
+using Nonequilibrium Thermodynamics, 2015; Ho, Jain & Abbeel, Denoising Diffusion Probabilistic
+Models, 2020; Kingma et al., Variational Diffusion Models, 2021, whose notation this is.
 """
 
 import math
@@ -19,18 +20,24 @@ from dgmcourse.networks import mlp
 
 
 def linear_schedule(layers: int = 1000, first: float = 8.0, last: float = -8.0) -> Tensor:
-    """The log of the signal-to-noise ratio of each layer, in equal steps from nearly the data to nearly pure noise: (T,)."""
+    """The log of the signal-to-noise ratio of each layer, in equal steps from nearly the data to
+    nearly pure noise: (T,).
+    """
     return torch.linspace(first, last, layers)
 
 
 def cosine_schedule(layers: int = 1000, margin: float = 0.012) -> Tensor:
-    r"""$\log(\alpha_t^2 / \sigma_t^2)$ for $\alpha_t = \cos(\pi u_t / 2)$, u in equal steps (Nichol & Dhariwal 2021): (T,)."""
+    r"""$\log(\alpha_t^2 / \sigma_t^2)$ for $\alpha_t = \cos(\pi u_t / 2)$, u in equal steps (Nichol
+    & Dhariwal 2021): (T,).
+    """
     u = torch.linspace(margin, 1 - margin, layers, dtype=torch.float64)
     return (-2 * torch.tan(math.pi / 2 * u).log()).float()
 
 
 class NoiseNet(nn.Module):
-    """The one network of all layers: the noise it suspects in z, from z, (..., D), and the layer's log SNR, (..., 1)."""
+    """The one network of all layers: the noise it suspects in z, from z, (..., D), and the layer's
+    log SNR, (..., 1).
+    """
 
     def __init__(self, dim: int, hidden: tuple[int, ...] = (128, 128, 128)):
         super().__init__()
@@ -38,19 +45,24 @@ class NoiseNet(nn.Module):
 
     def forward(self, z: Tensor, log_snr: Tensor) -> Tensor:
         log_snr = log_snr.expand(*z.shape[:-1], 1)
-        return self.net(torch.cat([z, log_snr / 8, torch.sin(log_snr / 2), torch.cos(log_snr / 2)], -1))
+        return self.net(
+            torch.cat([z, log_snr / 8, torch.sin(log_snr / 2), torch.cos(log_snr / 2)], -1)
+        )
 
 
 class Diffusion(nn.Module):
-    r"""With $\mathrm{SNR}_t = \alpha_t^2 / \sigma_t^2$, $\alpha_t^2 + \sigma_t^2 = 1$ and $r = \mathrm{SNR}_t / \mathrm{SNR}_{t-1}$,
+    r"""With $\mathrm{SNR}_t = \alpha_t^2 / \sigma_t^2$, $\alpha_t^2 + \sigma_t^2 = 1$ and $r =
+    \mathrm{SNR}_t / \mathrm{SNR}_{t-1}$,
 
     $$q(z_{t-1} \mid z_t, x) = \mathcal N\left(\alpha_{t-1}\left[r\, z_t / \alpha_t + (1 - r)\, x\right], (1 - r)\, \sigma_{t-1}^2 I\right)$$
 
-    The decoder of layer t is this very Gaussian, with a guess $\hat x(z_t, t)$ in the place of x. Layers are counted from 1
-    (nearly x) to T (nearly noise). `t` is a number, or one for each row, (B,).
+    The decoder of layer t is this very Gaussian, with a guess $\hat x(z_t, t)$ in the place of x.
+    Layers are counted from 1 (nearly x) to T (nearly noise). `t` is a number, or one for each row,
+    (B,).
 
     Args:
-        noise: maps z, (..., D), and the log SNR, (..., 1), to the noise in z, (..., D): a `NoiseNet`.
+        noise: maps z, (..., D), and the log SNR, (..., 1), to the noise in z, (..., D): a
+            `NoiseNet`.
         dim: D.
         log_snr: the schedule, (T,), falling: `linear_schedule()`.
 
@@ -61,14 +73,20 @@ class Diffusion(nn.Module):
     def __init__(self, noise: Callable[[Tensor, Tensor], Tensor], dim: int, log_snr: Tensor):
         super().__init__()
         if log_snr.dim() != 1 or len(log_snr) < 2 or not (log_snr.diff() < 0).all():
-            raise ValueError("a schedule is the log SNR of two layers at least, (T,), falling from layer to layer")
+            raise ValueError(
+                "a schedule is the log SNR of two layers at least, (T,), falling from layer to"
+                " layer"
+            )
         self.noise, self.prior, self.layers = noise, StandardGaussian(dim), len(log_snr)
         self.register_buffer("log_snr", log_snr, persistent=False)
 
     def at(self, t: Tensor | int) -> tuple[Tensor, Tensor, Tensor]:
         """log SNR, alpha and sigma of layer t, (..., 1) each."""
         if ((t := torch.as_tensor(t)) < 1).any() or (t > self.layers).any():
-            raise ValueError(f"layers are counted from 1 to {self.layers}, and a step between two is named by the upper one")
+            raise ValueError(
+                f"layers are counted from 1 to {self.layers}, and a step between two is named by"
+                " the upper one"
+            )
         log_snr = self.log_snr[t - 1][..., None]
         return log_snr, torch.sigmoid(log_snr).sqrt(), torch.sigmoid(-log_snr).sqrt()
 
@@ -85,8 +103,13 @@ class Diffusion(nn.Module):
     def posterior(self, z: Tensor, x: Tensor, t: Tensor | int) -> Gaussian:
         """q(z_{t-1}|z_t, x) for z = z_t and t from 2 on, by Bayes' rule."""
         (log_snr, alpha, _), (log_snr_below, alpha_below, _) = self.at(t), self.at(t - 1)
-        r, new = torch.exp(d := log_snr - log_snr_below), -torch.expm1(d)  # new: 1 - r, without its rounding where r is nearly 1
-        return isotropic(alpha_below * (r * z / alpha + new * x), new.log() + F.logsigmoid(-log_snr_below))
+        r, new = (
+            torch.exp(d := log_snr - log_snr_below),
+            -torch.expm1(d),
+        )  # new: 1 - r, without its rounding where r is nearly 1
+        return isotropic(
+            alpha_below * (r * z / alpha + new * x), new.log() + F.logsigmoid(-log_snr_below)
+        )
 
     def denoise(self, z: Tensor, t: Tensor | int) -> Tensor:
         """The guess of x from z_t: z_t less the suspected noise, (..., D)."""
@@ -94,30 +117,46 @@ class Diffusion(nn.Module):
         return (z - sigma * self.noise(z, log_snr)) / alpha
 
     def decoder(self, z: Tensor, t: Tensor | int) -> Gaussian:
-        """p(z_{t-1}|z_t) for z = z_t; at t = 1 it is p(x|z_1), whose variance is that of z_1 / alpha_1 about x."""
+        """p(z_{t-1}|z_t) for z = z_t; at t = 1 it is p(x|z_1), whose variance is that of z_1 /
+        alpha_1 about x.
+        """
         guess = self.denoise(z, t)
-        return isotropic(guess, -self.at(1)[0]) if isinstance(t, int) and t == 1 else self.posterior(z, guess, t)
+        return (
+            isotropic(guess, -self.at(1)[0])
+            if isinstance(t, int) and t == 1
+            else self.posterior(z, guess, t)
+        )
 
     def layer_kl(self, x: Tensor, t: Tensor | int) -> Tensor:
-        """KL[q(z_{t-1}|z_t, x) || p(z_{t-1}|z_t)] at one z_t of q(z_t|x), t from 2 on: (B,), nats."""
+        """KL[q(z_{t-1}|z_t, x) || p(z_{t-1}|z_t)] at one z_t of q(z_t|x), t from 2 on: (B,),
+        nats.
+        """
         z = self.encoder(x, t).rsample()
         return kl(self.posterior(z, x, t), self.decoder(z, t))
 
     def objective(self, x: Tensor, beta: float = 1.0) -> tuple[Tensor, dict[str, Tensor]]:
-        r"""The evidence lower bound, the sum over layers estimated at one of them, drawn for each x: (B,), nats.
+        r"""The evidence lower bound, the sum over layers estimated at one of them, drawn for each
+        x: (B,), nats.
 
         $$\mathcal L(x) = \mathbb E[\log p(x \mid z_1)] - \sum_{t=2}^T \mathbb E\,\mathrm{KL}[q(z_{t-1} \mid z_t, x) \,\|\, p(z_{t-1} \mid z_t)]
           - \mathrm{KL}[q(z_T \mid x) \,\|\, p(z_T)]$$
 
-        Returns: what to maximise, and {"elbo", "reconstruction", "kl"}, as of any `LatentVariableModel`.
+        Returns: what to maximise, and {"elbo", "reconstruction", "kl"}, as of any
+        `LatentVariableModel`.
         """
         t = torch.randint(2, self.layers + 1, x.shape[:1], device=x.device)
         return self.bound(x, (self.layers - 1) * self.layer_kl(x, t), beta)
 
-    def bound(self, x: Tensor, layers: Tensor, beta: float = 1.0) -> tuple[Tensor, dict[str, Tensor]]:
+    def bound(
+        self, x: Tensor, layers: Tensor, beta: float = 1.0
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         reconstruction = self.decoder(self.encoder(x, 1).rsample(), 1).log_prob(x)
         regulariser = layers + kl(self.encoder(x, self.layers), self.prior)
-        parts = {"elbo": reconstruction - regulariser, "reconstruction": reconstruction, "kl": regulariser}
+        parts = {
+            "elbo": reconstruction - regulariser,
+            "reconstruction": reconstruction,
+            "kl": regulariser,
+        }
         return reconstruction - beta * regulariser, parts
 
     @torch.no_grad()
@@ -126,8 +165,13 @@ class Diffusion(nn.Module):
         return self.bound(x, sum(self.layer_kl(x, t) for t in range(2, self.layers + 1)))[0]
 
     def noise_objective(self, x: Tensor, beta: float = 1.0) -> tuple[Tensor, dict[str, Tensor]]:
-        """Minus the squared error of the noise at a random layer, (B,): a layer's KL without its factor (Ho et al. 2020)."""
-        (log_snr, alpha, sigma), epsilon = self.at(torch.randint(1, self.layers + 1, x.shape[:1])), torch.randn_like(x)
+        """Minus the squared error of the noise at a random layer, (B,): a layer's KL without its
+        factor (Ho et al. 2020).
+        """
+        (log_snr, alpha, sigma), epsilon = (
+            self.at(torch.randint(1, self.layers + 1, x.shape[:1])),
+            torch.randn_like(x),
+        )
         value = -((epsilon - self.noise(alpha * x + sigma * epsilon, log_snr)) ** 2).sum(-1)
         return value, {"noise": value}
 

@@ -1,6 +1,8 @@
-r"""Factor analysis: the latent variable model whose integral is a formula, since all in it is linear and Gaussian.
+r"""Factor analysis: the latent variable model whose integral is a formula, since all in it is
+linear and Gaussian.
 
-Slides: "Latent Variable Models". Rubin & Thayer, 1982 (EM); Tipping & Bishop, 1999 (probabilistic PCA).
+Slides: "Latent Variable Models". Rubin & Thayer, 1982 (EM); Tipping & Bishop, 1999 (probabilistic
+PCA).
 """
 
 import copy
@@ -11,11 +13,15 @@ from torch import Tensor, nn
 from dgmcourse.densities import FullGaussian, Gaussian, StandardGaussian, check_event
 from dgmcourse.models.latent_variable_model import LatentVariableModel
 
-SMALLEST = 1e-6  # of Psi's variances: where a pixel never varies the likelihood would grow without limit
+SMALLEST = (
+    1e-6  # of Psi's variances: where a pixel never varies the likelihood would grow without limit
+)
 
 
 class LinearGaussianConditional(nn.Module):
-    """The decoder p(x|z) = N(W z + b, Psi): `weight` is W, (D, K), `bias` b, (D,), `log_var` the log of Psi's diagonal."""
+    """The decoder p(x|z) = N(W z + b, Psi): `weight` is W, (D, K), `bias` b, (D,), `log_var` the
+    log of Psi's diagonal.
+    """
 
     def __init__(self, latent_dim: int, data_dim: int):
         super().__init__()
@@ -31,21 +37,32 @@ class LinearGaussianConditional(nn.Module):
 class FactorAnalysis(LatentVariableModel):
     r"""$$p(z) = \mathcal N(0, I), \quad p(x \mid z) = \mathcal N(W z + b, \Psi), \quad p(x) = \mathcal N(b, W W^T + \Psi)$$
 
-    Psi is diagonal. The encoder is no network but the posterior itself, so that every one-sample `log_weight` is
-    log p(x). All of it can be had for some of the dimensions only: `observed` is a boolean mask, (D,).
+    Psi is diagonal. The encoder is no network but the posterior itself, so that every one-sample
+    `log_weight` is log p(x). All of it can be had for some of the dimensions only: `observed` is a
+    boolean mask, (D,).
 
     Args:
         data_dim: D, dimensions of x.
-        latent_dim: K, dimensions of z."""
+        latent_dim: K, dimensions of z.
+    """
 
     def __init__(self, data_dim: int, latent_dim: int):
-        super().__init__(StandardGaussian(latent_dim), self.posterior, LinearGaussianConditional(latent_dim, data_dim))
+        super().__init__(
+            StandardGaussian(latent_dim),
+            self.posterior,
+            LinearGaussianConditional(latent_dim, data_dim),
+        )
 
     def posterior(self, x: Tensor, observed: Tensor | None = None) -> FullGaussian:
         r"""$$p(z \mid x) = \mathcal N\big(G W^T \Psi^{-1} (x - b),\; G\big), \quad G = (I + W^T \Psi^{-1} W)^{-1}$$"""
         p, seen = self.decoder, slice(None) if observed is None else observed
-        if observed is not None and (observed.dtype != torch.bool or observed.shape != p.bias.shape):
-            raise ValueError(f"observed is one bool for each of {len(p.bias)} dimensions, got {observed.dtype} {tuple(observed.shape)}")
+        if observed is not None and (
+            observed.dtype != torch.bool or observed.shape != p.bias.shape
+        ):
+            raise ValueError(
+                f"observed is one bool for each of {len(p.bias)} dimensions, got {observed.dtype}"
+                f" {tuple(observed.shape)}"
+            )
         weight, off = p.weight[seen], (check_event(x, p.bias) - p.bias)[..., seen]
         scaled = weight / p.log_var[seen].exp().unsqueeze(-1)
         factor = torch.linalg.cholesky(scaled.mT @ weight + torch.eye(weight.shape[1]).to(weight))
@@ -53,17 +70,23 @@ class FactorAnalysis(LatentVariableModel):
         return FullGaussian(off @ scaled @ covariance, torch.linalg.cholesky(covariance))
 
     def log_prob(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
-        r"""log p(x), exactly, (B,), nats; of the observed dimensions if so asked. No D x D matrix is made: for every z
+        r"""log p(x), exactly, (B,), nats; of the observed dimensions if so asked. No D x D matrix
+        is made: for every z
 
-        $$\log p(x) = \log p(x \mid z) + \log p(z) - \log p(z \mid x),$$ and at the posterior's mean nothing cancels."""
+        $$\log p(x) = \log p(x \mid z) + \log p(z) - \log p(z \mid x),$$ and at the posterior's mean nothing cancels.
+        """
         q, seen = self.posterior(x, observed), slice(None) if observed is None else observed
         given_z = self.decoder(q.mean)
-        likelihood = Gaussian(given_z.mean[..., seen], given_z.log_var[..., seen]).log_prob(x[..., seen])
+        likelihood = Gaussian(given_z.mean[..., seen], given_z.log_var[..., seen]).log_prob(
+            x[..., seen]
+        )
         return likelihood + self.prior.log_prob(q.mean) - q.log_prob(q.mean)
 
     @torch.no_grad()
     def initialise(self, x: Tensor, weights: Tensor | None = None) -> None:
-        """Mean and variance of the data, half of the variance for factors from torch's generator: here EM can start."""
+        """Mean and variance of the data, half of the variance for factors from torch's generator:
+        here EM can start.
+        """
         p, weights = self.decoder, weighed(x, weights, self.decoder.bias)
         mean = weights @ x / weights.sum()
         variance = (weights @ (x - mean) ** 2 / weights.sum()).clamp_min(SMALLEST)
@@ -73,10 +96,13 @@ class FactorAnalysis(LatentVariableModel):
 
     @torch.no_grad()
     def em_step(self, x: Tensor, weights: Tensor | None = None) -> float:
-        """One step of expectation-maximisation: the mean log p(x) before it, which never falls from step to step.
+        """One step of expectation-maximisation: the mean log p(x) before it, which never falls from
+        step to step.
 
-        E: the posterior of z for each x. M: regression of x on (z, 1), with E[z] and E[z z^T] in their place, gives W and
-        b; what it leaves unexplained is Psi. `weights`, (N,), count some x less (a mixture's responsibilities)."""
+        E: the posterior of z for each x. M: regression of x on (z, 1), with E[z] and E[z z^T] in
+        their place, gives W and b; what it leaves unexplained is Psi. `weights`, (N,), count some x
+        less (a mixture's responsibilities).
+        """
         weights = weighed(x, weights, self.decoder.bias)
         p, q, total = self.decoder, self.posterior(x), weights.sum()
         log_p = (weights @ self.log_prob(x) / total).item()
@@ -93,7 +119,9 @@ class FactorAnalysis(LatentVariableModel):
         return log_p
 
     def fit_em(self, x: Tensor, steps: int = 100, tolerance: float = 1e-6) -> list[float]:
-        """EM until the mean log p(x) grows by less than `tolerance` nats a step: its values before each step."""
+        """EM until the mean log p(x) grows by less than `tolerance` nats a step: its values before
+        each step.
+        """
         return climb(lambda: self.em_step(x), steps, tolerance)
 
     @torch.no_grad()
@@ -119,22 +147,31 @@ class FactorAnalysis(LatentVariableModel):
 
 @torch.no_grad()
 def probabilistic_pca(x: Tensor, latent_dim: int) -> FactorAnalysis:
-    r"""Factor analysis with Psi = sigma^2 I, whose maximum likelihood is a formula: U, lambda from the covariance of x,
+    r"""Factor analysis with Psi = sigma^2 I, whose maximum likelihood is a formula: U, lambda from
+    the covariance of x,
 
-    $$\sigma^2 = \frac{1}{D-K} \sum_{d>K} \lambda_d, \quad W = U_K (\Lambda_K - \sigma^2 I)^{1/2}.$$"""
+    $$\sigma^2 = \frac{1}{D-K} \sum_{d>K} \lambda_d, \quad W = U_K (\Lambda_K - \sigma^2 I)^{1/2}.$$
+    """
     if not 0 < latent_dim < x.shape[1]:
-        raise ValueError(f"latent_dim lies between 1 and {x.shape[1] - 1} for data of {x.shape[1]} dimensions, got {latent_dim}")
+        raise ValueError(
+            f"latent_dim lies between 1 and {x.shape[1] - 1} for data of {x.shape[1]} dimensions,"
+            f" got {latent_dim}"
+        )
     model = FactorAnalysis(x.shape[1], latent_dim).to(x)
     model.initialise(x)
     values, vectors = torch.linalg.eigh(torch.cov(x.mT, correction=0))  # ascending
     noise = values[:-latent_dim].mean().clamp_min(SMALLEST)
-    model.decoder.weight.copy_(vectors[:, -latent_dim:] * (values[-latent_dim:] - noise).clamp_min(0).sqrt())
+    model.decoder.weight.copy_(
+        vectors[:, -latent_dim:] * (values[-latent_dim:] - noise).clamp_min(0).sqrt()
+    )
     model.decoder.log_var.fill_(noise.log())
     return model
 
 
 def climb(step, steps: int, tolerance: float) -> list[float]:
-    """Call `step`, which returns what it found, until that grows by less than `tolerance`, or `steps` times."""
+    """Call `step`, which returns what it found, until that grows by less than `tolerance`, or
+    `steps` times.
+    """
     found = []
     while len(found) < steps and (len(found) < 2 or found[-1] - found[-2] >= tolerance):
         found.append(step())
@@ -142,9 +179,15 @@ def climb(step, steps: int, tolerance: float) -> list[float]:
 
 
 def weighed(x: Tensor, weights: Tensor | None, parameter: Tensor) -> Tensor:
-    """The weights, (N,), of the x that EM is given, 1 if there are none; x or weights that it cannot use are refused."""
+    """The weights, (N,), of the x that EM is given, 1 if there are none; x or weights that it
+    cannot use are refused.
+    """
     if not len(check_event(x, parameter)) or not x.isfinite().all():
-        raise ValueError(f"EM needs one x at least and no NaN or infinity in any, got shape {tuple(x.shape)}")
+        raise ValueError(
+            f"EM needs one x at least and no NaN or infinity in any, got shape {tuple(x.shape)}"
+        )
     if weights is not None and weights.shape != x.shape[:1]:
-        raise ValueError(f"expected one weight for each of {len(x)} x, got shape {tuple(weights.shape)}")
+        raise ValueError(
+            f"expected one weight for each of {len(x)} x, got shape {tuple(weights.shape)}"
+        )
     return x.new_ones(len(x)) if weights is None else weights

@@ -1,4 +1,5 @@
-"""The generative adversarial net: a generator and the discriminator that judges it, each with its own objective.
+"""The generative adversarial net: a generator and the discriminator that judges it, each with its
+own objective.
 
 Slides: "Generative Adversarial Nets". Goodfellow et al., Generative Adversarial Nets, 2014.
 """
@@ -16,27 +17,40 @@ from dgmcourse.networks import mlp
 class GAN(nn.Module):
     r"""$$\min_G \max_D\; \mathbb{E}_{x \sim p_{real}}[\log D(x)] + \mathbb{E}_{z \sim p(z)}[\log(1 - D(G(z)))]$$
 
-    The discriminator answers with a logit, D(x) = sigmoid(logit): log D = logsigmoid(l) and log(1 - D) = logsigmoid(-l)
-    are exact however sure it is. `dgmcourse.play` trains it; as a model to look at it has `prior` and `decoder` like
-    any other.
+    The discriminator answers with a logit, D(x) = sigmoid(logit): log D = logsigmoid(l) and log(1 -
+    D) = logsigmoid(-l) are exact however sure it is. `dgmcourse.play` trains it; as a model to look
+    at it has `prior` and `decoder` like any other.
 
     Args:
         prior: p(z), a Density.
         generator: G, a network from (..., latent_dim) to (..., D).
         discriminator: a network from (..., D) to logits (..., 1).
-        saturating: the generator's objective. False: log D(G(z)), whose gradient is strong while the fakes are bad;
-            True: -log(1 - D(G(z))), the min-max objective's own, whose gradient vanishes there.
+        saturating: the generator's objective. False: log D(G(z)), whose gradient is strong while
+            the fakes are bad; True: -log(1 - D(G(z))), the min-max objective's own, whose gradient
+            vanishes there.
     """
 
-    def __init__(self, prior: nn.Module, generator: nn.Module, discriminator: nn.Module, saturating: bool = False):
+    def __init__(
+        self,
+        prior: nn.Module,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        saturating: bool = False,
+    ):
         super().__init__()
-        self.prior, self.generator, self.discriminator, self.saturating = prior, generator, discriminator, saturating
+        self.prior, self.generator, self.discriminator, self.saturating = (
+            prior,
+            generator,
+            discriminator,
+            saturating,
+        )
 
     def discriminator_objective(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """log D(x) + log(1 - D(G(z))), which the discriminator maximises: (B,), nats; -2 log 2 where it has to guess.
+        """log D(x) + log(1 - D(G(z))), which the discriminator maximises: (B,), nats; -2 log 2
+        where it has to guess.
 
-        Returns:
-            the objective, and {"discriminator", "real", "fake"}: itself, D(x) and D(G(z)), (B,) each.
+        Returns: the objective, and {"discriminator", "real", "fake"}: itself, D(x) and D(G(z)),
+            (B,) each.
         """
         with torch.no_grad():  # in the discriminator's turn the generator stands still
             fakes = self.make(x)
@@ -45,7 +59,9 @@ class GAN(nn.Module):
         return value, {"discriminator": value, "real": real.sigmoid(), "fake": fake.sigmoid()}
 
     def generator_objective(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """What the generator maximises at fresh z, as many as there are x (which are not looked at): (B,), nats."""
+        """What the generator maximises at fresh z, as many as there are x (which are not looked
+        at): (B,), nats.
+        """
         fake = self.logit(self.make(x))
         value = -F.logsigmoid(-fake) if self.saturating else F.logsigmoid(fake)
         return value, {"generator": value}
@@ -68,7 +84,9 @@ class GAN(nn.Module):
     def sample(self, n: int) -> Tensor:
         """n objects G(z), z ~ p(z): shape (n, D)."""
         if not isinstance(n, Integral):
-            raise TypeError(f"sample takes the number of objects, a whole number such as 5, got {n!r}")
+            raise TypeError(
+                f"sample takes the number of objects, a whole number such as 5, got {n!r}"
+            )
         return self.generator(self.prior.sample((n,)))
 
 
@@ -77,15 +95,17 @@ class ImageGAN(GAN):
 
     Args:
         latent_dim: dimensions of z.
-        hidden: units in the smaller of the two hidden layers of each network; the larger, next to the pixels, has twice
-            as many.
+        hidden: units in the smaller of the two hidden layers of each network; the larger, next to
+            the pixels, has twice as many.
         saturating: as in `GAN`.
 
-    The discriminator leaves out 30 % of its units at random: without that it is soon certain of every image, and
-    nothing it says is of use to the generator.
+    The discriminator leaves out 30 % of its units at random: without that it is soon certain of
+    every image, and nothing it says is of use to the generator.
     """
 
-    def __init__(self, latent_dim: int = 64, hidden: int = 256, saturating: bool = False, data_dim: int = 784):
+    def __init__(
+        self, latent_dim: int = 64, hidden: int = 256, saturating: bool = False, data_dim: int = 784
+    ):
         super().__init__(
             StandardGaussian(latent_dim),
             mlp([latent_dim, hidden, 2 * hidden, data_dim], leaky, output=nn.Sigmoid()),
@@ -95,5 +115,7 @@ class ImageGAN(GAN):
 
 
 def leaky() -> nn.Module:
-    """A ReLU that lets a fifth of the negative side through: the discriminator has a gradient everywhere to pass on."""
+    """A ReLU that lets a fifth of the negative side through: the discriminator has a gradient
+    everywhere to pass on.
+    """
     return nn.LeakyReLU(0.2)

@@ -1,7 +1,7 @@
 r"""The gated PixelCNN: two stacks of masked convolutions that together see every pixel before one.
 
-Slides: "Improving the decoder". van den Oord et al., Conditional Image Generation with PixelCNN Decoders, 2016,
-arXiv:1606.05328: the gates, the stacks, and the link between them.
+Slides: "Improving the decoder". van den Oord et al., Conditional Image Generation with PixelCNN
+Decoders, 2016, arXiv:1606.05328: the gates, the stacks, and the link between them.
 """
 
 import math
@@ -12,7 +12,16 @@ import torch
 from torch import Tensor, nn
 
 from dgmcourse.models.pixelwalk import Canvas, at_a_pixel, head_at_a_pixel
-from dgmcourse.networks import MaskedConv2d, aligned, initialise, map_of, pictures, pixel_head, pixel_mask, plus
+from dgmcourse.networks import (
+    MaskedConv2d,
+    aligned,
+    initialise,
+    map_of,
+    pictures,
+    pixel_head,
+    pixel_mask,
+    plus,
+)
 
 
 class GatedLayer(nn.Module):
@@ -39,16 +48,26 @@ class GatedLayer(nn.Module):
 
 
 class GatedPixelNet(nn.Module):
-    """The gated network, whose logit for a pixel can see all pixels before it. Arguments as for `PixelNet`.
+    """The gated network, whose logit for a pixel can see all pixels before it. Arguments as for
+    `PixelNet`.
 
-    z enters the horizontal stack: the vertical one, most of the work, is done once for an x however many z it is
-    asked about.
+    z enters the horizontal stack: the vertical one, most of the work, is done once for an x however
+    many z it is asked about.
     """
 
-    def __init__(self, width: int = 16, layers: int = 6, first: int = 7, size: int = 3, shape: tuple[int, int] = (28, 28)):
+    def __init__(
+        self,
+        width: int = 16,
+        layers: int = 6,
+        first: int = 7,
+        size: int = 3,
+        shape: tuple[int, int] = (28, 28),
+    ):
         super().__init__()
         self.shape, self.given_dim = shape, 2 * width * math.prod(shape)
-        layers = [GatedLayer(1, width, first, "A")] + [GatedLayer(width, width, size, "B") for _ in range(layers)]
+        layers = [GatedLayer(1, width, first, "A")] + [
+            GatedLayer(width, width, size, "B") for _ in range(layers)
+        ]
         self.layers, self.head = initialise(nn.ModuleList(layers)), pixel_head(width)
 
     def forward(self, x: Tensor, given: Tensor | None = None) -> Tensor:
@@ -59,14 +78,21 @@ class GatedPixelNet(nn.Module):
         return self.head(h).reshape(*lead, math.prod(self.shape))
 
     def walk(self, n: int, given: Tensor | None = None) -> Generator[np.ndarray, np.ndarray, None]:
-        """As `PixelNet.walk`: the vertical stack a row at a time, the horizontal one a pixel at a time."""
-        tall = [Canvas(layer.vertical, n, self.shape, len(layer.vertical.mask)) for layer in self.layers]
+        """As `PixelNet.walk`: the vertical stack a row at a time, the horizontal one a pixel at a
+        time.
+        """
+        tall = [
+            Canvas(layer.vertical, n, self.shape, len(layer.vertical.mask)) for layer in self.layers
+        ]
         flat = [Canvas(layer.horizontal, n, self.shape, 0) for layer in self.layers]
-        # sigmoid(b) = (1 + tanh(b / 2)) / 2: one tanh does for both halves, if the second's weights are halved before
-        # and the gate's product after
+        # sigmoid(b) = (1 + tanh(b / 2)) / 2: one tanh does for both halves, if the second's weights
+        # are halved before and the gate's product after
         width = self.layers[0].out.in_channels
         halved = torch.tensor([1.0] * width + [0.5] * width).to(tall[0].x)
-        outs, last = [at_a_pixel(layer.out, 0.5) for layer in self.layers], head_at_a_pixel(self.head)
+        outs, last = (
+            [at_a_pixel(layer.out, 0.5) for layer in self.layers],
+            head_at_a_pixel(self.head),
+        )
         for r in range(self.shape[0]):
             rows = []
             for i, layer in enumerate(self.layers):
@@ -92,6 +118,8 @@ class GatedPixelNet(nn.Module):
 
 
 def gate(a: Tensor) -> Tensor:
-    """tanh of the first half of the features, times the sigmoid of the second; features on axis 1."""
+    """tanh of the first half of the features, times the sigmoid of the second; features on
+    axis 1.
+    """
     a, b = a.chunk(2, 1)
     return torch.tanh(a) * torch.sigmoid(b)

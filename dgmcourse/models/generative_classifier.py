@@ -1,7 +1,7 @@
 r"""A classifier that also knows what an object looks like: the joint model p(x, y).
 
-Slides: "Do we need generative modeling?". Learning from unlabelled data, too: Nigam et al., Text Classification from
-Labeled and Unlabeled Documents Using EM, 2000.
+Slides: "Do we need generative modeling?". Learning from unlabelled data, too: Nigam et al., Text
+Classification from Labeled and Unlabeled Documents Using EM, 2000.
 """
 
 import torch
@@ -16,7 +16,8 @@ UNLABELLED = -1
 class GenerativeClassifier(nn.Module):
     r"""$$p(x, y) = p(y)\, p(x \mid y), \qquad p(y \mid x) = \frac{p(x, y)}{p(x)}, \qquad p(x) = \sum_y p(x, y)$$
 
-    Each p(x|y) is a mixture of `per_class` factor analysers; together they are one mixture whose components have owners.
+    Each p(x|y) is a mixture of `per_class` factor analysers; together they are one mixture whose
+    components have owners.
 
     Args:
         data_dim: dimensions of x.
@@ -28,10 +29,14 @@ class GenerativeClassifier(nn.Module):
     def __init__(self, data_dim: int, classes: int, latent_dim: int = 1, per_class: int = 1):
         super().__init__()
         if classes < 1 or per_class < 1:
-            raise ValueError(f"at least one class and one analyser for each, got {classes} and {per_class}")
+            raise ValueError(
+                f"at least one class and one analyser for each, got {classes} and {per_class}"
+            )
         self.classes, self.per_class = classes, per_class
         self.mixture = MixtureOfFactorAnalysers(data_dim, latent_dim, classes * per_class)
-        self.register_buffer("owner", torch.arange(classes).repeat_interleave(per_class))  # of each component
+        self.register_buffer(
+            "owner", torch.arange(classes).repeat_interleave(per_class)
+        )  # of each component
 
     def log_joint(self, x: Tensor) -> Tensor:
         """log p(x, y) for each y: (B, C), nats."""
@@ -47,29 +52,36 @@ class GenerativeClassifier(nn.Module):
 
     @torch.no_grad()
     def initialise(self, x: Tensor, y: Tensor, seed: int = 0) -> None:
-        """Each component starts with the variance of all the data, at the mean of its class's labelled examples; where it
-        shares the class with others, at one of the examples, so that they differ.
+        """Each component starts with the variance of all the data, at the mean of its class's
+        labelled examples; where it shares the class with others, at one of the examples, so that
+        they differ.
 
         Args:
             x: (B, data_dim). y: (B,), integers, -1 where there is no label.
             seed: of the choice of examples; the random factors' is torch's own.
 
         Raises:
-            ValueError: for a class of which no example is labelled, for labels of another shape, for x that is not finite.
+            ValueError: for a class of which no example is labelled, for labels of another shape,
+                for x that is not finite.
         """
         self._check(x, y)
         random = torch.Generator().manual_seed(seed)
         for owner, component in zip(self.owner.tolist(), self.mixture.components, strict=True):
             mine = (y == owner).nonzero().squeeze(-1)
             if len(mine) == 0:
-                raise ValueError(f"class {owner} has no labelled example: each class needs at least one")
+                raise ValueError(
+                    f"class {owner} has no labelled example: each class needs at least one"
+                )
             component.initialise(x)
             example = x[mine[torch.randint(len(mine), (), generator=random)]]
             component.decoder.bias.copy_(x[mine].mean(0) if self.per_class == 1 else example)
         self.mixture.log_weights.zero_()
 
-    def fit_em(self, x: Tensor, y: Tensor, steps: int = 100, tolerance: float = 1e-6) -> list[float]:
-        """EM from where the parameters are. What is maximised is the mean of log p(x, y), of log p(x) where y = -1.
+    def fit_em(
+        self, x: Tensor, y: Tensor, steps: int = 100, tolerance: float = 1e-6
+    ) -> list[float]:
+        """EM from where the parameters are. What is maximised is the mean of log p(x, y), of log
+        p(x) where y = -1.
 
         Returns:
             its values before each step, nats.
@@ -80,9 +92,18 @@ class GenerativeClassifier(nn.Module):
 
     def _check(self, x: Tensor, y: Tensor) -> None:
         if len(x) == 0 or not x.is_floating_point() or not x.isfinite().all():
-            raise ValueError(f"x must be finite floats, one row at least; got {x.dtype} of shape {tuple(x.shape)}")
-        if y.shape != x.shape[:1] or y.is_floating_point() or y.min() < UNLABELLED or y.max() >= self.classes:
             raise ValueError(
-                f"expected {len(x)} labels from 0 to {self.classes - 1}, or {UNLABELLED} for none, as integers, got {y.dtype} of "
-                f"shape {tuple(y.shape)}" + (f" from {y.min()} to {y.max()}" if y.numel() else "")
+                f"x must be finite floats, one row at least; got {x.dtype} of shape"
+                f" {tuple(x.shape)}"
+            )
+        if (
+            y.shape != x.shape[:1]
+            or y.is_floating_point()
+            or y.min() < UNLABELLED
+            or y.max() >= self.classes
+        ):
+            raise ValueError(
+                f"expected {len(x)} labels from 0 to {self.classes - 1}, or {UNLABELLED} for none,"
+                f" as integers, got {y.dtype} of shape {tuple(y.shape)}"
+                + (f" from {y.min()} to {y.max()}" if y.numel() else "")
             )

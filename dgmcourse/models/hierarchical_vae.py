@@ -1,6 +1,7 @@
 """A VAE with two layers of latent variables: z_2 above, z_1 below it, and both make x.
 
-Slides: "VampPrior", as HVAE. Tomczak & Welling, VAE with a VampPrior, 2017, arXiv:1705.07120: sizes and wiring.
+Slides: "VampPrior", as HVAE. Tomczak & Welling, VAE with a VampPrior, 2017, arXiv:1705.07120: sizes
+and wiring.
 """
 
 from collections.abc import Callable
@@ -8,7 +9,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from dgmcourse.densities import Density, Gaussian, GaussianConditional, StandardGaussian, check_event, gaussian_of
+from dgmcourse.densities import (
+    Density,
+    Gaussian,
+    GaussianConditional,
+    StandardGaussian,
+    check_event,
+    gaussian_of,
+)
 from dgmcourse.models.latent_variable_model import LatentVariableModel
 from dgmcourse.models.vae import outputs_per_pixel, pixels
 from dgmcourse.models.vamp_prior import VampPrior
@@ -18,7 +26,8 @@ from dgmcourse.networks import Joined, conv_decoder, conv_encoder, gated, gated_
 class Ancestral(Density):
     r"""$$p(z_2, z_1) = p(z_2)\, p(z_1 \mid z_2)$$
 
-    The event is the concatenation [z_2, z_1]: a model of two layers is a latent variable model of one z.
+    The event is the concatenation [z_2, z_1]: a model of two layers is a latent variable model of
+    one z.
 
     Args:
         top: p(z_2), a Density.
@@ -56,7 +65,8 @@ class Ancestral(Density):
 
 
 class TwoLayerPrior(Density, nn.Module):
-    """p(z_2) p(z_1 | z_2), whose parts are modules with parameters: `Ancestral` does the arithmetic.
+    """p(z_2) p(z_1 | z_2), whose parts are modules with parameters: `Ancestral` does the
+    arithmetic.
 
     Args:
         top: p(z_2), a Density.
@@ -87,7 +97,12 @@ class TwoLayerEncoder(nn.Module):
         log_var_range: these log-variances are clipped to it.
     """
 
-    def __init__(self, top: GaussianConditional, below: Joined, log_var_range: tuple[float, float] = (-6.0, 2.0)):
+    def __init__(
+        self,
+        top: GaussianConditional,
+        below: Joined,
+        log_var_range: tuple[float, float] = (-6.0, 2.0),
+    ):
         super().__init__()
         self.top, self.below, self.log_var_range = top, below, log_var_range
 
@@ -109,31 +124,54 @@ class HierarchicalVAE(LatentVariableModel):
         likelihood, data_dim: as for `VAE`.
     """
 
-    def __init__(self, latent_dim: int = 40, hidden: int = 300, likelihood: str = "bernoulli", data_dim: int = 784,
-                 components: int | None = None):  # fmt: skip
+    def __init__(
+        self,
+        latent_dim: int = 40,
+        hidden: int = 300,
+        likelihood: str = "bernoulli",
+        data_dim: int = 784,
+        components: int | None = None,
+    ):
         outputs = data_dim * outputs_per_pixel(likelihood)
         encoder = TwoLayerEncoder(
             GaussianConditional(gated_mlp([data_dim, hidden, hidden, 2 * latent_dim])),
-            Joined(gated(data_dim, hidden), gated(latent_dim, hidden), gated_mlp([2 * hidden, hidden, 2 * latent_dim])),
+            Joined(
+                gated(data_dim, hidden),
+                gated(latent_dim, hidden),
+                gated_mlp([2 * hidden, hidden, 2 * latent_dim]),
+            ),
         )
         prior = two_layer_prior(encoder, latent_dim, hidden, data_dim, components)
-        decoder = Joined(gated(latent_dim, hidden), gated(latent_dim, hidden), gated_mlp([2 * hidden, hidden, outputs]))
+        decoder = Joined(
+            gated(latent_dim, hidden),
+            gated(latent_dim, hidden),
+            gated_mlp([2 * hidden, hidden, outputs]),
+        )
         super().__init__(prior, encoder, pixels(decoder, likelihood))
 
 
 class ConvHierarchicalVAE(LatentVariableModel):
-    """`HierarchicalVAE` with convolutional networks for 28x28 images; `channels` scales the convolutions.
+    """`HierarchicalVAE` with convolutional networks for 28x28 images; `channels` scales the
+    convolutions.
 
-    Pictures are made smaller and larger again by strides, 28 -> 14 -> 7 and back, as in `ConvVAE`: the paper's decoder has four
-    convolutions of 64 channels at full size, some 30 times the work.
+    Pictures are made smaller and larger again by strides, 28 -> 14 -> 7 and back, as in `ConvVAE`:
+    the paper's decoder has four convolutions of 64 channels at full size, some 30 times the work.
     """
 
-    def __init__(self, latent_dim: int = 40, channels: int = 32, hidden: int = 128, likelihood: str = "bernoulli",
-                 components: int | None = None):  # fmt: skip
+    def __init__(
+        self,
+        latent_dim: int = 40,
+        channels: int = 32,
+        hidden: int = 128,
+        likelihood: str = "bernoulli",
+        components: int | None = None,
+    ):
         features = conv_encoder(1, channels, hidden)[:-1]  # up to its last hidden layer
         encoder = TwoLayerEncoder(
             GaussianConditional(conv_encoder(2 * latent_dim, channels, hidden)),
-            Joined(features, gated(latent_dim, hidden), gated_mlp([2 * hidden, hidden, 2 * latent_dim])),
+            Joined(
+                features, gated(latent_dim, hidden), gated_mlp([2 * hidden, hidden, 2 * latent_dim])
+            ),
         )
         net = conv_decoder(2 * hidden, outputs_per_pixel(likelihood), channels, hidden)
         decoder = Joined(gated(latent_dim, hidden), gated(latent_dim, hidden), net)
@@ -141,8 +179,14 @@ class ConvHierarchicalVAE(LatentVariableModel):
         super().__init__(prior, encoder, pixels(decoder, likelihood))
 
 
-def two_layer_prior(encoder: TwoLayerEncoder, latent_dim: int, hidden: int, data_dim: int, components: int | None) -> TwoLayerPrior:
+def two_layer_prior(
+    encoder: TwoLayerEncoder, latent_dim: int, hidden: int, data_dim: int, components: int | None
+) -> TwoLayerPrior:
     """p(z_2), a standard Gaussian or a VampPrior of so many components, and p(z_1 | z_2)."""
-    top = StandardGaussian(latent_dim) if components is None else VampPrior(encoder.top, data_dim, components)
+    top = (
+        StandardGaussian(latent_dim)
+        if components is None
+        else VampPrior(encoder.top, data_dim, components)
+    )
     below = GaussianConditional(gated_mlp([latent_dim, hidden, hidden, 2 * latent_dim]))
     return TwoLayerPrior(top, below, (latent_dim, latent_dim))

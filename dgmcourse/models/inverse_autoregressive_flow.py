@@ -1,13 +1,15 @@
-r"""The inverse autoregressive flow: each dimension is stretched and moved as the dimensions before it say.
+r"""The inverse autoregressive flow: each dimension is stretched and moved as the dimensions before
+it say.
 
 $$z'_d = \sigma_d\, z_d + (1 - \sigma_d)\, m_d, \qquad (m_d, s_d) \text{ of } z_1, \dots, z_{d-1}, \quad
   \sigma_d = \mathrm{sigmoid}(s_d), \qquad \log \left|\det \frac{\partial z'}{\partial z}\right| = \sum_d \log \sigma_d$$
 
-The Jacobian is triangular, and one pass of a masked network (MADE) gives all m and s. A gate below 1 only contracts: give
-the flow a base wider than what it is to become, or an `Affine` before each step.
+The Jacobian is triangular, and one pass of a masked network (MADE) gives all m and s. A gate below
+1 only contracts: give the flow a base wider than what it is to become, or an `Affine` before each
+step.
 
-Slides: "Extensions of normalizing flows", a general one. Kingma et al., Improving Variational Inference with Inverse
-Autoregressive Flow, 2016, arXiv:1606.04934.
+Slides: "Extensions of normalizing flows", a general one. Kingma et al., Improving Variational
+Inference with Inverse Autoregressive Flow, 2016, arXiv:1606.04934.
 """
 
 import torch
@@ -17,7 +19,9 @@ from torch import Tensor
 from dgmcourse.models.normalizing_flow import Flow, Flows
 from dgmcourse.networks import MaskedMLP
 
-OPEN = 1.5  # added to s: a gate that begins open (sigmoid(1.5) = 0.82) begins near the identity, as the paper advises
+# added to s: a gate that begins open (sigmoid(1.5) = 0.82) begins near the identity, as the paper
+# advises
+OPEN = 1.5
 FAR = 1e6  # where the inverse stops: nothing is probable out there, and infinity would breed NaN
 
 
@@ -26,12 +30,15 @@ class InverseAutoregressiveFlow(Flow):
 
     Args:
         dim: D, dimensions of z.
-        hidden: units of the masked network's hidden layers, D at least for every dimension to be seen.
+        hidden: units of the masked network's hidden layers, D at least for every dimension to be
+            seen.
         given_dim: H, of a context that m and s may depend on, (..., H).
         reverse: take the dimensions from the last to the first.
     """
 
-    def __init__(self, dim: int, hidden: tuple[int, ...] = (64,), given_dim: int = 0, reverse: bool = False):
+    def __init__(
+        self, dim: int, hidden: tuple[int, ...] = (64,), given_dim: int = 0, reverse: bool = False
+    ):
         super().__init__()
         if dim < 1:
             raise ValueError(f"an autoregressive flow has at least 1 dimension, got dim = {dim}")
@@ -54,11 +61,22 @@ class InverseAutoregressiveFlow(Flow):
         found = torch.zeros_like(z)
         for d in reversed(range(self.dim)) if self.reverse else range(self.dim):
             m, s = self.move_and_gate(found, given)
-            value = (m + (z - m) * (1 + torch.exp(-s))).clamp(-FAR, FAR)  # 1 / sigmoid(s) = 1 + exp(-s)
+            value = (m + (z - m) * (1 + torch.exp(-s))).clamp(
+                -FAR, FAR
+            )  # 1 / sigmoid(s) = 1 + exp(-s)
             found = torch.cat([found[..., :d], value[..., d : d + 1], found[..., d + 1 :]], -1)
         return found
 
 
-def autoregressive_flows(dim: int, steps: int, hidden: tuple[int, ...] = (64,), given_dim: int = 0) -> Flows:
-    """T steps, of which every second takes the dimensions in the opposite order: none stays first, and so unmoved."""
-    return Flows(*(InverseAutoregressiveFlow(dim, hidden, given_dim, reverse=t % 2 == 1) for t in range(steps)))
+def autoregressive_flows(
+    dim: int, steps: int, hidden: tuple[int, ...] = (64,), given_dim: int = 0
+) -> Flows:
+    """T steps, of which every second takes the dimensions in the opposite order: none stays first,
+    and so unmoved.
+    """
+    return Flows(
+        *(
+            InverseAutoregressiveFlow(dim, hidden, given_dim, reverse=t % 2 == 1)
+            for t in range(steps)
+        )
+    )

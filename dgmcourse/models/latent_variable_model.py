@@ -1,6 +1,7 @@
 """The lecture's diagram: a prior p(z), a decoder p(x|z) and an encoder q(z|x), tied by one bound.
 
-Slides: "Latent Variable Models" and "Variational Auto-Encoder". Kingma & Welling, Auto-Encoding Variational Bayes, 2014.
+Slides: "Latent Variable Models" and "Variational Auto-Encoder". Kingma & Welling, Auto-Encoding
+Variational Bayes, 2014.
 """
 
 from numbers import Integral
@@ -14,8 +15,9 @@ from dgmcourse.densities import has_closed_form, kl
 class LatentVariableModel(nn.Module):
     r"""$$p(x) = \int p(x \mid z)\, p(z)\, dz$$
 
-    Variants are composed, not derived: a VampPrior or a flow is another Density in the place of `prior`, a flow posterior
-    or a PixelCNN decoder another Conditional in the place of `encoder` or `decoder`.
+    Variants are composed, not derived: a VampPrior or a flow is another Density in the place of
+    `prior`, a flow posterior or a PixelCNN decoder another Conditional in the place of `encoder` or
+    `decoder`.
 
     Args:
         prior: p(z), a Density.
@@ -30,7 +32,8 @@ class LatentVariableModel(nn.Module):
     def log_weight(self, x: Tensor, samples: tuple[int, ...] = ()) -> Tensor:
         """log w = log p(x|z) + log p(z) - log q(z|x) for z ~ q(z|x): shape (*samples, B), nats.
 
-        Its mean over z is the ELBO; the log of the mean of w estimates log p(x) (`dgmcourse.evaluate`). x is encoded once.
+        Its mean over z is the ELBO; the log of the mean of w estimates log p(x)
+        (`dgmcourse.evaluate`). x is encoded once.
         """
         z, log_q = self.encoder(x).rsample_and_log_prob(samples)
         return self.decoder(z).log_prob(x) + self.prior.log_prob(z) - log_q
@@ -40,8 +43,8 @@ class LatentVariableModel(nn.Module):
 
         $$\mathcal{L}(x) = \mathbb{E}_{q(z|x)}[\log p(x \mid z)] - \beta\, \mathrm{KL}[q(z \mid x) \,\|\, p(z)]$$
 
-        With beta = 1 a lower bound on log p(x); training may warm up from less. The KL is in closed form where there
-        is one, else log q(z|x) - log p(z) at the sample.
+        With beta = 1 a lower bound on log p(x); training may warm up from less. The KL is in closed
+        form where there is one, else log q(z|x) - log p(z) at the sample.
 
         Returns:
             what to maximise, and {"elbo" (beta = 1), "reconstruction", "kl"} to watch.
@@ -49,8 +52,14 @@ class LatentVariableModel(nn.Module):
         q = self.encoder(x)
         z, log_q = q.rsample_and_log_prob()
         reconstruction = self.decoder(z).log_prob(x)
-        regulariser = kl(q, self.prior) if has_closed_form(q, self.prior) else log_q - self.prior.log_prob(z)
-        parts = {"elbo": reconstruction - regulariser, "reconstruction": reconstruction, "kl": regulariser}
+        regulariser = (
+            kl(q, self.prior) if has_closed_form(q, self.prior) else log_q - self.prior.log_prob(z)
+        )
+        parts = {
+            "elbo": reconstruction - regulariser,
+            "reconstruction": reconstruction,
+            "kl": regulariser,
+        }
         return reconstruction - beta * regulariser, parts
 
     def elbo(self, x: Tensor) -> Tensor:
@@ -65,7 +74,9 @@ class LatentVariableModel(nn.Module):
             TypeError: if n is not a whole number.
         """
         if not isinstance(n, Integral):
-            raise TypeError(f"sample takes the number of objects, a whole number such as 5, got {n!r}")
+            raise TypeError(
+                f"sample takes the number of objects, a whole number such as 5, got {n!r}"
+            )
         return self.decoder(self.prior.sample((n,))).sample()
 
     @torch.no_grad()

@@ -1,7 +1,7 @@
 r"""A mixture of factor analysers: several linear Gaussian models, each for a region of the data.
 
-Slides: "Latent Variable Models", as what a linear model lacks. Ghahramani & Hinton, The EM Algorithm for Mixtures of
-Factor Analyzers, 1996.
+Slides: "Latent Variable Models", as what a linear model lacks. Ghahramani & Hinton, The EM
+Algorithm for Mixtures of Factor Analyzers, 1996.
 """
 
 import torch
@@ -27,7 +27,9 @@ class MixtureOfFactorAnalysers(nn.Module):
         super().__init__()
         if components < 1:
             raise ValueError(f"a mixture has at least 1 component, got {components}")
-        self.components = nn.ModuleList(FactorAnalysis(data_dim, latent_dim) for _ in range(components))
+        self.components = nn.ModuleList(
+            FactorAnalysis(data_dim, latent_dim) for _ in range(components)
+        )
         self.log_weights = nn.Parameter(torch.full((components,), 1 / components).log())
 
     def log_joint(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
@@ -41,35 +43,48 @@ class MixtureOfFactorAnalysers(nn.Module):
 
     @torch.no_grad()
     def initialise(self, x: Tensor, seed: int = 0, rounds: int = 5) -> None:
-        """A few rounds of k-means from random examples, `seed` says which; each component starts as its cluster.
+        """A few rounds of k-means from random examples, `seed` says which; each component starts as
+        its cluster.
 
-        The loadings come from torch's generator: torch.manual_seed before it makes all of it repeatable.
+        The loadings come from torch's generator: torch.manual_seed before it makes all of it
+        repeatable.
         """
         if len(x) < len(self.components):
-            raise ValueError(f"{len(self.components)} components need as many x at least, got {len(x)}")
+            raise ValueError(
+                f"{len(self.components)} components need as many x at least, got {len(x)}"
+            )
         random = torch.Generator().manual_seed(seed)
-        centres = x[torch.randperm(len(x), generator=random)[: len(self.components)].to(x.device)].clone()
+        centres = x[
+            torch.randperm(len(x), generator=random)[: len(self.components)].to(x.device)
+        ].clone()
         for _ in range(rounds):
             nearest = torch.cdist(x, centres).argmin(-1)
             for k in nearest.unique():
                 centres[k] = x[nearest == k].mean(0)
         for k, component in enumerate(self.components):
-            # all examples count a little: a variance of one point, or of none, is nothing to start from
+            # all examples count a little: a variance of one point, or of none, is nothing to start
+            # from
             component.initialise(x, 0.01 + (nearest == k).to(x))
         self.log_weights.copy_((1 + torch.bincount(nearest, minlength=len(centres))).log())
 
     @torch.no_grad()
     def em_step(self, x: Tensor, allowed: Tensor | None = None) -> float:
-        """One step of EM: the mean log p(x) before it. E: which component made x; M: a weighted step of each.
+        """One step of EM: the mean log p(x) before it. E: which component made x; M: a weighted
+        step of each.
 
-        `allowed`, (B, M) booleans, keeps an x from components that are known not to have made it: then the value is
-        the mean of log p(x and one of the allowed).
+        `allowed`, (B, M) booleans, keeps an x from components that are known not to have made it:
+        then the value is the mean of log p(x and one of the allowed).
         """
         joint = self.log_joint(x)
         if not joint.isfinite().all() or not len(x):
-            raise ValueError(f"EM needs one x at least and no NaN or infinity in any, got shape {tuple(x.shape)}")
+            raise ValueError(
+                f"EM needs one x at least and no NaN or infinity in any, got shape {tuple(x.shape)}"
+            )
         if allowed is not None and (allowed.shape != joint.shape or not allowed.any(-1).all()):
-            raise ValueError(f"allowed is a bool for each x and component, {tuple(joint.shape)}, and leaves each x at least one")
+            raise ValueError(
+                f"allowed is a bool for each x and component, {tuple(joint.shape)}, and leaves each"
+                " x at least one"
+            )
         joint = joint if allowed is None else joint.masked_fill(~allowed, -torch.inf)
         log_p = torch.logsumexp(joint, -1)
         responsibility = torch.exp(joint - log_p.unsqueeze(-1))
@@ -81,7 +96,9 @@ class MixtureOfFactorAnalysers(nn.Module):
         return log_p.mean().item()
 
     def fit_em(self, x: Tensor, steps: int = 100, tolerance: float = 1e-6) -> list[float]:
-        """EM until the mean log p(x) grows by less than `tolerance` nats a step: its values before each step."""
+        """EM until the mean log p(x) grows by less than `tolerance` nats a step: its values before
+        each step.
+        """
         return climb(lambda: self.em_step(x), steps, tolerance)
 
     @torch.no_grad()
@@ -101,7 +118,10 @@ class MixtureOfFactorAnalysers(nn.Module):
             chosen = torch.multinomial(responsibility, 1).squeeze(-1)
             responsibility = nn.functional.one_hot(chosen, len(self.components)).to(x)
         each = (component.complete(x, observed, draw) for component in self.components)
-        missing = sum(r.unsqueeze(-1) * result for r, result in zip(responsibility.unbind(-1), each, strict=True))
+        missing = sum(
+            r.unsqueeze(-1) * result
+            for r, result in zip(responsibility.unbind(-1), each, strict=True)
+        )
         return torch.where(observed, x, missing)
 
     @torch.no_grad()
@@ -110,4 +130,7 @@ class MixtureOfFactorAnalysers(nn.Module):
         each = [component.with_noise(noise_var).log_prob(x) for component in self.components]
         responsibility = (self.log_weights + torch.stack(each, -1)).softmax(-1)
         cleaned = (component.denoise(x, noise_var) for component in self.components)
-        return sum(r.unsqueeze(-1) * result for r, result in zip(responsibility.unbind(-1), cleaned, strict=True))
+        return sum(
+            r.unsqueeze(-1) * result
+            for r, result in zip(responsibility.unbind(-1), cleaned, strict=True)
+        )

@@ -1,7 +1,8 @@
 """A mixture of Gaussians as a prior: the first answer to a prior with a single bump.
 
-Slides: "Improving the prior". As a VAE's prior: Dilokthanakul et al., Deep Unsupervised Clustering with Gaussian Mixture
-Variational Autoencoders, 2016, arXiv:1611.02648; and the baseline of Tomczak & Welling, VAE with a VampPrior, 2017.
+Slides: "Improving the prior". As a VAE's prior: Dilokthanakul et al., Deep Unsupervised Clustering
+with Gaussian Mixture Variational Autoencoders, 2016, arXiv:1611.02648; and the baseline of Tomczak
+& Welling, VAE with a VampPrior, 2017.
 """
 
 import torch
@@ -18,14 +19,20 @@ class MixturePrior(Density, nn.Module):
     Args:
         dim: of z.
         components: K.
-        spread: standard deviation of the means at first. They must differ, or all components learn the same.
+        spread: standard deviation of the means at first. They must differ, or all components learn
+            the same.
     """
 
     def __init__(self, dim: int, components: int = 50, spread: float = 1.0):
         super().__init__()
         if dim < 1 or components < 1:
-            raise ValueError(f"a mixture has at least 1 dimension and at least 1 component, got {dim} and {components}")
-        self.log_weights = nn.Parameter(torch.zeros(components))  # up to a constant: Mixture normalises
+            raise ValueError(
+                f"a mixture has at least 1 dimension and at least 1 component, got {dim} and"
+                f" {components}"
+            )
+        self.log_weights = nn.Parameter(
+            torch.zeros(components)
+        )  # up to a constant: Mixture normalises
         self.means = nn.Parameter(spread * torch.randn(components, dim))
         self.log_vars = nn.Parameter(torch.zeros(components, dim))
 

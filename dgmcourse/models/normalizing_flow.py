@@ -1,9 +1,11 @@
-r"""Normalizing flows: a simple distribution sent through invertible maps, with the volume they change kept in account.
+r"""Normalizing flows: a simple distribution sent through invertible maps, with the volume they
+change kept in account.
 
 $$z^{(T)} = f^{(T)} \circ \dots \circ f^{(1)}(z^{(0)}), \qquad
   \log q(z^{(T)}) = \log q(z^{(0)}) - \sum_{t=1}^T \log \left|\det \frac{\partial f^{(t)}}{\partial z^{(t-1)}}\right|$$
 
-Slides: "Normalizing flows". Rezende & Mohamed, Variational Inference with Normalizing Flows, 2015, arXiv:1505.05770.
+Slides: "Normalizing flows". Rezende & Mohamed, Variational Inference with Normalizing Flows, 2015,
+arXiv:1505.05770.
 """
 
 from abc import ABC, abstractmethod
@@ -17,7 +19,9 @@ from dgmcourse.densities import Density, check_event, check_given, gaussian_of
 class Flow(nn.Module, ABC):
     """An invertible map f of z, (..., D) to (..., D), whose log-determinant can be computed.
 
-    `given` is what its parameters may depend on, (..., H): an encoder's features. With given_dim=0 a flow takes none."""
+    `given` is what its parameters may depend on, (..., H): an encoder's features. With given_dim=0
+    a flow takes none.
+    """
 
     @abstractmethod
     def forward(self, z: Tensor, given: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -28,9 +32,14 @@ class Flow(nn.Module, ABC):
         raise NotImplementedError(f"{type(self).__name__} has no inverse in closed form")
 
     def given_is_due(self, given: Tensor | None) -> bool:
-        """Whether this flow's parameters depend on `given`; a ValueError if it is missing, or not asked for."""
+        """Whether this flow's parameters depend on `given`; a ValueError if it is missing, or not
+        asked for.
+        """
         if (given is None) != (self.given_dim == 0):
-            raise ValueError(f"this flow was made with given_dim = {self.given_dim}, and given is {'' if given is None else 'not '}None")
+            raise ValueError(
+                f"this flow was made with given_dim = {self.given_dim}, and given is"
+                f" {'' if given is None else 'not '}None"
+            )
         return given is not None
 
 
@@ -55,7 +64,9 @@ class Flows(Flow):
 
 
 class Affine(Flow):
-    """A shift and a positive scale of each dimension, learned: the units in which the other flows see their data."""
+    """A shift and a positive scale of each dimension, learned: the units in which the other flows
+    see their data.
+    """
 
     def __init__(self, dim: int):
         super().__init__()
@@ -70,7 +81,8 @@ class Affine(Flow):
 
 
 class FlowPosterior(Density):
-    """What a flow makes of draws from a base: q(z^(T)). Drawing and knowing the draw's density is one pass.
+    """What a flow makes of draws from a base: q(z^(T)). Drawing and knowing the draw's density is
+    one pass.
 
     Args:
         base: q(z^(0)), a Density with `rsample`.
@@ -83,7 +95,9 @@ class FlowPosterior(Density):
 
     @property
     def mean(self) -> Tensor:
-        """f of the base's mean: the centre's image, which stands in for a mean that has no closed form."""
+        """f of the base's mean: the centre's image, which stands in for a mean that has no closed
+        form.
+        """
         return self.flow(self.base.mean, self.given)[0]
 
     def rsample_and_log_prob(self, shape: tuple[int, ...] = ()) -> tuple[Tensor, Tensor]:
@@ -109,7 +123,8 @@ class FlowDensity(Density, nn.Module):
 
     $$\log p(x) = \log p_0(f(x)) + \log |\det \partial f / \partial x|$$
 
-    Drawing needs the inverse. As a prior (an autoregressive flow: Variational Lossy Autoencoder, 2016) or as p(x).
+    Drawing needs the inverse. As a prior (an autoregressive flow: Variational Lossy Autoencoder,
+    2016) or as p(x).
     """
 
     def __init__(self, base: nn.Module, flow: Flow):
@@ -140,11 +155,26 @@ class FlowConditional(nn.Module):
         log_var_range: as for `GaussianConditional`.
     """
 
-    def __init__(self, net: nn.Module, flow: Flow, given_dim: int = 0, log_var_range: tuple[float, float] = (-6.0, 2.0)):
+    def __init__(
+        self,
+        net: nn.Module,
+        flow: Flow,
+        given_dim: int = 0,
+        log_var_range: tuple[float, float] = (-6.0, 2.0),
+    ):
         super().__init__()
-        self.net, self.flow, self.given_dim, self.log_var_range = net, flow, given_dim, log_var_range
+        self.net, self.flow, self.given_dim, self.log_var_range = (
+            net,
+            flow,
+            given_dim,
+            log_var_range,
+        )
 
     def forward(self, x: Tensor) -> FlowPosterior:
         output = self.net(check_given(x, self.net)).to(x.dtype)
         parameters, given = output.split([output.shape[-1] - self.given_dim, self.given_dim], -1)
-        return FlowPosterior(gaussian_of(parameters, self.log_var_range), self.flow, given if self.given_dim else None)
+        return FlowPosterior(
+            gaussian_of(parameters, self.log_var_range),
+            self.flow,
+            given if self.given_dim else None,
+        )

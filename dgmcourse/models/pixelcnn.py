@@ -3,8 +3,9 @@ r"""An image as a chain of pixels, in the order of reading, each given all befor
 $$p(\mathbf{x}) = \prod_{i=1}^D p(x_i \mid x_1, \dots, x_{i-1}), \qquad
   p(\mathbf{x} \mid \mathbf{z}) = \prod_{i=1}^D p(x_i \mid x_1, \dots, x_{i-1}, \mathbf{z})$$
 
-Slides: "Improving the decoder". van den Oord, Kalchbrenner & Kavukcuoglu, Pixel Recurrent Neural Networks, 2016,
-arXiv:1601.06759; van den Oord et al., Conditional Image Generation with PixelCNN Decoders, 2016, arXiv:1606.05328.
+Slides: "Improving the decoder". van den Oord, Kalchbrenner & Kavukcuoglu, Pixel Recurrent Neural
+Networks, 2016, arXiv:1601.06759; van den Oord et al., Conditional Image Generation with PixelCNN
+Decoders, 2016, arXiv:1606.05328.
 """
 
 import copy
@@ -15,13 +16,30 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dgmcourse.densities import Bernoulli, Density, check_binary, check_event, check_given, check_shape
+from dgmcourse.densities import (
+    Bernoulli,
+    Density,
+    check_binary,
+    check_event,
+    check_given,
+    check_shape,
+)
 from dgmcourse.models.pixelwalk import Canvas, check_noise_and_known, head_at_a_pixel
-from dgmcourse.networks import MaskedConv2d, aligned, initialise, map_of, pictures, pixel_head, pixel_mask, plus
+from dgmcourse.networks import (
+    MaskedConv2d,
+    aligned,
+    initialise,
+    map_of,
+    pictures,
+    pixel_head,
+    pixel_mask,
+    plus,
+)
 
 
 class PixelDensity(Density):
-    """p(x|z) of binary images: a network that is masked, and what z adds to its first layer (None: p(x)).
+    """p(x|z) of binary images: a network that is masked, and what z adds to its first layer (None:
+    p(x)).
 
     Args:
         net: `PixelNet` or `GatedPixelNet`.
@@ -29,10 +47,15 @@ class PixelDensity(Density):
     """
 
     def __init__(self, net: nn.Module, given: Tensor | None = None):
-        self.net, self.given = net, given if given is None else check_event(given, given.new_empty(net.given_dim))
+        self.net, self.given = (
+            net,
+            given if given is None else check_event(given, given.new_empty(net.given_dim)),
+        )
 
     def logits(self, x: Tensor) -> Tensor:
-        """Of p(x_i = 1 | x_1, ..., x_{i-1}, z), for every i in one pass: the shape of x, or more if z has more."""
+        """Of p(x_i = 1 | x_1, ..., x_{i-1}, z), for every i in one pass: the shape of x, or more if
+        z has more.
+        """
         x = check_event(check_given(x, self.net), x.new_empty(math.prod(self.net.shape)))
         return self.net(x, self.given).to(x.dtype)
 
@@ -40,24 +63,35 @@ class PixelDensity(Density):
         return Bernoulli(self.logits(x)).log_prob(x)
 
     @torch.no_grad()
-    def sample(self, shape: tuple[int, ...] = (), noise: Tensor | None = None, x: Tensor | None = None,
-               known: Tensor | None = None) -> Tensor:  # fmt: skip
+    def sample(
+        self,
+        shape: tuple[int, ...] = (),
+        noise: Tensor | None = None,
+        x: Tensor | None = None,
+        known: Tensor | None = None,
+    ) -> Tensor:
         """Pixel by pixel, none of which is computed twice: (*shape, *rows of `given`, D).
 
         Args:
-            noise: uniform numbers of the result's shape, one for each pixel: x_i = 1 where it is less than p(x_i = 1 | ...).
-            x, known: images and which of their pixels (booleans) are given; the others are drawn. Only pixels before
-                one have a say in it.
+            noise: uniform numbers of the result's shape, one for each pixel: x_i = 1 where it is
+                less than p(x_i = 1 | ...).
+            x, known: images and which of their pixels (booleans) are given; the others are drawn.
+                Only pixels before one have a say in it.
 
         Raises:
-            ValueError: for noise outside [0, 1], one of x and known alone, given pixels not 0 or 1, shapes that don't fit.
+            ValueError: for noise outside [0, 1], one of x and known alone, given pixels not 0 or 1,
+                shapes that don't fit.
         """
         D, rows = math.prod(self.net.shape), () if self.given is None else self.given.shape[:-1]
         shape, like = (*check_shape(shape), *rows, D), next(self.net.parameters())
         u = torch.rand(shape, dtype=like.dtype, device=like.device) if noise is None else noise
         check_noise_and_known(u, x, known, shape)
         columns = lambda t: t.expand(shape).reshape(-1, D).mT.contiguous().cpu()  # noqa: E731
-        given = None if self.given is None else self.given.expand(*shape[:-1], -1).reshape(-1, self.given.shape[-1]).cpu()
+        given = (
+            None
+            if self.given is None
+            else self.given.expand(*shape[:-1], -1).reshape(-1, self.given.shape[-1]).cpu()
+        )
         threshold = columns(torch.logit(u)).numpy()  # u < sigmoid(l) where logit(u) < l
         if known is not None:
             known = columns(known.bool()).numpy()
@@ -75,7 +109,9 @@ class PixelDensity(Density):
 
 
 class PixelCNN(PixelDensity, nn.Module):
-    """p(x) of binary images, which is exact and one pass of the network: `PixelCNN(GatedPixelNet())`."""
+    """p(x) of binary images, which is exact and one pass of the network:
+    `PixelCNN(GatedPixelNet())`.
+    """
 
     def __init__(self, net: nn.Module):
         nn.Module.__init__(self)
@@ -92,7 +128,8 @@ class PixelConditional(nn.Module):
 
     Args:
         net: `PixelNet` or `GatedPixelNet`.
-        given: maps z to (..., net.given_dim): a map of features, one for each pixel, that no mask covers.
+        given: maps z to (..., net.given_dim): a map of features, one for each pixel, that no mask
+            covers.
     """
 
     def __init__(self, net: nn.Module, given: nn.Module):
@@ -105,9 +142,11 @@ class PixelConditional(nn.Module):
 
 
 class PixelNet(nn.Module):
-    """Masked convolutions, one after another: x, (..., D), to a logit for each pixel, which sees pixels before it only.
+    """Masked convolutions, one after another: x, (..., D), to a logit for each pixel, which sees
+    pixels before it only.
 
-    Not all of them, however many layers there are: a triangle above and to the right is never seen, the blind spot.
+    Not all of them, however many layers there are: a triangle above and to the right is never seen,
+    the blind spot.
 
     Args:
         width: features.
@@ -116,7 +155,14 @@ class PixelNet(nn.Module):
         shape: height and width of the images.
     """
 
-    def __init__(self, width: int = 32, layers: int = 6, first: int = 7, size: int = 3, shape: tuple[int, int] = (28, 28)):
+    def __init__(
+        self,
+        width: int = 32,
+        layers: int = 6,
+        first: int = 7,
+        size: int = 3,
+        shape: tuple[int, int] = (28, 28),
+    ):
         super().__init__()
         self.shape, self.given_dim = shape, width * math.prod(shape)
         convs = [MaskedConv2d(1, width, pixel_mask(first, "A"))]
@@ -132,8 +178,10 @@ class PixelNet(nn.Module):
         return self.head(h).reshape(*lead, math.prod(self.shape))
 
     def walk(self, n: int, given: Tensor | None = None) -> Generator[np.ndarray, np.ndarray, None]:
-        """Yields each pixel's logits, (n,), and is sent its values. What the rows above mean for a row is computed once
-        for all of it; what stands to the left of a pixel is added at that pixel."""
+        """Yields each pixel's logits, (n,), and is sent its values. What the rows above mean for a
+        row is computed once for all of it; what stands to the left of a pixel is added at that
+        pixel.
+        """
         canvases = [Canvas(conv, n, self.shape, len(conv.mask) - 1) for conv in self.convs]
         last = head_at_a_pixel(self.head)
         for r in range(self.shape[0]):

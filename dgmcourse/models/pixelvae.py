@@ -1,7 +1,8 @@
 """A VAE whose decoder is a PixelCNN: z says what the picture is of, the pixels before say the rest.
 
-Slides: "Improving the decoder", "PixelVAE". Gulrajani et al., PixelVAE: A Latent Variable Model for Natural Images, 2016,
-arXiv:1611.05013; what z is left to say: Chen et al., Variational Lossy Autoencoder, 2016, arXiv:1611.02731.
+Slides: "Improving the decoder", "PixelVAE". Gulrajani et al., PixelVAE: A Latent Variable Model for
+Natural Images, 2016, arXiv:1611.05013; what z is left to say: Chen et al., Variational Lossy
+Autoencoder, 2016, arXiv:1611.02731.
 """
 
 import torch
@@ -25,8 +26,15 @@ class PixelVAE(LatentVariableModel):
         channels, hidden: of the convolutional encoder, and of the network that makes a map of z.
     """
 
-    def __init__(self, latent_dim: int = 16, width: int = 16, layers: int = 2, first: int = 5, channels: int = 16,
-                 hidden: int = 64):  # fmt: skip
+    def __init__(
+        self,
+        latent_dim: int = 16,
+        width: int = 16,
+        layers: int = 2,
+        first: int = 5,
+        channels: int = 16,
+        hidden: int = 64,
+    ):
         net = GatedPixelNet(width, layers, first)
         super().__init__(
             StandardGaussian(latent_dim),
@@ -36,8 +44,9 @@ class PixelVAE(LatentVariableModel):
 
 
 def free_bits(model: LatentVariableModel, nats: float):
-    r"""An objective for `fit` under which so many nats a dimension, averaged over the batch, cost nothing: a dimension
-    that says less has nothing to gain by saying less still (Kingma et al., Inverse Autoregressive Flow, 2016).
+    r"""An objective for `fit` under which so many nats a dimension, averaged over the batch, cost
+    nothing: a dimension that says less has nothing to gain by saying less still (Kingma et al.,
+    Inverse Autoregressive Flow, 2016).
 
     $$\mathbb{E}_{q}[\log p(\mathbf{x} \mid \mathbf{z})] - \sum_d \max(\lambda, \overline{\mathrm{KL}}_d)$$
 
@@ -54,7 +63,11 @@ def free_bits(model: LatentVariableModel, nats: float):
         reconstruction = model.decoder(q.rsample()).log_prob(x)
         of_each = kl_per_dimension(q, model.prior)
         regulariser = of_each.sum(-1)
-        parts = {"elbo": reconstruction - regulariser, "reconstruction": reconstruction, "kl": regulariser}
+        parts = {
+            "elbo": reconstruction - regulariser,
+            "reconstruction": reconstruction,
+            "kl": regulariser,
+        }
         return reconstruction - beta * torch.clamp(of_each.mean(0), min=nats).sum(), parts
 
     return objective

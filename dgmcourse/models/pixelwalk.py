@@ -1,10 +1,11 @@
 """From pixel to pixel without computing anything twice: how `pixelcnn` draws.
 
-A pass of the network gives all logits, and drawing pixel by pixel needs one of them at a time: 784 passes for a digit, of
-which nearly all is thrown away. Here each feature is computed once, when it can be known. What rows above mean for a row
-is one convolution for all of the row; what stands to the left of a pixel is a product of a vector with a small matrix, in
-NumPy, whose calls cost a fraction of torch's. It runs on the CPU wherever the network is: on a GPU, too, the
-pixels of an image come one after another.
+A pass of the network gives all logits, and drawing pixel by pixel needs one of them at a time: 784
+passes for a digit, of which nearly all is thrown away. Here each feature is computed once, when it
+can be known. What rows above mean for a row is one convolution for all of the row; what stands to
+the left of a pixel is a product of a vector with a small matrix, in NumPy, whose calls cost a
+fraction of torch's. It runs on the CPU wherever the network is: on a GPU, too, the pixels of an
+image come one after another.
 """
 
 from collections.abc import Callable
@@ -17,20 +18,35 @@ from dgmcourse.networks import MaskedConv2d
 
 
 class Canvas:
-    """What a masked convolution looks at, (n, H, W, C) with a border of zeros, while it is being filled in.
+    """What a masked convolution looks at, (n, H, W, C) with a border of zeros, while it is being
+    filled in.
 
     Args:
         conv: the convolution.
-        above: how many rows of its kernel, from the top, are taken for a row of pixels at once; the one after them is for
-            what stands to the left of a pixel.
+        above: how many rows of its kernel, from the top, are taken for a row of pixels at once; the
+            one after them is for what stands to the left of a pixel.
     """
 
     def __init__(self, conv: MaskedConv2d, n: int, shape: tuple[int, int], above: int):
         left, right, top, _ = conv.border
-        weight, taps = conv.masked_weight(), 0 if above == len(conv.mask) else int(conv.mask[above].sum())
-        self.corner, self.rows, self.width, self.n, self.C = (top, left), above, shape[1], n, conv.in_channels
+        weight, taps = (
+            conv.masked_weight(),
+            0 if above == len(conv.mask) else int(conv.mask[above].sum()),
+        )
+        self.corner, self.rows, self.width, self.n, self.C = (
+            (top, left),
+            above,
+            shape[1],
+            n,
+            conv.in_channels,
+        )
         self.above, self.bias = weight[:, :, :above], conv.bias
-        self.own = weight[:, :, -1, :taps].permute(2, 1, 0).reshape(taps * self.C, conv.out_channels).contiguous()
+        self.own = (
+            weight[:, :, -1, :taps]
+            .permute(2, 1, 0)
+            .reshape(taps * self.C, conv.out_channels)
+            .contiguous()
+        )
         self.x = weight.new_zeros(n, top + shape[0], left + shape[1] + max(right, 0), self.C)
 
     def row(self, r: int) -> Tensor:
@@ -45,14 +61,18 @@ class Canvas:
         self.x[:, top + r, left : left + self.width] = features[:, :, 0].mT
 
     def pixels(self, r: int, term: Tensor, scale: Tensor | None = None) -> "Row":
-        """Row r, whose pixels come one by one, with what was known of it before, (n, out, 1, W); all times `scale`, (out,)."""
+        """Row r, whose pixels come one by one, with what was known of it before, (n, out, 1, W);
+        all times `scale`, (out,).
+        """
         own, term = self.own, term[:, :, 0].permute(2, 0, 1)
         own, term = (own, term) if scale is None else (own * scale, term * scale)
         return Row(self.x[:, self.corner[0] + r], term, own, self.corner[1])
 
 
 class Row:
-    """One row of a canvas: x (n, columns, C), what is known of the result already, (W, n, out), and the weights of the left."""
+    """One row of a canvas: x (n, columns, C), what is known of the result already, (W, n, out), and
+    the weights of the left.
+    """
 
     def __init__(self, x: Tensor, term: Tensor, own: Tensor, shift: int):
         self.C, self.shift, self.size = x.shape[-1], shift * x.shape[-1], len(own)
@@ -72,7 +92,9 @@ class Row:
 
 
 def at_a_pixel(conv: nn.Conv2d, scale: float = 1.0) -> Callable[[np.ndarray], np.ndarray]:
-    """A 1x1 convolution as a function of one pixel's features, (n, C), which are multiplied by `scale` first."""
+    """A 1x1 convolution as a function of one pixel's features, (n, C), which are multiplied by
+    `scale` first.
+    """
     weight, bias = (scale * conv.weight[:, :, 0, 0].mT).contiguous().numpy(), conv.bias.numpy()
     return lambda h: h.dot(weight) + bias
 
@@ -83,13 +105,25 @@ def head_at_a_pixel(head: nn.Sequential) -> Callable[[np.ndarray], np.ndarray]:
     return lambda h: last(np.maximum(hidden(h), 0))[:, 0]
 
 
-def check_noise_and_known(noise: Tensor, x: Tensor | None, known: Tensor | None, shape: tuple[int, ...]) -> None:
+def check_noise_and_known(
+    noise: Tensor, x: Tensor | None, known: Tensor | None, shape: tuple[int, ...]
+) -> None:
     """Raise the ValueErrors of `pixelcnn.PixelDensity.sample`, whose result has this shape."""
     if (x is None) != (known is None):
-        raise ValueError("to complete images give both: x, the images, and known, which of their pixels are given")
+        raise ValueError(
+            "to complete images give both: x, the images, and known, which of their pixels are"
+            " given"
+        )
     if not ((noise >= 0) & (noise <= 1)).all():  # nor is NaN
         raise ValueError("expected noise from 0 to 1, as torch.rand draws it")
     for name, t in {"noise": noise, "x": x, "known": known}.items():
         pairs = zip(reversed(t.shape), reversed(shape), strict=False) if t is not None else ()
-        if t is not None and (t.dim() > len(shape) or t.shape[-1:] != shape[-1:] or not all(n in (1, m) for n, m in pairs)):
-            raise ValueError(f"expected {name} of shape {shape}, or one that is repeated to it, got {tuple(t.shape)}")
+        if t is not None and (
+            t.dim() > len(shape)
+            or t.shape[-1:] != shape[-1:]
+            or not all(n in (1, m) for n, m in pairs)
+        ):
+            raise ValueError(
+                f"expected {name} of shape {shape}, or one that is repeated to it, got"
+                f" {tuple(t.shape)}"
+            )

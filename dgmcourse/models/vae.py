@@ -1,7 +1,8 @@
 """The variational auto-encoder: the lecture's diagram with neural networks in two of its boxes.
 
-Slides: "Variational Auto-Encoder". Kingma & Welling, Auto-Encoding Variational Bayes, 2014; Rezende, Mohamed & Wierstra,
-Stochastic Backpropagation, 2014. Sizes of the feed-forward nets: Tomczak & Welling, VAE with a VampPrior, 2017.
+Slides: "Variational Auto-Encoder". Kingma & Welling, Auto-Encoding Variational Bayes, 2014;
+Rezende, Mohamed & Wierstra, Stochastic Backpropagation, 2014. Sizes of the feed-forward nets:
+Tomczak & Welling, VAE with a VampPrior, 2017.
 """
 
 from torch import nn
@@ -29,7 +30,13 @@ class VAE(LatentVariableModel):
         ValueError: for another likelihood.
     """
 
-    def __init__(self, latent_dim: int = 40, hidden: int = 300, likelihood: str = "bernoulli", data_dim: int = 784):
+    def __init__(
+        self,
+        latent_dim: int = 40,
+        hidden: int = 300,
+        likelihood: str = "bernoulli",
+        data_dim: int = 784,
+    ):
         outputs = data_dim * outputs_per_pixel(likelihood)
         super().__init__(
             StandardGaussian(latent_dim),
@@ -39,22 +46,41 @@ class VAE(LatentVariableModel):
 
 
 class ConvVAE(LatentVariableModel):
-    """The VAE with convolutional networks for 28x28 images. Arguments as for `VAE`; `channels` scales the convolutions."""
+    """The VAE with convolutional networks for 28x28 images. Arguments as for `VAE`; `channels`
+    scales the convolutions.
+    """
 
-    def __init__(self, latent_dim: int = 40, channels: int = 32, hidden: int = 128, likelihood: str = "bernoulli"):
+    def __init__(
+        self,
+        latent_dim: int = 40,
+        channels: int = 32,
+        hidden: int = 128,
+        likelihood: str = "bernoulli",
+    ):
         super().__init__(
             StandardGaussian(latent_dim),
             GaussianConditional(conv_encoder(2 * latent_dim, channels, hidden)),
-            pixels(conv_decoder(latent_dim, outputs_per_pixel(likelihood), channels, hidden), likelihood),
+            pixels(
+                conv_decoder(latent_dim, outputs_per_pixel(likelihood), channels, hidden),
+                likelihood,
+            ),
         )
 
 
 def outputs_per_pixel(likelihood: str) -> int:
     if likelihood not in LIKELIHOODS:
-        raise ValueError(f"likelihood is one of {', '.join(map(repr, LIKELIHOODS))}, got {likelihood!r}")
+        raise ValueError(
+            f"likelihood is one of {', '.join(map(repr, LIKELIHOODS))}, got {likelihood!r}"
+        )
     return LIKELIHOODS[likelihood]
 
 
 def pixels(net: nn.Module, likelihood: str) -> nn.Module:
-    """The decoder p(x|z) around a network: logits for a Bernoulli, means and log-variances for a Gaussian."""
-    return BernoulliConditional(net) if likelihood == "bernoulli" else GaussianConditional(net, (-4.5, 0.0))
+    """The decoder p(x|z) around a network: logits for a Bernoulli, means and log-variances for a
+    Gaussian.
+    """
+    return (
+        BernoulliConditional(net)
+        if likelihood == "bernoulli"
+        else GaussianConditional(net, (-4.5, 0.0))
+    )

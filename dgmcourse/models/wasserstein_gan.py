@@ -1,7 +1,8 @@
-"""The Wasserstein GAN: the discriminator becomes a 1-Lipschitz critic, and its objective a distance.
+"""The Wasserstein GAN: the discriminator becomes a 1-Lipschitz critic, and its objective a
+distance.
 
-Slides: "Wasserstein GAN". Arjovsky, Chintala & Bottou, Wasserstein GAN, 2017. The gradient penalty: Gulrajani et al.,
-Improved Training of Wasserstein GANs, 2017.
+Slides: "Wasserstein GAN". Arjovsky, Chintala & Bottou, Wasserstein GAN, 2017. The gradient penalty:
+Gulrajani et al., Improved Training of Wasserstein GANs, 2017.
 """
 
 import torch
@@ -14,27 +15,38 @@ from dgmcourse.models.gan import GAN
 class WassersteinGAN(GAN):
     r"""$$\min_G \max_{D \in \mathcal W}\; \mathbb{E}_{x \sim p_{real}}[D(x)] - \mathbb{E}_{z \sim p(z)}[D(G(z))]$$
 
-    $\mathcal W$ are the 1-Lipschitz functions, for which the maximum is the earth-mover distance. Three ways to stay near
-    them: clip the critic's weights to [-c, c] after each of its steps (`clip`); charge it for slopes other than 1
-    (`penalty`); or build it of layers that cannot be steeper (`mlp(..., spectral=True)`, neither argument).
+    $\mathcal W$ are the 1-Lipschitz functions, for which the maximum is the earth-mover distance.
+    Three ways to stay near them: clip the critic's weights to [-c, c] after each of its steps
+    (`clip`); charge it for slopes other than 1 (`penalty`); or build it of layers that cannot be
+    steeper (`mlp(..., spectral=True)`, neither argument).
 
     Args:
         prior, generator: as in `GAN`.
         discriminator: the critic, a network from (..., D) to real numbers (..., 1).
-        clip: c, 0.01 in the paper; None: no clipping. With it the critic is K-Lipschitz for some K that depends on c and
-            the network, and its objective K times the distance at most. The first clipping is done here. Play it with
-            optimiser="rmsprop", as the paper does: with Adam's memory most games of notebook 05 are lost.
-        penalty: lambda, 10 in the paper; 0: none. It wants a critic without batch normalisation, whose slope at one point
-            is no matter of the others.
+        clip: c, 0.01 in the paper; None: no clipping. With it the critic is K-Lipschitz for some K
+            that depends on c and the network, and its objective K times the distance at most. The
+            first clipping is done here. Play it with optimiser="rmsprop", as the paper does: with
+            Adam's memory most games of notebook 05 are lost.
+        penalty: lambda, 10 in the paper; 0: none. It wants a critic without batch normalisation,
+            whose slope at one point is no matter of the others.
 
     Raises:
         ValueError: unless clip > 0 and penalty >= 0.
     """
 
-    def __init__(self, prior: nn.Module, generator: nn.Module, discriminator: nn.Module, clip: float | None = None,
-                 penalty: float = 0.0):  # fmt: skip
+    def __init__(
+        self,
+        prior: nn.Module,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        clip: float | None = None,
+        penalty: float = 0.0,
+    ):
         if not ((clip is None or clip > 0) and penalty >= 0):
-            raise ValueError(f"weights are clipped to [-c, c] with c > 0, and a penalty is not negative: got {clip}, {penalty}")
+            raise ValueError(
+                "weights are clipped to [-c, c] with c > 0, and a penalty is not negative: got"
+                f" {clip}, {penalty}"
+            )
         super().__init__(prior, generator, discriminator)
         self.clip, self.penalty = clip, penalty
         self.constrain()
@@ -42,15 +54,17 @@ class WassersteinGAN(GAN):
     def discriminator_objective(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """D(x) - D(G(z)) less the penalty: (B,).
 
-        Returns:
-            the objective, and {"distance"}: D(x) - D(G(z)), (B,). Its mean is at most the distance if the critic is
-            1-Lipschitz, as spectral layers make it, and at most K times the distance if it is clipped. With a penalty it
-            is no bound: for fakes that are the data shifted by W, the best critic says W (1 + W / 2 lambda).
+        Returns: the objective, and {"distance"}: D(x) - D(G(z)), (B,). Its mean is at most the
+            distance if the critic is 1-Lipschitz, as spectral layers make it, and at most K times
+            the distance if it is clipped. With a penalty it is no bound: for fakes that are the
+            data shifted by W, the best critic says W (1 + W / 2 lambda).
         """
         with torch.no_grad():
             fake = self.make(x)
         distance = self.logit(x) - self.logit(fake)
-        penalty = self.penalty * gradient_penalty(self.discriminator, x, fake) if self.penalty else 0.0
+        penalty = (
+            self.penalty * gradient_penalty(self.discriminator, x, fake) if self.penalty else 0.0
+        )
         return distance - penalty, {"distance": distance}
 
     def generator_objective(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -60,29 +74,39 @@ class WassersteinGAN(GAN):
 
     @torch.no_grad()
     def constrain(self) -> None:
-        """clip(weights, -c, c), if there is a c. To be called after each of the critic's steps, as `play` does."""
+        """clip(weights, -c, c), if there is a c. To be called after each of the critic's steps, as
+        `play` does.
+        """
         if self.clip is not None:
             for weight in self.discriminator.parameters():
                 weight.clamp_(-self.clip, self.clip)
 
 
 def gradient_penalty(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
-    r"""$(|\nabla D(\hat x)| - 1)^2$ at a random point $\hat x$ between each real and its fake: (B,).
+    r"""$(|\nabla D(\hat x)| - 1)^2$ at a random point $\hat x$ between each real and its fake:
+    (B,).
 
     Args:
         critic: from (..., D) to (..., 1), each answer a function of its own row alone.
-        real, fake: (..., D) of one shape; copies of a critic have an axis in front. No gradient goes back to them.
+        real, fake: (..., D) of one shape; copies of a critic have an axis in front. No gradient
+            goes back to them.
 
     Raises:
-        ValueError: for different shapes, rows or numbers that the critic can't take, or other than one answer a row.
+        ValueError: for different shapes, rows or numbers that the critic can't take, or other than
+            one answer a row.
     """
     if real.shape != fake.shape:
-        raise ValueError(f"each real has its fake: got shapes {tuple(real.shape)} and {tuple(fake.shape)}")
+        raise ValueError(
+            f"each real has its fake: got shapes {tuple(real.shape)} and {tuple(fake.shape)}"
+        )
     with torch.enable_grad():  # the slope is wanted even where nothing learns
         share = torch.rand(*real.shape[:-1], 1, dtype=real.dtype, device=real.device)
         between = (share * real + (1 - share) * fake).detach().requires_grad_()
         answers = critic(check_given(between, critic))
         if answers.shape != (*real.shape[:-1], 1):
-            raise ValueError(f"a critic answers each row with one number, shape {(*real.shape[:-1], 1)}, not {tuple(answers.shape)}")
+            raise ValueError(
+                f"a critic answers each row with one number, shape {(*real.shape[:-1], 1)}, not"
+                f" {tuple(answers.shape)}"
+            )
         (gradient,) = torch.autograd.grad(answers.sum(), between, create_graph=True)
         return (gradient.norm(dim=-1) - 1) ** 2

@@ -6,8 +6,9 @@
 
     slider_figure(draw, alt="...", mu=(-3.0, 3.0, 0.1, 1.0), S=[1, 10, 100], seed="new sample")
 
-The picture is one `widgets.Image` whose bytes are replaced: nothing flickers or jumps. The browser holds a slider's
-next value back until the kernel has answered the last, so dragging never queues up more drawings than are seen.
+The picture is one `widgets.Image` whose bytes are replaced: nothing flickers or jumps. The browser
+holds a slider's next value back until the kernel has answered the last, so dragging never queues up
+more drawings than are seen.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,21 +23,34 @@ from matplotlib.figure import Figure
 
 from dgmcourse.plot import DPI, png
 
-SYMBOLS = dict(zip("mu sigma epsilon alpha beta tau lambda_ pi theta phi".split(), "μσεαβτλπθφ", strict=True))
+SYMBOLS = dict(
+    zip("mu sigma epsilon alpha beta tau lambda_ pi theta phi".split(), "μσεαβτλπθφ", strict=True)
+)
 LAYOUT = {"layout": {"width": "22em"}, "style": {"description_width": "6.5em"}}
-HIDDEN = "position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%)"  # but read aloud
+HIDDEN = (  # but read aloud
+    "position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%)"
+)
 
 
-DRAWING = RLock()  # the kernel answers widgets in several threads, and pyplot's current figure is everybody's
+DRAWING = (
+    RLock()
+)  # the kernel answers widgets in several threads, and pyplot's current figure is everybody's
 
 
 class SliderFigure(widgets.VBox):
-    """What `slider_figure` returns: `controls` by name (set their `.value`), `image`, `alt`, `message` for errors."""
+    """What `slider_figure` returns: `controls` by name (set their `.value`), `image`, `alt`,
+    `message` for errors.
+    """
 
     def __init__(self, draw: Callable[..., Figure], alt: str, controls: dict[str, widgets.Widget]):
         self.draw, self.controls = draw, controls
-        self.image = widgets.Image(format="png")  # which has no alt text, and whose `tooltip` the front end can't show
-        self.alt = widgets.HTML(f'<span style="{HIDDEN}">Picture: {escape(alt)}</span>', layout={"height": "0", "margin": "0"})
+        self.image = widgets.Image(
+            format="png"
+        )  # which has no alt text, and whose `tooltip` the front end can't show
+        self.alt = widgets.HTML(
+            f'<span style="{HIDDEN}">Picture: {escape(alt)}</span>',
+            layout={"height": "0", "margin": "0"},
+        )
         self.message = widgets.HTML()
         for control in controls.values():
             control.observe(self._update, names="value")
@@ -76,7 +90,8 @@ def slider_figure(draw: Callable[..., Figure], *, alt: str, **controls) -> Slide
     """A figure that is drawn again whenever a control is moved, by mouse or by the arrow keys.
 
     Args:
-        draw: called as draw(**values), returns a matplotlib figure: fast (0.1 s), and of a fixed size.
+        draw: called as draw(**values), returns a matplotlib figure: fast (0.1 s), and of a fixed
+            size.
         alt: what the picture shows, for those who can't see it.
         controls: for each argument of `draw` one of
             (low, high, step, start), a slider, of integers if all four are;
@@ -90,7 +105,9 @@ def slider_figure(draw: Callable[..., Figure], *, alt: str, **controls) -> Slide
         Exception: whatever `draw` raises, at once; later, above the picture.
     """
     if not alt.strip():
-        raise ValueError("a figure needs an alt text: say what it shows to someone who can't see it")
+        raise ValueError(
+            "a figure needs an alt text: say what it shows to someone who can't see it"
+        )
     return SliderFigure(draw, alt, {name: control(name, what) for name, what in controls.items()})
 
 
@@ -109,13 +126,21 @@ def control(name: str, what) -> widgets.Widget:
         return widgets.IntSlider(start, low, high, step, description=label, **LAYOUT)
     places = len(f"{step:g}".partition(".")[2])
     return widgets.FloatSlider(
-        start, min=low, max=high, step=step, description=label, readout_format=f".{places}f", **LAYOUT
+        start,
+        min=low,
+        max=high,
+        step=step,
+        description=label,
+        readout_format=f".{places}f",
+        **LAYOUT,
     )
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Small tensors on one thread: a second one that waits for a busy core costs a hundred times the work."""
+    """Small tensors on one thread: a second one that waits for a busy core costs a hundred times
+    the work.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,8 +1,10 @@
-"""A film of ready-made pictures, with a play button and a slider. The browser shows them without the kernel.
+"""A film of ready-made pictures, with a play button and a slider. The browser shows them without
+the kernel.
 
     film([draw(i) for i in range(24)], texts=["a point on the axis", ...], label="step")
 
-The pictures are sent once and decoded at once, so none flickers; a slider that must compute is `slider_figure`.
+The pictures are sent once and decoded at once, so none flickers; a slider that must compute is
+`slider_figure`.
 """
 
 from pathlib import Path
@@ -17,11 +19,15 @@ HERE = Path(__file__).parent
 
 
 class Film(anywidget.AnyWidget):
-    """What `film` returns. Set `frame`, from 0, to show that picture; what the reader chooses stays in the browser."""
+    """What `film` returns. Set `frame`, from 0, to show that picture; what the reader chooses stays
+    in the browser.
+    """
 
     _esm = HERE / "film.js"
     _frames = traitlets.List(traitlets.Bytes()).tag(sync=True)  # PNG
-    _texts = traitlets.List(traitlets.Unicode()).tag(sync=True)  # alt text of each, shown below it, too
+    _texts = traitlets.List(traitlets.Unicode()).tag(
+        sync=True
+    )  # alt text of each, shown below it, too
     _label = traitlets.Unicode("step").tag(sync=True)
     _seconds = traitlets.Float(0.7).tag(sync=True)
     _width = traitlets.Int().tag(sync=True)
@@ -35,11 +41,19 @@ class Film(anywidget.AnyWidget):
         return f"A film of {len(self._frames)} pictures: run this cell to play it."
 
 
-def film(figures: list[Figure], texts: list[str], *, label: str = "step", seconds: float = 0.7, start: int = 0) -> Film:
+def film(
+    figures: list[Figure],
+    texts: list[str],
+    *,
+    label: str = "step",
+    seconds: float = 0.7,
+    start: int = 0,
+) -> Film:
     """Show figures of one size one after another; each is closed.
 
     Args:
-        texts: what each picture shows, for those who can't see it; it stands below the picture as its caption.
+        texts: what each picture shows, for those who can't see it; it stands below the picture as
+            its caption.
         label: of the slider.
         seconds: how long each is seen while it plays.
         start: the picture shown first, from 0.
@@ -48,9 +62,19 @@ def film(figures: list[Figure], texts: list[str], *, label: str = "step", second
         ValueError: without figures, without a text for each, or for figures of different sizes.
     """
     if not figures or len(texts) != len(figures) or not all(text.strip() for text in texts):
-        raise ValueError(f"a film needs pictures and a text for each: got {len(figures)} pictures and {len(texts)} texts")
+        raise ValueError(
+            f"a film needs pictures and a text for each: got {len(figures)} pictures and"
+            f" {len(texts)} texts"
+        )
     if len({tuple(figure.get_size_inches()) for figure in figures}) > 1:
         raise ValueError("the pictures of a film have one size: they would jump")
     width = round(figures[0].get_figwidth() * DPI)
     frames = [png(figure, scale=1.25) for figure in figures]
-    return Film(_frames=frames, _texts=list(texts), _label=label, _seconds=seconds, _width=width, frame=start)
+    return Film(
+        _frames=frames,
+        _texts=list(texts),
+        _label=label,
+        _seconds=seconds,
+        _width=width,
+        frame=start,
+    )

@@ -1,14 +1,16 @@
-"""A laboratory of GANs in the plane: data, generator, discriminator and both objectives while they train.
+"""A laboratory of GANs in the plane: data, generator, discriminator and both objectives while they
+train.
 
-    gan_lab()                                                   # press Play: the ring of 8 is found in seconds
-    gan_lab("grid", seed=3, lr=(0.002, 0.001), discriminator_steps=2)
-    gan_lab(points)                                             # your own, (N, 2), in the square from -3 to 3
-    fig, modes = gan_lab_picture("ring", steps=(0, 300, 2000))  # the same as a static figure, trained in torch; modes found
+    gan_lab() # press Play: the ring of 8 is found in seconds gan_lab("grid", seed=3, lr=(0.002,
+    0.001), discriminator_steps=2) gan_lab(points) # your own, (N, 2), in the square from -3 to 3
+    fig, modes = gan_lab_picture("ring", steps=(0, 300, 2000)) # the same as a static figure,
+    trained in torch; modes found
 
-All of it runs in the browser, in `gan_lab.js`: the picture stays fluid while the kernel trains something else, and no kernel
-is needed once it is shown. The networks are z -> hidden -> hidden -> 2 (ReLU) and 2 -> hidden -> hidden -> 1 (leaky ReLU),
-batches of 64, Adam with beta1 = 0.5. A page without Jupyter: link `gan_lab.css`,
-`import { mount } from "./gan_lab.js"` and `mount(element, gan_lab(...).settings)`.
+All of it runs in the browser, in `gan_lab.js`: the picture stays fluid while the kernel trains
+something else, and no kernel is needed once it is shown. The networks are z -> hidden -> hidden ->
+2 (ReLU) and 2 -> hidden -> hidden -> 1 (leaky ReLU), batches of 64, Adam with beta1 = 0.5. A page
+without Jupyter: link `gan_lab.css`, `import { mount } from "./gan_lab.js"` and `mount(element,
+gan_lab(...).settings)`.
 """
 
 import math
@@ -34,13 +36,17 @@ from dgmcourse.train import TrainingError
 HERE = Path(__file__).parent
 REACH = 3.0  # the plane goes from -3 to 3
 ARROW, FAKE = "#003a5c", "#E69F00"  # where the discriminator says "fake"; CRITIC is "real"
-REAL_OR_FAKE = LinearSegmentedColormap.from_list("real or fake", [FAKE, "#ffffff", CRITIC])  # D(x) from 0 to 1
+REAL_OR_FAKE = LinearSegmentedColormap.from_list(
+    "real or fake", [FAKE, "#ffffff", CRITIC]
+)  # D(x) from 0 to 1
 DATASETS = ("ring", "grid", "moons", "one", "drawn")
 OBJECTIVES = ("non-saturating", "saturating", "wasserstein")
 
 
 class GanLab(anywidget.AnyWidget):
-    """What `gan_lab` returns; `settings` is what it began with. What the reader changes stays in the browser."""
+    """What `gan_lab` returns; `settings` is what it began with. What the reader changes stays in
+    the browser.
+    """
 
     _esm = HERE / "gan_lab.js"
     _css = HERE / "gan_lab.css"
@@ -54,14 +60,25 @@ class GanLab(anywidget.AnyWidget):
         return f"GAN laboratory ({self.settings['data']}): run this cell to play."
 
 
-def gan_lab(data: str | Tensor = "ring", seed: int = 0, *, objective: str = "non-saturating", lr: float | tuple[float, float] = 2e-3,
-            discriminator_steps: int = 1, clip: float = 0.1, hidden: int = 32, latent_dim: int = 2) -> GanLab:  # fmt: skip
+def gan_lab(
+    data: str | Tensor = "ring",
+    seed: int = 0,
+    *,
+    objective: str = "non-saturating",
+    lr: float | tuple[float, float] = 2e-3,
+    discriminator_steps: int = 1,
+    clip: float = 0.1,
+    hidden: int = 32,
+    latent_dim: int = 2,
+) -> GanLab:
     """The widget; every argument is a control in it, too.
 
     Args:
-        data: "ring" (8 Gaussians), "grid" (25), "moons", "one" (Gaussian), "drawn" (by hand, empty at first); or points (N, 2).
+        data: "ring" (8 Gaussians), "grid" (25), "moons", "one" (Gaussian), "drawn" (by hand, empty
+            at first); or points (N, 2).
         seed: of the players' first weights and of all draws; each reset takes the next.
-        objective: of the generator, "non-saturating" or "saturating"; or "wasserstein", of both, with clipped weights.
+        objective: of the generator, "non-saturating" or "saturating"; or "wasserstein", of both,
+            with clipped weights.
         lr: one learning rate for both, or (the discriminator's, the generator's).
         discriminator_steps: its steps for each step of the generator.
         clip: c, for "wasserstein": the critic's weights stay in [-c, c].
@@ -69,12 +86,17 @@ def gan_lab(data: str | Tensor = "ring", seed: int = 0, *, objective: str = "non
         latent_dim: dimensions of z.
 
     Raises:
-        ValueError: for what the laboratory does not have: another name, points beyond the plane, a rate that is not positive.
+        ValueError: for what the laboratory does not have: another name, points beyond the plane, a
+            rate that is not positive.
     """
-    return GanLab(_spec={
-        "settings": settings(data, seed, objective, lr, discriminator_steps, clip, hidden, latent_dim),
-        "colours": {"data": DATA, "model": MODEL, "real": CRITIC, "fake": FAKE},
-    })  # fmt: skip
+    return GanLab(
+        _spec={
+            "settings": settings(
+                data, seed, objective, lr, discriminator_steps, clip, hidden, latent_dim
+            ),
+            "colours": {"data": DATA, "model": MODEL, "real": CRITIC, "fake": FAKE},
+        }
+    )
 
 
 def settings(data, seed, objective, lr, discriminator_steps, clip, hidden, latent_dim) -> dict:
@@ -82,40 +104,74 @@ def settings(data, seed, objective, lr, discriminator_steps, clip, hidden, laten
     points = []
     if not isinstance(data, str):
         x = torch.as_tensor(data).detach().double().cpu()
-        if x.dim() != 2 or x.shape[1] != 2 or not 1 <= len(x) <= 1000 or not (x.abs() <= REACH).all():
-            raise ValueError(f"your own data are 1 to 1,000 points (N, 2) between -3 and 3, got shape {tuple(x.shape)}"
-                             f"{f', up to {x.abs().max():.3g}' if x.numel() else ''}")  # fmt: skip
+        if (
+            x.dim() != 2
+            or x.shape[1] != 2
+            or not 1 <= len(x) <= 1000
+            or not (x.abs() <= REACH).all()
+        ):
+            raise ValueError(
+                "your own data are 1 to 1,000 points (N, 2) between -3 and 3, got shape"
+                f" {tuple(x.shape)}{f', up to {x.abs().max():.3g}' if x.numel() else ''}"
+            )
         data, points = "drawn", x.tolist()
     for what, value, known in (("data", data, DATASETS), ("objective", objective, OBJECTIVES)):
         if value not in known:
             raise ValueError(f"{what} is one of {', '.join(map(repr, known))}, got {value!r}")
     rates = lr if isinstance(lr, tuple | list) else (lr, lr)
     if len(rates) != 2 or not all(0 < rate <= 1 for rate in rates):
-        raise ValueError(f"lr is one rate, or (the discriminator's, the generator's), above 0 and at most 1; got {lr!r}")
-    for what, value, low, high in (("seed", seed, 0, 10**6), ("discriminator_steps", discriminator_steps, 1, 10),
-                                   ("hidden", hidden, 1, 128), ("latent_dim", latent_dim, 1, 16)):  # fmt: skip
+        raise ValueError(
+            "lr is one rate, or (the discriminator's, the generator's), above 0 and at most 1; got"
+            f" {lr!r}"
+        )
+    for what, value, low, high in (
+        ("seed", seed, 0, 10**6),
+        ("discriminator_steps", discriminator_steps, 1, 10),
+        ("hidden", hidden, 1, 128),
+        ("latent_dim", latent_dim, 1, 16),
+    ):
         if value != int(value) or not low <= value <= high:
             raise ValueError(f"{what} is a whole number from {low} to {high:,}, got {value!r}")
     if not 0 < clip <= 1:
         raise ValueError(f"clip is above 0 and at most 1, got {clip!r}")
-    return {"data": data, "seed": int(seed), "objective": objective, "lr": {"d": float(rates[0]), "g": float(rates[1])},
-            "steps": int(discriminator_steps), "clip": float(clip), "hidden": int(hidden), "latent": int(latent_dim),
-            "points": points}  # fmt: skip
+    return {
+        "data": data,
+        "seed": int(seed),
+        "objective": objective,
+        "lr": {"d": float(rates[0]), "g": float(rates[1])},
+        "steps": int(discriminator_steps),
+        "clip": float(clip),
+        "hidden": int(hidden),
+        "latent": int(latent_dim),
+        "points": points,
+    }
 
 
-def gan_lab_picture(data: str | Tensor = "ring", seed: int = 0, *, steps=(0, 300, 2000), **arguments) -> tuple[plt.Figure, list]:
-    """A small training with the same settings in torch, at `steps` rounds, as a static figure for `show(fig, alt=...)`.
+def gan_lab_picture(
+    data: str | Tensor = "ring", seed: int = 0, *, steps=(0, 300, 2000), **arguments
+) -> tuple[plt.Figure, list]:
+    """A small training with the same settings in torch, at `steps` rounds, as a static figure for
+    `show(fig, alt=...)`.
 
-    Its random numbers are not the browser's, so neither is its course: compare what they have in common.
+    Its random numbers are not the browser's, so neither is its course: compare what they have in
+    common.
 
     Args:
         data, seed, arguments: as for `gan_lab`; "drawn" needs points.
-        steps: rounds after which a panel is drawn, growing. Below them, the objectives' running means.
+        steps: rounds after which a panel is drawn, growing. Below them, the objectives' running
+            means.
 
-    Returns:
-        the figure, and the modes found in each panel: [(found, of how many), ...], None for data without modes.
+    Returns: the figure, and the modes found in each panel: [(found, of how many), ...], None for
+        data without modes.
     """
-    given = {"objective": "non-saturating", "lr": 2e-3, "discriminator_steps": 1, "clip": 0.1, "hidden": 32, "latent_dim": 2}
+    given = {
+        "objective": "non-saturating",
+        "lr": 2e-3,
+        "discriminator_steps": 1,
+        "clip": 0.1,
+        "hidden": 32,
+        "latent_dim": 2,
+    }
     s = settings(data, seed, **given | arguments)
     if list(steps) != sorted(set(steps)) or not steps or steps[0] < 0:
         raise ValueError(f"steps grow, from 0 on, got {steps!r}")
@@ -128,31 +184,86 @@ def gan_lab_picture(data: str | Tensor = "ring", seed: int = 0, *, steps=(0, 300
     for ax, (step, found, fakes, logits, pulls) in zip(axes, shots, strict=True):
         values = logits if wasserstein else logits.sigmoid()
         low, high = (values.min(), values.max()) if wasserstein else (0, 1)
-        heat = ax.imshow(values.numpy(), extent=edges, origin="lower", cmap=REAL_OR_FAKE, vmin=low, vmax=high, interpolation="bilinear")
+        heat = ax.imshow(
+            values.numpy(),
+            extent=edges,
+            origin="lower",
+            cmap=REAL_OR_FAKE,
+            vmin=low,
+            vmax=high,
+            interpolation="bilinear",
+        )
         if not wasserstein and logits.min() < 0 < logits.max():
             ax.contour(logits.numpy(), [0.0], extent=edges, colors=DATA, linewidths=0.8)
         ax.scatter(*real.T.numpy(), s=5, color=DATA, linewidths=0, label="data")
         ax.scatter(*fakes.T.numpy(), s=8, marker="^", color=MODEL, linewidths=0, label="fakes")
-        pulls = pulls / (2.5 * pulls.norm(dim=-1).mean() if wasserstein else 1)  # lengths as in gan_lab.js
+        pulls = pulls / (
+            2.5 * pulls.norm(dim=-1).mean() if wasserstein else 1
+        )  # lengths as in gan_lab.js
         pulls = pulls * (0.5 / pulls.norm(dim=-1, keepdim=True).clamp(min=0.5))
-        ax.quiver(*fakes[: len(pulls)].T.numpy(), *pulls.T.numpy(), angles="xy", scale_units="xy", scale=1, color=ARROW, width=0.006,
-                  headwidth=3.5, headlength=4, headaxislength=4)  # fmt: skip
-        ax.set(title=f"{step:,} steps" + (f": {found} of {modes} modes" if modes else ""), xlim=(-REACH, REACH), ylim=(-REACH, REACH))
+        ax.quiver(
+            *fakes[: len(pulls)].T.numpy(),
+            *pulls.T.numpy(),
+            angles="xy",
+            scale_units="xy",
+            scale=1,
+            color=ARROW,
+            width=0.006,
+            headwidth=3.5,
+            headlength=4,
+            headaxislength=4,
+        )
+        ax.set(
+            title=f"{step:,} steps" + (f": {found} of {modes} modes" if modes else ""),
+            xlim=(-REACH, REACH),
+            ylim=(-REACH, REACH),
+        )
         ax.tick_params(labelsize=8)
-    above.colorbar(heat, ax=axes, shrink=0.75, aspect=30, pad=0.01, ticks=[] if wasserstein else [0, 0.5, 1],
-                   label="critic, lowest to highest" if wasserstein else "D(x), the line: 1/2")  # fmt: skip
-    handles = [*axes[0].get_legend_handles_labels()[0], plt.Line2D([], [], color=ARROW, marker=">", markevery=[1], markersize=4)]
-    above.legend(handles, ["data", "fakes", "pull of G's objective on a fake"], loc="outside lower left", ncols=3, fontsize=8, markerscale=1.6)
+    above.colorbar(
+        heat,
+        ax=axes,
+        shrink=0.75,
+        aspect=30,
+        pad=0.01,
+        ticks=[] if wasserstein else [0, 0.5, 1],
+        label="critic, lowest to highest" if wasserstein else "D(x), the line: 1/2",
+    )
+    handles = [
+        *axes[0].get_legend_handles_labels()[0],
+        plt.Line2D([], [], color=ARROW, marker=">", markevery=[1], markersize=4),
+    ]
+    above.legend(
+        handles,
+        ["data", "fakes", "pull of G's objective on a fake"],
+        loc="outside lower left",
+        ncols=3,
+        fontsize=8,
+        markerscale=1.6,
+    )
     ax = below.subplots()
     if course:
         smooth = max(1, len(course) // 100)
-        means = torch.tensor(course)[: len(course) // smooth * smooth].reshape(-1, smooth, 2).mean(1).numpy()
+        means = (
+            torch.tensor(course)[: len(course) // smooth * smooth]
+            .reshape(-1, smooth, 2)
+            .mean(1)
+            .numpy()
+        )
         at = smooth * (torch.arange(len(means)) + 0.5).numpy()
         ax.plot(at, means[:, 0], color=CRITIC, label="D")
         ax.plot(at, means[:, 1], "--", color=MODEL, label="G")
     if not wasserstein:
-        ax.axhline(-2 * math.log(2), color=DATA, linestyle=":", linewidth=1, label="$-2\\log 2$: D can only guess")
-    ax.set(xlabel="step" + (f" ({broken})" if broken else ""), ylabel="objective" + ("" if wasserstein else ", nats"))
+        ax.axhline(
+            -2 * math.log(2),
+            color=DATA,
+            linestyle=":",
+            linewidth=1,
+            label="$-2\\log 2$: D can only guess",
+        )
+    ax.set(
+        xlabel="step" + (f" ({broken})" if broken else ""),
+        ylabel="objective" + ("" if wasserstein else ", nats"),
+    )
     if ax.get_legend_handles_labels()[0]:
         ax.legend(fontsize=8, ncols=3)
     return fig, [(found, modes) if modes else None for _, found, *_ in shots]
@@ -161,9 +272,8 @@ def gan_lab_picture(data: str | Tensor = "ring", seed: int = 0, *, steps=(0, 300
 def train(s: dict, steps) -> tuple[list, list, Tensor, int, str]:
     """A game with these settings, looked at after so many rounds.
 
-    Returns:
-        for each look (step, modes found, fakes, logits, pulls); both mean objectives of each round; real points; of how many
-        modes, or 0; and what broke it, or "".
+    Returns: for each look (step, modes found, fakes, logits, pulls); both mean objectives of each
+        round; real points; of how many modes, or 0; and what broke it, or "".
     """
     with torch.random.fork_rng(devices=[]):  # what the notebook draws does not depend on the figure
         torch.manual_seed(s["seed"])
@@ -174,7 +284,14 @@ def train(s: dict, steps) -> tuple[list, list, Tensor, int, str]:
         for step in range(steps[-1] + 1):
             if step in steps:
                 fakes, *rest = snapshot(game, codes)
-                shots.append((step, modes_found(fakes, modes, std)[0] if modes is not None else 0, fakes, *rest))
+                shots.append(
+                    (
+                        step,
+                        modes_found(fakes, modes, std)[0] if modes is not None else 0,
+                        fakes,
+                        *rest,
+                    )
+                )
             if step == steps[-1]:
                 break
             try:
@@ -184,14 +301,21 @@ def train(s: dict, steps) -> tuple[list, list, Tensor, int, str]:
             except TrainingError as error:
                 broken = f"diverged at step {step + 1}: {error}"
                 break
-            course.append((judged.get("discriminator", judged.get("distance")).mean().item(), made["generator"].mean().item()))
+            course.append(
+                (
+                    judged.get("discriminator", judged.get("distance")).mean().item(),
+                    made["generator"].mean().item(),
+                )
+            )
     return shots, course, real, 0 if modes is None else len(modes), broken
 
 
 def sampler(s: dict):
     """n -> (n, 2) for the settings' data; its modes, (K, 2) or None; their standard deviation."""
     if s["data"] in ("ring", "grid"):
-        density, std = (ring_of_gaussians(), 0.1) if s["data"] == "ring" else (grid_of_gaussians(), 0.05)
+        density, std = (
+            (ring_of_gaussians(), 0.1) if s["data"] == "ring" else (grid_of_gaussians(), 0.05)
+        )
         return (lambda n: density.sample((n,))), density.components.mean, std
     if s["data"] == "one":
         density = mixture(torch.ones(1, 2), 0.5)
@@ -199,7 +323,10 @@ def sampler(s: dict):
     if s["data"] == "moons":
         pool, blur = 1.5 * (two_moons(20_000, seed=s["seed"]) - torch.tensor([0.5, 0.25])), 0.0
     elif s["points"]:
-        pool, blur = torch.tensor(s["points"], dtype=torch.get_default_dtype()), 0.05  # as in gan_lab.js
+        pool, blur = (
+            torch.tensor(s["points"], dtype=torch.get_default_dtype()),
+            0.05,
+        )  # as in gan_lab.js
     else:
         raise ValueError("nobody can draw into a static picture: give the data as points (N, 2)")
     return (lambda n: pool[torch.randint(len(pool), (n,))] + blur * torch.randn(n, 2)), None, 0.0
@@ -215,7 +342,9 @@ def players(s: dict) -> GAN:
 
 
 def snapshot(game: GAN, codes: Tensor):
-    """The fakes at these codes, the discriminator's logits over the plane, and the pull on the first 36 fakes."""
+    """The fakes at these codes, the discriminator's logits over the plane, and the pull on the
+    first 36 fakes.
+    """
     across = torch.linspace(-REACH, REACH, 61)
     with torch.no_grad():
         fakes = game.generator(codes)
@@ -225,5 +354,9 @@ def snapshot(game: GAN, codes: Tensor):
     logit = game.logit(x)
     value = logit
     if not isinstance(game, WassersteinGAN):
-        value = -torch.nn.functional.logsigmoid(-logit) if game.saturating else torch.nn.functional.logsigmoid(logit)
+        value = (
+            -torch.nn.functional.logsigmoid(-logit)
+            if game.saturating
+            else torch.nn.functional.logsigmoid(logit)
+        )
     return fakes, logits, torch.autograd.grad(value.sum(), x)[0]

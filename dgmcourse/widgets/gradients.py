@@ -1,6 +1,8 @@
-"""Notebook 08's pictures: what an estimator of a gradient makes of its samples, and how that depends on everything else.
+"""Notebook 08's pictures: what an estimator of a gradient makes of its samples, and how that
+depends on everything else.
 
-Each function that takes numbers draws one figure; `play_...` puts sliders to it. One colour and one marker per estimator.
+Each function that takes numbers draws one figure; `play_...` puts sliders to it. One colour and one
+marker per estimator.
 """
 
 import math
@@ -44,8 +46,12 @@ def true_slope(mu: float, sigma: float) -> float:
     return 3 * math.exp(-2 * sigma**2) * math.cos(2 * mu) - (mu - 1) / 2
 
 
-def one_draw(mu: float, sigma: float, height: float = 0.0, seed: int = 0, n: int = 8) -> dict[str, Tensor]:
-    """n samples in ascending order, and what each says about d/dmu E[f(z)] to either estimator: (n,) each."""
+def one_draw(
+    mu: float, sigma: float, height: float = 0.0, seed: int = 0, n: int = 8
+) -> dict[str, Tensor]:
+    """n samples in ascending order, and what each says about d/dmu E[f(z)] to either estimator:
+    (n,) each.
+    """
     z = mu + sigma * torch.randn(n, generator=torch.Generator().manual_seed(seed)).sort().values
     return {
         "z": z,
@@ -59,13 +65,24 @@ def arrows(mu: float = -1.2, sigma: float = 0.6, height: float = 0.0, seed: int 
     fig, axes = plt.subplots(3, 1, figsize=(WIDTH, 5.0), height_ratios=(1.7, 1, 1), sharex=True)
     grid, z = torch.linspace(-4.5, 5.5, 300), drawn["z"]
     axes[0].plot(grid, landscape(grid, height), color=MODEL)
-    axes[0].text(0.8, landscape(torch.tensor(0.8), height) + 0.6, "$f(z)$", color=MODEL, ha="center", fontsize=12)
+    axes[0].text(
+        0.8,
+        landscape(torch.tensor(0.8), height) + 0.6,
+        "$f(z)$",
+        color=MODEL,
+        ha="center",
+        fontsize=12,
+    )
     axes[0].vlines(z, -6.5, landscape(z, height), color=POSTERIOR, lw=0.7, alpha=0.5)
     axes[0].plot(z, landscape(z, height), "o", color=POSTERIOR, ms=6)
     bell = torch.exp(-0.5 * ((grid - mu) / sigma) ** 2) / sigma
-    axes[0].fill_between(grid, -6.5, -6.5 + 1.6 * bell.clamp(max=4), color=POSTERIOR, alpha=0.25, lw=0)
+    axes[0].fill_between(
+        grid, -6.5, -6.5 + 1.6 * bell.clamp(max=4), color=POSTERIOR, alpha=0.25, lw=0
+    )
     axes[0].text(mu, -6.2, r"$q(z)$", color=POSTERIOR, ha="center", fontsize=12)
-    axes[0].set(ylim=(-6.5, 8), ylabel="value of f", title="eight samples of q, and what f is worth at each")
+    axes[0].set(
+        ylim=(-6.5, 8), ylabel="value of f", title="eight samples of q, and what f is worth at each"
+    )
     for ax, name in zip(axes[1:], ("pathwise", "score function"), strict=True):
         colour, terms = LOOKS[name]["color"], drawn[name]
         rows = np.linspace(1, 0.25, len(z))
@@ -76,7 +93,12 @@ def arrows(mu: float = -1.2, sigma: float = 0.6, height: float = 0.0, seed: int 
         arrow(ax, mu, -0.4, scale * truth, DATA, 3)
         means = f"mean of the 8: {terms.mean():+.2f}"
         ax.text(
-            1.0, 1.02, f"{means}     truth: {truth:+.2f}", transform=ax.transAxes, ha="right", va="bottom"
+            1.0,
+            1.02,
+            f"{means}     truth: {truth:+.2f}",
+            transform=ax.transAxes,
+            ha="right",
+            va="bottom",
         )
         ax.set(ylim=(-0.65, 1.2), yticks=[-0.4, -0.05, 0.6], yticklabels=["truth", "mean", "each"])
         ax.spines["left"].set_visible(False)
@@ -102,7 +124,10 @@ def arrow(ax: plt.Axes, x: float, y: float, length: float, colour: str, width: f
 def play_arrows() -> SliderFigure:
     return slider_figure(
         arrows,
-        alt="A curve f(z), eight samples of a Gaussian q under it, and the arrows that two gradient estimators make of them.",
+        alt=(
+            "A curve f(z), eight samples of a Gaussian q under it, and the arrows that two gradient"
+            " estimators make of them."
+        ),
         mu=(-3.0, 4.0, 0.1, 1.6),
         sigma=(0.1, 1.5, 0.05, 0.6),
         height=(-5.0, 5.0, 0.5, 0.0),
@@ -114,7 +139,9 @@ def play_arrows() -> SliderFigure:
 
 
 def lines(ax: plt.Axes, x, curves: dict[str, tuple], xlabel: str, ylabel: str) -> None:
-    """For each name of LOOKS (or "name": (values, errors, look)) values with error bars, both axes logarithmic."""
+    """For each name of LOOKS (or "name": (values, errors, look)) values with error bars, both axes
+    logarithmic.
+    """
     for name, (values, errors, *look) in curves.items():
         look = look[0] if look else LOOKS[name]
         ax.errorbar(x, values, errors, label=name, ms=5, lw=1.5, capsize=2, **look)
@@ -139,7 +166,9 @@ def differences(steps, fresh, rewound, truth: float) -> plt.Figure:
 
 
 def variance_lines(by_S: dict, by_D: dict, S, D, fixed_S: int, fixed_D: int) -> plt.Figure:
-    """Variance of one estimate, {estimator: (values, errors)}, against the samples and against the dimension."""
+    """Variance of one estimate, {estimator: (values, errors)}, against the samples and against the
+    dimension.
+    """
     fig, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.2), sharey=True)
     lines(axes[0], S, by_S, "samples S", "variance of one estimate")
     lines(axes[1], D, by_D, "dimensions D", "")
@@ -153,7 +182,9 @@ def variance_lines(by_S: dict, by_D: dict, S, D, fixed_S: int, fixed_D: int) -> 
 
 
 def estimates(S: int, D: int, sigma: float = 1.0, R: int = 300, seed: int = 0) -> dict[str, Tensor]:
-    """R estimates of dE/dmu_1 for f(z) = -|z|^2 at mu = 1 by each estimator, (R,) each; the truth is -2."""
+    """R estimates of dE/dmu_1 for f(z) = -|z|^2 at mu = 1 by each estimator, (R,) each; the truth
+    is -2.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         mean = torch.ones(R, D, requires_grad=True)
@@ -164,7 +195,9 @@ def estimates(S: int, D: int, sigma: float = 1.0, R: int = 300, seed: int = 0) -
 
         return {
             "score function": gradients.score_function(f, q, [mean], S)[0][:, 0],
-            "score function with baseline": gradients.score_function(f, q, [mean], S, baseline=True)[0][:, 0],
+            "score function with baseline": gradients.score_function(
+                f, q, [mean], S, baseline=True
+            )[0][:, 0],
             "pathwise": gradients.pathwise(f, q, [mean], S)[0][:, 0],
         }
 
@@ -173,12 +206,16 @@ def histograms(S: int = 10, D: int = 10, sigma: float = 1.0, reach: float = 40.0
     fig, axes = plt.subplots(3, 1, figsize=(WIDTH, 3.6), sharex=True, sharey=True)
     for ax, (name, g) in zip(axes, estimates(S, D, sigma).items(), strict=True):
         histogram(ax, name, g, -2.0, reach)
-    axes[-1].set_xlabel(r"300 estimates of $\partial\, E[f] / \partial \mu_1$ (the truth, -2, is dotted)")
+    axes[-1].set_xlabel(
+        r"300 estimates of $\partial\, E[f] / \partial \mu_1$ (the truth, -2, is dotted)"
+    )
     return fig
 
 
 def histogram(ax: plt.Axes, name: str, g: Tensor, truth: float, reach: float) -> None:
-    """Estimates (R,) of one gradient about its true value, with what lies beyond the axis counted."""
+    """Estimates (R,) of one gradient about its true value, with what lies beyond the axis
+    counted.
+    """
     outside = ((g - truth).abs() > reach).float().mean()
     note = f", {outside:.1%} beyond the axis" if outside > 0 else ""
     edges = np.linspace(truth - reach, truth + reach, 82)
@@ -202,10 +239,14 @@ def play_histograms() -> SliderFigure:
 # ---- sigma on its way
 
 
-def paths(climbs: dict[str, list[float]], target: float, low: float = -0.35, high: float = 1.15) -> plt.Figure:
+def paths(
+    climbs: dict[str, list[float]], target: float, low: float = -0.35, high: float = 1.15
+) -> plt.Figure:
     """sigma against the step for each way to make it, up to where it is no longer positive."""
     fig, axes = plt.subplots(1, len(climbs), figsize=(WIDTH, 2.6), sharey=True)
-    for ax, (name, path), colour in zip(axes, climbs.items(), (CLASSES[6], PATHWISE, CLASSES[4]), strict=False):
+    for ax, (name, path), colour in zip(
+        axes, climbs.items(), (CLASSES[6], PATHWISE, CLASSES[4]), strict=False
+    ):
         path = np.array(path)
         bad = next((i for i, sigma in enumerate(path) if not sigma > 0), None)
         ax.axhspan(low, 0, color=NOISE, alpha=0.25, lw=0)
@@ -226,13 +267,20 @@ def paths(climbs: dict[str, list[float]], target: float, low: float = -0.35, hig
 
 
 def training(curves: dict[str, tuple[list[int], Tensor, dict]]) -> plt.Figure:
-    """ELBO against the step: for each name the steps, (seeds, steps) values and a look; median, and least to greatest."""
+    """ELBO against the step: for each name the steps, (seeds, steps) values and a look; median, and
+    least to greatest.
+    """
     fig, ax = plt.subplots(figsize=(WIDTH, 3.4))
     for name, (steps, values, look) in curves.items():
         ax.fill_between(steps, values.amin(0), values.amax(0), color=look["color"], alpha=0.2, lw=0)
         ax.plot(steps, values.median(0).values, label=name, markevery=0.12, ms=5, **look)
-    low = min(values.median(0).values[len(steps) // 10 :].min().item() for steps, values, _ in curves.values())
-    ax.set(xlabel="step of training", ylabel="ELBO on the batch (nats per image)", ylim=(low - 2, None))
+    low = min(
+        values.median(0).values[len(steps) // 10 :].min().item()
+        for steps, values, _ in curves.values()
+    )
+    ax.set(
+        xlabel="step of training", ylabel="ELBO on the batch (nats per image)", ylim=(low - 2, None)
+    )
     ax.legend(loc="lower right")
     return fig
 
@@ -241,13 +289,17 @@ def training(curves: dict[str, tuple[list[int], Tensor, dict]]) -> plt.Figure:
 
 
 def relaxed_coin(logits: Tensor, u: Tensor, tau: float) -> Tensor:
-    """sigmoid((logits + logit(u)) / tau), the concrete relaxation of a coin; at tau = 0 the coin itself."""
+    """sigmoid((logits + logit(u)) / tau), the concrete relaxation of a coin; at tau = 0 the coin
+    itself.
+    """
     argument = logits + torch.log(u) - torch.log1p(-u)
     return torch.sigmoid(argument / tau) if tau > 0 else (argument > 0).to(u)
 
 
 def coins(taus: list[float], n: int = 6) -> plt.Figure:
-    """Single samples as functions of p, each with its own u held fixed, and the average of 1000 of them."""
+    """Single samples as functions of p, each with its own u held fixed, and the average of 1000 of
+    them.
+    """
     p, many = (
         torch.linspace(0.005, 0.995, 300)[:, None],
         torch.rand(1000, generator=torch.Generator().manual_seed(0)),
@@ -265,17 +317,31 @@ def coins(taus: list[float], n: int = 6) -> plt.Figure:
     return fig
 
 
-def relaxation_lines(taus, bias, error, deviation, exact_deviation: float, truth: float) -> plt.Figure:
-    """Bias with its standard error, and the standard deviation of one estimate, against the temperature."""
+def relaxation_lines(
+    taus, bias, error, deviation, exact_deviation: float, truth: float
+) -> plt.Figure:
+    """Bias with its standard error, and the standard deviation of one estimate, against the
+    temperature.
+    """
     fig, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 2.8))
     left.errorbar(taus, bias, error, color=PATHWISE, marker="o", capsize=2, ms=5, lw=1.5)
     left.axhline(0, color=DATA, lw=1, ls=":")
     left.axhline(-truth, color=NOISE, lw=1, ls="--")
-    left.text(taus[0], -truth, "as large as the truth", color="#666666", va="bottom", ha="left", fontsize=9)
+    left.text(
+        taus[0],
+        -truth,
+        "as large as the truth",
+        color="#666666",
+        va="bottom",
+        ha="left",
+        fontsize=9,
+    )
     left.set(xscale="log", xlabel="temperature $\\tau$", ylabel="bias of the gradient")
     right.plot(taus, deviation, color=PATHWISE, marker="o", ms=5, lw=1.5, label="relaxed")
     right.axhline(exact_deviation, color=SCORE, ls="--", label="score function, exact coin")
-    right.set(xscale="log", yscale="log", xlabel="temperature $\\tau$", ylabel="deviation of one estimate")
+    right.set(
+        xscale="log", yscale="log", xlabel="temperature $\\tau$", ylabel="deviation of one estimate"
+    )
     right.legend()
     return fig
 
@@ -284,13 +350,17 @@ def relaxation_lines(taus, bias, error, deviation, exact_deviation: float, truth
 
 
 def step(z: Tensor, steepness: float) -> Tensor:
-    """From 0 to 1 at z = 0: Phi(k z), (..., 1) to (...); a jump for k = infinity, whose derivative torch takes to be 0."""
+    """From 0 to 1 at z = 0: Phi(k z), (..., 1) to (...); a jump for k = infinity, whose derivative
+    torch takes to be 0.
+    """
     z = z.squeeze(-1)
     return 0.5 * (torch.sign(z) + 1) if math.isinf(steepness) else torch.special.ndtr(steepness * z)
 
 
 def step_slope(mu: float, steepness: float) -> float:
-    """d/dmu of E[step(z)] under N(mu, 1): k phi(k mu / r) / r with r = sqrt(1 + k^2), and phi(mu) for the jump."""
+    """d/dmu of E[step(z)] under N(mu, 1): k phi(k mu / r) / r with r = sqrt(1 + k^2), and phi(mu)
+    for the jump.
+    """
     k = 1.0 if math.isinf(steepness) else steepness / math.hypot(1, steepness)
     return k * math.exp(-0.5 * (k * mu) ** 2) / math.sqrt(2 * math.pi)
 
@@ -324,14 +394,19 @@ def cliff(mu: float = 0.5, steepness: float | str = 4) -> plt.Figure:
     axes[0].legend(loc="upper left")
     for ax, (name, g) in zip(axes[1:], step_estimates(mu, k).items(), strict=True):
         histogram(ax, name, g, step_slope(mu, k), 1.2)
-    axes[2].set_xlabel(r"300 estimates of $\partial\, E[f] / \partial \mu$ with S = 10 (truth dotted)")
+    axes[2].set_xlabel(
+        r"300 estimates of $\partial\, E[f] / \partial \mu$ with S = 10 (truth dotted)"
+    )
     return fig
 
 
 def play_cliff() -> SliderFigure:
     return slider_figure(
         cliff,
-        alt="A step f(z), a Gaussian q, and histograms of 300 estimates of the gradient by two estimators.",
+        alt=(
+            "A step f(z), a Gaussian q, and histograms of 300 estimates of the gradient by two"
+            " estimators."
+        ),
         mu=(-3.0, 3.0, 0.1, 0.5),
         steepness=[1, 2, 5, 10, 20, 50, 100, 1000, "a jump"],
     )

@@ -1,6 +1,8 @@
-"""Two pads of pixels: what a pixel's prediction has seen, at a click; and a digit that a model completes, pixel by pixel.
+"""Two pads of pixels: what a pixel's prediction has seen, at a click; and a digit that a model
+completes, pixel by pixel.
 
-The kernel computes, `pixels.js` shows: a click or a key press is a message, its answer some colours and a sentence.
+The kernel computes, `pixels.js` shows: a click or a key press is a message, its answer some colours
+and a sentence.
 """
 
 from collections.abc import Callable
@@ -26,7 +28,9 @@ UNSEEN = (0.45 * np.array(PAPER) + 0.55 * rgb(POSTERIOR)).round().astype(np.uint
 
 
 class Pixels(anywidget.AnyWidget):
-    """What the two have in common: a message from the browser goes to `answer`, and what that gives goes back."""
+    """What the two have in common: a message from the browser goes to `answer`, and what that gives
+    goes back.
+    """
 
     _esm = HERE / "pixels.js"
     _css = HERE / "pixels.css"
@@ -45,25 +49,50 @@ class Pixels(anywidget.AnyWidget):
 
 
 class ReachExplorer(Pixels):
-    """What `reach_explorer` returns. `answer({"cell": [row, column]})` is what a click there shows."""
+    """What `reach_explorer` returns. `answer({"cell": [row, column]})` is what a click there
+    shows.
+    """
 
-    def __init__(self, nets: dict[str, Callable[[Tensor], Tensor]], x: Tensor, shape: tuple[int, int], cell: tuple[int, int]):
+    def __init__(
+        self,
+        nets: dict[str, Callable[[Tensor], Tensor]],
+        x: Tensor,
+        shape: tuple[int, int],
+        cell: tuple[int, int],
+    ):
         self.nets, self.x, self.shape = nets, x, shape
         self.last = list(cell)
-        super().__init__(_spec={"kind": "reach", "shape": list(shape), "panels": [*nets], "cell": list(cell), "unseen": UNSEEN.tolist()})
+        super().__init__(
+            _spec={
+                "kind": "reach",
+                "shape": list(shape),
+                "panels": [*nets],
+                "cell": list(cell),
+                "unseen": UNSEEN.tolist(),
+            }
+        )
 
     def answer(self, ask: dict) -> tuple[dict, list[bytes]]:
         self.last = [int(i) for i in ask["cell"]]
         maps = [influence(net, self.x, self.shape, self.last) for net in self.nets.values()]
-        says = [f"{name}: {words(m, self.shape, self.last)}" for name, m in zip(self.nets, maps, strict=True)]
-        return {"says": says}, [np.stack([colours(m, self.shape, self.last) for m in maps]).tobytes()]
+        says = [
+            f"{name}: {words(m, self.shape, self.last)}"
+            for name, m in zip(self.nets, maps, strict=True)
+        ]
+        return {"says": says}, [
+            np.stack([colours(m, self.shape, self.last) for m in maps]).tobytes()
+        ]
 
     def __repr__(self):
         return "Pictures of what each pixel's prediction has seen: run this cell to click in them."
 
 
-def influence(net: Callable[[Tensor], Tensor], x: Tensor, shape: tuple[int, int], cell) -> np.ndarray:
-    """How strongly each pixel moves the logit at `cell`: |d logit / d x_j|, averaged over the images x, (H, W)."""
+def influence(
+    net: Callable[[Tensor], Tensor], x: Tensor, shape: tuple[int, int], cell
+) -> np.ndarray:
+    """How strongly each pixel moves the logit at `cell`: |d logit / d x_j|, averaged over the
+    images x, (H, W).
+    """
     x = x.detach().clone().requires_grad_()
     logit = net(x)[:, cell[0] * shape[1] + cell[1]]
     return torch.autograd.grad(logit.sum(), x)[0].abs().mean(0).reshape(shape).numpy()
@@ -80,17 +109,23 @@ def words(m: np.ndarray, shape, cell) -> str:
 
 
 def colours(m: np.ndarray, shape, cell) -> np.ndarray:
-    """Blue where the logit looks, the deeper the more; orange: earlier, and never looked at; grey: later; dark: the cell.
-    (H, W, 3), bytes."""
-    strength = np.clip(1 + np.log10(np.maximum(m, 1e-12) / max(m.max(), 1e-12)) / 5, 0.12, 1)[..., None]
+    """Blue where the logit looks, the deeper the more; orange: earlier, and never looked at; grey:
+    later; dark: the cell. (H, W, 3), bytes.
+    """
+    strength = np.clip(1 + np.log10(np.maximum(m, 1e-12) / max(m.max(), 1e-12)) / 5, 0.12, 1)[
+        ..., None
+    ]
     picture = np.where((m > 0)[..., None], (1 - strength) * PAPER + strength * rgb(MODEL), UNSEEN)
     picture = np.where(before(shape, cell)[..., None], picture, LATER)
     picture[tuple(cell)] = rgb(DATA)
     return picture.round().astype(np.uint8)
 
 
-def reach_explorer(nets: dict[str, Callable[[Tensor], Tensor]], x: Tensor, *, shape=(28, 28), cell=(14, 14)) -> ReachExplorer:
-    """Click a pixel (or walk with the arrow keys): which earlier pixels have a gradient on its logit, for each net.
+def reach_explorer(
+    nets: dict[str, Callable[[Tensor], Tensor]], x: Tensor, *, shape=(28, 28), cell=(14, 14)
+) -> ReachExplorer:
+    """Click a pixel (or walk with the arrow keys): which earlier pixels have a gradient on its
+    logit, for each net.
 
     Args:
         nets: name -> a network from images (B, D) to logits (B, D).
@@ -100,9 +135,13 @@ def reach_explorer(nets: dict[str, Callable[[Tensor], Tensor]], x: Tensor, *, sh
     return ReachExplorer(nets, x, tuple(shape), tuple(cell))
 
 
-def reach_picture(nets: dict[str, Callable[[Tensor], Tensor]], x: Tensor, *, shape=(28, 28), cell=(14, 14)) -> plt.Figure:
+def reach_picture(
+    nets: dict[str, Callable[[Tensor], Tensor]], x: Tensor, *, shape=(28, 28), cell=(14, 14)
+) -> plt.Figure:
     """The same as a static picture, for `show(fig, alt=...)`."""
-    fig, axes = plt.subplots(1, len(nets), figsize=(min(WIDTH, 3.2 * len(nets)), 3.3), squeeze=False)
+    fig, axes = plt.subplots(
+        1, len(nets), figsize=(min(WIDTH, 3.2 * len(nets)), 3.3), squeeze=False
+    )
     for ax, (name, net) in zip(axes[0], nets.items(), strict=True):
         picture = colours(influence(net, x, shape, cell), shape, cell)
         ax.imshow(picture, interpolation="nearest")
@@ -114,21 +153,37 @@ def reach_picture(nets: dict[str, Callable[[Tensor], Tensor]], x: Tensor, *, sha
 
 
 class PixelWriter(Pixels):
-    """What `pixel_writer` returns. `answer({"model", "x", "rows"})` completes the image x from its row `rows` on."""
+    """What `pixel_writer` returns. `answer({"model", "x", "rows"})` completes the image x from its
+    row `rows` on.
+    """
 
     def __init__(self, models: dict, digits: Tensor, shape: tuple[int, int], rows: int):
         self.models, self.shape = models, shape
         self.last = None  # what was completed last, (D,)
         ink = digits.reshape(-1, shape[0] * shape[1]).byte().tolist()
-        super().__init__(_spec={"kind": "write", "shape": list(shape), "models": [*models], "digits": ink, "rows": rows})
+        super().__init__(
+            _spec={
+                "kind": "write",
+                "shape": list(shape),
+                "models": [*models],
+                "digits": ink,
+                "rows": rows,
+            }
+        )
 
     @torch.no_grad()
     def answer(self, ask: dict) -> tuple[dict, list[bytes]]:
         p, rows, D = self.models[ask["model"]], int(ask["rows"]), self.shape[0] * self.shape[1]
-        x, known = torch.tensor(ask["x"], dtype=torch.float32), torch.arange(D) < rows * self.shape[1]
+        x, known = (
+            torch.tensor(ask["x"], dtype=torch.float32),
+            torch.arange(D) < rows * self.shape[1],
+        )
         self.last = p.sample((1,), x=x, known=known)[0]
         probability = torch.sigmoid(p.logits(self.last[None])[0])
-        return {"from": rows * self.shape[1]}, [self.last.byte().numpy().tobytes(), probability.numpy().astype(np.float32).tobytes()]
+        return {"from": rows * self.shape[1]}, [
+            self.last.byte().numpy().tobytes(),
+            probability.numpy().astype(np.float32).tobytes(),
+        ]
 
     def __repr__(self):
         return "A pad to write half a digit on, which a model completes: run this cell to use it."
@@ -138,7 +193,8 @@ def pixel_writer(models: dict, digits: Tensor, *, shape=(28, 28), rows=14) -> Pi
     """Write the upper rows of a digit; a model draws the others, while one watches.
 
     Args:
-        models: name -> a density with `sample(shape, x=, known=)` and `logits`: a PixelCNN, or a PixelVAE's p(x|z).
+        models: name -> a density with `sample(shape, x=, known=)` and `logits`: a PixelCNN, or a
+            PixelVAE's p(x|z).
         digits: some images, (N, D) of 0 and 1, to begin with.
         shape, rows: of the images; how many rows are kept at first.
     """

@@ -1,6 +1,8 @@
-"""Drag a point over a plane and read off what models say there: probabilities of labels, and how usual the point is.
+"""Drag a point over a plane and read off what models say there: probabilities of labels, and how
+usual the point is.
 
-Everything is computed once, on a grid, and sent; `plane.js` interpolates in between. No kernel is needed afterwards.
+Everything is computed once, on a grid, and sent; `plane.js` interpolates in between. No kernel is
+needed afterwards.
 """
 
 from pathlib import Path
@@ -29,54 +31,83 @@ class Place(traitlets.List):
 
 
 class Plane(anywidget.AnyWidget):
-    """What `plane` returns: `point` is where one is; read or set it. `at(point)` is what is shown there."""
+    """What `plane` returns: `point` is where one is; read or set it. `at(point)` is what is shown
+    there.
+    """
 
     _esm = HERE / "plane.js"
     _css = HERE / "plane.css"
     _spec = traitlets.Dict().tag(sync=True)
-    _numbers = traitlets.Bytes().tag(sync=True)  # float32: the grids one after another, then the points
+    _numbers = traitlets.Bytes().tag(
+        sync=True
+    )  # float32: the grids one after another, then the points
     point = Place().tag(sync=True)
 
     def at(self, point) -> dict[str, float]:
         """{field: its value at the point}, as the browser interpolates it."""
         spec = self._spec
         height, width = spec["size"]
-        grids = np.frombuffer(self._numbers, np.float32)[: len(spec["fields"]) * height * width].reshape(-1, height, width)
-        values = interpolate(torch.tensor(grids), spec["extent"], torch.as_tensor(point).reshape(1, 2))[:, 0]
+        grids = np.frombuffer(self._numbers, np.float32)[
+            : len(spec["fields"]) * height * width
+        ].reshape(-1, height, width)
+        values = interpolate(
+            torch.tensor(grids), spec["extent"], torch.as_tensor(point).reshape(1, 2)
+        )[:, 0]
         return dict(zip([field["name"] for field in spec["fields"]], values.tolist(), strict=True))
 
     def __repr__(self):
         return "A plane with a point to drag: run this cell to use it."
 
 
-def plane(points: Tensor, labels: Tensor, fields: dict[str, Tensor], *, extent, densities=(), classes=("blue", "orange"),
-          point=None) -> Plane:  # fmt: skip
+def plane(
+    points: Tensor,
+    labels: Tensor,
+    fields: dict[str, Tensor],
+    *,
+    extent,
+    densities=(),
+    classes=("blue", "orange"),
+    point=None,
+) -> Plane:
     """The widget.
 
     Args:
         points: (N, 2), the training data.
         labels: (N,), 0 or 1.
-        fields: name -> (H, W), values at `grid(extent, H, W)`. Each is a probability of the first class, unless named in
-            `densities`.
+        fields: name -> (H, W), values at `grid(extent, H, W)`. Each is a probability of the first
+            class, unless named in `densities`.
         extent: (left, right, bottom, top) of the plane.
-        densities: names of the fields that are log-densities, in nats: shown against their values at the points.
+        densities: names of the fields that are log-densities, in nats: shown against their values
+            at the points.
         classes: names of the two labels.
         point: where the point is at first; by default the middle.
 
     Raises:
-        ValueError: for grids of different sizes or with numbers that are not finite, probabilities beyond 0 and 1, points that
-            are not (N, 2), labels other than 0 and 1, an extent that is turned round.
+        ValueError: for grids of different sizes or with numbers that are not finite, probabilities
+            beyond 0 and 1, points that are not (N, 2), labels other than 0 and 1, an extent that is
+            turned round.
     """
     if points.dim() != 2 or points.shape[1] != 2 or len(points) == 0 or not points.isfinite().all():
-        raise ValueError(f"points are finite, (N, 2), one at least; got shape {tuple(points.shape)}")
-    if labels.shape != points.shape[:1] or not ((labels == 0) | (labels == 1)).all() or len(classes) != 2:
-        raise ValueError(f"each of {len(points)} points has a label, 0 or 1; got shape {tuple(labels.shape)}, {len(classes)} classes")
+        raise ValueError(
+            f"points are finite, (N, 2), one at least; got shape {tuple(points.shape)}"
+        )
+    if (
+        labels.shape != points.shape[:1]
+        or not ((labels == 0) | (labels == 1)).all()
+        or len(classes) != 2
+    ):
+        raise ValueError(
+            f"each of {len(points)} points has a label, 0 or 1; got shape {tuple(labels.shape)},"
+            f" {len(classes)} classes"
+        )
     if len(extent) != 4 or not (extent[0] < extent[1] and extent[2] < extent[3]):
         raise ValueError(f"extent is (left, right, bottom, top), got {tuple(extent)}")
     densities = [densities] if isinstance(densities, str) else densities
     names, sizes = list(fields), {tuple(field.shape) for field in fields.values()}
     if len(sizes) != 1 or len(next(iter(sizes))) != 2 or min(next(iter(sizes))) < 2:
-        raise ValueError(f"fields are grids (H, W) of one size, 2 x 2 at least, got {sorted(sizes)}")
+        raise ValueError(
+            f"fields are grids (H, W) of one size, 2 x 2 at least, got {sorted(sizes)}"
+        )
     if unknown := set(densities) - set(names):
         raise ValueError(f"no field is called {', '.join(sorted(unknown))}")
     grids = torch.stack([field.detach().float().cpu() for field in fields.values()])
@@ -87,8 +118,17 @@ def plane(points: Tensor, labels: Tensor, fields: dict[str, Tensor], *, extent, 
     spec = []
     for name, grid_, values in zip(names, grids, reference, strict=True):
         if name not in densities and (grid_.min() < 0 or grid_.max() > 1):
-            raise ValueError(f"{name!r} is no probability, from {grid_.min():.3g} to {grid_.max():.3g}: is it one of `densities`?")
-        spec.append({"name": name, "density": name in densities, "reference": values.tolist() if name in densities else []})
+            raise ValueError(
+                f"{name!r} is no probability, from {grid_.min():.3g} to {grid_.max():.3g}: is it"
+                " one of `densities`?"
+            )
+        spec.append(
+            {
+                "name": name,
+                "density": name in densities,
+                "reference": values.tolist() if name in densities else [],
+            }
+        )
     left, right, bottom, top = map(float, extent)
     return Plane(
         _spec={
@@ -105,7 +145,9 @@ def plane(points: Tensor, labels: Tensor, fields: dict[str, Tensor], *, extent, 
 
 
 def grid(extent, height: int = 81, width: int = 81) -> Tensor:
-    """The points where fields are computed: (height * width, 2), rows from the bottom up, each from left to right."""
+    """The points where fields are computed: (height * width, 2), rows from the bottom up, each from
+    left to right.
+    """
     left, right, bottom, top = extent
     across, up = torch.linspace(left, right, width), torch.linspace(bottom, top, height)
     return torch.stack(torch.meshgrid(across, up, indexing="xy"), -1).flatten(0, 1)
@@ -124,25 +166,68 @@ def interpolate(grids: Tensor, extent, points: Tensor) -> Tensor:
     return (1 - a) * below + a * above
 
 
-def plane_picture(points: Tensor, labels: Tensor, fields: dict[str, Tensor], *, extent, densities=(), point=None) -> plt.Figure:
-    """The same as a static picture, for `show(fig, alt=...)`: a panel for each field. Arguments as for `plane`."""
+def plane_picture(
+    points: Tensor, labels: Tensor, fields: dict[str, Tensor], *, extent, densities=(), point=None
+) -> plt.Figure:
+    """The same as a static picture, for `show(fig, alt=...)`: a panel for each field. Arguments as
+    for `plane`.
+    """
     densities = [densities] if isinstance(densities, str) else densities
     left, right, bottom, top = extent
     width = WIDTH / len(fields)
-    fig, axes = plt.subplots(1, len(fields), figsize=(WIDTH, 0.55 + width * (top - bottom) / (right - left)), squeeze=False)
+    fig, axes = plt.subplots(
+        1,
+        len(fields),
+        figsize=(WIDTH, 0.55 + width * (top - bottom) / (right - left)),
+        squeeze=False,
+    )
     two = LinearSegmentedColormap.from_list("two", [CLASSES[1], "#ffffff", CLASSES[0]])
     for ax, (name, field) in zip(axes[0], fields.items(), strict=True):
         values = field.detach().float().cpu().numpy()
         if name in densities:
             usual = interpolate(field[None].float(), extent, points.float())[0].numpy()
-            low = 2 * usual.min() - usual.max()  # as far below the least usual point as that is below the most usual
-            ax.imshow(values.clip(low), extent=extent, origin="lower", cmap="Greys", aspect="auto", vmax=usual.max() + 1)
-            ax.contour(values, [usual.min()], extent=extent, colors=DATA, linestyles=":", linewidths=1.2)
+            low = (
+                2 * usual.min() - usual.max()
+            )  # as far below the least usual point as that is below the most usual
+            ax.imshow(
+                values.clip(low),
+                extent=extent,
+                origin="lower",
+                cmap="Greys",
+                aspect="auto",
+                vmax=usual.max() + 1,
+            )
+            ax.contour(
+                values, [usual.min()], extent=extent, colors=DATA, linestyles=":", linewidths=1.2
+            )
         else:
-            ax.imshow(values, extent=extent, origin="lower", cmap=two, vmin=0, vmax=1, aspect="auto", alpha=0.45)
-            ax.contour(values, [0.01, 0.5, 0.99], extent=extent, colors=DATA, linestyles=[":", "-", ":"], linewidths=1)
+            ax.imshow(
+                values,
+                extent=extent,
+                origin="lower",
+                cmap=two,
+                vmin=0,
+                vmax=1,
+                aspect="auto",
+                alpha=0.45,
+            )
+            ax.contour(
+                values,
+                [0.01, 0.5, 0.99],
+                extent=extent,
+                colors=DATA,
+                linestyles=[":", "-", ":"],
+                linewidths=1,
+            )
         for label, marker in ((0, "o"), (1, "s")):
-            ax.scatter(*points[labels == label].T.numpy(), s=9, marker=marker, color=CLASSES[label], edgecolors="white", linewidths=0.3)
+            ax.scatter(
+                *points[labels == label].T.numpy(),
+                s=9,
+                marker=marker,
+                color=CLASSES[label],
+                edgecolors="white",
+                linewidths=0.3,
+            )
         if point is not None:
             ax.plot(*point, "*", color="white", markeredgecolor=DATA, ms=15, markeredgewidth=1.4)
         ax.set(title=name, xlim=(left, right), ylim=(bottom, top), xlabel="$x_1$")

@@ -1,9 +1,11 @@
-"""A self-test in the notebook: questions with four choices each, every choice answered by a sentence, a score by topic.
+"""A self-test in the notebook: questions with four choices each, every choice answered by a
+sentence, a score by topic.
 
     quiz = Quiz(QUESTIONS)
     quiz.score  # Score(right=3, answered=4, of=20, topics={"07_vae": (1, 2), ...})
 
-The first answer to a question counts; trying again is free. All of it runs in the browser, the kernel only hears of it.
+The first answer to a question counts; trying again is free. All of it runs in the browser, the
+kernel only hears of it.
 """
 
 from dataclasses import dataclass
@@ -27,7 +29,8 @@ class Question:
         right: the index of the right one.
 
     Raises:
-        ValueError: for fewer than two choices, two alike, an empty answer, or a right one that is none of them.
+        ValueError: for fewer than two choices, two alike, an empty answer, or a right one that is
+            none of them.
     """
 
     notebook: str
@@ -38,15 +41,24 @@ class Question:
     def __post_init__(self):
         if len(self.choices) < 2 or len({choice for choice, _ in self.choices}) < len(self.choices):
             raise ValueError(f"a question has different choices, two at least: {self.text}")
-        if not self.text.strip() or not all(choice.strip() and why.strip() for choice, why in self.choices):
-            raise ValueError(f"a question, its choices and what is said to each are words: {self.text!r}")
+        if not self.text.strip() or not all(
+            choice.strip() and why.strip() for choice, why in self.choices
+        ):
+            raise ValueError(
+                f"a question, its choices and what is said to each are words: {self.text!r}"
+            )
         if not 0 <= self.right < len(self.choices):
-            raise ValueError(f"which of the {len(self.choices)} choices is right, counted from 0? Not {self.right}")
+            raise ValueError(
+                f"which of the {len(self.choices)} choices is right, counted from 0? Not"
+                f" {self.right}"
+            )
 
 
 @dataclass(frozen=True)
 class Score:
-    """How many first answers were right, of how many given and how many questions; and {notebook: (right, of)}."""
+    """How many first answers were right, of how many given and how many questions; and {notebook:
+    (right, of)}.
+    """
 
     right: int
     answered: int
@@ -58,7 +70,9 @@ class Score:
 
 
 class Quiz(anywidget.AnyWidget):
-    """The widget. `answers` are the first choices, one for each question, -1 where there is none yet; `score` counts them."""
+    """The widget. `answers` are the first choices, one for each question, -1 where there is none
+    yet; `score` counts them.
+    """
 
     _esm = HERE / "quiz.js"
     _css = HERE / "quiz.css"
@@ -71,7 +85,12 @@ class Quiz(anywidget.AnyWidget):
         self.questions = list(questions)
         super().__init__(
             _questions=[
-                {"notebook": q.notebook, "text": q.text, "right": q.right, "choices": [list(pair) for pair in q.choices]}
+                {
+                    "notebook": q.notebook,
+                    "text": q.text,
+                    "right": q.right,
+                    "choices": [list(pair) for pair in q.choices],
+                }
                 for q in questions
             ],
             answers=[-1] * len(questions),
@@ -80,10 +99,15 @@ class Quiz(anywidget.AnyWidget):
     @traitlets.validate("answers")
     def _one_for_each(self, proposal):
         if len(proposal.value) != len(self._questions):
-            raise traitlets.TraitError(f"one answer for each of {len(self._questions)} questions, got {len(proposal.value)}")
+            raise traitlets.TraitError(
+                f"one answer for each of {len(self._questions)} questions, got"
+                f" {len(proposal.value)}"
+            )
         for answer, question in zip(proposal.value, self._questions, strict=True):
             if not -1 <= answer < len(question["choices"]):
-                raise traitlets.TraitError(f"an answer is the index of a choice, or -1 for none, got {answer}")
+                raise traitlets.TraitError(
+                    f"an answer is the index of a choice, or -1 for none, got {answer}"
+                )
         return proposal.value
 
     @property
@@ -93,24 +117,29 @@ class Quiz(anywidget.AnyWidget):
             right, of = topics.get(question.notebook, (0, 0))
             topics[question.notebook] = right + (answer == question.right), of + 1
         answered = sum(answer >= 0 for answer in self.answers)
-        return Score(sum(right for right, _ in topics.values()), answered, len(self.questions), topics)
+        return Score(
+            sum(right for right, _ in topics.values()), answered, len(self.questions), topics
+        )
 
     def __repr__(self):
         return f"A self-test of {len(self.questions)} questions: run this cell to take it."
 
 
 def quiz_text(questions: list[Question]) -> str:
-    """The same as HTML for readers without a kernel: each question with its choices, the answers folded."""
+    """The same as HTML for readers without a kernel: each question with its choices, the answers
+    folded.
+    """
     parts = []
     for i, question in enumerate(questions, 1):
         choices = "".join(f"<li>{escape(choice)}</li>" for choice, _ in question.choices)
         said = "".join(
-            f"<li>{'<b>Right.</b> ' if k == question.right else ''}{escape(why)}</li>" for k, (_, why) in enumerate(question.choices)
+            f"<li>{'<b>Right.</b> ' if k == question.right else ''}{escape(why)}</li>"
+            for k, (_, why) in enumerate(question.choices)
         )
         parts.append(
-            f'<div style="max-width: 48em; margin: 0 0 .9em"><b>{i}.</b> {escape(question.text)} '
-            f'<span style="opacity: .7">({escape(question.notebook[:2])})</span>'
-            f'<ol type="a" style="margin: .2em 0">{choices}</ol>'
-            f'<details><summary>Answers to {i}</summary><ol type="a" style="margin: .2em 0">{said}</ol></details></div>'
+            f'<div style="max-width: 48em; margin: 0 0 .9em"><b>{i}.</b> {escape(question.text)}'
+            f' <span style="opacity: .7">({escape(question.notebook[:2])})</span><ol type="a"'
+            f' style="margin: .2em 0">{choices}</ol><details><summary>Answers to {i}</summary><ol'
+            f' type="a" style="margin: .2em 0">{said}</ol></details></div>'
         )
     return "\n".join(parts)

@@ -2,14 +2,15 @@
 # # Two numbers, 784 pixels
 # *Welcome to the course. 20 minutes, nothing needed yet. Slides: the title.*
 #
-# A network was shown 50,000 handwritten digits. Nobody told it which was a 3. All it may keep of each is two
-# numbers, and from these two it has to write the digit again.
+# A network was shown 50,000 handwritten digits. Nobody told it which was a 3. All it may keep of
+# each is two numbers, and from these two it has to write the digit again.
 #
-# **What does it put between a 4 and a 9? And what does it make of a letter?** Press Shift+Enter three times
-# and find out.
+# **What does it put between a 4 and a 9? And what does it make of a letter?** Press Shift+Enter
+# three times and find out.
 
 # %% tags=["colab"] jupyter={"source_hidden": true}
-# In Colab this installs the course and leaves Colab's own torch alone. Anywhere else it does nothing.
+# In Colab this installs the course and leaves Colab's own torch alone. Anywhere else it does
+# nothing.
 import importlib.util
 import subprocess
 import sys
@@ -18,7 +19,9 @@ REPOSITORY = ""  # written by `make badges REPO=...`
 if "google.colab" in sys.modules:
     if importlib.util.find_spec("dgmcourse") is None:
         if not REPOSITORY:
-            raise RuntimeError("Where does the course live? Write its address as REPOSITORY, above.")
+            raise RuntimeError(
+                "Where does the course live? Write its address as REPOSITORY, above."
+            )
         pip = [sys.executable, "-m", "pip", "install", "-q"]
         for name in ("anywidget", "mlxtend", "safetensors"):
             if importlib.util.find_spec(name) is None:
@@ -35,8 +38,8 @@ from dgmcourse.widgets.latent import latent_grid, latent_traversal
 latent_traversal("vae_2d")
 
 # %% [markdown]
-# Three things to try, by mouse, finger or keyboard (Tab to the pad, then the arrow keys; with Shift, larger
-# steps):
+# Three things to try, by mouse, finger or keyboard (Tab to the pad, then the arrow keys; with
+# Shift, larger steps):
 #
 # 1. Take a **4** by its button and walk to the nearest 9. Where does the one become the other?
 # 2. Write a digit of your own on the paper at the left. Then write a letter. What comes back?
@@ -45,35 +48,45 @@ latent_traversal("vae_2d")
 # %% jupyter={"source_hidden": true}
 plot.show(
     latent_grid("vae_2d"),
-    alt="A table of 16 by 16 small pictures, each decoded from its own pair of numbers: 6s at the top left, 9s and "
-    "7s at the top right, 0s at the left edge, 2s in the middle, 4s between them and the 9s, 3s and 5s below, 8s and 1s "
-    "at the bottom. Neighbours differ little, and some pictures between two digits are neither.",
-    caption="The whole pad at once, for readers without a running notebook. What lies between a 4 and a 9? Follow a row "
-    "in the upper right: the open top of the 4 closes little by little, and some of the pictures could be either.",
+    alt=(
+        "A table of 16 by 16 small pictures, each decoded from its own pair of numbers: 6s at the"
+        " top left, 9s and 7s at the top right, 0s at the left edge, 2s in the middle, 4s between"
+        " them and the 9s, 3s and 5s below, 8s and 1s at the bottom. Neighbours differ little, and"
+        " some pictures between two digits are neither."
+    ),
+    caption=(
+        "The whole pad at once, for readers without a running notebook. What lies between a 4 and a"
+        " 9? Follow a row in the upper right: the open top of the 4 closes little by little, and"
+        " some of the pictures could be either."
+    ),
 )
 
 # %% [markdown]
 # ## What you have just used
-# The pad is $\mathbf{z}$, the two numbers (bold letters are vectors). The **decoder** turns any $\mathbf{z}$
-# into a probability of ink for each of the 784 pixels: $p_\theta(\mathbf{x}|\mathbf{z})$. The **encoder** says
-# which $\mathbf{z}$ may stand for the picture $\mathbf{x}$ that you wrote: $q_\phi(\mathbf{z}|\mathbf{x})$.
+# The pad is $\mathbf{z}$, the two numbers (bold letters are vectors). The **decoder** turns any
+# $\mathbf{z}$ into a probability of ink for each of the 784 pixels:
+# $p_\theta(\mathbf{x}|\mathbf{z})$. The **encoder** says which $\mathbf{z}$ may stand for the
+# picture $\mathbf{x}$ that you wrote: $q_\phi(\mathbf{z}|\mathbf{x})$.
 #
 # Before anything is written, $\mathbf{z}$ may be anywhere near the middle: that is the **prior**
-# $p_\lambda(\mathbf{z})$, which *Sample z* draws from. The small $\theta$, $\phi$ and $\lambda$ stand for what each of
-# the three can learn: here the weights of two networks, and for the prior nothing yet.
+# $p_\lambda(\mathbf{z})$, which *Sample z* draws from. The small $\theta$, $\phi$ and $\lambda$
+# stand for what each of the three can learn: here the weights of two networks, and for the prior
+# nothing yet.
 #
 # A decoder and a prior together give every picture a probability:
 #
 # $$p(\mathbf{x}) = \int p_\theta(\mathbf{x}|\mathbf{z})\, p_\lambda(\mathbf{z})\, d\mathbf{z}$$
 #
-# Read it aloud: a picture is probable if probable codes explain it. Nobody can compute this integral for a
-# neural network. **The course is the story of what to do then:** sample it (density networks), avoid it
-# (GANs), or bound it (VAEs); and, once it is bounded, how to make the bound better.
+# Read it aloud: a picture is probable if probable codes explain it. Nobody can compute this
+# integral for a neural network. **The course is the story of what to do then:** sample it (density
+# networks), avoid it (GANs), or bound it (VAEs); and, once it is bounded, how to make the bound
+# better.
 
 # %% [markdown]
 # ## The way
-# It follows J. M. Tomczak's lecture *Deep Generative Models: GANs and VAE* (Split, 2017), whose claims become
-# measurements here. Notebooks without a link are in preparation, and their minutes an estimate.
+# It follows J. M. Tomczak's lecture *Deep Generative Models: GANs and VAE* (Split, 2017), whose
+# claims become measurements here. Notebooks without a link are in preparation, and their minutes an
+# estimate.
 #
 # | Notebook | The question | Slides | Minutes |
 # |:--|:--|:--|--:|
@@ -116,18 +129,19 @@ doctor()
 
 # %% [markdown]
 # ## How exercises work
-# You write the equation, a check tells you whether it is right, and the notebook goes on with your function.
-# If the cell is left as it is, or not right yet, the notebook goes on with the course's own.
+# You write the equation, a check tells you whether it is right, and the notebook goes on with your
+# function. If the cell is left as it is, or not right yet, the notebook goes on with the course's
+# own.
 #
-# **Exercise (5 minutes).** A picture $\mathbf{x}$ has $D$ black or white pixels, $x_d = 1$ for ink. For a given
-# $\mathbf{z}$ the decoder gives each a *logit* $l_d$, any real number, that stands for the probability of ink
-# $p_d = 1 / (1 + e^{-l_d})$. With independent pixels
+# **Exercise (5 minutes).** A picture $\mathbf{x}$ has $D$ black or white pixels, $x_d = 1$ for ink.
+# For a given $\mathbf{z}$ the decoder gives each a *logit* $l_d$, any real number, that stands for
+# the probability of ink $p_d = 1 / (1 + e^{-l_d})$. With independent pixels
 #
 # $$\log p_\theta(\mathbf{x}|\mathbf{z}) = \sum_{d=1}^{D} \left[ x_d \log p_d + (1 - x_d) \log (1 - p_d) \right]
 #             = \sum_{d=1}^{D} \left[ x_d\, l_d - \log(1 + e^{l_d}) \right]$$
 #
-# Read aloud: each pixel adds the log-probability of what it is. The logarithm is natural, so the unit is the
-# *nat*. The second form never takes the logarithm of a rounded zero.
+# Read aloud: each pixel adds the log-probability of what it is. The logarithm is natural, so the
+# unit is the *nat*. The second form never takes the logarithm of a rounded zero.
 
 # %% tags=["exercise"]
 import torch
@@ -150,16 +164,16 @@ from dgmcourse.check import welcome as check
 log_bernoulli = check.log_bernoulli(log_bernoulli)
 
 # %% [markdown]
-# Try the check before you write, then with a mistake of your choice (forget the sum, say). Hints come one at
-# a time:
+# Try the check before you write, then with a mistake of your choice (forget the sum, say). Hints
+# come one at a time:
 
 # %%
 check.log_bernoulli.hint()
 
 # %% [markdown]
-# Now use it on 100 test digits, and on the same digits with their pixels shuffled: exactly as much ink.
-# **Predict:** the decoder gets each digit's code. By how many nats does it prefer a digit to its shuffled
-# self, on average?
+# Now use it on 100 test digits, and on the same digits with their pixels shuffled: exactly as much
+# ink. **Predict:** the decoder gets each digit's code. By how many nats does it prefer a digit to
+# its shuffled self, on average?
 
 # %%
 from dgmcourse import recipes
@@ -183,20 +197,25 @@ for ax, picture, title in zip(axes, (p.mean, x, shuffled), titles, strict=True):
     plot.draw_images(ax, picture[:1], columns=1, title=title)
 plot.show(
     fig,
-    alt="Three pictures in a row: the decoder's grey digit, the black and white test digit it stands for, "
-    "and the digit's pixels in random order.",
-    caption=f"One of the 100. Over all of them, the same ink in other places is {lead.mean():.0f} ± "
-    f"{lead.std() / len(lead) ** 0.5:.0f} nats less probable given the digit's code (standard error): the decoder knows where "
-    "ink belongs.",
+    alt=(
+        "Three pictures in a row: the decoder's grey digit, the black and white test digit it"
+        " stands for, and the digit's pixels in random order."
+    ),
+    caption=(
+        f"One of the 100. Over all of them, the same ink in other places is {lead.mean():.0f} ±"
+        f" {lead.std() / len(lead) ** 0.5:.0f} nats less probable given the digit's code (standard"
+        " error): the decoder knows where ink belongs."
+    ),
 )
 
 # %% [markdown]
 # ## How training works
-# Every model in the course is trained by the same `fit`, before your eyes: a bar with the time left, a curve,
-# and samples. **Stop it whenever you have seen enough** (the ■ button, or the key I twice): you keep a usable
-# model. This one is a small sister of the widget's network.
+# Every model in the course is trained by the same `fit`, before your eyes: a bar with the time
+# left, a curve, and samples. **Stop it whenever you have seen enough** (the ■ button, or the key I
+# twice): you keep a usable model. This one is a small sister of the widget's network.
 #
-# **Predict:** the first samples are a grey blur. What comes first, different shapes or clear strokes?
+# **Predict:** the first samples are a grey blur. What comes first, different shapes or clear
+# strokes?
 
 # %%
 from dgmcourse.models import VAE
@@ -207,14 +226,15 @@ small = VAE(latent_dim=2, hidden=100)
 history = fit(small, digits.train[:20000], epochs=5, lr=2e-3, live=plot.Live())
 
 # %% [markdown]
-# The curve is a lower bound on $\log p(\mathbf{x})$, in nats per picture: the higher, the less the digits surprise the
-# model. Shapes come first, clear strokes take longer; dark or noisy squares are codes that no digit has
-# claimed yet. The widget's network is wider and was trained until the bound stopped rising. Notebook 07
-# derives what is maximised.
+# The curve is a lower bound on $\log p(\mathbf{x})$, in nats per picture: the higher, the less the
+# digits surprise the model. Shapes come first, clear strokes take longer; dark or noisy squares are
+# codes that no digit has claimed yet. The widget's network is wider and was trained until the bound
+# stopped rising. Notebook 07 derives what is maximised.
 
 # %% [markdown]
 # ## How to read the figures
-# A colour means the same thing wherever one of these things is drawn, and figures say it by line or marker, too.
+# A colour means the same thing wherever one of these things is drawn, and figures say it by line or
+# marker, too.
 
 # %% jupyter={"source_hidden": true}
 roles = {
@@ -234,37 +254,44 @@ ax.set(xlim=(0, 6), ylim=(0.2, 1.35))
 ax.set_axis_off()
 plot.show(
     fig,
-    alt="Six bars: data dark grey, model blue, prior green, posterior orange red, noise grey, critic pink.",
-    caption="Okabe and Ito chose these colours to be told apart by most readers, whatever their colour vision.",
+    alt=(
+        "Six bars: data dark grey, model blue, prior green, posterior orange red, noise grey,"
+        " critic pink."
+    ),
+    caption=(
+        "Okabe and Ito chose these colours to be told apart by most readers, whatever their colour"
+        " vision."
+    ),
 )
 
 # %% [markdown]
 # ## Good to know
-# **Keys.** Shift+Enter runs a cell, Tab moves into a widget and on, arrow keys move what has the focus.
+# **Keys.** Shift+Enter runs a cell, Tab moves into a widget and on, arrow keys move what has the
+# focus.
 #
-# **Data.** A line above says which digits you have: all 70,000 of MNIST, if they are at hand or can be
-# fetched, else 5,000 of them that come with the course's packages. `python -m dgmcourse data` fetches the
-# rest (11 MB).
+# **Data.** A line above says which digits you have: all 70,000 of MNIST, if they are at hand or can
+# be fetched, else 5,000 of them that come with the course's packages. `python -m dgmcourse data`
+# fetches the rest (11 MB).
 #
-# **Stuck?** Restart the kernel and run all cells: every notebook runs to its end with nothing filled in. If
-# it does not, or a sentence is wrong, tell us where you got the course from;
+# **Stuck?** Restart the kernel and run all cells: every notebook runs to its end with nothing
+# filled in. If it does not, or a sentence is wrong, tell us where you got the course from;
 # [CONTRIBUTING](../CONTRIBUTING.md) says how.
 #
 # <details><summary><b>A question to take along.</b> Nobody told the network which pair of numbers a digit
 # should get. Where do the pairs come from?</summary>
 #
-# Encoder and decoder were changed together, a little at each step, until the digit that came out was probable
-# given its code, while the codes were held to where the prior expects them. Notebook 07 makes one bound of
-# the two.
+# Encoder and decoder were changed together, a little at each step, until the digit that came out
+# was probable given its code, while the codes were held to where the prior expects them. Notebook
+# 07 makes one bound of the two.
 # </details>
 
 # %% [markdown]
 # ## Sources
 # - J. M. Tomczak, *Deep Generative Models: GANs and VAE*, lecture, Split 2017.
-# - D. P. Kingma and M. Welling, [Auto-Encoding Variational Bayes](https://arxiv.org/abs/1312.6114), 2014: the
-#   model behind the widget.
-# - Y. LeCun, L. Bottou, Y. Bengio and P. Haffner, *Gradient-Based Learning Applied to Document Recognition*,
-#   1998: MNIST.
+# - D. P. Kingma and M. Welling, [Auto-Encoding Variational Bayes](https://arxiv.org/abs/1312.6114),
+#   2014: the model behind the widget.
+# - Y. LeCun, L. Bottou, Y. Bengio and P. Haffner, *Gradient-Based Learning Applied to Document
+#   Recognition*, 1998: MNIST.
 # - M. Okabe and K. Ito, *Color Universal Design*, 2008: the colours.
 #
 # Code: MIT. Text and figures: CC BY 4.0. See [LICENSE](../LICENSE).

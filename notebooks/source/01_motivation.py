@@ -12,15 +12,17 @@
 
 # %% [markdown]
 # # Do we need generative modelling?
-# *75 minutes, about 20 of them for three exercises. Slides: "Do we need generative modeling?", "Generative
-# Modeling", "How to formulate a generative model?". You need Bayes' rule, the Gaussian, and some PyTorch.
-# Afterwards you can say, with numbers, what $p(\mathbf{x})$ adds to a classifier and where it misleads.*
+# *75 minutes, about 20 of them for three exercises. Slides: "Do we need generative modeling?",
+# "Generative Modeling", "How to formulate a generative model?". You need Bayes' rule, the Gaussian,
+# and some PyTorch. Afterwards you can say, with numbers, what $p(\mathbf{x})$ adds to a classifier
+# and where it misleads.*
 #
-# A classifier was trained on two kinds of objects, blue and orange. Now comes a new object, the star. **Which
-# colour is it, and how sure should one be?** Decide before you scroll on.
+# A classifier was trained on two kinds of objects, blue and orange. Now comes a new object, the
+# star. **Which colour is it, and how sure should one be?** Decide before you scroll on.
 
 # %% tags=["colab"] jupyter={"source_hidden": true}
-# In Colab this installs the course and leaves Colab's own torch alone. Anywhere else it does nothing.
+# In Colab this installs the course and leaves Colab's own torch alone. Anywhere else it does
+# nothing.
 import importlib.util
 import subprocess
 import sys
@@ -29,7 +31,9 @@ REPOSITORY = ""  # written by `make badges REPO=...`
 if "google.colab" in sys.modules:
     if importlib.util.find_spec("dgmcourse") is None:
         if not REPOSITORY:
-            raise RuntimeError("Where does the course live? Write its address as REPOSITORY, above.")
+            raise RuntimeError(
+                "Where does the course live? Write its address as REPOSITORY, above."
+            )
         pip = [sys.executable, "-m", "pip", "install", "-q"]
         for name in ("anywidget", "mlxtend", "safetensors"):
             if importlib.util.find_spec(name) is None:
@@ -81,7 +85,10 @@ def with_error(values, places: int = 1) -> str:
     return f"{values.mean():.{places}f} ± {values.std() / len(values) ** 0.5:.{places}f}"
 
 
-points, colours = two_moons(400, noise=0.12), torch.arange(400) % 2  # (400, 2) and 0 (blue) or 1 (orange)
+points, colours = (
+    two_moons(400, noise=0.12),
+    torch.arange(400) % 2,
+)  # (400, 2) and 0 (blue) or 1 (orange)
 star, extent = (-2.0, -2.2), (-3.0, 4.0, -3.4, 3.6)
 
 fig, ax = plt.subplots(figsize=(4.2, 3.6))
@@ -92,21 +99,25 @@ ax.annotate("new object", star, (-1.6, -2.3))
 ax.set(xlabel="$x_1$", ylabel="$x_2$", xlim=extent[:2], ylim=extent[2:])
 plot.show(
     fig,
-    alt="Two interleaved half moons of points, blue circles above and orange squares below, near the middle of the plane. "
-    "Far away at the lower left, a star: the new object.",
+    alt=(
+        "Two interleaved half moons of points, blue circles above and orange squares below, near"
+        " the middle of the plane. Far away at the lower left, a star: the new object."
+    ),
     caption=f"{len(points)} objects of two kinds, and one that is like none of them.",
 )
 
 # %% [markdown]
-# Two models learn from these points. The **discriminative** one, a small network, learns $p(y|\mathbf{x})$
-# and nothing else: it maximises the mean of $\log p_\theta(y|\mathbf{x})$, which is minus the cross-entropy.
-# The **joint** one learns where each kind lives, $p(\mathbf{x}|y)$, and how frequent it is, $p(y)$:
+# Two models learn from these points. The **discriminative** one, a small network, learns
+# $p(y|\mathbf{x})$ and nothing else: it maximises the mean of $\log p_\theta(y|\mathbf{x})$, which
+# is minus the cross-entropy. The **joint** one learns where each kind lives, $p(\mathbf{x}|y)$, and
+# how frequent it is, $p(y)$:
 #
 # $$p_\theta(\mathbf{x}, y) = p_\theta(\mathbf{x}|y)\, p_\theta(y) = p_\theta(y|\mathbf{x})\, p_\theta(\mathbf{x})$$
 #
-# Read aloud: a joint model contains the classifier, $p_\theta(y|\mathbf{x})$, *and* says how usual the object
-# itself is, $p_\theta(\mathbf{x})$. The index $\theta$ stands for all that is learned; from here on we leave it
-# out.
+# Read aloud: a joint model contains the classifier, $p_\theta(y|\mathbf{x})$, *and* says how usual
+# the object itself is, $p_\theta(\mathbf{x})$. The index $\theta$ stands for all that is learned;
+# from here on we leave it out.
+
 
 # %%
 def train_classifier(x: Tensor, y: Tensor, sizes: list[int], steps: int = 600, rate: float = 3e-3):
@@ -122,13 +133,15 @@ def train_classifier(x: Tensor, y: Tensor, sizes: list[int], steps: int = 600, r
 
 torch.manual_seed(0)
 network = train_classifier(points, colours, [2, 50, 50, 2])
-joint = GenerativeClassifier(data_dim=2, classes=2, per_class=4)  # p(x|y): four Gaussians for each colour
+joint = GenerativeClassifier(
+    data_dim=2, classes=2, per_class=4
+)  # p(x|y): four Gaussians for each colour
 joint.initialise(points, colours, seed=1)
 history = joint.fit_em(points, colours, steps=60)  # log p(x, y), which rises with each step
 
 # %% [markdown]
-# Now drag the point, or focus the plane and use the arrow keys (with Shift, larger steps). Three things to
-# try:
+# Now drag the point, or focus the plane and use the arrow keys (with Shift, larger steps). Three
+# things to try:
 #
 # 1. Where is the network undecided? Follow the border out of the picture's middle.
 # 2. Find places where both models are certain and *disagree*. How near to the data can you get?
@@ -149,7 +162,12 @@ plane(points, colours, fields, **looks)
 # %% jupyter={"source_hidden": true}
 there = torch.tensor([star])
 with torch.no_grad():
-    said = network(there).softmax(-1)[0], joint.posterior(there)[0], joint.log_prob(there)[0], joint.log_prob(points)
+    said = (
+        network(there).softmax(-1)[0],
+        joint.posterior(there)[0],
+        joint.log_prob(there)[0],
+        joint.log_prob(points),
+    )
 
 
 def sure(p: Tensor) -> str:
@@ -159,23 +177,30 @@ def sure(p: Tensor) -> str:
 
 plot.show(
     plane_picture(points, colours, fields, **looks),
-    alt="Three panels over the same plane. The network divides all of it into blue and orange by one border that runs on to the "
-    "edges. The joint model's classifier divides it differently far from the data, in odd patches. log p(x) is high along the "
-    "two moons and falls off at once beside them; the star lies far outside.",
-    caption=f"At the star the network is {sure(said[0])}, the joint model's classifier {sure(said[1])}. log p(x) is "
-    f"{said[2]:.0f} nats; the least probable training point has {said[3].min():.1f}. Dotted: certain to 99 % (left, middle), as "
-    "probable as that point (right).",
+    alt=(
+        "Three panels over the same plane. The network divides all of it into blue and orange by"
+        " one border that runs on to the edges. The joint model's classifier divides it differently"
+        " far from the data, in odd patches. log p(x) is high along the two moons and falls off at"
+        " once beside them; the star lies far outside."
+    ),
+    caption=(
+        f"At the star the network is {sure(said[0])}, the joint model's classifier {sure(said[1])}."
+        f" log p(x) is {said[2]:.0f} nats; the least probable training point has"
+        f" {said[3].min():.1f}. Dotted: certain to 99 % (left, middle), as probable as that point"
+        " (right)."
+    ),
 )
 
 # %% [markdown]
-# **Highly probable decision, improbable object.** No classifier, not even the joint model's own, knows that
-# it was asked something foolish: $p(y|\mathbf{x})$ has to distribute its 100 % over the labels it knows.
-# Between the moons that is a statement about data; far away it is a statement about how a network, or a
-# Gaussian, extrapolates.
+# **Highly probable decision, improbable object.** No classifier, not even the joint model's own,
+# knows that it was asked something foolish: $p(y|\mathbf{x})$ has to distribute its 100 % over the
+# labels it knows. Between the moons that is a statement about data; far away it is a statement
+# about how a network, or a Gaussian, extrapolates.
 #
-# **Predict.** Scatter 2,000 objects over the plane, none within 0.5 of a training point. For how many is the
-# network more than 99 % sure? For how many the joint model's classifier? And how many of them does
-# $p(\mathbf{x})$ call unusual, if the threshold is set so that 1 % of *proper* new points are called so?
+# **Predict.** Scatter 2,000 objects over the plane, none within 0.5 of a training point. For how
+# many is the network more than 99 % sure? For how many the joint model's classifier? And how many
+# of them does $p(\mathbf{x})$ call unusual, if the threshold is set so that 1 % of *proper* new
+# points are called so?
 
 # %% tags=["claim-1"]
 torch.manual_seed(0)
@@ -186,24 +211,30 @@ with torch.no_grad():
     threshold = joint.log_prob(proper).quantile(0.01)
     shares = {
         name: 100 * (p.max(-1).values > 0.99).float()
-        for name, p in (("network", network(strange).softmax(-1)), ("joint", joint.posterior(strange)))
+        for name, p in (
+            ("network", network(strange).softmax(-1)),
+            ("joint", joint.posterior(strange)),
+        )
     }
     unusual = (joint.log_prob(strange) < threshold).sum().item()
 plane_finding = (
-    f"of {len(strange):,} strange objects on the plane the network labels {with_error(shares['network'])} % with more "
-    f"than 99 % certainty, the joint model's classifier {with_error(shares['joint'])} %; p(x) finds {unusual:,} "
-    "unusual, at 1 % of false alarms"
+    f"of {len(strange):,} strange objects on the plane the network labels"
+    f" {with_error(shares['network'])} % with more than 99 % certainty, the joint model's"
+    f" classifier {with_error(shares['joint'])} %; p(x) finds {unusual:,} unusual, at 1 % of false"
+    " alarms"
 )
 display(Markdown(f"**Measured.** {plane_finding[0].upper()}{plane_finding[1:]}."))
 
 # %% [markdown]
 # ## Exercise 1: both numbers from one (5 minutes)
-# A joint model gives you $\log p(\mathbf{x}, y)$ for each label. Both numbers of the widget follow from it:
+# A joint model gives you $\log p(\mathbf{x}, y)$ for each label. Both numbers of the widget follow
+# from it:
 #
 # $$p(\mathbf{x}) = \sum_y p(\mathbf{x}, y), \qquad p(y|\mathbf{x}) = \frac{p(\mathbf{x}, y)}{p(\mathbf{x})}$$
 #
-# For an image $\log p(\mathbf{x}, y)$ is easily $-2000$, and $e^{-2000}$ is 0 in each of torch's formats: float64
-# ends at $e^{-745}$. Stay with logarithms until the end.
+# For an image $\log p(\mathbf{x}, y)$ is easily $-2000$, and $e^{-2000}$ is 0 in each of torch's
+# formats: float64 ends at $e^{-745}$. Stay with logarithms until the end.
+
 
 # %% tags=["exercise"]
 def posterior_and_evidence(log_joint: Tensor) -> tuple[Tensor, Tensor]:
@@ -216,14 +247,16 @@ def posterior_and_evidence(log_joint: Tensor) -> tuple[Tensor, Tensor]:
     return log_p, torch.exp(log_joint - log_p[:, None])
     ### END SOLUTION
 
+
 # %% tags=["exercise-check"]
 posterior_and_evidence = check.posterior_and_evidence(posterior_and_evidence)
 
 # %% [markdown]
 # ## Digits, and things that are no digits
-# Two dimensions are easy. Take 784: a classifier of handwritten digits, and for $p(\mathbf{x})$ a trained
-# generative model of them, the VAE of [notebook 07](07_vae.ipynb). How it estimates $\log p(\mathbf{x})$ is
-# that notebook's subject; here it is an instrument. Then show both what they have never seen.
+# Two dimensions are easy. Take 784: a classifier of handwritten digits, and for $p(\mathbf{x})$ a
+# trained generative model of them, the VAE of [notebook 07](07_vae.ipynb). How it estimates $\log
+# p(\mathbf{x})$ is that notebook's subject; here it is an instrument. Then show both what they have
+# never seen.
 
 # %%
 torch.manual_seed(0)
@@ -237,12 +270,13 @@ correct = 100 * (classifier(test).argmax(-1) == labels).float()
 display(Markdown(f"The classifier labels {with_error(correct)} % of {n} test digits correctly."))
 
 # %% [markdown]
-# The strangers: **letters** in printers' fonts, sized and centred as MNIST's digits were, without those that
-# pass for a digit (l, O, S, ...); **upside-down digits**, only 3, 4 and 7, since turned 0, 1, 6, 8, 9 are
-# digits and turned 2 and 5 nearly; **noise**, each pixel a coin; and **faces**, where the Frey faces are
-# there.
+# The strangers: **letters** in printers' fonts, sized and centred as MNIST's digits were, without
+# those that pass for a digit (l, O, S, ...); **upside-down digits**, only 3, 4 and 7, since turned
+# 0, 1, 6, 8, 9 are digits and turned 2 and 5 nearly; **noise**, each pixel a coin; and **faces**,
+# where the Frey faces are there.
 #
-# **Predict.** How often is the classifier more than 99 % sure of a letter's class? Of a coin picture's?
+# **Predict.** How often is the classifier more than 99 % sure of a letter's class? Of a coin
+# picture's?
 
 # %%
 torch.manual_seed(0)
@@ -259,27 +293,42 @@ if faces is not None:
 
 with torch.no_grad():
     sureness = {name: classifier(x).softmax(-1).max(-1).values for name, x in things.items()}
-    log_p = {name: log_likelihood(vae, x, S=50) for name, x in progress(things.items(), desc="log p(x)")}
+    log_p = {
+        name: log_likelihood(vae, x, S=50) for name, x in progress(things.items(), desc="log p(x)")
+    }
 
 # %% jupyter={"source_hidden": true}
 rows = [
-    f"| {name} | {len(x):,} | {with_error(100 * (sureness[name] > 0.99).float(), 0)} | {with_error(log_p[name], 1)} |"
+    f"| {name} | {len(x):,} | {with_error(100 * (sureness[name] > 0.99).float(), 0)} |"
+    f" {with_error(log_p[name], 1)} |"
     for name, x in things.items()
 ]
 plot.show(
     plot.images([x[:14] for x in things.values()], columns=14, titles=[*things]),
-    alt="A row of fourteen images each of: " + ", ".join(things) + ". All in black and white pixels.",
+    alt="A row of fourteen images each of: "
+    + ", ".join(things)
+    + ". All in black and white pixels.",
     caption="What both models are shown. Nothing below the first row is a digit.",
 )
-display(Markdown("\n".join([
-    "| shown | n | classifier more than 99 % sure, % | mean log p(x), nats |", "|:--|--:|--:|--:|", *rows])))  # fmt: skip
+display(
+    Markdown(
+        "\n".join(
+            [
+                "| shown | n | classifier more than 99 % sure, % | mean log p(x), nats |",
+                "|:--|--:|--:|--:|",
+                *rows,
+            ]
+        )
+    )
+)
 
 # %% [markdown]
 # ## Exercise 2: how well does a score tell them apart? (5 minutes)
-# A threshold on a score sorts digits from strangers, but which threshold? The **ROC curve** tries all: at
-# each, the share of digits kept against the share of strangers let in. The area under it, the **AUC**, has a
-# plain meaning: *the probability that a random digit scores higher than a random stranger*, where a tie
-# counts one half. 1 is perfect, 0.5 useless, below 0.5 misleading.
+# A threshold on a score sorts digits from strangers, but which threshold? The **ROC curve** tries
+# all: at each, the share of digits kept against the share of strangers let in. The area under it,
+# the **AUC**, has a plain meaning: *the probability that a random digit scores higher than a random
+# stranger*, where a tie counts one half. 1 is perfect, 0.5 useless, below 0.5 misleading.
+
 
 # %% tags=["exercise"]
 def auc(inside: Tensor, outside: Tensor) -> float:
@@ -292,78 +341,137 @@ def auc(inside: Tensor, outside: Tensor) -> float:
     return ((difference > 0).float() + 0.5 * (difference == 0).float()).mean().item()
     ### END SOLUTION
 
+
 # %% tags=["exercise-check"]
 auc = check.auc(auc)
 
 # %% [markdown]
-# **Predict.** Score by the classifier's certainty, $\max_y p(y|\mathbf{x})$, or by $\log p(\mathbf{x})$.
-# Which strangers does each find? Which are the hardest?
+# **Predict.** Score by the classifier's certainty, $\max_y p(y|\mathbf{x})$, or by $\log
+# p(\mathbf{x})$. Which strangers does each find? Which are the hardest?
+
 
 # %%
 def auc_with_error(inside: Tensor, outside: Tensor, repeats: int = 100) -> tuple[float, float]:
-    """The AUC and its standard error: how it varies when both sets are drawn again, with replacement."""
+    """The AUC and its standard error: how it varies when both sets are drawn again, with
+    replacement.
+    """
+
     def again(scores):
         return scores[torch.randint(len(scores), (len(scores),))]
 
     torch.manual_seed(0)
-    return auc(inside, outside), np.std([auc(again(inside), again(outside)) for _ in range(repeats)])
+    return auc(inside, outside), np.std(
+        [auc(again(inside), again(outside)) for _ in range(repeats)]
+    )
 
 
 # %% tags=["claim-1"] jupyter={"source_hidden": true}
 strangers = [name for name in things if name != "digits"]
 areas = {
-    name: [auc_with_error(score["digits"], score[name]) for score in (sureness, log_p)] for name in strangers
+    name: [auc_with_error(score["digits"], score[name]) for score in (sureness, log_p)]
+    for name in strangers
 }
-measured["claim-1"] = plane_finding + f"; {n} digits against strangers, AUC by certainty and by log p(x): " + ", ".join(
-    f"{name} {a:.2f} ± {e:.2f} and {b:.2f} ± {f:.2f}" for name, ((a, e), (b, f)) in areas.items()
+measured["claim-1"] = (
+    plane_finding
+    + f"; {n} digits against strangers, AUC by certainty and by log p(x): "
+    + ", ".join(
+        f"{name} {a:.2f} ± {e:.2f} and {b:.2f} ± {f:.2f}"
+        for name, ((a, e), (b, f)) in areas.items()
+    )
 )
-display(Markdown("\n".join([
-    "| digits against | AUC by certainty | AUC by log p(x) |", "|:--|--:|--:|",
-    *(f"| {name} | " + " | ".join(f"{a:.3f} ± {e:.3f}" for a, e in both) + " |" for name, both in areas.items()),
-    "", f"*{n} digits against {', '.join(f'{len(things[name])} {name}' for name in strangers)}.*"])))  # fmt: skip
+display(
+    Markdown(
+        "\n".join(
+            [
+                "| digits against | AUC by certainty | AUC by log p(x) |",
+                "|:--|--:|--:|",
+                *(
+                    f"| {name} | " + " | ".join(f"{a:.3f} ± {e:.3f}" for a, e in both) + " |"
+                    for name, both in areas.items()
+                ),
+                "",
+                (
+                    f"*{n} digits against"
+                    f" {', '.join(f'{len(things[name])} {name}' for name in strangers)}.*"
+                ),
+            ]
+        )
+    )
+)
+
 
 # %% jupyter={"source_hidden": true}
 def roc(inside: Tensor, outside: Tensor) -> tuple[Tensor, Tensor]:
     """Shares of strangers let in and digits kept, at every threshold."""
-    thresholds = torch.cat([torch.tensor([torch.inf]), torch.cat([inside, outside]).unique().flip(0)])
-    return tuple(torch.searchsorted(-scores.sort(descending=True).values, -thresholds, right=True) / len(scores)
-                 for scores in (outside, inside))  # fmt: skip
+    thresholds = torch.cat(
+        [torch.tensor([torch.inf]), torch.cat([inside, outside]).unique().flip(0)]
+    )
+    return tuple(
+        torch.searchsorted(-scores.sort(descending=True).values, -thresholds, right=True)
+        / len(scores)
+        for scores in (outside, inside)
+    )
 
 
 fig, axes = plt.subplots(1, 2, figsize=(plot.WIDTH, 3.4), sharey=True)
-for ax, scores, title in zip(axes, (sureness, log_p), ("by certainty, max p(y|x)", "by log p(x)"), strict=True):
-    for name, style, colour in zip(strangers, ("-", "--", ":", "-."), (POSTERIOR, MODEL, DATA, PRIOR), strict=False):
+for ax, scores, title in zip(
+    axes, (sureness, log_p), ("by certainty, max p(y|x)", "by log p(x)"), strict=True
+):
+    for name, style, colour in zip(
+        strangers, ("-", "--", ":", "-."), (POSTERIOR, MODEL, DATA, PRIOR), strict=False
+    ):
         ax.plot(*roc(scores["digits"], scores[name]), style, color=colour, label=name)
     ax.plot([0, 1], [0, 1], color=NOISE, linewidth=0.8)
-    ax.set(title=title, xlabel="share of strangers let in", aspect="equal", xlim=(-0.02, 1), ylim=(0, 1.02))
+    ax.set(
+        title=title,
+        xlabel="share of strangers let in",
+        aspect="equal",
+        xlim=(-0.02, 1),
+        ylim=(0, 1.02),
+    )
 axes[0].set_ylabel("share of digits kept")
 axes[1].legend(loc="lower right")
 plot.show(
     fig,
-    alt="Two panels of ROC curves, one curve for each kind of stranger. By the classifier's certainty the curves run well "
-    "below the upper left corner; by log p(x) they run through it for noise and faces, on top of each other, and nearer to it "
-    "than before for letters and upside-down digits.",
-    caption="log p(x) tells " + " and ".join(name for name in strangers if areas[name][1][0] > 0.999)
-    + " from digits without a mistake; letters and upside-down digits overlap with digits, though less than by certainty. Coins "
-    f"in place of pixels make the classifier more than 99 % sure in {100 * (sureness['noise'] > 0.99).float().mean():.0f} % of "
-    "cases.",
-)  # fmt: skip
+    alt=(
+        "Two panels of ROC curves, one curve for each kind of stranger. By the classifier's"
+        " certainty the curves run well below the upper left corner; by log p(x) they run through"
+        " it for noise and faces, on top of each other, and nearer to it than before for letters"
+        " and upside-down digits."
+    ),
+    caption="log p(x) tells "
+    + " and ".join(name for name in strangers if areas[name][1][0] > 0.999)
+    + " from digits without a mistake; letters and upside-down digits overlap with digits, though"
+    " less than by certainty. Coins in place of pixels make the classifier more than 99 % sure"
+    f" in {100 * (sureness['noise'] > 0.99).float().mean():.0f} % of cases.",
+)
 
 # %% [markdown]
-# Coins and faces are easy for $p(\mathbf{x})$: hardly a stroke on blank paper among them. Strangers made of
-# strokes are the hard ones, since strokes on paper are most of what it has learned. The classifier has
-# learned nothing about paper at all: it looks for what tells a 3 from an 8, and finds some of it anywhere.
+# Coins and faces are easy for $p(\mathbf{x})$: hardly a stroke on blank paper among them. Strangers
+# made of strokes are the hard ones, since strokes on paper are most of what it has learned. The
+# classifier has learned nothing about paper at all: it looks for what tells a 3 from an 8, and
+# finds some of it anywhere.
 
 # %% [markdown]
 # ## Break it: where $\log p(\mathbf{x})$ fails
-# "Low probability, so no digit" worked. Does the converse hold? **Predict.** Three more kinds of strangers:
-# round *dots*; *tiny digits*, test digits at half their size; and one *blank sheet*. Above or below the digits?
+# "Low probability, so no digit" worked. Does the converse hold? **Predict.** Three more kinds of
+# strangers: round *dots*; *tiny digits*, test digits at half their size; and one *blank sheet*.
+# Above or below the digits?
+
 
 # %%
 def dots(n: int) -> Tensor:
     """Round dots, (n, 784), with a radius of 1 to 3 pixels, near the middle."""
-    at, middle, radius = torch.arange(28.0), 13.5 + 2 * torch.randn(n, 2, 1, 1), 1 + 2 * torch.rand(n, 1, 1)
-    return ((at[:, None] - middle[:, 0]) ** 2 + (at - middle[:, 1]) ** 2 < radius**2).float().flatten(1)
+    at, middle, radius = (
+        torch.arange(28.0),
+        13.5 + 2 * torch.randn(n, 2, 1, 1),
+        1 + 2 * torch.rand(n, 1, 1),
+    )
+    return (
+        ((at[:, None] - middle[:, 0]) ** 2 + (at - middle[:, 1]) ** 2 < radius**2)
+        .float()
+        .flatten(1)
+    )
 
 
 torch.manual_seed(0)
@@ -374,7 +482,9 @@ doubles = {
     "blank sheet": torch.zeros(1, 784),
 }
 with torch.no_grad():
-    log_p |= {name: log_likelihood(vae, x, S=5000 if len(x) == 1 else 50) for name, x in doubles.items()}
+    log_p |= {
+        name: log_likelihood(vae, x, S=5000 if len(x) == 1 else 50) for name, x in doubles.items()
+    }
     tiny_sure, tiny_said = classifier(doubles["tiny digits"]).softmax(-1).max(-1)
 tiny_right = (tiny_said == labels).float()
 
@@ -386,74 +496,116 @@ for row, x in enumerate(shown.values(), start=1):  # beside its box, each sheet 
     for column in range(6):
         edges = (column + 0.05, column + 0.95, row + 0.43, row - 0.43)
         left.imshow(x[column % len(x)].view(28, 28), extent=edges, vmin=0, vmax=1, aspect="auto")
-        left.plot([edges[i] for i in (0, 1, 1, 0, 0)], [edges[i] for i in (2, 2, 3, 3, 2)], color=NOISE, linewidth=0.5)
+        left.plot(
+            [edges[i] for i in (0, 1, 1, 0, 0)],
+            [edges[i] for i in (2, 2, 3, 3, 2)],
+            color=NOISE,
+            linewidth=0.5,
+        )
 left.set(xlim=(0, 6), ylim=(len(order) + 0.5, 0.5))
 left.set_axis_off()
 values = [log_p[name].numpy() for name in order]
-right.boxplot(values, orientation="horizontal", whis=(5, 95), showfliers=False, widths=0.5, medianprops={"color": POSTERIOR})
+right.boxplot(
+    values,
+    orientation="horizontal",
+    whis=(5, 95),
+    showfliers=False,
+    widths=0.5,
+    medianprops={"color": POSTERIOR},
+)
 right.axvline(log_p["digits"].median(), color=MODEL, linestyle=":")
 right.set(yticklabels=order, xlabel="log p(x), nats", ylim=(len(order) + 0.5, 0.5))
 right.locator_params(axis="x", nbins=6)
 higher = {name: auc_with_error(log_p[name], log_p["digits"]) for name in doubles}
 plot.show(
     fig,
-    alt="Left: examples of digits, letters, upside-down digits, dots, tiny digits and the blank sheet. Right: box plots of "
-    "log p(x) of each; letters and upside-down digits lie below the digits, dots and tiny digits mostly above their median, the "
-    "blank sheet far above it.",
+    alt=(
+        "Left: examples of digits, letters, upside-down digits, dots, tiny digits and the blank"
+        " sheet. Right: box plots of log p(x) of each; letters and upside-down digits lie below the"
+        " digits, dots and tiny digits mostly above their median, the blank sheet far above it."
+    ),
     caption="The chance that the stranger is rated above a random digit: "
     + ", ".join(f"{name} {100 * a:.0f} ± {100 * e:.0f} %" for name, (a, e) in higher.items())
-    + f" ({n} digits, {n} of each kind, one blank sheet). Boxes: quartiles; whiskers: 5 to 95 %; dotted: the digits' median.",
+    + f" ({n} digits, {n} of each kind, one blank sheet). Boxes: quartiles; whiskers: 5 to 95 %;"
+    " dotted: the digits' median.",
 )
 
 # %% [markdown]
-# A blank sheet is no digit, and $\log p(\mathbf{x})$ likes it better than most digits. Likelihood rates *simple*
-# images high: little ink, little that can go wrong. Large models of photographs do the same to images of other
-# data sets (Nalisnick et al. 2019).
+# A blank sheet is no digit, and $\log p(\mathbf{x})$ likes it better than most digits. Likelihood
+# rates *simple* images high: little ink, little that can go wrong. Large models of photographs do
+# the same to images of other data sets (Nalisnick et al. 2019).
 
 # %% jupyter={"source_hidden": true}
 ink = test.mean().item()
 blank = 784 * math.log(1 - ink)
 typical = 784 * (ink * math.log(ink) + (1 - ink) * math.log(1 - ink))
 deviation = math.sqrt(784 * ink * (1 - ink)) * math.log((1 - ink) / ink)
-display(Markdown(
-    f"**Why.** Forget digits, draw 784 pixels one by one, each with ink with probability {ink:.2f}. The *most probable* image "
-    f"is the blank one, at {blank:.0f} nats. Draws lie at {typical:.0f} ± {deviation:.0f} nats: the blank sheet is "
-    f"{(blank - typical) / deviation:.0f} standard deviations above what is usual, and has a chance of "
-    f"$e^{{{blank:.0f}}}$. Any single draw is less probable still, but there are so many of them: in 784 dimensions nearly all "
-    "probability lies where $\\log p(\\mathbf{x})$ is *middling*, in the **typical set**, and hardly any at its peak."
-))  # fmt: skip
+display(
+    Markdown(
+        "**Why.** Forget digits, draw 784 pixels one by one, each with ink with probability"
+        f" {ink:.2f}. The *most probable* image is the blank one, at {blank:.0f} nats. Draws lie at"
+        f" {typical:.0f} ± {deviation:.0f} nats: the blank sheet is"
+        f" {(blank - typical) / deviation:.0f} standard deviations above what is usual, and has a"
+        f" chance of $e^{{{blank:.0f}}}$. Any single draw is less probable still, but there are so"
+        " many of them: in 784 dimensions nearly all probability lies where $\\log"
+        " p(\\mathbf{x})$ is *middling*, in the **typical set**, and hardly any at its peak."
+    )
+)
 
 # %% [markdown]
-# Whether an image is unusual depends on how many images share its level, and that $\log p(\mathbf{x})$ of one
-# image does not say. So being *as probable as the data are* is a test from both sides: score by
-# $-\left|\log p(\mathbf{x}) - \text{mean over digits}\right|$. **Predict.** Whom does it catch now, and who was caught
-# better before?
+# Whether an image is unusual depends on how many images share its level, and that $\log
+# p(\mathbf{x})$ of one image does not say. So being *as probable as the data are* is a test from
+# both sides: score by $-\left|\log p(\mathbf{x}) - \text{mean over digits}\right|$. **Predict.**
+# Whom does it catch now, and who was caught better before?
 
 # %% jupyter={"source_hidden": true}
 middle = log_p["digits"].mean()
 two_sided = {name: -(values - middle).abs() for name, values in log_p.items()}
 both_ways = {
-    name: [auc_with_error(score["digits"], score[name]) for score in (log_p, two_sided)] for name in log_p if name != "digits"
+    name: [auc_with_error(score["digits"], score[name]) for score in (log_p, two_sided)]
+    for name in log_p
+    if name != "digits"
 }
 better = [name for name, ((a, _), (b, _)) in both_ways.items() if b > a + 0.01]
 worse = [name for name, ((a, _), (b, _)) in both_ways.items() if b < a - 0.01]
-display(Markdown("\n".join([
-    "| digits against | n | AUC by log p(x) | AUC by its distance from the digits' mean |", "|:--|--:|--:|--:|",
-    *(f"| {name} | {len(log_p[name])} | " + " | ".join(f"{a:.2f} ± {e:.2f}" for a, e in both) + " |"
-      for name, both in both_ways.items()), "",
-    f"It gains for {', '.join(better)} and pays for it with {', '.join(worse)}: an unusually *good* digit is now suspect, too. "
-    "What lies at the digits' own level passes any test of the level. Use $p(\\mathbf{x})$ as a witness, not as the judge.",
-])))  # fmt: skip
+display(
+    Markdown(
+        "\n".join(
+            [
+                (
+                    "| digits against | n | AUC by log p(x) | AUC by its distance from the digits'"
+                    " mean |"
+                ),
+                "|:--|--:|--:|--:|",
+                *(
+                    f"| {name} | {len(log_p[name])} | "
+                    + " | ".join(f"{a:.2f} ± {e:.2f}" for a, e in both)
+                    + " |"
+                    for name, both in both_ways.items()
+                ),
+                "",
+                (
+                    f"It gains for {', '.join(better)} and pays for it with {', '.join(worse)}: an"
+                    " unusually *good* digit is now suspect, too. What lies at the digits' own"
+                    " level passes any test of the level. Use $p(\\mathbf{x})$ as a witness, not"
+                    " as the judge."
+                ),
+            ]
+        )
+    )
+)
 
 # %% [markdown]
 # ## Does the decision carry over?
-# The second of the lecture's reasons: without $p(\mathbf{x})$ you can't know how decisions carry over to new
-# data. Test data rarely come from where the training data came from. Here they are the same digits, turned. (All
-# are made black or white by a threshold: turning blurs, and drawn bits would show the blur.)
+# The second of the lecture's reasons: without $p(\mathbf{x})$ you can't know how decisions carry
+# over to new data. Test data rarely come from where the training data came from. Here they are the
+# same digits, turned. (All are made black or white by a threshold: turning blurs, and drawn bits
+# would show the blur.)
 #
-# **Predict.** Turn test digits by 90 degrees: what is left of the accuracy? And of the classifier's mean
-# certainty, which, were it honest, would equal the accuracy? You see one digit, upright or turned: by which number
-# would you rather notice?
+# **Predict.** Turn test digits by 90 degrees: what is left of the accuracy? And of the classifier's
+# mean certainty, which, were it honest, would equal the accuracy? You see one digit, upright or
+# turned: by which number would you rather notice?
+
 
 # %%
 def turned(x: Tensor, degrees: float) -> Tensor:
@@ -461,7 +613,9 @@ def turned(x: Tensor, degrees: float) -> Tensor:
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     matrix = torch.tensor([[cos, -sin, 0], [sin, cos, 0]]).expand(len(x), 2, 3)
     where = F.affine_grid(matrix, (len(x), 1, 28, 28), align_corners=False)
-    return (F.grid_sample(x.view(-1, 1, 28, 28), where, align_corners=False) > 0.5).float().flatten(1)
+    return (
+        (F.grid_sample(x.view(-1, 1, 28, 28), where, align_corners=False) > 0.5).float().flatten(1)
+    )
 
 
 angles = [0, 10, 20, 30, 45, 60, 75, 90]
@@ -480,7 +634,9 @@ def over_angles(name: str) -> Tensor:
 
 
 def told_apart(score: Tensor, right: Tensor, repeats: int = 100) -> str:
-    """AUC of right against wrong decisions, (angles, digits) each; its error from drawing the digits again."""
+    """AUC of right against wrong decisions, (angles, digits) each; its error from drawing the
+    digits again.
+    """
     torch.manual_seed(0)
     again = [torch.randint(right.shape[1], (right.shape[1],)) for _ in range(repeats)]
     spread = np.std([auc(score[:, i][right[:, i]], score[:, i][~right[:, i]]) for i in again])
@@ -492,94 +648,149 @@ def alarm(name: str, angle: int) -> str:
     return "{:.2f} ± {:.2f}".format(*auc_with_error(carried[0][name], carried[angle][name]))
 
 
-every = {name: torch.stack([at[name] for at in carried.values()]) for name in ("right", "sure", "log_p")}
-rank = {name: values.flatten().argsort().argsort().view_as(values).float() for name, values in every.items()}
+every = {
+    name: torch.stack([at[name] for at in carried.values()]) for name in ("right", "sure", "log_p")
+}
+rank = {
+    name: values.flatten().argsort().argsort().view_as(values).float()
+    for name, values in every.items()
+}
 right = every["right"] == 1
-tells = {name: told_apart(v, right) for name, v in {**every, "both": rank["sure"] + rank["log_p"]}.items() if name != "right"}
+tells = {
+    name: told_apart(v, right)
+    for name, v in {**every, "both": rank["sure"] + rank["log_p"]}.items()
+    if name != "right"
+}
 first, last = carried[0], carried[90]
 tiny_alarm = "{:.2f} ± {:.2f}".format(*auc_with_error(log_p["digits"], log_p["tiny digits"]))
 tiny_doubt = "{:.2f} ± {:.2f}".format(*auc_with_error(sureness["digits"], tiny_sure))
 measured["claim-2"] = (
-    f"turned from 0 to 90 degrees, accuracy falls from {100 * first['right'].mean():.0f} to "
-    f"{100 * last['right'].mean():.0f} %, mean certainty from {100 * first['sure'].mean():.0f} to "
-    f"{100 * last['sure'].mean():.0f} %; upright against turned, AUC by log p(x) {alarm('log_p', 20)} at 20 and "
-    f"{alarm('log_p', 90)} at 90 degrees, by certainty {alarm('sure', 20)} and {alarm('sure', 90)}; "
-    f"tiny digits: {100 * tiny_right.mean():.0f} % right, AUC by log p(x) {tiny_alarm}, by certainty {tiny_doubt}"
+    f"turned from 0 to 90 degrees, accuracy falls from {100 * first['right'].mean():.0f} to"
+    f" {100 * last['right'].mean():.0f} %, mean certainty from {100 * first['sure'].mean():.0f} to"
+    f" {100 * last['sure'].mean():.0f} %; upright against turned, AUC by log p(x)"
+    f" {alarm('log_p', 20)} at 20 and {alarm('log_p', 90)} at 90 degrees, by certainty"
+    f" {alarm('sure', 20)} and {alarm('sure', 90)}; tiny digits: {100 * tiny_right.mean():.0f} %"
+    f" right, AUC by log p(x) {tiny_alarm}, by certainty {tiny_doubt}"
 )
-display(Markdown(
-    f"**Measured** on {len(grey)} digits, {len(tiny_right)} tiny ones. "
-    f"{measured['claim-2'][0].upper()}{measured['claim-2'][1:]}. "
-    f"Single decisions, right against wrong at all angles: AUC {tells['log_p']} by log p(x), {tells['sure']} by certainty, "
-    f"{tells['both']} by the sum of their ranks."
-))  # fmt: skip
+display(
+    Markdown(
+        f"**Measured** on {len(grey)} digits, {len(tiny_right)} tiny ones."
+        f" {measured['claim-2'][0].upper()}{measured['claim-2'][1:]}. Single decisions, right"
+        f" against wrong at all angles: AUC {tells['log_p']} by log p(x), {tells['sure']} by"
+        f" certainty, {tells['both']} by the sum of their ranks."
+    )
+)
+
 
 # %% jupyter={"source_hidden": true}
 def draw_turned(angle: int) -> plt.Figure:
     at = carried[angle]
-    fig, (left, middle, right) = plt.subplots(1, 3, figsize=(plot.WIDTH, 2.7), width_ratios=(1.15, 1.2, 1.2))
+    fig, (left, middle, right) = plt.subplots(
+        1, 3, figsize=(plot.WIDTH, 2.7), width_ratios=(1.15, 1.2, 1.2)
+    )
     plot.draw_images(left, at["x"][:12], 4)
     for i in range(12):
         colour, ring = PRIOR, None
         if not at["right"][i]:
-            colour, ring = POSTERIOR, {"boxstyle": "circle,pad=0.15", "facecolor": "none", "edgecolor": POSTERIOR}
+            colour, ring = (
+                POSTERIOR,
+                {"boxstyle": "circle,pad=0.15", "facecolor": "none", "edgecolor": POSTERIOR},
+            )
         corner = 30 * (i % 4) + 26, 30 * (i // 4) + 5
-        left.text(*corner, at["said"][i].item(), color=colour, weight="bold", ha="center", va="center", size=9, bbox=ring)
+        left.text(
+            *corner,
+            at["said"][i].item(),
+            color=colour,
+            weight="bold",
+            ha="center",
+            va="center",
+            size=9,
+            bbox=ring,
+        )
     left.set_title("digits, and what it says")
-    for name, style, colour, label in (("right", "o-", DATA, "accuracy"), ("sure", "s--", POSTERIOR, "mean certainty")):
+    for name, style, colour, label in (
+        ("right", "o-", DATA, "accuracy"),
+        ("sure", "s--", POSTERIOR, "mean certainty"),
+    ):
         middle.plot(angles, 100 * over_angles(name), style, color=colour, label=label, ms=4)
     middle.set(ylim=(0, 102), ylabel="%", xlabel="degrees")
     middle.legend(fontsize=8, loc="lower left")
-    middle.set_title(f"right {100 * at['right'].mean():.0f} %, sure {100 * at['sure'].mean():.0f} %")
+    middle.set_title(
+        f"right {100 * at['right'].mean():.0f} %, sure {100 * at['sure'].mean():.0f} %"
+    )
     right.plot(angles, over_angles("log_p"), "^-", color=MODEL, ms=4)
-    right.set(ylabel="mean log p(x), nats", xlabel="degrees", title=f"log p(x) {at['log_p'].mean():.0f} nats")
+    right.set(
+        ylabel="mean log p(x), nats",
+        xlabel="degrees",
+        title=f"log p(x) {at['log_p'].mean():.0f} nats",
+    )
     for ax in (middle, right):
         ax.axvline(angle, color=NOISE, linewidth=1)
     return fig
 
 
-slider_figure(draw_turned, alt="Twelve turned digits with the classifier's labels; its accuracy and mean certainty, and the mean "
-              "log p(x), against the angle.", angle=angles)  # fmt: skip
+slider_figure(
+    draw_turned,
+    alt=(
+        "Twelve turned digits with the classifier's labels; its accuracy and mean certainty, and"
+        " the mean log p(x), against the angle."
+    ),
+    angle=angles,
+)
 
 # %% jupyter={"source_hidden": true}
 gap = 100 * (carried[90]["sure"].mean() - carried[90]["right"].mean())
 plot.show(
     draw_turned(45),
-    alt="Left: twelve digits turned by 45 degrees with the classifier's labels, the wrong ones ringed. Middle: accuracy falls "
-    "steeply with the angle, mean certainty hardly. Right: mean log p(x) falls with the angle.",
-    caption=f"At 90 degrees the classifier is {gap:.0f} points surer than it is right: accuracy has lost "
-    f"{100 * (first['right'].mean() - last['right'].mean()):.0f} points, certainty "
-    f"{100 * (first['sure'].mean() - last['sure'].mean()):.0f} ({len(grey)} digits, standard errors at most "
-    f"{50 / len(grey) ** 0.5:.0f}). log p(x) falls all the way. Left, ringed: wrong decisions.",
+    alt=(
+        "Left: twelve digits turned by 45 degrees with the classifier's labels, the wrong ones"
+        " ringed. Middle: accuracy falls steeply with the angle, mean certainty hardly. Right: mean"
+        " log p(x) falls with the angle."
+    ),
+    caption=(
+        f"At 90 degrees the classifier is {gap:.0f} points surer than it is right: accuracy has"
+        f" lost {100 * (first['right'].mean() - last['right'].mean()):.0f} points, certainty"
+        f" {100 * (first['sure'].mean() - last['sure'].mean()):.0f} ({len(grey)} digits, standard"
+        f" errors at most {50 / len(grey) ** 0.5:.0f}). log p(x) falls all the way. Left, ringed:"
+        " wrong decisions."
+    ),
 )
 
 # %% [markdown]
-# The accuracy you once measured holds for data like those you measured it on, and certainty is no substitute: it
-# falls a little where accuracy collapses. *That* it falls is a warning all the same; at large angles
-# $p(\mathbf{x})$ gives the clearer one.
+# The accuracy you once measured holds for data like those you measured it on, and certainty is no
+# substitute: it falls a little where accuracy collapses. *That* it falls is a warning all the same;
+# at large angles $p(\mathbf{x})$ gives the clearer one.
 #
-# And tiny digits, of which the classifier gets few right, $p(\mathbf{x})$ finds *more* probable than those it knows:
-# here only certainty warns. Neither number gives the accuracy that is left, or tells reliably whether a *single*
-# decision is right. A joint model has both witnesses; ask both.
+# And tiny digits, of which the classifier gets few right, $p(\mathbf{x})$ finds *more* probable
+# than those it knows: here only certainty warns. Neither number gives the accuracy that is left, or
+# tells reliably whether a *single* decision is right. A joint model has both witnesses; ask both.
 
 # %% [markdown]
 # ## What else a density buys: labels
-# Labels are dear, images cheap. A discriminative model learns nothing from an image without a label. A joint
-# model can: where $y$ is missing, it maximises $\log p(\mathbf{x}) = \log \sum_y p(\mathbf{x}, y)$, your
-# first exercise. EM does both at once.
+# Labels are dear, images cheap. A discriminative model learns nothing from an image without a
+# label. A joint model can: where $y$ is missing, it maximises $\log p(\mathbf{x}) = \log \sum_y
+# p(\mathbf{x}, y)$, your first exercise. EM does both at once.
 #
-# **Predict.** Of 2,000 digits ten have a label, one of each class. How many points of accuracy do the others
-# bring? And if there are five labels for each class, or twenty?
+# **Predict.** Of 2,000 digits ten have a label, one of each class. How many points of accuracy do
+# the others bring? And if there are five labels for each class, or twenty?
 #
-# All get the same 25 principal components. The rivals know the labelled digits only: a linear classifier with
-# the lecture's $p(y|\mathbf{x})$, and the nearest labelled neighbour.
+# All get the same 25 principal components. The rivals know the labelled digits only: a linear
+# classifier with the lecture's $p(y|\mathbf{x})$, and the nearest labelled neighbour.
 
 # %%
 pool = digits.train[:2000]
-pool_x, unseen, unseen_y = pool.x.float() / 255, digits.test.x[:1000].float() / 255, digits.test.y[:1000]
+pool_x, unseen, unseen_y = (
+    pool.x.float() / 255,
+    digits.test.x[:1000].float() / 255,
+    digits.test.y[:1000],
+)
 centre = pool_x.mean(0)
 variances, directions = torch.linalg.eigh(torch.cov(pool_x.T))
 project = directions[:, -25:] / variances[-25:].mean().sqrt()
-parts, unseen_parts = (pool_x - centre) @ project, (unseen - centre) @ project  # principal components
+parts, unseen_parts = (
+    (pool_x - centre) @ project,
+    (unseen - centre) @ project,
+)  # principal components
 
 
 def labels_of_few(seed: int, per_class: int) -> Tensor:
@@ -594,7 +805,9 @@ def accuracy(scores: Tensor) -> float:
 
 
 def compete(seed: int, per_class: int) -> list[float]:
-    """Percent correct of the joint model, the linear classifier and the nearest neighbour, from the same labels."""
+    """Percent correct of the joint model, the linear classifier and the nearest neighbour, from the
+    same labels.
+    """
     torch.manual_seed(seed)
     y = labels_of_few(seed, per_class)
     known = y >= 0
@@ -607,30 +820,55 @@ def compete(seed: int, per_class: int) -> list[float]:
         joint = posterior_and_evidence(model.log_joint(unseen_parts))[1]
     return [accuracy(joint), accuracy(linear(unseen_parts)), accuracy(F.one_hot(nearest))]
 
+
 # %% tags=["claim-3"]
 SEEDS = 20  # each time with other labels
 won = {
     k: torch.tensor([compete(seed, k) for seed in progress(range(SEEDS), desc=f"{10 * k} labels")])
     for k in (1, 5, 20)
 }
-gains = {k: scores[:, 0] - scores[:, 1:].max(-1).values for k, scores in won.items()}  # over the better, by seed
+gains = {
+    k: scores[:, 0] - scores[:, 1:].max(-1).values for k, scores in won.items()
+}  # over the better, by seed
 measured["claim-3"] = (
     f"joint model over the better of its rivals ({SEEDS} seeds, {len(pool):,} digits in all): "
     + ", ".join(f"{with_error(gain)} points with {10 * k} labels" for k, gain in gains.items())
-)  # fmt: skip
+)
 
 # %% jupyter={"source_hidden": true}
-table = [f"| {10 * k} | " + " | ".join(with_error(a) for a in (*scores.T, gains[k])) + " |" for k, scores in won.items()]
-display(Markdown("\n".join([
-    "| labels | joint model, % right | linear classifier | nearest neighbour | gain over the better of the two |",
-    "|--:|--:|--:|--:|--:|", *table, "",
-    f"*{SEEDS} seeds; {len(pool):,} digits in all; {len(unseen):,} others to test.*"])))  # fmt: skip
+table = [
+    f"| {10 * k} | " + " | ".join(with_error(a) for a in (*scores.T, gains[k])) + " |"
+    for k, scores in won.items()
+]
+display(
+    Markdown(
+        "\n".join(
+            [
+                (
+                    "| labels | joint model, % right | linear classifier | nearest neighbour | gain"
+                    " over the better of the two |"
+                ),
+                "|--:|--:|--:|--:|--:|",
+                *table,
+                "",
+                f"*{SEEDS} seeds; {len(pool):,} digits in all; {len(unseen):,} others to test.*",
+            ]
+        )
+    )
+)
 
 fig, axes = plt.subplots(1, len(won), figsize=(plot.WIDTH, 2.8), sharey=True)
 torch.manual_seed(0)
 for ax, (k, scores) in zip(axes, won.items(), strict=True):
     for i, (colour, marker) in enumerate(((MODEL, "o"), (POSTERIOR, "s"), (NOISE, "^"))):
-        ax.scatter(i + 0.12 * (torch.rand(len(scores)) - 0.5), scores[:, i], s=14, marker=marker, color=colour, alpha=0.7)
+        ax.scatter(
+            i + 0.12 * (torch.rand(len(scores)) - 0.5),
+            scores[:, i],
+            s=14,
+            marker=marker,
+            color=colour,
+            alpha=0.7,
+        )
         error = scores[:, i].std() / len(scores) ** 0.5
         ax.errorbar(i + 0.25, scores[:, i].mean(), error, fmt="_", color=colour, capsize=4, ms=14)
     ax.set(xticks=range(3), xticklabels=["joint", "linear", "nearest"], xlim=(-0.5, 2.7))
@@ -638,24 +876,33 @@ for ax, (k, scores) in zip(axes, won.items(), strict=True):
 axes[0].set_ylabel(f"correct of {len(unseen)}, %")
 plot.show(
     fig,
-    alt="Three panels of dots, one for each seed, percent correct of the joint model, the linear classifier and the nearest "
-    "neighbour; the " + measured["claim-3"] + ".",
-    caption="What unlabelled digits bring shrinks as labels come, from "
-    f"{with_error(gains[1])} points with 10 labels to {with_error(gains[20])} with 200. One dot a seed; bars: mean and standard "
-    "error.",
+    alt=(
+        "Three panels of dots, one for each seed, percent correct of the joint model, the linear"
+        " classifier and the nearest neighbour; the "
+    )
+    + measured["claim-3"]
+    + ".",
+    caption=(
+        f"What unlabelled digits bring shrinks as labels come, from {with_error(gains[1])} points"
+        f" with 10 labels to {with_error(gains[20])} with 200. One dot a seed; bars: mean and"
+        " standard error."
+    ),
 )
 
 # %% [markdown]
-# Where labels are scarce, the unlabelled digits say where the clusters are, and a label only has to name one. With
-# more labels the rivals catch up. (A discriminative model is often behind with few labels and ahead with many,
-# Ng & Jordan 2001.)
+# Where labels are scarce, the unlabelled digits say where the clusters are, and a label only has to
+# name one. With more labels the rivals catch up. (A discriminative model is often behind with few
+# labels and ahead with many, Ng & Jordan 2001.)
 #
-# Is the model too simple to be a good classifier? **Predict.** Fit it with *all* labels. Then hide all but 50, and
-# let EM go on from there: does $\log p$ rise or fall? And the accuracy?
+# Is the model too simple to be a good classifier? **Predict.** Fit it with *all* labels. Then hide
+# all but 50, and let EM go on from there: does $\log p$ rise or fall? And the accuracy?
+
 
 # %%
 def forget(seed: int) -> list[float]:
-    """Percent correct with all labels, and after EM went on with 50; by how much log p rose meanwhile, in nats."""
+    """Percent correct with all labels, and after EM went on with 50; by how much log p rose
+    meanwhile, in nats.
+    """
     torch.manual_seed(seed)
     model = GenerativeClassifier(25, classes=10, latent_dim=5)
     model.initialise(parts, pool.y)
@@ -666,31 +913,40 @@ def forget(seed: int) -> list[float]:
 
 
 forgot = torch.tensor([forget(seed) for seed in range(5)])
-display(Markdown(
-    f"With all labels {with_error(forgot[:, 0])} % are right. EM with 50 of them then *raises* $\\log p$ by "
-    f"{with_error(forgot[:, 2], 2)} nats a digit, and {with_error(forgot[:, 1])} % are right "
-    f"({len(forgot)} seeds; begun at the 50 labels it ended at {with_error(won[5][:, 0])} %)."
-))  # fmt: skip
+display(
+    Markdown(
+        f"With all labels {with_error(forgot[:, 0])} % are right. EM with 50 of them then *raises*"
+        f" $\\log p$ by {with_error(forgot[:, 2], 2)} nats a digit, and {with_error(forgot[:, 1])}"
+        f" % are right ({len(forgot)} seeds; begun at the 50 labels it ended at"
+        f" {with_error(won[5][:, 0])} %)."
+    )
+)
 
 # %% [markdown]
-# So the model can do better than EM lets it. Unlabelled digits pull the classes to wherever $p(\mathbf{x})$ is
-# highest, and that is not where the labels part. Likelihood and accuracy are two goals.
+# So the model can do better than EM lets it. Unlabelled digits pull the classes to wherever
+# $p(\mathbf{x})$ is highest, and that is not where the labels part. Likelihood and accuracy are two
+# goals.
 #
-# **Break it:** what if the classes are *not* the clusters? Two clouds in the plane. First each cloud is a
-# class. Then, the same points, but the class is which *half*, left or right, of its cloud a point is in.
-# **Predict** what 300 unlabelled points bring in each case.
+# **Break it:** what if the classes are *not* the clusters? Two clouds in the plane. First each
+# cloud is a class. Then, the same points, but the class is which *half*, left or right, of its
+# cloud a point is in. **Predict** what 300 unlabelled points bring in each case.
+
 
 # %% jupyter={"source_hidden": true}
 def clouds(halves: bool, seed: int) -> tuple[Tensor, Tensor]:
     """Points (300, 2) in two clouds, and labels: which cloud, or which half of it."""
     upper = torch.arange(300) % 2
-    x = torch.randn(300, 2, generator=torch.Generator().manual_seed(seed)) * torch.tensor([0.8, 0.4])
+    x = torch.randn(300, 2, generator=torch.Generator().manual_seed(seed)) * torch.tensor(
+        [0.8, 0.4]
+    )
     x[:, 1] += 2.4 * (upper - 0.5)
     return x, (x[:, 0] > 0).long() if halves else upper
 
 
 def gain_from_unlabelled(halves: bool, per_class: int, seed: int):
-    """Points gained by the joint model over a linear classifier, the model, and which points were labelled."""
+    """Points gained by the joint model over a linear classifier, the model, and which points were
+    labelled.
+    """
     torch.manual_seed(seed)
     x, truth = clouds(halves, seed)
     order = torch.randperm(len(x))
@@ -701,12 +957,17 @@ def gain_from_unlabelled(halves: bool, per_class: int, seed: int):
     model.initialise(x, y, seed)
     model.fit_em(x, y, steps=40, tolerance=1e-3)
     linear = train_classifier(x[known], y[known], [2, 2], steps=40, rate=0.15)
-    scores = [100 * (p.argmax(-1) == truth).float().mean().item() for p in (model.log_joint(x), linear(x))]
+    scores = [
+        100 * (p.argmax(-1) == truth).float().mean().item() for p in (model.log_joint(x), linear(x))
+    ]
     return scores[0] - scores[1], model, known
 
 
 cases = [(halves, k) for halves in (False, True) for k in (1, 3)]
-fates = {case: [gain_from_unlabelled(*case, seed) for seed in range(30)] for case in progress(cases, desc="clouds")}
+fates = {
+    case: [gain_from_unlabelled(*case, seed) for seed in range(30)]
+    for case in progress(cases, desc="clouds")
+}
 
 # %% jupyter={"source_hidden": true}
 fig, axes = plt.subplots(1, 4, figsize=(plot.WIDTH, 2.5), sharey=True)
@@ -723,35 +984,50 @@ for ax, ((halves, k), runs) in zip(axes, fates.items(), strict=True):
         ax.scatter(*mine.T, s=45, marker=marker, color=CLASSES[c], edgecolors=DATA, linewidths=1.3)
     with torch.no_grad():
         ax.contour(model.posterior(around)[:, 0].reshape(61, 61), [0.5], extent=window, colors=DATA)
-    ax.set(xlabel="$x_1$", title=f"{'halves' if halves else 'clouds'}, {2 * k} labels\n{with_error(gain)} points")
+    ax.set(
+        xlabel="$x_1$",
+        title=f"{'halves' if halves else 'clouds'}, {2 * k} labels\n{with_error(gain)} points",
+    )
 axes[0].set_ylabel("$x_2$")
 plot.show(
     fig,
-    alt="Four panels with two clouds of points, one above the other, and the joint model's border in a typical run. Where clouds "
-    "are the classes the border runs between them. Where left and right halves are the classes it runs there, too, or astray.",
-    caption="Unlabelled points help where clouds are the classes and harm where they are not. Accuracy over a linear classifier "
-    f"with the same labels, in points, {len(gain)} seeds: " + "; ".join(
-        f"{'halves' if halves else 'clouds'}, {2 * k} labels: {with_error(gain)}" for (halves, k), gain in brought.items()
-    ) + ". Large: labelled.",
+    alt=(
+        "Four panels with two clouds of points, one above the other, and the joint model's border"
+        " in a typical run. Where clouds are the classes the border runs between them. Where left"
+        " and right halves are the classes it runs there, too, or astray."
+    ),
+    caption=(
+        "Unlabelled points help where clouds are the classes and harm where they are not. Accuracy"
+        f" over a linear classifier with the same labels, in points, {len(gain)} seeds: "
+    )
+    + "; ".join(
+        f"{'halves' if halves else 'clouds'}, {2 * k} labels: {with_error(gain)}"
+        for (halves, k), gain in brought.items()
+    )
+    + ". Large: labelled.",
 )
 
 # %% [markdown]
-# Unlabelled data help a *right* model. A wrong one they make surer of its error (Nigam et al. 2000 met this
-# with texts). Semi-supervised VAEs, notebook 12, carry the idea on.
+# Unlabelled data help a *right* model. A wrong one they make surer of its error (Nigam et al. 2000
+# met this with texts). Semi-supervised VAEs, notebook 12, carry the idea on.
 
 # %% [markdown]
 # ## What else: missing and distorted data
-# With a density over all pixels you can ask for some given others. In a mixture of factor analysers,
-# Gaussians each with a few latent directions ([notebook 02](02_latent_variable_models.ipynb) builds it), the
-# answer is exact: $p(\mathbf{x}_{\text{lower}}|\mathbf{x}_{\text{upper}})$ is a mixture of Gaussians again.
+# With a density over all pixels you can ask for some given others. In a mixture of factor
+# analysers, Gaussians each with a few latent directions ([notebook
+# 02](02_latent_variable_models.ipynb) builds it), the answer is exact:
+# $p(\mathbf{x}_{\text{lower}}|\mathbf{x}_{\text{upper}})$ is a mixture of Gaussians again.
 #
-# **Predict.** The lower half of a digit is torn off. Rivals: the mean image, and the lower half of the
-# training digit whose upper half is nearest; or the mean of the ten nearest. Which has the smallest error,
-# and which looks best?
+# **Predict.** The lower half of a digit is torn off. Rivals: the mean image, and the lower half of
+# the training digit whose upper half is nearest; or the mean of the ten nearest. Which has the
+# smallest error, and which looks best?
+
 
 # %%
 def blur(x: Tensor, width: float) -> Tensor:
-    """Images (B, 784) smoothed by a Gaussian of so many pixels' width, along rows and along columns; from 0 to 1."""
+    """Images (B, 784) smoothed by a Gaussian of so many pixels' width, along rows and along
+    columns; from 0 to 1.
+    """
     at = torch.arange(28.0)
     kernel = torch.exp(-0.5 * ((at[:, None] - at) / width) ** 2)
     kernel = kernel / kernel.sum(-1, keepdim=True)
@@ -782,60 +1058,93 @@ missing = {name: ((x - whole) ** 2).sum(-1) for name, x in fillings.items()}  # 
 ahead = {name: errors - missing["E[lower | upper]"] for name, errors in missing.items()}
 plot.show(
     plot.images(
-        [x[:12] for x in (whole, whole * upper, *fillings.values(), *draws)], columns=12,
-        titles=["test digits", "upper half", *(name.replace(" |", "\n|") for name in fillings), "a draw", "another"],
+        [x[:12] for x in (whole, whole * upper, *fillings.values(), *draws)],
+        columns=12,
+        titles=[
+            "test digits",
+            "upper half",
+            *(name.replace(" |", "\n|") for name in fillings),
+            "a draw",
+            "another",
+        ],
     ),
-    alt="Rows of twelve digits: whole; upper halves; completed by the mean image, by the nearest digit, by ten nearest, by the "
-    "conditional mean; two speckled draws from the conditional.",
-    caption="The conditional mean's squared error is smaller than the mean image's by "
-    f"{with_error(ahead['mean image'])}, than the nearest digit's by {with_error(ahead['nearest digit'])}, than that of the "
-    f"mean of ten neighbours by {with_error(ahead['ten nearest'])} (negative: it is larger; {len(whole)} digits).",
-)  # fmt: skip
+    alt=(
+        "Rows of twelve digits: whole; upper halves; completed by the mean image, by the nearest"
+        " digit, by ten nearest, by the conditional mean; two speckled draws from the conditional."
+    ),
+    caption=(
+        "The conditional mean's squared error is smaller than the mean image's by"
+        f" {with_error(ahead['mean image'])}, than the nearest digit's by"
+        f" {with_error(ahead['nearest digit'])}, than that of the mean of ten neighbours by"
+        f" {with_error(ahead['ten nearest'])} (negative: it is larger; {len(whole)} digits)."
+    ),
+)
 
 # %% [markdown]
-# The nearest digit looks best, since it is one, and its error is large: a sharp guess that is wrong is punished
-# twice. Ten averaged neighbours are a hard rival: they too estimate the conditional mean, without a model.
+# The nearest digit looks best, since it is one, and its error is large: a sharp guess that is wrong
+# is punished twice. Ten averaged neighbours are a hard rival: they too estimate the conditional
+# mean, without a model.
 
 # %% [markdown]
 # **Denoising** is the same question with all pixels given, but each wrong:
-# $\mathbb{E}[\mathbf{x}|\mathbf{x} + \text{noise}]$. **Predict.** The rivals are a blur, with the width that is best for
-# these very digits, and the mean of the ten training digits nearest to the noisy one. Who wins?
+# $\mathbb{E}[\mathbf{x}|\mathbf{x} + \text{noise}]$. **Predict.** The rivals are a blur, with the
+# width that is best for these very digits, and the mean of the ten training digits nearest to the
+# noisy one. Who wins?
 
 # %% tags=["claim-4"]
 torch.manual_seed(0)
 distorted = whole + 0.5 * torch.randn_like(whole)
 cleaned = {
     "noisy": distorted,
-    "blurred": min((blur(distorted, w) for w in (0.6, 0.8, 1.0, 1.2, 1.4)), key=lambda x: ((x - whole) ** 2).sum()),
-    "ten nearest": filled_x[torch.cdist(distorted, filled_x).topk(10, largest=False).indices].mean(1),
+    "blurred": min(
+        (blur(distorted, w) for w in (0.6, 0.8, 1.0, 1.2, 1.4)),
+        key=lambda x: ((x - whole) ** 2).sum(),
+    ),
+    "ten nearest": (
+        filled_x[torch.cdist(distorted, filled_x).topk(10, largest=False).indices].mean(1)
+    ),
     "E[x | noisy x]": mixture.denoise(distorted, 0.5**2 - NOISE_STD**2).clamp(0, 1),
 }
 noise_left = {name: ((x - whole) ** 2).sum(-1) for name, x in cleaned.items()}
 measured["claim-4"] = f"squared error per digit over {len(whole)}: " + "; ".join(
-    f"{task} " + ", ".join(f"{name.replace('|', 'given')} {with_error(e)}" for name, e in errors.items())
-    for task, errors in (("lower half filled in by", missing), ("noise of standard deviation 0.5 removed:", noise_left))
+    f"{task} "
+    + ", ".join(f"{name.replace('|', 'given')} {with_error(e)}" for name, e in errors.items())
+    for task, errors in (
+        ("lower half filled in by", missing),
+        ("noise of standard deviation 0.5 removed:", noise_left),
+    )
 )
 display(Markdown(f"**Measured.** {measured['claim-4'][0].upper()}{measured['claim-4'][1:]}."))
 
 # %% jupyter={"source_hidden": true}
 won_by = noise_left["ten nearest"] - noise_left["E[x | noisy x]"]
 plot.show(
-    plot.images([x[:12].clamp(0, 1) for x in (whole, *cleaned.values())], columns=12, titles=["test digits", *cleaned]),
-    alt="Rows of twelve digits: whole; with strong noise; blurred, the noise still in them as clouds; the mean of ten nearest "
-    "training digits, soft; the conditional mean, cleaner, some of its digits misread.",
-    caption=f"The conditional mean's squared error is smaller than the ten neighbours' by {with_error(won_by)} ({len(whole)} "
-    "digits).",
+    plot.images(
+        [x[:12].clamp(0, 1) for x in (whole, *cleaned.values())],
+        columns=12,
+        titles=["test digits", *cleaned],
+    ),
+    alt=(
+        "Rows of twelve digits: whole; with strong noise; blurred, the noise still in them as"
+        " clouds; the mean of ten nearest training digits, soft; the conditional mean, cleaner,"
+        " some of its digits misread."
+    ),
+    caption=(
+        "The conditional mean's squared error is smaller than the ten neighbours' by"
+        f" {with_error(won_by)} ({len(whole)} digits)."
+    ),
 )
 
 # %% [markdown]
-# Neighbours answer both questions, too; what they lack is the probability. The density answers both by one rule,
-# says how probable each completion is, and no one had trained it for either.
+# Neighbours answer both questions, too; what they lack is the probability. The density answers both
+# by one rule, says how probable each completion is, and no one had trained it for either.
 
 # %% [markdown]
 # ## What else: images
-# "What I cannot create, I do not understand": the lecture quotes Feynman. So draw. Call a drawn image
-# *realistic* if it lies no farther from some digit than that digit's third neighbour, and a digit *covered*
-# if it lies so near to a draw. **Predict.** What share of *real* digits is realistic? Of the VAE's draws?
+# "What I cannot create, I do not understand": the lecture quotes Feynman. So draw. Call a drawn
+# image *realistic* if it lies no farther from some digit than that digit's third neighbour, and a
+# digit *covered* if it lies so near to a draw. **Predict.** What share of *real* digits is
+# realistic? Of the VAE's draws?
 
 # %% tags=["claim-5"]
 torch.manual_seed(0)
@@ -847,7 +1156,9 @@ with torch.no_grad():
         "the mixture": (mixture.sample(m) > 0.5).float(),
         "pixels one by one": torch.bernoulli(test.mean(0).expand(m, -1)),
     }
-shares = {name: [100 * kind for kind in precision_and_recall(test[:m], x)] for name, x in drawn.items()}
+shares = {
+    name: [100 * kind for kind in precision_and_recall(test[:m], x)] for name, x in drawn.items()
+}
 measured["claim-5"] = f"realistic and covered, % of {m} each: " + ", ".join(
     f"{name} {with_error(a, 0)} and {with_error(b, 0)}" for name, (a, b) in shares.items()
 )
@@ -855,48 +1166,70 @@ display(Markdown(f"**Measured.** {measured['claim-5'][0].upper()}{measured['clai
 
 # %% jupyter={"source_hidden": true}
 plot.show(
-    plot.images([x[:14] for x in drawn.values()], columns=14, titles=[name.replace("pixels ", "pixels\n") for name in drawn]),
-    alt="Rows of fourteen images: other test digits; samples of the VAE, mostly like digits; samples of the mixture, rougher, "
-    "with stray specks; pixels drawn one by one, a formless cloud.",
-    caption=f"{shares['the VAE'][0].mean():.0f} % of the VAE's draws are realistic, {shares['the mixture'][0].mean():.0f} % of "
-    f"the mixture's, {shares['other digits'][0].mean():.0f} % of other digits. Dependencies among pixels are what makes a digit.",
+    plot.images(
+        [x[:14] for x in drawn.values()],
+        columns=14,
+        titles=[name.replace("pixels ", "pixels\n") for name in drawn],
+    ),
+    alt=(
+        "Rows of fourteen images: other test digits; samples of the VAE, mostly like digits;"
+        " samples of the mixture, rougher, with stray specks; pixels drawn one by one, a formless"
+        " cloud."
+    ),
+    caption=(
+        f"{shares['the VAE'][0].mean():.0f} % of the VAE's draws are realistic,"
+        f" {shares['the mixture'][0].mean():.0f} % of the mixture's,"
+        f" {shares['other digits'][0].mean():.0f} % of other digits. Dependencies among pixels are"
+        " what makes a digit."
+    ),
 )
 
 # %% [markdown]
-# Read both numbers together: draws that lie far apart have a long reach, and cover much without being
-# realistic.
+# Read both numbers together: draws that lie far apart have a long reach, and cover much without
+# being realistic.
 
 # %% [markdown]
 # ## What else: sequences
-# A sequence is a product of conditionals, exactly, by the chain rule. Keep the last $n$ characters only:
+# A sequence is a product of conditionals, exactly, by the chain rule. Keep the last $n$ characters
+# only:
 #
 # $$p(\mathbf{x}) = \prod_t p(x_t|x_1, \dots, x_{t-1}) \approx \prod_t p(x_t|x_{t-n}, \dots, x_{t-1})$$
 #
-# Each factor is counted: how often did this character follow these $n$? What was never seen falls back on
-# $n - 1$ (Witten & Bell 1991). The text is one that every Python brings along, the prose of its own language
-# reference.
+# Each factor is counted: how often did this character follow these $n$? What was never seen falls
+# back on $n - 1$ (Witten & Bell 1991). The text is one that every Python brings along, the prose of
+# its own language reference.
 #
-# **Predict.** Four lines of the same 22 characters: English, two words swapped, two words misspelt, all of it
-# backwards. Which mistake is dearer?
+# **Predict.** Four lines of the same 22 characters: English, two words swapped, two words misspelt,
+# all of it backwards. Which mistake is dearer?
 
 # %%
 text = python_manual()
 counted = CharacterModel(order=8, alphabet=text.alphabet).fit(text.train)
 models = [counted.shorter(order) for order in range(9)]
-for sentence in ("The value is returned.", "The is value returned.", "The vlaue is reutrned.", "denruter si eulav ehT"):
+for sentence in (
+    "The value is returned.",
+    "The is value returned.",
+    "The vlaue is reutrned.",
+    "denruter si eulav ehT",
+):
     print(f"{sentence:24} log p = {models[4].log_prob(sentence):7.1f} nats")
 
 # %% [markdown]
-# Swapped words surprise only where they meet; a misspelt word, at nearly each of its letters. A sum of
-# $\log p$ over characters knows nothing of grammar except through them.
+# Swapped words surprise only where they meet; a misspelt word, at nearly each of its letters. A sum
+# of $\log p$ over characters knows nothing of grammar except through them.
 #
-# **Predict.** With growing $n$, what becomes of the bits per character on the text it counted? On text it did
-# not? What do you see in the samples that the second curve does not say?
+# **Predict.** With growing $n$, what becomes of the bits per character on the text it counted? On
+# text it did not? What do you see in the samples that the second curve does not say?
 
 # %%
 torch.manual_seed(0)
-samples = [[model.sample(220, start="\n")[1:] for _ in range(5)] for model in progress(models, desc="samples")]
-seen, unseen_text = ([model.bits_per_character(part) for model in models] for part in (text.train, text.test))
+samples = [
+    [model.sample(220, start="\n")[1:] for _ in range(5)]
+    for model in progress(models, desc="samples")
+]
+seen, unseen_text = (
+    [model.bits_per_character(part) for model in models] for part in (text.train, text.test)
+)
 
 # %% tags=["claim-6"] jupyter={"source_hidden": true}
 vocabulary = set(text.train.split())
@@ -909,7 +1242,9 @@ def known_words(sample: str) -> float:
 
 
 def copied(sample: str, length: int = 15) -> float:
-    """Percent of the sample's stretches of so many characters that stand in the training text as they are."""
+    """Percent of the sample's stretches of so many characters that stand in the training text as
+    they are.
+    """
     starts = range(len(sample) - length)
     return 100 * sum(sample[i : i + length] in text.train for i in starts) / len(starts)
 
@@ -920,11 +1255,11 @@ def of_samples(measure, order: int) -> str:
 
 best = min(range(9), key=lambda order: unseen_text[order])
 measured["claim-6"] = (
-    f"{unseen_text[0]:.2f} bits per character at n = 0, {unseen_text[best]:.2f} at n = {best}, {unseen_text[8]:.2f} at "
-    f"n = 8, on {len(text.test):,} held-out characters (a guess: {math.log2(len(text.alphabet)):.2f}); words that "
-    f"exist in {len(samples[0])} samples of 220 characters: {of_samples(known_words, 0)} at n = 0, "
-    f"{of_samples(known_words, best)} at n = {best}; copied: {of_samples(copied, best)} at n = {best}, "
-    f"{of_samples(copied, 8)} at n = 8"
+    f"{unseen_text[0]:.2f} bits per character at n = 0, {unseen_text[best]:.2f} at n = {best},"
+    f" {unseen_text[8]:.2f} at n = 8, on {len(text.test):,} held-out characters (a guess:"
+    f" {math.log2(len(text.alphabet)):.2f}); words that exist in {len(samples[0])} samples of 220"
+    f" characters: {of_samples(known_words, 0)} at n = 0, {of_samples(known_words, best)} at n ="
+    f" {best}; copied: {of_samples(copied, best)} at n = {best}, {of_samples(copied, 8)} at n = 8"
 )
 display(Markdown(f"**Measured.** {measured['claim-6']}."))
 
@@ -938,9 +1273,10 @@ def show_sample(_=None):
 
     order = order_slider.value
     written.value = (
-        f'<p style="max-width: 45em; font-family: serif; font-size: 110%; min-height: 7em">{escape(samples[order][0])}</p>'
-        f"<p>{unseen_text[order]:.2f} bits per held-out character; {known_words(samples[order][0]):.0f} % of the words exist; "
-        f"{copied(samples[order][0]):.0f} % of its 15-character stretches are copied.</p>"
+        '<p style="max-width: 45em; font-family: serif; font-size: 110%; min-height:'
+        f' 7em">{escape(samples[order][0])}</p><p>{unseen_text[order]:.2f} bits per held-out'
+        f" character; {known_words(samples[order][0]):.0f} % of the words exist;"
+        f" {copied(samples[order][0]):.0f} % of its 15-character stretches are copied.</p>"
     )
 
 
@@ -956,36 +1292,58 @@ ax.set(xlabel="n, characters it remembers", ylabel="bits per character", ylim=(0
 ax.legend()
 plot.show(
     fig,
-    alt="Bits per character against n: on the counted text they fall all the way, on held-out text they fall to a minimum at n = "
-    f"{best} and rise again.",
-    caption=f"Beyond n = {best} the model learns the manual by heart: at n = 8 it needs {seen[8]:.2f} bits where it counted, "
-    f"{unseen_text[8]:.2f} where it did not, against {unseen_text[best]:.2f} at n = {best} ({len(text.test):,} characters).",
+    alt=(
+        "Bits per character against n: on the counted text they fall all the way, on held-out text"
+        f" they fall to a minimum at n = {best} and rise again."
+    ),
+    caption=(
+        f"Beyond n = {best} the model learns the manual by heart: at n = 8 it needs {seen[8]:.2f}"
+        f" bits where it counted, {unseen_text[8]:.2f} where it did not, against"
+        f" {unseen_text[best]:.2f} at n = {best} ({len(text.test):,} characters)."
+    ),
 )
-display(Markdown("\n".join(["| n | a sample begins | words that exist | copied |", "|--:|:--|--:|--:|", *(
-    f"| {order} | `{samples[order][0][:90].strip().replace(chr(10), ' ').replace('|', '/').replace('`', '')}` | "
-    f"{of_samples(known_words, order)} | {of_samples(copied, order)} |" for order in (0, 1, 2, 3, best, 8)), "",
-    f"*Shares: mean and standard error of {len(samples[0])} samples; copied: stretches of 15 characters.*"])))  # fmt: skip
+display(
+    Markdown(
+        "\n".join(
+            [
+                "| n | a sample begins | words that exist | copied |",
+                "|--:|:--|--:|--:|",
+                *(
+                    f"| {order} |"
+                    f" `{samples[order][0][:90].strip().replace(chr(10), ' ').replace('|', '/').replace('`', '')}`"
+                    f" | {of_samples(known_words, order)} | {of_samples(copied, order)} |"
+                    for order in (0, 1, 2, 3, best, 8)
+                ),
+                "",
+                (
+                    f"*Shares: mean and standard error of {len(samples[0])} samples; copied:"
+                    " stretches of 15 characters.*"
+                ),
+            ]
+        )
+    )
+)
 
 # %% [markdown]
-# The samples read better and better, the held-out bits do not: what a long memory adds is more and more
-# quotation (the last column). **Judge a generative model by held-out likelihood *and* by its samples.** And
-# what no $n$ mends: nothing holds a sentence together over more than $n$ characters. A latent variable could
-# (notebook 13).
+# The samples read better and better, the held-out bits do not: what a long memory adds is more and
+# more quotation (the last column). **Judge a generative model by held-out likelihood *and* by its
+# samples.** And what no $n$ mends: nothing holds a sentence together over more than $n$ characters.
+# A latent variable could (notebook 13).
 
 # %% [markdown]
 # ## How to formulate $p(\mathbf{x})$? All dependencies among pixels
-# So a density is worth having. The most direct way to write one: for each group $c$ of pixels that depend on
-# each other a positive function, a *potential*, and their product:
+# So a density is worth having. The most direct way to write one: for each group $c$ of pixels that
+# depend on each other a positive function, a *potential*, and their product:
 #
 # $$p(\mathbf{x}) = \frac1Z \prod_c \psi_c(\mathbf{x}_c), \qquad Z = \sum_{\mathbf{x}} \prod_c \psi_c(\mathbf{x}_c)$$
 #
-# Read aloud: each group votes for the values it likes; $Z$ makes probabilities of the votes. The smallest
-# interesting case is the **Ising grid**: pixels are 0 or 1, groups are pairs of neighbours, and
-# $\psi = e^{J}$ if they are equal, $e^{-J}$ if not. The product takes microseconds. $Z$ is a sum over all
-# images.
+# Read aloud: each group votes for the values it likes; $Z$ makes probabilities of the votes. The
+# smallest interesting case is the **Ising grid**: pixels are 0 or 1, groups are pairs of
+# neighbours, and $\psi = e^{J}$ if they are equal, $e^{-J}$ if not. The product takes microseconds.
+# $Z$ is a sum over all images.
 #
-# **Predict.** On a machine that sums a million images in a second, how long does $Z$ take for 28 x 28 binary
-# pixels: days, years, ages of the universe?
+# **Predict.** On a machine that sums a million images in a second, how long does $Z$ take for 28 x
+# 28 binary pixels: days, years, ages of the universe?
 
 # %%
 shapes = [(4, 4), (3, 6), (4, 5), (3, 7), (2, 11)]
@@ -1000,8 +1358,12 @@ for h, w in progress(shapes, desc="log Z"):
     seconds.append(min(tries))
 
 pixels, seconds = np.array(pixels), np.array(seconds)
-growth = math.exp(np.polyfit(pixels, np.log(seconds / pixels), 1)[0])  # an image's own work grows with its pixels, too
-each = seconds / (pixels * 2.0**pixels)  # seconds for each pixel of each image: about the same for all grids
+growth = math.exp(
+    np.polyfit(pixels, np.log(seconds / pixels), 1)[0]
+)  # an image's own work grows with its pixels, too
+each = seconds / (
+    pixels * 2.0**pixels
+)  # seconds for each pixel of each image: about the same for all grids
 YEAR, UNIVERSE = 3.156e7, 1.38e10  # seconds; years, the age of the universe
 years = math.log10(784) + 784 * math.log10(2) + math.log10(each[-1] / YEAR)  # to base 10
 
@@ -1018,21 +1380,30 @@ ax.set(yscale="log", xlabel="pixels", ylabel="seconds for log Z", xlim=(11, 40))
 ax.legend(loc="lower right")
 plot.show(
     fig,
-    alt="Time for log Z against the number of pixels, on a logarithmic axis: points on a straight line, extended to 40 pixels.",
-    caption=f"Each pixel doubles the images; the time grew by a factor of {growth:.2f} (a fit to {len(pixels)} grids), since "
-    f"each pixel of each image takes {1e9 * each.min():.1f} to {1e9 * each.max():.1f} ns. At that pace the 784 pixels of a digit "
-    f"take 10 to the power {years:.0f} years. The universe is 10 to the power {math.log10(UNIVERSE):.0f} years old.",
+    alt=(
+        "Time for log Z against the number of pixels, on a logarithmic axis: points on a straight"
+        " line, extended to 40 pixels."
+    ),
+    caption=(
+        f"Each pixel doubles the images; the time grew by a factor of {growth:.2f} (a fit to"
+        f" {len(pixels)} grids), since each pixel of each image takes {1e9 * each.min():.1f} to"
+        f" {1e9 * each.max():.1f} ns. At that pace the 784 pixels of a digit take 10 to the power"
+        f" {years:.0f} years. The universe is 10 to the power {math.log10(UNIVERSE):.0f} years old."
+    ),
 )
 
 # %% [markdown]
 # ### The honest remark
-# "Hopeless" is too quick. A grid of *neighbours* can be summed pixel by pixel: once a pixel has met its
-# neighbour to the right and the one below, it can be summed out. At any time only one row of pixels is
-# undecided, $2^{28}$ states and not $2^{784}$.
+# "Hopeless" is too quick. A grid of *neighbours* can be summed pixel by pixel: once a pixel has met
+# its neighbour to the right and the one below, it can be summed out. At any time only one row of
+# pixels is undecided, $2^{28}$ states and not $2^{784}$.
+
 
 # %%
 def log_partition_by_pixel(height: int, width: int, J: float) -> float:
-    """log Z of the grid, keeping the log-weights of all 2^width states of the last `width` pixels."""
+    """log Z of the grid, keeping the log-weights of all 2^width states of the last `width`
+    pixels.
+    """
     v = torch.zeros(2**width)
     pair = J * torch.tensor([[1.0, -1.0], [-1.0, 1.0]])  # log psi of two neighbours
     for row in range(height):
@@ -1052,25 +1423,31 @@ for _ in range(5):
     began = time.process_time()
     log_partition_by_pixel(28, COLUMNS, 0.4)
     took.append(time.process_time() - began)
-hours = min(took) * 2 ** (28 - COLUMNS) * 28 / COLUMNS / 3600  # each further column doubles the states
+hours = (
+    min(took) * 2 ** (28 - COLUMNS) * 28 / COLUMNS / 3600
+)  # each further column doubles the states
 
 # %% jupyter={"source_hidden": true}
-display(Markdown(
-    f"It gives the same $\\log Z$ (4 x 5 pixels: to {agree:.0e} nats). 28 rows of {COLUMNS} pixels take {min(took):.2f} s and "
-    f"each further column doubles that, so 28 x 28 would take about **{hours:.1f} hours** and {2**28 * 8 / 1e9:.0f} GB of "
-    "memory. Neighbours only is not hopeless. A potential for *each pair* of pixels is: no pixel is ever done with, all 784 stay "
-    "undecided. That is the lecture's case, *all* dependencies."
-))  # fmt: skip
+display(
+    Markdown(
+        f"It gives the same $\\log Z$ (4 x 5 pixels: to {agree:.0e} nats). 28 rows of {COLUMNS}"
+        f" pixels take {min(took):.2f} s and each further column doubles that, so 28 x 28 would"
+        f" take about **{hours:.1f} hours** and {2**28 * 8 / 1e9:.0f} GB of memory. Neighbours only"
+        " is not hopeless. A potential for *each pair* of pixels is: no pixel is ever done with,"
+        " all 784 stay undecided. That is the lecture's case, *all* dependencies."
+    )
+)
 
 # %% [markdown]
 # ## Exercise 3: a pixel, given all the others (5 minutes)
-# To *draw* from such a model you don't need $Z$. Fix all pixels but one: only two images are left, and in the
-# ratio of their probabilities $Z$ cancels,
+# To *draw* from such a model you don't need $Z$. Fix all pixels but one: only two images are left,
+# and in the ratio of their probabilities $Z$ cancels,
 #
 # $$p(x_i = 1|\mathbf{x}_{\text{others}}) = \frac{\psi(\mathbf{x}^{\text{on}})}{\psi(\mathbf{x}^{\text{on}}) + \psi(\mathbf{x}^{\text{off}})}
 #   = \mathrm{sigmoid}\!\left(\log \psi(\mathbf{x}^{\text{on}}) - \log \psi(\mathbf{x}^{\text{off}})\right), \qquad \psi = \prod_c \psi_c .$$
 #
 # `log_potential(x)` gives $\log \psi$, `(B,)`. Write it for any potential, not only the grid's.
+
 
 # %% tags=["exercise"]
 def pixel_given_rest(x: Tensor, i: int, log_potential) -> Tensor:
@@ -1084,13 +1461,14 @@ def pixel_given_rest(x: Tensor, i: int, log_potential) -> Tensor:
     return torch.sigmoid(log_potential(on) - log_potential(off))
     ### END SOLUTION
 
+
 # %% tags=["exercise-check"]
 pixel_given_rest = check.pixel_given_rest(pixel_given_rest)
 
 # %% [markdown]
-# Drawing each pixel in turn from this conditional, over and over, is **Gibbs sampling** (Geman & Geman 1984):
-# a Markov chain whose draws come to follow $p(\mathbf{x})$. On nine pixels you can hold it against the exact
-# model:
+# Drawing each pixel in turn from this conditional, over and over, is **Gibbs sampling** (Geman &
+# Geman 1984): a Markov chain whose draws come to follow $p(\mathbf{x})$. On nine pixels you can
+# hold it against the exact model:
 
 # %%
 small = IsingGrid(3, 3, coupling=0.4)
@@ -1101,20 +1479,27 @@ for _ in range(20):
         x[:, i] = torch.bernoulli(pixel_given_rest(x, i, small.log_potential))
 exact_draws = small.sample((20_000,))
 by_chain, exactly = ((a[:, 0] == a[:, 8]).float() for a in (x, exact_draws))
-display(Markdown(
-    f"Opposite corners are equal in {with_error(100 * by_chain)} % of {len(x):,} chains, in "
-    f"{with_error(100 * exactly)} % of {len(exact_draws):,} exact draws (coins: 50 %)."
-))  # fmt: skip
+display(
+    Markdown(
+        f"Opposite corners are equal in {with_error(100 * by_chain)} % of {len(x):,} chains, in "
+        f"{with_error(100 * exactly)} % of {len(exact_draws):,} exact draws (coins: 50 %)."
+    )
+)
 
 # %% [markdown]
 # ## How long does the chain take?
-# A draw depends on the draw before. **Predict.** At coupling 0 the pixels are coins. At a large one all are
-# equal. Where between does the chain forget its past most slowly? An infinite grid begins to order at
-# $J = \frac12\log(1 + \sqrt2) \approx 0.44$ (Onsager 1944).
+# A draw depends on the draw before. **Predict.** At coupling 0 the pixels are coins. At a large one
+# all are equal. Where between does the chain forget its past most slowly? An infinite grid begins
+# to order at $J = \frac12\log(1 + \sqrt2) \approx 0.44$ (Onsager 1944).
+
 
 # %%
-def chain(coupling: float, seed: int = 0, side: int = 40, sweeps: int = 200) -> tuple[Tensor, list[float]]:
-    """The grid after so many sweeps from a start of coins, and the magnetisation after each: from -1 to 1."""
+def chain(
+    coupling: float, seed: int = 0, side: int = 40, sweeps: int = 200
+) -> tuple[Tensor, list[float]]:
+    """The grid after so many sweeps from a start of coins, and the magnetisation after each: from
+    -1 to 1.
+    """
     pixels_, magnetisation = IsingGrid(side, side, coupling), []
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -1124,10 +1509,13 @@ def chain(coupling: float, seed: int = 0, side: int = 40, sweeps: int = 200) -> 
             magnetisation.append(2 * x.mean().item() - 1)
     return x.view(side, side), magnetisation
 
+
 # %% jupyter={"source_hidden": true}
 def draw_chains(*couplings: float, seed: int = 0) -> plt.Figure:
     rows = len(couplings)
-    fig, axes = plt.subplots(rows, 2, figsize=(plot.WIDTH, 0.5 + 1.7 * rows), width_ratios=(1, 2.6), squeeze=False)
+    fig, axes = plt.subplots(
+        rows, 2, figsize=(plot.WIDTH, 0.5 + 1.7 * rows), width_ratios=(1, 2.6), squeeze=False
+    )
     for (left, right), coupling in zip(axes, couplings, strict=True):
         x, magnetisation = chain(coupling, seed)
         left.imshow(x, vmin=0, vmax=1)
@@ -1141,33 +1529,51 @@ def draw_chains(*couplings: float, seed: int = 0) -> plt.Figure:
 
 slider_figure(
     lambda coupling, seed: draw_chains(coupling, seed=seed),
-    coupling=(0.0, 0.8, 0.02, 0.44), seed="another start",
-    alt="A grid of black and white pixels drawn by Gibbs sampling, and its magnetisation against the sweeps.",
-)  # fmt: skip
+    coupling=(0.0, 0.8, 0.02, 0.44),
+    seed="another start",
+    alt=(
+        "A grid of black and white pixels drawn by Gibbs sampling, and its magnetisation against"
+        " the sweeps."
+    ),
+)
 
 # %% jupyter={"source_hidden": true}
 plot.show(
     draw_chains(0.2, 0.44, 0.7),
-    alt="Three grids of 40 x 40 pixels after 200 sweeps, with their magnetisation against the sweeps: at a weak coupling noise "
-    "about 0; near the critical one patches of all sizes and slow wandering; at a strong one large areas of one colour.",
-    caption="The same without a kernel. The magnetisation's range in the last 100 sweeps, one chain each: " + ", ".join(
+    alt=(
+        "Three grids of 40 x 40 pixels after 200 sweeps, with their magnetisation against the"
+        " sweeps: at a weak coupling noise about 0; near the critical one patches of all sizes and"
+        " slow wandering; at a strong one large areas of one colour."
+    ),
+    caption=(
+        "The same without a kernel. The magnetisation's range in the last 100 sweeps, one chain"
+        " each: "
+    )
+    + ", ".join(
         f"{max(last) - min(last):.2f} at J = {coupling}"
-        for coupling, last in ((coupling, chain(coupling)[1][100:]) for coupling in (0.2, 0.44, 0.7))
-    ) + ". In the middle it wanders farthest; at the strong coupling black and white stand still beside each other.",
+        for coupling, last in (
+            (coupling, chain(coupling)[1][100:]) for coupling in (0.2, 0.44, 0.7)
+        )
+    )
+    + ". In the middle it wanders farthest; at the strong coupling black and white stand still"
+    " beside each other.",
 )
 
 # %% [markdown]
-# Three things to try: at 0.2, how many sweeps until nothing reminds of the start? Near 0.44, press *another
-# start* several times: how different are the pictures? At 0.7, in how many of ten starts has one colour won
-# after 200 sweeps?
+# Three things to try: at 0.2, how many sweeps until nothing reminds of the start? Near 0.44, press
+# *another start* several times: how different are the pictures? At 0.7, in how many of ten starts
+# has one colour won after 200 sweeps?
 #
-# The **integrated autocorrelation time** $\tau = 1 + 2\sum_k \rho_k$ counts it: of $T$ sweeps only $T/\tau$
-# are worth an independent draw, where $\rho_k$ is the correlation of the magnetisation's size $|m|$ with
-# itself $k$ sweeps later.
+# The **integrated autocorrelation time** $\tau = 1 + 2\sum_k \rho_k$ counts it: of $T$ sweeps only
+# $T/\tau$ are worth an independent draw, where $\rho_k$ is the correlation of the magnetisation's
+# size $|m|$ with itself $k$ sweeps later.
+
 
 # %%
 def autocorrelation_time(series: Tensor) -> Tensor:
-    """tau of each chain of (T, chains), in sweeps; the sum stops at 5 tau, beyond which it is noise (Sokal)."""
+    """tau of each chain of (T, chains), in sweeps; the sum stops at 5 tau, beyond which it is noise
+    (Sokal).
+    """
     centred = series - series.mean(0)
     power = torch.fft.rfft(centred, 2 * len(series), dim=0).abs() ** 2
     rho = torch.fft.irfft(power, dim=0)[: len(series)]
@@ -1180,7 +1586,10 @@ def autocorrelation_time(series: Tensor) -> Tensor:
 couplings, CHAINS, SIDE = [0.1, 0.2, 0.3, 0.36, 0.4, 0.44, 0.48, 0.54, 0.6], 16, 20
 chains = IsingGrid(SIDE, SIDE, torch.tensor(couplings).repeat_interleave(CHAINS))
 torch.manual_seed(0)
-x, traces = torch.ones(len(couplings) * CHAINS, SIDE * SIDE), torch.empty(2000, len(couplings) * CHAINS)
+x, traces = (
+    torch.ones(len(couplings) * CHAINS, SIDE * SIDE),
+    torch.empty(2000, len(couplings) * CHAINS),
+)
 for trace in progress(traces, desc="sweeps"):
     x = chains.gibbs(x)
     trace[:] = 2 * x.mean(-1) - 1  # the magnetisation of each chain
@@ -1191,17 +1600,20 @@ tau = autocorrelation_time(traces.abs()).view(-1, CHAINS)
 crossed = (traces.sign() != traces[0].sign()).any(0).float().view(-1, CHAINS).mean(1)
 slowest = int(tau.mean(1).argmax())
 measured["claim-7"] = (
-    f"log Z by enumeration takes {growth:.2f} times as long for each further pixel ({len(pixels)} grids), for 28 x 28 10 to the "
-    f"power {years:.0f} years; of neighbours only, pixel by pixel, about {hours:.1f} hours. "
-    f"Gibbs sampling of {SIDE} x {SIDE} pixels needs {with_error(tau[0])} sweeps for an independent draw at J = "
-    f"{couplings[0]}, {with_error(tau[slowest], 0)} at J = {couplings[slowest]}; at J = {couplings[-1]} "
-    f"{100 * crossed[-1]:.0f} % of {CHAINS} chains ever change colour in {len(traces):,} sweeps"
+    f"log Z by enumeration takes {growth:.2f} times as long for each further pixel ({len(pixels)}"
+    f" grids), for 28 x 28 10 to the power {years:.0f} years; of neighbours only, pixel by pixel,"
+    f" about {hours:.1f} hours. Gibbs sampling of {SIDE} x {SIDE} pixels needs {with_error(tau[0])}"
+    f" sweeps for an independent draw at J = {couplings[0]}, {with_error(tau[slowest], 0)} at J ="
+    f" {couplings[slowest]}; at J = {couplings[-1]} {100 * crossed[-1]:.0f} % of {CHAINS} chains"
+    f" ever change colour in {len(traces):,} sweeps"
 )
 display(Markdown(f"**Measured.** {measured['claim-7']}."))
 
 # %% jupyter={"source_hidden": true}
 fig, (left, right) = plt.subplots(1, 2, figsize=(plot.WIDTH, 2.8))
-left.errorbar(couplings, tau.mean(1), tau.std(1) / CHAINS**0.5, fmt="o-", color=MODEL, capsize=3, ms=5)
+left.errorbar(
+    couplings, tau.mean(1), tau.std(1) / CHAINS**0.5, fmt="o-", color=MODEL, capsize=3, ms=5
+)
 left.axvline(IsingGrid.CRITICAL, color=NOISE, linestyle=":")
 left.text(IsingGrid.CRITICAL - 0.01, 1.1, "critical", color="#555555", rotation=90, ha="right")
 left.set(xlabel="coupling J", ylabel="sweeps per independent |m|", yscale="log")
@@ -1210,30 +1622,40 @@ right.axvline(IsingGrid.CRITICAL, color=NOISE, linestyle=":")
 right.set(xlabel="coupling J", ylabel="chains that changed colour, %", ylim=(-3, 103))
 plot.show(
     fig,
-    alt="Left: the autocorrelation time rises to a peak near the critical coupling and falls beyond it. Right: the share of "
-    "chains that changed from mostly black to mostly white falls from all to none beyond the critical coupling.",
-    caption=f"Slowest at J = {couplings[slowest]}, {with_error(tau[slowest], 0)} sweeps ({CHAINS} chains each). Beyond, "
-    "|m| is quick again, but only because each chain stays in its own half: half of the probability is never visited.",
+    alt=(
+        "Left: the autocorrelation time rises to a peak near the critical coupling and falls beyond"
+        " it. Right: the share of chains that changed from mostly black to mostly white falls from"
+        " all to none beyond the critical coupling."
+    ),
+    caption=(
+        f"Slowest at J = {couplings[slowest]}, {with_error(tau[slowest], 0)} sweeps ({CHAINS}"
+        " chains each). Beyond, |m| is quick again, but only because each chain stays in its own"
+        " half: half of the probability is never visited."
+    ),
 )
 
 # %% [markdown]
-# Near the critical coupling patches of every size form, and a sampler that turns one pixel at a time can move
-# a patch only along its border. (The peak lies a little above 0.44: pixels at an edge have fewer neighbours, and
-# a small grid orders later than an infinite one.) Beyond it one colour wins, and to turn all of it the chain
-# would have to pass through images that are far less probable than either.
+# Near the critical coupling patches of every size form, and a sampler that turns one pixel at a
+# time can move a patch only along its border. (The peak lies a little above 0.44: pixels at an edge
+# have fewer neighbours, and a small grid orders later than an infinite one.) Beyond it one colour
+# wins, and to turn all of it the chain would have to pass through images that are far less probable
+# than either.
 
 # %% [markdown]
-# So the product of potentials is easy to write and dear to use: likelihoods need $Z$, draws need a chain that
-# may forget slowly or never. It is the price of writing down dependencies *between pixels*. **Latent variable
-# models** pay less: let a few hidden numbers explain why the pixels go together, and the pixels can be
-# independent given these.
+# So the product of potentials is easy to write and dear to use: likelihoods need $Z$, draws need a
+# chain that may forget slowly or never. It is the price of writing down dependencies *between
+# pixels*. **Latent variable models** pay less: let a few hidden numbers explain why the pixels go
+# together, and the pixels can be independent given these.
 
 # %% [markdown]
 # ## The lecture's claims, and what you measured
 
 # %% jupyter={"source_hidden": true}
 claims = {
-    1: "a classifier can be certain about an object unlike anything seen; $p(x, y)$ tells the difference",
+    1: (
+        "a classifier can be certain about an object unlike anything seen; $p(x, y)$ tells the"
+        " difference"
+    ),
     2: "without $p(x)$ one can't say how a decision carries over to new data",
     3: "unlabelled data make a better classifier",
     4: "a model of x fills in missing and cleans distorted data",
@@ -1246,26 +1668,26 @@ display(Markdown("\n".join(["| the lecture says | you measured |", "|:--|:--|", 
 
 # %% [markdown]
 # ## For and against
-# **For.** One model answers questions nobody trained it for: is this usual, what is missing here, what was it
-# without the noise, show me another. It learns from what has no label. It can often tell that the data
-# have changed.
+# **For.** One model answers questions nobody trained it for: is this usual, what is missing here,
+# what was it without the noise, show me another. It learns from what has no label. It can often
+# tell that the data have changed.
 #
-# **Against.** A density in high dimensions is no measure of strangeness by itself. It helps a classifier only
-# as far as it is right: a wrong model makes unlabelled data harmful. It spends its capacity on all of
-# $\mathbf{x}$, also on what no decision needs. And writing one down, so that it can be computed, is the
-# problem the rest of the course is about.
+# **Against.** A density in high dimensions is no measure of strangeness by itself. It helps a
+# classifier only as far as it is right: a wrong model makes unlabelled data harmful. It spends its
+# capacity on all of $\mathbf{x}$, also on what no decision needs. And writing one down, so that it
+# can be computed, is the problem the rest of the course is about.
 
 # %% [markdown]
 # ## Questions
 # <details><summary>Does it help to add a class "none of these" to the classifier?</summary>
 #
-# It helps against strangers like those you train it with. To train it you need examples of everything else,
-# which is to say a model of what is *not* a digit. </details>
+# It helps against strangers like those you train it with. To train it you need examples of
+# everything else, which is to say a model of what is *not* a digit. </details>
 #
 # <details><summary>The joint model's own p(y|x) was certain far away from the data. Why? It has a density.</summary>
 #
-# $p(y|\mathbf{x})$ is a ratio of two densities. Both are tiny there, but one is many powers of ten tinier:
-# the ratio doesn't know how small its parts are. </details>
+# $p(y|\mathbf{x})$ is a ratio of two densities. Both are tiny there, but one is many powers of ten
+# tinier: the ratio doesn't know how small its parts are. </details>
 #
 # <details><summary>You measure length in millimetres instead of metres. What happens to log p(x), and to your threshold?</summary>
 #
@@ -1275,32 +1697,34 @@ display(Markdown("\n".join(["| the lecture says | you measured |", "|:--|:--|", 
 #
 # <details><summary>You may have ten digits labelled, of your choice. What does p(x) tell you about which?</summary>
 #
-# Take those that stand for many others: one from the middle of each cluster. Later take what the model is
-# least sure of. That is active learning; a classifier alone can do the second, and easily spends its labels
-# on oddities. </details>
+# Take those that stand for many others: one from the middle of each cluster. Later take what the
+# model is least sure of. That is active learning; a classifier alone can do the second, and easily
+# spends its labels on oddities. </details>
 #
 # <details><summary>Why did Gibbs sampling look fast at J = 0.6?</summary>
 #
-# Each chain equilibrated quickly within its own half, mostly black. The other half, as probable by symmetry,
-# was never visited: a chain can't report what it has not seen. </details>
+# Each chain equilibrated quickly within its own half, mostly black. The other half, as probable by
+# symmetry, was never visited: a chain can't report what it has not seen. </details>
 
 # %% [markdown]
 # ## Sources
-# - J. M. Tomczak, *Deep Generative Models: GANs and VAE*, lecture, 2017: "Do we need generative modeling?" to
-#   "How to formulate a generative model?".
-# - E. Nalisnick et al., *Do Deep Generative Models Know What They Don't Know?*, ICLR 2019; *Detecting
-#   Out-of-Distribution Inputs to Deep Generative Models Using Typicality*, 2019.
-# - M. Hein, M. Andriushchenko, J. Bitterwolf, *Why ReLU Networks Yield High-Confidence Predictions Far Away
-#   from the Training Data*, CVPR 2019.
-# - K. Nigam, A. McCallum, S. Thrun, T. Mitchell, *Text Classification from Labeled and Unlabeled Documents
-#   Using EM*, 2000.
+# - J. M. Tomczak, *Deep Generative Models: GANs and VAE*, lecture, 2017: "Do we need generative
+#   modeling?" to "How to formulate a generative model?".
+# - E. Nalisnick et al., *Do Deep Generative Models Know What They Don't Know?*, ICLR 2019;
+#   *Detecting Out-of-Distribution Inputs to Deep Generative Models Using Typicality*, 2019.
+# - M. Hein, M. Andriushchenko, J. Bitterwolf, *Why ReLU Networks Yield High-Confidence Predictions
+#   Far Away from the Training Data*, CVPR 2019.
+# - K. Nigam, A. McCallum, S. Thrun, T. Mitchell, *Text Classification from Labeled and Unlabeled
+#   Documents Using EM*, 2000.
 # - Z. Ghahramani, G. E. Hinton, *The EM Algorithm for Mixtures of Factor Analyzers*, 1996.
-# - T. Kynkäänniemi et al., *Improved Precision and Recall Metric for Assessing Generative Models*, NeurIPS
-#   2019.
+# - T. Kynkäänniemi et al., *Improved Precision and Recall Metric for Assessing Generative Models*,
+#   NeurIPS 2019.
 # - A. Y. Ng, M. I. Jordan, *On Discriminative vs. Generative Classifiers*, NeurIPS 2001.
 # - I. H. Witten, T. C. Bell, *The Zero-Frequency Problem*, IEEE Trans. Information Theory 37, 1991.
-# - S. Geman, D. Geman, *Stochastic Relaxation, Gibbs Distributions, and the Bayesian Restoration of Images*,
-#   1984. L. Onsager, *Crystal Statistics I*, 1944. A. Sokal, *Monte Carlo Methods in Statistical Mechanics*,
+# - S. Geman, D. Geman, *Stochastic Relaxation, Gibbs Distributions, and the Bayesian Restoration of
+#   Images*,
+#   1984. L. Onsager, *Crystal Statistics I*, 1944. A. Sokal, *Monte Carlo Methods in Statistical
+#         Mechanics*,
 #   1997: autocorrelation times.
 #
 # Next: [02, what does a hidden cause buy?](02_latent_variable_models.ipynb)

@@ -12,15 +12,16 @@
 
 # %% [markdown]
 # # Density network: sample the integral
-# *60 minutes, about 16 of them for three exercises. Slides: "Density Network". You need [latent variable
-# models](02_latent_variable_models.ipynb), the logarithm, and PyTorch's autograd.*
+# *60 minutes, about 16 of them for three exercises. Slides: "Density Network". You need [latent
+# variable models](02_latent_variable_models.ipynb), the logarithm, and PyTorch's autograd.*
 #
-# Afterwards you can train a model whose likelihood is an integral, without an encoder; keep a sum of
-# probabilities alive where floating point gives up; say how far such an estimate is off, and which way; and
-# predict the number of latent dimensions at which all of it breaks.
+# Afterwards you can train a model whose likelihood is an integral, without an encoder; keep a sum
+# of probabilities alive where floating point gives up; say how far such an estimate is off, and
+# which way; and predict the number of latent dimensions at which all of it breaks.
 
 # %% tags=["colab"] jupyter={"source_hidden": true}
-# In Colab this installs the course and leaves Colab's own torch alone. Anywhere else it does nothing.
+# In Colab this installs the course and leaves Colab's own torch alone. Anywhere else it does
+# nothing.
 import importlib.util
 import subprocess
 import sys
@@ -29,7 +30,9 @@ REPOSITORY = ""  # written by `make badges REPO=...`
 if "google.colab" in sys.modules:
     if importlib.util.find_spec("dgmcourse") is None:
         if not REPOSITORY:
-            raise RuntimeError("Where does the course live? Write its address as REPOSITORY, above.")
+            raise RuntimeError(
+                "Where does the course live? Write its address as REPOSITORY, above."
+            )
         pip = [sys.executable, "-m", "pip", "install", "-q"]
         for name in ("anywidget", "mlxtend", "safetensors"):
             if importlib.util.find_spec(name) is None:
@@ -41,14 +44,15 @@ if "google.colab" in sys.modules:
 
 # %% [markdown]
 # ## The question
-# A latent variable model draws a code $\mathbf{z}$ from a prior $p_\lambda(\mathbf{z})$, then $\mathbf{x}$
-# from $p_\theta(\mathbf{x}|\mathbf{z})$. How probable is a given $\mathbf{x}$? Any code may have made it:
+# A latent variable model draws a code $\mathbf{z}$ from a prior $p_\lambda(\mathbf{z})$, then
+# $\mathbf{x}$ from $p_\theta(\mathbf{x}|\mathbf{z})$. How probable is a given $\mathbf{x}$? Any
+# code may have made it:
 #
 # $$p(\mathbf{x}) = \int p_\theta(\mathbf{x}|\mathbf{z})\, p_\lambda(\mathbf{z})\, d\mathbf{z}.$$
 #
-# While everything is linear and Gaussian, this is a formula. Put a neural network between $\mathbf{z}$ and
-# $\mathbf{x}$, and no formula is left. **What if you drew many codes blindly, asked each how well it
-# explains $\mathbf{x}$, and averaged?**
+# While everything is linear and Gaussian, this is a formula. Put a neural network between
+# $\mathbf{z}$ and $\mathbf{x}$, and no formula is left. **What if you drew many codes blindly,
+# asked each how well it explains $\mathbf{x}$, and averaged?**
 
 # %% jupyter={"source_hidden": true}
 import math
@@ -82,8 +86,12 @@ DEVICE = best_device()
 progress = partial(tqdm, file=sys.stdout, bar_format="{desc} |{bar:24}| {n}/{total}")
 torch.set_num_threads(1)  # small networks gain little from more, and lose much on a busy machine
 
-digits = mnist("dynamic")  # training: binarised anew at every visit; validation and test: binarised once
-train, test = (part[torch.arange(len(part))[:n]] for part, n in ((digits.train, 10_000), (digits.test, 500)))
+digits = mnist(
+    "dynamic"
+)  # training: binarised anew at every visit; validation and test: binarised once
+train, test = (
+    part[torch.arange(len(part))[:n]] for part, n in ((digits.train, 10_000), (digits.test, 500))
+)
 del digits  # the others are not needed, and their memory is
 network = recipes.load("density_network_2d")  # 2 latent dimensions, trained on 50,000 digits
 measured = {}  # claim -> what you found, for the table at the end
@@ -96,7 +104,9 @@ def pm(values: Tensor, places: int = 1) -> str:
 
 def among(name: str, options, start) -> widgets.SelectionSlider:
     """A slider over some numbers that does not begin at the first."""
-    return widgets.SelectionSlider(options=[(f"{n:,}", n) for n in options], value=start, description=name, **LAYOUT)
+    return widgets.SelectionSlider(
+        options=[(f"{n:,}", n) for n in options], value=start, description=name, **LAYOUT
+    )
 
 
 torch.manual_seed(0)
@@ -104,7 +114,9 @@ SHOWN = [int((test.y == label).nonzero()[0]) for label in range(10)]  # one test
 ten = test[SHOWN].tensor()
 with torch.no_grad():
     pool = network.prior.sample((100_000,))  # enough codes for many draws of S of them
-    pool_log_w = torch.cat([network.decoder(z).cross_log_prob(ten) for z in pool.split(500)], 1)  # (10, 100000)
+    pool_log_w = torch.cat(
+        [network.decoder(z).cross_log_prob(ten) for z in pool.split(500)], 1
+    )  # (10, 100000)
 
 
 def draw_search(digit: int, S: int, seed: int = 0) -> plt.Figure:
@@ -116,18 +128,33 @@ def draw_search(digit: int, S: int, seed: int = 0) -> plt.Figure:
     estimate, ess = torch.logsumexp(log_w, 0) - math.log(S), effective_sample_size(log_w)
     fig = plt.figure(figsize=(plot.WIDTH, 3.1))
     left, right = fig.subplots(1, 2, width_ratios=(1.1, 1))
-    left.plot(*z[:5000].T, ".", ms=2 if S > 300 else 4, color=PRIOR, alpha=max(0.15, min(0.7, 100 / S)))
+    left.plot(
+        *z[:5000].T, ".", ms=2 if S > 300 else 4, color=PRIOR, alpha=max(0.15, min(0.7, 100 / S))
+    )
     felt = weight > 0.003
     left.scatter(*z[felt].T, s=160 * weight[felt], color=POSTERIOR, linewidths=0)
-    left.set(xlim=(-3.6, 3.6), ylim=(-3.6, 3.6), xlabel="$z_1$", ylabel="$z_2$", xticks=[-2, 0, 2], yticks=[-2, 0, 2])
+    left.set(
+        xlim=(-3.6, 3.6),
+        ylim=(-3.6, 3.6),
+        xlabel="$z_1$",
+        ylabel="$z_2$",
+        xticks=[-2, 0, 2],
+        yticks=[-2, 0, 2],
+    )
     left.set_title(f"{S:,} blind codes; orange area: share of the sum", fontsize=9)
     with torch.no_grad():
         means = network.decoder(z[best]).mean
     right.set_axis_off()
     right.set_title(f"log p(x) about {estimate:.1f} nats; effective codes {ess:.1f}", fontsize=9)
-    for k, (image, text) in enumerate([(ten[digit], "the digit x")] + [
-            (mean, f"{weight[i]:.0%}") for mean, i in zip(means, best, strict=True)]):  # fmt: skip
-        place = [0.0, 0.2, 0.44, 0.62] if k == 0 else [0.5 + 0.26 * ((k - 1) % 2), 0.52 - 0.5 * ((k - 1) // 2), 0.23, 0.36]
+    for k, (image, text) in enumerate(
+        [(ten[digit], "the digit x")]
+        + [(mean, f"{weight[i]:.0%}") for mean, i in zip(means, best, strict=True)]
+    ):
+        place = (
+            [0.0, 0.2, 0.44, 0.62]
+            if k == 0
+            else [0.5 + 0.26 * ((k - 1) % 2), 0.52 - 0.5 * ((k - 1) // 2), 0.23, 0.36]
+        )
         ax = right.inset_axes(place)
         ax.imshow(image.reshape(28, 28), vmin=0, vmax=1)
         ax.set(xticks=[], yticks=[])
@@ -138,21 +165,25 @@ def draw_search(digit: int, S: int, seed: int = 0) -> plt.Figure:
 
 slider_figure(
     draw_search,
-    alt="Left, the latent plane with S codes drawn from the prior; orange dots grow with a code's share of the sum. "
-    "Right, a test digit and the decoder's means at the four codes with the largest shares.",
+    alt=(
+        "Left, the latent plane with S codes drawn from the prior; orange dots grow with a code's"
+        " share of the sum. Right, a test digit and the decoder's means at the four codes with the"
+        " largest shares."
+    ),
     digit=(0, 9, 1, 2),
     S=among("S", [1, 10, 100, 1000, 10_000], 10),
     seed="draw again",
 )
 
 # %% [markdown]
-# A trained density network with two latent dimensions, one test digit, and $S$ codes from the prior (green).
-# Three things to try:
+# A trained density network with two latent dimensions, one test digit, and $S$ codes from the prior
+# (green). Three things to try:
 #
 # 1. Raise S until the best four codes look like the digit. How many does it take?
 # 2. At S = 100 press *draw again* ten times. How many nats does the estimate jump? And at 10,000?
-# 3. Of 10,000 codes, how many matter? The orange dots show it. *Effective codes* count them: $1/\sum_s r_s^2$,
-#    where $r_s$ is a code's share of the sum. One code with all of it counts 1, S equal ones count S.
+# 3. Of 10,000 codes, how many matter? The orange dots show it. *Effective codes* count them:
+#    $1/\sum_s r_s^2$, where $r_s$ is a code's share of the sum. One code with all of it counts 1, S
+#    equal ones count S.
 
 # %% jupyter={"source_hidden": true}
 one_digit = pool_log_w[2]
@@ -161,11 +192,16 @@ jumps = [(torch.logsumexp(part, 1) - math.log(part.shape[1])).std().item() for p
 best = [torch.softmax(part, 1).amax(1).mean().item() for part in parts]
 plot.show(
     draw_search(2, 1000),
-    alt="The same as a picture: 1,000 green dots over the latent plane, the few that matter orange in one small place, a "
-    "handwritten 2 and four decoded codes beside it.",
-    caption=f"Most codes decode to something else, and very few make the sum: the best of 100 has {best[0]:.0%} of it on "
-    f"average, the best of 10,000 {best[1]:.0%}. From draw to draw the estimate scatters by {jumps[0]:.1f} nats at S = 100 and "
-    f"by {jumps[1]:.1f} at S = 10,000 (standard deviation over {len(parts[0]):,} and {len(parts[1])} draws).",
+    alt=(
+        "The same as a picture: 1,000 green dots over the latent plane, the few that matter orange"
+        " in one small place, a handwritten 2 and four decoded codes beside it."
+    ),
+    caption=(
+        "Most codes decode to something else, and very few make the sum: the best of 100 has"
+        f" {best[0]:.0%} of it on average, the best of 10,000 {best[1]:.0%}. From draw to draw the"
+        f" estimate scatters by {jumps[0]:.1f} nats at S = 100 and by {jumps[1]:.1f} at S = 10,000"
+        f" (standard deviation over {len(parts[0]):,} and {len(parts[1])} draws)."
+    ),
 )
 
 # %% [markdown]
@@ -176,32 +212,38 @@ plot.show(
 #   \qquad \mathbf{z}_s \sim p_\lambda(\mathbf{z}).$$
 #
 # Read aloud: draw $S$ codes, decode each, ask how probable $\mathbf{x}$ is under each, average the
-# probabilities, take the logarithm. What a code gives to the sum is its *weight*,
-# $w_s = p_\theta(\mathbf{x}|\mathbf{z}_s)$. The codes know nothing of $\mathbf{x}$, so one set of $S$ codes
-# serves every $\mathbf{x}$ of a batch: each is decoded once.
+# probabilities, take the logarithm. What a code gives to the sum is its *weight*, $w_s =
+# p_\theta(\mathbf{x}|\mathbf{z}_s)$. The codes know nothing of $\mathbf{x}$, so one set of $S$
+# codes serves every $\mathbf{x}$ of a batch: each is decoded once.
 #
 # ### Why the exp and the log
-# A decoder gives you $\log p_\theta(\mathbf{x}|\mathbf{z})$, a sum over pixels. Before a decoder has learned
-# anything, each of 784 pixels is a coin. **Predict.** How many nats is that, and what is its exponential in
-# float32, whose smallest number is about $10^{-45}$? In float64, with $10^{-324}$? And the gradient of
-# $\log(\exp(a))$, which is 1: what does autograd say?
+# A decoder gives you $\log p_\theta(\mathbf{x}|\mathbf{z})$, a sum over pixels. Before a decoder
+# has learned anything, each of 784 pixels is a coin. **Predict.** How many nats is that, and what
+# is its exponential in float32, whose smallest number is about $10^{-45}$? In float64, with
+# $10^{-324}$? And the gradient of $\log(\exp(a))$, which is 1: what does autograd say?
 
 # %%
 for log_w in (-80.0, -100.0, -110.0, 784 * math.log(0.5), -800.0):
     a, b = torch.tensor(log_w, requires_grad=True), torch.tensor(log_w, dtype=torch.float64)
     a.exp().log().backward()
-    print(f"log w = {log_w:6.1f}   float32: {a.exp():8.1e}, gradient {a.grad:3.1f}   float64: {b.exp():8.1e}")
+    print(
+        f"log w = {log_w:6.1f}   float32: {a.exp():8.1e}, gradient {a.grad:3.1f}   float64:"
+        f" {b.exp():8.1e}"
+    )
 
 # %% [markdown]
-# Zero is not small, it is the end: its logarithm is $-\infty$ and its gradient not a number, which ruins a
-# network in one step. The gradient dies even before the value does. Do digits really get there? Take three
-# decoders, 100 codes from the prior, 500 test digits, and average naively. **Predict** the shares that are
-# lost.
+# Zero is not small, it is the end: its logarithm is $-\infty$ and its gradient not a number, which
+# ruins a network in one step. The gradient dies even before the value does. Do digits really get
+# there? Take three decoders, 100 codes from the prior, 500 test digits, and average naively.
+# **Predict** the shares that are lost.
+
 
 # %%
 @torch.no_grad()
 def log_weights(model, x: Tensor, S: int, rows: int = 500) -> Tensor:
-    """log p(x|z_s) of every x under the same S codes from the prior: (B, S). Each code is decoded once."""
+    """log p(x|z_s) of every x under the same S codes from the prior: (B, S). Each code is decoded
+    once.
+    """
     log_w = torch.empty(len(x), S)
     for z, part in zip(model.prior.sample((S,)).split(rows), log_w.split(rows, 1), strict=True):
         part[:] = model.decoder(z).cross_log_prob(x)
@@ -211,7 +253,11 @@ def log_weights(model, x: Tensor, S: int, rows: int = 500) -> Tensor:
 torch.manual_seed(0)
 x = test.tensor()
 vae40 = recipes.load("vae_40d")  # its decoder is a model of digits, too: here without its encoder
-decoders = {"not trained": DensityNetwork(2), "density_network_2d": network, "decoder of vae_40d": vae40}
+decoders = {
+    "not trained": DensityNetwork(2),
+    "density_network_2d": network,
+    "decoder of vae_40d": vae40,
+}
 lost = {}
 for name, model in decoders.items():
     log_w = log_weights(model, x, 100)
@@ -219,25 +265,39 @@ for name, model in decoders.items():
     lost[name] = [(~value.isfinite()).float().mean().item() for value in (naive32, naive64)]
 
 # %% jupyter={"source_hidden": true}
-display(Markdown("\n".join([
-    "| decoder | lost in float32 | lost in float64 |", "|:--|--:|--:|",
-    *(f"| {name} | {a:.1%} | {b:.1%} |" for name, (a, b) in lost.items()), "",
-    f"*{len(x)} test digits, the same 100 codes for each: the share whose mean is exactly 0. Binary images of 32 x 34 "
-    "pixels would lose all in float64, too, before training.*"])))  # fmt: skip
+display(
+    Markdown(
+        "\n".join(
+            [
+                "| decoder | lost in float32 | lost in float64 |",
+                "|:--|--:|--:|",
+                *(f"| {name} | {a:.1%} | {b:.1%} |" for name, (a, b) in lost.items()),
+                "",
+                (
+                    f"*{len(x)} test digits, the same 100 codes for each: the share whose mean is"
+                    " exactly 0. Binary images of 32 x 34 pixels would lose all in float64, too,"
+                    " before training.*"
+                ),
+            ]
+        )
+    )
+)
 
 # %% [markdown]
-# float32 is what you train with, and most digits are lost in it. More digits of precision only move the
-# wall. The cure moves the numbers instead: take the largest, $m = \max_s \log w_s$, out of the sum,
+# float32 is what you train with, and most digits are lost in it. More digits of precision only move
+# the wall. The cure moves the numbers instead: take the largest, $m = \max_s \log w_s$, out of the
+# sum,
 #
 # $$\log \frac1S \sum_s e^{\log w_s} = m + \log \frac1S \sum_s e^{\log w_s - m}.$$
 #
-# Read aloud: measure every term against the best one. The best one becomes $e^0 = 1$; what still underflows
-# would not have changed the sum. This is the **log-sum-exp** trick, exact for every $m$.
+# Read aloud: measure every term against the best one. The best one becomes $e^0 = 1$; what still
+# underflows would not have changed the sum. This is the **log-sum-exp** trick, exact for every $m$.
 
 # %% [markdown]
 # ## Exercise 1: log-mean-exp (5 minutes)
-# Write it for any axis. You may begin with `torch.logsumexp`, or write the two steps yourself. If every
-# term is $-\infty$, no code explains $\mathbf{x}$: the answer is $-\infty$.
+# Write it for any axis. You may begin with `torch.logsumexp`, or write the two steps yourself. If
+# every term is $-\infty$, no code explains $\mathbf{x}$: the answer is $-\infty$.
+
 
 # %% tags=["exercise"]
 def log_mean_exp(log_w: Tensor, dim: int) -> Tensor:
@@ -249,15 +309,18 @@ def log_mean_exp(log_w: Tensor, dim: int) -> Tensor:
     return torch.logsumexp(log_w, dim) - math.log(log_w.shape[dim])
     ### END SOLUTION
 
+
 # %%
 log_mean_exp = check.log_mean_exp(log_mean_exp)
 # check.log_mean_exp.hint()
 
 # %% [markdown]
 # ## Exercise 2: the estimate (8 minutes)
-# `prior.sample((S,))` draws codes, `(S, d)`. `decoder(z)` is a Density with one row for each code; its
-# `cross_log_prob(x)` holds every x against every row: `(B, S)`, already summed over the pixels. It does so
-# with one matrix product, since a tensor of `(S, B, 784)` numbers would not fit into memory for long.
+# `prior.sample((S,))` draws codes, `(S, d)`. `decoder(z)` is a Density with one row for each code;
+# its `cross_log_prob(x)` holds every x against every row: `(B, S)`, already summed over the pixels.
+# It does so with one matrix product, since a tensor of `(S, B, 784)` numbers would not fit into
+# memory for long.
+
 
 # %% tags=["exercise"]
 def log_likelihood(x: Tensor, prior, decoder, S: int) -> Tensor:
@@ -271,14 +334,15 @@ def log_likelihood(x: Tensor, prior, decoder, S: int) -> Tensor:
     return log_mean_exp(decoder(z).cross_log_prob(x), 1)
     ### END SOLUTION
 
+
 # %%
 log_likelihood = check.log_likelihood(log_likelihood)
 # check.log_likelihood.hint()
 
 # %% [markdown]
 # ## How far off is it, and which way?
-# The mean inside is unbiased: over many draws of the codes, $\mathbb{E}[\hat p(\mathbf{x})] = p(\mathbf{x})$
-# for every $S$. The logarithm outside is concave, so by Jensen
+# The mean inside is unbiased: over many draws of the codes, $\mathbb{E}[\hat p(\mathbf{x})] =
+# p(\mathbf{x})$ for every $S$. The logarithm outside is concave, so by Jensen
 #
 # $$\mathbb{E}\big[\log \hat p(\mathbf{x})\big] \le \log p(\mathbf{x}).$$
 #
@@ -287,10 +351,10 @@ log_likelihood = check.log_likelihood(log_likelihood)
 #
 # $$\text{bias} \approx -\frac{\chi^2}{2S}, \qquad \text{standard deviation} \approx \sqrt{\chi^2 / S}.$$
 #
-# Check it where the truth is known. Take $\mathbf{x} = \mathbf{z} + \sigma\boldsymbol\epsilon$ in $d$
-# dimensions: a factor analyser, with $p(\mathbf{x}) = \mathcal N(\mathbf{0}, (1 + \sigma^2)\mathbf{I})$ and
-# a formula for $\chi^2$, too. **Predict.** At S = 100, $d = 2$, $\sigma = \frac12$: is the estimate off by
-# hundredths of a nat, tenths, or whole nats? And at $d = 10$?
+# Check it where the truth is known. Take $\mathbf{x} = \mathbf{z} + \sigma\boldsymbol\epsilon$ in
+# $d$ dimensions: a factor analyser, with $p(\mathbf{x}) = \mathcal N(\mathbf{0}, (1 +
+# \sigma^2)\mathbf{I})$ and a formula for $\chi^2$, too. **Predict.** At S = 100, $d = 2$, $\sigma =
+# \frac12$: is the estimate off by hundredths of a nat, tenths, or whole nats? And at $d = 10$?
 
 # %%
 SIGMA = 0.5
@@ -315,11 +379,16 @@ for d in (1, 2, 5, 10):
     model, x = linear_gaussian(d), usual_x(d)
     errors[d] = (log_weights(model, x, 500_000, rows=20_000) - model.log_prob(x).detach())[0]
 
+
 # %% jupyter={"source_hidden": true}
 def relative_variance(d: int) -> float:
-    """chi^2 = E[w^2] / p(x)^2 - 1: the square of a Gaussian is a narrower one, times a constant, and integrates as easily."""
+    """chi^2 = E[w^2] / p(x)^2 - 1: the square of a Gaussian is a narrower one, times a constant,
+    and integrates as easily.
+    """
     x = usual_x(d)
-    squared = Gaussian(torch.zeros(1, d), torch.full((1, d), math.log(1 + SIGMA**2 / 2))).log_prob(x)
+    squared = Gaussian(torch.zeros(1, d), torch.full((1, d), math.log(1 + SIGMA**2 / 2))).log_prob(
+        x
+    )
     squared = squared - d * math.log(2 * SIGMA * math.sqrt(math.pi))
     return math.expm1(squared.item() - 2 * linear_gaussian(d).log_prob(x).item())
 
@@ -334,7 +403,9 @@ def estimates(d: int, S: int) -> Tensor:
 
 
 def bias(off: Tensor) -> tuple[float, float]:
-    """The mean error and its standard error. p-hat / p - 1 is 0 on average: the noise that it explains is taken out."""
+    """The mean error and its standard error. p-hat / p - 1 is 0 on average: the noise that it
+    explains is taken out.
+    """
     off, known = off.double(), off.double().expm1()
     covariance = torch.cov(torch.stack([off, known]))
     rest = off - covariance[0, 1] / covariance[1, 1] * known
@@ -352,14 +423,40 @@ def draw_errors(d: int, S: int) -> plt.Figure:
     left.hist(off.numpy(), bins=np.linspace(low, high, 41), color=MODEL, alpha=0.45)
     left.axvline(0, color=DATA, linewidth=1.5)
     left.axvline(biases[d, S][0], color=MODEL, linestyle="--")
-    left.text(0.02, 0.95, f"d = {d}, S = {S}\nmean error {biases[d, S][0]:+.3f}\nsecond order {-chi2[d] / (2 * S):+.3f}",
-              transform=left.transAxes, va="top", fontsize=9)  # fmt: skip
-    left.set(xlabel="log p(x) estimated - exact, nats", ylabel=f"of {len(off):,} estimates", yticks=[])
-    right.errorbar(SAMPLES, [-biases[d, size][0] for size in SAMPLES], [biases[d, size][1] for size in SAMPLES], fmt="o",
-                   color=MODEL, ms=5, capsize=2, label="bias, downward")  # fmt: skip
-    right.plot(SAMPLES, [spread[d, size] for size in SAMPLES], "s", color=POSTERIOR, ms=5, label="standard deviation")
+    left.text(
+        0.02,
+        0.95,
+        f"d = {d}, S = {S}\nmean error {biases[d, S][0]:+.3f}\nsecond order"
+        f" {-chi2[d] / (2 * S):+.3f}",
+        transform=left.transAxes,
+        va="top",
+        fontsize=9,
+    )
+    left.set(
+        xlabel="log p(x) estimated - exact, nats", ylabel=f"of {len(off):,} estimates", yticks=[]
+    )
+    right.errorbar(
+        SAMPLES,
+        [-biases[d, size][0] for size in SAMPLES],
+        [biases[d, size][1] for size in SAMPLES],
+        fmt="o",
+        color=MODEL,
+        ms=5,
+        capsize=2,
+        label="bias, downward",
+    )
+    right.plot(
+        SAMPLES,
+        [spread[d, size] for size in SAMPLES],
+        "s",
+        color=POSTERIOR,
+        ms=5,
+        label="standard deviation",
+    )
     right.plot(SAMPLES, [chi2[d] / (2 * size) for size in SAMPLES], "-", color=MODEL, linewidth=1)
-    right.plot(SAMPLES, [(chi2[d] / size) ** 0.5 for size in SAMPLES], "--", color=POSTERIOR, linewidth=1)
+    right.plot(
+        SAMPLES, [(chi2[d] / size) ** 0.5 for size in SAMPLES], "--", color=POSTERIOR, linewidth=1
+    )
     right.axvline(S, color=NOISE, linewidth=1, zorder=0)
     right.set(xscale="log", yscale="log", xlabel="samples S", ylabel="nats", ylim=(2e-4, 30))
     right.set_xticks(SAMPLES, SAMPLES)
@@ -370,8 +467,10 @@ def draw_errors(d: int, S: int) -> plt.Figure:
 
 slider_figure(
     draw_errors,
-    alt="Left, a histogram of the error of many estimates, with the exact value at 0. Right, its bias and standard "
-    "deviation against S, with the second-order theory as lines.",
+    alt=(
+        "Left, a histogram of the error of many estimates, with the exact value at 0. Right, its"
+        " bias and standard deviation against S, with the second-order theory as lines."
+    ),
     d=among("d", list(errors), 2),
     S=among("S", SAMPLES, 100),
 )
@@ -381,34 +480,43 @@ plain = errors[2].exp()
 
 
 def found(d: int, S: int, places: int) -> str:
-    return f"{biases[d, S][0]:.{places}f} ± {biases[d, S][1]:.{places}f} nats (theory {-chi2[d] / (2 * S):.{places}f})"
+    return (
+        f"{biases[d, S][0]:.{places}f} ± {biases[d, S][1]:.{places}f} nats (theory"
+        f" {-chi2[d] / (2 * S):.{places}f})"
+    )
 
 
 plot.show(
     draw_errors(2, 100),
-    alt="Left, the estimate's error at d = 2 and S = 100: a bell about zero with a longer tail to the left. Right, bias and "
-    "standard deviation fall along the theory's lines.",
-    caption=f"The mean error at d = 2 is {found(2, 100, 4)} with S = 100 and {found(2, 1000, 4)} with S = 1,000. At d = 10 and "
-    f"S = 100 it is {found(10, 100, 2)}: chi^2 is {chi2[10]:,.0f}. The mean of p itself is right: {pm(plain, 3)} of p(x) at "
-    f"d = 2, n = {len(plain):,}.",
+    alt=(
+        "Left, the estimate's error at d = 2 and S = 100: a bell about zero with a longer tail to"
+        " the left. Right, bias and standard deviation fall along the theory's lines."
+    ),
+    caption=(
+        f"The mean error at d = 2 is {found(2, 100, 4)} with S = 100 and {found(2, 1000, 4)} with S"
+        f" = 1,000. At d = 10 and S = 100 it is {found(10, 100, 2)}: chi^2 is {chi2[10]:,.0f}. The"
+        f" mean of p itself is right: {pm(plain, 3)} of p(x) at d = 2, n = {len(plain):,}."
+    ),
 )
 
 # %% [markdown]
-# In one or two dimensions, from some thirty codes on, theory and measurement lie on one another: bias falls
-# like $1/S$, scatter like $1/\sqrt S$. So an estimate that is still *climbing* with $S$ is not there yet. At
-# $d = 10$ the expansion fails: it is for $S \gg \chi^2$, and $\chi^2$ grows with every dimension.
+# In one or two dimensions, from some thirty codes on, theory and measurement lie on one another:
+# bias falls like $1/S$, scatter like $1/\sqrt S$. So an estimate that is still *climbing* with $S$
+# is not there yet. At $d = 10$ the expansion fails: it is for $S \gg \chi^2$, and $\chi^2$ grows
+# with every dimension.
 
 # %% [markdown]
 # ## What the gradient says
-# The estimate is a function of the decoder's parameters $\theta$, and autograd does the rest. What does it do?
+# The estimate is a function of the decoder's parameters $\theta$, and autograd does the rest. What
+# does it do?
 #
 # $$\nabla_\theta \log \hat p(\mathbf{x}) = \sum_s r_s\, \nabla_\theta \log p_\theta(\mathbf{x}|\mathbf{z}_s),
 #   \qquad r_s = \frac{w_s}{\sum_{t} w_{t}}.$$
 #
-# Read aloud: every code is asked to explain $\mathbf{x}$ better, in proportion to how well it already does.
-# The shares $r_s$, the codes' *responsibilities* for $\mathbf{x}$, are a softmax of the log-weights: the
-# posterior $p(\mathbf{z}|\mathbf{x})$, found by trying. It is EM with an E-step by sampling and one gradient
-# step for an M-step.
+# Read aloud: every code is asked to explain $\mathbf{x}$ better, in proportion to how well it
+# already does. The shares $r_s$, the codes' *responsibilities* for $\mathbf{x}$, are a softmax of
+# the log-weights: the posterior $p(\mathbf{z}|\mathbf{x})$, found by trying. It is EM with an
+# E-step by sampling and one gradient step for an M-step.
 
 # %%
 torch.manual_seed(0)
@@ -418,18 +526,25 @@ log_w = small.decoder(small.prior.sample((50,))).cross_log_prob(x)  # (10, 50)
 r = torch.softmax(log_w, 1).detach()  # plain numbers: no gradient passes through them
 direct = torch.autograd.grad(log_mean_exp(log_w, 1).sum(), parameters, retain_graph=True)
 weighted = torch.autograd.grad((r * log_w).sum(), parameters)
-worst = max(((a - b).abs().max() / a.abs().max()).item() for a, b in zip(direct, weighted, strict=True))
-print(f"Autograd of the estimate and the weighted average differ by {worst:.0e} of the largest entry.")
+worst = max(
+    ((a - b).abs().max() / a.abs().max()).item() for a, b in zip(direct, weighted, strict=True)
+)
+print(
+    f"Autograd of the estimate and the weighted average differ by {worst:.0e} of the largest entry."
+)
 
 # %% [markdown]
 # ## Train it in two dimensions
-# Now everything can be seen. One latent number $z$, a network $f$ that lays a line through the plane, and
-# noise of one width: $p_\theta(\mathbf{x}|z) = \mathcal N(f(z), \sigma^2 \mathbf{I})$. An infinite mixture
-# of Gaussians along a line.
+# Now everything can be seen. One latent number $z$, a network $f$ that lays a line through the
+# plane, and noise of one width: $p_\theta(\mathbf{x}|z) = \mathcal N(f(z), \sigma^2 \mathbf{I})$.
+# An infinite mixture of Gaussians along a line.
+
 
 # %%
 class ThickLine(nn.Module):
-    """The decoder p(x|z) = N(f(z), sigma^2 I): a line (one latent dimension) or a sheet (two), made thick by noise."""
+    """The decoder p(x|z) = N(f(z), sigma^2 I): a line (one latent dimension) or a sheet (two), made
+    thick by noise.
+    """
 
     def __init__(self, latent_dim: int):
         super().__init__()
@@ -452,8 +567,8 @@ TRAIN_2D = {"epochs": 40, "lr": 1e-2, "anneal": 20}
 moons, new_moons = two_moons(2000), two_moons(2000, seed=1)
 
 # %% [markdown]
-# **Predict.** Two moons, one line. The line must get from one moon to the other. What will the density look
-# like there? And $\sigma$ starts at 0.5: which way does it go, and where does it stop?
+# **Predict.** Two moons, one line. The line must get from one moon to the other. What will the
+# density look like there? And $\sigma$ starts at 0.5: which way does it go, and where does it stop?
 
 # %% jupyter={"source_hidden": true}
 side = torch.linspace(-2.3, 2.3, 90)
@@ -468,7 +583,14 @@ def density_of(model: DensityNetwork, S: int = 500) -> Tensor:
 
 
 def draw_density(ax: plt.Axes, density: Tensor, data: Tensor | None = None) -> None:
-    ax.imshow(density, origin="lower", extent=[-2.3, 2.3] * 2, cmap="Blues", vmin=0, vmax=density.flatten().quantile(0.995))
+    ax.imshow(
+        density,
+        origin="lower",
+        extent=[-2.3, 2.3] * 2,
+        cmap="Blues",
+        vmin=0,
+        vmax=density.flatten().quantile(0.995),
+    )
     if data is not None:
         ax.plot(*data[:250].T, ".", color=DATA, ms=2)
     ax.set(xticks=[-2, 0, 2], yticks=[-2, 0, 2], xlim=(-2.3, 2.3), ylim=(-2.3, 2.3))
@@ -500,7 +622,9 @@ class LivePlane(plot.Live):
         if model.prior.dim == 1:
             right.plot(*line_of(model).T, color=POSTERIOR, linewidth=1)
         right.set_title(f"sigma {model.decoder.log_sigma.exp():.2f}")
-        image = plot.picture(self.figure, f"Training curve, at {value[-1]:.2f} nats, and the density with its line.")
+        image = plot.picture(
+            self.figure, f"Training curve, at {value[-1]:.2f} nats, and the density with its line."
+        )
         self.handle = self.handle or display(image, display_id=True)
         self.handle.update(image)
 
@@ -511,7 +635,9 @@ before = log_likelihood_from_prior(line, new_moons, 5000, rows=100)
 
 
 def objective(x: Tensor, beta: float) -> tuple[Tensor, dict[str, Tensor]]:
-    """What fit maximises, one value for each x, and what it shows. beta is for bounds; here is none."""
+    """What fit maximises, one value for each x, and what it shows. beta is for bounds; here is
+    none.
+    """
     value = log_likelihood(x, line.prior, line.decoder, S=100)
     return value, {"log_p": value}
 
@@ -519,9 +645,10 @@ def objective(x: Tensor, beta: float) -> tuple[Tensor, dict[str, Tensor]]:
 history = fit(line, moons, objective=objective, live=LivePlane(moons), **TRAIN_2D)
 
 # %% [markdown]
-# With one latent number the integral is a sum over a grid, and exact. So is the density that the moons were
-# drawn from: a point on a half circle, then noise of 0.1. How far did gradient ascent on a *sampled*
-# integral get?
+# With one latent number the integral is a sum over a grid, and exact. So is the density that the
+# moons were drawn from: a point on a half circle, then noise of 0.1. How far did gradient ascent on
+# a *sampled* integral get?
+
 
 # %% jupyter={"source_hidden": true}
 @torch.no_grad()
@@ -529,7 +656,9 @@ def exact_log_p(model: DensityNetwork, x: Tensor, nodes: int = 4001) -> Tensor:
     """log p(x) by a sum over a fine grid of the one latent number: (B,)."""
     z = torch.linspace(-6, 6, nodes)[:, None]
     p, log_prior = model.decoder(z), model.prior.log_prob(z) + math.log(12 / (nodes - 1))
-    return torch.cat([torch.logsumexp(p.cross_log_prob(part) + log_prior, 1) for part in x.split(100)])
+    return torch.cat(
+        [torch.logsumexp(p.cross_log_prob(part) + log_prior, 1) for part in x.split(100)]
+    )
 
 
 angle = math.pi * (torch.arange(1000) + 0.5) / 1000
@@ -543,23 +672,30 @@ after = exact_log_p(line, new_moons)
 gap = truth - after
 sampled = log_likelihood_from_prior(line, new_moons, 100) - after
 measured["claim-11"] = (
-    f"two moons: gradient ascent on S = 100 codes raises log p(x) of {len(after):,} new points from "
-    f"{before.mean():.2f} to {after.mean():.2f} nats, where the true density has {truth.mean():.2f}: "
-    f"{pm(gap, 2)} are missing"
+    f"two moons: gradient ascent on S = 100 codes raises log p(x) of {len(after):,} new points from"
+    f" {before.mean():.2f} to {after.mean():.2f} nats, where the true density has"
+    f" {truth.mean():.2f}: {pm(gap, 2)} are missing"
 )
-display(Markdown(f"**Measured.** {measured['claim-11']}. The training's own estimate, S = 100, is off by "
-                 f"{sampled.mean():+.2f} nats. $\\sigma$ went from 0.5 down to "
-                 f"{line.decoder.log_sigma.exp():.2f}; the moons' own noise is 0.10."))  # fmt: skip
+display(
+    Markdown(
+        f"**Measured.** {measured['claim-11']}. The training's own estimate, S = 100, is off by "
+        f"{sampled.mean():+.2f} nats. $\\sigma$ went from 0.5 down to "
+        f"{line.decoder.log_sigma.exp():.2f}; the moons' own noise is 0.10."
+    )
+)
 
 # %% [markdown]
-# The line runs through both moons and pays for the bridge between them: there it puts probability where no
-# data are. A continuous $f$ of a connected prior can't tear. It can only hurry: cross the gap within little
-# of $z$.
+# The line runs through both moons and pays for the bridge between them: there it puts probability
+# where no data are. A continuous $f$ of a connected prior can't tear. It can only hurry: cross the
+# gap within little of $z$.
 #
-# Now look at the responsibilities: which codes does a point ask for help? Move the point along the data.
+# Now look at the responsibilities: which codes does a point ask for help? Move the point along the
+# data.
 
 # %% jupyter={"source_hidden": true}
-by_line = new_moons[(torch.cdist(new_moons, line_of(line)).argmin(1)).argsort()][::40]  # 50 points in the line's order
+by_line = new_moons[(torch.cdist(new_moons, line_of(line)).argmin(1)).argsort()][
+    ::40
+]  # 50 points in the line's order
 grid_z = torch.linspace(-3, 3, 1200)[:, None]
 
 
@@ -576,11 +712,20 @@ def draw_pull(point: int, S: int, seed: int = 0) -> plt.Figure:
     left.scatter(*p.mean.T, s=5, color=PRIOR)
     left.scatter(*p.mean.T, s=120 * r, color=POSTERIOR)
     left.plot(*x, "*", color=DATA, ms=12)
-    left.set(xlim=(-1.6, 2.6), ylim=(-1.2, 1.6), xticks=[-1, 0, 1, 2], yticks=[-1, 0, 1], aspect="equal")
+    left.set(
+        xlim=(-1.6, 2.6), ylim=(-1.2, 1.6), xticks=[-1, 0, 1, 2], yticks=[-1, 0, 1], aspect="equal"
+    )
     left.set_title("the line, S codes on it, one point", fontsize=9)
     right.fill_between(grid_z[:, 0], posterior, color=DATA, alpha=0.2, linewidth=0)
     right.plot(grid_z, posterior, color=DATA, linewidth=1, label="exact p(z|x)")
-    right.vlines(z[:, 0], 0, r * posterior.max() / r.max(), color=POSTERIOR, linewidth=1.2, label="responsibilities (scaled)")
+    right.vlines(
+        z[:, 0],
+        0,
+        r * posterior.max() / r.max(),
+        color=POSTERIOR,
+        linewidth=1.2,
+        label="responsibilities (scaled)",
+    )
     right.plot(z[:, 0], torch.zeros(S) - 0.03 * posterior.max(), "|", color=PRIOR, ms=5)
     right.set(xlabel="z", xlim=(-3, 3), yticks=[])
     ess = 1 / (r**2).sum()
@@ -591,8 +736,11 @@ def draw_pull(point: int, S: int, seed: int = 0) -> plt.Figure:
 
 slider_figure(
     draw_pull,
-    alt="Left, the moons, the learned line with S codes on it, and one point; codes near the point are large and orange. "
-    "Right, the responsibilities of the codes against z, on the exact posterior.",
+    alt=(
+        "Left, the moons, the learned line with S codes on it, and one point; codes near the point"
+        " are large and orange. Right, the responsibilities of the codes against z, on the exact"
+        " posterior."
+    ),
     point=(0, len(by_line) - 1, 1, 12),
     S=among("S", [10, 30, 100, 300, 1000], 100),
     seed="new codes",
@@ -600,25 +748,38 @@ slider_figure(
 
 # %% jupyter={"source_hidden": true}
 with torch.no_grad():
-    carried = {S: effective_sample_size(log_weights(line, new_moons, S), 1).median().item() for S in (10, 100, 1000)}
+    carried = {
+        S: effective_sample_size(log_weights(line, new_moons, S), 1).median().item()
+        for S in (10, 100, 1000)
+    }
 plot.show(
     draw_pull(12, 100),
-    alt="The same as a picture for one point and 100 codes: a few codes near the point are large, and their responsibilities "
-    "follow the exact posterior's bump.",
-    caption="A point pulls the piece of line that is near it already. Effective codes, median over "
-    f"{len(new_moons):,} points: " + ", ".join(f"{e:.1f} of {S:,}" for S, e in carried.items()) + ".",
+    alt=(
+        "The same as a picture for one point and 100 codes: a few codes near the point are large,"
+        " and their responsibilities follow the exact posterior's bump."
+    ),
+    caption=(
+        "A point pulls the piece of line that is near it already. Effective codes, median over "
+        f"{len(new_moons):,} points: "
+    )
+    + ", ".join(f"{e:.1f} of {S:,}" for S, e in carried.items())
+    + ".",
 )
 
 # %% [markdown]
-# With few codes a stretch of $z$ may be empty, and a point then pulls the wrong piece of line, since
-# somebody must answer: responsibilities sum to 1.
+# With few codes a stretch of $z$ may be empty, and a point then pulls the wrong piece of line,
+# since somebody must answer: responsibilities sum to 1.
 #
-# Two more data sets: a ring with one latent number, and a pinwheel, for which you take two. **Predict.** A
-# line has ends, a ring has none. Where will they lie?
+# Two more data sets: a ring with one latent number, and a pinwheel, for which you take two.
+# **Predict.** A line has ends, a ring has none. Where will they lie?
 
 # %%
 sets = {"two moons": moons, "ring": ring(2000), "pinwheel": pinwheel(2000, arms=3) / 2}
-held_out = {"two moons": new_moons, "ring": ring(2000, seed=1), "pinwheel": pinwheel(2000, arms=3, seed=1) / 2}
+held_out = {
+    "two moons": new_moons,
+    "ring": ring(2000, seed=1),
+    "pinwheel": pinwheel(2000, arms=3, seed=1) / 2,
+}
 trained = {"two moons": line}
 for name, latent_dim in (("ring", 1), ("pinwheel", 2)):
     trained[name] = plane_network(latent_dim)
@@ -647,13 +808,18 @@ def draw_sets(data: str, show: str) -> plt.Figure:
         right.plot(*line_of(trained[data]).T, color=POSTERIOR, linewidth=1)
     right.set_title(f"{show}: {score.mean():.2f} nats")
     for ax in (left, right):
-        ax.set(xlim=(-2.3, 2.3), ylim=(-2.3, 2.3), xticks=[-2, 0, 2], yticks=[-2, 0, 2], aspect="equal")
+        ax.set(
+            xlim=(-2.3, 2.3), ylim=(-2.3, 2.3), xticks=[-2, 0, 2], yticks=[-2, 0, 2], aspect="equal"
+        )
     return fig
 
 
 slider_figure(
     draw_sets,
-    alt="Left, new data of the chosen set. Right, the density its network has learned, or samples of it.",
+    alt=(
+        "Left, new data of the chosen set. Right, the density its network has learned, or samples"
+        " of it."
+    ),
     data=list(sets),
     show=["density", "density and line", "samples"],
 )
@@ -668,30 +834,36 @@ for ax, (name, model) in zip(axes, trained.items(), strict=True):
     ax.set_title(f"{name}, {model.prior.dim} latent", fontsize=9)
 plot.show(
     fig,
-    alt="Three densities over the plane: two moons with a bridge between them, a ring whose line meets its other end, and three "
-    "blades of a pinwheel.",
-    caption="One estimate, three shapes. log p of 2,000 new points, nats: " + ", ".join(
-        f"{name} {pm(score, 2)}" for name, (*_, score) in pictures.items()
-    ) + ". Orange: f(z) for z from -3 to 3, with its ends.",
-)  # fmt: skip
+    alt=(
+        "Three densities over the plane: two moons with a bridge between them, a ring whose line"
+        " meets its other end, and three blades of a pinwheel."
+    ),
+    caption="One estimate, three shapes. log p of 2,000 new points, nats: "
+    + ", ".join(f"{name} {pm(score, 2)}" for name, (*_, score) in pictures.items())
+    + ". Orange: f(z) for z from -3 to 3, with its ends.",
+)
 with torch.no_grad():
     meeting = torch.pdist(trained["ring"].decoder(torch.tensor([[-2.0], [2.0]])).mean).item()
     turn = torch.linspace(0, 2 * math.pi, 73)[:-1]
     along = exact_log_p(trained["ring"], torch.stack([turn.cos(), turn.sin()], 1)).exp()
-display(Markdown(
-    f"**Measured.** From f(-2) to f(2) of the ring it is {meeting:.2f} ($\\sigma$ is "
-    f"{trained['ring'].decoder.log_sigma.exp():.2f}). Along the ring the density stays between {along.min():.2f} and "
-    f"{along.max():.2f}, where the data's is {1 / (2 * math.pi * math.sqrt(2 * math.pi) * 0.1):.2f}."
-))
+display(
+    Markdown(
+        f"**Measured.** From f(-2) to f(2) of the ring it is {meeting:.2f} ($\\sigma$ is"
+        f" {trained['ring'].decoder.log_sigma.exp():.2f}). Along the ring the density stays between"
+        f" {along.min():.2f} and {along.max():.2f}, where the data's is"
+        f" {1 / (2 * math.pi * math.sqrt(2 * math.pi) * 0.1):.2f}."
+    )
+)
 
 # %% [markdown]
-# The ring's ends meet. Each is a tail of the prior, too thin to fill its stretch alone, so they overlap: two
-# distant codes for one place. The line could not close, its density could.
+# The ring's ends meet. Each is a tail of the prior, too thin to fill its stretch alone, so they
+# overlap: two distant codes for one place. The line could not close, its density could.
 
 # %% [markdown]
 # ## Train it on digits
-# The same lines, a Bernoulli decoder, 784 pixels. **Predict.** It starts near $-543$ nats, a coin for each
-# pixel. What will the first samples look like? And after some hundred steps, will all ten classes be there?
+# The same lines, a Bernoulli decoder, 784 pixels. **Predict.** It starts near $-543$ nats, a coin
+# for each pixel. What will the first samples look like? And after some hundred steps, will all ten
+# classes be there?
 #
 # Stop it whenever you like (the square button): you keep what you have.
 
@@ -705,17 +877,27 @@ def objective(x: Tensor, beta: float) -> tuple[Tensor, dict[str, Tensor]]:
     return value, {"log_p": value}
 
 
-history = fit(mine, train, objective=objective, epochs=80_000 // len(train), batch_size=200, lr=3e-3, anneal=5,
-              device=DEVICE, live=plot.Live())  # fmt: skip
+history = fit(
+    mine,
+    train,
+    objective=objective,
+    epochs=80_000 // len(train),
+    batch_size=200,
+    lr=3e-3,
+    anneal=5,
+    device=DEVICE,
+    live=plot.Live(),
+)
 mine = mine.cpu()
 
 # %% [markdown]
-# The first samples look alike, an average digit: no code has a speciality yet. Then they part. Are all ten
-# classes there? Draw some and see.
+# The first samples look alike, an average digit: no code has a speciality yet. Then they part. Are
+# all ten classes there? Draw some and see.
 #
 # ## Exercise 3: sample it (3 minutes)
-# What is dear about this model is to say how probable an $\mathbf{x}$ is. To make one costs two draws, cause
-# before effect. Return zeros and ones, not their probabilities.
+# What is dear about this model is to say how probable an $\mathbf{x}$ is. To make one costs two
+# draws, cause before effect. Return zeros and ones, not their probabilities.
+
 
 # %% tags=["exercise"]
 def sample(n: int, prior, decoder) -> Tensor:
@@ -724,6 +906,7 @@ def sample(n: int, prior, decoder) -> Tensor:
     z = prior.sample((n,))
     return decoder(z).sample()
     ### END SOLUTION
+
 
 # %%
 sample = check.sample(sample)
@@ -757,45 +940,62 @@ with torch.no_grad():
         classes[name] = torch.bincount(known.y[nearest], minlength=10) / used.sum().clamp(min=1)
         if name == "yours" and not used.all():
             torch.manual_seed(0)  # the decoder before its training
-            contrast = DensityNetwork(latent_dim=2, hidden=200).decoder(codes).logits.std().item(), p.logits[~used].std().item()
+            contrast = (
+                DensityNetwork(latent_dim=2, hidden=200).decoder(codes).logits.std().item(),
+                p.logits[~used].std().item(),
+            )
 plot.show(
     plot.images([*drawn.values()], titles=[*drawn]),
-    alt="Five rows of ten: test digits; samples and means of the network just trained, blurred digits and some noise; "
-    "samples and means of the shipped network, mostly clear digits.",
-    caption=f"Your {history.steps[-1]['step'] if history.steps else 0} steps reach {pm(mine_log_p)} nats on {len(few)} test "
-    "digits (S = 20,000). The shipped network (last two rows) is its like with "
-    f"{recipes.card('density_network_2d')['epochs_trained']} epochs on 50,000 digits, S = 1,000 and a wider decoder.",
+    alt=(
+        "Five rows of ten: test digits; samples and means of the network just trained, blurred"
+        " digits and some noise; samples and means of the shipped network, mostly clear digits."
+    ),
+    caption=(
+        f"Your {history.steps[-1]['step'] if history.steps else 0} steps reach {pm(mine_log_p)}"
+        f" nats on {len(few)} test digits (S = 20,000). The shipped network (last two rows) is its"
+        f" like with {recipes.card('density_network_2d')['epochs_trained']} epochs on 50,000"
+        " digits, S = 1,000 and a wider decoder."
+    ),
 )
 
 # %% [markdown]
-# Some samples may be noise, white on black. Their codes explain no digit better than others do, so they have
-# no responsibility and no gradient of their own. **Predict.** Do they show what the decoder began with?
+# Some samples may be noise, white on black. Their codes explain no digit better than others do, so
+# they have no responsibility and no gradient of their own. **Predict.** Do they show what the
+# decoder began with?
+
 
 # %% jupyter={"source_hidden": true}
 def mix(name: str) -> str:
     return ", ".join(f"{label}: {share:.0%}" for label, share in enumerate(classes[name]))
 
 
-display(Markdown(
-    f"**Measured.** Of 1,000 codes from the prior, {idle['yours']:.1%} of yours and {idle['shipped']:.1%} of the shipped "
-    f"network's explain none of {len(few)} test digits better than the mere frequencies of the pixels do. "
-    + (f"The logits of yours that do not have a standard deviation of {contrast[1]:.1f}; before training it was "
-       f"{contrast[0]:.1f}.\n\n" if idle["yours"] else "\n\n")
-    + f"Classes of the other codes' means, by the nearest of {len(known):,} training digits (in pixels, so roughly): "
-    f"yours {mix('yours')}; the shipped network's {mix('shipped')}."
-))  # fmt: skip
+display(
+    Markdown(
+        f"**Measured.** Of 1,000 codes from the prior, {idle['yours']:.1%} of yours and"
+        f" {idle['shipped']:.1%} of the shipped network's explain none of {len(few)} test digits"
+        " better than the mere frequencies of the pixels do. "
+        + (
+            f"The logits of yours that do not have a standard deviation of {contrast[1]:.1f};"
+            f" before training it was {contrast[0]:.1f}.\n\n"
+            if idle["yours"]
+            else "\n\n"
+        )
+        + f"Classes of the other codes' means, by the nearest of {len(known):,} training digits (in"
+        f" pixels, so roughly): yours {mix('yours')}; the shipped network's {mix('shipped')}."
+    )
+)
 
 # %% [markdown]
-# The idle codes do not show the start. All codes share the decoder's parameters, and each step for the others
-# carries the idle ones along: what they show is an accident, at high contrast. They are dear, too: they take
-# prior probability that no digit uses.
+# The idle codes do not show the start. All codes share the decoder's parameters, and each step for
+# the others carries the idle ones along: what they show is an accident, at high contrast. They are
+# dear, too: they take prior probability that no digit uses.
 
 # %% [markdown]
 # ## What a well-trained one knows
-# The shipped `density_network_2d` has a decoder built like that of `vae_2d` from
-# [notebook 07](07_vae.ipynb), and has seen the same digits; the training differs. Walk through its latent
-# plane. There is no encoder to place the test digits behind the pad: each stands where the responsibilities
-# of 5,000 codes put it.
+# The shipped `density_network_2d` has a decoder built like that of `vae_2d` from [notebook
+# 07](07_vae.ipynb), and has seen the same digits; the training differs. Walk through its latent
+# plane. There is no encoder to place the test digits behind the pad: each stands where the
+# responsibilities of 5,000 codes put it.
 
 # %%
 latent_traversal("density_network_2d", test)
@@ -805,18 +1005,24 @@ fig = latent_grid("density_network_2d", test[:10], n=12)
 fig.set_size_inches(5.2, 5.4)
 plot.show(
     fig,
-    alt="A 12 by 12 table of decoded digits over the two latent dimensions; digits change into one another gradually.",
-    caption="The decoder's mean over the latent plane, in equal steps of prior probability. "
-    f"Hardly a place is wasted: {idle['shipped']:.1%} of 1,000 codes from the prior are idle.",
+    alt=(
+        "A 12 by 12 table of decoded digits over the two latent dimensions; digits change into one"
+        " another gradually."
+    ),
+    caption=(
+        "The decoder's mean over the latent plane, in equal steps of prior probability. "
+        f"Hardly a place is wasted: {idle['shipped']:.1%} of 1,000 codes from the prior are idle."
+    ),
 )
 
 # %% [markdown]
-# Three things to try: find all ten classes; find the class with the most room, and guess why; look for
-# blends that nobody would write.
+# Three things to try: find all ten classes; find the class with the most room, and guess why; look
+# for blends that nobody would write.
 #
-# **How good is it?** Estimate $\log p(\mathbf{x})$ of held-out digits, for it and for `vae_2d`, in the same
-# way: codes from the prior, the same digits. **Predict.** The VAE was trained on a lower bound, this one on
-# (nearly) the thing itself. Who wins? And how many codes does the estimate need before it stops climbing?
+# **How good is it?** Estimate $\log p(\mathbf{x})$ of held-out digits, for it and for `vae_2d`, in
+# the same way: codes from the prior, the same digits. **Predict.** The VAE was trained on a lower
+# bound, this one on (nearly) the thing itself. Who wins? And how many codes does the estimate need
+# before it stops climbing?
 
 # %%
 vae2 = recipes.load("vae_2d")
@@ -836,38 +1042,67 @@ ax.set_xticks(sizes, [f"{S:,}" for S in sizes])
 ax.minorticks_off()
 ax.legend(loc="lower right")
 better = scores["density_network_2d"][-1] - scores["vae_2d"][-1]
-climb, at_training = (scores["density_network_2d"][-1] - scores["density_network_2d"][k] for k in (-2, 2))
+climb, at_training = (
+    scores["density_network_2d"][-1] - scores["density_network_2d"][k] for k in (-2, 2)
+)
 plot.show(
     fig,
-    alt="Estimated log p(x) against S for both models: steep climbs up to S = 1,000, then nearly flat.",
-    caption=f"{len(few)} test digits. From 10,000 to 50,000 codes the density network's estimate climbs another "
-    f"{climb.mean():.2f} nats; with 1,000, as in its training, it is {pm(at_training)} short. Its end less the VAE's is "
-    f"{pm(better)} nats (paired over digits; one training each).",
+    alt=(
+        "Estimated log p(x) against S for both models: steep climbs up to S = 1,000, then nearly"
+        " flat."
+    ),
+    caption=(
+        f"{len(few)} test digits. From 10,000 to 50,000 codes the density network's estimate climbs"
+        f" another {climb.mean():.2f} nats; with 1,000, as in its training, it is {pm(at_training)}"
+        f" short. Its end less the VAE's is {pm(better)} nats (paired over digits; one training"
+        " each)."
+    ),
 )
 cards = {name: recipes.card(name)["results"] for name in scores}
-display(Markdown("\n".join([
-    "| same decoder, trained as | log p(x) here, from the prior | on all test digits, by the recipe |", "|:--|--:|:--|",
-    *(f"| {name} | {pm(scores[name][-1])} | {-cards[name]['test_nll']:.2f} ± {cards[name]['test_nll_se']:.2f} "
-      f"(S = {cards[name]['S']:,} from the {'encoder' if 'vae' in name else 'prior'}) |" for name in scores), "",
-    f"*Nats per digit: here {len(few)} test digits and S = {sizes[-1]:,}.*"])))  # fmt: skip
+display(
+    Markdown(
+        "\n".join(
+            [
+                (
+                    "| same decoder, trained as | log p(x) here, from the prior | on all test"
+                    " digits, by the recipe |"
+                ),
+                "|:--|--:|:--|",
+                *(
+                    f"| {name} | {pm(scores[name][-1])} | {-cards[name]['test_nll']:.2f} ±"
+                    f" {cards[name]['test_nll_se']:.2f} (S = {cards[name]['S']:,} from the"
+                    f" {'encoder' if 'vae' in name else 'prior'}) |"
+                    for name in scores
+                ),
+                "",
+                f"*Nats per digit: here {len(few)} test digits and S = {sizes[-1]:,}.*",
+            ]
+        )
+    )
+)
 
 # %% [markdown]
-# With two latent dimensions the old-fashioned model is the better one. A thousand codes nearly cover the
-# plane, so its objective lies within a few nats of the likelihood, while the VAE's decoder must please an
-# encoder that can answer with upright ellipses only (notebook 07 measures that gap). Here the VAE's bound
-# isn't worth its price; it pays where codes can no longer cover the space. When is that?
+# With two latent dimensions the old-fashioned model is the better one. A thousand codes nearly
+# cover the plane, so its objective lies within a few nats of the likelihood, while the VAE's
+# decoder must please an encoder that can answer with upright ellipses only (notebook 07 measures
+# that gap). Here the VAE's bound isn't worth its price; it pays where codes can no longer cover the
+# space. When is that?
 
 # %% [markdown]
 # ## It scales badly: where the truth is known
 # Two dimensions went well. Back to $\mathbf{x} = \mathbf{z} + \sigma\boldsymbol\epsilon$, where
-# $\log p(\mathbf{x})$ is exact in any dimension. The cost of the estimate is the number of codes. **Predict.**
-# Keep S = 10,000 and raise $d$ from 1 to 50. How many of the codes still matter at $d = 10$? How many nats
-# is the estimate short at $d = 40$?
+# $\log p(\mathbf{x})$ is exact in any dimension. The cost of the estimate is the number of codes.
+# **Predict.** Keep S = 10,000 and raise $d$ from 1 to 50. How many of the codes still matter at $d
+# = 10$? How many nats is the estimate short at $d = 40$?
 
 # %%
 DIMS = (1, 2, 3, 5, 7, 10, 14, 20, 28, 40, 50)
 SIZES = (10, 100, 1000, 10_000)
-short, ess, shares = {}, {}, {}  # for each (d, S): how far below the exact log p(x), (50,); effective codes; shares
+short, ess, shares = (
+    {},
+    {},
+    {},
+)  # for each (d, S): how far below the exact log p(x), (50,); effective codes; shares
 for d in progress(DIMS, desc="dimensions"):
     torch.manual_seed(d)
     model = linear_gaussian(d)
@@ -878,17 +1113,27 @@ for d in progress(DIMS, desc="dimensions"):
         ess[d, S] = effective_sample_size(log_w[:, :S], 1).median().item()
         shares[d, S] = torch.softmax(log_w[0, :S], 0).topk(10).values
 
+
 # %% jupyter={"source_hidden": true}
 def draw_scaling(d: int, S: int) -> plt.Figure:
     fig, axes = plt.subplots(1, 3, figsize=(plot.WIDTH, 2.7))
     axes[0].bar(range(1, 11), 100 * shares[d, S], color=POSTERIOR)
-    axes[0].set(ylim=(0, 100), xlabel="ten best codes", ylabel="share of the sum, %", xticks=[1, 5, 10])
+    axes[0].set(
+        ylim=(0, 100), xlabel="ten best codes", ylabel="share of the sum, %", xticks=[1, 5, 10]
+    )
     axes[0].set_title(f"d = {d}, S = {S:,}", fontsize=9)
     for size in SIZES:
         look = {"color": MODEL, "linewidth": 2.2} if size == S else {"color": NOISE, "linewidth": 1}
         axes[1].plot(DIMS, [ess[k, size] for k in DIMS], **look)
         axes[2].plot(DIMS, [short[k, size].mean() for k in DIMS], **look)
-        axes[2].text(51, short[50, size].mean(), f"S = {size:,}", fontsize=8, va="center", color=look["color"])
+        axes[2].text(
+            51,
+            short[50, size].mean(),
+            f"S = {size:,}",
+            fontsize=8,
+            va="center",
+            color=look["color"],
+        )
     axes[1].plot(d, ess[d, S], "o", color=MODEL)
     axes[2].plot(d, short[d, S].mean(), "o", color=MODEL)
     axes[1].set(yscale="log", ylim=(0.8, 2e4), xlabel="dimension d of z")
@@ -900,8 +1145,11 @@ def draw_scaling(d: int, S: int) -> plt.Figure:
 
 slider_figure(
     draw_scaling,
-    alt="Left, the shares of the ten best codes in the sum. Middle, the effective number of codes against the dimension, one "
-    "line for each S. Right, the error of the estimate against the dimension.",
+    alt=(
+        "Left, the shares of the ten best codes in the sum. Middle, the effective number of codes"
+        " against the dimension, one line for each S. Right, the error of the estimate against the"
+        " dimension."
+    ),
     d=list(DIMS),
     S=among("S", SIZES, 10_000),
 )
@@ -909,22 +1157,28 @@ slider_figure(
 # %% jupyter={"source_hidden": true}
 plot.show(
     draw_scaling(10, 10_000),
-    alt="The same as a picture at d = 10 and S = 10,000: a few codes hold most of the sum; the effective number falls from "
-    "thousands to one; the error grows with d, and more codes only delay it.",
-    caption=f"Of 10,000 codes {ess[2, 10_000]:,.0f} are effective at d = 2, {ess[10, 10_000]:.1f} at d = 10 and "
-    f"{ess[20, 10_000]:.1f} at d = 20 (medians over 50 x). At d = 40 the estimate is short by "
-    f"{pm(-short[40, 10_000], 0)} nats; a thousand times fewer codes cost {(short[40, 10_000] - short[40, 10]).mean():.0f} more.",
+    alt=(
+        "The same as a picture at d = 10 and S = 10,000: a few codes hold most of the sum; the"
+        " effective number falls from thousands to one; the error grows with d, and more codes only"
+        " delay it."
+    ),
+    caption=(
+        f"Of 10,000 codes {ess[2, 10_000]:,.0f} are effective at d = 2, {ess[10, 10_000]:.1f} at d"
+        f" = 10 and {ess[20, 10_000]:.1f} at d = 20 (medians over 50 x). At d = 40 the estimate is"
+        f" short by {pm(-short[40, 10_000], 0)} nats; a thousand times fewer codes cost"
+        f" {(short[40, 10_000] - short[40, 10]).mean():.0f} more."
+    ),
 )
 
 # %% [markdown]
-# At one effective code the estimate is no average any more: it is the best of S tries. How many codes would
-# it take? Theory has an answer (Chatterjee & Diaconis 2018): about
-# $\exp(\mathrm{KL}[p(\mathbf{z}|\mathbf{x})\,\|\,p_\lambda(\mathbf{z})])$. Read aloud: $\mathbf{x}$ tells
-# so many nats about its code, and blind guessing pays for each with a factor of $e$. Here each dimension
-# tells $\frac12 \log(1 + 1/\sigma^2)$ nats.
+# At one effective code the estimate is no average any more: it is the best of S tries. How many
+# codes would it take? Theory has an answer (Chatterjee & Diaconis 2018): about
+# $\exp(\mathrm{KL}[p(\mathbf{z}|\mathbf{x})\,\|\,p_\lambda(\mathbf{z})])$. Read aloud: $\mathbf{x}$
+# tells so many nats about its code, and blind guessing pays for each with a factor of $e$. Here
+# each dimension tells $\frac12 \log(1 + 1/\sigma^2)$ nats.
 #
-# Measure it: the S at which the estimate is one nat short on average, for $d$ up to 12, and a straight line
-# through its logarithm. **Predict** what the line says at $d = 40$.
+# Measure it: the S at which the estimate is one nat short on average, for $d$ up to 12, and a
+# straight line through its logarithm. **Predict** what the line says at $d = 40$.
 
 # %% jupyter={"source_hidden": true}
 FIT_DIMS = (2, 4, 6, 8, 10, 12)
@@ -935,14 +1189,18 @@ for d in progress(FIT_DIMS, desc="codes for one nat"):
     model, shortfall = linear_gaussian(d), torch.empty(16, len(grid_S))
     for group in shortfall:
         x = model.sample(8)
-        log_w = log_weights(model, x, int(grid_S[-1]), rows=4000) - model.log_prob(x).detach()[:, None]
+        log_w = (
+            log_weights(model, x, int(grid_S[-1]), rows=4000) - model.log_prob(x).detach()[:, None]
+        )
         total = torch.logcumsumexp(log_w, 1)[:, grid_S - 1]
         group[:] = (grid_S.log() - total).mean(0)
     needed[d] = shortfall
 
 
 def codes_for_one_nat(shortfall: Tensor) -> float:
-    """log S where the mean shortfall, (sizes,), falls through 1, between two sizes by a straight line."""
+    """log S where the mean shortfall, (sizes,), falls through 1, between two sizes by a straight
+    line.
+    """
     i = int((shortfall > 1).nonzero().max())
     if i + 1 == len(shortfall):
         return math.nan
@@ -952,9 +1210,16 @@ def codes_for_one_nat(shortfall: Tensor) -> float:
 
 random = torch.Generator().manual_seed(0)
 log_S = np.array([codes_for_one_nat(needed[d].mean(0)) for d in FIT_DIMS])
-again = [[codes_for_one_nat(needed[d][torch.randint(16, (16,), generator=random)].mean(0)) for d in FIT_DIMS]
-         for _ in range(300)]  # fmt: skip
-lines = np.array([np.polyfit(FIT_DIMS, row, 1) for row in again if np.isfinite(row).all()])  # the bootstrap's
+again = [
+    [
+        codes_for_one_nat(needed[d][torch.randint(16, (16,), generator=random)].mean(0))
+        for d in FIT_DIMS
+    ]
+    for _ in range(300)
+]
+lines = np.array(
+    [np.polyfit(FIT_DIMS, row, 1) for row in again if np.isfinite(row).all()]
+)  # the bootstrap's
 slope, offset = np.polyfit(FIT_DIMS, log_S, 1)
 at_40 = lines @ [40, 1]
 
@@ -964,42 +1229,61 @@ fig, ax = plt.subplots(figsize=(plot.WIDTH, 2.9))
 wide = np.array([0, 44])
 low, high = np.quantile(lines @ np.stack([wide, np.ones(2)]), [0.025, 0.975], axis=0)
 ax.fill_between(wide, low / math.log(10), high / math.log(10), color=MODEL, alpha=0.2, linewidth=0)
-ax.plot(wide, (slope * wide + offset) / math.log(10), color=MODEL, label="straight line through the measured")
-ax.plot(wide, per_dim * wide / math.log(10), "--", color=DATA, linewidth=1.2, label="exp(KL), theory")
+ax.plot(
+    wide,
+    (slope * wide + offset) / math.log(10),
+    color=MODEL,
+    label="straight line through the measured",
+)
+ax.plot(
+    wide, per_dim * wide / math.log(10), "--", color=DATA, linewidth=1.2, label="exp(KL), theory"
+)
 ax.plot(FIT_DIMS, log_S / math.log(10), "o", color=POSTERIOR, label="measured")
-ax.set(xlabel="dimension d of z", ylabel="codes for an error of 1 nat", xlim=(0, 44), ylim=(-0.5, 17))
+ax.set(
+    xlabel="dimension d of z", ylabel="codes for an error of 1 nat", xlim=(0, 44), ylim=(-0.5, 17)
+)
 ax.set_yticks([0, 3, 6, 9, 12, 15], ["1", "$10^3$", "$10^6$", "$10^9$", "$10^{12}$", "$10^{15}$"])
 ax.legend(loc="upper left")
 factor_low, factor_high = np.exp(np.quantile(lines[:, 0], [0.025, 0.975]))
 at_40_low, at_40_high = np.quantile(at_40, [0.025, 0.975]) / math.log(10)
 plot.show(
     fig,
-    alt="Codes needed for an error of one nat against the dimension, on a logarithmic axis: six measured points lie on a "
-    "straight line, continued to d = 44, beside the theory's.",
-    caption=f"Every dimension multiplies the codes by {math.exp(slope):.2f} (95 % of bootstraps {factor_low:.2f} to "
-    f"{factor_high:.2f}; theory {math.exp(per_dim):.2f}). If the line stays straight, d = 40 takes 10 to the "
-    f"power {(slope * 40 + offset) / math.log(10):.1f} ({at_40_low:.1f} to {at_40_high:.1f}).",
+    alt=(
+        "Codes needed for an error of one nat against the dimension, on a logarithmic axis: six"
+        " measured points lie on a straight line, continued to d = 44, beside the theory's."
+    ),
+    caption=(
+        f"Every dimension multiplies the codes by {math.exp(slope):.2f} (95 % of bootstraps"
+        f" {factor_low:.2f} to {factor_high:.2f}; theory {math.exp(per_dim):.2f}). If the line"
+        f" stays straight, d = 40 takes 10 to the power {(slope * 40 + offset) / math.log(10):.1f}"
+        f" ({at_40_low:.1f} to {at_40_high:.1f})."
+    ),
 )
 
 # %% [markdown]
 # ## It scales badly: digits
-# Perhaps a *trained* network would arrange itself with the few codes it gets? Give density networks 2, 5 and
-# 20 latent dimensions and a fixed budget, S = 300 codes and some hundred steps, and VAEs with decoders of the
-# same build as many steps; two trainings of each, from different seeds. **Predict.** For which of the two do
-# more dimensions help?
+# Perhaps a *trained* network would arrange itself with the few codes it gets? Give density networks
+# 2, 5 and 20 latent dimensions and a fixed budget, S = 300 codes and some hundred steps, and VAEs
+# with decoders of the same build as many steps; two trainings of each, from different seeds.
+# **Predict.** For which of the two do more dimensions help?
 
 # %%
 widths, few_digits = (2, 5, 20), train[:6000]
 budget = {"batch_size": 100, "lr": 3e-3, "anneal": 3, "progress": False, "device": DEVICE}
-grown = {}  # (kind, d) -> log p(x) of 100 test digits by both trainings, (2, 100); effective codes; a gain
-for kind, d in progress([(kind, d) for kind in ("density network", "VAE") for d in widths], desc="trainings"):
+# (kind, d) -> log p(x) of 100 test digits by both trainings, (2, 100); effective codes; a gain
+grown = {}
+for kind, d in progress(
+    [(kind, d) for kind in ("density network", "VAE") for d in widths], desc="trainings"
+):
     blind, scored, counts, gains = kind == "density network", [], [], []
     for seed in (0, 1):
         torch.manual_seed(seed)
         model = DensityNetwork(d, hidden=100, samples=300) if blind else VAE(d, hidden=100)
         fit(model, few_digits, epochs=30_000 // len(few_digits), **budget)
         log_w = log_weights(model.cpu(), few[:100], 30_000)
-        scored.append(log_mean_exp(log_w, 1) if blind else evaluate.log_likelihood(model, few[:100], 200))
+        scored.append(
+            log_mean_exp(log_w, 1) if blind else evaluate.log_likelihood(model, few[:100], 200)
+        )
         counts.append(effective_sample_size(log_w, 1).median().item())
         gains.append((log_mean_exp(log_w, 1) - log_mean_exp(log_w[:, :3000], 1)).mean().item())
     grown[kind, d] = torch.stack(scored), counts, gains
@@ -1012,9 +1296,13 @@ for kind, style, colour in (("density network", "o-", MODEL), ("VAE", "s--", POS
         left.plot([d, d], value, style[0], color=colour, ms=4, alpha=0.6)
     left.plot(widths, [value.mean() for value in values], style[1:], color=colour)
     left.plot([], [], style, color=colour, ms=4, label=kind)
-    right.plot(widths, [np.mean(grown[kind, d][1]) for d in widths], style, color=colour, ms=5, label=kind)
+    right.plot(
+        widths, [np.mean(grown[kind, d][1]) for d in widths], style, color=colour, ms=5, label=kind
+    )
 left.set(xlabel="latent dimensions", ylabel="log p(x), nats per digit", xticks=widths)
-right.set(xlabel="latent dimensions", ylabel="effective of 30,000 codes", yscale="log", xticks=widths)
+right.set(
+    xlabel="latent dimensions", ylabel="effective of 30,000 codes", yscale="log", xticks=widths
+)
 left.legend(fontsize=8, loc="lower right")
 
 
@@ -1027,42 +1315,54 @@ apart = max((value[0].mean(1)[0] - value[0].mean(1)[1]).abs().item() for value i
 behind = (grown["VAE", 20][0] - grown["density network", 20][0]).mean(0)
 plot.show(
     fig,
-    alt="Left, log p(x) of test digits against the number of latent dimensions, a mark for each training: both models rise "
-    "from 2 to 5, then the VAE goes on and the density network does not. Right, effective codes of the prior fall towards one "
-    "for both.",
-    caption=f"From 2 to 5 dimensions the density network gains {gained('density network', 2, 5)} nats, from 5 to 20 "
-    f"{gained('density network', 5, 20)}; the VAE {gained('VAE', 2, 5)} and {gained('VAE', 5, 20)} (100 test digits, paired; "
-    f"means of two trainings, at most {apart:.1f} nats apart).",
+    alt=(
+        "Left, log p(x) of test digits against the number of latent dimensions, a mark for each"
+        " training: both models rise from 2 to 5, then the VAE goes on and the density network does"
+        " not. Right, effective codes of the prior fall towards one for both."
+    ),
+    caption=(
+        f"From 2 to 5 dimensions the density network gains {gained('density network', 2, 5)} nats,"
+        f" from 5 to 20 {gained('density network', 5, 20)}; the VAE {gained('VAE', 2, 5)} and"
+        f" {gained('VAE', 5, 20)} (100 test digits, paired; means of two trainings, at most"
+        f" {apart:.1f} nats apart)."
+    ),
 )
-few_effective, still = np.mean(grown["density network", 20][1]), np.mean(grown["density network", 20][2])
-display(Markdown(
-    f"Is the density network as bad as its number, or is the number bad? Of 30,000 codes {few_effective:.1f} are effective at 20 "
-    f"dimensions, so the estimate is too low: going from 3,000 codes to 30,000 raised it by {still:.1f} nats "
-    f"({np.mean(grown['density network', 2][2]):.1f} at 2 dimensions). To the VAE, estimated with 200 codes of its encoder, it "
-    f"lacks {pm(behind)}."
-))
+few_effective, still = (
+    np.mean(grown["density network", 20][1]),
+    np.mean(grown["density network", 20][2]),
+)
+display(
+    Markdown(
+        "Is the density network as bad as its number, or is the number bad? Of 30,000 codes"
+        f" {few_effective:.1f} are effective at 20 dimensions, so the estimate is too low: going"
+        f" from 3,000 codes to 30,000 raised it by {still:.1f} nats"
+        f" ({np.mean(grown['density network', 2][2]):.1f} at 2 dimensions). To the VAE, estimated"
+        f" with 200 codes of its encoder, it lacks {pm(behind)}."
+    )
+)
 
 # %% [markdown]
-# So whether 20 dimensions are better for the density network than 5, these numbers can't tell: what the
-# estimate misses is as large as the difference. That is half of the trouble. The other half is larger: with 20
-# it stays behind a VAE, since what 300 blind codes do not find, the decoder can't be taught to use.
+# So whether 20 dimensions are better for the density network than 5, these numbers can't tell: what
+# the estimate misses is as large as the difference. That is half of the trouble. The other half is
+# larger: with 20 it stays behind a VAE, since what 300 blind codes do not find, the decoder can't
+# be taught to use.
 
 # %% [markdown]
 # ## Let something look at $\mathbf{x}$ first
-# Blind codes are the problem, so draw them where they are worth it. Take any $q(\mathbf{z}|\mathbf{x})$
-# that is nowhere zero, and correct for the choice:
+# Blind codes are the problem, so draw them where they are worth it. Take any
+# $q(\mathbf{z}|\mathbf{x})$ that is nowhere zero, and correct for the choice:
 #
 # $$\log p(\mathbf{x}) \approx \log \frac1S \sum_{s=1}^S
 #   \frac{p_\theta(\mathbf{x}|\mathbf{z}_s)\,p_\lambda(\mathbf{z}_s)}{q_\phi(\mathbf{z}_s|\mathbf{x})},
 #   \qquad \mathbf{z}_s \sim q_\phi(\mathbf{z}|\mathbf{x}).$$
 #
-# Read aloud: look where it pays, and divide by how eagerly you looked there. The fraction is the weight $w_s$
-# now; with $q = p_\lambda$ it is the old one. If $q$ is the posterior, every weight equals $p(\mathbf{x})$, and
-# one code is enough. The VAE trains such a $q$: its encoder.
+# Read aloud: look where it pays, and divide by how eagerly you looked there. The fraction is the
+# weight $w_s$ now; with $q = p_\lambda$ it is the old one. If $q$ is the posterior, every weight
+# equals $p(\mathbf{x})$, and one code is enough. The VAE trains such a $q$: its encoder.
 #
-# Take the *decoders* of two trained VAEs as they are, and estimate $\log p(\mathbf{x})$ of the same digits
-# in both ways. **Predict.** With 40 latent dimensions, how far are 50,000 blind codes from 1,000 codes of the
-# encoder? And with 2, does the encoder win, too?
+# Take the *decoders* of two trained VAEs as they are, and estimate $\log p(\mathbf{x})$ of the same
+# digits in both ways. **Predict.** With 40 latent dimensions, how far are 50,000 blind codes from
+# 1,000 codes of the encoder? And with 2, does the encoder win, too?
 
 # %% tags=["claim-12"]
 x = few[:60]
@@ -1077,11 +1377,11 @@ counted = {key: effective_sample_size(log_w, 0) for key, log_w in proposals.item
 missing = final["vae_40d", "encoder"] - final["vae_40d", "prior"]
 blind, looked = (counted["vae_40d", proposal].median() for proposal in ("prior", "encoder"))
 measured["claim-12"] = (
-    f"where log p(x) is exact ($\\sigma$ = {SIGMA}), every latent dimension multiplies the codes needed by "
-    f"{math.exp(slope):.2f}; continued to 40, that is $10^{{{(slope * 40 + offset) / math.log(10):.0f}}}$. On digits, "
-    "vae_40d's decoder with 50,000 blind "
-    f"codes has {blind:.1f} effective ones and falls {pm(missing, 0)} nats short of 1,000 codes of its "
-    f"encoder, {looked:.0f} of them effective (medians)"
+    f"where log p(x) is exact ($\\sigma$ = {SIGMA}), every latent dimension multiplies the codes"
+    f" needed by {math.exp(slope):.2f}; continued to 40, that is"
+    f" $10^{{{(slope * 40 + offset) / math.log(10):.0f}}}$. On digits, vae_40d's decoder with"
+    f" 50,000 blind codes has {blind:.1f} effective ones and falls {pm(missing, 0)} nats short of"
+    f" 1,000 codes of its encoder, {looked:.0f} of them effective (medians)"
 )
 display(Markdown(f"**Measured.** {measured['claim-12']}."))
 
@@ -1091,46 +1391,71 @@ for ax, name in zip(axes, ("vae_2d", "vae_40d"), strict=True):
     for proposal, style, colour in (("prior", "o-", PRIOR), ("encoder", "s--", POSTERIOR)):
         log_w = proposals[name, proposal]
         at = [S for S in (1, 10, 100, 1000, 10_000, 50_000) if S <= len(log_w)]
-        groups = [log_mean_exp(log_w[: len(log_w) // S * S].unflatten(0, (-1, S))[:200], 1).mean(1) for S in at]
-        ax.errorbar(at, [g.mean() for g in groups], [g.std() if len(g) > 1 else 0 for g in groups], fmt=style, color=colour,
-                    ms=4, capsize=2, label=f"codes from the {proposal}")  # fmt: skip
+        groups = [
+            log_mean_exp(log_w[: len(log_w) // S * S].unflatten(0, (-1, S))[:200], 1).mean(1)
+            for S in at
+        ]
+        ax.errorbar(
+            at,
+            [g.mean() for g in groups],
+            [g.std() if len(g) > 1 else 0 for g in groups],
+            fmt=style,
+            color=colour,
+            ms=4,
+            capsize=2,
+            label=f"codes from the {proposal}",
+        )
     top = max(final[name, proposal].mean().item() for proposal in ("prior", "encoder"))
-    ax.set(xscale="log", xlabel="codes S", title=f"decoder of {name}", ylim=(top - (45 if name == "vae_2d" else 350), top + 8))
+    ax.set(
+        xscale="log",
+        xlabel="codes S",
+        title=f"decoder of {name}",
+        ylim=(top - (45 if name == "vae_2d" else 350), top + 8),
+    )
 axes[0].set_ylabel("log p(x) estimated, nats")
 axes[1].legend(fontsize=8, loc="lower right")
 two = final["vae_2d", "encoder"] - final["vae_2d", "prior"]
 plot.show(
     fig,
-    alt="Estimated log p(x) against S for codes from the prior and from the encoder, two panels. With 40 latent dimensions the "
-    "encoder's line is flat and far above the prior's, which climbs all the way. With 2 the prior's line catches up; estimates "
-    "from fewest codes lie below the frame.",
-    caption=f"{len(x)} test digits; bars: scatter over repeats. 40 dimensions: {missing.mean():.0f} nats apart at the end. Two "
-    f"dimensions: the encoder's 1,000 codes less 50,000 blind ones: {pm(two)} nats, median {two.median():.2f}. The encoder "
-    f"falls more than a nat short for {(two < -1).sum()} digits, by {-two.min():.0f} for the worst; blind codes for "
-    f"{(two > 1).sum()}, by {two.max():.0f}.",
+    alt=(
+        "Estimated log p(x) against S for codes from the prior and from the encoder, two panels."
+        " With 40 latent dimensions the encoder's line is flat and far above the prior's, which"
+        " climbs all the way. With 2 the prior's line catches up; estimates from fewest codes lie"
+        " below the frame."
+    ),
+    caption=(
+        f"{len(x)} test digits; bars: scatter over repeats. 40 dimensions: {missing.mean():.0f}"
+        " nats apart at the end. Two dimensions: the encoder's 1,000 codes less 50,000 blind ones:"
+        f" {pm(two)} nats, median {two.median():.2f}. The encoder falls more than a nat short for"
+        f" {(two < -1).sum()} digits, by {-two.min():.0f} for the worst; blind codes for"
+        f" {(two > 1).sum()}, by {two.max():.0f}."
+    ),
 )
 
 # %% [markdown]
-# In 40 dimensions the encoder turns a hopeless estimate into a good one: less bias, less scatter, at a
-# fiftieth of the codes. In two dimensions it saves codes for most digits and fails badly for a few: where it
-# looks in the wrong place, or too narrowly, it misses the posterior and does not know. Many blind codes
-# cover the plane, whatever the digit. A proposal helps as much as it is right.
+# In 40 dimensions the encoder turns a hopeless estimate into a good one: less bias, less scatter,
+# at a fiftieth of the codes. In two dimensions it saves codes for most digits and fails badly for a
+# few: where it looks in the wrong place, or too narrowly, it misses the posterior and does not
+# know. Many blind codes cover the plane, whatever the digit. A proposal helps as much as it is
+# right.
 #
-# And if the encoder can look, why estimate at all? Drop the log of the mean for a mean of logs, train
-# encoder and decoder together, and one code is enough: that is the bound of
-# [notebook 07](07_vae.ipynb).
+# And if the encoder can look, why estimate at all? Drop the log of the mean for a mean of logs,
+# train encoder and decoder together, and one code is enough: that is the bound of [notebook
+# 07](07_vae.ipynb).
 
 # %% [markdown]
 # ## It needs a density
-# All of this asked the decoder "how probable is $\mathbf{x}$ under this code?" What if the decoder has no
-# noise, $\mathbf{x} = f(\mathbf{z})$, as a sharp image generator would like? Take the two moons' line and
-# make it thinner. **Predict.** $\sigma$ goes from 0.3 to 0.01. Where is the likelihood of new data highest,
-# and how does it fall on either side?
+# All of this asked the decoder "how probable is $\mathbf{x}$ under this code?" What if the decoder
+# has no noise, $\mathbf{x} = f(\mathbf{z})$, as a sharp image generator would like? Take the two
+# moons' line and make it thinner. **Predict.** $\sigma$ goes from 0.3 to 0.01. Where is the
+# likelihood of new data highest, and how does it fall on either side?
 
 # %% tags=["claim-13"]
 nodes = torch.linspace(-6, 6, 8001)
 with torch.no_grad():
-    to_line = torch.cdist(new_moons[:200], line.decoder(nodes[:, None]).mean)  # (200, 8001) distances
+    to_line = torch.cdist(
+        new_moons[:200], line.decoder(nodes[:, None]).mean
+    )  # (200, 8001) distances
     log_prior = line.prior.log_prob(nodes[:, None]) + (nodes[1] - nodes[0]).log()
 
 
@@ -1144,10 +1469,11 @@ sigmas = [0.3, 0.2, 0.15, 0.1, 0.07, 0.05, 0.03, 0.02, 0.015, 0.01]
 thinned = {sigma: thin(sigma) for sigma in sigmas}
 best_sigma = max(sigmas, key=lambda sigma: thinned[sigma].mean())
 measured["claim-13"] = (
-    f"noise of {best_sigma} gives 200 new points {thinned[best_sigma].mean():.2f} nats each, noise of 0.01 "
-    f"{pm(thinned[0.01], 0)}; without noise there is no density, and nothing to maximise"
+    f"noise of {best_sigma} gives 200 new points {thinned[best_sigma].mean():.2f} nats each, noise"
+    f" of 0.01 {pm(thinned[0.01], 0)}; without noise there is no density, and nothing to maximise"
 )
 display(Markdown(f"**Measured.** {measured['claim-13']}."))
+
 
 # %% jupyter={"source_hidden": true}
 def draw_thin(sigma: float) -> plt.Figure:
@@ -1163,42 +1489,59 @@ def draw_thin(sigma: float) -> plt.Figure:
     left.set_title(f"new points, and samples at sigma = {sigma}", fontsize=9)
     right.plot(sigmas, [thinned[s].mean() for s in sigmas], "-", color=MODEL)
     right.plot(sigma, thinned[sigma].mean(), "o", color=MODEL)
-    right.set(xscale="log", xlabel="noise sigma", ylabel="log p(x) of new points, nats", yscale="symlog", ylim=(-400, 0))
+    right.set(
+        xscale="log",
+        xlabel="noise sigma",
+        ylabel="log p(x) of new points, nats",
+        yscale="symlog",
+        ylim=(-400, 0),
+    )
     right.set_xticks([0.01, 0.03, 0.1, 0.3], ["0.01", "0.03", "0.1", "0.3"])
     right.set_yticks([0, -1, -10, -100], ["0", "-1", "-10", "-100"])
     right.minorticks_off()
-    right.set_title(f"{thinned[sigma].mean():.2f} nats; worst point {thinned[sigma].min():.0f}", fontsize=9)
+    right.set_title(
+        f"{thinned[sigma].mean():.2f} nats; worst point {thinned[sigma].min():.0f}", fontsize=9
+    )
     return fig
 
 
 slider_figure(
     draw_thin,
-    alt="Left, new points of two moons and samples of the line with noise of the chosen width. Right, the mean log p(x) of new "
-    "points against the noise: highest near 0.1, falling ever more steeply to the left.",
+    alt=(
+        "Left, new points of two moons and samples of the line with noise of the chosen width."
+        " Right, the mean log p(x) of new points against the noise: highest near 0.1, falling ever"
+        " more steeply to the left."
+    ),
     sigma=sigmas,
 )
 
 # %% jupyter={"source_hidden": true}
 plot.show(
     draw_thin(0.02),
-    alt="The same as a picture at sigma = 0.02: samples lie on a thin line beside most new points, and the likelihood has "
-    "collapsed.",
-    caption="Samples look neater the thinner the line. New points have less probability on both sides of the data's own noise: "
-    f"{thinned[0.3].mean():.2f} nats at 0.3, {thinned[0.1].mean():.2f} at 0.1, {thinned[0.02].mean():.1f} at 0.02, "
-    f"{thinned[0.01].mean():.0f} at 0.01. At 0 almost every x has density 0.",
+    alt=(
+        "The same as a picture at sigma = 0.02: samples lie on a thin line beside most new points,"
+        " and the likelihood has collapsed."
+    ),
+    caption=(
+        "Samples look neater the thinner the line. New points have less probability on both sides"
+        f" of the data's own noise: {thinned[0.3].mean():.2f} nats at 0.3,"
+        f" {thinned[0.1].mean():.2f} at 0.1, {thinned[0.02].mean():.1f} at 0.02,"
+        f" {thinned[0.01].mean():.0f} at 0.01. At 0 almost every x has density 0."
+    ),
 )
 
 # %% [markdown]
-# Too much noise costs little: its price grows like $\log\sigma$. The samples at $\sigma = 0.02$ are no worse
-# to look at, but a point off the line by $a$ costs $a^2 / 2\sigma^2$ nats, without limit.
-# A decoder without noise is an **implicit** model: one can sample it and can't ask it anything. GANs
-# (notebook 04) train such models, by another question.
+# Too much noise costs little: its price grows like $\log\sigma$. The samples at $\sigma = 0.02$ are
+# no worse to look at, but a point off the line by $a$ costs $a^2 / 2\sigma^2$ nats, without limit.
+# A decoder without noise is an **implicit** model: one can sample it and can't ask it anything.
+# GANs (notebook 04) train such models, by another question.
 
 # %% [markdown]
 # ## Break it: too few codes
-# Digits have 2 latent dimensions again; what happens with S = 1? The log of a mean of *one* term is that
-# term, so you maximise $\mathbb{E}_{p_\lambda(\mathbf{z})}[\log p_\theta(\mathbf{x}|\mathbf{z})]$.
-# **Predict.** Which decoder does that best? And how many codes does it take until samples differ?
+# Digits have 2 latent dimensions again; what happens with S = 1? The log of a mean of *one* term is
+# that term, so you maximise $\mathbb{E}_{p_\lambda(\mathbf{z})}[\log
+# p_\theta(\mathbf{x}|\mathbf{z})]$. **Predict.** Which decoder does that best? And how many codes
+# does it take until samples differ?
 
 # %%
 starved = {}
@@ -1209,16 +1552,23 @@ for S in progress((1, 3, 10, 100, 1000), desc="trainings"):
     model = model.cpu()
     starved[S] = model, log_likelihood_from_prior(model, few, 10_000)
 
+
 # %% jupyter={"source_hidden": true}
 def draw_starved(S: int) -> plt.Figure:
     model, score = starved[S]
     fig, (left, right) = plt.subplots(1, 2, figsize=(plot.WIDTH, 2.3), width_ratios=(1.5, 1))
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        plot.draw_images(left, model.decoder(model.prior.sample((24,))).mean, 8, f"S = {S}: means of samples")
-    right.plot(list(starved), [value.mean() for _, value in starved.values()], "o-", color=MODEL, ms=4)
+        plot.draw_images(
+            left, model.decoder(model.prior.sample((24,))).mean, 8, f"S = {S}: means of samples"
+        )
+    right.plot(
+        list(starved), [value.mean() for _, value in starved.values()], "o-", color=MODEL, ms=4
+    )
     right.plot(S, score.mean(), "o", color=POSTERIOR, ms=8)
-    right.set(xscale="log", xlabel="codes S in training", title=f"test log p(x): {score.mean():.1f} nats")
+    right.set(
+        xscale="log", xlabel="codes S in training", title=f"test log p(x): {score.mean():.1f} nats"
+    )
     right.set_xticks(list(starved), list(starved))
     right.minorticks_off()
     return fig
@@ -1226,7 +1576,10 @@ def draw_starved(S: int) -> plt.Figure:
 
 slider_figure(
     draw_starved,
-    alt="Left, means of 24 samples of a network trained with S codes. Right, its log p(x) on test digits against S.",
+    alt=(
+        "Left, means of 24 samples of a network trained with S codes. Right, its log p(x) on test"
+        " digits against S."
+    ),
     S=list(starved),
 )
 
@@ -1235,25 +1588,35 @@ with torch.no_grad():
     torch.manual_seed(0)
     codes = network.prior.sample((10,))
     rows = {f"S = {S}": model.decoder(codes).mean for S, (model, _) in starved.items()}
-    far = (starved[1][0].decoder(network.prior.sample((1000,))).mean - frequency).abs().mean().item()
-    alone = log_weights(starved[1][0], few, 1000).mean(1)  # (300,): E[log p(x|z)], what S = 1 maximises
+    far = (
+        (starved[1][0].decoder(network.prior.sample((1000,))).mean - frequency).abs().mean().item()
+    )
+    alone = log_weights(starved[1][0], few, 1000).mean(
+        1
+    )  # (300,): E[log p(x|z)], what S = 1 maximises
 plot.show(
     plot.images([*rows.values()], titles=[*rows], width=5.5),
-    alt="Five rows of ten sample means. At S = 1 all ten are the same grey blur; with more codes digits of different classes "
-    "appear.",
-    caption="Test log p(x): " + ", ".join(f"{value.mean():.0f} at S = {S}" for S, (_, value) in starved.items())
-    + f" (standard errors about {starved[1000][1].std() / len(few) ** 0.5:.0f}, {len(few)} test digits, equal numbers of "
-    f"steps). At S = 1 a pixel is within {far:.2f} of its frequency in the training data on average. What S = 1 maximises, "
-    f"E[log p(x|z)], has come to {alone.mean():.0f}; one picture for all codes, the frequencies, has {by_frequency.mean():.0f}.",
-)  # fmt: skip
+    alt=(
+        "Five rows of ten sample means. At S = 1 all ten are the same grey blur; with more codes"
+        " digits of different classes appear."
+    ),
+    caption="Test log p(x): "
+    + ", ".join(f"{value.mean():.0f} at S = {S}" for S, (_, value) in starved.items())
+    + f" (standard errors about {starved[1000][1].std() / len(few) ** 0.5:.0f}, {len(few)} test"
+    f" digits, equal numbers of steps). At S = 1 a pixel is within {far:.2f} of its frequency in"
+    " the training data on average. What S = 1 maximises, E[log p(x|z)], has come to"
+    f" {alone.mean():.0f}; one picture for all codes, the frequencies, has"
+    f" {by_frequency.mean():.0f}.",
+)
 
 # %% [markdown]
-# **Why.** With one code nobody competes: every code is fully responsible for every digit it meets, and the
-# best answer to all digits at once is their mean: no decoder's $\mathbb{E}[\log p_\theta(\mathbf{x}|\mathbf{z})]$
-# can beat that one picture on the data it was made of. (The test $\log p(\mathbf{x})$ is a little higher, since
-# codes that differ by accident mix.) It takes rivals for a code to be spared the digits that
-# others explain better; responsibilities are what makes codes specialise. The bias of the estimate is not a
-# matter of accounting: with small S you train another objective.
+# **Why.** With one code nobody competes: every code is fully responsible for every digit it meets,
+# and the best answer to all digits at once is their mean: no decoder's $\mathbb{E}[\log
+# p_\theta(\mathbf{x}|\mathbf{z})]$ can beat that one picture on the data it was made of. (The test
+# $\log p(\mathbf{x})$ is a little higher, since codes that differ by accident mix.) It takes rivals
+# for a code to be spared the digits that others explain better; responsibilities are what makes
+# codes specialise. The bias of the estimate is not a matter of accounting: with small S you train
+# another objective.
 
 # %% [markdown]
 # ## The lecture's claims, and what you measured
@@ -1278,61 +1641,86 @@ to_sample = 1e3 * (time.perf_counter() - start)
 start = time.perf_counter()
 log_likelihood_from_prior(network, few[:1], 10_000)
 to_score = 1e3 * (time.perf_counter() - start)
-display(Markdown("\n".join([
-    "| | in numbers, here |", "|:--|:--|",
-    f"| **for**: it maximises the likelihood itself | {gap.mean():.2f} nats short of the true density in 2-D; "
-    f"{pm(better)} nats more than a VAE with a like decoder, 2 latent dimensions |",
-    f"| **for**: sampling is easy | {to_sample / 1000:.2f} ms an image; to score one with 10,000 codes, {to_score:.0f} ms |",
-    f"| **for**: trained by gradients, no second network | a hundred codes a step do for 2 latent dimensions: "
-    f"{starved[100][1].mean():.0f} nats at S = 100, {starved[1000][1].mean():.0f} at S = 1,000 |",
-    f"| **against**: fails in high dimensions | codes times {math.exp(slope):.2f} for every dimension where the truth is known; "
-    f"{counted['vae_40d', 'prior'].median():.1f} of 50,000 effective at 40 |",
-    f"| **against**: needs explicit densities | noise of 0.01 in place of {best_sigma} costs "
-    f"{(thinned[best_sigma] - thinned[0.01]).mean():.0f} nats, and there is no end below |"])))  # fmt: skip
+display(
+    Markdown(
+        "\n".join(
+            [
+                "| | in numbers, here |",
+                "|:--|:--|",
+                (
+                    f"| **for**: it maximises the likelihood itself | {gap.mean():.2f} nats short"
+                    f" of the true density in 2-D; {pm(better)} nats more than a VAE with a like"
+                    " decoder, 2 latent dimensions |"
+                ),
+                (
+                    f"| **for**: sampling is easy | {to_sample / 1000:.2f} ms an image; to score"
+                    f" one with 10,000 codes, {to_score:.0f} ms |"
+                ),
+                (
+                    "| **for**: trained by gradients, no second network | a hundred codes a step"
+                    f" do for 2 latent dimensions: {starved[100][1].mean():.0f} nats at S = 100,"
+                    f" {starved[1000][1].mean():.0f} at S = 1,000 |"
+                ),
+                (
+                    f"| **against**: fails in high dimensions | codes times {math.exp(slope):.2f}"
+                    " for every dimension where the truth is known;"
+                    f" {counted['vae_40d', 'prior'].median():.1f} of 50,000 effective at 40 |"
+                ),
+                (
+                    "| **against**: needs explicit densities | noise of 0.01 in place of"
+                    f" {best_sigma} costs {(thinned[best_sigma] - thinned[0.01]).mean():.0f} nats,"
+                    " and there is no end below |"
+                ),
+            ]
+        )
+    )
+)
 
 # %% [markdown]
 # ## Questions
 # <details><summary>Your estimate of log p(x) rises by two nats as you double S. What does that tell you?</summary>
 #
-# If it is more than scatter: that it is too low still, by more than those two nats perhaps, since the bias has
-# one sign. Doubling S until
-# nothing moves is a necessary check, not a proof, since a region no code has hit does not announce itself.
+# If it is more than scatter: that it is too low still, by more than those two nats perhaps, since
+# the bias has one sign. Doubling S until nothing moves is a necessary check, not a proof, since a
+# region no code has hit does not announce itself.
 # </details>
 #
 # <details><summary>Why may all x of a batch share their S codes?</summary>
 #
-# Each x's estimate is what it would be with codes of its own: the codes know nothing of x. Only the errors of
-# different x become dependent, so the batch's mean is noisier than with separate codes. In exchange each
-# code is decoded once for the batch. </details>
+# Each x's estimate is what it would be with codes of its own: the codes know nothing of x. Only the
+# errors of different x become dependent, so the batch's mean is noisier than with separate codes.
+# In exchange each code is decoded once for the batch. </details>
 #
 # <details><summary>The decoder's noise is small. Does that make the integral easier or harder to sample?</summary>
 #
-# Harder: a sharp decoder makes the posterior narrow, and fewer blind codes hit it. In the linear example each
-# dimension costs half of log(1 + 1/sigma^2) nats; a model gets harder to train as it gets better. </details>
+# Harder: a sharp decoder makes the posterior narrow, and fewer blind codes hit it. In the linear
+# example each dimension costs half of log(1 + 1/sigma^2) nats; a model gets harder to train as it
+# gets better. </details>
 #
 # <details><summary>Could low-discrepancy points or a grid replace the random codes?</summary>
 #
-# In a few dimensions, and they do better there: GTM (Bishop et al. 1998) is a density network on a fixed
-# grid, trained by EM. In d dimensions a grid of n points an axis has n^d. </details>
+# In a few dimensions, and they do better there: GTM (Bishop et al. 1998) is a density network on a
+# fixed grid, trained by EM. In d dimensions a grid of n points an axis has n^d. </details>
 #
 # <details><summary>With S = 1 the objective is a lower bound on log p(x). So is a VAE's with one code. Why does the VAE
 # learn?</summary>
 #
-# Both are Jensen's inequality for one sample. The gap is KL[q || p(z|x)]: with q = prior it is huge unless
-# z says nothing of x, so the bound teaches the decoder to ignore z. The encoder makes the gap small where z
-# does say something. </details>
+# Both are Jensen's inequality for one sample. The gap is KL[q || p(z|x)]: with q = prior it is huge
+# unless z says nothing of x, so the bound teaches the decoder to ignore z. The encoder makes the
+# gap small where z does say something. </details>
 
 # %% [markdown]
 # ## Sources
 # - J. M. Tomczak, *Deep Generative Models: GANs and VAE*, lecture, 2017: "Density Network".
-# - D. J. C. MacKay, *Bayesian Neural Networks and Density Networks*, Nuclear Instruments and Methods A,
+# - D. J. C. MacKay, *Bayesian Neural Networks and Density Networks*, Nuclear Instruments and
+#   Methods A,
 #   1995. D. J. C. MacKay, M. N. Gibbs, *Density Networks*, 1999.
 # - C. M. Bishop, M. Svensén, C. K. I. Williams, *GTM: The Generative Topographic Mapping*, Neural
 #   Computation 1998: the same model on a grid of codes, trained by EM.
 # - S. Chatterjee, P. Diaconis, *The Sample Size Required in Importance Sampling*, Annals of Applied
 #   Probability 2018: exp(KL) samples, no fewer and not many more.
-# - Y. Burda, R. Grosse, R. Salakhutdinov, *Importance Weighted Autoencoders*, ICLR 2016: the estimate with
-#   an encoder, and as an objective.
+# - Y. Burda, R. Grosse, R. Salakhutdinov, *Importance Weighted Autoencoders*, ICLR 2016: the
+#   estimate with an encoder, and as an objective.
 #
 # Next: 04, generative adversarial nets, which ask the decoder for no density; and
 # [07, the variational auto-encoder](07_vae.ipynb), which gives it an encoder.

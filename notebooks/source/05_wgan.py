@@ -12,15 +12,16 @@
 
 # %% [markdown]
 # # Wasserstein GAN: how far, not only whether
-# *70 minutes, about 15 of them for three exercises. Slides: "Wasserstein GAN". You need the [generative adversarial
-# net](04_gan.ipynb), expectations, and PyTorch's autograd.*
+# *70 minutes, about 15 of them for three exercises. Slides: "Wasserstein GAN". You need the
+# [generative adversarial net](04_gan.ipynb), expectations, and PyTorch's autograd.*
 #
-# A forger is told "fake, I am certain", and nothing else. Which way to improve? Below are two piles of earth, the
-# data and what a model makes of them. **Push the model's pile away from the data. Two numbers say how different the
-# piles are; which one could tell a model that it is getting worse?**
+# A forger is told "fake, I am certain", and nothing else. Which way to improve? Below are two piles
+# of earth, the data and what a model makes of them. **Push the model's pile away from the data. Two
+# numbers say how different the piles are; which one could tell a model that it is getting worse?**
 
 # %% tags=["colab"] jupyter={"source_hidden": true}
-# In Colab this installs the course and leaves Colab's own torch alone. Anywhere else it does nothing.
+# In Colab this installs the course and leaves Colab's own torch alone. Anywhere else it does
+# nothing.
 import importlib.util
 import subprocess
 import sys
@@ -29,7 +30,9 @@ REPOSITORY = ""  # written by `make badges REPO=...`
 if "google.colab" in sys.modules:
     if importlib.util.find_spec("dgmcourse") is None:
         if not REPOSITORY:
-            raise RuntimeError("Where does the course live? Write its address as REPOSITORY, above.")
+            raise RuntimeError(
+                "Where does the course live? Write its address as REPOSITORY, above."
+            )
         pip = [sys.executable, "-m", "pip", "install", "-q"]
         for name in ("anywidget", "mlxtend", "safetensors"):
             if importlib.util.find_spec(name) is None:
@@ -83,7 +86,11 @@ def bell(mean: float, std: float) -> Tensor:
 def js(p: Tensor, q: Tensor) -> float:
     """The Jensen-Shannon divergence of two densities on the line, by quadrature: nats."""
     m = (p + q) / 2
-    return 0.5 * STEP * (torch.xlogy(p, p / m).nan_to_num() + torch.xlogy(q, q / m).nan_to_num()).sum().item()
+    return (
+        0.5
+        * STEP
+        * (torch.xlogy(p, p / m).nan_to_num() + torch.xlogy(q, q / m).nan_to_num()).sum().item()
+    )
 
 
 def cdf(p: Tensor) -> Tensor:
@@ -115,16 +122,26 @@ def draw_piles(distance: float, width: float, keep_the_order: bool) -> plt.Figur
     ax.text(-3.9, 0.62, "data", color=DATA)
     ax.text(-3.9, -0.76, "model", color=MODEL)
     work = np.abs(a - b).mean()
-    ax.set_title(f"work of this plan {work:.2f}     earth-mover distance {w1(p, q):.2f}     "
-                 f"Jensen-Shannon {js(p, q):.3f} of {LOG_2:.3f} nats")  # fmt: skip
-    ax.set(xlim=(-4, 12), ylim=(-1.9, 1.4), yticks=[], xlabel="place (distance is work for a unit of mass)")
+    ax.set_title(
+        f"work of this plan {work:.2f}     earth-mover distance {w1(p, q):.2f}     "
+        f"Jensen-Shannon {js(p, q):.3f} of {LOG_2:.3f} nats"
+    )
+    ax.set(
+        xlim=(-4, 12),
+        ylim=(-1.9, 1.4),
+        yticks=[],
+        xlabel="place (distance is work for a unit of mass)",
+    )
     ax.spines["left"].set_visible(False)
     return fig
 
 
 slider_figure(
     draw_piles,
-    alt="The data's pile above, the model's below it, and lines that carry 24 equal loads from one to the other.",
+    alt=(
+        "The data's pile above, the model's below it, and lines that carry 24 equal loads from one"
+        " to the other."
+    ),
     distance=(0.0, 10.0, 0.25, 3.0),
     width=(0.3, 2.0, 0.1, 0.6),
     keep_the_order=True,
@@ -134,44 +151,64 @@ slider_figure(
 # Three things to try:
 #
 # 1. Move the piles apart, from 3 to 10. Which of the numbers still changes?
-# 2. Untick *keep the order*, far away and at distance 0. The lines cross, the piles stay. When does that cost work?
+# 2. Untick *keep the order*, far away and at distance 0. The lines cross, the piles stay. When does
+#    that cost work?
 # 3. Find the width and the distance with the smallest work. Is it 0?
 
 # %% jupyter={"source_hidden": true}
-near, far = ({"w1": w1(heap, bell(d - 0.5, 0.6)), "js": js(heap, bell(d - 0.5, 0.6))} for d in (5.0, 10.0))
+near, far = (
+    {"w1": w1(heap, bell(d - 0.5, 0.6)), "js": js(heap, bell(d - 0.5, 0.6))} for d in (5.0, 10.0)
+)
 plot.show(
     draw_piles(5.0, 0.6, True),
-    alt="The data's pile of two bumps above on the left, the model's single bump below on the right; 24 lines between them "
-    "do not cross.",
-    caption=f"From distance 5 to 10 the earth-mover distance goes from {near['w1']:.2f} to {far['w1']:.2f}, the "
-    f"Jensen-Shannon divergence from {near['js']:.4f} to {far['js']:.4f} nats: it has nothing left to say.",
+    alt=(
+        "The data's pile of two bumps above on the left, the model's single bump below on the"
+        " right; 24 lines between them do not cross."
+    ),
+    caption=(
+        f"From distance 5 to 10 the earth-mover distance goes from {near['w1']:.2f} to"
+        f" {far['w1']:.2f}, the Jensen-Shannon divergence from {near['js']:.4f} to {far['js']:.4f}"
+        " nats: it has nothing left to say."
+    ),
 )
-tried_piles = {(d, w): w1(heap, bell(d - 0.5, w)) for d in np.arange(0, 2, 0.25) for w in np.arange(0.3, 2.05, 0.1)}
+tried_piles = {
+    (d, w): w1(heap, bell(d - 0.5, w))
+    for d in np.arange(0, 2, 0.25)
+    for w in np.arange(0.3, 2.05, 0.1)
+}
 at_d, at_w = min(tried_piles, key=tried_piles.get)
 ours, theirs = grains(heap), grains(bell(-0.5, 0.6))
-muddled = np.abs(ours - np.random.default_rng(0).permutation(theirs)).mean() / np.abs(ours - theirs).mean()
-display(Markdown(
-    f"**Explained.** Far away the order costs nothing: every load goes right, whichever goes where. At distance 0 and width 0.6 "
-    f"some go right and some left, and a plan without order is {muddled:.1f} times the work. A distance must take the cheapest "
-    f"plan. The smallest is {tried_piles[at_d, at_w]:.2f}, at distance {at_d:g} and width {at_w:.1f}. It is not 0, since one "
-    "bump never makes two."))  # fmt: skip
+muddled = (
+    np.abs(ours - np.random.default_rng(0).permutation(theirs)).mean()
+    / np.abs(ours - theirs).mean()
+)
+display(
+    Markdown(
+        "**Explained.** Far away the order costs nothing: every load goes right, whichever goes"
+        " where. At distance 0 and width 0.6 some go right and some left, and a plan without order"
+        f" is {muddled:.1f} times the work. A distance must take the cheapest plan. The smallest is"
+        f" {tried_piles[at_d, at_w]:.2f}, at distance {at_d:g} and width {at_w:.1f}. It is not 0,"
+        " since one bump never makes two."
+    )
+)
 
 # %% [markdown]
-# A GAN's generator climbs what the discriminator makes of the Jensen-Shannon divergence. Where that is flat, it
-# learns nothing. Afterwards you can compute the earth-mover distance in three ways, build a critic that estimates it,
-# say what clipping does to that critic, and judge by numbers over 20 seeds whether training became stable.
+# A GAN's generator climbs what the discriminator makes of the Jensen-Shannon divergence. Where that
+# is flat, it learns nothing. Afterwards you can compute the earth-mover distance in three ways,
+# build a critic that estimates it, say what clipping does to that critic, and judge by numbers over
+# 20 seeds whether training became stable.
 
 # %% [markdown]
 # ## The work of moving earth
-# A **plan** says how much mass goes from each place $x$ of one pile to each place $y$ of the other: a joint
-# distribution $\gamma(x, y)$ whose margins are the two piles. Its work is mass times distance. The **earth-mover
-# distance** is the work of the cheapest plan:
+# A **plan** says how much mass goes from each place $x$ of one pile to each place $y$ of the other:
+# a joint distribution $\gamma(x, y)$ whose margins are the two piles. Its work is mass times
+# distance. The **earth-mover distance** is the work of the cheapest plan:
 #
 # $$W_1(p_{real}, p_G) = \min_{\gamma} \; \mathbb{E}_{(x, y) \sim \gamma}\big[\,|x - y|\,\big].$$
 #
-# Read aloud: of all ways to turn one pile into the other, the one that carries least. For piles in $n$ bins the plan
-# is an $n \times n$ table, its margins are given, and the work is linear in it: a linear program, which a library
-# solves exactly.
+# Read aloud: of all ways to turn one pile into the other, the one that carries least. For piles in
+# $n$ bins the plan is an $n \times n$ table, its margins are given, and the work is linear in it: a
+# linear program, which a library solves exactly.
 
 # %%
 from scipy.optimize import linprog
@@ -180,14 +217,18 @@ places = np.arange(8.0)
 pile_a = np.array([2, 4, 1, 0, 0, 3, 2, 0]) / 12
 pile_b = np.array([0, 1, 3, 2, 1, 0, 2, 3]) / 12
 cost = np.abs(places[:, None] - places)  # to carry a unit of mass from bin i to bin j
-margins = np.vstack([np.kron(np.eye(8), np.ones(8)), np.kron(np.ones(8), np.eye(8))])  # sums of rows, sums of columns
-solution = linprog(cost.ravel(), A_eq=margins, b_eq=np.concatenate([pile_a, pile_b]))  # of a plan >= 0
+margins = np.vstack(
+    [np.kron(np.eye(8), np.ones(8)), np.kron(np.ones(8), np.eye(8))]
+)  # sums of rows, sums of columns
+solution = linprog(
+    cost.ravel(), A_eq=margins, b_eq=np.concatenate([pile_a, pile_b])
+)  # of a plan >= 0
 best_plan, work = solution.x.reshape(8, 8), solution.fun
 
 # %% [markdown]
 # **Predict.** The easiest plan gives every grain of one pile to all of the other in proportion,
-# $\gamma(x, y) = p(x)\, q(y)$. How much more work is it than the best: a tenth more, a half, double? Slide from the
-# best plan to that one; any mixture of the two is a plan, too.
+# $\gamma(x, y) = p(x)\, q(y)$. How much more work is it than the best: a tenth more, a half,
+# double? Slide from the best plan to that one; any mixture of the two is a plan, too.
 
 # %% jupyter={"source_hidden": true}
 blind_plan = np.outer(pile_a, pile_b)
@@ -197,8 +238,15 @@ def draw_table(ax: plt.Axes, plan: np.ndarray, title: str) -> None:
     ax.imshow(plan, cmap="PuRd", vmin=0, vmax=best_plan.max(), origin="lower")
     ax.plot([0, 7], [0, 7], ":", color=NOISE, lw=1)
     for i, j in zip(*np.nonzero(plan > 0.004), strict=True):
-        ax.text(j, i, f"{12 * plan[i, j]:.1f}".removesuffix(".0"), ha="center", va="center", fontsize=9,
-                color="white" if plan[i, j] > 0.6 * best_plan.max() else "black")  # fmt: skip
+        ax.text(
+            j,
+            i,
+            f"{12 * plan[i, j]:.1f}".removesuffix(".0"),
+            ha="center",
+            va="center",
+            fontsize=9,
+            color="white" if plan[i, j] > 0.6 * best_plan.max() else "black",
+        )
     ax.set(xlabel="to bin", ylabel="from bin", xticks=places, yticks=places, title=title)
 
 
@@ -208,15 +256,23 @@ def draw_plan(mixture: float) -> plt.Figure:
     draw_table(left, plan, "the plan, in twelfths")
     right.bar(places - 0.2, pile_a, 0.38, color=DATA, label="from: row sums")
     right.bar(places + 0.2, pile_b, 0.38, color=MODEL, label="to: column sums")
-    right.set(xlabel="bin", ylabel="mass", xticks=places, title=f"work {(plan * cost).sum():.3f}; the least is {work:.3f}")
+    right.set(
+        xlabel="bin",
+        ylabel="mass",
+        xticks=places,
+        title=f"work {(plan * cost).sum():.3f}; the least is {work:.3f}",
+    )
     right.set(ylim=(0, 0.55))
     right.legend(loc="upper left", ncols=2)
     return fig
 
 
 slider_figure(
-    draw_plan, alt="A table of masses from bin to bin, and the two piles as bars.", mixture=(0.0, 1.0, 0.1, 0.0)
+    draw_plan,
+    alt="A table of masses from bin to bin, and the two piles as bars.",
+    mixture=(0.0, 1.0, 0.1, 0.0),
 )
+
 
 # %% jupyter={"source_hidden": true}
 def in_order(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -238,17 +294,24 @@ draw_table(left, best_plan, f"the program's: work {work:.4f}")
 draw_table(right, ordered, f"in order: work {(ordered * cost).sum():.4f}")
 plot.show(
     fig,
-    alt="Two tables of masses from bin to bin, each with a few entries near the diagonal. On the right they climb in steps.",
-    caption=f"The program's plan has work {work:.4f}, the blind one {(blind_plan * cost).sum():.4f}: "
-    f"{(blind_plan * cost).sum() / work - 1:.0%} more. The program's crosses {crossings(best_plan)} times, the one in order "
-    f"{crossings(ordered)} times, at the same work. The area between the distribution functions is {by_area:.4f}.",
+    alt=(
+        "Two tables of masses from bin to bin, each with a few entries near the diagonal. On the"
+        " right they climb in steps."
+    ),
+    caption=(
+        f"The program's plan has work {work:.4f}, the blind one {(blind_plan * cost).sum():.4f}:"
+        f" {(blind_plan * cost).sum() / work - 1:.0%} more. The program's crosses"
+        f" {crossings(best_plan)} times, the one in order {crossings(ordered)} times, at the same"
+        f" work. The area between the distribution functions is {by_area:.4f}."
+    ),
 )
 
 # %% [markdown]
-# A line has many best plans. If two grains cross, let them swap targets: the work never grows. Swap until none
-# crosses, and you have the plan on the right: who starts further left ends further left. So one of the best plans is
-# always that one, and no program is needed in one dimension: **sort both samples and pair them by rank.** The work is
-# also the area between the two distribution functions. You see it if you add up the same rectangles the other way.
+# A line has many best plans. If two grains cross, let them swap targets: the work never grows. Swap
+# until none crosses, and you have the plan on the right: who starts further left ends further left.
+# So one of the best plans is always that one, and no program is needed in one dimension: **sort
+# both samples and pair them by rank.** The work is also the area between the two distribution
+# functions. You see it if you add up the same rectangles the other way.
 
 # %% [markdown]
 # ## Exercise 1: the distance from sorted samples (4 minutes)
@@ -256,7 +319,9 @@ plot.show(
 #
 # $$W_1 = \frac1N \sum_{i=1}^{N} |x_{(i)} - y_{(i)}|,$$
 #
-# where $x_{(i)}$ is the $i$-th smallest. `x.sort()` returns the sorted values and the places they came from.
+# where $x_{(i)}$ is the $i$-th smallest. `x.sort()` returns the sorted values and the places they
+# came from.
+
 
 # %% tags=["exercise"]
 def wasserstein_1d(x: Tensor, y: Tensor) -> Tensor:
@@ -268,14 +333,17 @@ def wasserstein_1d(x: Tensor, y: Tensor) -> Tensor:
     return (x.sort().values - y.sort().values).abs().mean()
     ### END SOLUTION
 
+
 # %% tags=["exercise-check"]
 wasserstein_1d = check.wasserstein_1d(wasserstein_1d)
 
 # %% [markdown]
 # ## What a GAN climbs is flat
-# With its best discriminator, a GAN's generator descends $2\,\mathrm{JS}(p_{real}, p_G) - 2\log 2$. Take two bumps
-# of width 1, so that they share no place once their centres are 1 apart. **Predict.** Draw both distances against
-# the distance $\theta$ of the centres in your mind. Where does a generator that holds $\theta$ have a gradient?
+# With its best discriminator, a GAN's generator descends $2\,\mathrm{JS}(p_{real}, p_G) - 2\log 2$.
+# Take two bumps of width 1, so that they share no place once their centres are 1 apart.
+# **Predict.** Draw both distances against the distance $\theta$ of the centres in your mind. Where
+# does a generator that holds $\theta$ have a gradient?
+
 
 # %% jupyter={"source_hidden": true}
 def bump(centre: float) -> Tensor:
@@ -293,22 +361,43 @@ def draw_flat(theta: float) -> plt.Figure:
     fig, (left, right) = plt.subplots(1, 2, figsize=(plot.WIDTH, 2.6))
     for centre, colour, name in ((0.0, DATA, "data"), (theta, MODEL, "model")):
         left.fill_between(line, bump(centre), color=colour, alpha=0.35, lw=0)
-        left.text(centre, 2.1, name, color=colour, ha="right" if (name == "data") == (theta >= 0) else "left")
-    left.set(xlim=(-3.6, 3.6), ylim=(0, 2.5), yticks=[], xlabel="x", title=f"centres {abs(theta):.2f} apart")
+        left.text(
+            centre,
+            2.1,
+            name,
+            color=colour,
+            ha="right" if (name == "data") == (theta >= 0) else "left",
+        )
+    left.set(
+        xlim=(-3.6, 3.6),
+        ylim=(0, 2.5),
+        yticks=[],
+        xlabel="x",
+        title=f"centres {abs(theta):.2f} apart",
+    )
     right.plot(thetas, js_of, "--", color=NOISE, label="Jensen-Shannon, nats")
     right.plot(thetas, w1_of, color=CRITIC, label="earth-mover distance")
     p, q = bump(0), bump(theta)
     now, h = (js(p, q), w1(p, q)), 0.05
     right.plot([theta] * 2, now, "o", color=MODEL)
-    slopes = [round((f(p, bump(theta + h)) - f(p, bump(theta - h))) / (2 * h), 2) + 0.0 for f in (js, w1)]
-    right.set(xlabel=r"$\theta$", ylim=(0, 3.1), title=f"slopes: JS {slopes[0]:+.2f}, earth-mover {slopes[1]:+.2f}")
+    slopes = [
+        round((f(p, bump(theta + h)) - f(p, bump(theta - h))) / (2 * h), 2) + 0.0 for f in (js, w1)
+    ]
+    right.set(
+        xlabel=r"$\theta$",
+        ylim=(0, 3.1),
+        title=f"slopes: JS {slopes[0]:+.2f}, earth-mover {slopes[1]:+.2f}",
+    )
     right.legend(loc="upper center")
     return fig
 
 
 slider_figure(
     draw_flat,
-    alt="Left: the data's bump at 0 and the model's at theta. Right: both distances against theta, a dot at each.",
+    alt=(
+        "Left: the data's bump at 0 and the model's at theta. Right: both distances against theta,"
+        " a dot at each."
+    ),
     theta=(-3.0, 3.0, 0.05, 0.5),
 )
 
@@ -318,33 +407,40 @@ flat = np.ptp(js_of[apart])
 error = np.abs(w1_of - np.abs(thetas)).max()
 plot.show(
     draw_flat(2.0),
-    alt="Left: two bumps that do not touch. Right: the earth-mover distance is a V over theta; the Jensen-Shannon divergence "
-    "is a narrow dip at 0 with flat sides.",
-    caption=f"At the {apart.sum()} places with centres at least 1 apart, JS differs by {flat:.0e} nats from one to another, at "
-    f"{js_of[apart].mean():.4f} (log 2 is {LOG_2:.4f}). The earth-mover distance is |θ| to {error:.0e} everywhere: its slope is "
-    "1 however far the bumps are.",
+    alt=(
+        "Left: two bumps that do not touch. Right: the earth-mover distance is a V over theta; the"
+        " Jensen-Shannon divergence is a narrow dip at 0 with flat sides."
+    ),
+    caption=(
+        f"At the {apart.sum()} places with centres at least 1 apart, JS differs by {flat:.0e} nats"
+        f" from one to another, at {js_of[apart].mean():.4f} (log 2 is {LOG_2:.4f}). The"
+        f" earth-mover distance is |θ| to {error:.0e} everywhere: its slope is 1 however far the"
+        " bumps are."
+    ),
 )
 
 # %% [markdown]
-# Is this a contrived case? Images are points on thin sheets in 784 dimensions, and so are a young generator's. Thin
-# sheets hardly meet, so a good discriminator tells them apart with certainty. It saturates, and the non-saturating
-# objective of [notebook 04](04_gan.ipynb) was one way out. The earth-mover distance is another: it has no flat sides.
+# Is this a contrived case? Images are points on thin sheets in 784 dimensions, and so are a young
+# generator's. Thin sheets hardly meet, so a good discriminator tells them apart with certainty. It
+# saturates, and the non-saturating objective of [notebook 04](04_gan.ipynb) was one way out. The
+# earth-mover distance is another: it has no flat sides.
 
 # %% [markdown]
 # ## The dual: one function in place of a plan
-# A plan over images is a table nobody can hold. Every linear program has a twin, its **dual**, with the same
-# optimum. This one's is due to Kantorovich and Rubinstein:
+# A plan over images is a table nobody can hold. Every linear program has a twin, its **dual**, with
+# the same optimum. This one's is due to Kantorovich and Rubinstein:
 #
 # $$W_1(p_{real}, p_G) = \max_{D:\; |D(x) - D(y)| \le |x - y|} \;
 #   \mathbb{E}_{x \sim p_{real}}[D(x)] - \mathbb{E}_{x \sim p_G}[D(x)].$$
 #
-# Read aloud: give every place a price $D(x)$, high where the data are, low where the model's are, but never let the
-# price rise faster than the way is long. Such functions are called **1-Lipschitz**. No such price can gain more than
-# the work of a plan:
+# Read aloud: give every place a price $D(x)$, high where the data are, low where the model's are,
+# but never let the price rise faster than the way is long. Such functions are called
+# **1-Lipschitz**. No such price can gain more than the work of a plan:
 #
 # $$\mathbb{E}[D(x)] - \mathbb{E}[D(y)] = \mathbb{E}_\gamma[D(x) - D(y)] \le \mathbb{E}_\gamma|x - y|.$$
 #
 # **Predict.** What happens to the maximum if slopes up to 2 are allowed? And if every slope is?
+
 
 # %% jupyter={"source_hidden": true}
 def draw_dual(theta: float, slope_limit: float) -> plt.Figure:
@@ -358,41 +454,57 @@ def draw_dual(theta: float, slope_limit: float) -> plt.Figure:
     ax.fill_between(line, q, color=MODEL, alpha=0.3, lw=0)
     ax.plot(line, price, color=CRITIC, label=f"best critic with slopes up to {slope_limit:g}")
     sure = torch.where(p > q, 1.0, torch.where(q > p, 0.0, math.nan))
-    ax.plot(line, sure, "--", color=NOISE, label="best discriminator, in (0, 1)" if theta < 1 else "best discriminator: 1 or 0")
+    ax.plot(
+        line,
+        sure,
+        "--",
+        color=NOISE,
+        label="best discriminator, in (0, 1)" if theta < 1 else "best discriminator: 1 or 0",
+    )
     if theta < 1:
         ax.lines[-1].set_ydata(torch.where(p + q > 1e-9, p / (p + q), math.nan))
     ax.set(xlim=(-1.2, 4.2), ylim=(-6.5, 6.5), xlabel="x", ylabel="D(x)")
-    ax.set_title(f"E[D] of data less E[D] of fakes = {value:.2f}     earth-mover distance {w1(p, q):.2f}")
+    ax.set_title(
+        f"E[D] of data less E[D] of fakes = {value:.2f}     earth-mover distance {w1(p, q):.2f}"
+    )
     ax.legend(loc="upper right", fontsize=9)
     return fig
 
 
 slider_figure(
     draw_dual,
-    alt="The data's bump and the model's; over them the best critic, a line that falls from one to the other, and the best "
-    "discriminator, flat on each bump.",
+    alt=(
+        "The data's bump and the model's; over them the best critic, a line that falls from one to"
+        " the other, and the best discriminator, flat on each bump."
+    ),
     theta=(0.0, 3.0, 0.1, 2.0),
     slope_limit=(0.25, 3.0, 0.25, 1.0),
 )
 
 # %% [markdown]
-# Three things to try: set the slope limit to 2, then 3, and compare the two numbers in the title; move the model far
-# away and look at each line *under the model's bump*, since its slope is all a generator is told; let the bumps
-# overlap at $\theta = 0.5$: is the discriminator still flat?
+# Three things to try: set the slope limit to 2, then 3, and compare the two numbers in the title;
+# move the model far away and look at each line *under the model's bump*, since its slope is all a
+# generator is told; let the bumps overlap at $\theta = 0.5$: is the discriminator still flat?
 
 # %% jupyter={"source_hidden": true}
 plot.show(
     draw_dual(3.0, 1.0),
-    alt="Two bumps 3 apart. The critic falls with slope 1 from the data to the fakes; the discriminator is 1 on one bump and 0 "
-    "on the other.",
-    caption="Under the model's bump the discriminator is flat and gives no direction; the critic has slope 1 there. Multiply the "
-    "allowed slope by K, and the maximum is K times the distance: without a limit there is none. Only where the bumps overlap "
-    "has the discriminator a slope, too.",
+    alt=(
+        "Two bumps 3 apart. The critic falls with slope 1 from the data to the fakes; the"
+        " discriminator is 1 on one bump and 0 on the other."
+    ),
+    caption=(
+        "Under the model's bump the discriminator is flat and gives no direction; the critic has"
+        " slope 1 there. Multiply the allowed slope by K, and the maximum is K times the distance:"
+        " without a limit there is none. Only where the bumps overlap has the discriminator a"
+        " slope, too."
+    ),
 )
 
 # %% [markdown]
-# Is the twin's optimum really the same? Solve both programs on random piles: the plan over $12 \times 12$ entries, the
-# prices over 12 numbers with neighbours at most 1 apart, and the sorted grains as a third opinion.
+# Is the twin's optimum really the same? Solve both programs on random piles: the plan over $12
+# \times 12$ entries, the prices over 12 numbers with neighbours at most 1 apart, and the sorted
+# grains as a third opinion.
 
 # %% tags=["claim-20"]
 random, n, twins = np.random.default_rng(0), 12, []
@@ -400,42 +512,56 @@ at = np.arange(float(n))
 table = np.vstack([np.kron(np.eye(n), np.ones(n)), np.kron(np.ones(n), np.eye(n))])
 between = np.eye(n - 1, n, 1) - np.eye(n - 1, n)  # D(i + 1) - D(i)
 for _ in range(25):
-    counts = [random.multinomial(60, random.dirichlet(np.full(n, even))) for even in (0.4, 1.0)]  # 60 grains in 12 bins
+    counts = [
+        random.multinomial(60, random.dirichlet(np.full(n, even))) for even in (0.4, 1.0)
+    ]  # 60 grains in 12 bins
     a, b = (c / 60 for c in counts)
     plan = linprog(np.abs(at[:, None] - at).ravel(), A_eq=table, b_eq=np.concatenate([a, b])).fun
-    prices = linprog(b - a, A_ub=np.vstack([between, -between]), b_ub=np.ones(2 * n - 2), bounds=[(0, None)] * n)
+    prices = linprog(
+        b - a, A_ub=np.vstack([between, -between]), b_ub=np.ones(2 * n - 2), bounds=[(0, None)] * n
+    )
     by_rank = wasserstein_1d(*(torch.tensor(np.repeat(at, c)) for c in counts)).item()
     twins.append((plan, -prices.fun, by_rank))
 twins = np.array(twins)
 apart = np.abs(twins - twins[:, :1]).max()
 exactly = (
-    f"on {len(twins)} pairs of piles the best plan, the best 1-Lipschitz prices and the sorted grains agree "
-    f"to {apart:.0e}"
+    f"on {len(twins)} pairs of piles the best plan, the best 1-Lipschitz prices and the sorted"
+    f" grains agree to {apart:.0e}"
 )
-display(Markdown(f"**Measured.** O{exactly[1:]}; the distances run from {twins.min():.2f} to {twins.max():.2f}."))
+display(
+    Markdown(
+        f"**Measured.** O{exactly[1:]}; the distances run from {twins.min():.2f} to"
+        f" {twins.max():.2f}."
+    )
+)
 
 # %% [markdown]
 # ## The Wasserstein GAN
-# Make the price a network. The discriminator loses its sigmoid, answers with any real number, and is called a
-# **critic**. The lecture's objective, with $\mathcal W$ the 1-Lipschitz functions:
+# Make the price a network. The discriminator loses its sigmoid, answers with any real number, and
+# is called a **critic**. The lecture's objective, with $\mathcal W$ the 1-Lipschitz functions:
 #
 # $$\min_G \max_{D \in \mathcal W} \; \mathbb{E}_{\mathbf{x} \sim p_{real}}[D(\mathbf{x})] -
 #   \mathbb{E}_{\mathbf{z} \sim p(\mathbf{z})}[D(G(\mathbf{z}))].$$
 #
-# Read aloud: the critic estimates the distance from below; the generator makes the distance small by moving its
-# samples uphill on the critic. Beside the GAN's objective two logarithms are missing and a constraint is new.
+# Read aloud: the critic estimates the distance from below; the generator makes the distance small
+# by moving its samples uphill on the critic. Beside the GAN's objective two logarithms are missing
+# and a constraint is new.
 #
-# How do you keep a network in $\mathcal W$? The lecture's answer is one line after each of the critic's steps:
+# How do you keep a network in $\mathcal W$? The lecture's answer is one line after each of the
+# critic's steps:
 #
 # $$\texttt{clip(weights, -c, c)}.$$
 #
-# Bounded weights bound every slope, by some constant $K$ that depends on $c$ and on the network. So the critic
-# estimates at most $K \cdot W_1$. Since $K$ only scales the objective, that was thought good enough.
+# Bounded weights bound every slope, by some constant $K$ that depends on $c$ and on the network. So
+# the critic estimates at most $K \cdot W_1$. Since $K$ only scales the objective, that was thought
+# good enough.
 
 # %% [markdown]
 # ## Exercise 2: the critic's objective (5 minutes)
-# One value for each $\mathbf{x}$, to be maximised by the critic: $D(\mathbf{x}) - D(G(\mathbf{z}))$ at a fresh
-# $\mathbf{z}$. `critic` maps `(B, D)` to a column `(B, 1)`; `prior.sample((n,))` draws n codes.
+# One value for each $\mathbf{x}$, to be maximised by the critic: $D(\mathbf{x}) - D(G(\mathbf{z}))$
+# at a fresh $\mathbf{z}$. `critic` maps `(B, D)` to a column `(B, 1)`; `prior.sample((n,))` draws n
+# codes.
+
 
 # %% tags=["exercise"]
 def critic_objective(x: Tensor, prior, generator, critic) -> Tensor:
@@ -448,14 +574,16 @@ def critic_objective(x: Tensor, prior, generator, critic) -> Tensor:
     return (critic(x) - critic(generator(z))).squeeze(-1)
     ### END SOLUTION
 
+
 # %% tags=["exercise-check"]
 critic_objective = check.critic_objective(critic_objective)
 
 # %% [markdown]
 # ## Exercise 3: clipping (4 minutes)
-# After a step of the critic, put every number of `critic.parameters()`, weights and biases, back into $[-c, c]$: what
-# is beyond moves to the nearer end, what is within stays. Change them in place, since the optimiser holds these very
-# tensors, and tell autograd not to watch.
+# After a step of the critic, put every number of `critic.parameters()`, weights and biases, back
+# into $[-c, c]$: what is beyond moves to the nearer end, what is within stays. Change them in
+# place, since the optimiser holds these very tensors, and tell autograd not to watch.
+
 
 # %% tags=["exercise"]
 def clip_weights(critic: nn.Module, c: float) -> nn.Module:
@@ -467,14 +595,17 @@ def clip_weights(critic: nn.Module, c: float) -> nn.Module:
     return critic
     ### END SOLUTION
 
+
 # %% tags=["exercise-check"]
 clip_weights = check.clip_weights(clip_weights)
 
 # %% [markdown]
 # ## What clipping does to the critic
-# Train a critic with your two functions, as the paper does, on a line, against a generator that stands still. The data
-# have bumps at $-2$ and $2$, the fakes at $-4$, $0$ and $4$. So the best prices are a zigzag: slopes $+1, -1, +1, -1$
-# from bump to bump. The network is a small one, 1-32-32-1.
+# Train a critic with your two functions, as the paper does, on a line, against a generator that
+# stands still. The data have bumps at $-2$ and $2$, the fakes at $-4$, $0$ and $4$. So the best
+# prices are a zigzag: slopes $+1, -1, +1, -1$ from bump to bump. The network is a small one,
+# 1-32-32-1.
+
 
 # %%
 class Bumps(Gaussian):
@@ -507,8 +638,8 @@ def clipped_critic(c: float, steps: int = 400) -> nn.Module:
 
 
 # %% [markdown]
-# **Predict.** The paper's $c$ is 0.01. Does the critic of this network see the distance, about 2, a hundredth of it, or a
-# millionth? And at $c = 3$, which hardly clips anything?
+# **Predict.** The paper's $c$ is 0.01. Does the critic of this network see the distance, about 2, a
+# hundredth of it, or a millionth? And at $c = 3$, which hardly clips anything?
 
 # %% jupyter={"source_hidden": true}
 CLIPS = [0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 1.0, 3.0]
@@ -520,24 +651,36 @@ ruler = torch.linspace(-5.5, 5.5, 1101)[:, None]
 
 @torch.no_grad()
 def inspect(critic: nn.Module, c: float) -> dict:
-    """What the critic says of new samples, how steep it is anywhere and under the fakes, and its weights at the ends."""
+    """What the critic says of new samples, how steep it is anywhere and under the fakes, and its
+    weights at the ends.
+    """
     D = critic(ruler)[:, 0]
     slopes = D.diff().abs() / (ruler[1] - ruler[0])
     weights = torch.cat([p.flatten() for p in critic.parameters() if p.dim() > 1])
     under = slopes[torch.stack([(ruler[1:, 0] - p).abs() < 0.6 for p in fakes.places]).any(0)]
-    return {"c": c, "D": D, "estimate": (critic(bumps_x).mean() - critic(still_x).mean()).item(), "K": slopes.max().item(),
-            "under": under.mean().item(), "at the ends": (weights.abs() > 0.999 * c).float().mean().item()}  # fmt: skip
+    return {
+        "c": c,
+        "D": D,
+        "estimate": (critic(bumps_x).mean() - critic(still_x).mean()).item(),
+        "K": slopes.max().item(),
+        "under": under.mean().item(),
+        "at the ends": (weights.abs() > 0.999 * c).float().mean().item(),
+    }
 
 
 tried = [inspect(clipped_critic(c), c) for c in progress(CLIPS, desc="critics")]
 for one in tried:
-    one["share"] = one["estimate"] / one["K"] / exact_zigzag  # of the distance, had it been divided by its steepest slope
+    one["share"] = (
+        one["estimate"] / one["K"] / exact_zigzag
+    )  # of the distance, had it been divided by its steepest slope
 
 
 def draw_clipped(one: dict) -> plt.Figure:
     fig, (left, right) = plt.subplots(1, 2, figsize=(plot.WIDTH, 2.8), width_ratios=(1.15, 1))
     left.hist(bumps_x[:4000, 0].numpy(), 60, range=(-5.5, 5.5), density=True, color=DATA, alpha=0.3)
-    left.hist(still_x[:4000, 0].numpy(), 60, range=(-5.5, 5.5), density=True, color=MODEL, alpha=0.3)
+    left.hist(
+        still_x[:4000, 0].numpy(), 60, range=(-5.5, 5.5), density=True, color=MODEL, alpha=0.3
+    )
     twin = left.twinx()
     twin.plot(ruler, one["D"] - one["D"].min(), color=CRITIC)
     twin.set_ylabel("D(x) less its minimum", color=CRITIC)
@@ -545,8 +688,22 @@ def draw_clipped(one: dict) -> plt.Figure:
     left.set(xlabel="x", yticks=[], title=f"c = {one['c']:g}: steepest slope {one['K']:.2g}")
     right.axhline(exact_zigzag, color=DATA, lw=1)
     right.text(0.011, exact_zigzag * 1.3, "exact distance", color=DATA, fontsize=9)
-    right.plot(CLIPS, [max(t["estimate"], 1e-9) for t in tried], "o-", color=CRITIC, ms=3, label="the critic's estimate")
-    right.plot(CLIPS, [t["share"] * exact_zigzag for t in tried], "s--", color=NOISE, ms=3, label="divided by its steepest slope")
+    right.plot(
+        CLIPS,
+        [max(t["estimate"], 1e-9) for t in tried],
+        "o-",
+        color=CRITIC,
+        ms=3,
+        label="the critic's estimate",
+    )
+    right.plot(
+        CLIPS,
+        [t["share"] * exact_zigzag for t in tried],
+        "s--",
+        color=NOISE,
+        ms=3,
+        label="divided by its steepest slope",
+    )
     right.plot(one["c"], max(one["estimate"], 1e-9), "o", color=MODEL, ms=8)
     right.set(xscale="log", yscale="log", xlabel="c (one critic for each)")
     right.set_title(f"{one['at the ends']:.0%} of the weights are at c or -c")
@@ -556,15 +713,19 @@ def draw_clipped(one: dict) -> plt.Figure:
 
 film(
     [draw_clipped(one) for one in tried],
-    [f"c = {one['c']:g}: the critic estimates {one['estimate']:.2g} where {exact_zigzag:.2f} is right. Its steepest slope is "
-     f"{one['K']:.2g}; {one['at the ends']:.0%} of its weights are at the ends. Divided by that slope, it sees "
-     f"{one['share']:.0%} of the distance." for one in tried],
-    label="c", start=3,
-)  # fmt: skip
+    [
+        f"c = {one['c']:g}: the critic estimates {one['estimate']:.2g} where {exact_zigzag:.2f} is"
+        f" right. Its steepest slope is {one['K']:.2g}; {one['at the ends']:.0%} of its weights are"
+        f" at the ends. Divided by that slope, it sees {one['share']:.0%} of the distance."
+        for one in tried
+    ],
+    label="c",
+    start=3,
+)
 
 # %% [markdown]
-# Three things to try: find the $c$ at which the estimate is nearest to the exact distance; look at the *shape* left and
-# right of it; read off how many weights sit at an end of the box.
+# Three things to try: find the $c$ at which the estimate is nearest to the exact distance; look at
+# the *shape* left and right of it; read off how many weights sit at an end of the box.
 
 # %% jupyter={"source_hidden": true}
 small, large = tried[0], tried[-1]
@@ -581,44 +742,59 @@ for ax, one in zip(axes, (small, nearest, large), strict=True):
     ax.set(yticks=[], xlabel="x", title=f"c = {one['c']:g}: estimate {says}")
 best_share = max(tried, key=lambda t: t["share"])
 clip_finding = (
-    f"c = {small['c']:g} gives an estimate of {small['estimate']:.1g} and a slope of {small['under']:.1g} under the fakes, "
-    f"c = {large['c']:g} one of {large['estimate']:,.0f} and a slope of {large['under']:,.0f}, where {exact_zigzag:.2f} and 1 "
-    "are right"
+    f"c = {small['c']:g} gives an estimate of {small['estimate']:.1g} and a slope of"
+    f" {small['under']:.1g} under the fakes, c = {large['c']:g} one of {large['estimate']:,.0f} and"
+    f" a slope of {large['under']:,.0f}, where {exact_zigzag:.2f} and 1 are right"
 )
 plot.show(
     fig,
-    alt="Three critics, as curves over the data's two bumps and the fakes' three, for the smallest c, the one whose estimate is "
-    "nearest to the exact distance, and the largest. Their scales differ by orders of magnitude.",
-    caption=f"From end to end: {clip_finding}. Nearest is c = {nearest['c']:g} with {nearest['estimate']:.2f}. Even "
-    f"divided by its steepest slope, no critic of the {len(tried)} sees more than {best_share['share']:.0%} of the distance "
-    f"(c = {best_share['c']:g}).",
+    alt=(
+        "Three critics, as curves over the data's two bumps and the fakes' three, for the smallest"
+        " c, the one whose estimate is nearest to the exact distance, and the largest. Their scales"
+        " differ by orders of magnitude."
+    ),
+    caption=(
+        f"From end to end: {clip_finding}. Nearest is c = {nearest['c']:g} with"
+        f" {nearest['estimate']:.2f}. Even divided by its steepest slope, no critic of the"
+        f" {len(tried)} sees more than {best_share['share']:.0%} of the distance (c ="
+        f" {best_share['c']:g})."
+    ),
 )
 
 # %% jupyter={"source_hidden": true}
 third = math.log(tried[4]["estimate"] / small["estimate"]) / math.log(tried[4]["c"] / small["c"])
 longer = inspect(clipped_critic(large["c"], steps=800), large["c"])["estimate"]
 inside = tried[1:-1]
-display(Markdown(
-    f"**Too small.** A slope of three layers is a product of three small weights. From c = {small['c']:g} to "
-    f"{tried[4]['c']:g} the estimate grows like c to the power {third:.1f}, and so does the gradient that the generator gets.\n\n"
-    f"**Too large.** The objective has no maximum within reach, and the critic gets steeper for as long as you train: after "
-    f"twice the steps the estimate at c = {large['c']:g} is {longer:,.0f}, {longer / large['estimate']:.1f} times as much.\n\n"
-    f"**In between** the scale may be right, and the shape is still poor. From c = {inside[0]['c']:g} to {inside[-1]['c']:g}, "
-    f"{min(t['at the ends'] for t in inside):.0%} to {max(t['at the ends'] for t in inside):.0%} of the weights sit at an end of "
-    "the box, since the objective always wants more slope. A critic whose weights are all c or -c is simple."))  # fmt: skip
+display(
+    Markdown(
+        "**Too small.** A slope of three layers is a product of three small weights. From c ="
+        f" {small['c']:g} to {tried[4]['c']:g} the estimate grows like c to the power {third:.1f},"
+        " and so does the gradient that the generator gets.\n\n**Too large.** The objective has no"
+        " maximum within reach, and the critic gets steeper for as long as you train: after twice"
+        f" the steps the estimate at c = {large['c']:g} is {longer:,.0f},"
+        f" {longer / large['estimate']:.1f} times as much.\n\n**In between** the scale may be"
+        f" right, and the shape is still poor. From c = {inside[0]['c']:g} to {inside[-1]['c']:g},"
+        f" {min(t['at the ends'] for t in inside):.0%} to"
+        f" {max(t['at the ends'] for t in inside):.0%} of the weights sit at an end of the box,"
+        " since the objective always wants more slope. A critic whose weights are all c or -c is"
+        " simple."
+    )
+)
 
 # %% [markdown]
 # ## What came next
-# **The gradient penalty** (Gulrajani et al. 2017) clips nothing and charges for slopes other than 1, at random points
-# $\hat{\mathbf{x}}$ between a datum and a fake:
+# **The gradient penalty** (Gulrajani et al. 2017) clips nothing and charges for slopes other than
+# 1, at random points $\hat{\mathbf{x}}$ between a datum and a fake:
 #
 # $$D(\mathbf{x}) - D(G(\mathbf{z})) - \lambda \left(\|\nabla D(\hat{\mathbf{x}})\| - 1\right)^2.$$
 #
-# Why 1, and not at most 1? Along the way of each grain in the best plan the best critic has slope 1 exactly. It needs
-# a derivative of a derivative, which costs time: in code `torch.autograd.grad(..., create_graph=True)`.
+# Why 1, and not at most 1? Along the way of each grain in the best plan the best critic has slope 1
+# exactly. It needs a derivative of a derivative, which costs time: in code
+# `torch.autograd.grad(..., create_graph=True)`.
 #
-# **Spectral normalisation** (Miyato et al. 2018) divides each weight matrix by its largest singular value. Each layer
-# then stretches nothing, nor does the whole: 1-Lipschitz by construction, for two products with a vector a step.
+# **Spectral normalisation** (Miyato et al. 2018) divides each weight matrix by its largest singular
+# value. Each layer then stretches nothing, nor does the whole: 1-Lipschitz by construction, for two
+# products with a vector a step.
 #
 # Let all three estimate a distance that you know. **Predict.** Which overestimates, which underestimates? One case
 # can be done by hand: if the fakes are the data shifted by $W$, the critic with penalty may take the slope $g$
@@ -629,7 +805,9 @@ PENALTY, CLIP = 10.0, 0.2
 
 
 def critics(kind: str, real, fake, copies: int, steps: int = 500) -> nn.Module:
-    """`copies` critics at once, each with its own start and its own data, trained on two densities that stand still."""
+    """`copies` critics at once, each with its own start and its own data, trained on two densities
+    that stand still.
+    """
     critic = mlp([1, 32, 32, 1], leaky, copies=copies, spectral=kind == "spectral")
     optimiser = adam(critic.parameters(), lr=3e-3)
     for _ in range(steps):
@@ -654,7 +832,11 @@ PAIRS = {  # what is real, what is fake
     "two bumps, one": (Bumps(-2, 2).sample, Bumps(0).sample),
     "two bumps, three": (data.sample, fakes.sample),
 }
-KINDS = {"clip": f"clipped, c = {CLIP}", "penalty": f"penalty, λ = {PENALTY:g}", "spectral": "spectral"}
+KINDS = {
+    "clip": f"clipped, c = {CLIP}",
+    "penalty": f"penalty, λ = {PENALTY:g}",
+    "spectral": "spectral",
+}
 SEEDS_1D = 10
 torch.manual_seed(2)
 exact, found, shapes = {}, {}, {}
@@ -668,7 +850,7 @@ for pair in progress(PAIRS, desc="pairs"):
             x, y = real((4000,)).expand(SEEDS_1D, 4000, 1), fake((4000,)).expand(SEEDS_1D, 4000, 1)
             reach = torch.linspace(-5, 7, 1001)[:, None].expand(SEEDS_1D, 1001, 1)
             D = critic(reach)[..., 0]
-            found[pair, kind] = (critic(x).mean((1, 2)) - critic(y).mean((1, 2)))
+            found[pair, kind] = critic(x).mean((1, 2)) - critic(y).mean((1, 2))
             shapes[pair, kind] = D, D.diff().abs().amax(1) / 0.012
 
 # %% jupyter={"source_hidden": true}
@@ -680,16 +862,34 @@ for i, pair in enumerate(PAIRS):
     for j, kind in enumerate(KINDS):
         mark, colour = marks[kind]
         at_x = i + 0.24 * (j - 1) + np.linspace(-0.07, 0.07, SEEDS_1D)
-        left.plot(at_x, ratio[pair, kind], mark, color=colour, ms=4, mew=0, alpha=0.8, label=None if i else KINDS[kind])
+        left.plot(
+            at_x,
+            ratio[pair, kind],
+            mark,
+            color=colour,
+            ms=4,
+            mew=0,
+            alpha=0.8,
+            label=None if i else KINDS[kind],
+        )
 left.set(ylabel="estimate / exact distance", xlim=(-0.5, 3.5))
-left.set_xticks(range(len(PAIRS)), [f"{name.replace(', ', ',')}".replace(",", ",\n") for name in PAIRS], fontsize=8)
+left.set_xticks(
+    range(len(PAIRS)),
+    [f"{name.replace(', ', ',')}".replace(",", ",\n") for name in PAIRS],
+    fontsize=8,
+)
 left.legend(loc="upper right", fontsize=8)
 zigzag = "two bumps, three"
 x_axis = torch.linspace(-5, 7, 1001)
 for kind in KINDS:
     D, K = shapes[zigzag, kind]
     price = (D[0] - D[0, 417]) / (K[0] if kind == "clip" else 1)  # from 0 at x = 0
-    right.plot(x_axis, price, color=marks[kind][1], label=KINDS[kind].split(",")[0] + (" / slope" if kind == "clip" else ""))
+    right.plot(
+        x_axis,
+        price,
+        color=marks[kind][1],
+        label=KINDS[kind].split(",")[0] + (" / slope" if kind == "clip" else ""),
+    )
 right.plot(x_axis, 2 - (x_axis.abs() - 2).abs(), ":", color=DATA, label="best")
 right.set(xlim=(-5, 5), ylim=(-3.2, 3.9), xlabel="x", title="critics for the zigzag")
 right.legend(fontsize=7, loc="upper left", ncols=2)
@@ -698,50 +898,64 @@ spectral_low = min(PAIRS, key=lambda p: ratio[p, "spectral"].mean())
 theory = 1 + exact["shifted by 4"] / (2 * PENALTY)
 plot.show(
     fig,
-    alt="Left: the estimates of ten critics of each kind for four pairs of densities, with a line at the exact distance of each "
-    "pair. Right: one critic of each kind for data with two bumps and fakes with three.",
+    alt=(
+        "Left: the estimates of ten critics of each kind for four pairs of densities, with a line"
+        " at the exact distance of each pair. Right: one critic of each kind for data with two"
+        " bumps and fakes with three."
+    ),
     caption=f"{SEEDS_1D} critics each. For fakes shifted by 4 the penalty's estimate is "
-    f"{ratio['shifted by 4', 'penalty'].mean():.2f} times the distance (by hand: {theory:.2f}), the clipped one's "
-    f"{ratio['shifted by 4', 'clip'].mean():.1f} times. The spectral one is {ratio['shifted by 4', 'spectral'].mean():.2f} times "
-    f"there and {ratio[spectral_low, 'spectral'].mean():.2f} times for \"{spectral_low}\"; none of its critics has more than "
+    f"{ratio['shifted by 4', 'penalty'].mean():.2f} times the distance (by hand: {theory:.2f}), the"
+    " clipped one's "
+    f"{ratio['shifted by 4', 'clip'].mean():.1f} times. The spectral one is"
+    f" {ratio['shifted by 4', 'spectral'].mean():.2f} times "
+    f'there and {ratio[spectral_low, "spectral"].mean():.2f} times for "{spectral_low}"; none of'
+    " its critics has more than "
     f"{spectral_high:.2f} times anywhere.",
 )
 
 # %% tags=["claim-20"] jupyter={"source_hidden": true}
 low, high = (f(ratio[p, "clip"].mean().item() for p in PAIRS) for f in (min, max))
-within = {kind: sum((ratio[p, kind] - 1).abs().lt(0.25).sum().item() for p in PAIRS) for kind in KINDS}
+within = {
+    kind: sum((ratio[p, kind] - 1).abs().lt(0.25).sum().item() for p in PAIRS) for kind in KINDS
+}
 total = SEEDS_1D * len(PAIRS)
 measured["claim-20"] = (
-    f"{exactly}. With clipping it is the distance times an unknown factor: {low:.2g} to {high:.2g} over {len(PAIRS)} pairs of "
-    f"densities at c = {CLIP}. Within 25 % of the exact distance are {within['clip']} of {total} clipped critics, "
-    f"{within['penalty']} with a penalty, {within['spectral']} spectral ones"
+    f"{exactly}. With clipping it is the distance times an unknown factor: {low:.2g} to {high:.2g}"
+    f" over {len(PAIRS)} pairs of densities at c = {CLIP}. Within 25 % of the exact distance are"
+    f" {within['clip']} of {total} clipped critics, {within['penalty']} with a penalty,"
+    f" {within['spectral']} spectral ones"
 )
 display(Markdown(f"**Measured.** O{measured['claim-20'][1:]}."))
 
 # %% [markdown]
-# The penalty is right where the critic is a slope, with the excess that you computed. Where it must fold, many of its
-# critics are stuck: to turn a slope from $-1$ to $+1$ one must pass 0, and the penalty charges $\lambda$ for that. The
-# spectral critic never overestimates, but folds badly: two layers with a ReLU between them that each stretch nothing
-# make $|x|$ with slope $\frac12$ at most. None of the three is the distance. Are they good enough to learn from?
+# The penalty is right where the critic is a slope, with the excess that you computed. Where it must
+# fold, many of its critics are stuck: to turn a slope from $-1$ to $+1$ one must pass 0, and the
+# penalty charges $\lambda$ for that. The spectral critic never overestimates, but folds badly: two
+# layers with a ReLU between them that each stretch nothing make $|x|$ with slope $\frac12$ at most.
+# None of the three is the distance. Are they good enough to learn from?
 
 # %% [markdown]
 # ## Is training stabilised? Five games, three rates, twenty seeds
-# The lecture says it is. Take the ring of eight Gaussians and small networks, and let five compete: the non-saturating
-# GAN, the WGAN with clipping, with a penalty, with a spectrally normalised critic, and the GAN with a spectrally
-# normalised discriminator, as the authors of that normalisation have it.
+# The lecture says it is. Take the ring of eight Gaussians and small networks, and let five compete:
+# the non-saturating GAN, the WGAN with clipping, with a penalty, with a spectrally normalised
+# critic, and the GAN with a spectrally normalised discriminator, as the authors of that
+# normalisation have it.
 #
-# Each method got the same small search beforehand, eight other games at each of three rates for every setting: RMSprop
-# or Adam, one or three critic steps a turn, and, where there is a strength, three of it ($c$ of 0.1, 0.3, 1; $\lambda$ of
-# 0.1, 1, 10). Kept is the setting with the smallest distance, averaged over the rates. The rates stay open: **a stable
-# method should not care much.**
+# Each method got the same small search beforehand, eight other games at each of three rates for
+# every setting: RMSprop or Adam, one or three critic steps a turn, and, where there is a strength,
+# three of it ($c$ of 0.1, 0.3, 1; $\lambda$ of 0.1, 1, 10). Kept is the setting with the smallest
+# distance, averaged over the rates. The rates stay open: **a stable method should not care much.**
 
 # %%
-search = recipes.study("gans_on_ring")  # `python -m dgmcourse.studies gans_on_ring` repeats it, in some minutes
+search = recipes.study(
+    "gans_on_ring"
+)  # `python -m dgmcourse.studies gans_on_ring` repeats it, in some minutes
 METHODS = {name: Method(**kept) for name, kept in search["methods"].items()}
 
 # %% [markdown]
-# **Predict.** The two optimisers differ in memory: Adam, as usual for GANs, averages the last gradients, RMSprop takes
-# the newest only. The critic moves while the generator learns. Does it matter as much as the choice among the five?
+# **Predict.** The two optimisers differ in memory: Adam, as usual for GANs, averages the last
+# gradients, RMSprop takes the newest only. The critic moves while the generator learns. Does it
+# matter as much as the choice among the five?
 
 # %% jupyter={"source_hidden": true}
 KEYS = ("method", "clip", "penalty", "discriminator_steps")
@@ -761,28 +975,52 @@ def same(name: str, optimiser: str) -> float:
 
 newest, memory = with_the("rmsprop"), with_the("adam")
 better = sum(newest[key] < memory[key] for key in newest)
-display(Markdown("\n".join([
-    "| | setting kept | optimiser | critic steps a turn | distance with RMSprop | with Adam |", "|:--|:--|:--|--:|--:|--:|",
-    *(f"| {name} | {kept.about} | {kept.settings['optimiser']} | {kept.settings['discriminator_steps']} | "
-      f"{same(name, 'rmsprop'):.2f} | {same(name, 'adam'):.2f} |" for name, kept in METHODS.items()), "",
-    f"*Mean over {search['settings']['games a rate']} games at each of {len(search['settings']['rates'])} rates, which chose the "
-    f"setting, too. With RMSprop {better} of all {len(newest)} settings come closer than with Adam.*"])))  # fmt: skip
+display(
+    Markdown(
+        "\n".join(
+            [
+                (
+                    "| | setting kept | optimiser | critic steps a turn | distance with RMSprop |"
+                    " with Adam |"
+                ),
+                "|:--|:--|:--|--:|--:|--:|",
+                *(
+                    f"| {name} | {kept.about} | {kept.settings['optimiser']} |"
+                    f" {kept.settings['discriminator_steps']} | {same(name, 'rmsprop'):.2f} |"
+                    f" {same(name, 'adam'):.2f} |"
+                    for name, kept in METHODS.items()
+                ),
+                "",
+                (
+                    f"*Mean over {search['settings']['games a rate']} games at each of"
+                    f" {len(search['settings']['rates'])} rates, which chose the setting, too. With"
+                    f" RMSprop {better} of all {len(newest)} settings come closer than with Adam.*"
+                ),
+            ]
+        )
+    )
+)
 adam_costs = {name: same(name, "adam") / same(name, "rmsprop") for name in METHODS}
 hurt = max(adam_costs, key=adam_costs.get)
 closest, farthest = (f(same(name, "rmsprop") for name in METHODS) for f in (min, max))
-display(Markdown(
-    f"**Explained.** With RMSprop the worst of the five is {farthest / closest:.1f} times as far from the data as the best. "
-    f"Adam's memory multiplies a method's distance by {min(adam_costs.values()):.1f} to {max(adam_costs.values()):.1f}, most for "
-    f"the {hurt}: it answers a critic that is no longer there. The WGAN's authors warn of momentum and take RMSprop. A method "
-    "is its objective *and* its optimiser: who compares with one for all measures the optimiser."))  # fmt: skip
+display(
+    Markdown(
+        f"**Explained.** With RMSprop the worst of the five is {farthest / closest:.1f} times as"
+        " far from the data as the best. Adam's memory multiplies a method's distance by"
+        f" {min(adam_costs.values()):.1f} to {max(adam_costs.values()):.1f}, most for the {hurt}:"
+        " it answers a critic that is no longer there. The WGAN's authors warn of momentum and"
+        " take RMSprop. A method is its objective *and* its optimiser: who compares with one for"
+        " all measures the optimiser."
+    )
+)
 
 # %% [markdown]
-# **Predict.** Now twenty new seeds, each method with its own setting. A game fails if it finds fewer than four of the
-# eight modes. Which of the five has the most failures among its sixty games? And is the WGAN with clipping better or
-# worse than the GAN it was to replace?
+# **Predict.** Now twenty new seeds, each method with its own setting. A game fails if it finds
+# fewer than four of the eight modes. Which of the five has the most failures among its sixty games?
+# And is the WGAN with clipping better or worse than the GAN it was to replace?
 #
-# The loop is the GAN's: the critic's turn, then the generator's. Every method has 1,500 steps of its critic, on batches
-# of 32. Sixty small networks at once cost little more than one.
+# The loop is the GAN's: the critic's turn, then the generator's. Every method has 1,500 steps of
+# its critic, on batches of 32. Sixty small networks at once cost little more than one.
 
 # %%
 SEEDS, RATES, STEPS, BATCH = 20, (1e-3, 3e-3, 1e-2), 1500, 32
@@ -798,25 +1036,50 @@ def compete(*names: str) -> None:
             games[name], watched[name] = ring_game(METHODS[name], GAMES), Watch(bar)
             began, rates = time.process_time(), torch.tensor(RATES).repeat(SEEDS)
             try:
-                play_at_rates(games[name], pool, rates, STEPS, BATCH, **METHODS[name].settings, watch=watched[name])
-            except TrainingError as error:  # one of sixty is not finite any more: all keep what they have
+                play_at_rates(
+                    games[name],
+                    pool,
+                    rates,
+                    STEPS,
+                    BATCH,
+                    **METHODS[name].settings,
+                    watch=watched[name],
+                )
+            except (
+                TrainingError
+            ) as error:  # one of sixty is not finite any more: all keep what they have
                 print(f"{name} stopped early: {error}.")
             spent[name] = time.process_time() - began
 
+
 # %% jupyter={"source_hidden": true}
 ring = ring_of_gaussians()
-MODES, STD = 2 * torch.stack([(torch.arange(8) * math.pi / 4).cos(), (torch.arange(8) * math.pi / 4).sin()], 1), 0.1
+MODES, STD = (
+    2
+    * torch.stack(
+        [(torch.arange(8) * math.pi / 4).cos(), (torch.arange(8) * math.pi / 4).sin()], 1
+    ),
+    0.1,
+)
 torch.manual_seed(0)
 pool, held_out, others = ring.sample((50_000,)), ring.sample((4000,)), ring.sample((10, 4000))
-sliced = sliced_from(held_out)  # the sliced earth-mover distance of samples (..., n, 2), over 24 directions
-LOOKS = sorted({round(t) for t in np.geomspace(20, STEPS, 20)})  # steps at which every game is measured: dense at first
+sliced = sliced_from(
+    held_out
+)  # the sliced earth-mover distance of samples (..., n, 2), over 24 directions
+LOOKS = sorted(
+    {round(t) for t in np.geomspace(20, STEPS, 20)}
+)  # steps at which every game is measured: dense at first
 
 
 class Watch:
-    """Keeps every game's objective, and how far its samples are from the data, at some times of the training."""
+    """Keeps every game's objective, and how far its samples are from the data, at some times of the
+    training.
+    """
 
     def __init__(self, bar):
-        self.objective, self.distance = (torch.full((len(LOOKS), GAMES), math.nan) for _ in range(2))
+        self.objective, self.distance = (
+            torch.full((len(LOOKS), GAMES), math.nan) for _ in range(2)
+        )
         self.sum, self.count, self.looks, self.bar = torch.zeros(GAMES), 0, 0, bar
 
     def __call__(self, game, step, parts):
@@ -830,6 +1093,7 @@ class Watch:
             self.count, self.looks = 0, self.looks + 1
         if step % 50 == 0:
             self.bar.update()
+
 
 # %%
 compete("GAN", "clipped WGAN")
@@ -845,7 +1109,9 @@ drawn, result = {}, {}
 torch.manual_seed(3)
 for name, game in games.items():
     with torch.no_grad():
-        drawn[name] = torch.cat([game.generator(game.prior.sample((GAMES, 400))) for _ in range(10)], 1).nan_to_num(1e3)
+        drawn[name] = torch.cat(
+            [game.generator(game.prior.sample((GAMES, 400))) for _ in range(10)], 1
+        ).nan_to_num(1e3)
     by_mode = [modes_found(x, MODES, STD) for x in drawn[name]]
     result[name] = {
         "distance": sliced(drawn[name]).reshape(SEEDS, -1),  # (seeds, rates)
@@ -871,45 +1137,87 @@ def spread(values: Tensor) -> str:
     """Standard deviation and its own standard error."""
     return f"{values.std():.3f} ± {values.std() / math.sqrt(2 * (len(values) - 1)):.3f}"
 
+
 # %% jupyter={"source_hidden": true}
 fig, (left, right) = plt.subplots(1, 2, figsize=(plot.WIDTH, 3.2), width_ratios=(2.2, 1))
-styles = {"GAN": ("D", DATA), "clipped WGAN": ("s", MODEL), "WGAN with penalty": ("o", CRITIC),
-          "spectral WGAN": ("v", "#E69F00"), "spectral GAN": ("^", "#009E73")}  # fmt: skip
+styles = {
+    "GAN": ("D", DATA),
+    "clipped WGAN": ("s", MODEL),
+    "WGAN with penalty": ("o", CRITIC),
+    "spectral WGAN": ("v", "#E69F00"),
+    "spectral GAN": ("^", "#009E73"),
+}
 for i, (name, r) in enumerate(result.items()):
     mark, colour = styles[name]
     for j in range(len(RATES)):
         jitter = np.linspace(-0.07, 0.07, SEEDS)
-        left.plot(i + 0.28 * (j - 1) + jitter, r["distance"][:, j].clamp(max=3), mark, ms=3.5, mew=0, color=colour, alpha=0.75)
+        left.plot(
+            i + 0.28 * (j - 1) + jitter,
+            r["distance"][:, j].clamp(max=3),
+            mark,
+            ms=3.5,
+            mew=0,
+            color=colour,
+            alpha=0.75,
+        )
         middle = r["distance"][:, j].median().clamp(max=3)
         left.plot(i + 0.28 * (j - 1) + np.array([-0.1, 0.1]), [middle] * 2, color="black", lw=1.5)
     right.barh(-i, r["failed"].sum(), color=colour, alpha=0.8)
-    right.text(r["failed"].sum() + 1, -i, f"{r['failed'].sum()} of {GAMES}", va="center", fontsize=9)
+    right.text(
+        r["failed"].sum() + 1, -i, f"{r['failed'].sum()} of {GAMES}", va="center", fontsize=9
+    )
 left.axhline(real_distance, color=NOISE, ls=":")
 left.text(4.45, real_distance * 1.08, "real against real", color="#666666", ha="right", fontsize=8)
-left.set_xticks(range(len(METHODS)), [("\n".join(n.rsplit(" ", 1))) for n in METHODS], fontsize=9)
-left.set(yscale="log", ylabel="sliced earth-mover distance", title="each: rates 0.001, 0.003, 0.01; bar: median")
+left.set_xticks(range(len(METHODS)), ["\n".join(n.rsplit(" ", 1)) for n in METHODS], fontsize=9)
+left.set(
+    yscale="log",
+    ylabel="sliced earth-mover distance",
+    title="each: rates 0.001, 0.003, 0.01; bar: median",
+)
 right.set(xlim=(0, GAMES * 1.15), yticks=[], xlabel="games", title="failed (under 4 modes)")
 failed = {name: int(r["failed"].sum()) for name, r in result.items()}
 plot.show(
     fig,
-    alt="Left: the distance from the data of 20 seeds for each of three learning rates and five methods, as dots. Right: how "
-    f"many of {GAMES} games failed: " + ", ".join(f"{name} {n}" for name, n in failed.items()) + ".",
-    caption=f"Fewest failures: {min(failed, key=failed.get)}, {min(failed.values())} of {GAMES}; most: "
-    f"{max(failed, key=failed.get)}, {max(failed.values())}. All {SEEDS} seeds and three rates count. Real against real, mean "
-    f"of {len(others)}: {real_distance:.3f}.",
+    alt=(
+        "Left: the distance from the data of 20 seeds for each of three learning rates and five"
+        f" methods, as dots. Right: how many of {GAMES} games failed: "
+    )
+    + ", ".join(f"{name} {n}" for name, n in failed.items())
+    + ".",
+    caption=(
+        f"Fewest failures: {min(failed, key=failed.get)}, {min(failed.values())} of {GAMES}; most:"
+        f" {max(failed, key=failed.get)}, {max(failed.values())}. All {SEEDS} seeds and three rates"
+        f" count. Real against real, mean of {len(others)}: {real_distance:.3f}."
+    ),
 )
 
 # %% tags=["claim-21"] jupyter={"source_hidden": true}
 rows = [
-    f"| {name} | {RATES[r['best']]:g} | {at_best(name, 'modes').mean():.1f} | {pm(at_best(name, 'distance'))} | "
-    f"{spread(at_best(name, 'distance'))} | {int(at_best(name, 'failed').sum())} of {SEEDS} | {failed[name]} of {GAMES} |"
+    f"| {name} | {RATES[r['best']]:g} | {at_best(name, 'modes').mean():.1f} |"
+    f" {pm(at_best(name, 'distance'))} | {spread(at_best(name, 'distance'))} |"
+    f" {int(at_best(name, 'failed').sum())} of {SEEDS} | {failed[name]} of {GAMES} |"
     for name, r in result.items()
 ]
-display(Markdown("\n".join([
-    "| | best rate | modes of 8 | distance there | its spread over seeds | failed there | failed at all rates |",
-    "|:--|--:|--:|--:|--:|--:|--:|", *rows, "",
-    f"*{SEEDS} seeds for each rate. Mean ± standard error; spread: standard deviation ± its standard error. The best rate is "
-    "chosen on the same seeds, for each method in the same way.*"])))  # fmt: skip
+display(
+    Markdown(
+        "\n".join(
+            [
+                (
+                    "| | best rate | modes of 8 | distance there | its spread over seeds | failed"
+                    " there | failed at all rates |"
+                ),
+                "|:--|--:|--:|--:|--:|--:|--:|",
+                *rows,
+                "",
+                (
+                    f"*{SEEDS} seeds for each rate. Mean ± standard error; spread: standard"
+                    " deviation ± its standard error. The best rate is chosen on the same seeds,"
+                    " for each method in the same way.*"
+                ),
+            ]
+        )
+    )
+)
 
 
 def steadier(name: str, than: str = "GAN") -> float:
@@ -921,25 +1229,36 @@ def steadier(name: str, than: str = "GAN") -> float:
 
 def said(name: str) -> str:
     z = steadier(name)
-    word = "fewer failures than" if z > 2 else "more failures than" if z < -2 else "about as many failures as"
+    word = (
+        "fewer failures than"
+        if z > 2
+        else "more failures than"
+        if z < -2
+        else "about as many failures as"
+    )
     return f"the {name} has {word} the GAN ({failed[name]} against {failed['GAN']} of {GAMES})"
 
 
-measured["claim-21"] = f"on the ring, failures of {GAMES} games: " + ", ".join(f"{failed[n]} ({n})" for n in METHODS) + (
-    "; the spread over seeds at the best rate is "
-    + ", ".join(f"{at_best(name, 'distance').std():.3f} ({name})" for name in METHODS)
-    + f"; with Adam in place of RMSprop the distance is {min(adam_costs.values()):.1f} to {max(adam_costs.values()):.1f} times "
-    "as large"
+measured["claim-21"] = (
+    f"on the ring, failures of {GAMES} games: "
+    + ", ".join(f"{failed[n]} ({n})" for n in METHODS)
+    + (
+        "; the spread over seeds at the best rate is "
+        + ", ".join(f"{at_best(name, 'distance').std():.3f} ({name})" for name in METHODS)
+        + f"; with Adam in place of RMSprop the distance is {min(adam_costs.values()):.1f} to"
+        f" {max(adam_costs.values()):.1f} times as large"
+    )
 )
 display(Markdown(f"**Measured.** {measured['claim-21'][0].upper()}{measured['claim-21'][1:]}."))
 
 # %% [markdown]
-# A game can fail in two ways: it has not got going within its 1,500 steps, or it got lost. At the smallest rate expect the
-# first, at the largest the second; further down a table counts the failures rate by rate. Being slow is no instability.
+# A game can fail in two ways: it has not got going within its 1,500 steps, or it got lost. At the
+# smallest rate expect the first, at the largest the second; further down a table counts the
+# failures rate by rate. Being slow is no instability.
 #
-# Look at the games themselves. Choose a rate and a seed. The shade is the critic's opinion, dark where it says "real".
-# Three things to try: compare the five at one seed; find a game that lost all but one mode; look for a critic whose shade
-# shows eight spots.
+# Look at the games themselves. Choose a rate and a seed. The shade is the critic's opinion, dark
+# where it says "real". Three things to try: compare the five at one seed; find a game that lost all
+# but one mode; look for a critic whose shade shows eight spots.
 
 # %% jupyter={"source_hidden": true}
 side = torch.linspace(-3.2, 3.2, 45)
@@ -947,8 +1266,16 @@ plane = torch.cartesian_prod(side, side)
 opinions = {}
 for name, game in games.items():
     with torch.no_grad():
-        rated = torch.cat([game.discriminator(part.expand(GAMES, *part.shape))[..., 0] for part in plane.split(135)], 1)
-    rank = rated.argsort(-1).argsort(-1).float() / (len(plane) - 1)  # each critic has a scale of its own: show ranks
+        rated = torch.cat(
+            [
+                game.discriminator(part.expand(GAMES, *part.shape))[..., 0]
+                for part in plane.split(135)
+            ],
+            1,
+        )
+    rank = rated.argsort(-1).argsort(-1).float() / (
+        len(plane) - 1
+    )  # each critic has a scale of its own: show ranks
     opinions[name] = (255 * rank).to(torch.uint8).reshape(SEEDS, len(RATES), 45, 45)
 kept = {name: x[:, :250].reshape(SEEDS, len(RATES), 250, 2) for name, x in drawn.items()}
 
@@ -957,54 +1284,99 @@ def draw_games(rate: float, seed: int) -> plt.Figure:
     fig, axes = plt.subplots(1, len(METHODS), figsize=(plot.WIDTH, 1.85))
     j = RATES.index(rate)
     for ax, name in zip(axes, METHODS, strict=True):
-        ax.imshow(opinions[name][seed, j].T, origin="lower", extent=[-3.2, 3.2] * 2, cmap="PuRd", vmin=0, vmax=400)
+        ax.imshow(
+            opinions[name][seed, j].T,
+            origin="lower",
+            extent=[-3.2, 3.2] * 2,
+            cmap="PuRd",
+            vmin=0,
+            vmax=400,
+        )
         ax.plot(*held_out[:160].T, ".", color=DATA, ms=1.5)
         ax.plot(*kept[name][seed, j].T, ".", color=MODEL, ms=2)
         ax.set(xlim=(-3.2, 3.2), ylim=(-3.2, 3.2), xticks=[], yticks=[])
         ax.set_title(name, fontsize=8, loc="center")
-        ax.set_xlabel(f"{int(result[name]['modes'][seed, j])} modes, {result[name]['distance'][seed, j]:.2f}", fontsize=8)
+        ax.set_xlabel(
+            f"{int(result[name]['modes'][seed, j])} modes, {result[name]['distance'][seed, j]:.2f}",
+            fontsize=8,
+        )
     return fig
 
 
 slider_figure(
     draw_games,
-    alt="Five planes with the ring's eight modes, the samples of each method's game, and its critic's opinion as a shade.",
+    alt=(
+        "Five planes with the ring's eight modes, the samples of each method's game, and its"
+        " critic's opinion as a shade."
+    ),
     rate=list(RATES),
     seed=(0, SEEDS - 1, 1, 0),
 )
 
 # %% jupyter={"source_hidden": true}
-typical = int((torch.stack([at_best(n, "distance") for n in METHODS]).mean(0)).argsort()[SEEDS // 2])
+typical = int(
+    (torch.stack([at_best(n, "distance") for n in METHODS]).mean(0)).argsort()[SEEDS // 2]
+)
 plot.show(
     draw_games(RATES[1], typical),
-    alt="Five planes with the ring's eight modes in grey, the samples of each method's game in blue and its critic's opinion.",
-    caption=f"Seed {typical}, in the middle of the {SEEDS} by its distances, rate {RATES[1]:g}. Below each: the modes it found "
-    "and its distance from the data.",
+    alt=(
+        "Five planes with the ring's eight modes in grey, the samples of each method's game in blue"
+        " and its critic's opinion."
+    ),
+    caption=(
+        f"Seed {typical}, in the middle of the {SEEDS} by its distances, rate {RATES[1]:g}. Below"
+        " each: the modes it found and its distance from the data."
+    ),
 )
 
 # %% [markdown]
 # ## The promise: a critic you may train well
-# So far the critic had one step for each of the generator's, and could not get far ahead. This notebook began with what
-# happens when it does: the best discriminator is flat where the fakes are, the best critic is not. **Predict.** Give it
-# five steps a turn. Which of four generators suffer: the GAN's with its min-max objective,
-# $-\log(1 - D(G(\mathbf{z})))$; its with the log D trick; the clipped WGAN's; the one with penalty?
+# So far the critic had one step for each of the generator's, and could not get far ahead. This
+# notebook began with what happens when it does: the best discriminator is flat where the fakes are,
+# the best critic is not. **Predict.** Give it five steps a turn. Which of four generators suffer:
+# the GAN's with its min-max objective, $-\log(1 - D(G(\mathbf{z})))$; its with the log D trick; the
+# clipped WGAN's; the one with penalty?
 
 # %%
-strong = recipes.study("strong_critics_on_ring")  # `python -m dgmcourse.studies strong_critics_on_ring`: some minutes
+strong = recipes.study(
+    "strong_critics_on_ring"
+)  # `python -m dgmcourse.studies strong_critics_on_ring`: some minutes
 
 # %% jupyter={"source_hidden": true}
-reached = {(row["method"], row["discriminator_steps"]): torch.tensor(row["distances"]) for row in strong["rows"]}
+reached = {
+    (row["method"], row["discriminator_steps"]): torch.tensor(row["distances"])
+    for row in strong["rows"]
+}
 N_STRONG, strong_rates = strong["settings"]["games a rate"], strong["settings"]["rates"]
 few, many = sorted({n for _, n in reached})
-looks = {"saturating GAN": ("X", "#D55E00"), "GAN": ("D", DATA), "clipped WGAN": ("s", MODEL), "WGAN with penalty": ("o", CRITIC)}
+looks = {
+    "saturating GAN": ("X", "#D55E00"),
+    "GAN": ("D", DATA),
+    "clipped WGAN": ("s", MODEL),
+    "WGAN with penalty": ("o", CRITIC),
+}
 fig, axes = plt.subplots(1, len(strong_rates), figsize=(plot.WIDTH, 2.9), sharey=True)
 for j, (ax, rate) in enumerate(zip(axes, strong_rates, strict=True)):
     for i, name in enumerate(strong["methods"]):
         mark, colour = looks[name]
         means = [reached[name, n][:, j].mean() for n in (few, many)]
         errors = [reached[name, n][:, j].std() / N_STRONG**0.5 for n in (few, many)]
-        ax.errorbar(np.arange(2) + 0.04 * (i - 1.5), means, errors, color=colour, marker=mark, ms=6, label=name)
-    ax.set(yscale="log", ylim=(0.1, 1.6), xlim=(-0.4, 1.4), title=f"rate {rate:g}", xlabel="critic steps a turn")
+        ax.errorbar(
+            np.arange(2) + 0.04 * (i - 1.5),
+            means,
+            errors,
+            color=colour,
+            marker=mark,
+            ms=6,
+            label=name,
+        )
+    ax.set(
+        yscale="log",
+        ylim=(0.1, 1.6),
+        xlim=(-0.4, 1.4),
+        title=f"rate {rate:g}",
+        xlabel="critic steps a turn",
+    )
     ax.set_xticks([0, 1], [few, many])
     ax.set_yticks([0.1, 0.2, 0.5, 1], [0.1, 0.2, 0.5, 1])
     ax.minorticks_off()
@@ -1019,28 +1391,39 @@ def clearly_worse(name: str) -> int:
 
 
 at_largest = "; ".join(
-    f"{name} {pm(reached[name, few][:, -1])} and {pm(reached[name, many][:, -1])}" for name in strong["methods"]
+    f"{name} {pm(reached[name, few][:, -1])} and {pm(reached[name, many][:, -1])}"
+    for name in strong["methods"]
 )
 promise = ", ".join(f"{clearly_worse(name)} ({name})" for name in strong["methods"])
 plot.show(
     fig,
-    alt=f"Distance from the data with {few} and with {many} critic steps a turn, one panel for each learning rate, one line for "
-    f"each of four methods. At the largest rate: {at_largest}.",
-    caption=f"Mean ± standard error over {N_STRONG} seeds, {strong['settings']['turns']:,} generator steps each. Of "
-    f"{len(strong_rates)} rates, {many} steps are clearly worse than {few} at {promise}. At rate {strong_rates[-1]:g}: "
-    f"{at_largest}.",
-)  # fmt: skip
-measured["claim-21"] += f"; of {len(strong_rates)} rates, {many} critic steps a turn are clearly worse than {few} at {promise}"
+    alt=(
+        f"Distance from the data with {few} and with {many} critic steps a turn, one panel for each"
+        f" learning rate, one line for each of four methods. At the largest rate: {at_largest}."
+    ),
+    caption=(
+        f"Mean ± standard error over {N_STRONG} seeds, {strong['settings']['turns']:,} generator"
+        f" steps each. Of {len(strong_rates)} rates, {many} steps are clearly worse than {few} at"
+        f" {promise}. At rate {strong_rates[-1]:g}: {at_largest}."
+    ),
+)
+measured["claim-21"] += (
+    f"; of {len(strong_rates)} rates, {many} critic steps a turn are clearly worse than {few} at"
+    f" {promise}"
+)
 
 # %% [markdown]
-# That is the gain in one picture. A generator that climbs a discriminator needs it weak, and the log D trick helps but is
-# no cure. One that climbs a critic with a penalty may have it strong; a clipped critic is in between.
+# That is the gain in one picture. A generator that climbs a discriminator needs it weak, and the
+# log D trick helps but is no cure. One that climbs a critic with a penalty may have it strong; a
+# clipped critic is in between.
 
 # %% [markdown]
 # ## Does the critic's estimate tell how good the samples are?
-# A GAN's objective is the score of a match: it says who is ahead. A WGAN's is an estimated distance, so it should fall
-# as samples get better, and you could stop by it. **Predict.** Over one training, how well does each objective agree in
-# rank with the measured distance: 1 is perfect, 0 is nothing?
+# A GAN's objective is the score of a match: it says who is ahead. A WGAN's is an estimated
+# distance, so it should fall as samples get better, and you could stop by it. **Predict.** Over one
+# training, how well does each objective agree in rank with the measured distance: 1 is perfect, 0
+# is nothing?
+
 
 # %% jupyter={"source_hidden": true}
 def ranks(values: Tensor) -> Tensor:
@@ -1048,7 +1431,9 @@ def ranks(values: Tensor) -> Tensor:
 
 
 def agreement(name: str) -> Tensor:
-    """Spearman's correlation of the objective with the distance over a training, for each seed at the best rate."""
+    """Spearman's correlation of the objective with the distance over a training, for each seed at
+    the best rate.
+    """
     seen = watched[name].objective, watched[name].distance
     a, b = (ranks(v[:, result[name]["best"] :: len(RATES)]) - (len(LOOKS) - 1) / 2 for v in seen)
     return (a * b).sum(0) / (a.norm(dim=0) * b.norm(dim=0))
@@ -1066,90 +1451,146 @@ for ax, name in zip(axes, METHODS, strict=True):
     ax.xaxis.set_major_locator(plt.MaxNLocator(2))
     ax.set_title(name, fontsize=8, loc="center")
     ax.tick_params(labelsize=8)
-    ax.text(0.97, 0.9, f"all seeds: {rank_agreement[name].mean():.2f}", transform=ax.transAxes, ha="right", fontsize=8)
+    ax.text(
+        0.97,
+        0.9,
+        f"all seeds: {rank_agreement[name].mean():.2f}",
+        transform=ax.transAxes,
+        ha="right",
+        fontsize=8,
+    )
 axes[0].set_ylabel("distance from data")
 follows = [name for name, r in rank_agreement.items() if r.mean() > 2 * r.std() / SEEDS**0.5]
 plot.show(
     fig,
-    alt="For each method the measured distance of the samples against the critic's objective at many times of one training, from "
-    "light (early) to dark (late).",
-    caption=f"Seed {typical}, from light (early) to dark (late). Rank correlation over the {len(LOOKS)} times, mean ± "
-    f"standard error over {SEEDS} seeds: " + ", ".join(f"{name} {pm(r)}" for name, r in rank_agreement.items())
+    alt=(
+        "For each method the measured distance of the samples against the critic's objective at"
+        " many times of one training, from light (early) to dark (late)."
+    ),
+    caption=(
+        f"Seed {typical}, from light (early) to dark (late). Rank correlation over the {len(LOOKS)}"
+        f" times, mean ± standard error over {SEEDS} seeds: "
+    )
+    + ", ".join(f"{name} {pm(r)}" for name, r in rank_agreement.items())
     + f". Clearly positive: {', '.join(follows) or 'none'}.",
 )
 
 # %% [markdown]
-# If you expected the WGANs to shine here: their estimate is a distance only with a critic at its best. In a game of one
-# critic step for one of the generator the number rises while the critic learns, and falls while the generator does, and
-# you can't tell which. Against a generator that stood still, above, it was another matter. The paper gives the critic
-# many more steps; that is the price of a meaningful curve.
+# If you expected the WGANs to shine here: their estimate is a distance only with a critic at its
+# best. In a game of one critic step for one of the generator the number rises while the critic
+# learns, and falls while the generator does, and you can't tell which. Against a generator that
+# stood still, above, it was another matter. The paper gives the critic many more steps; that is the
+# price of a meaningful curve.
 
 # %% tags=["claim-22"] jupyter={"source_hidden": true}
 cost_of = {name: spent[name] / spent["GAN"] for name in METHODS}
 missed = {name: int((result[name]["modes"] < 8).sum()) for name in METHODS}
 between_modes = {name: 1 - at_best(name, "near").mean().item() for name in METHODS}
-display(Markdown("\n".join([
-    "| | time | games that missed a mode | samples far from every mode | "
-    "failed at rate " + ", ".join(f"{rate:g}" for rate in RATES) + " |",
-    "|:--|--:|--:|--:|--:|",
-    *(f"| {name} | {cost_of[name]:.2f} | {missed[name]} of {GAMES} | {between_modes[name]:.0%} | "
-      + ", ".join(str(int(n)) for n in result[name]["failed"].sum(0)) + f" of {SEEDS} |" for name in METHODS), "",
-    "*Time relative to the GAN's, measured here. Far: more than four standard deviations, at the best rate.*"])))  # fmt: skip
+display(
+    Markdown(
+        "\n".join(
+            [
+                "| | time | games that missed a mode | samples far from every mode | "
+                "failed at rate " + ", ".join(f"{rate:g}" for rate in RATES) + " |",
+                "|:--|--:|--:|--:|--:|",
+                *(
+                    f"| {name} | {cost_of[name]:.2f} | {missed[name]} of {GAMES} |"
+                    f" {between_modes[name]:.0%} | "
+                    + ", ".join(str(int(n)) for n in result[name]["failed"].sum(0))
+                    + f" of {SEEDS} |"
+                    for name in METHODS
+                ),
+                "",
+                (
+                    "*Time relative to the GAN's, measured here. Far: more than four standard"
+                    " deviations, at the best rate.*"
+                ),
+            ]
+        )
+    )
+)
 measured["claim-22"] = (
-    f"{min(missed.values())} to {max(missed.values())} of {GAMES} games still miss a mode, and at the best rate "
-    f"{min(between_modes.values()):.0%} to {max(between_modes.values()):.0%} of the samples lie between modes; clipping spoils "
-    f"the critic ({clip_finding}); the penalty takes {cost_of['WGAN with penalty']:.1f} times a GAN's time; the "
-    f"objective's rank correlation with the distance is {pm(rank_agreement['clipped WGAN'])} (clipped), "
-    f"{pm(rank_agreement['WGAN with penalty'])} (penalty), {pm(rank_agreement['GAN'])} (GAN)"
+    f"{min(missed.values())} to {max(missed.values())} of {GAMES} games still miss a mode, and at"
+    f" the best rate {min(between_modes.values()):.0%} to {max(between_modes.values()):.0%} of the"
+    f" samples lie between modes; clipping spoils the critic ({clip_finding}); the penalty takes"
+    f" {cost_of['WGAN with penalty']:.1f} times a GAN's time; the objective's rank correlation with"
+    f" the distance is {pm(rank_agreement['clipped WGAN'])} (clipped),"
+    f" {pm(rank_agreement['WGAN with penalty'])} (penalty), {pm(rank_agreement['GAN'])} (GAN)"
 )
 display(Markdown(f"**Measured.** {measured['claim-22'][0].upper()}{measured['claim-22'][1:]}."))
 
 # %% [markdown]
 # ## On digits
-# Eight bumps in the plane are a toy. Here is a WGAN with penalty, all feed-forward, on grey digits, live.
-# **Predict.** Does its estimate of the distance fall from the start, or rise first? (At the start, does the critic know
-# anything?)
+# Eight bumps in the plane are a toy. Here is a WGAN with penalty, all feed-forward, on grey digits,
+# live. **Predict.** Does its estimate of the distance fall from the start, or rise first? (At the
+# start, does the critic know anything?)
 
 # %% jupyter={"source_hidden": true}
 from dgmcourse.data.images import mnist
 from dgmcourse.play import play
 
 digits = mnist(None)
-digits = digits._replace(**{part: data[torch.arange(len(data))[:n]] for part, data, n in
-                            (("train", digits.train, 10_000), ("test", digits.test, 2000))})  # fmt: skip
+digits = digits._replace(
+    **{
+        part: data[torch.arange(len(data))[:n]]
+        for part, data, n in (("train", digits.train, 10_000), ("test", digits.test, 2000))
+    }
+)
 
 
 def digit_game(kind: type, spectral: bool = False, **strength) -> GAN:
     torch.manual_seed(0)
     critic = mlp([784, 128, 64, 1], leaky, spectral=spectral)
-    return kind(StandardGaussian(32), mlp([32, 128, 256, 784], leaky, output=nn.Sigmoid()), critic, **strength)
+    return kind(
+        StandardGaussian(32),
+        mlp([32, 128, 256, 784], leaky, output=nn.Sigmoid()),
+        critic,
+        **strength,
+    )
 
 
 # %%
 wgan = digit_game(WassersteinGAN, penalty=10.0)
-live = plot.Live(parts=plot.DISTANCE, unit="estimated distance", draw=lambda game: game.sample(24), columns=6,
-                 title="samples")  # fmt: skip
+live = plot.Live(
+    parts=plot.DISTANCE,
+    unit="estimated distance",
+    draw=lambda game: game.sample(24),
+    columns=6,
+    title="samples",
+)
 history = play(wgan, digits.train, steps=450, discriminator_steps=3, lr=1e-3, live=live)
 
 # %% jupyter={"source_hidden": true}
-start, peak, end = history.steps[0], max(history.steps, key=lambda row: row["distance"]), history.steps[-1]
-display(Markdown(
-    f"**Explained.** The estimate begins at {start['distance']:.1f}, has its peak, {peak['distance']:.1f}, at step "
-    f"{peak['step']}, and ends at {end['distance']:.1f}. A critic that has learned nothing estimates nothing: until it has "
-    "caught up, the number says more of the critic than of the samples."))  # fmt: skip
+start, peak, end = (
+    history.steps[0],
+    max(history.steps, key=lambda row: row["distance"]),
+    history.steps[-1],
+)
+display(
+    Markdown(
+        f"**Explained.** The estimate begins at {start['distance']:.1f}, has its peak,"
+        f" {peak['distance']:.1f}, at step {peak['step']}, and ends at {end['distance']:.1f}. A"
+        " critic that has learned nothing estimates nothing: until it has caught up, the number"
+        " says more of the critic than of the samples."
+    )
+)
 
 # %% [markdown]
 # ## The same question on digits
-# One run proves nothing. So the course ran a longer study beforehand: the same feed-forward networks for every method (the
-# GAN's discriminator with dropout, as in notebook 04), a rate searched for each on another seed, then the same seeds for
-# all. The clipped one uses RMSprop, the others Adam. Quality is the Fréchet distance in the features of a digit
-# classifier, the sliced earth-mover distance in pixels, and how far the shares of the ten classes are off.
+# One run proves nothing. So the course ran a longer study beforehand: the same feed-forward
+# networks for every method (the GAN's discriminator with dropout, as in notebook 04), a rate
+# searched for each on another seed, then the same seeds for all. The clipped one uses RMSprop, the
+# others Adam. Quality is the Fréchet distance in the features of a digit classifier, the sliced
+# earth-mover distance in pixels, and how far the shares of the ten classes are off.
 
 # %%
-table = recipes.study("gans_on_mnist")  # half an hour of training: `python -m dgmcourse.studies gans_on_mnist`
+table = recipes.study(
+    "gans_on_mnist"
+)  # half an hour of training: `python -m dgmcourse.studies gans_on_mnist`
 
 # %% [markdown]
-# **Predict.** On the ring, each at its best rate, the five ended close together. Does one of these four pull ahead?
+# **Predict.** On the ring, each at its best rate, the five ended close together. Does one of these
+# four pull ahead?
 
 # %% jupyter={"source_hidden": true}
 names = list(dict.fromkeys(row["method"] for row in table["rows"]))
@@ -1161,62 +1602,124 @@ def column(name: str, what: str) -> Tensor:
 
 def lost(name: str) -> int:
     """Games that diverged, or whose classes are off by more than half."""
-    return sum(row["stopped"] != "finished" or row["class_distance"] > 0.5 for row in table["rows"] if row["method"] == name)
+    return sum(
+        row["stopped"] != "finished" or row["class_distance"] > 0.5
+        for row in table["rows"]
+        if row["method"] == name
+    )
 
 
 N_DIGITS = len(column(names[0], "seed"))
-real = {what: column(names[0], f"real_{what}").mean().item() for what in ("frechet", "sliced_wasserstein", "class_distance")}
+real = {
+    what: column(names[0], f"real_{what}").mean().item()
+    for what in ("frechet", "sliced_wasserstein", "class_distance")
+}
 fig, axes = plt.subplots(1, 3, figsize=(plot.WIDTH, 2.7))
-titles = {"frechet": "Fréchet distance", "sliced_wasserstein": "sliced earth-mover", "class_distance": "classes off by"}
+titles = {
+    "frechet": "Fréchet distance",
+    "sliced_wasserstein": "sliced earth-mover",
+    "class_distance": "classes off by",
+}
 shapes_ = ["D", "s", "o", "v"]
 for ax, (what, title) in zip(axes, titles.items(), strict=True):
     for i, name in enumerate(names):
         values = column(name, what)
-        ax.plot(i + np.linspace(-0.15, 0.15, len(values)), values, shapes_[i % 4], ms=4, mew=0, alpha=0.7,
-                color=[DATA, MODEL, CRITIC, "#E69F00"][i % 4])  # as on the ring  # fmt: skip
-        ax.errorbar(i + 0.28, values.mean(), values.std() / len(values) ** 0.5, fmt="_", color="black")
+        ax.plot(
+            i + np.linspace(-0.15, 0.15, len(values)),
+            values,
+            shapes_[i % 4],
+            ms=4,
+            mew=0,
+            alpha=0.7,
+            color=[DATA, MODEL, CRITIC, "#E69F00"][i % 4],
+        )  # as on the ring
+        ax.errorbar(
+            i + 0.28, values.mean(), values.std() / len(values) ** 0.5, fmt="_", color="black"
+        )
     ax.axhline(real[what], color=NOISE, ls=":")
     ax.set(title=title, ylim=(0, None))
-    ax.set_xticks(range(len(names)), [name.replace("non-saturating GAN", "GAN").replace(" ", "\n") for name in names], fontsize=7)
+    ax.set_xticks(
+        range(len(names)),
+        [name.replace("non-saturating GAN", "GAN").replace(" ", "\n") for name in names],
+        fontsize=7,
+    )
 best_digits, gan_digits = min(names, key=lambda name: column(name, "frechet").mean()), names[0]
 plot.show(
     fig,
-    alt="Three quality measures of the four methods on digits, one dot for each seed, with mean and standard error: Fréchet "
-    "distance " + ", ".join(f"{name} {column(name, 'frechet').mean():.0f}" for name in names) + ".",
-    caption=f"{N_DIGITS} seeds each, {table['settings']['steps']:,} critic steps. Smallest Fréchet distance: {best_digits}, "
-    f"{pm(column(best_digits, 'frechet'), 0)}; the GAN has {pm(column(gan_digits, 'frechet'), 0)}. Dotted: real against real.",
-)  # fmt: skip
+    alt=(
+        "Three quality measures of the four methods on digits, one dot for each seed, with mean and"
+        " standard error: Fréchet distance "
+    )
+    + ", ".join(f"{name} {column(name, 'frechet').mean():.0f}" for name in names)
+    + ".",
+    caption=(
+        f"{N_DIGITS} seeds each, {table['settings']['steps']:,} critic steps. Smallest Fréchet"
+        f" distance: {best_digits}, {pm(column(best_digits, 'frechet'), 0)}; the GAN has"
+        f" {pm(column(gan_digits, 'frechet'), 0)}. Dotted: real against real."
+    ),
+)
 
 # %% tags=["claim-21"] jupyter={"source_hidden": true}
-display(Markdown("\n".join([
-    "| on digits | rate | steps of D a turn | Fréchet distance | its spread over seeds | sliced earth-mover | classes off by | "
-    "lost | time |", "|:--|--:|--:|--:|--:|--:|--:|--:|--:|",
-    *(f"| {name} | {column(name, 'lr')[0]:g} | {table['methods'][name]['settings']['discriminator_steps']} | "
-      f"{pm(column(name, 'frechet'), 0)} | {column(name, 'frechet').std():.0f} | "
-      f"{pm(column(name, 'sliced_wasserstein'), 4)} | {pm(column(name, 'class_distance'))} | {lost(name)} of {N_DIGITS} | "
-      f"{column(name, 'seconds').mean() / column(names[0], 'seconds').mean():.2f} |" for name in names), "",
-    f"*{table['data']}. Real against real: "
-    f"{real['frechet']:.1f}, {real['sliced_wasserstein']:.4f}, {real['class_distance']:.2f}. "
-    "Lost: diverged, or classes off by more than half. Time: relative to the GAN's.*"])))  # fmt: skip
+display(
+    Markdown(
+        "\n".join(
+            [
+                (
+                    "| on digits | rate | steps of D a turn | Fréchet distance | its spread over"
+                    " seeds | sliced earth-mover | classes off by | lost | time |"
+                ),
+                "|:--|--:|--:|--:|--:|--:|--:|--:|--:|",
+                *(
+                    f"| {name} | {column(name, 'lr')[0]:g} |"
+                    f" {table['methods'][name]['settings']['discriminator_steps']} |"
+                    f" {pm(column(name, 'frechet'), 0)} | {column(name, 'frechet').std():.0f} |"
+                    f" {pm(column(name, 'sliced_wasserstein'), 4)} |"
+                    f" {pm(column(name, 'class_distance'))} | {lost(name)} of {N_DIGITS} |"
+                    f" {column(name, 'seconds').mean() / column(names[0], 'seconds').mean():.2f} |"
+                    for name in names
+                ),
+                "",
+                (
+                    f"*{table['data']}. Real against real: {real['frechet']:.1f},"
+                    f" {real['sliced_wasserstein']:.4f}, {real['class_distance']:.2f}. Lost:"
+                    " diverged, or classes off by more than half. Time: relative to the GAN's.*"
+                ),
+            ]
+        )
+    )
+)
 measured["claim-21"] += (
     f"; on digits, {N_DIGITS} seeds, the Fréchet distance is "
-    + ", ".join(f"{pm(column(name, 'frechet'), 0)}, spread {column(name, 'frechet').std():.0f} ({name})" for name in names)
+    + ", ".join(
+        f"{pm(column(name, 'frechet'), 0)}, spread {column(name, 'frechet').std():.0f} ({name})"
+        for name in names
+    )
     + f"; {sum(lost(name) for name in names)} of {N_DIGITS * len(names)} games are lost"
-)  # fmt: skip
+)
+
+
 def against(name: str) -> str:
     """How its Fréchet distance and spread compare with the GAN's."""
     a, b = column(name, "frechet"), column(names[0], "frechet")
     errors = (a.mean() - b.mean()).item() / ((a.var() + b.var()) / N_DIGITS).sqrt().item()
     word = "worse than" if errors > 2 else "better than" if errors < -2 else "no different from"
-    return (f"the {name} is {word} the GAN ({a.mean() - b.mean():+.0f}, {abs(errors):.1f} standard errors; "
-            f"{(a.std() / b.std()).item():.1f} times its spread)")  # fmt: skip
+    return (
+        f"the {name} is {word} the GAN ({a.mean() - b.mean():+.0f}, {abs(errors):.1f} standard"
+        f" errors; {(a.std() / b.std()).item():.1f} times its spread)"
+    )
 
 
-at_edge = [name for name in names if table["methods"][name]["lr"] == max(table["settings"]["rates tried"])]
-display(Markdown(
-    f"**Explained.** On digits {'; '.join(against(name) for name in names[1:])}. Two cautions: for {len(at_edge)} "
-    f"of the {len(names)} the best rate was the largest tried, so a wider search might move them; and after "
-    f"{table['settings']['steps']:,} steps all are far from the {real['frechet']:.1f} of real digits."))  # fmt: skip
+at_edge = [
+    name for name in names if table["methods"][name]["lr"] == max(table["settings"]["rates tried"])
+]
+display(
+    Markdown(
+        f"**Explained.** On digits {'; '.join(against(name) for name in names[1:])}. Two cautions:"
+        f" for {len(at_edge)} of the {len(names)} the best rate was the largest tried, so a wider"
+        f" search might move them; and after {table['settings']['steps']:,} steps all are far from"
+        f" the {real['frechet']:.1f} of real digits."
+    )
+)
 
 # %% [markdown]
 # ## The lecture's claims, and what you measured
@@ -1233,78 +1736,98 @@ display(Markdown("\n".join(["| the lecture says | you measured |", "|:--|:--|", 
 # %% jupyter={"source_hidden": true}
 steadiest_digits = min(names, key=lambda name: column(name, "frechet").std())
 ahead = [name for name in list(METHODS)[1:] if steadier(name) > 2]
-narrower = [name for name in list(METHODS)[1:] if at_best(name, "distance").std() < 0.75 * at_best("GAN", "distance").std()]
+narrower = [
+    name
+    for name in list(METHODS)[1:]
+    if at_best(name, "distance").std() < 0.75 * at_best("GAN", "distance").std()
+]
 listed = lambda names: " and ".join(f"the {name}" for name in names) if names else "none"  # noqa: E731
-display(Markdown(
-    f"**The verdict on \"stabilises training\", here.** Clearly fewer failures over all rates than the GAN: {listed(ahead)}. "
-    f"A spread over seeds at the best rate below three quarters of the GAN's: {listed(narrower)}. "
-    f"Clipping as the lecture has it: {said('clipped WGAN')}. At the two larger rates alone, failures are "
-    + ", ".join(f"{int(r['failed'][:, 1:].sum())} ({name})" for name, r in result.items())
-    + f" of {SEEDS * 2}. With {many} critic steps a turn, distances are clearly worse at {promise} of {len(strong_rates)} rates. "
-    f"On digits, {N_DIGITS} seeds each, every game counted, the smallest Fréchet distance is that of the {best_digits} and the "
-    f"smallest spread that of the {steadiest_digits}."))  # fmt: skip
+display(
+    Markdown(
+        '**The verdict on "stabilises training", here.** Clearly fewer failures over all rates'
+        f" than the GAN: {listed(ahead)}. "
+        "A spread over seeds at the best rate below three quarters of the GAN's:"
+        f" {listed(narrower)}. "
+        f"Clipping as the lecture has it: {said('clipped WGAN')}. At the two larger rates alone,"
+        " failures are "
+        + ", ".join(f"{int(r['failed'][:, 1:].sum())} ({name})" for name, r in result.items())
+        + f" of {SEEDS * 2}. With {many} critic steps a turn, distances are clearly worse at"
+        f" {promise} of {len(strong_rates)} rates. On digits, {N_DIGITS} seeds each, every game"
+        f" counted, the smallest Fréchet distance is that of the {best_digits} and the smallest"
+        f" spread that of the {steadiest_digits}."
+    )
+)
 
 # %% [markdown]
-# What the lecture says of the Wasserstein GAN was its authors' finding with large convolutional networks, whose GAN
-# failed without batch normalisation. A tuned non-saturating GAN on a toy is a stronger rival. Lucic et al. (2018) tuned
-# many GANs equally on images and found none that was consistently better. The lasting gain is the idea: compare
-# distributions by a distance that knows how far.
+# What the lecture says of the Wasserstein GAN was its authors' finding with large convolutional
+# networks, whose GAN failed without batch normalisation. A tuned non-saturating GAN on a toy is a
+# stronger rival. Lucic et al. (2018) tuned many GANs equally on images and found none that was
+# consistently better. The lasting gain is the idea: compare distributions by a distance that knows
+# how far.
 
 # %% [markdown]
 # ## For and against
-# **For.** A distance where supports do not meet; gradients that do not vanish when the critic is good, so you may train
-# it well; an objective that estimates something; a proof behind it.
+# **For.** A distance where supports do not meet; gradients that do not vanish when the critic is
+# good, so you may train it well; an objective that estimates something; a proof behind it.
 #
-# **Against.** The constraint: clipping gives a poor critic and a delicate constant, the penalty costs time and holds
-# only where it looked, spectral layers are less steep than they may be. The estimate is a bound of unknown quality.
-# Still a game, still no likelihood, still modes that can be missed.
+# **Against.** The constraint: clipping gives a poor critic and a delicate constant, the penalty
+# costs time and holds only where it looked, spectral layers are less steep than they may be. The
+# estimate is a bound of unknown quality. Still a game, still no likelihood, still modes that can be
+# missed.
 
 # %% [markdown]
 # ## Questions
 # <details><summary>Your clipped critic's estimate fell from 5 to 2. Are the samples better?</summary>
 #
-# Perhaps. The estimate is at most K times the distance, with a K that drifts as the critic learns, and it may fall
-# because the critic got worse. Compare with a distance that needs no critic, such as the sliced one. </details>
+# Perhaps. The estimate is at most K times the distance, with a K that drifts as the critic learns,
+# and it may fall because the critic got worse. Compare with a distance that needs no critic, such
+# as the sliced one. </details>
 #
 # <details><summary>Why may a WGAN's critic be trained until it is best, and a GAN's discriminator not?</summary>
 #
-# The best critic has slope 1 along the way from fakes to data, so the generator's gradient is strong. The best
-# discriminator is certain, and flat where the fakes are. </details>
+# The best critic has slope 1 along the way from fakes to data, so the generator's gradient is
+# strong. The best discriminator is certain, and flat where the fakes are. </details>
 #
 # <details><summary>Someone clips the weights of a critic with a batch normalisation in it. What happens to the
 # constant K?</summary>
 #
-# It is lost. Batch normalisation divides by the batch's standard deviation: small weights are scaled up again, and one
-# sample's score depends on the others. For the same reason a gradient penalty wants a critic without it. </details>
+# It is lost. Batch normalisation divides by the batch's standard deviation: small weights are
+# scaled up again, and one sample's score depends on the others. For the same reason a gradient
+# penalty wants a critic without it. </details>
 #
 # <details><summary>Your colleague clips a critic, trains it with Adam's usual settings and finds the WGAN useless. What do
 # you ask?</summary>
 #
-# To try again without momentum, with RMSprop, and to tune each rival alike. On the ring Adam cost every method, those with
-# clipped or spectral critics most. </details>
+# To try again without momentum, with RMSprop, and to tune each rival alike. On the ring Adam cost
+# every method, those with clipped or spectral critics most. </details>
 #
 # <details><summary>In two dimensions, does sorting still give the distance?</summary>
 #
-# No: there is no order in the plane. An assignment solver does it for samples, in about the cube of their number;
-# sorting works for every projection on a line, and the mean over projections is the sliced distance, a lower bound.
+# No: there is no order in the plane. An assignment solver does it for samples, in about the cube of
+# their number; sorting works for every projection on a line, and the mean over projections is the
+# sliced distance, a lower bound.
 # </details>
 #
 # <details><summary>Two samples of 1,000 points from one distribution: is their earth-mover distance 0?</summary>
 #
-# No. It is positive by chance, and in many dimensions it shrinks slowly with the number of points. Always quote real
-# against real beside it. </details>
+# No. It is positive by chance, and in many dimensions it shrinks slowly with the number of points.
+# Always quote real against real beside it. </details>
 
 # %% [markdown]
 # ## Sources
 # - J. M. Tomczak, *Deep Generative Models: GANs and VAE*, lecture, 2017: "Wasserstein GAN".
-# - M. Arjovsky, S. Chintala, L. Bottou, *Wasserstein GAN*, ICML 2017: the objective, clipping, the two disjoint
-#   distributions. M. Arjovsky, L. Bottou, *Towards Principled Methods for Training GANs*, ICLR 2017: thin sheets.
-# - I. Gulrajani, F. Ahmed, M. Arjovsky, V. Dumoulin, A. Courville, *Improved Training of Wasserstein GANs*, NeurIPS 2017:
-#   the penalty, and critics that are too simple.
-# - T. Miyato, T. Kataoka, M. Koyama, Y. Yoshida, *Spectral Normalization for GANs*, ICLR 2018. C. Anil, J. Lucas, R.
-#   Grosse, *Sorting Out Lipschitz Function Approximation*, ICML 2019: why ReLUs fold badly under it.
-# - M. Lucic, K. Kurach, M. Michalski, S. Gelly, O. Bousquet, *Are GANs Created Equal?*, NeurIPS 2018.
-# - C. Villani, *Optimal Transport: Old and New*, Springer 2009. G. Peyré, M. Cuturi, *Computational Optimal Transport*,
-#   2019: the programs and their duals.
+# - M. Arjovsky, S. Chintala, L. Bottou, *Wasserstein GAN*, ICML 2017: the objective, clipping, the
+#   two disjoint distributions. M. Arjovsky, L. Bottou, *Towards Principled Methods for Training
+#   GANs*, ICLR 2017: thin sheets.
+# - I. Gulrajani, F. Ahmed, M. Arjovsky, V. Dumoulin, A. Courville, *Improved Training of
+#   Wasserstein GANs*, NeurIPS 2017: the penalty, and critics that are too simple.
+# - T. Miyato, T. Kataoka, M. Koyama, Y. Yoshida, *Spectral Normalization for GANs*, ICLR 2018. C.
+#   Anil, J. Lucas, R. Grosse, *Sorting Out Lipschitz Function Approximation*, ICML 2019: why ReLUs
+#   fold badly under it.
+# - M. Lucic, K. Kurach, M. Michalski, S. Gelly, O. Bousquet, *Are GANs Created Equal?*, NeurIPS
+#   2018.
+# - C. Villani, *Optimal Transport: Old and New*, Springer 2009. G. Peyré, M. Cuturi, *Computational
+#   Optimal Transport*, 2019: the programs and their duals.
 #
-# Next: [06, more GANs](06_more_gans.ipynb), among them one that takes the transport to a code and back.
+# Next: [06, more GANs](06_more_gans.ipynb), among them one that takes the transport to a code and
+# back.

@@ -12,15 +12,18 @@
 
 # %% [markdown]
 # # More GANs: what can be added to the game
-# *80 minutes, about 20 of them for three exercises. Slides: "More GANs (selected)". You need the game of notebook
-# 04; the transport of [notebook 05](05_wgan.ipynb) and the bound of [notebook 07](07_vae.ipynb) serve as comparisons.*
+# *80 minutes, about 20 of them for three exercises. Slides: "More GANs (selected)". You need the
+# game of notebook 04; the transport of [notebook 05](05_wgan.ipynb) and the bound of [notebook
+# 07](07_vae.ipynb) serve as comparisons.*
 #
-# A GAN hands you digits and no handle: you can't ask it for a 7, and you can't give it a 7 and ask for the code.
-# Below is one that was told, in training, which digit to draw. **What must be added to the game for a class, for an
-# encoder, for a distance you can trust, and what does each addition cost?**
+# A GAN hands you digits and no handle: you can't ask it for a 7, and you can't give it a 7 and ask
+# for the code. Below is one that was told, in training, which digit to draw. **What must be added
+# to the game for a class, for an encoder, for a distance you can trust, and what does each addition
+# cost?**
 
 # %% tags=["colab"] jupyter={"source_hidden": true}
-# In Colab this installs the course and leaves Colab's own torch alone. Anywhere else it does nothing.
+# In Colab this installs the course and leaves Colab's own torch alone. Anywhere else it does
+# nothing.
 import importlib.util
 import subprocess
 import sys
@@ -29,7 +32,9 @@ REPOSITORY = ""  # written by `make badges REPO=...`
 if "google.colab" in sys.modules:
     if importlib.util.find_spec("dgmcourse") is None:
         if not REPOSITORY:
-            raise RuntimeError("Where does the course live? Write its address as REPOSITORY, above.")
+            raise RuntimeError(
+                "Where does the course live? Write its address as REPOSITORY, above."
+            )
         pip = [sys.executable, "-m", "pip", "install", "-q"]
         for name in ("anywidget", "mlxtend", "safetensors"):
             if importlib.util.find_spec(name) is None:
@@ -58,7 +63,9 @@ def normal(*shape, seed: int) -> torch.Tensor:
 
 @torch.no_grad()
 def draw_class(digit: int, style: float, seed: int) -> plt.Figure:
-    """The digit large, and all ten digits in the same style: a walk round a circle of styles, each a draw from N(0, I)."""
+    """The digit large, and all ten digits in the same style: a walk round a circle of styles, each
+    a draw from N(0, I).
+    """
     a, b = normal(2, acgan.prior.dim, seed=seed)
     z = a * math.cos(2 * math.pi * style) + b * math.sin(2 * math.pi * style)
     all_ten = acgan.generate(z.expand(10, -1), torch.arange(10))
@@ -70,7 +77,10 @@ def draw_class(digit: int, style: float, seed: int) -> plt.Figure:
 
 slider_figure(
     draw_class,
-    alt="A large digit of the chosen class, and beside it all ten digits drawn with the same style vector.",
+    alt=(
+        "A large digit of the chosen class, and beside it all ten digits drawn with the same style"
+        " vector."
+    ),
     digit=(0, 9, 1, 7),
     style=(0.0, 1.0, 0.05, 0.0),
     seed="other styles",
@@ -82,25 +92,37 @@ a, b = normal(2, acgan.prior.dim, seed=0)
 styles = turns.cos()[:, None] * a + turns.sin()[:, None] * b
 with torch.no_grad():
     grid = acgan.generate(styles.repeat(4, 1), torch.tensor([0, 2, 4, 7]).repeat_interleave(12))
-fig = plot.images([part for part in grid.split(12)], columns=12, titles=["told: 0", "told: 2", "told: 4", "told: 7"])
+fig = plot.images(
+    [part for part in grid.split(12)],
+    columns=12,
+    titles=["told: 0", "told: 2", "told: 4", "told: 7"],
+)
 plot.show(
     fig,
-    alt="Four rows of twelve generated digits, told to be 0, 2, 4 and 7. Along each row the style changes and comes back.",
-    caption="The same without a kernel. Down a column the style is one and the same vector z, along a row the class stays "
-    "and z goes once round a circle.",
+    alt=(
+        "Four rows of twelve generated digits, told to be 0, 2, 4 and 7. Along each row the style"
+        " changes and comes back."
+    ),
+    caption=(
+        "The same without a kernel. Down a column the style is one and the same vector z, along a"
+        " row the class stays and z goes once round a circle."
+    ),
 )
 
 # %% [markdown]
-# Three things to try: turn the style slider and watch whether the class holds; find a style whose slant or stroke all
-# ten digits share; press the button until a digit fails, and say which class it is.
+# Three things to try: turn the style slider and watch whether the class holds; find a style whose
+# slant or stroke all ten digits share; press the button until a digit fails, and say which class it
+# is.
 #
-# Afterwards you can write the objectives of four relatives of the GAN, say what each adds to the game, and measure
-# whether it pays: images, class, code, and the fit of the codes to the prior.
+# Afterwards you can write the objectives of four relatives of the GAN, say what each adds to the
+# game, and measure whether it pays: images, class, code, and the fit of the codes to the prior.
 
 # %% [markdown]
 # ## Four changes to one game
-# The GAN has a prior $p(\mathbf{z})$, a generator $G(\mathbf{z})$ and a discriminator $D(\mathbf{x})$, the probability
-# that $\mathbf{x}$ is real. The lecture names four papers that change one thing each.
+# The GAN has a prior $p(\mathbf{z})$, a generator $G(\mathbf{z})$ and a discriminator
+# $D(\mathbf{x})$, the probability that $\mathbf{x}$ is real. The lecture names four papers that
+# change one thing each.
+
 
 # %% jupyter={"source_hidden": true}
 def panel(ax, title, boxes, arrows):
@@ -113,39 +135,95 @@ def panel(ax, title, boxes, arrows):
         frame = {"boxstyle": "round,pad=0.35", "facecolor": colour + "22", "edgecolor": colour}
         drawn[name] = ax.text(x, y, text, ha="center", va="center", fontsize=10, bbox=frame)
     for start, end in arrows:
-        ends = {"patchA": drawn[start].get_bbox_patch(), "patchB": drawn[end].get_bbox_patch(), "shrinkA": 1, "shrinkB": 2}
+        ends = {
+            "patchA": drawn[start].get_bbox_patch(),
+            "patchB": drawn[end].get_bbox_patch(),
+            "shrinkA": 1,
+            "shrinkB": 2,
+        }
         link = {"arrowstyle": "-|>", "color": DATA, "linewidth": 1.1}
-        ax.annotate("", drawn[end].get_position(), drawn[start].get_position(), arrowprops=link | ends)
+        ax.annotate(
+            "", drawn[end].get_position(), drawn[start].get_position(), arrowprops=link | ends
+        )
 
 
 Z, G, X = r"$\mathbf{z}$", "$G$", r"$\mathbf{x}$"
 fig, axes = plt.subplots(2, 2, figsize=(plot.WIDTH, 4.4))
-panel(axes[0, 0], "DCGAN: networks that know pictures", {
-    "z": (1, 4.6, Z, NOISE), "G": (4, 4.6, "$G$: convolutions", MODEL), "x": (1, 1.4, X, DATA),
-    "D": (6.6, 3, "$D$: convolutions", CRITIC), "real": (9.3, 5.2, "real?", CRITIC)},
-    [("z", "G"), ("G", "D"), ("x", "D"), ("D", "real")])  # fmt: skip
-panel(axes[0, 1], "auxiliary classifier GAN: a class for both", {
-    "z": (1, 5.2, Z, NOISE), "c": (1, 3.6, "class $c$", PRIOR), "G": (3.8, 4.4, G, MODEL), "x": (1, 1.2, X, DATA),
-    "D": (6.1, 2.8, "$D$", CRITIC), "real": (8.9, 4.4, "real?", CRITIC), "class": (8.9, 1.2, "class?", PRIOR)},
-    [("z", "G"), ("c", "G"), ("G", "D"), ("x", "D"), ("D", "real"), ("D", "class")])  # fmt: skip
-panel(axes[1, 0], "bidirectional GAN: the game on pairs", {
-    "z": (0.8, 4.6, Z, NOISE), "G": (3, 4.6, G, MODEL), "made": (5.8, 4.6, r"$(G(\mathbf{z}),\, \mathbf{z})$", NOISE),
-    "x": (0.8, 1.4, X, DATA), "E": (3, 1.4, "$E$", POSTERIOR), "found": (5.8, 1.4, r"$(\mathbf{x},\, E(\mathbf{x}))$", DATA),
-    "D": (8.9, 3, "$D$: which?", CRITIC)},
-    [("z", "G"), ("G", "made"), ("x", "E"), ("E", "found"), ("made", "D"), ("found", "D")])  # fmt: skip
-panel(axes[1, 1], "Wasserstein auto-encoder: no game on images", {
-    "x": (0.8, 4.6, X, DATA), "E": (2.7, 4.6, "$E$", POSTERIOR), "code": (4.6, 4.6, Z, POSTERIOR), "G": (6.5, 4.6, G, MODEL),
-    "back": (8.8, 4.6, "near " + X + "?", MODEL), "prior": (0.9, 1.4, r"$\mathbf{z} \sim p(\mathbf{z})$", PRIOR),
-    "penalty": (4.6, 1.4, "same distribution?", CRITIC)},
-    [("x", "E"), ("E", "code"), ("code", "G"), ("G", "back"), ("code", "penalty"), ("prior", "penalty")])  # fmt: skip
+panel(
+    axes[0, 0],
+    "DCGAN: networks that know pictures",
+    {
+        "z": (1, 4.6, Z, NOISE),
+        "G": (4, 4.6, "$G$: convolutions", MODEL),
+        "x": (1, 1.4, X, DATA),
+        "D": (6.6, 3, "$D$: convolutions", CRITIC),
+        "real": (9.3, 5.2, "real?", CRITIC),
+    },
+    [("z", "G"), ("G", "D"), ("x", "D"), ("D", "real")],
+)
+panel(
+    axes[0, 1],
+    "auxiliary classifier GAN: a class for both",
+    {
+        "z": (1, 5.2, Z, NOISE),
+        "c": (1, 3.6, "class $c$", PRIOR),
+        "G": (3.8, 4.4, G, MODEL),
+        "x": (1, 1.2, X, DATA),
+        "D": (6.1, 2.8, "$D$", CRITIC),
+        "real": (8.9, 4.4, "real?", CRITIC),
+        "class": (8.9, 1.2, "class?", PRIOR),
+    },
+    [("z", "G"), ("c", "G"), ("G", "D"), ("x", "D"), ("D", "real"), ("D", "class")],
+)
+panel(
+    axes[1, 0],
+    "bidirectional GAN: the game on pairs",
+    {
+        "z": (0.8, 4.6, Z, NOISE),
+        "G": (3, 4.6, G, MODEL),
+        "made": (5.8, 4.6, r"$(G(\mathbf{z}),\, \mathbf{z})$", NOISE),
+        "x": (0.8, 1.4, X, DATA),
+        "E": (3, 1.4, "$E$", POSTERIOR),
+        "found": (5.8, 1.4, r"$(\mathbf{x},\, E(\mathbf{x}))$", DATA),
+        "D": (8.9, 3, "$D$: which?", CRITIC),
+    },
+    [("z", "G"), ("G", "made"), ("x", "E"), ("E", "found"), ("made", "D"), ("found", "D")],
+)
+panel(
+    axes[1, 1],
+    "Wasserstein auto-encoder: no game on images",
+    {
+        "x": (0.8, 4.6, X, DATA),
+        "E": (2.7, 4.6, "$E$", POSTERIOR),
+        "code": (4.6, 4.6, Z, POSTERIOR),
+        "G": (6.5, 4.6, G, MODEL),
+        "back": (8.8, 4.6, "near " + X + "?", MODEL),
+        "prior": (0.9, 1.4, r"$\mathbf{z} \sim p(\mathbf{z})$", PRIOR),
+        "penalty": (4.6, 1.4, "same distribution?", CRITIC),
+    },
+    [
+        ("x", "E"),
+        ("E", "code"),
+        ("code", "G"),
+        ("G", "back"),
+        ("code", "penalty"),
+        ("prior", "penalty"),
+    ],
+)
 plot.show(
     fig,
-    alt="Four diagrams. DCGAN: z enters G, its image and a real x enter D, which answers real or not. Auxiliary classifier: "
-    "z and a class c enter G; D answers real or not, and which class. Bidirectional: z with G(z), and x with its code E(x), "
-    "enter D as pairs. Wasserstein auto-encoder: x is encoded, decoded and compared with itself; its codes are compared "
-    "with draws from the prior.",
-    caption="What judges is D, and below right the question about codes. In the first two it judges images, in the third "
-    "images with their codes, in the last codes only: there an image is compared with itself.",
+    alt=(
+        "Four diagrams. DCGAN: z enters G, its image and a real x enter D, which answers real or"
+        " not. Auxiliary classifier: z and a class c enter G; D answers real or not, and which"
+        " class. Bidirectional: z with G(z), and x with its code E(x), enter D as pairs."
+        " Wasserstein auto-encoder: x is encoded, decoded and compared with itself; its codes are"
+        " compared with draws from the prior."
+    ),
+    caption=(
+        "What judges is D, and below right the question about codes. In the first two it judges"
+        " images, in the third images with their codes, in the last codes only: there an image is"
+        " compared with itself."
+    ),
 )
 
 # %% jupyter={"source_hidden": true}
@@ -177,20 +255,31 @@ from dgmcourse.widgets.latent import latent_traversal
 DEVICE = best_device()
 DIGITS, BATCH = 10_000, 64  # your own trainings see so many digits only, for the sake of time
 SPLITS = 4  # samples are judged in so many parts of 500, whose spread gives the error bar
-N, ROWS = SPLITS * 500, 100  # and ROWS images go through a network at a time, for the sake of memory
+N, ROWS = (
+    SPLITS * 500,
+    100,
+)  # and ROWS images go through a network at a time, for the sake of memory
 
 torch.set_num_threads(1)  # small networks gain little from more, and lose much on a busy machine
 digits = mnist(None)  # grey
 few = torch.arange(min(DIGITS, len(digits.train)))
 digits = digits._replace(train=digits.train[few], valid=None)  # the rest need not stay in memory
 judge = recipes.load("digit_classifier")  # it has no part in any game
-pool = digits.test if len(digits.test) >= 2 * N else digits.train  # of the embedded 5,000 the test part is too small
-real, again = pool[:N].tensor(), pool[N : 2 * N].tensor()  # what samples are held against, and other real digits
+pool = (
+    digits.test if len(digits.test) >= 2 * N else digits.train
+)  # of the embedded 5,000 the test part is too small
+real, again = (
+    pool[:N].tensor(),
+    pool[N : 2 * N].tensor(),
+)  # what samples are held against, and other real digits
 measured = {}  # what you found, for the table at the end
+
 
 # %% jupyter={"source_hidden": true}
 def watch(draw, columns: int = 8, unit: str = "objective, nats") -> plot.Live:
-    """For play or fit, live=watch(draw): what each side climbs, and the images that draw(model) gives, as training goes on."""
+    """For play or fit, live=watch(draw): what each side climbs, and the images that draw(model)
+    gives, as training goes on.
+    """
     return plot.Live(parts=plot.SIDES, unit=unit, draw=draw, columns=columns, title="")
 
 
@@ -200,7 +289,11 @@ def samples(model, n: int = N, seed: int = 0) -> Tensor:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         parts = [ROWS] * (n // ROWS) or [n]
-        draw = (lambda k: model.decoder(model.prior.sample((k,))).mean) if hasattr(model, "decoder") else model.sample
+        draw = (
+            (lambda k: model.decoder(model.prior.sample((k,))).mean)
+            if hasattr(model, "decoder")
+            else model.sample
+        )
         return torch.cat([draw(k) for k in parts])
 
 
@@ -222,8 +315,13 @@ features_real = features(real)
 
 
 def distance(x: Tensor) -> tuple[float, float]:
-    """The Frechet distance of images from real ones in the judge's features: mean and standard error over the splits."""
-    each = [frechet(features(a), b) for a, b in zip(x.chunk(SPLITS), features_real.chunk(SPLITS), strict=True)]
+    """The Frechet distance of images from real ones in the judge's features: mean and standard
+    error over the splits.
+    """
+    each = [
+        frechet(features(a), b)
+        for a, b in zip(x.chunk(SPLITS), features_real.chunk(SPLITS), strict=True)
+    ]
     return float(np.mean(each)), float(np.std(each, ddof=1) / SPLITS**0.5)
 
 
@@ -267,101 +365,151 @@ apart = distance(again)
 #
 # $$\min_G \max_D\; \mathbb{E}_{\mathbf{x} \sim p_{real}}[\log D(\mathbf{x})] + \mathbb{E}_{\mathbf{z} \sim p(\mathbf{z})}[\log(1 - D(G(\mathbf{z})))]$$
 #
-# Read aloud: the discriminator wants to call real images real and made ones made; the generator wants it to fail.
-# What Radford et al. (2015) changed is what stands inside $G$ and $D$: convolutions with strides, batch normalisation,
-# weights that begin at $\mathcal N(0, 0.02^2)$, and an Adam that forgets quickly ($\beta_1 = 0.5$). All of it stands
-# in one cell.
+# Read aloud: the discriminator wants to call real images real and made ones made; the generator
+# wants it to fail. What Radford et al. (2015) changed is what stands inside $G$ and $D$:
+# convolutions with strides, batch normalisation, weights that begin at $\mathcal N(0, 0.02^2)$, and
+# an Adam that forgets quickly ($\beta_1 = 0.5$). All of it stands in one cell.
 
 # %%
 K, C = 32, 16  # dimensions of z; feature maps (the shipped model has 64 and 32)
 generator = nn.Sequential(
-    nn.Linear(K, 2 * C * 49), nn.Unflatten(1, (2 * C, 7, 7)), nn.BatchNorm2d(2 * C), nn.ReLU(),  # 7 x 7
-    nn.ConvTranspose2d(2 * C, C, 4, stride=2, padding=1), nn.BatchNorm2d(C), nn.ReLU(),  # 14 x 14
-    nn.ConvTranspose2d(C, 1, 4, stride=2, padding=1), nn.Flatten(1), nn.Sigmoid(),  # 28 x 28 in [0, 1]
-)  # fmt: skip
+    nn.Linear(K, 2 * C * 49),
+    nn.Unflatten(1, (2 * C, 7, 7)),
+    nn.BatchNorm2d(2 * C),
+    nn.ReLU(),  # 7 x 7
+    nn.ConvTranspose2d(2 * C, C, 4, stride=2, padding=1),
+    nn.BatchNorm2d(C),
+    nn.ReLU(),  # 14 x 14
+    nn.ConvTranspose2d(C, 1, 4, stride=2, padding=1),
+    nn.Flatten(1),
+    nn.Sigmoid(),  # 28 x 28 in [0, 1]
+)
 discriminator = nn.Sequential(
-    nn.Unflatten(1, (1, 28, 28)), nn.Conv2d(1, C, 4, stride=2, padding=1), nn.LeakyReLU(0.2),  # 14 x 14
-    nn.Conv2d(C, 2 * C, 4, stride=2, padding=1), nn.BatchNorm2d(2 * C), nn.LeakyReLU(0.2),  # 7 x 7
-    nn.Flatten(1), nn.Linear(2 * C * 49, 1),  # the logit of D(x): log D is F.logsigmoid(logit)
-)  # fmt: skip
+    nn.Unflatten(1, (1, 28, 28)),
+    nn.Conv2d(1, C, 4, stride=2, padding=1),
+    nn.LeakyReLU(0.2),  # 14 x 14
+    nn.Conv2d(C, 2 * C, 4, stride=2, padding=1),
+    nn.BatchNorm2d(2 * C),
+    nn.LeakyReLU(0.2),  # 7 x 7
+    nn.Flatten(1),
+    nn.Linear(2 * C * 49, 1),  # the logit of D(x): log D is F.logsigmoid(logit)
+)
 
 # %% [markdown]
-# **Predict.** How far do 400 steps, a quarter of a minute, get: to noise, strokes or digits? And the two curves: does one
-# side's gain show as the other's loss?
+# **Predict.** How far do 400 steps, a quarter of a minute, get: to noise, strokes or digits? And
+# the two curves: does one side's gain show as the other's loss?
 
 # %%
 torch.manual_seed(0)
-game = GAN(StandardGaussian(K), initialise(generator, std=0.02), initialise(discriminator, std=0.02))
+game = GAN(
+    StandardGaussian(K), initialise(generator, std=0.02), initialise(discriminator, std=0.02)
+)
 untrained = copy.deepcopy(game).eval()
 
-history = play(game, digits.train, steps=400, epochs=99, batch_size=BATCH, lr=2e-3, device=DEVICE,
-               live=watch(lambda g: samples(g, 24)))  # fmt: skip
+history = play(
+    game,
+    digits.train,
+    steps=400,
+    epochs=99,
+    batch_size=BATCH,
+    lr=2e-3,
+    device=DEVICE,
+    live=watch(lambda g: samples(g, 24)),
+)
 game = game.cpu()
 
 # %% jupyter={"source_hidden": true}
 if len(history.steps) > 100:
-    D_found, G_found = (np.array([row[side] for row in history.steps]) for side in ("discriminator", "generator"))
-    display(Markdown(
-        f"**Measured.** Over the last 100 of your {steps(history)} steps the discriminator's objective was "
-        f"{D_found[-100:].mean():.2f} on average, the generator's {G_found[-100:].mean():.2f}. If $D$ could only guess they "
-        f"would be $-2\\log 2$ = {-2 * math.log(2):.2f} and $-\\log 2$ = {-math.log(2):.2f}. Over all steps the two correlate by "
-        f"{np.corrcoef(D_found, G_found)[0, 1]:.2f}: below 0, one side's gain is the other's loss."))  # fmt: skip
+    D_found, G_found = (
+        np.array([row[side] for row in history.steps]) for side in ("discriminator", "generator")
+    )
+    display(
+        Markdown(
+            f"**Measured.** Over the last 100 of your {steps(history)} steps the discriminator's"
+            f" objective was {D_found[-100:].mean():.2f} on average, the generator's"
+            f" {G_found[-100:].mean():.2f}. If $D$ could only guess they would be $-2\\log 2$ ="
+            f" {-2 * math.log(2):.2f} and $-\\log 2$ = {-math.log(2):.2f}. Over all steps the two"
+            f" correlate by {np.corrcoef(D_found, G_found)[0, 1]:.2f}: below 0, one side's gain is"
+            " the other's loss."
+        )
+    )
 
 # %% jupyter={"source_hidden": true}
 dcgan, dense = recipes.load("dcgan"), recipes.load("gan")
 found = {"before": untrained, "yours": game, "gan, shipped": dense, "dcgan, shipped": dcgan}
 drawn = {name: samples(model) for name, model in found.items()}
 far = {name: distance(x) for name, x in drawn.items()}
-weights = {name: sum(p.numel() for p in model.generator.parameters()) for name, model in found.items()}
+weights = {
+    name: sum(p.numel() for p in model.generator.parameters()) for name, model in found.items()
+}
 plot.show(
-    plot.images([x[:12] for x in drawn.values()] + [real[:12]], columns=12, titles=[*drawn, "real"]),
-    alt="Five rows of twelve images: noise before training, rough digits after your training, digits of the shipped "
-    "feed-forward GAN, digits of the shipped DCGAN, real digits.",
-    caption=f"Frechet distance from real digits: {far['before'][0]:,.0f} before, {far['yours'][0]:,.0f} after your "
-    f"{steps(history)} steps; shipped {far['gan, shipped'][0]:.1f} (feed-forward) and "
-    f"{far['dcgan, shipped'][0]:.1f} (convolutional), {apart[0]:.1f} for other real digits.",
+    plot.images(
+        [x[:12] for x in drawn.values()] + [real[:12]], columns=12, titles=[*drawn, "real"]
+    ),
+    alt=(
+        "Five rows of twelve images: noise before training, rough digits after your training,"
+        " digits of the shipped feed-forward GAN, digits of the shipped DCGAN, real digits."
+    ),
+    caption=(
+        f"Frechet distance from real digits: {far['before'][0]:,.0f} before, {far['yours'][0]:,.0f}"
+        f" after your {steps(history)} steps; shipped {far['gan, shipped'][0]:.1f} (feed-forward)"
+        f" and {far['dcgan, shipped'][0]:.1f} (convolutional), {apart[0]:.1f} for other real"
+        " digits."
+    ),
 )
 card_d, card_g = recipes.card("dcgan"), recipes.card("gan")
 many, many_g = card_d["results"], card_g["results"]
 table(
-    f"| | Frechet distance, 500 at a time | of {many['n']:,} | weights of G | epochs | seconds of training |",
-    [f"| yours | {pm(far['yours'])} | | {weights['yours']:,} | | |",
-     f"| gan, shipped | {pm(far['gan, shipped'])} | {many_g['frechet']:.1f} | {weights['gan, shipped']:,} | "
-     f"{card_g['epochs_trained']} | {card_g['seconds']:,} |",
-     f"| dcgan, shipped | {pm(far['dcgan, shipped'])} | {many['frechet']:.1f} | {weights['dcgan, shipped']:,} | "
-     f"{card_d['epochs_trained']} | {card_d['seconds']:,} |",
-     f"| other real digits | {pm(apart)} | {many['real_frechet']:.1f} | | | |"],
-    f"First column: {N:,} samples and as many real digits in {SPLITS} parts of 500, mean and standard error over the parts. The "
-    "others are from the weights' headers. Few samples add to a distance: the last line is the best one can do. One training "
-    "each.",
-)  # fmt: skip
+    f"| | Frechet distance, 500 at a time | of {many['n']:,} | weights of G | epochs | seconds of"
+    " training |",
+    [
+        f"| yours | {pm(far['yours'])} | | {weights['yours']:,} | | |",
+        (
+            f"| gan, shipped | {pm(far['gan, shipped'])} | {many_g['frechet']:.1f} |"
+            f" {weights['gan, shipped']:,} | {card_g['epochs_trained']} | {card_g['seconds']:,} |"
+        ),
+        (
+            f"| dcgan, shipped | {pm(far['dcgan, shipped'])} | {many['frechet']:.1f} |"
+            f" {weights['dcgan, shipped']:,} | {card_d['epochs_trained']} | {card_d['seconds']:,} |"
+        ),
+        f"| other real digits | {pm(apart)} | {many['real_frechet']:.1f} | | | |",
+    ],
+    f"First column: {N:,} samples and as many real digits in {SPLITS} parts of 500, mean and"
+    " standard error over the parts. The others are from the weights' headers. Few samples add to"
+    " a distance: the last line is the best one can do. One training each.",
+)
 del drawn
 measured["DCGAN: convolutions make a better GAN"] = (
-    f"Frechet distance of DCGAN {held_against(far['dcgan, shipped'], far['gan, shipped'])} of the feed-forward GAN, 500 at a "
-    f"time; over {many['n']:,} samples {many['frechet']:.1f} against {many_g['frechet']:.1f}. "
-    f"Its generator has {weights['dcgan, shipped'] / weights['gan, shipped']:.2f} times the weights"
+    f"Frechet distance of DCGAN {held_against(far['dcgan, shipped'], far['gan, shipped'])} of the"
+    f" feed-forward GAN, 500 at a time; over {many['n']:,} samples {many['frechet']:.1f} against"
+    f" {many_g['frechet']:.1f}. Its generator has"
+    f" {weights['dcgan, shipped'] / weights['gan, shipped']:.2f} times the weights"
 )
 display(Markdown(f"**Measured.** {measured['DCGAN: convolutions make a better GAN']}."))
 
 # %% [markdown]
-# A convolution knows before any training that near pixels belong together and that a stroke is a stroke wherever it
-# lies: one small set of weights learns from every place of every digit. The feed-forward net must learn each pixel's
-# neighbours by heart, and where it has not, it leaves the grains you know from notebook 04. (One training of each is
-# compared here; [notebook 05](05_wgan.ipynb) shows how far 20 trainings of one game lie apart.)
+# A convolution knows before any training that near pixels belong together and that a stroke is a
+# stroke wherever it lies: one small set of weights learns from every place of every digit. The
+# feed-forward net must learn each pixel's neighbours by heart, and where it has not, it leaves the
+# grains you know from notebook 04. (One training of each is compared here; [notebook
+# 05](05_wgan.ipynb) shows how far 20 trainings of one game lie apart.)
 #
 # ### A walk between two codes
-# **Predict.** Take two codes and go from one to the other along a straight line. In 64 dimensions a draw from
-# $\mathcal N(\mathbf{0}, \mathbf{I})$ has a length near 8. How long is the code half-way?
+# **Predict.** Take two codes and go from one to the other along a straight line. In 64 dimensions a
+# draw from $\mathcal N(\mathbf{0}, \mathbf{I})$ has a length near 8. How long is the code half-way?
 #
-# Three things to try: move the slider and watch the code's length; tick *straight* and do it again; press the button
-# until two ends are different digits, and find the place where one becomes the other.
+# Three things to try: move the slider and watch the code's length; tick *straight* and do it again;
+# press the button until two ends are different digits, and find the place where one becomes the
+# other.
 
 # %% jupyter={"source_hidden": true}
 START = 7  # two ends that are different digits
 
 
 def way(a: Tensor, b: Tensor, t: Tensor, straight: bool) -> Tensor:
-    """Codes between a and b at the shares t, along a line or along the arc of the sphere between them."""
+    """Codes between a and b at the shares t, along a line or along the arc of the sphere between
+    them.
+    """
     t = t[:, None]
     if straight:
         return (1 - t) * a + t * b
@@ -382,7 +530,10 @@ def draw_walk(way_along: float, straight: bool, seed: int) -> plt.Figure:
 
 slider_figure(
     draw_walk,
-    alt="A digit on the way between two, and eleven digits along the whole way, drawn by the shipped DCGAN.",
+    alt=(
+        "A digit on the way between two, and eleven digits along the whole way, drawn by the"
+        " shipped DCGAN."
+    ),
     way_along=(0.0, 1.0, 0.05, 0.5),
     straight=False,
     seed="other ends",
@@ -390,96 +541,144 @@ slider_figure(
 
 # %% jupyter={"source_hidden": true}
 a, b = normal(2, N, dcgan.prior.dim, seed=1)
-ends = [in_parts(lambda z: judge.log_prob(dcgan.decoder(z).mean), z[:100]).exp().max(-1) for z in (a, b)]
-clear = (ends[0].values > 0.95) & (ends[1].values > 0.95) & (ends[0].indices != ends[1].indices)  # two digits, not twice one
+ends = [
+    in_parts(lambda z: judge.log_prob(dcgan.decoder(z).mean), z[:100]).exp().max(-1) for z in (a, b)
+]
+clear = (
+    (ends[0].values > 0.95) & (ends[1].values > 0.95) & (ends[0].indices != ends[1].indices)
+)  # two digits, not twice one
 with torch.no_grad():
-    half = {s: distance(in_parts(lambda z: dcgan.decoder(z).mean, way(a, b, torch.full((N,), 0.5), s))) for s in (True, False)}
-    rows = [dcgan.decoder(way(a[k], b[k], torch.linspace(0, 1, 12), s)).mean
-            for k in clear.nonzero()[:2, 0] for s in (True, False)]  # fmt: skip
+    half = {
+        s: distance(in_parts(lambda z: dcgan.decoder(z).mean, way(a, b, torch.full((N,), 0.5), s)))
+        for s in (True, False)
+    }
+    rows = [
+        dcgan.decoder(way(a[k], b[k], torch.linspace(0, 1, 12), s)).mean
+        for k in clear.nonzero()[:2, 0]
+        for s in (True, False)
+    ]
 lengths = way(a, b, torch.full((N,), 0.5), True).norm(dim=-1)
 plot.show(
     plot.images(rows, columns=12, titles=["line", "arc", "line", "arc"]),
-    alt="Two pairs of rows of twelve images: the way from one digit to another, along a line and along an arc.",
-    caption=f"Half-way along the line a code has length {lengths.mean():.1f} ± {lengths.std():.1f} (mean and spread of {N:,}); "
-    f"draws from the prior have {a.norm(dim=-1).mean():.1f} ± {a.norm(dim=-1).std():.1f}. Frechet distance of the half-way "
-    f"digits: {pm(half[True])} on the line, {pm(half[False])} on the arc, "
-    f"{pm(far['dcgan, shipped'])} for draws from the prior.",
+    alt=(
+        "Two pairs of rows of twelve images: the way from one digit to another, along a line and"
+        " along an arc."
+    ),
+    caption=(
+        f"Half-way along the line a code has length {lengths.mean():.1f} ± {lengths.std():.1f}"
+        f" (mean and spread of {N:,}); draws from the prior have {a.norm(dim=-1).mean():.1f} ±"
+        f" {a.norm(dim=-1).std():.1f}. Frechet distance of the half-way digits: {pm(half[True])} on"
+        f" the line, {pm(half[False])} on the arc, {pm(far['dcgan, shipped'])} for draws from the"
+        " prior."
+    ),
 )
 
 # %% [markdown]
-# Half-way along the line is $(\mathbf{a} + \mathbf{b})/2$: each number has variance 1/2, and the length is $8/\sqrt 2$. All
-# training codes lay on a shell of radius 8, and the line cuts through its inside, where the generator was hardly ever
-# asked. Neighbours change smoothly either way: a generator that kept digits by heart would jump.
+# Half-way along the line is $(\mathbf{a} + \mathbf{b})/2$: each number has variance 1/2, and the
+# length is $8/\sqrt 2$. All training codes lay on a shell of radius 8, and the line cuts through
+# its inside, where the generator was hardly ever asked. Neighbours change smoothly either way: a
+# generator that kept digits by heart would jump.
 
 # %% [markdown]
 # ### Faces
-# The game knows nothing about digits. **Predict.** Nearly two thousand pictures of one face, from a film: what will be
-# right after ten seconds, and what wrong? (Nobody licenses these pictures, so the course ships neither them nor a network trained on them.)
+# The game knows nothing about digits. **Predict.** Nearly two thousand pictures of one face, from a
+# film: what will be right after ten seconds, and what wrong? (Nobody licenses these pictures, so
+# the course ships neither them nor a network trained on them.)
 
 # %%
 faces = frey_faces()  # widened to 28 x 28, or None where they are not
 if faces is not None:
     torch.manual_seed(0)
     prior = StandardGaussian(K)
-    faced = GAN(prior, *(initialise(copy.deepcopy(net), std=0.02) for net in (generator, discriminator))).to(DEVICE)
-    faced_history = play(faced, faces, steps=600, epochs=99, batch_size=32, lr=1e-3, device=DEVICE,
-                         live=watch(lambda g: 1 - samples(g, 24)))  # fmt: skip
+    faced = GAN(
+        prior, *(initialise(copy.deepcopy(net), std=0.02) for net in (generator, discriminator))
+    ).to(DEVICE)
+    faced_history = play(
+        faced,
+        faces,
+        steps=600,
+        epochs=99,
+        batch_size=32,
+        lr=1e-3,
+        device=DEVICE,
+        live=watch(lambda g: 1 - samples(g, 24)),
+    )
 
 # %% jupyter={"source_hidden": true}
 if faces is not None:
     made, film = samples(faced.cpu(), 500), faces[::3].tensor()[:500]
     apart_made, apart_film = (torch.pdist(part).mean().item() for part in (made, film))
-    grain_made, grain_film = (part.reshape(-1, 28, 28).diff(dim=-1).square().mean().item() for part in (made, film))
+    grain_made, grain_film = (
+        part.reshape(-1, 28, 28).diff(dim=-1).square().mean().item() for part in (made, film)
+    )
     plot.show(
-        plot.images([1 - made[:12], 1 - made[12:24], 1 - film[::42][:12]], columns=12, titles=["made", "made", "film"]),
-        alt="Two rows of generated faces, grainy, with eyes and a mouth where they belong, and a row of pictures of the film.",
-        caption=f"{steps(faced_history)} steps on {len(faces):,} pictures. Two made ones differ by {apart_made:.1f} on average, "
-        f"two of the film by {apart_film:.1f} (Euclidean, {len(made)} each); but of the former much is grain: the squared step "
-        f"from pixel to pixel is {grain_made / grain_film:.1f} times the film's.",
+        plot.images(
+            [1 - made[:12], 1 - made[12:24], 1 - film[::42][:12]],
+            columns=12,
+            titles=["made", "made", "film"],
+        ),
+        alt=(
+            "Two rows of generated faces, grainy, with eyes and a mouth where they belong, and a"
+            " row of pictures of the film."
+        ),
+        caption=(
+            f"{steps(faced_history)} steps on {len(faces):,} pictures. Two made ones differ by"
+            f" {apart_made:.1f} on average, two of the film by {apart_film:.1f} (Euclidean,"
+            f" {len(made)} each); but of the former much is grain: the squared step from pixel to"
+            f" pixel is {grain_made / grain_film:.1f} times the film's."
+        ),
     )
     del made, film
 
 # %% [markdown]
-# Eyes, nose and mouth find their places first: they are where all pictures agree. Smooth skin comes last: to be smooth,
-# many pixels must agree with one another in each single picture.
+# Eyes, nose and mouth find their places first: they are where all pictures agree. Smooth skin comes
+# last: to be smooth, many pixels must agree with one another in each single picture.
 
 # %% [markdown]
 # ## Auxiliary classifier GAN: a class for both players
-# Odena, Olah and Shlens (2016) tell the generator a class, $G(\mathbf{z}, c)$, and ask the discriminator two questions:
-# is the image real, and which class is it?
+# Odena, Olah and Shlens (2016) tell the generator a class, $G(\mathbf{z}, c)$, and ask the
+# discriminator two questions: is the image real, and which class is it?
 #
 # $$L_S = \mathbb{E}[\log D(\mathbf{x})] + \mathbb{E}[\log(1 - D(G(\mathbf{z}, c)))], \qquad
 #   L_C = \mathbb{E}[\log p(y \mid \mathbf{x})] + \mathbb{E}[\log p(c \mid G(\mathbf{z}, c))]$$
 #
-# Read aloud: $L_S$ is the GAN's game about the source; $L_C$ rewards whoever makes the class visible, $y$ in a real
-# image and $c$ in a made one. The discriminator maximises $L_S + L_C$, the generator $L_C - L_S$. **About the source
-# they fight, about the class they agree.**
+# Read aloud: $L_S$ is the GAN's game about the source; $L_C$ rewards whoever makes the class
+# visible, $y$ in a real image and $c$ in a made one. The discriminator maximises $L_S + L_C$, the
+# generator $L_C - L_S$. **About the source they fight, about the class they agree.**
 #
 # ## Exercise 1: two objectives (7 minutes)
-# Write both. `real` and `fake` are logits of $D$, `(B,)`: $\log D$ is `F.logsigmoid(logit)` and $\log(1 - D)$ is
-# `F.logsigmoid(-logit)`. `named_real` and `named_fake`, `(B, 10)`, are $\log p(\text{class}|\cdot)$ of each class.
-# As in notebook 04 the generator maximises $\log D$ of its fakes in place of $-\log(1 - D)$.
+# Write both. `real` and `fake` are logits of $D$, `(B,)`: $\log D$ is `F.logsigmoid(logit)` and
+# $\log(1 - D)$ is `F.logsigmoid(-logit)`. `named_real` and `named_fake`, `(B, 10)`, are $\log
+# p(\text{class}|\cdot)$ of each class. As in notebook 04 the generator maximises $\log D$ of its
+# fakes in place of $-\log(1 - D)$.
+
 
 # %% tags=["exercise"]
-def auxiliary(real: Tensor, fake: Tensor, named_real: Tensor, named_fake: Tensor, y: Tensor, c: Tensor):
+def auxiliary(
+    real: Tensor, fake: Tensor, named_real: Tensor, named_fake: Tensor, y: Tensor, c: Tensor
+):
     """What the discriminator and what the generator maximises, in nats.
 
-    real, fake: (B,), logits.  named_real, named_fake: (B, 10), log-probabilities.  y, c: (B,), whole numbers:
-    the real images' labels, and the classes the fakes were told.
-    Returns: discriminator (B,), generator (B,).
+    real, fake: (B,), logits. named_real, named_fake: (B, 10), log-probabilities. y, c: (B,), whole
+    numbers: the real images' labels, and the classes the fakes were told. Returns: discriminator
+    (B,), generator (B,).
     """
     ### BEGIN SOLUTION
     named = named_fake.gather(1, c[:, None])[:, 0]
-    discriminator = F.logsigmoid(real) + F.logsigmoid(-fake) + named_real.gather(1, y[:, None])[:, 0] + named
+    discriminator = (
+        F.logsigmoid(real) + F.logsigmoid(-fake) + named_real.gather(1, y[:, None])[:, 0] + named
+    )
     return discriminator, F.logsigmoid(fake) + named
     ### END SOLUTION
+
 
 # %% tags=["exercise-check"]
 auxiliary = check.auxiliary(auxiliary)
 
 # %% [markdown]
-# **Predict.** The generator gets noise and a label and has never seen an image. After 400 steps, how many of its digits
-# will a classifier name as they were ordered: one in ten, half, nearly all?
+# **Predict.** The generator gets noise and a label and has never seen an image. After 400 steps,
+# how many of its digits will a classifier name as they were ordered: one in ten, half, nearly all?
+
 
 # %%
 class Yours(AuxiliaryClassifierGAN):
@@ -487,7 +686,9 @@ class Yours(AuxiliaryClassifierGAN):
 
     def ask(self, x, y, still=False):
         z, c = self.prior.sample((len(x),)), self.draw_classes(x)
-        with torch.set_grad_enabled(not still):  # in the discriminator's turn the generator stands still
+        with torch.set_grad_enabled(
+            not still
+        ):  # in the discriminator's turn the generator stands still
             fakes = self.generate(z, c)
         (real, named_real), (fake, named_fake) = self.judge(x), self.judge(fakes)
         return auxiliary(real, fake, named_real, named_fake, y, c)
@@ -502,15 +703,23 @@ class Yours(AuxiliaryClassifierGAN):
 torch.manual_seed(0)
 told = Yours(latent_dim=16, channels=C)
 z_shown, c_shown = normal(4, 1, 16, seed=0).expand(4, 10, 16), torch.arange(10).expand(4, 10)
-history = play(told, digits.train, steps=400, epochs=99, batch_size=BATCH, lr=2e-3, device=DEVICE,
-               live=watch(lambda g: g.generate(z_shown.to(DEVICE), c_shown.to(DEVICE)).flatten(0, 1), 10))  # fmt: skip
+history = play(
+    told,
+    digits.train,
+    steps=400,
+    epochs=99,
+    batch_size=BATCH,
+    lr=2e-3,
+    device=DEVICE,
+    live=watch(lambda g: g.generate(z_shown.to(DEVICE), c_shown.to(DEVICE)).flatten(0, 1), 10),
+)
 told = told.cpu()
 
 # %% [markdown]
 # ## Does it draw what it was told?
-# **Predict.** The classifier had no part in the game. Will it agree with the order given to the shipped, well-trained model
-# as often as with the labels of *real* digits, less often, or more often? And will its 7s differ from one another as much
-# as real 7s?
+# **Predict.** The classifier had no part in the game. Will it agree with the order given to the
+# shipped, well-trained model as often as with the labels of *real* digits, less often, or more
+# often? And will its 7s differ from one another as much as real 7s?
 
 # %% jupyter={"source_hidden": true}
 ordered = torch.arange(N) % 10
@@ -528,82 +737,113 @@ def spread_within(x: Tensor, y: Tensor) -> Tensor:
 orders = {"yours": to_order(told), "shipped": to_order(acgan)}
 obeyed = {name: share(classes(x) == ordered) for name, x in orders.items()}
 obeyed["real"] = share(classes(real) == pool[:N].y)
-ratio = {name: spread_within(x, ordered) / spread_within(real, pool[:N].y) for name, x in orders.items()}
+ratio = {
+    name: spread_within(x, ordered) / spread_within(real, pool[:N].y) for name, x in orders.items()
+}
 ratio["real"] = spread_within(again, pool[N : 2 * N].y) / spread_within(real, pool[:N].y)
-closeness = {"yours": distance(orders["yours"]), "shipped": distance(orders["shipped"]), "real": apart}
-sevens = {name: x[ordered == 7][:12] for name, x in orders.items()} | {"real": real[pool[:N].y == 7][:12]}
+closeness = {
+    "yours": distance(orders["yours"]),
+    "shipped": distance(orders["shipped"]),
+    "real": apart,
+}
+sevens = {name: x[ordered == 7][:12] for name, x in orders.items()} | {
+    "real": real[pool[:N].y == 7][:12]
+}
 del orders
 plot.show(
     plot.images([*sevens.values()], columns=12, titles=[f"7, {name}" for name in sevens]),
     alt="Three rows of twelve 7s: by the model just trained, by the shipped model, and real ones.",
-    caption=f"Of yours {obeyed['yours'][0]:.0f} % are named as ordered, at a Frechet distance of {closeness['yours'][0]:.0f}: a "
-    "class can be read long before a digit looks real. Two 7s of the shipped model are on average "
-    f"{ratio['shipped'][7]:.2f} times as far apart, in pixels, as two real ones (of 150 each); over all classes "
-    f"{pm(mean(ratio['shipped']), 2)} (mean and standard error of the ten).",
+    caption=(
+        f"Of yours {obeyed['yours'][0]:.0f} % are named as ordered, at a Frechet distance of"
+        f" {closeness['yours'][0]:.0f}: a class can be read long before a digit looks real. Two 7s"
+        f" of the shipped model are on average {ratio['shipped'][7]:.2f} times as far apart, in"
+        f" pixels, as two real ones (of 150 each); over all classes {pm(mean(ratio['shipped']), 2)}"
+        " (mean and standard error of the ten)."
+    ),
 )
 table(
     "| | named as ordered, % | spread within a class, real = 1 | Frechet distance |",
-    [f"| {name} | {pm(obeyed[name])} | {pm(mean(ratio[name]), 2)} | {pm(closeness[name])} |" for name in ("yours", "shipped")]
+    [
+        f"| {name} | {pm(obeyed[name])} | {pm(mean(ratio[name]), 2)} | {pm(closeness[name])} |"
+        for name in ("yours", "shipped")
+    ]
     + [f"| real digits | {pm(obeyed['real'])} | {pm(mean(ratio['real']), 2)} | {pm(apart)} |"],
-    f"{N:,} digits each, as many of each class; the real line compares {N:,} other real ones (labels for orders). Errors: "
-    f"of a share; over the ten classes; over {SPLITS} parts of 500.",
+    f"{N:,} digits each, as many of each class; the real line compares {N:,} other real ones"
+    f" (labels for orders). Errors: of a share; over the ten classes; over {SPLITS} parts of 500.",
 )
 measured["AC-GAN: samples show the class they are told"] = (
-    f"named as ordered {held_against(obeyed['shipped'], obeyed['real'], 1, 'less often', 'more often')} % of real digits by "
-    f"their labels; spread within a class, real = 1: {held_against(mean(ratio['shipped']), mean(ratio['real']), 2)} of other "
-    "real digits"
+    "named as ordered"
+    f" {held_against(obeyed['shipped'], obeyed['real'], 1, 'less often', 'more often')} % of real"
+    " digits by their labels; spread within a class, real = 1:"
+    f" {held_against(mean(ratio['shipped']), mean(ratio['real']), 2)} of other real digits"
 )
-display(Markdown(f"**Measured.** Of the shipped model: {measured['AC-GAN: samples show the class they are told']}."))
+display(
+    Markdown(
+        "**Measured.** Of the shipped model:"
+        f" {measured['AC-GAN: samples show the class they are told']}."
+    )
+)
 
 # %% [markdown]
-# Why ask for both? A real writer does not care whether a classifier can read his 4; this generator is paid for it. The
-# log-probability of the class falls near a border between classes, so $L_C$ pulls every drawing away from the borders,
-# towards plain and easy specimens. The worry with this model is a class more legible than life and poorer than life:
-# **Measured** says how much of either there is here.
+# Why ask for both? A real writer does not care whether a classifier can read his 4; this generator
+# is paid for it. The log-probability of the class falls near a border between classes, so $L_C$
+# pulls every drawing away from the borders, towards plain and easy specimens. The worry with this
+# model is a class more legible than life and poorer than life: **Measured** says how much of either
+# there is here.
 
 # %% [markdown]
 # ## Bidirectional GAN: an encoder without a single compared pixel
-# Donahue, Krähenbühl and Darrell (2016) and, at the same time, Dumoulin et al. give the game an encoder $E$. The
-# discriminator no longer sees images but **pairs** of an image and a code:
+# Donahue, Krähenbühl and Darrell (2016) and, at the same time, Dumoulin et al. give the game an
+# encoder $E$. The discriminator no longer sees images but **pairs** of an image and a code:
 #
 # $$\min_{G, E} \max_D\; \mathbb{E}_{\mathbf{x} \sim p_{real}}[\log D(\mathbf{x}, E(\mathbf{x}))] + \mathbb{E}_{\mathbf{z} \sim p(\mathbf{z})}[\log(1 - D(G(\mathbf{z}), \mathbf{z}))]$$
 #
-# Read aloud: here is a picture and a code; did somebody find the code for the picture, or make the picture from the
-# code? Where $D$ can only guess, the two kinds of pairs have one joint distribution. Then $E(\mathbf{x})$ is a code from which
-# $G$ makes $\mathbf{x}$: **the encoder has become the generator's inverse, and nobody ever asked for a
-# reconstruction.**
+# Read aloud: here is a picture and a code; did somebody find the code for the picture, or make the
+# picture from the code? Where $D$ can only guess, the two kinds of pairs have one joint
+# distribution. Then $E(\mathbf{x})$ is a code from which $G$ makes $\mathbf{x}$: **the encoder has
+# become the generator's inverse, and nobody ever asked for a reconstruction.**
 #
 # ## Exercise 2: the game on pairs (6 minutes)
-# `discriminator(x, z)` takes a picture and a code and gives logits, `(B,)`. Encoder and generator play on one side and
-# want each pair taken for the other kind. In the discriminator's turn they stand still: `.detach()`.
+# `discriminator(x, z)` takes a picture and a code and gives logits, `(B,)`. Encoder and generator
+# play on one side and want each pair taken for the other kind. In the discriminator's turn they
+# stand still: `.detach()`.
+
 
 # %% tags=["exercise"]
 def bidirectional(x: Tensor, z: Tensor, encoder, generator, discriminator) -> tuple[Tensor, Tensor]:
     """What the discriminator maximises, and what generator and encoder maximise, in nats.
 
-    x: (B, D), real images.  z: (B, K), draws from the prior.  encoder(x): (B, K).  generator(z): (B, D).
-    Returns: discriminator (B,), without a gradient to encoder and generator; generator and encoder (B,).
+    x: (B, D), real images. z: (B, K), draws from the prior. encoder(x): (B, K). generator(z): (B,
+    D). Returns: discriminator (B,), without a gradient to encoder and generator; generator and
+    encoder (B,).
     """
     ### BEGIN SOLUTION
     found, made = encoder(x), generator(z)
-    judges = F.logsigmoid(discriminator(x, found.detach())) + F.logsigmoid(-discriminator(made.detach(), z))
+    judges = F.logsigmoid(discriminator(x, found.detach())) + F.logsigmoid(
+        -discriminator(made.detach(), z)
+    )
     makers = F.logsigmoid(discriminator(made, z)) + F.logsigmoid(-discriminator(x, found))
     return judges, makers
     ### END SOLUTION
+
 
 # %% tags=["exercise-check"]
 bidirectional = check.bidirectional(bidirectional)
 
 # %% [markdown]
-# **Predict.** After ten seconds of this, will $G(E(\mathbf{x}))$ be the digit $\mathbf{x}$, a digit of the same class, or
-# just some digit? Odd columns of the live picture are test digits, even ones what comes back.
+# **Predict.** After ten seconds of this, will $G(E(\mathbf{x}))$ be the digit $\mathbf{x}$, a digit
+# of the same class, or just some digit? Odd columns of the live picture are test digits, even ones
+# what comes back.
+
 
 # %%
 class Paired(BidirectionalGAN):
     """All networks feed-forward, and your two objectives."""
 
     def ask(self, x):
-        return bidirectional(x, self.prior.sample((len(x),)), self.inverse, self.generator, self.logit)
+        return bidirectional(
+            x, self.prior.sample((len(x),)), self.inverse, self.generator, self.logit
+        )
 
     def discriminator_objective(self, x):
         return (value := self.ask(x)[0]), {"discriminator": value}
@@ -622,26 +862,36 @@ def beside(model) -> Tensor:
     return torch.stack([shown, model.reconstruct(shown.to(DEVICE)).cpu()], 1).flatten(0, 1)
 
 
-history = play(paired, digits.train, steps=700, epochs=99, batch_size=BATCH, lr=2e-3, device=DEVICE,
-               live=watch(beside))  # fmt: skip
+history = play(
+    paired,
+    digits.train,
+    steps=700,
+    epochs=99,
+    batch_size=BATCH,
+    lr=2e-3,
+    device=DEVICE,
+    live=watch(beside),
+)
 paired = paired.cpu()
 
 # %% [markdown]
 # ## Write, and the generator answers
-# The shipped one had 50 dimensions and more time. Its encoder and generator run in your browser: write a digit on the
-# paper, the encoder finds its code, and the generator draws what it makes of it.
+# The shipped one had 50 dimensions and more time. Its encoder and generator run in your browser:
+# write a digit on the paper, the encoder finds its code, and the generator draws what it makes of
+# it.
 
 # %% jupyter={"source_hidden": true}
 bigan = recipes.load("bigan")
 latent_traversal(bigan, digits.test)
 
 # %% [markdown]
-# Three things to try: write a digit and compare slant, size and thickness with the answer; move one slider and see
-# whether anything like a single property changes; write something that is no digit.
+# Three things to try: write a digit and compare slant, size and thickness with the answer; move one
+# slider and see whether anything like a single property changes; write something that is no digit.
 #
-# **Predict.** On test digits: how often does the class survive the way there and back, $G(E(\mathbf{x}))$? Are the pixels nearer
-# than those of any other digit of the class? And does $E$ find the code again from which an image was made,
-# $E(G(\mathbf{z})) = \mathbf{z}$?
+# **Predict.** On test digits: how often does the class survive the way there and back,
+# $G(E(\mathbf{x}))$? Are the pixels nearer than those of any other digit of the class? And does $E$
+# find the code again from which an image was made, $E(G(\mathbf{z})) = \mathbf{z}$?
+
 
 # %%
 def there_and_back(model, x: Tensor) -> Tensor:
@@ -649,56 +899,82 @@ def there_and_back(model, x: Tensor) -> Tensor:
 
 
 def found_again(model, n: int = N) -> float:
-    """The correlation of z and E(G(z)), over n codes, all dimensions: 1 if E inverts G, 0 if it found nothing of z."""
+    """The correlation of z and E(G(z)), over n codes, all dimensions: 1 if E inverts G, 0 if it
+    found nothing of z.
+    """
     z = normal(n, model.prior.dim, seed=5)
     back = in_parts(lambda z: model.encoder(model.decoder(z).mean).mean, z)
     return torch.corrcoef(torch.stack([z.flatten(), back.flatten()]))[0, 1].item()
+
 
 # %% jupyter={"source_hidden": true}
 wae, wae_gan, vae = (recipes.load(name) for name in ("wae_mmd", "wae_gan", "vae_8d"))
 test = digits.test[:1000]
 x, y = test.tensor(), test.y
 right = classes(x) == y
-back = {"bigan, yours": there_and_back(paired, x), "bigan": there_and_back(bigan, x), "wae_mmd": there_and_back(wae, x),
-        "vae_8d": there_and_back(vae, x)}  # fmt: skip
+back = {
+    "bigan, yours": there_and_back(paired, x),
+    "bigan": there_and_back(bigan, x),
+    "wae_mmd": there_and_back(wae, x),
+    "vae_8d": there_and_back(vae, x),
+}
 other = x.clone()  # each digit's neighbour in the list of its class
 for k in range(10):
     other[y == k] = x[y == k].roll(1, 0)
-strangers = {"another digit of its class": other, "another test digit": x.roll(1, 0), "the mean digit": x.mean(0).expand_as(x)}
+strangers = {
+    "another digit of its class": other,
+    "another test digit": x.roll(1, 0),
+    "the mean digit": x.mean(0).expand_as(x),
+}
 error = {name: mean(((r - x) ** 2).sum(-1)) for name, r in (back | strangers).items()}
 kept = {name: share(classes(r) == classes(x)) for name, r in (back | strangers).items()}
-again_z = {"bigan, yours": found_again(paired), "bigan": found_again(bigan), "wae_mmd": found_again(wae),
-           "vae_8d": found_again(vae)}  # fmt: skip
+again_z = {
+    "bigan, yours": found_again(paired),
+    "bigan": found_again(bigan),
+    "wae_mmd": found_again(wae),
+    "vae_8d": found_again(vae),
+}
 plot.show(
-    plot.images([x[:12], *(r[:12] for r in back.values())], columns=12, titles=["test digit", *back]),
-    alt="Five rows of twelve: test digits, and what comes back from the live bidirectional GAN, the shipped one, a Wasserstein "
-    "auto-encoder and a VAE.",
-    caption=f"Of {len(x):,} digits {kept['bigan, yours'][0]:.0f} % keep the class they had for the classifier in the game you "
-    f"played, {kept['bigan'][0]:.0f} % in the shipped one ({kept['another test digit'][0]:.0f} % would by chance), "
-    f"{kept['wae_mmd'][0]:.0f} % in an auto-encoder that was trained to reconstruct.",
+    plot.images(
+        [x[:12], *(r[:12] for r in back.values())], columns=12, titles=["test digit", *back]
+    ),
+    alt=(
+        "Five rows of twelve: test digits, and what comes back from the live bidirectional GAN, the"
+        " shipped one, a Wasserstein auto-encoder and a VAE."
+    ),
+    caption=(
+        f"Of {len(x):,} digits {kept['bigan, yours'][0]:.0f} % keep the class they had for the"
+        f" classifier in the game you played, {kept['bigan'][0]:.0f} % in the shipped one"
+        f" ({kept['another test digit'][0]:.0f} % would by chance), {kept['wae_mmd'][0]:.0f} % in"
+        " an auto-encoder that was trained to reconstruct."
+    ),
 )
 table(
-    "| there and back | squared error of G(E(x)), summed over pixels | same class, % | correlation of E(G(z)) and z |",
+    "| there and back | squared error of G(E(x)), summed over pixels | same class, % | correlation"
+    " of E(G(z)) and z |",
     [f"| {name} | {pm(error[name])} | {pm(kept[name])} | {again_z[name]:.2f} |" for name in back]
     + [f"| *in its place {name}* | {pm(error[name])} | {pm(kept[name])} | |" for name in strangers],
-    f"{len(x):,} test digits, standard errors over digits; {N:,} codes, all their numbers together. The last column is 1 for an "
-    "inverse (or a multiple of it), 0 for an encoder that finds nothing of z again.",
+    f"{len(x):,} test digits, standard errors over digits; {N:,} codes, all their numbers together."
+    " The last column is 1 for an inverse (or a multiple of it), 0 for an encoder that finds"
+    " nothing of z again.",
 )
 measured["BiGAN: the encoder inverts the generator"] = (
-    f"{pm(kept['bigan'])} % of digits keep their class there and back ({pm(kept['wae_mmd'])} % in wae_mmd), at an error of "
-    f"{held_against(error['bigan'], error['another digit of its class'])} of another digit of the class; E(G(z)) correlates "
-    f"with z by {again_z['bigan']:.2f} (wae_mmd {again_z['wae_mmd']:.2f})"
+    f"{pm(kept['bigan'])} % of digits keep their class there and back ({pm(kept['wae_mmd'])} % in"
+    f" wae_mmd), at an error of {held_against(error['bigan'], error['another digit of its class'])}"
+    f" of another digit of the class; E(G(z)) correlates with z by {again_z['bigan']:.2f} (wae_mmd"
+    f" {again_z['wae_mmd']:.2f})"
 )
 display(Markdown(f"**Measured.** {measured['BiGAN: the encoder inverts the generator']}."))
 
 # %% [markdown]
-# "Where $D$ can only guess" is a condition about the end of a game that has no end. Short of it the pairs only resemble one
-# another, and nothing but the discriminator says in what: whatever it overlooks, $E$ and $G$ are free to change.
+# "Where $D$ can only guess" is a condition about the end of a game that has no end. Short of it the
+# pairs only resemble one another, and nothing but the discriminator says in what: whatever it
+# overlooks, $E$ and $G$ are free to change.
 #
 # ## Is the code a good description?
-# The paper's own test: give each test digit the label of its **nearest neighbour** among labelled digits, with distances
-# measured in $E(\mathbf{x})$. **Predict.** Better than in plain pixels? Better than the VAE's codes? And a network
-# that nobody trained?
+# The paper's own test: give each test digit the label of its **nearest neighbour** among labelled
+# digits, with distances measured in $E(\mathbf{x})$. **Predict.** Better than in plain pixels?
+# Better than the VAE's codes? And a network that nobody trained?
 
 # %% jupyter={"source_hidden": true}
 labelled, asked = digits.train[:4000], digits.test[:2000]
@@ -706,8 +982,12 @@ labelled, asked = digits.train[:4000], digits.test[:2000]
 
 def nearest(encode) -> Tensor:
     """Which test digits have the label of their nearest labelled digit in `encode`'s space."""
-    known, new = (torch.cat([in_parts(encode, data[i : i + 1000].tensor()) for i in range(0, len(data), 1000)])
-                  for data in (labelled, asked))  # fmt: skip
+    known, new = (
+        torch.cat(
+            [in_parts(encode, data[i : i + 1000].tensor()) for i in range(0, len(data), 1000)]
+        )
+        for data in (labelled, asked)
+    )
     at = in_parts(lambda z: torch.cdist(z, known).argmin(1), new)
     return labelled.y[at] == asked.y
 
@@ -726,7 +1006,10 @@ spaces = {
 hits = {name: nearest(encode) for name, (_, encode) in spaces.items()}
 del vae40, nobody
 accuracy = {name: share(right) for name, right in hits.items()}
-against = {name: tuple(100 * v for v in mean(right.float() - hits["pixels"].float())) for name, right in hits.items()}
+against = {
+    name: tuple(100 * v for v in mean(right.float() - hits["pixels"].float()))
+    for name, right in hits.items()
+}
 
 fig, ax = plt.subplots(figsize=(plot.WIDTH, 2.5))
 names = sorted(accuracy, key=lambda name: accuracy[name][0])
@@ -740,10 +1023,14 @@ first, step_up, step_vae = names[-1], against["bigan's encoder"], against["vae_8
 plot.show(
     fig,
     alt="Accuracies with error bars, best to worst: "
-    + ", ".join(f"{name} {accuracy[name][0]:.1f} %" for name in reversed(names)) + ".",
-    caption=f"{len(labelled):,} labelled digits; bars are two standard errors. Best: {first}, {pm(accuracy[first])} %. Digit by "
-    f"digit, bigan's encoder differs from pixels by {pm(step_up)} points, vae_8d's means by {pm(step_vae)}.",
-)  # fmt: skip
+    + ", ".join(f"{name} {accuracy[name][0]:.1f} %" for name in reversed(names))
+    + ".",
+    caption=(
+        f"{len(labelled):,} labelled digits; bars are two standard errors. Best: {first},"
+        f" {pm(accuracy[first])} %. Digit by digit, bigan's encoder differs from pixels by"
+        f" {pm(step_up)} points, vae_8d's means by {pm(step_vae)}."
+    ),
+)
 ours, pixels, theirs = (accuracy[name] for name in ("bigan's encoder", "pixels", "vae_8d's means"))
 measured["BiGAN: its features are useful"] = (
     f"1-nearest-neighbour accuracy {pm(ours)} %; pixels {pm(pixels)} %, vae_8d's means "
@@ -751,23 +1038,27 @@ measured["BiGAN: its features are useful"] = (
 )
 
 # %% [markdown]
-# MNIST is kind to pixels: digits are centred, of one size, on empty ground. Judge the encoder against the
-# untrained network for what the game taught it, and against the VAE for what another objective teaches.
+# MNIST is kind to pixels: digits are centred, of one size, on empty ground. Judge the encoder
+# against the untrained network for what the game taught it, and against the VAE for what another
+# objective teaches.
 
 # %% [markdown]
 # ## Wasserstein auto-encoder: the transport, relaxed
-# Notebook 05 measured how far $p_G$ is from the data by the cheapest plan that carries one to the other, and needed a
-# Lipschitz critic for it. Bousquet et al. (2017) start from the plan itself, and note what it becomes when images come
-# from codes. Its cost here is the *square* of the distance carried, so $W_1$ of notebook 05 becomes $W_2^2$.
+# Notebook 05 measured how far $p_G$ is from the data by the cheapest plan that carries one to the
+# other, and needed a Lipschitz critic for it. Bousquet et al. (2017) start from the plan itself,
+# and note what it becomes when images come from codes. Its cost here is the *square* of the
+# distance carried, so $W_1$ of notebook 05 becomes $W_2^2$.
 #
-# A plan says, for each $\mathbf{x}$, to which $G(\mathbf{z})$ it goes. So it is an **encoder** $q(\mathbf{z}|\mathbf{x})$, and all
-# codes together must be used as often as the prior wants:
+# A plan says, for each $\mathbf{x}$, to which $G(\mathbf{z})$ it goes. So it is an **encoder**
+# $q(\mathbf{z}|\mathbf{x})$, and all codes together must be used as often as the prior wants:
 #
 # $$W_2^2(p_{real}, p_G) = \inf_{q:\; q(\mathbf{z}) = p(\mathbf{z})}\; \mathbb{E}_{\mathbf{x} \sim p_{real}}\, \mathbb{E}_{q(\mathbf{z}|\mathbf{x})}\; |\mathbf{x} - G(\mathbf{z})|^2, \qquad q(\mathbf{z}) = \mathbb{E}_{\mathbf{x} \sim p_{real}}[q(\mathbf{z}|\mathbf{x})]$$
 #
-# Read aloud: the distance is the best reconstruction error of any encoder whose codes, all together, look like the
-# prior. Eight points and eight codes are few enough to try every such encoder. **Predict.** How many are there? And what
-# happens to the error if the condition is dropped?
+# Read aloud: the distance is the best reconstruction error of any encoder whose codes, all
+# together, look like the prior. Eight points and eight codes are few enough to try every such
+# encoder. **Predict.** How many are there? And what happens to the error if the condition is
+# dropped?
+
 
 # %%
 def G_toy(z: Tensor) -> Tensor:
@@ -775,7 +1066,9 @@ def G_toy(z: Tensor) -> Tensor:
     return torch.stack([z, torch.sin(1.5 * z)], -1)
 
 
-z_toy = StandardGaussian(1).mean + torch.special.ndtri((torch.arange(8.0) + 0.5) / 8)  # the prior as eight equal parts
+z_toy = StandardGaussian(1).mean + torch.special.ndtri(
+    (torch.arange(8.0) + 0.5) / 8
+)  # the prior as eight equal parts
 x_toy = torch.stack([0.4 + 0.9 * normal(8, seed=3), 0.9 * normal(8, seed=4)], -1)
 cost = ((x_toy[:, None] - G_toy(z_toy)) ** 2).sum(-1)  # (8, 8): of encoding x_i as z_j
 encoders = torch.tensor(list(itertools.permutations(range(8))))  # every code used once: q(z) = p(z)
@@ -804,35 +1097,45 @@ axes[0].legend(loc="lower right", fontsize=8)
 used = len(set(free.tolist()))
 plot.show(
     fig,
-    alt="Eight data points linked to eight points on a curve. Left each curve point has one link, right some have several and "
-    "some none.",
-    caption=f"The best of {len(encoders):,} encoders that use every code once has error {errors.min():.4f}; the exact transport "
-    f"plan (scipy) costs {transport:.4f}. Without the condition the error falls to {cost.min(1).values.mean():.2f}, and only "
-    f"{used} of 8 codes are used: the others decode to points that no x asked for.",
+    alt=(
+        "Eight data points linked to eight points on a curve. Left each curve point has one link,"
+        " right some have several and some none."
+    ),
+    caption=(
+        f"The best of {len(encoders):,} encoders that use every code once has error"
+        f" {errors.min():.4f}; the exact transport plan (scipy) costs {transport:.4f}. Without the"
+        f" condition the error falls to {cost.min(1).values.mean():.2f}, and only {used} of 8 codes"
+        " are used: the others decode to points that no x asked for."
+    ),
 )
 
 # %% [markdown]
-# The two numbers agree because they are one: choosing the encoder *is* choosing the plan. For a network the condition is
-# out of reach, so it becomes a penalty, with a weight $\lambda$ and a discrepancy $\mathcal D$ between the codes and the prior:
+# The two numbers agree because they are one: choosing the encoder *is* choosing the plan. For a
+# network the condition is out of reach, so it becomes a penalty, with a weight $\lambda$ and a
+# discrepancy $\mathcal D$ between the codes and the prior:
 #
 # $$\max_{G, E}\; -\mathbb{E}_{\mathbf{x} \sim p_{real}}\, |\mathbf{x} - G(E(\mathbf{x}))|^2 - \lambda\, \mathcal D(q(\mathbf{z}), p(\mathbf{z}))$$
 #
-# Read aloud: reconstruct, and let the codes *as a whole* look like the prior. Compare it with the VAE's bound, which asks
-# it of the codes of **each** $\mathbf{x}$: there the clouds of two digits must overlap, and where they do, the decoder
-# has to answer with the mean of both, a blur. That is the argument; you will measure it.
+# Read aloud: reconstruct, and let the codes *as a whole* look like the prior. Compare it with the
+# VAE's bound, which asks it of the codes of **each** $\mathbf{x}$: there the clouds of two digits
+# must overlap, and where they do, the decoder has to answer with the mean of both, a blur. That is
+# the argument; you will measure it.
 #
-# Two discrepancies are in use. **Adversarial**: a discriminator in the latent space learns to tell $\mathbf{z} \sim p(\mathbf{z})$
-# from $E(\mathbf{x})$ (with the squared error this is the adversarial auto-encoder). **MMD**: no opponent, only a
-# kernel $k$ that says how near two codes are,
+# Two discrepancies are in use. **Adversarial**: a discriminator in the latent space learns to tell
+# $\mathbf{z} \sim p(\mathbf{z})$ from $E(\mathbf{x})$ (with the squared error this is the
+# adversarial auto-encoder). **MMD**: no opponent, only a kernel $k$ that says how near two codes
+# are,
 #
 # $$\mathrm{MMD}^2 = \frac{1}{N(N-1)} \sum_{i \neq j} k(\mathbf{z}_i, \mathbf{z}_j) + \frac{1}{M(M-1)} \sum_{i \neq j} k(\tilde{\mathbf{z}}_i, \tilde{\mathbf{z}}_j) - \frac{2}{NM} \sum_{i, j} k(\mathbf{z}_i, \tilde{\mathbf{z}}_j)$$
 #
-# with codes $\mathbf{z}_i = E(\mathbf{x}_i)$ and draws $\tilde{\mathbf{z}}_j$ from the prior. Read aloud: how near codes are to one
-# another, plus the same among draws, less twice how near the ones are to the others. If both come from one distribution, the
-# three means are equal and all cancels.
+# with codes $\mathbf{z}_i = E(\mathbf{x}_i)$ and draws $\tilde{\mathbf{z}}_j$ from the prior. Read
+# aloud: how near codes are to one another, plus the same among draws, less twice how near the ones
+# are to the others. If both come from one distribution, the three means are equal and all cancels.
 #
 # ## Exercise 3: the discrepancy (7 minutes)
-# `kernel(a, b)` gives all pairs at once, `(N, M)`. Mind the pairs $i = j$: a point is always near itself.
+# `kernel(a, b)` gives all pairs at once, `(N, M)`. Mind the pairs $i = j$: a point is always near
+# itself.
+
 
 # %% tags=["exercise"]
 def mmd(z: Tensor, prior_z: Tensor, kernel) -> Tensor:
@@ -840,6 +1143,7 @@ def mmd(z: Tensor, prior_z: Tensor, kernel) -> Tensor:
 
     z: (N, K).  prior_z: (M, K).  kernel(a, b): (len(a), len(b)).  Returns: a scalar.
     """
+
     ### BEGIN SOLUTION
     def among(a):
         k = kernel(a, a)
@@ -848,18 +1152,23 @@ def mmd(z: Tensor, prior_z: Tensor, kernel) -> Tensor:
     return among(z) + among(prior_z) - 2 * kernel(z, prior_z).mean()
     ### END SOLUTION
 
+
 # %% tags=["exercise-check"]
 mmd = check.mmd(mmd)
 
 # %% [markdown]
 # ## Break it: leave the condition out
-# Train with your discrepancy and small feed-forward networks in eight latent dimensions: once without the penalty, then with
-# more and more of it. **Predict.** At $\lambda = 0$ nothing but reconstruction is trained.
-# What will the *samples* look like, $G(\mathbf{z})$ for $\mathbf{z}$ from the prior, and why? Can $\lambda$ be too large?
+# Train with your discrepancy and small feed-forward networks in eight latent dimensions: once
+# without the penalty, then with more and more of it. **Predict.** At $\lambda = 0$ nothing but
+# reconstruction is trained. What will the *samples* look like, $G(\mathbf{z})$ for $\mathbf{z}$
+# from the prior, and why? Can $\lambda$ be too large?
+
 
 # %%
 def kernel(a: Tensor, b: Tensor, scales=(0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)) -> Tensor:
-    """Inverse multiquadratic, C / (C + |a - b|^2), summed over scales: near and far pairs both have a slope."""
+    """Inverse multiquadratic, C / (C + |a - b|^2), summed over scales: near and far pairs both have
+    a slope.
+    """
     squares = ((a[:, None] - b) ** 2).sum(-1)
     return sum(c / (c + squares) for c in (2 * a.shape[1] * s for s in scales))
 
@@ -876,9 +1185,17 @@ def small_wae(weight: float, live=None, steps: int = 400):
         return -cost - weight * penalty, {"cost": cost, "penalty": penalty.expand_as(cost)}
 
     train = digits.train[: 100 * steps // 5]
-    history = fit(model, train, epochs=math.ceil(100 * steps / len(train)), lr=3e-3, objective=objective, live=live,
-                  progress=live is not None)  # fmt: skip
+    history = fit(
+        model,
+        train,
+        epochs=math.ceil(100 * steps / len(train)),
+        lr=3e-3,
+        objective=objective,
+        live=live,
+        progress=live is not None,
+    )
     return model, history
+
 
 # %%
 penalties = [0, 1, 10, 100, 1000]
@@ -886,8 +1203,9 @@ views = watch(lambda m: samples(m, 24), unit="squared error")
 swept = {w: small_wae(w, live=views if w == 100 else None)[0] for w in penalties}
 
 # %% [markdown]
-# Three things to try: set $\lambda$ to 0 and look where the codes of one class lie; find the $\lambda$ whose samples you like
-# best; go to the end and say what the penalty has cost.
+# Three things to try: set $\lambda$ to 0 and look where the codes of one class lie; find the
+# $\lambda$ whose samples you like best; go to the end and say what the penalty has cost.
+
 
 # %% jupyter={"source_hidden": true}
 def codes_of(model) -> Tensor:
@@ -899,7 +1217,10 @@ def codes_of(model) -> Tensor:
 
 def misfit(z: Tensor) -> tuple[float, float]:
     """MMD² of codes and draws from the prior: mean and standard error over four parts."""
-    each = [mmd(part, normal(*part.shape, seed=10 + i), kernel).item() for i, part in enumerate(z.chunk(4))]
+    each = [
+        mmd(part, normal(*part.shape, seed=10 + i), kernel).item()
+        for i, part in enumerate(z.chunk(4))
+    ]
     return float(np.mean(each)), float(np.std(each, ddof=1) / 2)
 
 
@@ -923,15 +1244,29 @@ def draw_condition(weight: float) -> plt.Figure:
     angle = torch.linspace(0, 2 * math.pi, 100)
     left.plot(2 * angle.cos(), 2 * angle.sin(), color="#00694D", linewidth=2, zorder=3)
     reach = max(4.0, float(at["codes"].abs().max()) * 1.05)
-    left.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xlabel="code, widest dimension", ylabel="second widest")
+    left.set(
+        xlim=(-reach, reach),
+        ylim=(-reach, reach),
+        aspect="equal",
+        xlabel="code, widest dimension",
+        ylabel="second widest",
+    )
     left.set_title("circle: prior, two std.")
-    plot.draw_images(right, samples(swept[weight], 40), 8, f"samples: Frechet {at['frechet'][0]:.0f}; error {at['cost'][0]:.1f}")
+    plot.draw_images(
+        right,
+        samples(swept[weight], 40),
+        8,
+        f"samples: Frechet {at['frechet'][0]:.0f}; error {at['cost'][0]:.1f}",
+    )
     return fig
 
 
 slider_figure(
     lambda lambda_: draw_condition(lambda_),
-    alt="Left the codes of the test digits against the prior's circle, right samples of the model trained with that weight.",
+    alt=(
+        "Left the codes of the test digits against the prior's circle, right samples of the model"
+        " trained with that weight."
+    ),
     lambda_=penalties,
 )
 
@@ -943,37 +1278,60 @@ for (w, at), top, bottom in zip(trace.items(), axes[0], axes[1], strict=True):
         top.plot(*at["codes"][y == k].T, ".", color=plot.CLASSES[k], ms=1.5)
     angle = torch.linspace(0, 2 * math.pi, 100)
     top.plot(2 * angle.cos(), 2 * angle.sin(), color="#00694D", linewidth=1.5, zorder=3)
-    top.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xticks=[], yticks=[], title=f"$\\lambda$ = {w}")
+    top.set(
+        xlim=(-reach, reach),
+        ylim=(-reach, reach),
+        aspect="equal",
+        xticks=[],
+        yticks=[],
+        title=f"$\\lambda$ = {w}",
+    )
     plot.draw_images(bottom, samples(swept[w], 16), 4)
 best, none, most = min(trace, key=lambda w: trace[w]["frechet"][0]), trace[0], trace[penalties[-1]]
-tied = [w for w in trace if trace[w]["frechet"][0] - trace[best]["frechet"][0]
-        <= 2 * math.hypot(trace[w]["frechet"][1], trace[best]["frechet"][1])]  # fmt: skip
+tied = [
+    w
+    for w in trace
+    if trace[w]["frechet"][0] - trace[best]["frechet"][0]
+    <= 2 * math.hypot(trace[w]["frechet"][1], trace[best]["frechet"][1])
+]
 plot.show(
     fig,
-    alt="For five weights of the penalty: two dimensions of the codes of test digits against the prior's circle, spread "
-    "far beyond it without a penalty and drawn into it as the weight grows, and sixteen samples below each.",
-    caption=f"From lambda = 0 to {penalties[-1]}: MMD² {none['mmd'][0]:.2f} to {most['mmd'][0]:.3f}, reconstruction error "
-    f"{none['cost'][0]:.1f} to {most['cost'][0]:.1f}, Frechet distance of the samples {none['frechet'][0]:.0f} to "
-    f"{most['frechet'][0]:.0f}; lowest, within two standard errors, at lambda = {' or '.join(map(str, tied))}.",
+    alt=(
+        "For five weights of the penalty: two dimensions of the codes of test digits against the"
+        " prior's circle, spread far beyond it without a penalty and drawn into it as the weight"
+        " grows, and sixteen samples below each."
+    ),
+    caption=(
+        f"From lambda = 0 to {penalties[-1]}: MMD² {none['mmd'][0]:.2f} to {most['mmd'][0]:.3f},"
+        f" reconstruction error {none['cost'][0]:.1f} to {most['cost'][0]:.1f}, Frechet distance of"
+        f" the samples {none['frechet'][0]:.0f} to {most['frechet'][0]:.0f}; lowest, within two"
+        f" standard errors, at lambda = {' or '.join(map(str, tied))}."
+    ),
 )
 table(
     "| $\\lambda$ | reconstruction error | MMD² of codes and prior | Frechet distance of samples |",
-    [f"| {w} | {pm(at['cost'])} | {pm(at['mmd'], 3)} | {pm(at['frechet'])} |" for w, at in trace.items()],
-    f"{len(x):,} test digits and codes, {N:,} samples, one training each: the errors are those of measuring, not of training.",
+    [
+        f"| {w} | {pm(at['cost'])} | {pm(at['mmd'], 3)} | {pm(at['frechet'])} |"
+        for w, at in trace.items()
+    ],
+    f"{len(x):,} test digits and codes, {N:,} samples, one training each: the errors are those of"
+    " measuring, not of training.",
 )
 
 # %% [markdown]
-# Without the penalty the encoder spreads its codes wherever the decoder can best tell them apart. The prior's draws fall on a
-# few of them or between, where the decoder was never asked. A plain auto-encoder reconstructs and can't generate; the
-# penalty is the cure. Where it outweighs the error, the encoder listens to little else, and the price is paid in
-# reconstructions: in the end samples can't be better than what the decoder learned to draw.
+# Without the penalty the encoder spreads its codes wherever the decoder can best tell them apart.
+# The prior's draws fall on a few of them or between, where the decoder was never asked. A plain
+# auto-encoder reconstructs and can't generate; the penalty is the cure. Where it outweighs the
+# error, the encoder listens to little else, and the price is paid in reconstructions: in the end
+# samples can't be better than what the decoder learned to draw.
 
 # %% [markdown]
 # ## Against the VAE: sharper?
-# Three shipped models have *the same networks*, 8 latent dimensions and the squared error: `vae_8d` (the bound, with the
-# variance of the pixels learned), `wae_mmd` and `wae_gan`. **Predict.** Whose samples are the sharpest? Whose codes fit the
-# prior best? Sharpness here is the variance of the image's Laplacian, each pixel's four neighbours less four times itself:
-# 0 for a flat picture, large where ink ends abruptly.
+# Three shipped models have *the same networks*, 8 latent dimensions and the squared error: `vae_8d`
+# (the bound, with the variance of the pixels learned), `wae_mmd` and `wae_gan`. **Predict.** Whose
+# samples are the sharpest? Whose codes fit the prior best? Sharpness here is the variance of the
+# image's Laplacian, each pixel's four neighbours less four times itself: 0 for a flat picture,
+# large where ink ends abruptly.
 
 # %%
 LAPLACE = torch.tensor([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]])[None, None]
@@ -981,7 +1339,10 @@ LAPLACE = torch.tensor([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]])[None, None]
 
 def sharpness(x: Tensor) -> Tensor:
     """The variance of each image's Laplacian: (N,)."""
-    return in_parts(lambda x: F.conv2d(x.reshape(-1, 1, 28, 28), LAPLACE, padding=1).flatten(1).var(1), x)
+    return in_parts(
+        lambda x: F.conv2d(x.reshape(-1, 1, 28, 28), LAPLACE, padding=1).flatten(1).var(1), x
+    )
+
 
 # %% jupyter={"source_hidden": true}
 three = {"vae_8d": vae, "wae_mmd": wae, "wae_gan": wae_gan}
@@ -990,7 +1351,10 @@ back |= {"wae_gan": there_and_back(wae_gan, x)}
 error |= {"wae_gan": mean(((back["wae_gan"] - x) ** 2).sum(-1))}
 sharp_real = sharpness(real).mean().item()
 sharp = {name: tuple(v / sharp_real for v in mean(sharpness(s))) for name, s in sampled.items()}
-sharp_back = {name: tuple(v / sharpness(x).mean().item() for v in mean(sharpness(back[name]))) for name in three}
+sharp_back = {
+    name: tuple(v / sharpness(x).mean().item() for v in mean(sharpness(back[name])))
+    for name in three
+}
 near = {name: distance(s) for name, s in sampled.items()}
 sampled = {name: s[:12].clone() for name, s in sampled.items()}
 sharp_again = tuple(v / sharp_real for v in mean(sharpness(again)))
@@ -1001,49 +1365,77 @@ prior_fit = misfit(normal(len(x), 8, seed=30))
 order = sorted(three, key=lambda name: -sharp[name][0])
 plot.show(
     plot.images([real[:12], *sampled.values()], columns=12, titles=["real", *three]),
-    alt="Four rows of twelve: real digits, and samples of the VAE, of the Wasserstein auto-encoder with MMD and of the "
-    "adversarial one.",
-    caption="Sharpness of samples, real digits = 1: " + ", ".join(f"{name} {pm(sharp[name], 3)}" for name in order)
-    + ". Frechet distance: " + ", ".join(f"{name} {pm(near[name], 0)}" for name in order) + ".",
-)  # fmt: skip
+    alt=(
+        "Four rows of twelve: real digits, and samples of the VAE, of the Wasserstein auto-encoder"
+        " with MMD and of the adversarial one."
+    ),
+    caption="Sharpness of samples, real digits = 1: "
+    + ", ".join(f"{name} {pm(sharp[name], 3)}" for name in order)
+    + ". Frechet distance: "
+    + ", ".join(f"{name} {pm(near[name], 0)}" for name in order)
+    + ".",
+)
 table(
-    "| same networks | sharpness of samples | of reconstructions | Frechet, samples | reconstruction error | MMD² of codes |",
-    [f"| {name} | {pm(sharp[name], 3)} | {pm(sharp_back[name], 3)} | {pm(near[name])} | {pm(error[name])} | "
-     f"{pm(codes_fit[name], 3)} |" for name in three]
-    + [f"| real digits, draws from the prior | {pm(sharp_again, 3)} | | {pm(apart)} | | "
-       f"{pm(prior_fit, 3)} |"],
-    f"Sharpness relative to real digits. {N:,} samples, {len(x):,} test digits; standard errors over images, or over 4 parts. "
-    "Of the VAE the means of p(x|z) are judged, and codes drawn from q(z|x).",
-)  # fmt: skip
+    "| same networks | sharpness of samples | of reconstructions | Frechet, samples |"
+    " reconstruction error | MMD² of codes |",
+    [
+        f"| {name} | {pm(sharp[name], 3)} | {pm(sharp_back[name], 3)} | {pm(near[name])} |"
+        f" {pm(error[name])} | {pm(codes_fit[name], 3)} |"
+        for name in three
+    ]
+    + [
+        f"| real digits, draws from the prior | {pm(sharp_again, 3)} | | {pm(apart)} | | "
+        f"{pm(prior_fit, 3)} |"
+    ],
+    f"Sharpness relative to real digits. {N:,} samples, {len(x):,} test digits; standard errors"
+    " over images, or over 4 parts. Of the VAE the means of p(x|z) are judged, and codes drawn"
+    " from q(z|x).",
+)
 
 
-measured["WAE: sharper samples than a VAE"] = "Sharpness of samples: " + "; ".join(
-    f"{name} {held_against(sharp[name], sharp['vae_8d'], 3, 'less', 'more')} of the VAE" for name in ("wae_mmd", "wae_gan")
-) + "; Frechet distance " + ", ".join(f"{name} {pm(near[name], 0)}" for name in three)  # fmt: skip
+measured["WAE: sharper samples than a VAE"] = (
+    "Sharpness of samples: "
+    + "; ".join(
+        f"{name} {held_against(sharp[name], sharp['vae_8d'], 3, 'less', 'more')} of the VAE"
+        for name in ("wae_mmd", "wae_gan")
+    )
+    + "; Frechet distance "
+    + ", ".join(f"{name} {pm(near[name], 0)}" for name in three)
+)
 price, width = 2 * vae.decoder.log_var.exp().item(), codes_of(vae).std(0)
-cloud = in_parts(lambda x: vae.encoder(x).log_var.exp(), x).mean().sqrt().item()  # a standard deviation of q(z|x)
+cloud = (
+    in_parts(lambda x: vae.encoder(x).log_var.exp(), x).mean().sqrt().item()
+)  # a standard deviation of q(z|x)
 low, high = (f(value for value, _ in sharp_back.values()) for f in (min, max))
 display(Markdown(f"**Measured.** {measured['WAE: sharper samples than a VAE']}."))
-display(Markdown(
-    f"Why do the VAE's codes fit worst? Multiply its bound by twice its pixel variance, and it is "
-    f"$-|\\mathbf{{x}} - G(\\mathbf{{z}})|^2$ less {price:.3f} times the KL: its own $\\lambda$, chosen by maximum likelihood. "
-    f"At that price its codes have standard deviations from {width.min():.2f} to {width.max():.2f} where the prior has 1 "
-    f"(wae_mmd: {codes_of(wae).std(0).min():.2f} to {codes_of(wae).std(0).max():.2f}).\n\n"
-    f"Is it the overlap of clouds that blurs? Here there is little of it: one cloud has a standard deviation of {cloud:.2f}. And "
-    f"the *reconstructions* of all three models have {low:.2f} to {high:.2f} of the real sharpness, with clouds and without. So "
-    "the blur here is the squared error's, whose best answer to a doubt is a mean. The argument is not confirmed, nor refuted: "
-    "it needs a VAE whose KL counts more."))  # fmt: skip
+display(
+    Markdown(
+        "Why do the VAE's codes fit worst? Multiply its bound by twice its pixel variance, and it"
+        f" is $-|\\mathbf{{x}} - G(\\mathbf{{z}})|^2$ less {price:.3f} times the KL: its own"
+        " $\\lambda$, chosen by maximum likelihood. At that price its codes have standard"
+        f" deviations from {width.min():.2f} to {width.max():.2f} where the prior has 1 (wae_mmd:"
+        f" {codes_of(wae).std(0).min():.2f} to {codes_of(wae).std(0).max():.2f}).\n\nIs it the"
+        " overlap of clouds that blurs? Here there is little of it: one cloud has a standard"
+        f" deviation of {cloud:.2f}. And the *reconstructions* of all three models have {low:.2f}"
+        f" to {high:.2f} of the real sharpness, with clouds and without. So the blur here is the"
+        " squared error's, whose best answer to a doubt is a mean. The argument is not confirmed,"
+        " nor refuted: it needs a VAE whose KL counts more."
+    )
+)
 
 # %% [markdown]
-# Two warnings before you believe any sharpness. Noise is sharp, too: salt and pepper would beat real digits. So read the
-# column together with the Frechet distance. And a sharp sample of a bad code is a sharp nothing: the fit of the codes to
-# the prior (the last column) decides how often the decoder is asked where it knows an answer.
+# Two warnings before you believe any sharpness. Noise is sharp, too: salt and pepper would beat
+# real digits. So read the column together with the Frechet distance. And a sharp sample of a bad
+# code is a sharp nothing: the fit of the codes to the prior (the last column) decides how often the
+# decoder is asked where it knows an answer.
 #
-# Walk between two test digits in three models at once. The codes lie in different spaces, the question is the same.
-# **Predict.** Is what lies half-way a digit? More of one than the average of the two images is?
+# Walk between two test digits in three models at once. The codes lie in different spaces, the
+# question is the same. **Predict.** Is what lies half-way a digit? More of one than the average of
+# the two images is?
 #
-# Three things to try: two digits of one class; the way to 0 and to 1, where a model does not give back the digit itself;
-# two digits between which one model passes a third.
+# Three things to try: two digits of one class; the way to 0 and to 1, where a model does not give
+# back the digit itself; two digits between which one model passes a third.
+
 
 # %% jupyter={"source_hidden": true}
 @torch.no_grad()
@@ -1051,9 +1443,13 @@ def draw_between(first: int, second: int, way_along: float) -> plt.Figure:
     pair = x[[first, second]]
     fig, axes = plt.subplots(1, 4, figsize=(plot.WIDTH, 1.9))
     plot.draw_images(axes[0], pair, 2, f"from {y[first]} to {y[second]}")
-    for ax, (name, model) in zip(axes[1:], {"bigan": bigan, "vae_8d": vae, "wae_mmd": wae}.items(), strict=True):
+    for ax, (name, model) in zip(
+        axes[1:], {"bigan": bigan, "vae_8d": vae, "wae_mmd": wae}.items(), strict=True
+    ):
         z = model.encoder(pair).mean
-        plot.draw_images(ax, model.decoder((1 - way_along) * z[:1] + way_along * z[1:]).mean, 1, name)
+        plot.draw_images(
+            ax, model.decoder((1 - way_along) * z[:1] + way_along * z[1:]).mean, 1, name
+        )
     return fig
 
 
@@ -1078,28 +1474,43 @@ with torch.no_grad():
         z = in_parts(lambda x, model=model: model.encoder(x).mean, ends)
         middle = in_parts(lambda z, model=model: model.decoder(z).mean, (z[:250] + z[250:]) / 2)
         sure[name] = mean(in_parts(lambda x: judge.log_prob(x).exp().max(-1).values, middle))
-    sure["pixels"] = mean(in_parts(lambda x: judge.log_prob(x).exp().max(-1).values, (ends[:250] + ends[250:]) / 2))
+    sure["pixels"] = mean(
+        in_parts(lambda x: judge.log_prob(x).exp().max(-1).values, (ends[:250] + ends[250:]) / 2)
+    )
     sure_ends = mean(in_parts(lambda x: judge.log_prob(x).exp().max(-1).values, ends))
 plot.show(
     plot.images(rows, columns=12, titles=["bigan", "vae_8d", "wae_mmd"]),
-    alt="Three rows of twelve images from one test digit to another through the latent space of three models.",
-    caption="Half-way between 250 random pairs the classifier is sure of its best class by, on average, "
+    alt=(
+        "Three rows of twelve images from one test digit to another through the latent space of"
+        " three models."
+    ),
+    caption=(
+        "Half-way between 250 random pairs the classifier is sure of its best class by, on"
+        " average, "
+    )
     + ", ".join(f"{pm(value, 2)} ({name})" for name, value in sure.items())
-    + f"; pixels means the two images' average. Of the {len(ends)} digits themselves it is sure by {pm(sure_ends, 2)}.",
-)  # fmt: skip
+    + f"; pixels means the two images' average. Of the {len(ends)} digits themselves it is sure by"
+    f" {pm(sure_ends, 2)}.",
+)
 
 # %% [markdown]
 # ## All of the line in one table
-# Seven shipped models on the same digits. One more measure, with a plain scale: put as many samples as real digits together and
-# ask of each whether its **nearest neighbour**, in the features of the classifier, **is of its own kind**. If nobody can tell
-# them apart, half are. **Predict** the best model, and whether it comes near 50 %. Will both measures name the same one?
+# Seven shipped models on the same digits. One more measure, with a plain scale: put as many samples
+# as real digits together and ask of each whether its **nearest neighbour**, in the features of the
+# classifier, **is of its own kind**. If nobody can tell them apart, half are. **Predict** the best
+# model, and whether it comes near 50 %. Will both measures name the same one?
+
 
 # %% tags=["claim-14", "claim-19"]
 def told_apart(x: Tensor, of: Tensor = features_real[:1000]) -> tuple[float, float]:
-    """The share, in %, of samples and real digits whose nearest other one in the judge's features is of their kind."""
+    """The share, in %, of samples and real digits whose nearest other one in the judge's features
+    is of their kind.
+    """
     both = torch.cat([of, features(x[: len(of)])])
     place = torch.arange(len(both))
-    nearest = in_parts(lambda z, i: torch.cdist(z, both).scatter(1, i[:, None], math.inf).argmin(1), both, place)
+    nearest = in_parts(
+        lambda z, i: torch.cdist(z, both).scatter(1, i[:, None], math.inf).argmin(1), both, place
+    )
     return share((nearest < len(of)) == (place < len(of)))
 
 
@@ -1109,10 +1520,21 @@ def classes_found(x: Tensor) -> int:
     return int((drawn >= 0.2 * there).sum())
 
 
-line = {"gan": dense, "dcgan": dcgan, "acgan": acgan, "bigan": bigan, "wae_mmd": wae, "wae_gan": wae_gan, "vae_8d": vae}
+line = {
+    "gan": dense,
+    "dcgan": dcgan,
+    "acgan": acgan,
+    "bigan": bigan,
+    "wae_mmd": wae,
+    "wae_gan": wae_gan,
+    "vae_8d": vae,
+}
 cards = {name: recipes.card(name) for name in line}
 apart_by, modes = {"real": told_apart(again)}, {"real": classes_found(again)}
-near_to = near | {"gan": far["gan, shipped"], "dcgan": far["dcgan, shipped"]}  # measured above, of the same samples
+near_to = near | {
+    "gan": far["gan, shipped"],
+    "dcgan": far["dcgan, shipped"],
+}  # measured above, of the same samples
 for name, model in line.items():
     images = samples(model)
     apart_by[name], modes[name] = told_apart(images), classes_found(images)
@@ -1121,15 +1543,18 @@ for name, model in line.items():
 best, hidden = (min(line, key=lambda name: by[name][0]) for by in (near_to, apart_by))
 spreads = {name: card["results"]["class_distance"] for name, card in cards.items()}
 measured["claim-14"] = (
-    f"nearest neighbours tell the best, {hidden}, from real digits in {pm(apart_by[hidden])} % of cases (real from "
-    f"real {pm(apart_by['real'])} %); the best by Frechet distance, {best}, has {pm(near_to[best])} (real {pm(apart)})"
+    f"nearest neighbours tell the best, {hidden}, from real digits in {pm(apart_by[hidden])} % of"
+    f" cases (real from real {pm(apart_by['real'])} %); the best by Frechet distance, {best}, has"
+    f" {pm(near_to[best])} (real {pm(apart)})"
 )
 games = ("gan", "dcgan", "bigan")  # the games without labels
 measured["claim-19"] = (
-    "of ten classes " + ", ".join(f"{name} draws {modes[name]}" for name in games)
+    "of ten classes "
+    + ", ".join(f"{name} draws {modes[name]}" for name in games)
     + " (at least a fifth of their real share), but the shares are off by "
     + ", ".join(f"{spreads[name]:.3f}" for name in games)
-    + f" in total variation, those of real digits by {cards['dcgan']['results']['real_class_distance']:.3f}"
+    + " in total variation, those of real digits by"
+    f" {cards['dcgan']['results']['real_class_distance']:.3f}"
 )
 
 # %% jupyter={"source_hidden": true}
@@ -1137,87 +1562,113 @@ n = min(card["results"]["n"] for card in cards.values())
 rows = []
 for name, card in cards.items():
     r, megabytes = card["results"], recipes.weight_path(name).stat().st_size / 1e6
-    rows.append(f"| {name} | {pm(near_to[name])} | {pm(apart_by[name])} | {r['frechet']:.1f} | {r['sliced_wasserstein']:.3f} | "
-                f"{r['class_distance']:.3f} | {card['seconds']:,} | {megabytes:.1f} |")  # fmt: skip
+    rows.append(
+        f"| {name} | {pm(near_to[name])} | {pm(apart_by[name])} | {r['frechet']:.1f} |"
+        f" {r['sliced_wasserstein']:.3f} | {r['class_distance']:.3f} | {card['seconds']:,} |"
+        f" {megabytes:.1f} |"
+    )
 r = cards["dcgan"]["results"]
-rows.append(f"| *real digits* | {pm(apart)} | {pm(apart_by['real'])} | {r['real_frechet']:.1f} | "
-            f"{r['real_sliced_wasserstein']:.3f} | {r['real_class_distance']:.3f} | | |")  # fmt: skip
-table(
-    f"| model | Frechet, 500 at a time | told apart, % | Frechet, {n:,} | sliced Wasserstein | classes, total variation | "
-    "seconds to train | MB of weights |",
-    rows,
-    f"Columns 2 and 3 measured here: {N:,} samples in parts of 500, and 1,000 with 1,000 real ones. The others are from the "
-    f"weights' headers: {n:,} samples and test digits. Distances shrink with the number of samples: compare within a column. "
-    "Seconds on the machine that trained them, which was busy. Of vae_8d the means of p(x|z) are judged. The acgan had labels, "
-    "the others none.",
+rows.append(
+    f"| *real digits* | {pm(apart)} | {pm(apart_by['real'])} | {r['real_frechet']:.1f} | "
+    f"{r['real_sliced_wasserstein']:.3f} | {r['real_class_distance']:.3f} | | |"
 )
-display(Markdown(
-    f"**Measured.** By Frechet distance the best is {best}, by nearest neighbours {hidden}. "
-    + ("The two agree." if best == hidden else "The two do not agree: a Frechet distance sees means and covariances of all "
-       "samples together, a neighbour each sample by itself.")))  # fmt: skip
+table(
+    f"| model | Frechet, 500 at a time | told apart, % | Frechet, {n:,} | sliced Wasserstein |"
+    " classes, total variation | seconds to train | MB of weights |",
+    rows,
+    f"Columns 2 and 3 measured here: {N:,} samples in parts of 500, and 1,000 with 1,000 real ones."
+    f" The others are from the weights' headers: {n:,} samples and test digits. Distances shrink"
+    " with the number of samples: compare within a column. Seconds on the machine that trained"
+    " them, which was busy. Of vae_8d the means of p(x|z) are judged. The acgan had labels, the"
+    " others none.",
+)
+display(
+    Markdown(
+        f"**Measured.** By Frechet distance the best is {best}, by nearest neighbours {hidden}. "
+        + (
+            "The two agree."
+            if best == hidden
+            else (
+                "The two do not agree: a Frechet distance sees means and covariances of all "
+                "samples together, a neighbour each sample by itself."
+            )
+        )
+    )
+)
 
 # %% [markdown]
 # ## What the papers and the lecture say, and what you measured
 
 # %% jupyter={"source_hidden": true}
-claims = {"claim-14": "lecture: a converged GAN's images can hardly be told from real ones",
-          "claim-19": "lecture: a GAN misses modes"}  # fmt: skip
+claims = {
+    "claim-14": "lecture: a converged GAN's images can hardly be told from real ones",
+    "claim-19": "lecture: a GAN misses modes",
+}
 table(
     "| said | measured |",
     [f"| {claims.get(key, key)} | {value} |" for key, value in measured.items()],
-    f"Errors are standard errors of measuring one trained model; n is {N:,} unless the section says otherwise.",
+    f"Errors are standard errors of measuring one trained model; n is {N:,} unless the section says"
+    " otherwise.",
     columns=":--",
 )
 
 # %% [markdown]
 # ## For and against
-# **For.** Each addition gives the GAN one thing it lacked: pictures' own structure, a class on order, an encoder, a
-# trainable distance without a critic of images. Objectives of two lines; the loop that trains them never changed.
+# **For.** Each addition gives the GAN one thing it lacked: pictures' own structure, a class on
+# order, an encoder, a trainable distance without a critic of images. Objectives of two lines; the
+# loop that trains them never changed.
 #
-# **Against.** Still no likelihood for the games, and no number among their own objectives that says how good they are. A class
-# that can be read is not a class in all its variety; an inverse is promised for the end of the game only; a penalty has a
-# weight that somebody must choose.
+# **Against.** Still no likelihood for the games, and no number among their own objectives that says
+# how good they are. A class that can be read is not a class in all its variety; an inverse is
+# promised for the end of the game only; a penalty has a weight that somebody must choose.
 
 # %% [markdown]
 # ## Questions
 # <details><summary>The auxiliary classifier GAN's generator maximises the class term as well. Why does that not end the game?</summary>
 #
-# The class is only half of what it maximises. A bold, legible symbol that no one would take for handwriting satisfies the class
-# term and loses the other, $\log D$. The two pull together only where real images are legible, too. </details>
+# The class is only half of what it maximises. A bold, legible symbol that no one would take for
+# handwriting satisfies the class term and loses the other, $\log D$. The two pull together only
+# where real images are legible, too. </details>
 #
 # <details><summary>In the bidirectional game, what would a discriminator that ignores the code train?</summary>
 #
-# An ordinary GAN, with an encoder that gets no gradient: its pair would be judged by the image alone, which it can't change.
+# An ordinary GAN, with an encoder that gets no gradient: its pair would be judged by the image
+# alone, which it can't change.
 # </details>
 #
 # <details><summary>Why does the unbiased MMD become negative now and then, and may you clip it at 0?</summary>
 #
-# Its expectation is 0 when both sets come from one distribution, so it must scatter to both sides. Clipped it would be biased,
-# and would have no gradient half of the time. </details>
+# Its expectation is 0 when both sets come from one distribution, so it must scatter to both sides.
+# Clipped it would be biased, and would have no gradient half of the time. </details>
 #
 # <details><summary>Each code of a Wasserstein auto-encoder is one point. Why can you sample from it, but not from a plain
 # auto-encoder?</summary>
 #
-# The penalty makes the points of all images together fill the prior, so a draw from the prior has neighbours that the decoder
-# knows. Nothing does that for the plain one. </details>
+# The penalty makes the points of all images together fill the prior, so a draw from the prior has
+# neighbours that the decoder knows. Nothing does that for the plain one. </details>
 #
 # <details><summary>Your Frechet distance is 6, a paper's is 3. Is your model worse?</summary>
 #
-# Not comparable unless features, number of samples and reference set are the same: on 500 samples even real digits don't get 0.
+# Not comparable unless features, number of samples and reference set are the same: on 500 samples
+# even real digits don't get 0.
 # </details>
 
 # %% [markdown]
 # ## Sources
 # - J. M. Tomczak, *Deep Generative Models: GANs and VAE*, lecture, 2017: "More GANs (selected)".
-# - A. Radford, L. Metz, S. Chintala, *Unsupervised Representation Learning with Deep Convolutional Generative Adversarial
-#   Networks*, arXiv:1511.06434, 2015.
-# - A. Odena, C. Olah, J. Shlens, *Conditional Image Synthesis with Auxiliary Classifier GANs*, arXiv:1610.09585, 2016.
-# - J. Donahue, P. Krähenbühl, T. Darrell, *Adversarial Feature Learning*, arXiv:1605.09782, 2016. V. Dumoulin et al.,
-#   *Adversarially Learned Inference*, ICLR 2017.
-# - O. Bousquet, S. Gelly, I. Tolstikhin, C.-J. Simon-Gabriel, B. Schölkopf, *From Optimal Transport to Generative Modeling: the
-#   VEGAN Cookbook*, arXiv:1705.07642, 2017. I. Tolstikhin et al., *Wasserstein Auto-Encoders*, ICLR 2018: both penalties.
-# - A. Makhzani et al., *Adversarial Autoencoders*, 2015. A. Gretton et al., *A Kernel Two-Sample Test*, JMLR 2012: the MMD.
-# - M. Heusel et al., *GANs Trained by a Two Time-Scale Update Rule*, NeurIPS 2017: the Frechet distance, there in Inception's
-#   features. D. Lopez-Paz, M. Oquab, *Revisiting Classifier Two-Sample Tests*, ICLR 2017: told apart by nearest neighbours.
+# - A. Radford, L. Metz, S. Chintala, *Unsupervised Representation Learning with Deep Convolutional
+#   Generative Adversarial Networks*, arXiv:1511.06434, 2015.
+# - A. Odena, C. Olah, J. Shlens, *Conditional Image Synthesis with Auxiliary Classifier GANs*,
+#   arXiv:1610.09585, 2016.
+# - J. Donahue, P. Krähenbühl, T. Darrell, *Adversarial Feature Learning*, arXiv:1605.09782, 2016.
+#   V. Dumoulin et al., *Adversarially Learned Inference*, ICLR 2017.
+# - O. Bousquet, S. Gelly, I. Tolstikhin, C.-J. Simon-Gabriel, B. Schölkopf, *From Optimal Transport
+#   to Generative Modeling: the VEGAN Cookbook*, arXiv:1705.07642, 2017. I. Tolstikhin et al.,
+#   *Wasserstein Auto-Encoders*, ICLR 2018: both penalties.
+# - A. Makhzani et al., *Adversarial Autoencoders*, 2015. A. Gretton et al., *A Kernel Two-Sample
+#   Test*, JMLR 2012: the MMD.
+# - M. Heusel et al., *GANs Trained by a Two Time-Scale Update Rule*, NeurIPS 2017: the Frechet
+#   distance, there in Inception's features. D. Lopez-Paz, M. Oquab, *Revisiting Classifier
+#   Two-Sample Tests*, ICLR 2017: told apart by nearest neighbours.
 #
 # Next: [07, a bound in place of the game](07_vae.ipynb)

@@ -12,15 +12,17 @@
 
 # %% [markdown]
 # # Variational auto-encoder: a bound in place of the integral
-# *75 minutes, about 15 of them for three exercises. Slides: "Variational Auto-Encoder". You need the
-# Gaussian, the logarithm of a mean, and PyTorch's autograd.*
+# *75 minutes, about 15 of them for three exercises. Slides: "Variational Auto-Encoder". You need
+# the Gaussian, the logarithm of a mean, and PyTorch's autograd.*
 #
-# Each point of the pad is a code, and a network, the decoder, writes the digit it stands for. Write one yourself,
-# and a second network, the encoder, points at the few codes that give it back. **Nobody told the two which code
-# belongs to which digit. What did they climb together, and how far below the truth did it leave them?**
+# Each point of the pad is a code, and a network, the decoder, writes the digit it stands for. Write
+# one yourself, and a second network, the encoder, points at the few codes that give it back.
+# **Nobody told the two which code belongs to which digit. What did they climb together, and how far
+# below the truth did it leave them?**
 
 # %% tags=["colab"] jupyter={"source_hidden": true}
-# In Colab this installs the course and leaves Colab's own torch alone. Anywhere else it does nothing.
+# In Colab this installs the course and leaves Colab's own torch alone. Anywhere else it does
+# nothing.
 import importlib.util
 import subprocess
 import sys
@@ -29,7 +31,9 @@ REPOSITORY = ""  # written by `make badges REPO=...`
 if "google.colab" in sys.modules:
     if importlib.util.find_spec("dgmcourse") is None:
         if not REPOSITORY:
-            raise RuntimeError("Where does the course live? Write its address as REPOSITORY, above.")
+            raise RuntimeError(
+                "Where does the course live? Write its address as REPOSITORY, above."
+            )
         pip = [sys.executable, "-m", "pip", "install", "-q"]
         for name in ("anywidget", "mlxtend", "safetensors"):
             if importlib.util.find_spec(name) is None:
@@ -44,7 +48,9 @@ from dgmcourse import plot
 from dgmcourse.data.images import mnist
 from dgmcourse.widgets.latent import latent_grid, latent_traversal
 
-digits = mnist("dynamic")  # training: binarised anew at every visit; validation and test: binarised once
+digits = mnist(
+    "dynamic"
+)  # training: binarised anew at every visit; validation and test: binarised once
 latent_traversal("vae_2d", digits.test)
 
 # %% jupyter={"source_hidden": true}
@@ -52,10 +58,15 @@ fig = latent_grid("vae_2d", digits.test, n=12)
 fig.set_size_inches(5.2, 5.4)
 plot.show(
     fig,
-    alt="A 12 by 12 table of decoded digits over the two latent dimensions, from -1.7 to 1.7 each. The digits "
-    "change into one another gradually, with blends at their borders.",
-    caption="The pad without a kernel: the decoder's mean over the latent plane, in equal steps of prior "
-    "probability. Nobody told the model about classes; neighbours look alike because the decoder is smooth.",
+    alt=(
+        "A 12 by 12 table of decoded digits over the two latent dimensions, from -1.7 to 1.7 each."
+        " The digits change into one another gradually, with blends at their borders."
+    ),
+    caption=(
+        "The pad without a kernel: the decoder's mean over the latent plane, in equal steps of"
+        " prior probability. Nobody told the model about classes; neighbours look alike because the"
+        " decoder is smooth."
+    ),
 )
 
 # %% [markdown]
@@ -65,9 +76,9 @@ plot.show(
 # 2. Find a place where the decoder is undecided. Are there test digits behind it?
 # 3. Write a 7 with and without a bar. How far apart do they land?
 #
-# Afterwards you can derive the bound a VAE climbs and say exactly what it leaves out; write it in three
-# lines and train with it; measure what a trained VAE knows; and tell when its latent variables have died,
-# and why.
+# Afterwards you can derive the bound a VAE climbs and say exactly what it leaves out; write it in
+# three lines and train with it; measure what a trained VAE knows; and tell when its latent
+# variables have died, and why.
 
 # %% [markdown]
 # ## The question
@@ -77,12 +88,13 @@ plot.show(
 #
 # $$\log p(\mathbf{x}) = \log \int p_\theta(\mathbf{x}|\mathbf{z})\, p_\lambda(\mathbf{z})\, d\mathbf{z}.$$
 #
-# Read aloud: a digit is probable if probable codes explain it. The trouble is to find them. A density
-# network draws codes blindly from the prior, and with 40 latent dimensions practically none of them
-# explains *this* digit.
+# Read aloud: a digit is probable if probable codes explain it. The trouble is to find them. A
+# density network draws codes blindly from the prior, and with 40 latent dimensions practically none
+# of them explains *this* digit.
 #
 # **What if a second network looked at the digit and told you where to search?** That network is the
-# encoder. It will cost you the exact integral, and in two dimensions you will know the price exactly.
+# encoder. It will cost you the exact integral, and in two dimensions you will know the price
+# exactly.
 
 # %% jupyter={"source_hidden": true}
 import copy
@@ -117,7 +129,11 @@ from dgmcourse.train import best_device, fit
 
 # %%
 DEVICE = best_device()
-DIGITS, EPOCHS, RATE = 10_000, 5, 2e-3  # of your own training: a fifth of the digits, for the sake of time
+DIGITS, EPOCHS, RATE = (
+    10_000,
+    5,
+    2e-3,
+)  # of your own training: a fifth of the digits, for the sake of time
 SMALL = {"latent_dim": 10, "hidden": 100}  # the networks of the experiments that train many
 
 progress = partial(tqdm, file=sys.stdout, bar_format="{desc} |{bar:24}| {n}/{total}")
@@ -128,21 +144,25 @@ measured = {}  # claim -> what you found, for the table at the end
 
 # %% [markdown]
 # ## The picture
-# Three boxes. The **encoder** $q_\phi(\mathbf{z}|\mathbf{x})$ guesses which codes explain $\mathbf{x}$. The
-# **decoder** $p_\theta(\mathbf{x}|\mathbf{z})$ turns a code into a probability for each pixel. The
-# **prior** $p_\lambda(\mathbf{z})$ says which codes are usual. The first two are networks with weights
-# $\phi$ and $\theta$. What the prior could learn is called $\lambda$; here it is
-# $\mathcal N(\mathbf{0}, \mathbf{I})$ and learns nothing.
+# Three boxes. The **encoder** $q_\phi(\mathbf{z}|\mathbf{x})$ guesses which codes explain
+# $\mathbf{x}$. The **decoder** $p_\theta(\mathbf{x}|\mathbf{z})$ turns a code into a probability
+# for each pixel. The **prior** $p_\lambda(\mathbf{z})$ says which codes are usual. The first two
+# are networks with weights $\phi$ and $\theta$. What the prior could learn is called $\lambda$;
+# here it is $\mathcal N(\mathbf{0}, \mathbf{I})$ and learns nothing.
 
 # %% jupyter={"source_hidden": true}
 plot.show(
     plot.vae_diagram(),
-    alt="A diagram from left to right: a digit x enters the encoder q(z|x), which gives the code z; z enters "
-    "the decoder p(x|z), which gives x again. The prior of z points at z from above. Below the encoder stands "
-    "the regulariser, minus KL of q(z|x) from the prior; below the decoder the reconstruction, the expectation "
-    "under q of log p(x|z).",
-    caption="Two terms score the three boxes. To generate, you need the right half only: z from the prior, "
-    "x from the decoder.",
+    alt=(
+        "A diagram from left to right: a digit x enters the encoder q(z|x), which gives the code z;"
+        " z enters the decoder p(x|z), which gives x again. The prior of z points at z from above."
+        " Below the encoder stands the regulariser, minus KL of q(z|x) from the prior; below the"
+        " decoder the reconstruction, the expectation under q of log p(x|z)."
+    ),
+    caption=(
+        "Two terms score the three boxes. To generate, you need the right half only: z from the"
+        " prior, x from the decoder."
+    ),
 )
 
 # %% [markdown]
@@ -158,56 +178,61 @@ plot.show(
 # Nothing has changed but the point of view: you now draw codes where the encoder sends you, and the
 # fraction corrects for it.
 #
-# **Step 2: take the logarithm inside.** The logarithm is concave, so the log of a mean is at least the mean
-# of the logs (Jensen):
+# **Step 2: take the logarithm inside.** The logarithm is concave, so the log of a mean is at least
+# the mean of the logs (Jensen):
 #
 # $$\log p(\mathbf{x}) \;\ge\; \mathbb{E}_{q_\phi(\mathbf{z}|\mathbf{x})}\!\left[\log p_\theta(\mathbf{x}|\mathbf{z}) +
 #   \log p_\lambda(\mathbf{z}) - \log q_\phi(\mathbf{z}|\mathbf{x})\right] = \mathcal L(\mathbf{x})$$
 #
-# $\mathcal L$ is the **evidence lower bound**, the ELBO. A mean of logs is kind to gradients: draw one
-# code, and you have an unbiased estimate. The log of a mean is not.
+# $\mathcal L$ is the **evidence lower bound**, the ELBO. A mean of logs is kind to gradients: draw
+# one code, and you have an unbiased estimate. The log of a mean is not.
 #
-# **Step 3: sort the terms.** The last two belong together; their expectation is minus a KL divergence:
+# **Step 3: sort the terms.** The last two belong together; their expectation is minus a KL
+# divergence:
 #
 # $$\mathcal L(\mathbf{x}) = \underbrace{\mathbb{E}_{q_\phi(\mathbf{z}|\mathbf{x})}[\log p_\theta(\mathbf{x}|\mathbf{z})]}
 #   _{\text{reconstruction}} - \underbrace{\mathrm{KL}[q_\phi(\mathbf{z}|\mathbf{x})\,\|\,p_\lambda(\mathbf{z})]}
 #   _{\text{regularisation}}$$
 #
-# Read aloud: the first term asks whether the codes you chose bring the digit back. The second charges the
-# encoder, in nats, for choosing codes the prior did not expect.
+# Read aloud: the first term asks whether the codes you chose bring the digit back. The second
+# charges the encoder, in nats, for choosing codes the prior did not expect.
 #
-# **Step 4: what did Jensen cost?** Put
-# $p_\theta(\mathbf{x}|\mathbf{z})\, p_\lambda(\mathbf{z}) = p(\mathbf{z}|\mathbf{x})\, p(\mathbf{x})$ into
-# $\mathcal L$. The evidence does not depend on $\mathbf{z}$ and leaves the expectation:
+# **Step 4: what did Jensen cost?** Put $p_\theta(\mathbf{x}|\mathbf{z})\, p_\lambda(\mathbf{z}) =
+# p(\mathbf{z}|\mathbf{x})\, p(\mathbf{x})$ into $\mathcal L$. The evidence does not depend on
+# $\mathbf{z}$ and leaves the expectation:
 #
 # $$\log p(\mathbf{x}) - \mathcal L(\mathbf{x}) = \mathrm{KL}[q_\phi(\mathbf{z}|\mathbf{x})\,\|\,p(\mathbf{z}|\mathbf{x})]$$
 #
-# Read aloud: the bound is short by the encoder's error, no more and no less. Where the encoder is the true
-# posterior $p(\mathbf{z}|\mathbf{x}) \propto p_\theta(\mathbf{x}|\mathbf{z})\,p_\lambda(\mathbf{z})$, the
-# bound is the evidence.
+# Read aloud: the bound is short by the encoder's error, no more and no less. Where the encoder is
+# the true posterior $p(\mathbf{z}|\mathbf{x}) \propto
+# p_\theta(\mathbf{x}|\mathbf{z})\,p_\lambda(\mathbf{z})$, the bound is the evidence.
 
 # %% [markdown]
 # ## The gap, exactly
-# Equations are cheap. Take a model so small that the integral is a sum over a grid: one latent number, one
-# observed number $x = 0$,
+# Equations are cheap. Take a model so small that the integral is a sum over a grid: one latent
+# number, one observed number $x = 0$,
 #
 # $$p_\lambda(z) = \mathcal N(0, 1), \qquad p_\theta(x|z) = \mathcal N(x \mid z + \tfrac12 z^2,\; 0.25^2).$$
 #
-# Two codes decode to exactly 0: $z = 0$ and $z = -2$. The prior prefers the first. The approximation
-# $q(z) = \mathcal N(\mu, \sigma^2)$ has one bump.
+# Two codes decode to exactly 0: $z = 0$ and $z = -2$. The prior prefers the first. The
+# approximation $q(z) = \mathcal N(\mu, \sigma^2)$ has one bump.
 
 # %%
 grid = torch.linspace(-12, 12, 6001, dtype=torch.float64)
 step = grid[1] - grid[0]
 tiny_prior = Normal(*torch.tensor([0.0, 1.0], dtype=torch.float64))
-tiny_log_lik = Normal(grid + grid**2 / 2, torch.full_like(grid, 0.25)).log_prob(grid * 0)  # log p(x = 0 | z)
+tiny_log_lik = Normal(grid + grid**2 / 2, torch.full_like(grid, 0.25)).log_prob(
+    grid * 0
+)  # log p(x = 0 | z)
 tiny_log_p = torch.logsumexp(tiny_log_lik + tiny_prior.log_prob(grid), 0) + step.log()
 tiny_log_posterior = tiny_log_lik + tiny_prior.log_prob(grid) - tiny_log_p
 
 
 def exact(mean: float, sigma: float) -> dict[str, float]:
     """All of the bound's parts for q = N(mean, sigma^2), integrated over the grid: nats."""
-    log_q = Gaussian(*torch.tensor([[mean], [2 * math.log(sigma)]], dtype=torch.float64)).log_prob(grid[:, None])
+    log_q = Gaussian(*torch.tensor([[mean], [2 * math.log(sigma)]], dtype=torch.float64)).log_prob(
+        grid[:, None]
+    )
     weight = log_q.exp() * step
     parts = {
         "reconstruction": weight @ tiny_log_lik,
@@ -217,16 +242,19 @@ def exact(mean: float, sigma: float) -> dict[str, float]:
     parts = {name: value.item() for name, value in parts.items()}
     return parts | {"elbo": parts["reconstruction"] - parts["kl to prior"]}
 
+
 # %% [markdown]
-# **Predict.** You move $q$ from the right bump to the left one. What happens to the bound in between, and
-# is the left bump as good a place as the right one?
+# **Predict.** You move $q$ from the right bump to the left one. What happens to the bound in
+# between, and is the left bump as good a place as the right one?
 
 # %% jupyter={"source_hidden": true}
 sweep = torch.linspace(-3.5, 1.5, 151, dtype=torch.float64).tolist()
 widths = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 1.0)
 bounds = {(m, s): exact(m, s)["elbo"] for m in sweep for s in widths}
 best = max(bounds, key=bounds.get)
-dip = min((m for m in sweep if -1.5 < m < -0.5), key=lambda m: bounds[m, best[1]])  # between the bumps, at best's width
+dip = min(
+    (m for m in sweep if -1.5 < m < -0.5), key=lambda m: bounds[m, best[1]]
+)  # between the bumps, at best's width
 left_best = max((m for m in sweep if m < dip), key=lambda m: bounds[m, best[1]]), best[1]
 free = [max(bounds[m, s] for s in widths) for m in sweep]  # the best width at each mean
 
@@ -239,7 +267,9 @@ def draw_gap(mean: float, sigma: float) -> plt.Figure:
     left.plot(z, posterior, color=DATA, label="exact $p(z|x)$")
     left.plot(z, Normal(mean, sigma).log_prob(z).exp(), "--", color=POSTERIOR, label="$q(z)$")
     left.plot(z, tiny_prior.log_prob(z).exp(), ":", color=PRIOR, label=r"prior $p_\lambda(z)$")
-    left.set(xlabel="z", ylabel="density", ylim=(0, 1.9), title=f"q: mean {mean:.2f}, width {sigma:.2f}")
+    left.set(
+        xlabel="z", ylabel="density", ylim=(0, 1.9), title=f"q: mean {mean:.2f}, width {sigma:.2f}"
+    )
     left.legend(loc="upper left", fontsize=9)
     right.plot(sweep, [exact(m, sigma)["elbo"] for m in sweep], color=MODEL)
     right.plot(sweep, free, ":", color=MODEL, linewidth=1.2)
@@ -269,8 +299,9 @@ redraw()
 widgets.VBox([widgets.HBox([mean_slider, width_slider]), gap_picture])
 
 # %% [markdown]
-# Three things to try: find the best $q$ you can; then sit on the left bump, at $-2$, and tune the width there; then
-# walk from bump to bump, once with a narrow $q$ and once with a wide one. The orange bar is the gap.
+# Three things to try: find the best $q$ you can; then sit on the left bump, at $-2$, and tune the
+# width there; then walk from bump to bump, once with a narrow $q$ and once with a wide one. The
+# orange bar is the gap.
 
 # %% jupyter={"source_hidden": true}
 gap = exact(*best)["kl to posterior"]
@@ -278,37 +309,47 @@ way = [value for m, value in zip(sweep, free, strict=True) if -2 <= m <= best[0]
 falls = sum(b < a for a, b in zip(way, way[1:], strict=False))
 plot.show(
     draw_gap(*best),
-    alt="Left: the exact posterior has a high bump near 0 and a low one near -2; the best Gaussian sits on the "
-    "high one. Right: the bound against the mean of q, at this width a high hill on the right and a lower one on "
-    "the left, at the best width for each mean a single slope; both stay below the line log p(x). At the best q "
-    f"the gap is {gap:.2f} nats.",
-    caption=f"The best single bump, mean {best[0]:.2f} and width {best[1]:.2f}, has a bound of {bounds[best]:.2f} and leaves "
-    f"a gap of {gap:.2f} nats. At the same width the left bump has its best bound, {bounds[left_best]:.2f}, at mean "
-    f"{left_best[0]:.2f}, and between them it dips to {bounds[dip, best[1]]:.2f}. With the best width at each mean (dotted) "
-    f"it falls in {falls} of {len(way) - 1} steps from -2 to the best.",
+    alt=(
+        "Left: the exact posterior has a high bump near 0 and a low one near -2; the best Gaussian"
+        " sits on the high one. Right: the bound against the mean of q, at this width a high hill"
+        " on the right and a lower one on the left, at the best width for each mean a single"
+        f" slope; both stay below the line log p(x). At the best q the gap is {gap:.2f} nats."
+    ),
+    caption=(
+        f"The best single bump, mean {best[0]:.2f} and width {best[1]:.2f}, has a bound of"
+        f" {bounds[best]:.2f} and leaves a gap of {gap:.2f} nats. At the same width the left bump"
+        f" has its best bound, {bounds[left_best]:.2f}, at mean {left_best[0]:.2f}, and between"
+        f" them it dips to {bounds[dip, best[1]]:.2f}. With the best width at each mean (dotted) it"
+        f" falls in {falls} of {len(way) - 1} steps from -2 to the best."
+    ),
 )
 
 # %% [markdown]
-# Between the bumps a narrow $q$ sits on codes that do not give $x = 0$, and the bound dips. Let the width follow,
-# and the dip is gone: a wide $q$ walks from the left bump to the right without ever losing. The left bump is the
-# poorer place, because the prior charges more for a code near $-2$.
+# Between the bumps a narrow $q$ sits on codes that do not give $x = 0$, and the bound dips. Let the
+# width follow, and the dip is gone: a wide $q$ walks from the left bump to the right without ever
+# losing. The left bump is the poorer place, because the prior charges more for a code near $-2$.
 #
-# The claim is that this is a *lower* bound made of two terms, and the derivation says how far it lies
-# below. Test it on 2,000 different $q$: does one get above $\log p(x)$, and is the gap the KL each time?
+# The claim is that this is a *lower* bound made of two terms, and the derivation says how far it
+# lies below. Test it on 2,000 different $q$: does one get above $\log p(x)$, and is the gap the KL
+# each time?
 #
-# Each of the three numbers goes its own way, or the identity would only test itself: the KL to the posterior
-# comes from the grid, $\log p(x)$ from another quadrature, and the bound from no integral at all, with the
-# moments of a Gaussian and the KL to the prior in closed form.
+# Each of the three numbers goes its own way, or the identity would only test itself: the KL to the
+# posterior comes from the grid, $\log p(x)$ from another quadrature, and the bound from no integral
+# at all, with the moments of a Gaussian and the KL to the prior in closed form.
 
 # %% tags=["claim-23"]
 nodes, weights = np.polynomial.legendre.leggauss(200)
 z = 8 * nodes  # from -8 to 8
-joint = np.exp(-0.5 * ((z + z**2 / 2) / 0.25) ** 2 - 0.5 * z**2) / (2 * math.pi * 0.25)  # p(x = 0 | z) p(z)
+joint = np.exp(-0.5 * ((z + z**2 / 2) / 0.25) ** 2 - 0.5 * z**2) / (
+    2 * math.pi * 0.25
+)  # p(x = 0 | z) p(z)
 log_p = math.log(8 * weights @ joint)
 
 
 def by_hand(m: float, s: float) -> float:
-    """The bound for q = N(m, s^2) from its two terms, with E_q[(z + z^2 / 2)^2] from q's moments: nats."""
+    """The bound for q = N(m, s^2) from its two terms, with E_q[(z + z^2 / 2)^2] from q's moments:
+    nats.
+    """
     squared_error = (m**2 + s**2) + (m**3 + 3 * m * s**2) + (m**4 + 6 * m**2 * s**2 + 3 * s**4) / 4
     reconstruction = -0.5 * math.log(2 * math.pi * 0.25**2) - squared_error / (2 * 0.25**2)
     return reconstruction - 0.5 * (s**2 + m**2 - 1 - 2 * math.log(s))
@@ -319,15 +360,15 @@ tried = [(-3 + 4.5 * u, 0.05 + v) for u, v in uniform]  # mean and width
 above = sum(by_hand(*q) > log_p for q in tried)
 off = max(abs(log_p - by_hand(*q) - exact(*q)["kl to posterior"]) for q in tried)
 measured["claim-23"] = (
-    f"{above} of {len(tried):,} choices of q exceed log p(x) = {log_p:.3f}; log p(x) - ELBO equals the KL from q to "
-    f"the posterior to {off:.0e} nats, each of the three computed in its own way"
+    f"{above} of {len(tried):,} choices of q exceed log p(x) = {log_p:.3f}; log p(x) - ELBO equals"
+    f" the KL from q to the posterior to {off:.0e} nats, each of the three computed in its own way"
 )
 display(Markdown(f"**Measured.** {measured['claim-23']}."))
 
 # %% [markdown]
 # ## Two forces
-# **Predict.** Leave $q$ where it is best and change only its width. Which width would the reconstruction
-# choose if it were alone? Which would the regulariser?
+# **Predict.** Leave $q$ where it is best and change only its width. Which width would the
+# reconstruction choose if it were alone? Which would the regulariser?
 
 # %% jupyter={"source_hidden": true}
 scales = torch.logspace(-1.5, 0.4, 80, dtype=torch.float64).tolist()
@@ -349,16 +390,20 @@ ax.minorticks_off()
 ax.legend(loc="lower left")
 plot.show(
     fig,
-    alt="Reconstruction falls as q gets wider; minus the KL rises until width 1 and falls after it. Their sum "
-    f"has one maximum between, at width {scales[peak]:.2f}, below log p(x).",
-    caption="Reconstruction wants q narrow, the regulariser wants it as wide as the prior. "
-    f"The bound settles at {scales[peak]:.2f}.",
+    alt=(
+        "Reconstruction falls as q gets wider; minus the KL rises until width 1 and falls after"
+        f" it. Their sum has one maximum between, at width {scales[peak]:.2f}, below log p(x)."
+    ),
+    caption=(
+        "Reconstruction wants q narrow, the regulariser wants it as wide as the prior. "
+        f"The bound settles at {scales[peak]:.2f}."
+    ),
 )
 
 # %% [markdown]
-# A plain auto-encoder has the first force only: its codes are points, and between them the decoder was
-# never asked. The second force makes each code a cloud and pulls the clouds together. That is why you can
-# draw from the prior at all.
+# A plain auto-encoder has the first force only: its codes are points, and between them the decoder
+# was never asked. The second force makes each code a cloud and pulls the clouds together. That is
+# why you can draw from the prior at all.
 
 # %% [markdown]
 # ## With $S$ samples
@@ -368,15 +413,19 @@ plot.show(
 #   q_\phi(\mathbf{z}_s|\mathbf{x}) + \log p_\lambda(\mathbf{z}_s)\right], \qquad \mathbf{z}_s \sim
 #   q_\phi(\mathbf{z}|\mathbf{x})$$
 #
-# Read aloud: ask the encoder for $S$ codes, and average what each of them is worth. Or keep the KL in closed
-# form (your first exercise) and sample the reconstruction alone.
+# Read aloud: ask the encoder for $S$ codes, and average what each of them is worth. Or keep the KL
+# in closed form (your first exercise) and sample the reconstruction alone.
 #
-# **Predict.** How much does the estimate for one digit scatter at $S = 1$: a tenth of a nat, some nats, or
-# tens? And which of the two versions scatters less? Take a well-trained VAE with 40 latent dimensions.
+# **Predict.** How much does the estimate for one digit scatter at $S = 1$: a tenth of a nat, some
+# nats, or tens? And which of the two versions scatters less? Take a well-trained VAE with 40 latent
+# dimensions.
+
 
 # %% jupyter={"source_hidden": true}
 def scatter(draws: Tensor, S: int) -> float:
-    """The standard deviation of the S-sample estimate for a digit (root mean square over digits): nats."""
+    """The standard deviation of the S-sample estimate for a digit (root mean square over digits):
+    nats.
+    """
     return draws[: len(draws) // S * S].unflatten(0, (-1, S)).mean(1).var(0).mean().sqrt().item()
 
 
@@ -390,15 +439,18 @@ with torch.no_grad():
         reconstruction = vae40.decoder(z).log_prob(x)
         sampled.append(reconstruction + vae40.prior.log_prob(z) - q.log_prob(z))
         closed.append(reconstruction - kl_per_dimension(q, vae40.prior).sum(-1))
-sampled, closed = torch.cat(sampled), torch.cat(closed)  # (3072, 20): one-sample estimates of 20 bounds
+sampled, closed = (
+    torch.cat(sampled),
+    torch.cat(closed),
+)  # (3072, 20): one-sample estimates of 20 bounds
 
 sizes = [1, 3, 10, 30, 100, 300]
 spread, spread_closed = ([scatter(draws, S) for S in sizes] for draws in (sampled, closed))
 slope = np.polyfit(np.log(sizes), np.log(spread), 1)[0]
 difference = (sampled - closed).mean(0)
 measured["claim-24"] = (
-    f"one draw scatters by {spread[0]:.1f} nats a digit ({spread_closed[0]:.1f} with the KL in closed form), S draws "
-    f"by S to the power {slope:.2f} of that"
+    f"one draw scatters by {spread[0]:.1f} nats a digit ({spread_closed[0]:.1f} with the KL in"
+    f" closed form), S draws by S to the power {slope:.2f} of that"
 )
 display(Markdown(f"**Measured.** {measured['claim-24']}."))
 
@@ -413,29 +465,37 @@ ax.minorticks_off()
 ax.legend()
 plot.show(
     fig,
-    alt="Standard deviation of the estimated bound against S on logarithmic axes: two parallel falling lines, "
-    f"from {spread[0]:.1f} nats (all sampled) and {spread_closed[0]:.1f} nats (KL in closed form) at S = 1.",
-    caption=f"{len(x)} test digits, {len(sampled):,} draws each. The scatter falls like S to the power {slope:.2f} "
-    f"(theory: -0.5). Both versions have the same mean: {difference.mean():+.2f} ± {difference.std() / len(x) ** 0.5:.2f} nats "
-    "apart.",
+    alt=(
+        "Standard deviation of the estimated bound against S on logarithmic axes: two parallel"
+        f" falling lines, from {spread[0]:.1f} nats (all sampled) and {spread_closed[0]:.1f} nats"
+        " (KL in closed form) at S = 1."
+    ),
+    caption=(
+        f"{len(x)} test digits, {len(sampled):,} draws each. The scatter falls like S to the power"
+        f" {slope:.2f} (theory: -0.5). Both versions have the same mean: {difference.mean():+.2f} ±"
+        f" {difference.std() / len(x) ** 0.5:.2f} nats apart."
+    ),
 )
 
 # %% [markdown]
-# Digits differ from one another by far more than that, so one draw for each digit of a batch is enough to
-# train with. Whether the closed form scatters less is no law: where $q$ fits well, the errors of the three
-# sampled terms cancel, because $\log p_\theta(\mathbf{x}|\mathbf{z})\,p_\lambda(\mathbf{z})$ and
-# $\log q_\phi(\mathbf{z}|\mathbf{x})$ rise and fall together.
+# Digits differ from one another by far more than that, so one draw for each digit of a batch is
+# enough to train with. Whether the closed form scatters less is no law: where $q$ fits well, the
+# errors of the three sampled terms cancel, because $\log
+# p_\theta(\mathbf{x}|\mathbf{z})\,p_\lambda(\mathbf{z})$ and $\log q_\phi(\mathbf{z}|\mathbf{x})$
+# rise and fall together.
 
 # %% [markdown]
 # ## Exercise 1: the regulariser (5 minutes)
-# For two diagonal Gaussians the expectation can be done by hand. In one dimension, with
-# $q = \mathcal N(\mu, \sigma^2)$ and the prior $p_\lambda = \mathcal N(0, 1)$, take $\mathbb{E}_q[\log q(z) - \log p_\lambda(z)]$,
-# use $\mathbb{E}_q[z^2] = \mu^2 + \sigma^2$, and sum over the dimensions:
+# For two diagonal Gaussians the expectation can be done by hand. In one dimension, with $q =
+# \mathcal N(\mu, \sigma^2)$ and the prior $p_\lambda = \mathcal N(0, 1)$, take $\mathbb{E}_q[\log
+# q(z) - \log p_\lambda(z)]$, use $\mathbb{E}_q[z^2] = \mu^2 + \sigma^2$, and sum over the
+# dimensions:
 #
 # $$\mathrm{KL}[q\,\|\,p_\lambda] = \frac12 \sum_d \left(\sigma_d^2 + \mu_d^2 - 1 - \log \sigma_d^2\right)$$
 #
-# Read aloud: pay for being off centre, and for a variance other than 1. The network gives $\log\sigma^2$,
-# which may be any real number; a variance may not.
+# Read aloud: pay for being off centre, and for a variance other than 1. The network gives
+# $\log\sigma^2$, which may be any real number; a variance may not.
+
 
 # %% tags=["exercise"]
 def kl(mean: Tensor, log_var: Tensor) -> Tensor:
@@ -447,22 +507,25 @@ def kl(mean: Tensor, log_var: Tensor) -> Tensor:
     return 0.5 * (torch.exp(log_var) + mean**2 - 1 - log_var).sum(-1)
     ### END SOLUTION
 
+
 # %% tags=["exercise-check"]
 kl = check.kl(kl)
 
 # %% [markdown]
 # ## Exercise 2: the bound from its parts (8 minutes)
-# Now all of it. `encoder(x)` is a Gaussian with `.mean`, `.log_var` (each `(B, K)`) and `.rsample()`, a
-# draw `(B, K)` that lets gradients through ([notebook 08](08_reparameterization.ipynb) is about that word).
-# `decoder(z)` is a Bernoulli for each pixel, with `.log_prob(x)`, already summed over the pixels: `(B,)`.
-# Everything is maximised; there is no loss.
+# Now all of it. `encoder(x)` is a Gaussian with `.mean`, `.log_var` (each `(B, K)`) and
+# `.rsample()`, a draw `(B, K)` that lets gradients through ([notebook
+# 08](08_reparameterization.ipynb) is about that word). `decoder(z)` is a Bernoulli for each pixel,
+# with `.log_prob(x)`, already summed over the pixels: `(B,)`. Everything is maximised; there is no
+# loss.
+
 
 # %% tags=["exercise"]
 def elbo(x: Tensor, encoder, decoder) -> tuple[Tensor, Tensor, Tensor]:
     """The evidence lower bound with one sample of z for each x, and its two parts, in nats.
 
-    x: (B, D), zeros and ones.
-    Returns: bound (B,), reconstruction (B,), regulariser (B,), where bound = reconstruction - regulariser.
+    x: (B, D), zeros and ones. Returns: bound (B,), reconstruction (B,), regulariser (B,), where
+    bound = reconstruction - regulariser.
     """
     ### BEGIN SOLUTION
     q = encoder(x)
@@ -472,15 +535,17 @@ def elbo(x: Tensor, encoder, decoder) -> tuple[Tensor, Tensor, Tensor]:
     return reconstruction - regulariser, reconstruction, regulariser
     ### END SOLUTION
 
+
 # %% tags=["exercise-check"]
 elbo = check.elbo(elbo)
 
 # %% [markdown]
 # ## Exercise 3: generate (3 minutes)
-# A latent variable model is sampled in two steps, cause before effect:
-# $\mathbf{z} \sim p_\lambda(\mathbf{z})$, then $\mathbf{x} \sim p_\theta(\mathbf{x}|\mathbf{z})$.
-# `prior.sample((n,))` has shape `(n, K)`; a Density such as `decoder(z)` has a `.sample()` too. Return
-# zeros and ones, not their probabilities.
+# A latent variable model is sampled in two steps, cause before effect: $\mathbf{z} \sim
+# p_\lambda(\mathbf{z})$, then $\mathbf{x} \sim p_\theta(\mathbf{x}|\mathbf{z})$.
+# `prior.sample((n,))` has shape `(n, K)`; a Density such as `decoder(z)` has a `.sample()` too.
+# Return zeros and ones, not their probabilities.
+
 
 # %% tags=["exercise"]
 def sample(n: int, prior, decoder) -> Tensor:
@@ -490,14 +555,15 @@ def sample(n: int, prior, decoder) -> Tensor:
     return decoder(z).sample()
     ### END SOLUTION
 
+
 # %% tags=["exercise-check"]
 sample = check.sample(sample)
 
 # %% [markdown]
 # ## Train it
 # Your bound, a VAE with 20 latent dimensions, Adam. **Predict.** The bound begins somewhat below
-# $784 \log \frac12$, a coin for each pixel: how many nats is that? Which term moves first, the reconstruction or
-# the KL? And does the KL go up or down?
+# $784 \log \frac12$, a coin for each pixel: how many nats is that? Which term moves first, the
+# reconstruction or the KL? And does the KL go up or down?
 #
 # Stop it whenever you like (the square button): you keep what you have.
 
@@ -507,27 +573,48 @@ vae = VAE(latent_dim=20, hidden=200)
 
 
 def objective(x: Tensor, beta: float) -> tuple[Tensor, dict[str, Tensor]]:
-    """What fit maximises, and what it shows. fit raises beta during a warm-up; here is none, beta = 1."""
+    """What fit maximises, and what it shows. fit raises beta during a warm-up; here is none, beta =
+    1.
+    """
     bound, reconstruction, regulariser = elbo(x, vae.encoder, vae.decoder)
     with torch.no_grad():
-        spread = vae.encoder(x).mean.var(0).sum() / 2  # how much of the KL is codes that differ from one another
-    return bound, {"elbo": bound, "reconstruction": reconstruction, "kl": regulariser, "spread": spread}
+        spread = (
+            vae.encoder(x).mean.var(0).sum() / 2
+        )  # how much of the KL is codes that differ from one another
+    return bound, {
+        "elbo": bound,
+        "reconstruction": reconstruction,
+        "kl": regulariser,
+        "spread": spread,
+    }
 
 
-history = fit(vae, digits.train[:DIGITS], digits.valid[:1000], epochs=EPOCHS, lr=RATE,
-              objective=objective, device=DEVICE, live=plot.Live())  # fmt: skip
+history = fit(
+    vae,
+    digits.train[:DIGITS],
+    digits.valid[:1000],
+    epochs=EPOCHS,
+    lr=RATE,
+    objective=objective,
+    device=DEVICE,
+    live=plot.Live(),
+)
 vae = vae.cpu()
 
 # %% jupyter={"source_hidden": true}
 if history.steps:
     first, last = history.steps[0], history.steps[-1]
-    display(Markdown(
-        f"A coin for each pixel: {784 * math.log(0.5):.0f} nats. At step {first['step']} the bound was "
-        f"{first['elbo']:.0f} with a KL of {first['kl']:.1f}: random logits are not 0, and cost "
-        f"{784 * math.log(0.5) - first['reconstruction']:.0f} nats more than a coin. After step {last['step']:,} it is "
-        f"**{last['elbo']:.1f}** ({last['reconstruction']:.1f} - {last['kl']:.1f}). These were {len(history.epochs)} epochs on "
-        f"{min(DIGITS, len(digits.train)):,} digits; vae_40d below had {recipes.card('vae_40d')['epochs_trained']:,} on 50,000."
-    ))  # fmt: skip
+    display(
+        Markdown(
+            f"A coin for each pixel: {784 * math.log(0.5):.0f} nats. At step {first['step']} the"
+            f" bound was {first['elbo']:.0f} with a KL of {first['kl']:.1f}: random logits are not"
+            f" 0, and cost {784 * math.log(0.5) - first['reconstruction']:.0f} nats more than a"
+            f" coin. After step {last['step']:,} it is **{last['elbo']:.1f}**"
+            f" ({last['reconstruction']:.1f} - {last['kl']:.1f}). These were {len(history.epochs)}"
+            f" epochs on {min(DIGITS, len(digits.train)):,} digits; vae_40d below had"
+            f" {recipes.card('vae_40d')['epochs_trained']:,} on 50,000."
+        )
+    )
 early = [row for row in history.steps if row["step"] <= 100]
 if len(early) > 50:  # if you stopped it earlier, there is nothing to see yet
     peak = max(early[:20], key=lambda row: row["kl"])
@@ -535,22 +622,35 @@ if len(early) > 50:  # if you stopped it earlier, there is nothing to see yet
     fig, ax = plt.subplots(figsize=(plot.WIDTH, 2.4))
     at = [row["step"] for row in early]
     ax.plot(at, [row["kl"] for row in early], ":", color=PRIOR, label="KL")
-    ax.plot(at, [row["spread"] for row in early], "--", color=POSTERIOR, label="half the variance of q's means, summed")
+    ax.plot(
+        at,
+        [row["spread"] for row in early],
+        "--",
+        color=POSTERIOR,
+        label="half the variance of q's means, summed",
+    )
     ax.set(xlabel="step", ylabel="nats per digit", ylim=(0, None))
     ax.legend(loc="upper right")
     plot.show(
         fig,
-        alt="The KL of the first hundred steps rises steeply, falls by about half and rises again slowly; the part that the "
-        "spread of the means makes stays near 0 at first and grows only later.",
-        caption=f"The beginning, enlarged. At step {peak['step']} the KL is {peak['kl']:.1f} nats, but only {peak['spread']:.1f} "
-        f"of them come from codes that differ from digit to digit; at step {low['step']} the KL is {low['kl']:.1f}. By step "
-        f"{early[-1]['step']} it is {early[-1]['kl']:.1f}, {early[-1]['spread']:.1f} of it from codes that differ.",
+        alt=(
+            "The KL of the first hundred steps rises steeply, falls by about half and rises again"
+            " slowly; the part that the spread of the means makes stays near 0 at first and grows"
+            " only later."
+        ),
+        caption=(
+            f"The beginning, enlarged. At step {peak['step']} the KL is {peak['kl']:.1f} nats, but"
+            f" only {peak['spread']:.1f} of them come from codes that differ from digit to digit;"
+            f" at step {low['step']} the KL is {low['kl']:.1f}. By step {early[-1]['step']} it is"
+            f" {early[-1]['kl']:.1f}, {early[-1]['spread']:.1f} of it from codes that differ."
+        ),
     )
 
 # %% [markdown]
-# Both move at once. In its first steps the encoder sends *every* digit to nearly the same narrow spot: many nats of
-# KL that tell the decoder nothing about the digit. Soon about half of it is taken back. Only then does the KL rise
-# because digits get codes of their own. **A late rise of the KL is the model learning to use its code**, not a fault.
+# Both move at once. In its first steps the encoder sends *every* digit to nearly the same narrow
+# spot: many nats of KL that tell the decoder nothing about the digit. Soon about half of it is
+# taken back. Only then does the KL rise because digits get codes of their own. **A late rise of the
+# KL is the model learning to use its code**, not a fault.
 
 # %%
 torch.manual_seed(1)
@@ -561,33 +661,51 @@ with torch.no_grad():
 # %% jupyter={"source_hidden": true}
 plot.show(
     plot.images([test[:10], back, drawn], titles=["test digit", "reconstructed", "your samples"]),
-    alt="Three rows of ten digits: test digits, their reconstructions by the model just trained, somewhat "
-    "smoother, and ten drawn samples, speckled, some of them like digits.",
-    caption="Your model after a short training. Reconstructions are the decoder's means and look smooth; samples are "
-    "zeros and ones, each pixel drawn on its own, and look speckled.",
+    alt=(
+        "Three rows of ten digits: test digits, their reconstructions by the model just trained,"
+        " somewhat smoother, and ten drawn samples, speckled, some of them like digits."
+    ),
+    caption=(
+        "Your model after a short training. Reconstructions are the decoder's means and look"
+        " smooth; samples are zeros and ones, each pixel drawn on its own, and look speckled."
+    ),
 )
 
 # %% [markdown]
 # ## What a well-trained VAE knows
-# Two shipped models, trained by the [recipes](../dgmcourse/recipes.py) on 50,000 digits: one with 2 latent
-# dimensions, to be looked at, one with 40. Their headers say how they were made and what they scored.
+# Two shipped models, trained by the [recipes](../dgmcourse/recipes.py) on 50,000 digits: one with 2
+# latent dimensions, to be looked at, one with 40. Their headers say how they were made and what
+# they scored.
 
 # %% jupyter={"source_hidden": true}
 rows = []
 for name in ("vae_2d", "vae_40d"):
     card = recipes.card(name)
     r = card["results"]
-    rows.append(f"| {name} | {card['epochs_trained']:,} | {r['test_elbo']:.2f} | **{-r['test_nll']:.2f}** $\\pm$ "
-                f"{r['test_nll_se']:.2f} | {r['active_units']} |")  # fmt: skip
-display(Markdown("\n".join([
-    f"| model | epochs | test ELBO | test log p(x), S = {r['S']:,} | active units |",
-    "|:--|--:|--:|--:|--:|", *rows, "",
-    f"*Nats per digit, over {r['n']:,} test digits, with the standard error over digits, as the recipe measured.*",
-])))  # fmt: skip
+    rows.append(
+        f"| {name} | {card['epochs_trained']:,} | {r['test_elbo']:.2f} | **{-r['test_nll']:.2f}**"
+        f" $\\pm$ {r['test_nll_se']:.2f} | {r['active_units']} |"
+    )
+display(
+    Markdown(
+        "\n".join(
+            [
+                f"| model | epochs | test ELBO | test log p(x), S = {r['S']:,} | active units |",
+                "|:--|--:|--:|--:|--:|",
+                *rows,
+                "",
+                (
+                    f"*Nats per digit, over {r['n']:,} test digits, with the standard error over"
+                    " digits, as the recipe measured.*"
+                ),
+            ]
+        )
+    )
+)
 
 # %% [markdown]
-# Where does the encoder send the test digits? **Predict.** Nobody gave it a label. Which classes will lie
-# side by side?
+# Where does the encoder send the test digits? **Predict.** Nobody gave it a label. Which classes
+# will lie side by side?
 
 # %%
 vae2 = recipes.load("vae_2d")
@@ -602,7 +720,16 @@ for digit in range(10):
 for digit in range(10):
     badge = {"boxstyle": "circle,pad=0.25", "facecolor": plot.CLASSES[digit], "edgecolor": "white"}
     middle = codes[labels == digit].median(0).values
-    ax.text(*middle, str(digit), color="white", weight="bold", ha="center", va="center", fontsize=11, bbox=badge)
+    ax.text(
+        *middle,
+        str(digit),
+        color="white",
+        weight="bold",
+        ha="center",
+        va="center",
+        fontsize=11,
+        bbox=badge,
+    )
 angle = torch.linspace(0, 2 * math.pi, 100)
 circle = torch.stack([angle.cos(), angle.sin()])
 ax.plot(*2 * circle, ":", color=PRIOR)
@@ -611,17 +738,22 @@ ax.set_title("dotted: two standard deviations of the prior", color="#00694D", fo
 inside = (codes.norm(dim=1) < 2).float().mean().item()
 plot.show(
     fig,
-    alt=f"Scatter plot of the latent means of {len(codes):,} test digits, drawn as numerals in ten colours. Each "
-    "class forms a patch or a wedge; similar classes overlap. A dotted circle marks two standard deviations of "
-    "the prior.",
-    caption=f"Classes fall apart without a label in sight, and look-alikes share a border. {inside:.0%} of the means "
-    f"lie within the dotted circle, where the prior has {1 - math.exp(-2):.0%} of its mass.",
+    alt=(
+        f"Scatter plot of the latent means of {len(codes):,} test digits, drawn as numerals in ten"
+        " colours. Each class forms a patch or a wedge; similar classes overlap. A dotted circle"
+        " marks two standard deviations of the prior."
+    ),
+    caption=(
+        f"Classes fall apart without a label in sight, and look-alikes share a border. {inside:.0%}"
+        f" of the means lie within the dotted circle, where the prior has {1 - math.exp(-2):.0%} of"
+        " its mass."
+    ),
 )
 
 # %% [markdown]
-# **A representation?** If the code is one, a simple classifier should do better on the codes than on the
-# pixels. Take two simple ones, the nearest neighbour and a linear one, with few labels and with many; and
-# as a fair rival, 40 principal components. **Predict** the order.
+# **A representation?** If the code is one, a simple classifier should do better on the codes than
+# on the pixels. Take two simple ones, the nearest neighbour and a linear one, with few labels and
+# with many; and as a fair rival, 40 principal components. **Predict** the order.
 
 # %% jupyter={"source_hidden": true}
 known = digits.train[:2000]
@@ -636,7 +768,9 @@ def nearest(z: Tensor, y: Tensor, queries: Tensor) -> Tensor:
 
 
 def linear(z: Tensor, y: Tensor, queries: Tensor) -> Tensor:
-    """The largest of ten linear functions, fitted to the labels by least squares with a little ridge."""
+    """The largest of ten linear functions, fitted to the labels by least squares with a little
+    ridge.
+    """
     z, queries = (F.pad(a, (0, 1), value=1.0) for a in (z, queries))
     gram = z.T @ z
     ridge = 0.1 * gram.diagonal().mean() * torch.eye(len(gram))
@@ -647,7 +781,9 @@ def linear(z: Tensor, y: Tensor, queries: Tensor) -> Tensor:
 def percent_correct(reader, z: Tensor, queries: Tensor, n: int) -> list[float]:
     """For ten choices of n labelled digits (one choice, if that is all of them)."""
     choices = range(10 if n < len(known) else 1)
-    kept = [torch.randperm(len(known), generator=torch.Generator().manual_seed(i))[:n] for i in choices]
+    kept = [
+        torch.randperm(len(known), generator=torch.Generator().manual_seed(i))[:n] for i in choices
+    ]
     return [100 * (reader(z[k], known.y[k], queries) == labels).float().mean().item() for k in kept]
 
 
@@ -668,24 +804,34 @@ for name, space in spaces.items():
 many = {name: np.mean(correct["linear", name][len(known)]) for name in spaces}
 cases = [(reader, n) for reader in ("nearest", "linear") for n in (100, 400, len(known))]
 beaten = [
-    sum(np.mean(correct[reader, "vae_40d"][n]) > np.mean(correct[reader, rival][n]) for reader, n in cases)
+    sum(
+        np.mean(correct[reader, "vae_40d"][n]) > np.mean(correct[reader, rival][n])
+        for reader, n in cases
+    )
     for rival in ("784 pixels", "40 principal components")
 ]
 measured["claim-34"] = (
-    f"in {beaten[0]} of {len(cases)} cases vae_40d's code names more digits than the pixels do, "
-    f"in {beaten[1]} more than 40 principal components; for the linear reader of {len(known):,} labels it is "
-    f"{many['vae_40d']:.0f} % against {many['784 pixels']:.0f} and {many['40 principal components']:.0f} %"
+    f"in {beaten[0]} of {len(cases)} cases vae_40d's code names more digits than the pixels do, in"
+    f" {beaten[1]} more than 40 principal components; for the linear reader of {len(known):,}"
+    f" labels it is {many['vae_40d']:.0f} % against {many['784 pixels']:.0f} and"
+    f" {many['40 principal components']:.0f} %"
 )
 display(Markdown(f"**Measured.** {measured['claim-34']}."))
 
 # %% jupyter={"source_hidden": true}
 fig, axes = plt.subplots(1, 2, figsize=(plot.WIDTH, 2.9), sharey=True)
-looks = dict(zip(spaces, (("s--", DATA), ("^:", NOISE), ("o-", MODEL), ("d-.", POSTERIOR)), strict=True))
-for ax, reader, title in zip(axes, ("nearest", "linear"), ("nearest neighbour", "linear classifier"), strict=True):
+looks = dict(
+    zip(spaces, (("s--", DATA), ("^:", NOISE), ("o-", MODEL), ("d-.", POSTERIOR)), strict=True)
+)
+for ax, reader, title in zip(
+    axes, ("nearest", "linear"), ("nearest neighbour", "linear classifier"), strict=True
+):
     for name, (style, colour) in looks.items():
         found = correct[reader, name]
         values = [np.mean(v) for v in found.values()]
-        bars = [np.std(v) if len(v) > 1 else np.nan for v in found.values()]  # a single choice has no spread to show
+        bars = [
+            np.std(v) if len(v) > 1 else np.nan for v in found.values()
+        ]  # a single choice has no spread to show
         ax.errorbar([*found], values, bars, fmt=style, color=colour, label=name, capsize=3, ms=5)
     ax.set(xscale="log", xlabel="labelled digits", title=title)
     ax.set_xticks([*found], [f"{n:,}" for n in found])
@@ -695,50 +841,64 @@ axes[0].legend(fontsize=8, loc="lower right")
 
 
 def gain_on_pixels(reader: str, n: int) -> str:
-    return f"{np.mean(correct[reader, 'vae_40d'][n]) - np.mean(correct[reader, '784 pixels'][n]):+.1f}"
+    return (
+        f"{np.mean(correct[reader, 'vae_40d'][n]) - np.mean(correct[reader, '784 pixels'][n]):+.1f}"
+    )
 
 
 plot.show(
     fig,
     alt="Two panels, percent correct against the number of labelled digits, four lines each. "
-    + "; ".join(f"{reader} reader, {n:,} labels: "
-                + ", ".join(f"{name} {np.mean(correct[reader, name][n]):.0f}" for name in spaces)
-                for reader, n in cases if n != 400) + ".",
-    caption=f"{len(test):,} test digits; bars are the standard deviation over 10 choices of the labelled ones, and the last "
-    f"points, with all {len(known):,}, have none: they are one choice. Against the pixels, 40 latent means gain "
-    f"{gain_on_pixels('nearest', 100)} points at 100 labels and "
-    f"{gain_on_pixels('nearest', len(known))} at {len(known):,} with the nearest neighbour, "
-    f"{gain_on_pixels('linear', 100)} and {gain_on_pixels('linear', len(known))} with the linear classifier.",
-)  # fmt: skip
+    + "; ".join(
+        f"{reader} reader, {n:,} labels: "
+        + ", ".join(f"{name} {np.mean(correct[reader, name][n]):.0f}" for name in spaces)
+        for reader, n in cases
+        if n != 400
+    )
+    + ".",
+    caption=(
+        f"{len(test):,} test digits; bars are the standard deviation over 10 choices of the"
+        f" labelled ones, and the last points, with all {len(known):,}, have none: they are one"
+        f" choice. Against the pixels, 40 latent means gain {gain_on_pixels('nearest', 100)} points"
+        f" at 100 labels and {gain_on_pixels('nearest', len(known))} at {len(known):,} with the"
+        f" nearest neighbour, {gain_on_pixels('linear', 100)} and"
+        f" {gain_on_pixels('linear', len(known))} with the linear classifier."
+    ),
+)
 in_use = spaces["vae_40d"](test).var(0)[active_units(vae40, test)]
 by_components = spaces["40 principal components"](test).var(0)
-display(Markdown(
-    f"How wide are the directions? The widest of the {len(in_use)} active units of vae_40d has "
-    f"{in_use.max() / in_use.min():.0f} times the variance of the narrowest; among the 40 principal components it is "
-    f"{by_components.max() / by_components.min():.0f} times."
-))  # fmt: skip
+display(
+    Markdown(
+        f"How wide are the directions? The widest of the {len(in_use)} active units of vae_40d has"
+        f" {in_use.max() / in_use.min():.0f} times the variance of the narrowest; among the 40"
+        f" principal components it is {by_components.max() / by_components.min():.0f} times."
+    )
+)
 
 # %% [markdown]
-# By this test vae_40d's code is a representation for the linear reader with many labels, and hardly for the others; forty
-# principal components, which cost one matrix, do better in most of the rest. The two numbers of vae_2d serve a
-# nearest neighbour as long as labels are few, and a linear reader not at all: its classes are wedges round a centre.
+# By this test vae_40d's code is a representation for the linear reader with many labels, and hardly
+# for the others; forty principal components, which cost one matrix, do better in most of the rest.
+# The two numbers of vae_2d serve a nearest neighbour as long as labels are few, and a linear reader
+# not at all: its classes are wedges round a centre.
 #
-# Forty numbers keep what names a digit, but not arranged for naming: the bound never asked classes to lie apart. And
-# the units in use differ in width less than the principal components do, so that for a nearest neighbour slant may
-# count nearly as much as shape (our guess, untested).
+# Forty numbers keep what names a digit, but not arranged for naming: the bound never asked classes
+# to lie apart. And the units in use differ in width less than the principal components do, so that
+# for a nearest neighbour slant may count nearly as much as shape (our guess, untested).
 
 # %% [markdown]
 # ### Reconstructions, samples, interpolations
-# To walk from one digit to another, encode both, go straight from mean to mean, and decode on the way.
-# **Predict.** What lies half-way between one digit and another: a cross-fade of two images, or something
-# one could have written?
+# To walk from one digit to another, encode both, go straight from mean to mean, and decode on the
+# way. **Predict.** What lies half-way between one digit and another: a cross-fade of two images, or
+# something one could have written?
 
 # %%
 steps = torch.linspace(0, 1, 10)[:, None]
 torch.manual_seed(0)
 with torch.no_grad():
     code = vae40.encoder(test[:4]).mean
-    paths = torch.cat([(1 - steps) * code[i] + steps * code[i + 1] for i in range(3)])  # three walks of ten steps
+    paths = torch.cat(
+        [(1 - steps) * code[i] + steps * code[i + 1] for i in range(3)]
+    )  # three walks of ten steps
     blocks = {
         "test digits": test[:10],
         "reconstructed": vae40.reconstruct(test[:10]),
@@ -750,20 +910,25 @@ with torch.no_grad():
 # %% jupyter={"source_hidden": true}
 plot.show(
     plot.images([*blocks.values()], titles=[*blocks]),
-    alt="Blocks of digits from the 40-dimensional model: ten test digits; their reconstructions; a cross-fade of "
-    "two digits in pixels, where both show through; three walks in latent space, where strokes bend from one "
-    "digit into the other; the means of twenty samples.",
-    caption="In pixels, half-way is two digits on top of each other. In z the strokes themselves "
-    "move, and what lies between is drawn, not faded.",
+    alt=(
+        "Blocks of digits from the 40-dimensional model: ten test digits; their reconstructions; a"
+        " cross-fade of two digits in pixels, where both show through; three walks in latent space,"
+        " where strokes bend from one digit into the other; the means of twenty samples."
+    ),
+    caption=(
+        "In pixels, half-way is two digits on top of each other. In z the strokes themselves "
+        "move, and what lies between is drawn, not faded."
+    ),
 )
 
 # %% [markdown]
-# **Does it generate images?** Looking at twenty is no measurement. Call a sample *realistic* if it lies within
-# reach of a test digit: no farther than that digit's third neighbour among the test digits. And call a test
-# digit *covered* if it lies within such reach of a sample.
+# **Does it generate images?** Looking at twenty is no measurement. Call a sample *realistic* if it
+# lies within reach of a test digit: no farther than that digit's third neighbour among the test
+# digits. And call a test digit *covered* if it lies within such reach of a sample.
 #
-# One share alone can be cheated: a blank sheet is near every thin 1. Other test digits show what is possible,
-# pixels drawn one by one with the right frequencies what is easy. **Predict** the order of the rest.
+# One share alone can be cheated: a blank sheet is near every thin 1. Other test digits show what is
+# possible, pixels drawn one by one with the right frequencies what is easy. **Predict** the order
+# of the rest.
 
 # %% tags=["claim-5"]
 n = min(1000, len(test) // 2)
@@ -778,7 +943,8 @@ with torch.no_grad():
         "blank sheets": torch.zeros(n, 784),
     }
 shares = {
-    name: [100 * kind.mean().item() for kind in precision_and_recall(test[:n], x)] for name, x in drawn.items()
+    name: [100 * kind.mean().item() for kind in precision_and_recall(test[:n], x)]
+    for name, x in drawn.items()
 }
 measured["claim-5"] = (
     f"of {n:,} samples of vae_40d "
@@ -790,53 +956,77 @@ display(Markdown(f"**Measured.** {measured['claim-5']}."))
 # %% jupyter={"source_hidden": true}
 fig, (left, right) = plt.subplots(1, 2, figsize=(plot.WIDTH, 3.4), width_ratios=(1, 1.15))
 plot.draw_images(left, torch.cat([x[:6] for x in drawn.values()]), 6)
-for k, (name, colour, hatch) in enumerate((("realistic", MODEL, ""), ("test digits covered", DATA, "///"))):
+for k, (name, colour, hatch) in enumerate(
+    (("realistic", MODEL, ""), ("test digits covered", DATA, "///"))
+):
     share = np.array([both[k] for both in shares.values()])
     at = np.arange(len(share)) + 0.38 * k - 0.19
-    right.barh(at, share, xerr=np.sqrt(share * (100 - share) / n), height=0.36, capsize=2, label=name,
-               facecolor=colour if k == 0 else "white", edgecolor=colour, hatch=hatch)  # fmt: skip
+    right.barh(
+        at,
+        share,
+        xerr=np.sqrt(share * (100 - share) / n),
+        height=0.36,
+        capsize=2,
+        label=name,
+        facecolor=colour if k == 0 else "white",
+        edgecolor=colour,
+        hatch=hatch,
+    )
 right.set(xlim=(0, 108), xlabel="%", yticks=range(len(shares)), yticklabels=[*shares])
 right.invert_yaxis()
 right.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.4, 1), ncols=2)
 plot.show(
     fig,
-    alt="Left: six images each of other test digits, of samples of the three models, of pixels drawn one by one, and "
-    "of blank sheets. Right: two bars for each, the shares that are realistic and that cover the test digits: "
-    + ", ".join(f"{name} {a:.0f} and {b:.0f} percent" for name, (a, b) in shares.items()) + ".",
-    caption="The rows at the left belong to the bars at the right (standard errors). Digits reach "
-    "{:.0f} and {:.0f} %, ".format(*shares["other test digits"])
+    alt=(
+        "Left: six images each of other test digits, of samples of the three models, of pixels"
+        " drawn one by one, and of blank sheets. Right: two bars for each, the shares that are"
+        " realistic and that cover the test digits: "
+    )
+    + ", ".join(f"{name} {a:.0f} and {b:.0f} percent" for name, (a, b) in shares.items())
+    + ".",
+    caption=(
+        "The rows at the left belong to the bars at the right (standard errors). Digits reach "
+        "{:.0f} and {:.0f} %, ".format(*shares["other test digits"])
+    )
     + "vae_40d {:.0f} and {:.0f} %. ".format(*shares["vae_40d"])
-    + "The blank sheets, {:.0f} and {:.0f} %, show why one number is not enough.".format(*shares["blank sheets"]),
-)  # fmt: skip
+    + "The blank sheets, {:.0f} and {:.0f} %, show why one number is not enough.".format(
+        *shares["blank sheets"]
+    ),
+)
 
 # %% [markdown]
-# So it does generate images; the first row shows all there is to reach. A decoder that is told only two numbers
-# is unsure of more pixels, draws each of them on its own, and the speckles carry its samples out of reach.
+# So it does generate images; the first row shows all there is to reach. A decoder that is told only
+# two numbers is unsure of more pixels, draws each of them on its own, and the speckles carry its
+# samples out of reach.
 #
-# Why do even single pixels cover some digits? Scattered samples lie far from their neighbours, so their reach is
-# wide: one share flatters noise as the other flatters blank paper.
+# Why do even single pixels cover some digits? Scattered samples lie far from their neighbours, so
+# their reach is wide: one share flatters noise as the other flatters blank paper.
 
 # %% [markdown]
 # ## How far below the evidence?
-# The bound is what you trained. What you want to report is $\log p(\mathbf{x})$. Use the encoder once more,
-# as the proposal of an importance sampler, and take the mean *before* the logarithm:
+# The bound is what you trained. What you want to report is $\log p(\mathbf{x})$. Use the encoder
+# once more, as the proposal of an importance sampler, and take the mean *before* the logarithm:
 #
 # $$\log \hat p(\mathbf{x}) = \log \frac1S \sum_{s=1}^{S} \frac{p_\theta(\mathbf{x}|\mathbf{z}_s)\,p_\lambda(\mathbf{z}_s)}
 #   {q_\phi(\mathbf{z}_s|\mathbf{x})}$$
 #
-# Read aloud: average the weights, not their logarithms. With $S = 1$ its expectation is the ELBO; as $S$
-# grows it climbs to $\log p(\mathbf{x})$ (Burda et al. 2016). **Predict.** How many nats lie between
-# $S = 1$ and $S = 5000$, and has it stopped climbing by then?
+# Read aloud: average the weights, not their logarithms. With $S = 1$ its expectation is the ELBO;
+# as $S$ grows it climbs to $\log p(\mathbf{x})$ (Burda et al. 2016). **Predict.** How many nats lie
+# between $S = 1$ and $S = 5000$, and has it stopped climbing by then?
 
 # %%
 x = test[:40]
 torch.manual_seed(0)
 with torch.no_grad():
-    log_w = torch.empty(5000, len(x))  # filled in place: small pieces kept would break up the memory
+    log_w = torch.empty(
+        5000, len(x)
+    )  # filled in place: small pieces kept would break up the memory
     for rows in progress(log_w.split(50), desc="log-weights"):
         rows[:] = vae40.log_weight(x, (50,))
 sizes = [1, 2, 5, 10, 50, 200, 1000, 5000]
-estimates = [log_mean_exp(log_w.unflatten(0, (-1, S)), 1).mean(-1) for S in sizes]  # each (5000 / S,)
+estimates = [
+    log_mean_exp(log_w.unflatten(0, (-1, S)), 1).mean(-1) for S in sizes
+]  # each (5000 / S,)
 climb = log_mean_exp(log_w) - log_w.mean(0)  # (40,): log p(x) - ELBO
 ess = effective_sample_size(log_w)
 
@@ -844,7 +1034,9 @@ ess = effective_sample_size(log_w)
 value = [e.mean().item() for e in estimates]
 error = [e.std().item() if len(e) > 1 else 0 for e in estimates]
 fig, ax = plt.subplots(figsize=(plot.WIDTH, 2.8))
-ax.errorbar(sizes, value, error, fmt="o-", color=MODEL, capsize=3, ms=5, label="importance-sampled log p(x)")
+ax.errorbar(
+    sizes, value, error, fmt="o-", color=MODEL, capsize=3, ms=5, label="importance-sampled log p(x)"
+)
 ax.axhline(value[0], color=POSTERIOR, linestyle="--", label="ELBO")
 ax.set(xscale="log", xlabel="samples S", ylabel="nats per digit")
 ax.set_xticks(sizes, [f"{S:,}" for S in sizes])
@@ -852,21 +1044,28 @@ ax.minorticks_off()
 ax.legend(loc="center right")
 plot.show(
     fig,
-    alt=f"The estimate against S: it rises from the ELBO, {value[0]:.2f} at S = 1, to {value[-1]:.2f} at S = 5,000, "
-    "ever more slowly.",
-    caption=f"{len(x)} test digits; bars are the standard deviation of repeats. From S = 1 to 5,000 the estimate "
-    f"climbs {climb.mean():.2f} ± {climb.std() / len(x) ** 0.5:.2f} nats (standard error over digits).",
+    alt=(
+        f"The estimate against S: it rises from the ELBO, {value[0]:.2f} at S = 1, to"
+        f" {value[-1]:.2f} at S = 5,000, ever more slowly."
+    ),
+    caption=(
+        f"{len(x)} test digits; bars are the standard deviation of repeats. From S = 1 to 5,000 the"
+        f" estimate climbs {climb.mean():.2f} ± {climb.std() / len(x) ** 0.5:.2f} nats (standard"
+        " error over digits)."
+    ),
 )
 card = recipes.card("vae_40d")["results"]
-display(Markdown(
-    f"Has it stopped climbing? Not quite: five times the samples, from 1,000 to 5,000, still brought "
-    f"{value[-1] - value[-2]:.2f} nats. Of 5,000 samples {ess.median():.0f} "
-    f"carry the estimate (median effective sample size; {ess.min():.0f} for the "
-    f"worst digit). The level, {value[-1]:.1f}, has a standard error of "
-    f"{log_mean_exp(log_w).std() / len(x) ** 0.5:.1f} over these {len(x)} digits; the recipe measured "
-    f"{-card['test_nll']:.2f} $\\pm$ {card['test_nll_se']:.2f} on {card['n']:,}. **Compare models at the same S and on "
-    "the same digits only.**"
-))  # fmt: skip
+display(
+    Markdown(
+        "Has it stopped climbing? Not quite: five times the samples, from 1,000 to 5,000, still"
+        f" brought {value[-1] - value[-2]:.2f} nats. Of 5,000 samples {ess.median():.0f} carry the"
+        f" estimate (median effective sample size; {ess.min():.0f} for the worst digit). The level,"
+        f" {value[-1]:.1f}, has a standard error of {log_mean_exp(log_w).std() / len(x) ** 0.5:.1f}"
+        f" over these {len(x)} digits; the recipe measured {-card['test_nll']:.2f} $\\pm$"
+        f" {card['test_nll_se']:.2f} on {card['n']:,}. **Compare models at the same S and on the"
+        " same digits only.**"
+    )
+)
 
 # %% [markdown]
 # ## Three boxes, one posterior
@@ -874,23 +1073,34 @@ display(Markdown(
 #
 # $$q_\phi(\mathbf{z}|\mathbf{x}) \propto p_\theta(\mathbf{x}|\mathbf{z})\, p_\lambda(\mathbf{z})$$
 #
-# Read aloud: the best encoder is given by the decoder and the prior, so change one and the others must
-# follow; and each can be the weak one. With two latent dimensions the plane can be covered with a grid, and
-# the posterior of a *trained* VAE is exact.
+# Read aloud: the best encoder is given by the decoder and the prior, so change one and the others
+# must follow; and each can be the weak one. With two latent dimensions the plane can be covered
+# with a grid, and the posterior of a *trained* VAE is exact.
 
 # %% jupyter={"source_hidden": true}
 x = test[:100]
 side = torch.linspace(-5, 5, 401)
-plane, cell = torch.cartesian_prod(side, side), 2 * (side[1] - side[0]).log()  # (160801, 2); a cell's log area
+plane, cell = (
+    torch.cartesian_prod(side, side),
+    2 * (side[1] - side[0]).log(),
+)  # (160801, 2); a cell's log area
 with torch.no_grad():
     q = vae2.encoder(digits.valid[:500].tensor())
-clouds = Mixture(torch.zeros(len(q.mean)), Gaussian(q.mean, torch.log(q.log_var.exp() + 0.3**2)))  # another prior, for later
+clouds = Mixture(
+    torch.zeros(len(q.mean)), Gaussian(q.mean, torch.log(q.log_var.exp() + 0.3**2))
+)  # another prior, for later
 
 
 @torch.no_grad()
 def walk(*priors) -> tuple[list[Tensor], Tensor]:
-    """log p(x) of each x with each prior, (100,) each, as sums over the grid; and the first posterior's peak, (100, 2)."""
-    sums, top, peaks = [[] for _ in priors], torch.full((len(x),), -math.inf), torch.zeros(len(x), 2)
+    """log p(x) of each x with each prior, (100,) each, as sums over the grid; and the first
+    posterior's peak, (100, 2).
+    """
+    sums, top, peaks = (
+        [[] for _ in priors],
+        torch.full((len(x),), -math.inf),
+        torch.zeros(len(x), 2),
+    )
     for z in plane.split(250):
         log_lik = vae2.decoder(z).cross_log_prob(x)  # (100, 250)
         log_joints = [log_lik + prior.log_prob(z) for prior in priors]
@@ -911,23 +1121,26 @@ gap, missed = log_p - bound, log_p[:30] - sampled
 
 # %% jupyter={"source_hidden": true}
 se = gap.std().item() / len(x) ** 0.5
-display(Markdown(
-    f"Over {len(x)} test digits: exact $\\log p(\\mathbf{{x}})$ {log_p.mean():.2f}, ELBO {bound.mean():.2f}, gap "
-    f"**{gap.mean():.2f}** $\\pm$ {se:.2f} nats. The bound is below the evidence for {(gap > 0).sum()} of {len(x)}. "
-    f"Importance sampling with S = 5,000 falls short of the exact value by {missed.median():.3f} nats for the median "
-    f"of {len(missed)} digits, and by {missed.max():.2f} for the worst. The gap's median is {gap.median():.2f}: a few "
-    f"digits make the mean, {gap.max():.0f} the worst."
-))  # fmt: skip
+display(
+    Markdown(
+        f"Over {len(x)} test digits: exact $\\log p(\\mathbf{{x}})$ {log_p.mean():.2f}, ELBO"
+        f" {bound.mean():.2f}, gap **{gap.mean():.2f}** $\\pm$ {se:.2f} nats. The bound is below"
+        f" the evidence for {(gap > 0).sum()} of {len(x)}. Importance sampling with S = 5,000 falls"
+        f" short of the exact value by {missed.median():.3f} nats for the median of {len(missed)}"
+        f" digits, and by {missed.max():.2f} for the worst. The gap's median is {gap.median():.2f}:"
+        f" a few digits make the mean, {gap.max():.0f} the worst."
+    )
+)
 
 # %% [markdown]
-# Mind that worst digit: where the encoder looks in the wrong place, no draw hits the posterior, and the
-# sampler does not know what it missed. An importance-sampled $\log p(\mathbf{x})$ is a lower bound too, on
-# average.
+# Mind that worst digit: where the encoder looks in the wrong place, no draw hits the posterior, and
+# the sampler does not know what it missed. An importance-sampled $\log p(\mathbf{x})$ is a lower
+# bound too, on average.
 
 # %% [markdown]
-# **Predict.** The encoder may only answer with an upright ellipse, and no narrower than its network's
-# log-variance is clipped, $\log\sigma^2 \ge -6$ as in the VampPrior paper. What shapes and sizes has the
-# exact posterior?
+# **Predict.** The encoder may only answer with an upright ellipse, and no narrower than its
+# network's log-variance is clipped, $\log\sigma^2 \ge -6$ as in the VampPrior paper. What shapes
+# and sizes has the exact posterior?
 
 # %% jupyter={"source_hidden": true}
 order = gap.argsort()
@@ -943,7 +1156,9 @@ for ax, i in zip(axes, chosen.tolist(), strict=True):
     with torch.no_grad():
         log_joint = vae2.decoder(local).cross_log_prob(x[i : i + 1])[0] + vae2.prior.log_prob(local)
     posterior = (log_joint - log_joint.max()).exp().reshape(61, 61).T
-    ax.contourf(across, down, posterior, levels=[0.01, 0.05, 0.14, 0.37, 0.6, 0.8, 1.0], cmap="Greys")
+    ax.contourf(
+        across, down, posterior, levels=[0.01, 0.05, 0.14, 0.37, 0.6, 0.8, 1.0], cmap="Greys"
+    )
     for k in (1, 2):
         ax.plot(*(mean[:, None] + k * width[:, None] * circle), color=POSTERIOR, linewidth=1.5)
     plot.draw_images(ax.inset_axes([0.02, 0.74, 0.26, 0.26]), x[i : i + 1], 1)
@@ -955,71 +1170,92 @@ with torch.no_grad():
     clipped = (vae2.encoder(x).log_var <= -6).float().mean().item()
 plot.show(
     fig,
-    alt="Three panels, each with the exact posterior of one test digit as grey contours and the encoder's Gaussian "
-    "as two orange ellipses. At a small gap they nearly agree; at a large one the posterior is narrower, tilted, "
-    "or elsewhere.",
-    caption=f"The gap is width, tilt and place: {low}, {middle} and {high} nats at its 10th, 50th and 90th percentile. Grey is "
-    f"the exact posterior, orange the encoder's one and two standard deviations. {clipped:.0%} of its log-variances sit at the "
-    "clip: with two numbers for a digit, it would rather be narrower still.",
+    alt=(
+        "Three panels, each with the exact posterior of one test digit as grey contours and the"
+        " encoder's Gaussian as two orange ellipses. At a small gap they nearly agree; at a large"
+        " one the posterior is narrower, tilted, or elsewhere."
+    ),
+    caption=(
+        f"The gap is width, tilt and place: {low}, {middle} and {high} nats at its 10th, 50th and"
+        " 90th percentile. Grey is the exact posterior, orange the encoder's one and two standard"
+        f" deviations. {clipped:.0%} of its log-variances sit at the clip: with two numbers for a"
+        " digit, it would rather be narrower still."
+    ),
 )
 
 # %% [markdown]
 # Now weigh the three boxes of this model, without training anything.
 #
 # - **Posterior:** how much would the exact one gain? That is the gap.
-# - **Prior:** replace $\mathcal N(\mathbf{0}, \mathbf{I})$ by a mixture of clouds, one where the encoder puts each of
-#   500 *validation* digits, a little widened. Its evidence was summed in the same walk over the grid.
-# - **Decoder:** if pixels are independent given $\mathbf{z}$, as it assumes, then what is left of neighbouring
-#   pixels after their means are taken away does not correlate.
+# - **Prior:** replace $\mathcal N(\mathbf{0}, \mathbf{I})$ by a mixture of clouds, one where the
+#   encoder puts each of 500 *validation* digits, a little widened. Its evidence was summed in the
+#   same walk over the grid.
+# - **Decoder:** if pixels are independent given $\mathbf{z}$, as it assumes, then what is left of
+#   neighbouring pixels after their means are taken away does not correlate.
 #
-# **Predict.** Which gains more nats, the exact posterior or the other prior? And are the pixels independent?
+# **Predict.** Which gains more nats, the exact posterior or the other prior? And are the pixels
+# independent?
+
 
 # %% jupyter={"source_hidden": true}
 @torch.no_grad()
 def neighbours(model: VAE) -> Tensor:
-    """Correlation of the standardised residuals of pixels side by side, in 20 groups of 25 test digits: (20,)."""
+    """Correlation of the standardised residuals of pixels side by side, in 20 groups of 25 test
+    digits: (20,).
+    """
     p = model.decoder(model.encoder(test[:500]).rsample()).mean
     r = ((test[:500] - p) / (p * (1 - p)).sqrt().clamp_min(0.05)).unflatten(1, (28, 28))
     a, b = r[:, :, :-1].reshape(20, -1), r[:, :, 1:].reshape(20, -1)
     return (a * b).sum(1) / ((a**2).sum(1) * (b**2).sum(1)).sqrt()
 
 
-
 # %% tags=["claim-26"]
 gain = log_p_clouds - log_p  # (100,): another prior, the same decoder
 residual, residual40 = neighbours(vae2), neighbours(vae40)
 measured["claim-26"] = (
-    f"in vae_2d the exact posterior would gain {gap.mean():.2f} $\\pm$ {se:.2f} nats (median {gap.median():.2f}), "
-    f"a prior of clouds {gain.mean():.2f} $\\pm$ {gain.std() / len(x) ** 0.5:.2f}; "
-    f"residuals of neighbouring pixels correlate by {residual.mean():.2f} $\\pm$ "
-    f"{residual.std() / 20**0.5:.2f} where the decoder says 0"
+    f"in vae_2d the exact posterior would gain {gap.mean():.2f} $\\pm$ {se:.2f} nats (median"
+    f" {gap.median():.2f}), a prior of clouds {gain.mean():.2f} $\\pm$"
+    f" {gain.std() / len(x) ** 0.5:.2f}; residuals of neighbouring pixels correlate by"
+    f" {residual.mean():.2f} $\\pm$ {residual.std() / 20**0.5:.2f} where the decoder says 0"
 )
-display(Markdown(
-    f"**Measured.** {measured['claim-26']}. One digit of the {len(x)} makes {gap.max() / gap.sum():.0%} of the mean. "
-    f"In vae_40d the residuals correlate by {residual40.mean():.2f}."
-))  # fmt: skip
+display(
+    Markdown(
+        f"**Measured.** {measured['claim-26']}. One digit of the {len(x)} makes"
+        f" {gap.max() / gap.sum():.0%} of the mean. In vae_40d the residuals correlate by"
+        f" {residual40.mean():.2f}."
+    )
+)
 
 # %% [markdown]
-# With two numbers for a digit the posterior must be narrow and in the right place, so there is much to lose on
-# that side. And a decoder that is told too little leaves its pixels with something in common.
+# With two numbers for a digit the posterior must be narrow and in the right place, so there is much
+# to lose on that side. And a decoder that is told too little leaves its pixels with something in
+# common.
 #
-# Each box falls short in a way of its own, so each can be improved: notebook 09 bends the posterior with
-# flows, 10 lets the decoder's pixels know of one another, 11 learns a prior that lies where the codes are.
+# Each box falls short in a way of its own, so each can be improved: notebook 09 bends the posterior
+# with flows, 10 lets the decoder's pixels know of one another, 11 learns a prior that lies where
+# the codes are.
 
 # %% [markdown]
 # ## Ink or grey: what the decoder's distribution does
-# A Bernoulli decoder gives *probabilities of binary images*. MNIST is grey, though, and a Gaussian decoder
-# gives a *density of grey values*. Train one of each: same networks, same digits, same number of steps.
-# **Predict.** Which gets the larger number for its bound? Whose draws look better?
+# A Bernoulli decoder gives *probabilities of binary images*. MNIST is grey, though, and a Gaussian
+# decoder gives a *density of grey values*. Train one of each: same networks, same digits, same
+# number of steps. **Predict.** Which gets the larger number for its bound? Whose draws look better?
 
 # %%
 few = digits.train[:6000]
 
 
-def train_small(model: VAE, data: Data = few, beta: float = 1.0, objective=VAE.objective, **settings):
+def train_small(
+    model: VAE, data: Data = few, beta: float = 1.0, objective=VAE.objective, **settings
+):
     """A few seconds of maximising reconstruction - beta KL, or `objective(model, x, beta)`."""
-    history = fit(model, data, **{"epochs": 5, "lr": RATE, "progress": False} | settings, device=DEVICE,
-                  objective=lambda x, rising: objective(model, x, beta * rising))  # fmt: skip
+    history = fit(
+        model,
+        data,
+        **{"epochs": 5, "lr": RATE, "progress": False} | settings,
+        device=DEVICE,
+        objective=lambda x, rising: objective(model, x, beta * rising),
+    )
     return model.cpu(), history
 
 
@@ -1029,29 +1265,47 @@ def small(seed: int = 0, likelihood: str = "bernoulli") -> VAE:
 
 
 ink, ink_history = train_small(small())
-grey, _ = train_small(small(likelihood="gaussian"), Data(few.x), clip=50)  # bytes as they are: grey values
+grey, _ = train_small(
+    small(likelihood="gaussian"), Data(few.x), clip=50
+)  # bytes as they are: grey values
 
 # %% jupyter={"source_hidden": true}
 grey_x = digits.test.x[:1000].float() / 255
 torch.manual_seed(2)
 with torch.no_grad():
     near = grey.decoder(grey.encoder(grey_x[:10]).mean)
-    blocks = [test[:10], ink.reconstruct(test[:10]), ink.decoder(ink.encoder(test[:10]).mean).sample(),
-              grey_x[:10], near.mean, near.sample().clamp(0, 1)]  # fmt: skip
+    blocks = [
+        test[:10],
+        ink.reconstruct(test[:10]),
+        ink.decoder(ink.encoder(test[:10]).mean).sample(),
+        grey_x[:10],
+        near.mean,
+        near.sample().clamp(0, 1),
+    ]
     scores = {"ink": ink.elbo(test[:1000]), "grey": grey.elbo(grey_x)}
 floor = (near.log_var <= -4.5).float().mean().item()
 plot.show(
-    plot.images(blocks, titles=["binary digit", "reconstructed", "a draw", "grey digit", "reconstructed", "a draw"]),
-    alt="Six rows of ten digits. Bernoulli model: binary test digits, their reconstructions, and draws from the "
-    "decoder. Gaussian model: grey test digits, their reconstructions, and draws, which have noise all over the "
-    "picture, also where paper should be blank.",
-    caption=f"Above the Bernoulli decoder, below the Gaussian. Means are alike, draws are not: the Gaussian spreads "
-    f"noise over blank paper. {floor:.0%} of its variances sit at the floor this model allows (log-variance -4.5).",
+    plot.images(
+        blocks,
+        titles=["binary digit", "reconstructed", "a draw", "grey digit", "reconstructed", "a draw"],
+    ),
+    alt=(
+        "Six rows of ten digits. Bernoulli model: binary test digits, their reconstructions, and"
+        " draws from the decoder. Gaussian model: grey test digits, their reconstructions, and"
+        " draws, which have noise all over the picture, also where paper should be blank."
+    ),
+    caption=(
+        "Above the Bernoulli decoder, below the Gaussian. Means are alike, draws are not: the"
+        f" Gaussian spreads noise over blank paper. {floor:.0%} of its variances sit at the floor"
+        " this model allows (log-variance -4.5)."
+    ),
 )
 
 # %% [markdown]
-# And the numbers? The third line below is the *same* Gaussian model with grey values counted from 0 to 255
-# instead of from 0 to 1: each of 784 coordinates is stretched by 255, and the density shrinks by as much.
+# And the numbers? The third line below is the *same* Gaussian model with grey values counted from 0
+# to 255 instead of from 0 to 1: each of 784 coordinates is stretched by 255, and the density
+# shrinks by as much.
+
 
 # %% jupyter={"source_hidden": true}
 def with_error(values: Tensor) -> str:
@@ -1059,30 +1313,45 @@ def with_error(values: Tensor) -> str:
 
 
 bytes_ = scores["grey"] - 784 * math.log(255)
-display(Markdown("\n".join([
-    "| what the number is the logarithm of | test ELBO, nats per digit |", "|:--|--:|",
-    f"| a probability of a binary image (Bernoulli) | {with_error(scores['ink'])} |",
-    f"| a density of grey values from 0 to 1 (Gaussian) | {with_error(scores['grey'])} |",
-    f"| a density of grey values from 0 to 255, same model | {with_error(bytes_)} |", "",
-    f"*{len(grey_x):,} test digits. The last line is {-bytes_.mean() / (784 * math.log(2)):.1f} bits a pixel, to be held "
-    "against a byte's 8 only after noise has been put between the bytes.*"])))  # fmt: skip
+display(
+    Markdown(
+        "\n".join(
+            [
+                "| what the number is the logarithm of | test ELBO, nats per digit |",
+                "|:--|--:|",
+                f"| a probability of a binary image (Bernoulli) | {with_error(scores['ink'])} |",
+                (
+                    "| a density of grey values from 0 to 1 (Gaussian) |"
+                    f" {with_error(scores['grey'])} |"
+                ),
+                f"| a density of grey values from 0 to 255, same model | {with_error(bytes_)} |",
+                "",
+                (
+                    f"*{len(grey_x):,} test digits. The last line is"
+                    f" {-bytes_.mean() / (784 * math.log(2)):.1f} bits a pixel, to be held against"
+                    " a byte's 8 only after noise has been put between the bytes.*"
+                ),
+            ]
+        )
+    )
+)
 
 # %% [markdown]
-# A log-probability can't be positive. A log-density can be anything: it changes with the unit. And since
-# most pixels of MNIST are exactly 0, a Gaussian could raise its density there without limit by letting the
-# variance go to 0; only the floor stops it. **Never put the two in one table.** Choose the decoder by what
-# the data are.
+# A log-probability can't be positive. A log-density can be anything: it changes with the unit. And
+# since most pixels of MNIST are exactly 0, a Gaussian could raise its density there without limit
+# by letting the variance go to 0; only the floor stops it. **Never put the two in one table.**
+# Choose the decoder by what the data are.
 
 # %% [markdown]
 # ## Break it: posterior collapse
-# Weigh the regulariser with a factor: maximise reconstruction $- \beta\,$KL. At $\beta = 1$ it is the
-# bound; at larger $\beta$ a nat of code costs more than it is worth. **Predict.** As $\beta$ grows, does
-# the KL shrink evenly over the latent units, or do they die one by one? What does a decoder write that gets
-# no message any more?
+# Weigh the regulariser with a factor: maximise reconstruction $- \beta\,$KL. At $\beta = 1$ it is
+# the bound; at larger $\beta$ a nat of code costs more than it is worth. **Predict.** As $\beta$
+# grows, does the KL shrink evenly over the latent units, or do they die one by one? What does a
+# decoder write that gets no message any more?
 #
-# Seven small trainings, each from the same start. A unit counts as used if it carries more than 0.1 nats, on average
-# over test digits. (The *active units* above have a mean that varies, by more than 0.01. One that only trembles is
-# active, too.)
+# Seven small trainings, each from the same start. A unit counts as used if it carries more than 0.1
+# nats, on average over test digits. (The *active units* above have a mean that varies, by more than
+# 0.01. One that only trembles is active, too.)
 
 # %%
 betas = [0.1, 0.5, 1, 2, 5, 10, 20]
@@ -1097,8 +1366,12 @@ def autopsy(model: VAE) -> dict:
     return {"kl": units, "used": int((units > 0.1).sum()), "elbo": model.elbo(x).mean().item()}
 
 
-swept = {beta: ink if beta == 1 else train_small(small(), beta=beta)[0] for beta in progress(betas, desc="trainings")}
+swept = {
+    beta: ink if beta == 1 else train_small(small(), beta=beta)[0]
+    for beta in progress(betas, desc="trainings")
+}
 found = {beta: autopsy(model) for beta, model in swept.items()}
+
 
 # %% jupyter={"source_hidden": true}
 def draw_collapse(beta: float) -> plt.Figure:
@@ -1111,7 +1384,9 @@ def draw_collapse(beta: float) -> plt.Figure:
     plot.draw_images(left, rows, 10, f"beta = {beta}: digits, reconstructions, samples (means)")
     n = len(at["kl"])
     right.bar(range(1, n + 1), at["kl"], color=POSTERIOR)
-    right.set(ylim=(0, 5), xlabel="latent unit, sorted", ylabel="KL, nats", xticks=range(1, n + 1, 3))
+    right.set(
+        ylim=(0, 5), xlabel="latent unit, sorted", ylabel="KL, nats", xticks=range(1, n + 1, 3)
+    )
     right.set_title(f"{at['used']} of {n} used, KL {at['kl'].sum():.1f}, ELBO {at['elbo']:.0f}")
     return fig
 
@@ -1123,8 +1398,9 @@ slider.observe(lambda change: setattr(frame, "value", frames[change["new"]]), "v
 widgets.VBox([slider, frame])
 
 # %% [markdown]
-# Three things to try: find the $\beta$ at which the first bars vanish; compare what the few living units at
-# $\beta = 10$ can still tell the decoder with what ten can; go down to 0.1 and look at the *samples*.
+# Three things to try: find the $\beta$ at which the first bars vanish; compare what the few living
+# units at $\beta = 10$ can still tell the decoder with what ten can; go down to 0.1 and look at the
+# *samples*.
 
 # %% jupyter={"source_hidden": true}
 fig = plt.figure(figsize=(plot.WIDTH, 3.5))
@@ -1133,7 +1409,9 @@ with torch.no_grad():
     rows = torch.cat([model.reconstruct(test[:8]) for model in swept.values()])
 plot.draw_images(axes[0, 0], test[:8], 8)
 axes[1, 0].imshow(plot.tile(rows, 8), vmin=0, vmax=1, aspect="auto")
-axes[1, 0].set_yticks([30 * i + 14 for i in range(len(betas))], [f"$\\beta$ = {beta}" for beta in betas])
+axes[1, 0].set_yticks(
+    [30 * i + 14 for i in range(len(betas))], [f"$\\beta$ = {beta}" for beta in betas]
+)
 axes[1, 0].set_xticks([])
 axes[1, 0].tick_params(length=0)
 axes[1, 0].spines[:].set_visible(False)
@@ -1141,39 +1419,49 @@ log_kl = torch.stack([at["kl"] for at in found.values()]).clamp_min(1e-3).log10(
 image = axes[1, 1].imshow(log_kl, aspect="auto", cmap="Oranges", vmin=-2, vmax=0.7)
 for i, beta in enumerate(betas):
     axes[1, 1].text(9.8, i, f"{found[beta]['used']} used", va="center", fontsize=9)
-axes[1, 1].set(xlabel="latent unit, sorted", yticks=[], xticks=[0, 4, 9], xticklabels=["1", "5", "10"])
+axes[1, 1].set(
+    xlabel="latent unit, sorted", yticks=[], xticks=[0, 4, 9], xticklabels=["1", "5", "10"]
+)
 axes[0, 1].set_axis_off()
-bar = fig.colorbar(image, cax=axes[0, 1].inset_axes([0, 0.35, 1, 0.3]), orientation="horizontal", ticks=[-2, -1, 0])
+bar = fig.colorbar(
+    image, cax=axes[0, 1].inset_axes([0, 0.35, 1, 0.3]), orientation="horizontal", ticks=[-2, -1, 0]
+)
 bar.ax.set_xticklabels(["0.01", "0.1", "1 nat"])
 plot.show(
     fig,
-    alt="Left: eight test digits and their reconstructions for seven values of beta; they blur as beta grows and "
-    "end as one and the same smudge. Right: the KL of each latent unit, fading unit by unit: "
-    + ", ".join(f"{at['used']} used at beta {beta}" for beta, at in found.items()) + ".",
-    caption="From the smallest beta to the largest " + ", ".join(str(at["used"]) for at in found.values())
+    alt=(
+        "Left: eight test digits and their reconstructions for seven values of beta; they blur as"
+        " beta grows and end as one and the same smudge. Right: the KL of each latent unit, fading"
+        " unit by unit: "
+    )
+    + ", ".join(f"{at['used']} used at beta {beta}" for beta, at in found.items())
+    + ".",
+    caption="From the smallest beta to the largest "
+    + ", ".join(str(at["used"]) for at in found.values())
     + " of 10 units carry more than 0.1 nats. "
     f"What the code carries dies with them: KL {found[0.1]['kl'].sum():.0f} nats at beta = 0.1, "
     f"{found[1]['kl'].sum():.1f} at 1, {found[20]['kl'].sum():.2f} at 20.",
-)  # fmt: skip
+)
 
 # %% [markdown]
-# First every unit says less, then they die one by one: your prediction was half right, whichever it was. To a decoder
-# that gets no message nothing is left but the average digit.
+# First every unit says less, then they die one by one: your prediction was half right, whichever it
+# was. To a decoder that gets no message nothing is left but the average digit.
 #
-# **Why.** Each unit is a shop of its own: it stays open as long as the nats of reconstruction it brings
-# exceed $\beta$ times the nats of KL it costs.
+# **Why.** Each unit is a shop of its own: it stays open as long as the nats of reconstruction it
+# brings exceed $\beta$ times the nats of KL it costs.
 #
-# Once closed, it is slow to reopen: with $q_\phi = p_\lambda$ the KL's gradient is zero, the code is noise, the
-# decoder has unlearned to listen, and so little tells the encoder that a message would help. A decoder that
-# needs no message, an autoregressive one (notebook 10), gets there at $\beta = 1$.
+# Once closed, it is slow to reopen: with $q_\phi = p_\lambda$ the KL's gradient is zero, the code
+# is noise, the decoder has unlearned to listen, and so little tells the encoder that a message
+# would help. A decoder that needs no message, an autoregressive one (notebook 10), gets there at
+# $\beta = 1$.
 #
-# **Against it** one lets the code grow before it is taxed. *Warm-up* raises $\beta$ from near 0 to its
-# value during the first epochs (Bowman et al. 2016). *Free bits* tax only what exceeds an allowance of $a$
-# nats for each unit, $\sum_d \max(a, \mathrm{KL}_d)$, with the batch's mean as $\mathrm{KL}_d$ (Kingma et
-# al. 2016).
+# **Against it** one lets the code grow before it is taxed. *Warm-up* raises $\beta$ from near 0 to
+# its value during the first epochs (Bowman et al. 2016). *Free bits* tax only what exceeds an
+# allowance of $a$ nats for each unit, $\sum_d \max(a, \mathrm{KL}_d)$, with the batch's mean as
+# $\mathrm{KL}_d$ (Kingma et al. 2016).
 #
-# **Predict.** Take the dead model of $\beta = 20$ and train it on, as long again, at $\beta = 1$. Does it
-# catch up with one that had $\beta = 1$ all the time?
+# **Predict.** Take the dead model of $\beta = 20$ and train it on, as long again, at $\beta = 1$.
+# Does it catch up with one that had $\beta = 1$ all the time?
 
 # %%
 ALLOWANCE = 0.5  # nats a unit
@@ -1201,33 +1489,51 @@ cures = {
     "$\\beta = 1$, both times": autopsy(longer),
     f"$\\beta = 20$ with free bits, {ALLOWANCE} nats a unit": autopsy(rescued),
 }
-display(Markdown("\n".join([
-    "| trained with | test ELBO ($\\beta = 1$) | KL | units used, of 10 |",
-    "|:--|--:|--:|--:|",
-    *(f"| {name} | {at['elbo']:.1f} | {at['kl'].sum():.1f} | {at['used']} |"
-      for name, at in cures.items()), "",
-    f"*{len(x):,} test digits, one training each: differences of a nat are noise. The detour over $\\beta = 20$ costs "
-    f"{autopsy(longer)['elbo'] - autopsy(reopened)['elbo']:.1f} nats at the same number of steps.*"])))  # fmt: skip
+display(
+    Markdown(
+        "\n".join(
+            [
+                "| trained with | test ELBO ($\\beta = 1$) | KL | units used, of 10 |",
+                "|:--|--:|--:|--:|",
+                *(
+                    f"| {name} | {at['elbo']:.1f} | {at['kl'].sum():.1f} | {at['used']} |"
+                    for name, at in cures.items()
+                ),
+                "",
+                (
+                    f"*{len(x):,} test digits, one training each: differences of a nat are noise."
+                    " The detour over $\\beta = 20$ costs"
+                    f" {autopsy(longer)['elbo'] - autopsy(reopened)['elbo']:.1f} nats at the same"
+                    " number of steps.*"
+                ),
+            ]
+        )
+    )
+)
 
 # %% [markdown]
-# The dead units can come back once the pressure is gone, but the model pays for the detour (the note under
-# the table). Warm-up avoids the pressure while the code is young; where nothing was about to die, as here
-# at $\beta = 1$, it changes little. Free bits keep units open under any $\beta$, at the price of a looser bound: the
-# full allowance is charged even where less is used, so below it the regulariser does not pull on $\mathrm{KL}_d$.
+# The dead units can come back once the pressure is gone, but the model pays for the detour (the
+# note under the table). Warm-up avoids the pressure while the code is young; where nothing was
+# about to die, as here at $\beta = 1$, it changes little. Free bits keep units open under any
+# $\beta$, at the price of a looser bound: the full allowance is charged even where less is used, so
+# below it the regulariser does not pull on $\mathrm{KL}_d$.
 
 # %% [markdown]
 # ## Is the training stable?
-# The lecture counts stable training among the VAE's merits. **Predict.** Five seeds, nothing else changed:
-# how far apart do they end? And with ten times the learning rate?
+# The lecture counts stable training among the VAE's merits. **Predict.** Five seeds, nothing else
+# changed: how far apart do they end? And with ten times the learning rate?
 
 # %% tags=["claim-33"]
-runs = [(ink, ink_history), *(train_small(small(seed), seed=seed) for seed in progress(range(1, 5), desc="seeds"))]
+runs = [
+    (ink, ink_history),
+    *(train_small(small(seed), seed=seed) for seed in progress(range(1, 5), desc="seeds")),
+]
 hot, hot_history = train_small(small(), lr=10 * RATE)
 ends = torch.tensor([autopsy(model)["elbo"] for model, _ in runs])
 hot_end = autopsy(hot)["elbo"]
 measured["claim-33"] = (
-    f"{len(ends)} seeds end within {ends.max() - ends.min():.1f} nats of one another, at a test ELBO of "
-    f"{ends.mean():.1f}; ten times the learning rate gives {hot_end:.1f}"
+    f"{len(ends)} seeds end within {ends.max() - ends.min():.1f} nats of one another, at a test"
+    f" ELBO of {ends.mean():.1f}; ten times the learning rate gives {hot_end:.1f}"
 )
 display(Markdown(f"**Measured.** {measured['claim-33']}."))
 
@@ -1243,16 +1549,21 @@ ax.set(xlabel="step", ylabel="training ELBO, nats", ylim=(-400, -100))
 ax.legend(loc="lower right")
 plot.show(
     fig,
-    alt="Training curves of five seeds lie on one another, a steep climb that flattens; the curve of the tenfold "
-    f"learning rate runs among them and ends {hot_end - ends.mean():+.1f} nats from their mean on test digits.",
-    caption=f"Five seeds end within {ends.max() - ends.min():.1f} nats of one another on {len(x):,} test digits, after a "
-    f"climb of {ends.mean() - ink_history.steps[0]['elbo']:.0f}. Ten times the learning rate ends {hot_end - ends.mean():+.1f} "
-    "nats from their mean.",
+    alt=(
+        "Training curves of five seeds lie on one another, a steep climb that flattens; the curve"
+        f" of the tenfold learning rate runs among them and ends {hot_end - ends.mean():+.1f} nats"
+        " from their mean on test digits."
+    ),
+    caption=(
+        f"Five seeds end within {ends.max() - ends.min():.1f} nats of one another on {len(x):,}"
+        f" test digits, after a climb of {ends.mean() - ink_history.steps[0]['elbo']:.0f}. Ten"
+        f" times the learning rate ends {hot_end - ends.mean():+.1f} nats from their mean."
+    ),
 )
 
 # %% [markdown]
-# Encoder and decoder climb one and the same number, so neither can undo the other's work. Keep the picture for
-# notebook 04, where two networks pull at one number from both ends.
+# Encoder and decoder climb one and the same number, so neither can undo the other's work. Keep the
+# picture for notebook 04, where two networks pull at one number from both ends.
 
 # %% [markdown]
 # ## The lecture's claims, and what you measured
@@ -1262,8 +1573,11 @@ claims = {
     5: "it generates images",
     23: "the ELBO is a lower bound: reconstruction less a regulariser",
     24: "it can be estimated with S samples",
-    26: r"encoder, decoder and prior are tied by $q_\phi(\mathbf{z} \mid \mathbf{x}) \propto "  # a bar would end the column
-    r"p_\theta(\mathbf{x} \mid \mathbf{z})\,p_\lambda(\mathbf{z})$; each can be improved",
+    26: (
+        # a bar would end the column
+        r"encoder, decoder and prior are tied by $q_\phi(\mathbf{z} \mid \mathbf{x}) \propto "
+        r"p_\theta(\mathbf{x} \mid \mathbf{z})\,p_\lambda(\mathbf{z})$; each can be improved"
+    ),
     33: "training is stable",
     34: "it finds a latent representation",
 }
@@ -1273,54 +1587,57 @@ display(Markdown("\n".join(["| the lecture says | you measured |", "|:--|:--|", 
 # %% [markdown]
 # ## For and against
 # **For.** One objective, maximised, no game; a number that says how good the model is, with a known
-# direction of error; an encoder that comes for free and gives representations; three boxes that can be
-# exchanged one at a time.
+# direction of error; an encoder that comes for free and gives representations; three boxes that can
+# be exchanged one at a time.
 #
-# **Against.** A bound, whose gap hides in the comparison of two models; explicit densities for all three
-# boxes; a decoder that treats pixels as independent and pays for it with smooth means and speckled draws;
-# latent units that can die while the bound looks fine.
+# **Against.** A bound, whose gap hides in the comparison of two models; explicit densities for all
+# three boxes; a decoder that treats pixels as independent and pays for it with smooth means and
+# speckled draws; latent units that can die while the bound looks fine.
 
 # %% [markdown]
 # ## Questions
 # <details><summary>Your ELBO is higher than a colleague's. Is your model better?</summary>
 #
-# Not necessarily: you may have the better encoder and the worse $p(\mathbf{x})$. Estimate
-# $\log p(\mathbf{x})$ of both by importance sampling with the same S on the same digits, binarised in the
+# Not necessarily: you may have the better encoder and the worse $p(\mathbf{x})$. Estimate $\log
+# p(\mathbf{x})$ of both by importance sampling with the same S on the same digits, binarised in the
 # same way. </details>
 #
 # <details><summary>Why is it the KL from q to the posterior that makes the gap, and not from the posterior to q?</summary>
 #
-# The expectation is taken under $q$, because that is what you can sample. So $q$ is punished for being
-# where the posterior is not, and hardly for missing a bump: in the one-dimensional model it sat on one of
-# two. </details>
+# The expectation is taken under $q$, because that is what you can sample. So $q$ is punished for
+# being where the posterior is not, and hardly for missing a bump: in the one-dimensional model it
+# sat on one of two. </details>
 #
 # <details><summary>A library averages the KL over the latent dimensions. What have they trained?</summary>
 #
-# A model with $\beta = 1/K$ for $K$ dimensions: with 40 dimensions the regulariser counts a fortieth. Reconstructions look
-# splendid, samples don't. </details>
+# A model with $\beta = 1/K$ for $K$ dimensions: with 40 dimensions the regulariser counts a
+# fortieth. Reconstructions look splendid, samples don't. </details>
 #
 # <details><summary>The KL is 25 nats. What does it mean in bits, and for whom?</summary>
 #
-# 25 / log 2, about 36 bits: what the code tells the decoder about one digit, on average, beyond what the
-# prior expects (an upper bound on the information that $\mathbf{z}$ carries about $\mathbf{x}$). </details>
+# 25 / log 2, about 36 bits: what the code tells the decoder about one digit, on average, beyond
+# what the prior expects (an upper bound on the information that $\mathbf{z}$ carries about
+# $\mathbf{x}$). </details>
 #
 # <details><summary>Ten of 40 units are inactive at beta = 1. Is that a failure?</summary>
 #
-# Perhaps not: the bound closes units that do not pay. It is one if the same model with warm-up uses more of
-# them *and* has a higher bound. </details>
+# Perhaps not: the bound closes units that do not pay. It is one if the same model with warm-up uses
+# more of them *and* has a higher bound. </details>
 
 # %% [markdown]
 # ## Sources
-# - J. M. Tomczak, *Deep Generative Models: GANs and VAE*, lecture, 2017: "Variational Auto-Encoder".
-# - D. P. Kingma, M. Welling, *Auto-Encoding Variational Bayes*, ICLR 2014. D. J. Rezende, S. Mohamed, D.
-#   Wierstra, *Stochastic Backpropagation*, ICML 2014.
-# - Y. Burda, R. Grosse, R. Salakhutdinov, *Importance Weighted Autoencoders*, ICLR 2016: the estimator and
-#   active units.
-# - J. M. Tomczak, M. Welling, *VAE with a VampPrior*, AISTATS 2018: the architecture of the shipped models.
-# - S. R. Bowman et al., *Generating Sentences from a Continuous Space*, CoNLL 2016: collapse and warm-up.
-#   D. P. Kingma et al., *Improved Variational Inference with Inverse Autoregressive Flow*, NeurIPS 2016:
-#   free bits. I. Higgins et al., *beta-VAE*, ICLR 2017.
-# - T. Kynkäänniemi et al., *Improved Precision and Recall Metric for Assessing Generative Models*, NeurIPS
-#   2019: realistic and covered, there in a classifier's features.
+# - J. M. Tomczak, *Deep Generative Models: GANs and VAE*, lecture, 2017: "Variational
+#   Auto-Encoder".
+# - D. P. Kingma, M. Welling, *Auto-Encoding Variational Bayes*, ICLR 2014. D. J. Rezende, S.
+#   Mohamed, D. Wierstra, *Stochastic Backpropagation*, ICML 2014.
+# - Y. Burda, R. Grosse, R. Salakhutdinov, *Importance Weighted Autoencoders*, ICLR 2016: the
+#   estimator and active units.
+# - J. M. Tomczak, M. Welling, *VAE with a VampPrior*, AISTATS 2018: the architecture of the shipped
+#   models.
+# - S. R. Bowman et al., *Generating Sentences from a Continuous Space*, CoNLL 2016: collapse and
+#   warm-up. D. P. Kingma et al., *Improved Variational Inference with Inverse Autoregressive Flow*,
+#   NeurIPS 2016: free bits. I. Higgins et al., *beta-VAE*, ICLR 2017.
+# - T. Kynkäänniemi et al., *Improved Precision and Recall Metric for Assessing Generative Models*,
+#   NeurIPS 2019: realistic and covered, there in a classifier's features.
 #
 # Next: [08, how does a gradient pass through a draw?](08_reparameterization.ipynb)

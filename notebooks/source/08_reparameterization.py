@@ -12,18 +12,20 @@
 
 # %% [markdown]
 # # The reparameterization trick: a gradient through a draw
-# *75 minutes, about 15 of them for three exercises. Slides: "Variational Auto-Encoder", the problem and its solution.
-# You need [notebook 07](07_vae.ipynb).*
+# *75 minutes, about 15 of them for three exercises. Slides: "Variational Auto-Encoder", the problem
+# and its solution. You need [notebook 07](07_vae.ipynb).*
 #
-# A Gaussian $q(z) = \mathcal N(z \mid \mu, \sigma^2)$ stands on a landscape $f$. You want $f$ to be large on average,
-# so you draw eight samples. **Which way should $\mu$ move, and how far?**
+# A Gaussian $q(z) = \mathcal N(z \mid \mu, \sigma^2)$ stands on a landscape $f$. You want $f$ to be
+# large on average, so you draw eight samples. **Which way should $\mu$ move, and how far?**
 #
-# Two answers have been found. In the first, each sample looks at the slope under its feet. In the second, a sample
-# knows no slope: it looks at how high it stands, and pulls $\mu$ towards itself if that is above zero, and pushes it
-# away if below. Before you look at the arrows: whose average would you trust more?
+# Two answers have been found. In the first, each sample looks at the slope under its feet. In the
+# second, a sample knows no slope: it looks at how high it stands, and pulls $\mu$ towards itself if
+# that is above zero, and pushes it away if below. Before you look at the arrows: whose average
+# would you trust more?
 
 # %% tags=["colab"] jupyter={"source_hidden": true}
-# In Colab this installs the course and leaves Colab's own torch alone. Anywhere else it does nothing.
+# In Colab this installs the course and leaves Colab's own torch alone. Anywhere else it does
+# nothing.
 import importlib.util
 import subprocess
 import sys
@@ -32,7 +34,9 @@ REPOSITORY = ""  # written by `make badges REPO=...`
 if "google.colab" in sys.modules:
     if importlib.util.find_spec("dgmcourse") is None:
         if not REPOSITORY:
-            raise RuntimeError("Where does the course live? Write its address as REPOSITORY, above.")
+            raise RuntimeError(
+                "Where does the course live? Write its address as REPOSITORY, above."
+            )
         pip = [sys.executable, "-m", "pip", "install", "-q"]
         for name in ("anywidget", "mlxtend", "safetensors"):
             if importlib.util.find_spec(name) is None:
@@ -54,12 +58,19 @@ many = figures.one_draw(mu, sigma, height, n=20_000)
 spread = {name: many[name].std().item() for name in ("pathwise", "score function")}
 plot.show(
     figures.arrows(mu, sigma, height),
-    alt="A curve with eight samples of a Gaussian; below it the pathwise estimator's shorter arrows, each up the slope at its "
-    "sample, and the score function's longer ones, which point both ways.",
-    caption="One set of samples, two readings: the score function's arrows scatter "
-    f"{spread['score function'] / spread['pathwise']:.1f} times as widely (standard deviation {spread['score function']:.1f} "
-    f"against {spread['pathwise']:.1f}, over 20,000 samples). These eight average {drawn['pathwise'].mean():+.2f} pathwise and "
-    f"{drawn['score function'].mean():+.2f} by the score function; the true gradient is {truth:+.2f}.",
+    alt=(
+        "A curve with eight samples of a Gaussian; below it the pathwise estimator's shorter"
+        " arrows, each up the slope at its sample, and the score function's longer ones, which"
+        " point both ways."
+    ),
+    caption=(
+        "One set of samples, two readings: the score function's arrows scatter"
+        f" {spread['score function'] / spread['pathwise']:.1f} times as widely (standard deviation"
+        f" {spread['score function']:.1f} against {spread['pathwise']:.1f}, over 20,000 samples)."
+        f" These eight average {drawn['pathwise'].mean():+.2f} pathwise and"
+        f" {drawn['score function'].mean():+.2f} by the score function; the true gradient is"
+        f" {truth:+.2f}."
+    ),
 )
 
 # %% [markdown]
@@ -72,9 +83,10 @@ plot.show(
 figures.play_arrows()
 
 # %% [markdown]
-# Afterwards you can say why a gradient does not pass through `z = q.sample()`, and what goes wrong if you pretend it
-# does; write both ways round it and check them against a known truth; predict which of them is quieter, by how much,
-# and when the quieter one is wrong; and make a $\sigma$ that a network can learn without breaking.
+# Afterwards you can say why a gradient does not pass through `z = q.sample()`, and what goes wrong
+# if you pretend it does; write both ways round it and check them against a known truth; predict
+# which of them is quieter, by how much, and when the quieter one is wrong; and make a $\sigma$ that
+# a network can learn without breaking.
 
 # %% [markdown]
 # ## Why there is a problem at all
@@ -86,14 +98,16 @@ figures.play_arrows()
 # \log p_\lambda(\mathbf{z}) - \log q_\phi(\mathbf{z}|\mathbf{x})}_{f(\mathbf{z})}\big]
 # \approx \frac1S \sum_{s=1}^S f(\mathbf{z}_s)$$
 #
-# Read aloud: draw $S$ times from $q_\phi$, score each draw with $f$, average. The decoder's $\theta$ sits inside $f$
-# only, so its gradient is the average of gradients. The encoder's $\phi$ decides *where the samples fall*, by the
-# mean $\boldsymbol\mu$ and the standard deviations $\boldsymbol\sigma$ of its Gaussian. That is the lecture's problem:
-# the gradient with respect to the sampling process.
+# Read aloud: draw $S$ times from $q_\phi$, score each draw with $f$, average. The decoder's
+# $\theta$ sits inside $f$ only, so its gradient is the average of gradients. The encoder's $\phi$
+# decides *where the samples fall*, by the mean $\boldsymbol\mu$ and the standard deviations
+# $\boldsymbol\sigma$ of its Gaussian. That is the lecture's problem: the gradient with respect to
+# the sampling process.
 #
-# From here on you work where the truth is known: $f(\mathbf{z}) = -\sum_d z_d^2$ in $D$ dimensions, under
-# $q = \mathcal N(\boldsymbol\mu, \mathrm{diag}\,\boldsymbol\sigma^2)$. Since $\mathbb E[z_d^2] = \mu_d^2 + \sigma_d^2$,
-# the gradient for each $\mu_d$ is $-2\mu_d$. **Predict:** what will autograd say if you just sample and ask?
+# From here on you work where the truth is known: $f(\mathbf{z}) = -\sum_d z_d^2$ in $D$ dimensions,
+# under $q = \mathcal N(\boldsymbol\mu, \mathrm{diag}\,\boldsymbol\sigma^2)$. Since $\mathbb
+# E[z_d^2] = \mu_d^2 + \sigma_d^2$, the gradient for each $\mu_d$ is $-2\mu_d$. **Predict:** what
+# will autograd say if you just sample and ask?
 
 # %%
 from dgmcourse.check import reparameterization as check
@@ -117,18 +131,23 @@ except RuntimeError as error:
     print("autograd:", error)
 
 # %% [markdown]
-# A drawn number is only a number. Nothing in it says how it would have changed had $\mu$ been a little larger.
+# A drawn number is only a number. Nothing in it says how it would have changed had $\mu$ been a
+# little larger.
 #
-# In a VAE it is worse, since no error is raised: the KL term and the decoder still have gradients, and training runs.
-# You will see below what it trains.
+# In a VAE it is worse, since no error is raised: the KL term and the decoder still have gradients,
+# and training runs. You will see below what it trains.
 #
-# So nudge $\mu$ by $h$ and look: $(\hat{\mathcal L}(\mu + h) - \hat{\mathcal L}(\mu))/h$. The average of $S = 100$
-# samples is noisy, but a small $h$ should give an accurate slope. **Predict:** how does the error change when you make
-# $h$ ten times smaller? And when both estimates use *the same* random numbers?
+# So nudge $\mu$ by $h$ and look: $(\hat{\mathcal L}(\mu + h) - \hat{\mathcal L}(\mu))/h$. The
+# average of $S = 100$ samples is noisy, but a small $h$ should give an accurate slope. **Predict:**
+# how does the error change when you make $h$ ten times smaller? And when both estimates use *the
+# same* random numbers?
+
 
 # %%
 def estimate(mu, seed, R=300, S=100):
-    """R independent estimates of E[f(z)] in one dimension, (R,). The seed is the state of the dice."""
+    """R independent estimates of E[f(z)] in one dimension, (R,). The seed is the state of the
+    dice.
+    """
     torch.manual_seed(seed)
     mean = torch.full((R, 1), mu, dtype=torch.float64)
     return f(Gaussian(mean, torch.zeros_like(mean)).sample((S,))).mean(0)
@@ -145,17 +164,22 @@ rewound = torch.stack([difference(h, 2 * i, 2 * i) for i, h in enumerate(steps)]
 # %% jupyter={"source_hidden": true}
 plot.show(
     figures.differences(steps, fresh, rewound, truth=-2.0),
-    alt="Finite differences against the step: with fresh noise their spread grows as the step shrinks, with the same noise "
-    "it is flat.",
-    caption=f"With fresh noise the standard deviation at h = {steps[0]:.0e} is {fresh[0].std():.0f} "
-    f"({fresh[0].std() / fresh[2].std():.1f} times that at h = {steps[2]:.0e}); with the same noise it is "
-    f"{rewound[0].std():.2f} at every small h, around a mean of {rewound[0].mean():.3f}. 300 repetitions.",
+    alt=(
+        "Finite differences against the step: with fresh noise their spread grows as the step"
+        " shrinks, with the same noise it is flat."
+    ),
+    caption=(
+        f"With fresh noise the standard deviation at h = {steps[0]:.0e} is {fresh[0].std():.0f}"
+        f" ({fresh[0].std() / fresh[2].std():.1f} times that at h = {steps[2]:.0e}); with the same"
+        f" noise it is {rewound[0].std():.2f} at every small h, around a mean of"
+        f" {rewound[0].mean():.3f}. 300 repetitions."
+    ),
 )
 
 # %% [markdown]
-# Two noisy numbers, divided by almost nothing: the noise is divided too. But rewind the dice, and the noise is the same
-# in both, so that it cancels. Keep this in mind: **hold the noise still, and a sample becomes a smooth function of
-# $\mu$.** That is the second way out. First the older one.
+# Two noisy numbers, divided by almost nothing: the noise is divided too. But rewind the dice, and
+# the noise is the same in both, so that it cancels. Keep this in mind: **hold the noise still, and
+# a sample becomes a smooth function of $\mu$.** That is the second way out. First the older one.
 
 # %% [markdown]
 # ## First way out: differentiate the density
@@ -169,20 +193,23 @@ plot.show(
 # = \mathbb E_{q_\phi}\big[f(\mathbf{z})\, \nabla_\phi \log q_\phi(\mathbf{z})\big]
 # \end{aligned}$$
 #
-# The middle step multiplies and divides by $q$: it turns the integral back into an average over samples. Read aloud:
-# make each sample more probable in proportion to what it earned. $\nabla_\phi \log q_\phi$ is called the *score
-# function*; reinforcement learning knows the estimator as REINFORCE. It asks nothing of $f$ but its values.
+# The middle step multiplies and divides by $q$: it turns the integral back into an average over
+# samples. Read aloud: make each sample more probable in proportion to what it earned. $\nabla_\phi
+# \log q_\phi$ is called the *score function*; reinforcement learning knows the estimator as
+# REINFORCE. It asks nothing of $f$ but its values.
 #
 # ### Exercise 1: the score-function estimator (8 minutes)
 #
-# Return the estimate $\frac1S \sum_s f(\mathbf{z}_s)\, \nabla_\phi \log q_\phi(\mathbf{z}_s)$ for each tensor in
-# `parameters`. The easy way is a *surrogate*: one number whose gradient, taken by `torch.autograd.grad`, is the estimate.
+# Return the estimate $\frac1S \sum_s f(\mathbf{z}_s)\, \nabla_\phi \log q_\phi(\mathbf{z}_s)$ for
+# each tensor in `parameters`. The easy way is a *surrogate*: one number whose gradient, taken by
+# `torch.autograd.grad`, is the estimate.
+
 
 # %% tags=["exercise"]
 def score_function(f, q, parameters, S):
     """The score-function estimate of the gradient of E_q[f(z)].
 
-    f:           maps z (S, D) to (S,); may be any function; if it depends on the parameters itself, that part
+    f: maps z (S, D) to (S,); may be any function; if it depends on the parameters itself, that part
                  of its gradient must be 0 on average, as it is for -log q(z)
     q:           a Density: q.sample((S,)) is (S, D) without gradient, q.log_prob(z) is (S,)
     parameters:  the tensors q was made of, here [mean, log_var]
@@ -200,7 +227,8 @@ score_function = check.score_function(score_function)
 # check.score_function.hint()
 
 # %% [markdown]
-# Try it where the truth is $-2$ for each mean. **Predict:** how many digits will 1,000 samples get right?
+# Try it where the truth is $-2$ for each mean. **Predict:** how many digits will 1,000 samples get
+# right?
 
 # %%
 torch.manual_seed(0)
@@ -209,19 +237,22 @@ for S in (10, 1000, 100_000):
     print(f"S = {S:7,}: gradient for the three means", *(f"{g:8.3f}" for g in g_mean))
 
 # %% [markdown]
-# It works without knowing any slope of $f$, and it is noisy: you pay a hundred times the samples for each digit.
+# It works without knowing any slope of $f$, and it is noisy: you pay a hundred times the samples
+# for each digit.
 
 # %% [markdown]
 # ## Second way out: move the noise outside
 #
-# Where does the randomness of $\mathbf{z}$ come from? A Gaussian sample is made from a standard one:
+# Where does the randomness of $\mathbf{z}$ come from? A Gaussian sample is made from a standard
+# one:
 #
 # $$\mathbf{z} = \boldsymbol\mu + \boldsymbol\sigma \odot \boldsymbol\epsilon,
 # \qquad \boldsymbol\epsilon \sim \mathcal N(\mathbf{0}, \mathbf{I}).$$
 #
-# Read aloud: draw noise that knows nothing of the parameters, then stretch it by $\boldsymbol\sigma$ and shift it to
-# $\boldsymbol\mu$. This is the lecture's *non-centred parameterization*. The average is now over
-# $\boldsymbol\epsilon$, whose distribution has no $\phi$ in it, and the gradient walks in:
+# Read aloud: draw noise that knows nothing of the parameters, then stretch it by
+# $\boldsymbol\sigma$ and shift it to $\boldsymbol\mu$. This is the lecture's *non-centred
+# parameterization*. The average is now over $\boldsymbol\epsilon$, whose distribution has no $\phi$
+# in it, and the gradient walks in:
 #
 # $$\begin{aligned}
 # \nabla_\phi\, \mathbb E_{q_\phi}[f(\mathbf{z})]
@@ -229,13 +260,15 @@ for S in (10, 1000, 100_000):
 # &= \mathbb E_{\boldsymbol\epsilon}\Big[\sum_d \frac{\partial f}{\partial z_d}\, \nabla_\phi (\mu_d + \sigma_d\, \epsilon_d)\Big]
 # \end{aligned}$$
 #
-# Each sample now asks: had $\boldsymbol\mu$ been larger, *I* would have moved along; is it uphill there? The estimator is called
-# *pathwise*: the gradient follows the sample's path back to the parameters.
+# Each sample now asks: had $\boldsymbol\mu$ been larger, *I* would have moved along; is it uphill
+# there? The estimator is called *pathwise*: the gradient follows the sample's path back to the
+# parameters.
 #
 # ### Exercise 2: the reparameterized sample (4 minutes)
 #
-# An encoder gives `mean` $= \boldsymbol\mu$ and `log_var` $= \log \boldsymbol\sigma^2$. The check looks at your sample's gradient, not at its value
-# only.
+# An encoder gives `mean` $= \boldsymbol\mu$ and `log_var` $= \log \boldsymbol\sigma^2$. The check
+# looks at your sample's gradient, not at its value only.
+
 
 # %% tags=["exercise"]
 def reparameterize(mean, log_var, noise=None):
@@ -267,17 +300,20 @@ for S in (10, 1000, 100_000):
     print(f"S = {S:7,}: gradient for the three means", *(f"{g:8.3f}" for g in g_mean))
 
 # %% [markdown]
-# A further digit costs the same hundredfold here, since either error falls like $1/\sqrt S$. The start is what differs.
+# A further digit costs the same hundredfold here, since either error falls like $1/\sqrt S$. The
+# start is what differs.
 
 # %% [markdown]
 # ## Both are right. How loud are they?
 #
-# Two questions: is either estimator biased, and how does its noise depend on the number of samples $S$ and the number of
-# dimensions $D$? `dgmcourse.gradients` has both estimators as you wrote them, for many independent repetitions at once.
+# Two questions: is either estimator biased, and how does its noise depend on the number of samples
+# $S$ and the number of dimensions $D$? `dgmcourse.gradients` has both estimators as you wrote them,
+# for many independent repetitions at once.
 #
-# The comparison should be fair. The score function has a well-known cure: since
-# $\mathbb E_q[\nabla \log q] = \nabla\!\int\! q\, d\mathbf{z} = 0$, you may subtract from $f(\mathbf{z}_s)$ any number
-# that does not depend on $\mathbf{z}_s$. This *baseline* costs no bias. A good one that is free when $S \ge 2$: the mean of the *other* samples' values.
+# The comparison should be fair. The score function has a well-known cure: since $\mathbb E_q[\nabla
+# \log q] = \nabla\!\int\! q\, d\mathbf{z} = 0$, you may subtract from $f(\mathbf{z}_s)$ any number
+# that does not depend on $\mathbf{z}_s$. This *baseline* costs no bias. A good one that is free
+# when $S \ge 2$: the mean of the *other* samples' values.
 
 # %%
 from dgmcourse.gradients import pathwise
@@ -285,13 +321,17 @@ from dgmcourse.gradients import score_function as scores
 
 ESTIMATORS = {
     "score function": scores,
-    "score function with baseline": lambda f, q, parameters, S: scores(f, q, parameters, S, baseline=True),
+    "score function with baseline": lambda f, q, parameters, S: scores(
+        f, q, parameters, S, baseline=True
+    ),
     "pathwise": pathwise,
 }
 
 
 def repeat(estimator, S, D, R=500):
-    """R independent estimates, (R,), of the gradient for mu_1 at mu = 1, sigma = 1. The truth is -2."""
+    """R independent estimates, (R,), of the gradient for mu_1 at mu = 1, sigma = 1. The truth is
+    -2.
+    """
     mean = torch.ones(R, D, requires_grad=True)
     return estimator(f, Gaussian(mean, torch.zeros(R, D)), [mean], S)[0][:, 0]
 
@@ -301,12 +341,15 @@ for name, estimator in ESTIMATORS.items():
     g = repeat(estimator, S=10, D=10, R=4000)
     error = g.std() / len(g) ** 0.5
     off = abs(g.mean() + 2) / error
-    print(f"{name:28} mean {g.mean():6.3f} ± {error:.3f} ({off:.1f} errors off), deviation {g.std():5.2f}")
+    print(
+        f"{name:28} mean {g.mean():6.3f} ± {error:.3f} ({off:.1f} errors off), deviation"
+        f" {g.std():5.2f}"
+    )
 
 # %% [markdown]
-# An unbiased mean is off by one standard error (behind the ±) or so, rarely by three. No sign of a bias, then. The
-# standard deviations are another matter. **Predict:** in a log-log plot, what slope has the variance against $S$? And against
-# $D$?
+# An unbiased mean is off by one standard error (behind the ±) or so, rarely by three. No sign of a
+# bias, then. The standard deviations are another matter. **Predict:** in a log-log plot, what slope
+# has the variance against $S$? And against $D$?
 
 # %%
 S_values, D_values = [2, 4, 8, 16, 32, 64, 128], [1, 2, 4, 8, 16, 32, 64, 128]
@@ -319,8 +362,14 @@ def variance(estimator, S, D):
 
 
 torch.manual_seed(0)
-by_S = {name: list(zip(*[variance(e, S, 10) for S in S_values], strict=True)) for name, e in ESTIMATORS.items()}
-by_D = {name: list(zip(*[variance(e, 10, D) for D in D_values], strict=True)) for name, e in ESTIMATORS.items()}
+by_S = {
+    name: list(zip(*[variance(e, S, 10) for S in S_values], strict=True))
+    for name, e in ESTIMATORS.items()
+}
+by_D = {
+    name: list(zip(*[variance(e, 10, D) for D in D_values], strict=True))
+    for name, e in ESTIMATORS.items()
+}
 
 
 # %% jupyter={"source_hidden": true}
@@ -329,34 +378,48 @@ def slope(x, y):
     return (((x - x.mean()) * (y - y.mean())).sum() / ((x - x.mean()) ** 2).sum()).item()
 
 
-short = {"score function": "score function", "score function with baseline": "with baseline", "pathwise": "pathwise"}
+short = {
+    "score function": "score function",
+    "score function with baseline": "with baseline",
+    "pathwise": "pathwise",
+}
 in_S = ", ".join(f"{short[n]} {slope(S_values, v):.2f}" for n, (v, _) in by_S.items())
 in_D = ", ".join(f"{short[n]} {slope(D_values[3:], v[3:]):.2f}" for n, (v, _) in by_D.items())
 at = {n: v[-1] for n, (v, _) in by_D.items()}
 plot.show(
     figures.variance_lines(by_S, by_D, S_values, D_values, fixed_S=10, fixed_D=10),
-    alt="Variance of three gradient estimators, log-log. Against S all fall in parallel; against D the score function rises "
-    "steeply, with a baseline less so, and the pathwise one is flat.",
-    caption=f"Slopes against S: {in_S}. Slopes against D, from D = 8 on: {in_D}. At D = {D_values[-1]} the score function has "
-    f"{at['score function'] / at['pathwise']:,.0f} times the pathwise variance, with a baseline still "
-    f"{at['score function with baseline'] / at['pathwise']:,.0f} times. 500 repetitions a point, error bars of one "
-    "standard error.",
+    alt=(
+        "Variance of three gradient estimators, log-log. Against S all fall in parallel; against D"
+        " the score function rises steeply, with a baseline less so, and the pathwise one is flat."
+    ),
+    caption=(
+        f"Slopes against S: {in_S}. Slopes against D, from D = 8 on: {in_D}. At D = {D_values[-1]}"
+        f" the score function has {at['score function'] / at['pathwise']:,.0f} times the pathwise"
+        " variance, with a baseline still"
+        f" {at['score function with baseline'] / at['pathwise']:,.0f} times. 500 repetitions a"
+        " point, error bars of one standard error."
+    ),
 )
 
 # %% [markdown]
-# More samples help everyone alike: $1/S$. The baseline gains a little more at first: with two samples the "mean of the
-# others" is a single noisy value. More dimensions don't help alike. The pathwise estimate for $\mu_1$ is the slope along
-# $z_1$, and other dimensions have no part in it. The score function multiplies the *whole* $f$, to which all $D$
-# dimensions contribute, by the score of the first: what the others earn is noise to it, of order $D^2$. A baseline
-# removes its mean, and leaves order $D$.
+# More samples help everyone alike: $1/S$. The baseline gains a little more at first: with two
+# samples the "mean of the others" is a single noisy value. More dimensions don't help alike. The
+# pathwise estimate for $\mu_1$ is the slope along $z_1$, and other dimensions have no part in it.
+# The score function multiplies the *whole* $f$, to which all $D$ dimensions contribute, by the
+# score of the first: what the others earn is noise to it, of order $D^2$. A baseline removes its
+# mean, and leaves order $D$.
 #
-# Play: start at $D = 1$ and push it up. Then try to buy the noise back with $S$. Last, make $\sigma$ small.
+# Play: start at $D = 1$ and push it up. Then try to buy the noise back with $S$. Last, make
+# $\sigma$ small.
 
 # %% jupyter={"source_hidden": true}
 at_20 = figures.estimates(S=16, D=20)
 plot.show(
     figures.histograms(S=16, D=20),
-    alt="Histograms of 300 gradient estimates: wide for the score function, narrower with a baseline, narrowest pathwise.",
+    alt=(
+        "Histograms of 300 gradient estimates: wide for the score function, narrower with a"
+        " baseline, narrowest pathwise."
+    ),
     caption="At S = 16 and D = 20, "
     + ", ".join(f"{(g > 0).float().mean():.0%} ({short[n]})" for n, g in at_20.items())
     + " of the estimates point the wrong way. 300 each.",
@@ -368,13 +431,18 @@ figures.play_histograms()
 # %% [markdown]
 # ## Where $\sigma$ comes from
 #
-# In a VAE $\boldsymbol\mu$ and $\boldsymbol\sigma$ are outputs of a network, $\boldsymbol\mu(\mathbf{x})$ and
-# $\boldsymbol\sigma(\mathbf{x})$, and a network's output can be any real number. A standard deviation can't. **Predict:** what happens if you take the raw output as $\sigma$? Here $q =
-# \mathcal N(0, \sigma^2)$ starts at $\sigma = 1$ and climbs, by its pathwise gradient, to a posterior of width 0.1.
+# In a VAE $\boldsymbol\mu$ and $\boldsymbol\sigma$ are outputs of a network,
+# $\boldsymbol\mu(\mathbf{x})$ and $\boldsymbol\sigma(\mathbf{x})$, and a network's output can be
+# any real number. A standard deviation can't. **Predict:** what happens if you take the raw output
+# as $\sigma$? Here $q = \mathcal N(0, \sigma^2)$ starts at $\sigma = 1$ and climbs, by its pathwise
+# gradient, to a posterior of width 0.1.
+
 
 # %% tags=["break-it"]
 def climb(sigma_of, raw, step=0.1, target=0.1, steps=60):
-    """sigma after each step up the gradient of E_q[log p(z)] - E_q[log q(z)] for p = N(0, target^2)."""
+    """sigma after each step up the gradient of E_q[log p(z)] - E_q[log q(z)] for p = N(0,
+    target^2).
+    """
     torch.manual_seed(0)
     path = []
     for _ in range(steps):
@@ -393,6 +461,7 @@ WAYS = {
     r"softplus: $\sigma = \log(1 + e^a)$": (torch.nn.functional.softplus, 0.5413),
 }
 
+
 # %% jupyter={"source_hidden": true}
 def race(step, target):
     return figures.paths({name: climb(*way, step, target) for name, way in WAYS.items()}, target)
@@ -402,21 +471,28 @@ raw, logs, soft = (climb(*way) for way in WAYS.values())
 negative = sum(not s > 0 for s in raw)
 plot.show(
     race(0.1, 0.1),
-    alt="Sigma against the step. The raw output turns negative at once and leaves the picture, the other two come to the target.",
-    caption=f"The raw output is no standard deviation in {negative} of {len(raw)} steps, its second value is {raw[1]:.1f}. In "
-    f"logs sigma ends at {logs[-1]:.3f}, with softplus at {soft[-1]:.3f}; the target is 0.1.",
+    alt=(
+        "Sigma against the step. The raw output turns negative at once and leaves the picture, the"
+        " other two come to the target."
+    ),
+    caption=(
+        f"The raw output is no standard deviation in {negative} of {len(raw)} steps, its second"
+        f" value is {raw[1]:.1f}. In logs sigma ends at {logs[-1]:.3f}, with softplus at"
+        f" {soft[-1]:.3f}; the target is 0.1."
+    ),
 )
 
 # %% [markdown]
-# The sampler did not even notice: $-\epsilon$ is as likely as $\epsilon$, so a negative $\sigma$ draws good samples. But
-# $\log\sigma$ is not a number, so the objective is none either, while its gradient, $1/\sigma$ in part, stays finite and
-# throws $\sigma$ back and forth.
+# The sampler did not even notice: $-\epsilon$ is as likely as $\epsilon$, so a negative $\sigma$
+# draws good samples. But $\log\sigma$ is not a number, so the objective is none either, while its
+# gradient, $1/\sigma$ in part, stays finite and throws $\sigma$ back and forth.
 #
-# The step size can't save it for long. Near the top the objective's curvature in $\sigma$ is $-2/\text{target}^2$, so
-# each narrower posterior needs a smaller step. In $\log \sigma^2$ it is $-\frac12$, whatever the target.
+# The step size can't save it for long. Near the top the objective's curvature in $\sigma$ is
+# $-2/\text{target}^2$, so each narrower posterior needs a smaller step. In $\log \sigma^2$ it is
+# $-\frac12$, whatever the target.
 #
-# Try it: raise `step` until the raw output dies, and go one back. Now halve `target`. Does the step still work? Do the
-# other two care?
+# Try it: raise `step` until the raw output dies, and go one back. Now halve `target`. Does the step
+# still work? Do the other two care?
 
 # %%
 from dgmcourse.widgets.figure import slider_figure
@@ -431,7 +507,9 @@ slider_figure(
 # %% [markdown]
 # ### Exercise 3: the encoder's head (3 minutes)
 #
-# The last layer gives $2D$ numbers: $D$ means, then $D$ log-variances. Return $\boldsymbol\mu$ and $\boldsymbol\sigma$.
+# The last layer gives $2D$ numbers: $D$ means, then $D$ log-variances. Return $\boldsymbol\mu$ and
+# $\boldsymbol\sigma$.
+
 
 # %% tags=["exercise"]
 def gaussian_head(output):
@@ -451,18 +529,20 @@ gaussian_head = check.gaussian_head(gaussian_head)
 # check.gaussian_head.hint()
 
 # %% [markdown]
-# The course's `GaussianConditional` is this head, with one more precaution: it clips the log-variance to a range, so that
-# one wild output early in training does not make $\sigma = e^{20}$.
+# The course's `GaussianConditional` is this head, with one more precaution: it clips the
+# log-variance to a range, so that one wild output early in training does not make $\sigma =
+# e^{20}$.
 
 # %% [markdown]
 # ## Train with it, train without it
 #
-# Now a real encoder: a small VAE on digits of 14 x 14 pixels, trained five times, each time with another gradient for the
-# encoder. The KL term is the same for all; the decoder's gradient is the usual one, averaged over $S$ decodings.
+# Now a real encoder: a small VAE on digits of 14 x 14 pixels, trained five times, each time with
+# another gradient for the encoder. The KL term is the same for all; the decoder's gradient is the
+# usual one, averaged over $S$ decodings.
 #
 # - **pathwise**, $S = 1$: your `reparameterize`.
-# - **score function**, $S = 1$ and $S = 4$: the reconstruction $\log p_\theta(\mathbf{x}|\mathbf{z})$ weighs
-#   $\nabla_\phi \log q_\phi(\mathbf{z}|\mathbf{x})$.
+# - **score function**, $S = 1$ and $S = 4$: the reconstruction $\log
+#   p_\theta(\mathbf{x}|\mathbf{z})$ weighs $\nabla_\phi \log q_\phi(\mathbf{z}|\mathbf{x})$.
 # - **score function with baseline**, $S = 4$: it, too, must decode four samples a step.
 # - **nothing**, $S = 1$: `z = q.sample()`, and nobody complains.
 #
@@ -489,7 +569,9 @@ def objective_of(vae, way, S=1):
             return elbo, {"elbo": elbo}
         values = log_p.detach() - (leave_one_out(log_p.detach()) if "baseline" in way else 0)
         surrogate = (values * q.log_prob(z)).mean(0)
-        return elbo + surrogate - surrogate.detach(), {"elbo": elbo}  # the ELBO, with a further gradient
+        return elbo + surrogate - surrogate.detach(), {
+            "elbo": elbo
+        }  # the ELBO, with a further gradient
 
     return objective
 
@@ -509,7 +591,12 @@ import sys
 
 from tqdm import tqdm
 
-RUNS = [("pathwise", 1), ("score function with baseline", 4), ("score function", 4), ("score function", 1)]
+RUNS = [
+    ("pathwise", 1),
+    ("score function with baseline", 4),
+    ("score function", 4),
+    ("score function", 1),
+]
 RUNS += [("nothing", 1)]
 SEEDS, EPOCHS = 3, 10
 torch.set_num_threads(1)  # small networks gain little from more, and lose much on a busy machine
@@ -521,7 +608,9 @@ for run in RUNS:
         torch.manual_seed(seed)
         vae = VAE(latent_dim=8, hidden=64, data_dim=196)
         objective = objective_of(vae, *run)
-        history = fit(vae, train, epochs=EPOCHS, lr=1e-3, seed=seed, objective=objective, progress=False)
+        history = fit(
+            vae, train, epochs=EPOCHS, lr=1e-3, seed=seed, objective=objective, progress=False
+        )
         values.append([row["elbo"] for row in history.steps])
         with torch.no_grad():
             elbos[run].append(vae.elbo(test).mean().item())
@@ -541,50 +630,75 @@ middle = {run: values.median(0).values for run, (_, values) in smooth.items()}
 steps = smooth[PATH][0]
 reached = steps[(middle[PATH] >= middle[LOUD].max()).nonzero()[0].item()]
 above = (middle[NOTHING] > middle[LOUD])[steps > 100].float().mean()
-looks = {run: figures.LOOKS.get(run[0], {"color": plot.NOISE, "marker": "x", "ls": ":"}) for run in RUNS}
+looks = {
+    run: figures.LOOKS.get(run[0], {"color": plot.NOISE, "marker": "x", "ls": ":"}) for run in RUNS
+}
 looks[LOUD] = looks[LOUD] | {"marker": "D", "ls": "-."}
 plot.show(
     figures.training({name_of[run]: (*smooth[run], looks[run]) for run in RUNS}),
-    alt="ELBO against training step for five ways to the encoder's gradient. At the end, from the highest to the lowest: "
-    + "; ".join(f"{name_of[run]}, {middle[run][-1]:.0f} nats" for run in sorted(RUNS, key=lambda run: -middle[run][-1])) + ".",
+    alt=(
+        "ELBO against training step for five ways to the encoder's gradient. At the end, from the"
+        " highest to the lowest: "
+    )
+    + "; ".join(
+        f"{name_of[run]}, {middle[run][-1]:.0f} nats"
+        for run in sorted(RUNS, key=lambda run: -middle[run][-1])
+    )
+    + ".",
     caption="Test ELBO in nats after training, median and range of three seeds: "
-    + "; ".join(f"{name_of[run]}: {m.median():.1f} ({m.min():.1f} to {m.max():.1f})" for run, m in tested.items())
-    + f". The pathwise run passed the best level of the plain score function (S = 1) at step {reached} of {steps[-1]}. At "
-    f"{above:.0%} of the points after step 100 that one lies below no gradient at all. Lines are medians of running means over "
-    "ten points, bands go from the worst to the best seed.",
-)  # fmt: skip
+    + "; ".join(
+        f"{name_of[run]}: {m.median():.1f} ({m.min():.1f} to {m.max():.1f})"
+        for run, m in tested.items()
+    )
+    + ". The pathwise run passed the best level of the plain score function (S = 1) at step"
+    f" {reached} of {steps[-1]}. At {above:.0%} of the points after step 100 that one lies below"
+    " no gradient at all. Lines are medians of running means over ten points, bands go from the"
+    " worst to the best seed.",
+)
 
 # %% [markdown]
-# The noisier the gradient, the slower the climb, whether it is sampling or a baseline that makes it quieter. Compare the
-# plain score function at $S = 1$ with *nothing*: a gradient that is right on average can be so loud that none at all
-# does better in the same time (the caption counts how often).
+# The noisier the gradient, the slower the climb, whether it is sampling or a baseline that makes it
+# quieter. Compare the plain score function at $S = 1$ with *nothing*: a gradient that is right on
+# average can be so loud that none at all does better in the same time (the caption counts how
+# often).
 #
-# And *nothing* looks like training: the curve rises, no error, no warning. Ask the encoders how much they say about a
-# digit. **Predict** the last line.
+# And *nothing* looks like training: the curve rises, no error, no warning. Ask the encoders how
+# much they say about a digit. **Predict** the last line.
 
 # %%
 for (way, S), vae in trained.items():
     with torch.no_grad():
         q = vae.encoder(test)
-        print(f"{way:28} S = {S}   KL from the prior = {kl(q, vae.prior).mean():6.2f} nats per image")
+        print(
+            f"{way:28} S = {S}   KL from the prior = {kl(q, vae.prior).mean():6.2f} nats per image"
+        )
 
 # %% [markdown]
-# Its only gradient comes from the KL, which is least when $q_\phi(\mathbf{z}|\mathbf{x})$ is the prior. So the encoder
-# learns to say nothing about $\mathbf{x}$, and the decoder learns the average digit. A VAE with a silent encoder is the first thing to suspect when a
-# `detach` or `sample` has crept in.
+# Its only gradient comes from the KL, which is least when $q_\phi(\mathbf{z}|\mathbf{x})$ is the
+# prior. So the encoder learns to say nothing about $\mathbf{x}$, and the decoder learns the average
+# digit. A VAE with a silent encoder is the first thing to suspect when a `detach` or `sample` has
+# crept in.
 #
-# One more number. Take the trained VAE and measure the noise of the encoder's gradient on one batch, at the same $S = 4$
-# for all. **Predict:** how many times more samples would the score function need to be as quiet?
+# One more number. Take the trained VAE and measure the noise of the encoder's gradient on one
+# batch, at the same $S = 4$ for all. **Predict:** how many times more samples would the score
+# function need to be as quiet?
+
 
 # %%
 def encoder_noise(vae, way, x, groups=4):
-    """The variance of the encoder's gradient, summed over all its weights, in each group of ten repeats: (groups,)."""
+    """The variance of the encoder's gradient, summed over all its weights, in each group of ten
+    repeats: (groups,).
+    """
     weights, objective = list(vae.encoder.parameters()), objective_of(vae, way, S=4)
 
     def gradient():
-        return torch.cat([g.flatten() for g in torch.autograd.grad(objective(x)[0].mean(), weights)])
+        return torch.cat(
+            [g.flatten() for g in torch.autograd.grad(objective(x)[0].mean(), weights)]
+        )
 
-    return torch.stack([torch.stack([gradient() for _ in range(10)]).var(0).sum() for _ in range(groups)])
+    return torch.stack(
+        [torch.stack([gradient() for _ in range(10)]).var(0).sum() for _ in range(groups)]
+    )
 
 
 torch.manual_seed(0)
@@ -594,7 +708,10 @@ noise = {way: encoder_noise(trained["pathwise", 1], way, test[:100]) for way in 
 def times_pathwise(way):
     """How many times the pathwise variance, and its standard error from the groups."""
     ratio = noise[way].mean() / noise["pathwise"].mean()
-    off = [noise[name].std() / len(noise[name]) ** 0.5 / noise[name].mean() for name in (way, "pathwise")]
+    off = [
+        noise[name].std() / len(noise[name]) ** 0.5 / noise[name].mean()
+        for name in (way, "pathwise")
+    ]
     return ratio.item(), (ratio * (off[0] ** 2 + off[1] ** 2) ** 0.5).item()
 
 
@@ -616,15 +733,21 @@ for way in ("score function", "score function with baseline"):
 taus = [0.05, 0.1, 0.2, 0.5, 1.0, 2.0]
 plot.show(
     figures.coins([0, 0.1, 0.5, 1]),
-    alt="Six samples as functions of p: steps for a coin, smooth curves for relaxed ones, which bend the average.",
-    caption="Thin: single samples, each with its own u. Thick: the average of 1,000. A coin's average is smooth although no "
-    "single sample is: each has slope 0 everywhere but at its jump. A relaxed coin has slopes; the higher its temperature, "
-    "the further its average is from p (dotted).",
+    alt=(
+        "Six samples as functions of p: steps for a coin, smooth curves for relaxed ones, which"
+        " bend the average."
+    ),
+    caption=(
+        "Thin: single samples, each with its own u. Thick: the average of 1,000. A coin's average"
+        " is smooth although no single sample is: each has slope 0 everywhere but at its jump. A"
+        " relaxed coin has slopes; the higher its temperature, the further its average is from p"
+        " (dotted)."
+    ),
 )
 
 # %% [markdown]
-# Zero almost everywhere: the path is there, but it has steps, and the slope misses them. torch knows which of its
-# distributions have a path:
+# Zero almost everywhere: the path is there, but it has steps, and the slope misses them. torch
+# knows which of its distributions have a path:
 
 # %%
 from torch import distributions as td
@@ -633,18 +756,20 @@ kinds = [td.Normal, td.Laplace, td.Gamma, td.Dirichlet, td.Bernoulli, td.Categor
 print("  ".join(f"{kind.__name__}: {'yes' if kind.has_rsample else 'no'}" for kind in kinds))
 
 # %% [markdown]
-# Anything of the form *location + scale x noise* has one (Gaussian, Laplace, logistic), and so has a smooth inverse of the
-# distribution function (exponential, Gumbel). For Gamma, Beta and Dirichlet the path is found by *implicit*
-# reparameterization: differentiate the distribution function instead of inverting it. Discrete ones have none.
+# Anything of the form *location + scale x noise* has one (Gaussian, Laplace, logistic), and so has
+# a smooth inverse of the distribution function (exponential, Gumbel). For Gamma, Beta and Dirichlet
+# the path is found by *implicit* reparameterization: differentiate the distribution function
+# instead of inverting it. Discrete ones have none.
 #
-# For coins and dice there are two exits. The score function is exact and noisy. A **relaxation** replaces the step by a
-# slope, the gentler the higher its *temperature* $\tau$:
+# For coins and dice there are two exits. The score function is exact and noisy. A **relaxation**
+# replaces the step by a slope, the gentler the higher its *temperature* $\tau$:
 #
 # $$z = \mathrm{sigmoid}\big((\mathrm{logit}\, p + \mathrm{logit}\, u)/\tau\big)$$
 #
 # For a die it is called Gumbel-softmax. It has a gradient, of *another* objective. Take $f(z) = (z - 0.45)^2$ and
 # $p = \frac12$, where the gradient for the logit is $p(1-p)(f(1) - f(0)) = 0.025$. **Predict:** as $\tau$ falls, what
 # happens to the bias, and what to the noise?
+
 
 # %%
 def relaxed(logits, tau):
@@ -660,7 +785,9 @@ def coin_value(z):
 torch.manual_seed(0)
 R, truth = 100_000, 0.25 * (0.55**2 - 0.45**2)
 logits = torch.zeros(R, requires_grad=True)
-g = torch.stack([torch.autograd.grad(coin_value(relaxed(logits, tau)).sum(), logits)[0] for tau in taus])
+g = torch.stack(
+    [torch.autograd.grad(coin_value(relaxed(logits, tau)).sum(), logits)[0] for tau in taus]
+)
 bias, error, deviation = g.mean(1) - truth, g.std(1) / R**0.5, g.std(1)
 
 # %% jupyter={"source_hidden": true}
@@ -669,11 +796,17 @@ exact = coin_value(coin) * (coin - 0.5)  # the score of a coin for its logit is 
 cold, hot = 0, len(taus) - 1
 plot.show(
     figures.relaxation_lines(taus, bias, error, deviation, exact.std().item(), truth),
-    alt="Left: the relaxed gradient's bias grows with the temperature. Right: its deviation falls with the temperature.",
-    caption=f"At temperature {taus[hot]:g} the bias is {bias[hot] / truth:.0%} of the true gradient, at {taus[cold]:g} it is "
-    f"{bias[cold] / truth:.1%} ± {error[cold] / truth:.1%}; on the way there the deviation of one estimate grows "
-    f"{deviation[cold] / deviation[hot]:.0f}-fold. The exact score function: bias {(exact.mean() - truth) / truth:.1%} ± "
-    f"{exact.std() / R**0.5 / truth:.1%}, deviation {exact.std():.2f}. {R:,} draws each.",
+    alt=(
+        "Left: the relaxed gradient's bias grows with the temperature. Right: its deviation falls"
+        " with the temperature."
+    ),
+    caption=(
+        f"At temperature {taus[hot]:g} the bias is {bias[hot] / truth:.0%} of the true gradient, at"
+        f" {taus[cold]:g} it is {bias[cold] / truth:.1%} ± {error[cold] / truth:.1%}; on the way"
+        f" there the deviation of one estimate grows {deviation[cold] / deviation[hot]:.0f}-fold."
+        f" The exact score function: bias {(exact.mean() - truth) / truth:.1%} ±"
+        f" {exact.std() / R**0.5 / truth:.1%}, deviation {exact.std():.2f}. {R:,} draws each."
+    ),
 )
 
 # %% [markdown]
@@ -682,37 +815,46 @@ plot.show(
 # %% [markdown]
 # ## Break it: when the quiet one lies
 #
-# So far the pathwise gradient won everywhere. Here is where it loses. Let $f$ be a step: 1 if $z > 0$, else 0, an accuracy
-# or a game won. Under $q = \mathcal N(\mu, 1)$ the average is the probability that $z > 0$: smooth in $\mu$, with the
-# gradient $\mathcal N(\mu \mid 0, 1)$, a Gaussian density at $\mu$.
+# So far the pathwise gradient won everywhere. Here is where it loses. Let $f$ be a step: 1 if $z >
+# 0$, else 0, an accuracy or a game won. Under $q = \mathcal N(\mu, 1)$ the average is the
+# probability that $z > 0$: smooth in $\mu$, with the gradient $\mathcal N(\mu \mid 0, 1)$, a
+# Gaussian density at $\mu$.
 #
-# **Predict** what either estimator says as you push `steepness` from a gentle ramp to a jump. Watch the standard
-# deviation in the titles, too.
+# **Predict** what either estimator says as you push `steepness` from a gentle ramp to a jump. Watch
+# the standard deviation in the titles, too.
 
 # %% tags=["break-it"] jupyter={"source_hidden": true}
 jump = figures.step_estimates(0.5, float("inf"), R=2000)
 plot.show(
     figures.cliff(0.5, "a jump"),
-    alt="A step function; the score function's estimates surround the truth, the pathwise ones are all exactly 0.",
-    caption=f"At a jump the score function's mean is {jump['score function'].mean():.3f} ± "
-    f"{jump['score function'].std() / 2000**0.5:.3f}, the truth {figures.step_slope(0.5, float('inf')):.3f}. The pathwise mean "
-    f"is {jump['pathwise'].mean():.3f} with a standard deviation of {jump['pathwise'].std():.3f}: no noise at all, and wrong. "
-    "S = 10, 2,000 repetitions.",
+    alt=(
+        "A step function; the score function's estimates surround the truth, the pathwise ones are"
+        " all exactly 0."
+    ),
+    caption=(
+        f"At a jump the score function's mean is {jump['score function'].mean():.3f} ±"
+        f" {jump['score function'].std() / 2000**0.5:.3f}, the truth"
+        f" {figures.step_slope(0.5, float('inf')):.3f}. The pathwise mean is"
+        f" {jump['pathwise'].mean():.3f} with a standard deviation of {jump['pathwise'].std():.3f}:"
+        " no noise at all, and wrong. S = 10, 2,000 repetitions."
+    ),
 )
 
 # %% [markdown]
-# Three things to try: start at 1 and watch both standard deviations on the way to 1000; take the last step, to a jump;
-# there, move $\mu$ over the edge and see who notices.
+# Three things to try: start at 1 and watch both standard deviations on the way to 1000; take the
+# last step, to a jump; there, move $\mu$ over the edge and see who notices.
 
 # %%
 figures.play_cliff()
 
 # %% [markdown]
-# At a jump every sample stands on flat ground, so the slope is 0 for each of them: a variance of zero, and no truth in it.
-# The exchange of gradient and average, which the pathwise derivation took for granted, needs an $f$ without jumps.
-# torch raises no error for `round`, `floor` or `sign`: it has defined their slope as 0.
+# At a jump every sample stands on flat ground, so the slope is 0 for each of them: a variance of
+# zero, and no truth in it. The exchange of gradient and average, which the pathwise derivation took
+# for granted, needs an $f$ without jumps. torch raises no error for `round`, `floor` or `sign`: it
+# has defined their slope as 0.
 #
-# Just *before* it fails, the estimator warns you. **Predict:** how loud is it on a ramp that gets steeper?
+# Just *before* it fails, the estimator warns you. **Predict:** how loud is it on a ramp that gets
+# steeper?
 
 # %%
 steepness = [0.5, 1, 2, 5, 10, 20, 50, 100, 200]
@@ -724,16 +866,22 @@ crossing = next(k for k, a, b in zip(steepness, *spread.values(), strict=True) i
 silent = (found[-1]["pathwise"].abs() < 1e-6).float().mean()
 plot.show(
     figures.step_lines(steepness, spread),
-    alt="Standard deviation against steepness: rising for the pathwise estimator, flat for the score function; they cross.",
-    caption=f"The score function does not care; the pathwise deviation grows with slope "
-    f"{slope(steepness[4:], spread['pathwise'][4:]):.2f} in log-log. From k = {crossing:g} on it is the louder one. At k = "
-    f"{steepness[-1]} a share of {silent:.0%} of its estimates is 0, and the few others carry all: a heavy tail. 20,000 "
-    "repetitions.",
+    alt=(
+        "Standard deviation against steepness: rising for the pathwise estimator, flat for the"
+        " score function; they cross."
+    ),
+    caption=(
+        "The score function does not care; the pathwise deviation grows with slope"
+        f" {slope(steepness[4:], spread['pathwise'][4:]):.2f} in log-log. From k = {crossing:g} on"
+        f" it is the louder one. At k = {steepness[-1]} a share of {silent:.0%} of its estimates is"
+        " 0, and the few others carry all: a heavy tail. 20,000 repetitions."
+    ),
 )
 
 # %% [markdown]
-# The cure: use the score function for what is rough, or smooth $f$ itself. A VAE with a Gaussian code and a smooth decoder
-# never meets the problem, because $\log p_\theta(\mathbf{x}|\mathbf{z})$ has a slope at every $\mathbf{z}$.
+# The cure: use the score function for what is rough, or smooth $f$ itself. A VAE with a Gaussian
+# code and a smooth decoder never meets the problem, because $\log p_\theta(\mathbf{x}|\mathbf{z})$
+# has a slope at every $\mathbf{z}$.
 
 # %% [markdown]
 # ## The lecture's claim, and what you measured
@@ -746,27 +894,45 @@ for run in RUNS[1:]:
     g = tested[PATH] - tested[run]
     rows.append(f"| {name_of[run]} | {g.median():.1f} ({g.min():.1f} to {g.max():.1f}) |")
 loud, quiet = (times_pathwise(way) for way in ("score function", "score function with baseline"))
-display(Markdown("\n".join([
-    "| encoder's gradient | nats behind pathwise, S = 1: median and range |", "|:--|--:|", *rows, "",
-    f"*Test ELBO of a small VAE, {SEEDS} seeds, {EPOCHS} epochs of {len(train):,} digits. At the same S the plain score "
-    f"function's gradient has {loud[0]:,.0f} ± {loud[1]:,.0f} times the pathwise variance; with a leave-one-out baseline "
-    f"{quiet[0]:,.0f} ± {quiet[1]:,.0f} times (standard errors).*"])))  # fmt: skip
+display(
+    Markdown(
+        "\n".join(
+            [
+                "| encoder's gradient | nats behind pathwise, S = 1: median and range |",
+                "|:--|--:|",
+                *rows,
+                "",
+                (
+                    f"*Test ELBO of a small VAE, {SEEDS} seeds, {EPOCHS} epochs of {len(train):,}"
+                    f" digits. At the same S the plain score function's gradient has {loud[0]:,.0f}"
+                    f" ± {loud[1]:,.0f} times the pathwise variance; with a leave-one-out baseline"
+                    f" {quiet[0]:,.0f} ± {quiet[1]:,.0f} times (standard errors).*"
+                ),
+            ]
+        )
+    )
+)
 
 behind = (tested[PATH] - tested[LOUD]).median()
-claims = {25: "sampling is the problem for the gradient, and a non-centred parameterization solves it"}
+claims = {
+    25: "sampling is the problem for the gradient, and a non-centred parameterization solves it"
+}
 measured = {
-    "claim-25": f"at the same S the plain score function's gradient has {loud[0]:,.0f} ± {loud[1]:,.0f} times the pathwise "
-    f"variance, with a leave-one-out baseline {quiet[0]:,.0f} ± {quiet[1]:,.0f} times; a small VAE ends {behind:.1f} nats behind "
-    f"with it (median of {SEEDS} seeds, S = 1)"
+    "claim-25": (
+        f"at the same S the plain score function's gradient has {loud[0]:,.0f} ± {loud[1]:,.0f}"
+        f" times the pathwise variance, with a leave-one-out baseline {quiet[0]:,.0f} ±"
+        f" {quiet[1]:,.0f} times; a small VAE ends {behind:.1f} nats behind with it (median of"
+        f" {SEEDS} seeds, S = 1)"
+    )
 }
 table = [f"| {claim} | {measured[f'claim-{n}']} |" for n, claim in claims.items()]
 display(Markdown("\n".join(["| the lecture says | you measured |", "|:--|:--|", *table])))
 
 # %% [markdown]
-# It holds, with a footnote. For a Gaussian encoder and a smooth decoder one sample a step trained the model. But the
-# trick is not the only way: the baseline's row says how much of the gap it closes, and the row of four samples without one
-# that it is not done by more decodings alone.
-# And it needs a path: no coins, no cliffs.
+# It holds, with a footnote. For a Gaussian encoder and a smooth decoder one sample a step trained
+# the model. But the trick is not the only way: the baseline's row says how much of the gap it
+# closes, and the row of four samples without one that it is not done by more decodings alone. And
+# it needs a path: no coins, no cliffs.
 #
 # | | score function | pathwise (reparameterized) |
 # |---|---|---|
@@ -784,47 +950,51 @@ display(Markdown("\n".join(["| the lecture says | you measured |", "|:--|:--|", 
 #
 # <details><summary>1. Training uses one sample a step, S = 1. Why is that enough?</summary>
 #
-# The gradient is averaged over the batch and, by the optimiser, over steps. Each image has its own noise, so a batch of
-# 100 averages 100 samples. Only the total noise matters, and that of choosing the batch is in it, too, whatever S.
+# The gradient is averaged over the batch and, by the optimiser, over steps. Each image has its own
+# noise, so a batch of 100 averages 100 samples. Only the total noise matters, and that of choosing
+# the batch is in it, too, whatever S.
 # </details>
 #
 # <details><summary>2. Your ELBO contains −log q(z|x) at the sample. You write z = q.sample(). Autograd returns a gradient
 # for the encoder. What is it?</summary>
 #
-# That of $-\log q$ at fixed $\mathbf{z}$, the negative score. Its average is $-\mathbb E_q[\nabla \log q] = 0$: pure noise around
-# zero. No error, no signal.
+# That of $-\log q$ at fixed $\mathbf{z}$, the negative score. Its average is $-\mathbb E_q[\nabla
+# \log q] = 0$: pure noise around zero. No error, no signal.
 # </details>
 #
 # <details><summary>3. Why does the leave-one-out baseline leave out the sample itself?</summary>
 #
-# With it the baseline depends on $\mathbf{z}_s$ and may no longer be pulled out of the expectation. The estimate shrinks by the
-# factor $(S-1)/S$: for $S = 2$ half the gradient is gone.
+# With it the baseline depends on $\mathbf{z}_s$ and may no longer be pulled out of the expectation.
+# The estimate shrinks by the factor $(S-1)/S$: for $S = 2$ half the gradient is gone.
 # </details>
 #
 # <details><summary>4. All rows of a batch share one ε. Is the gradient biased?</summary>
 #
-# No: each row's estimate is still right on average. But the rows' errors no longer cancel, so the batch's gradient is as
-# noisy as that of one row.
+# No: each row's estimate is still right on average. But the rows' errors no longer cancel, so the
+# batch's gradient is as noisy as that of one row.
 # </details>
 #
 # <details><summary>5. σ shrinks towards 0. What happens to either estimator's variance for f(z) = −z²?</summary>
 #
-# Pathwise: the slope $-2z$ varies by $2\sigma$, so the variance $4\sigma^2$ vanishes. Score function: $f$ hardly varies,
-# but it is multiplied by $(z - \mu)/\sigma^2$, which has standard deviation $1/\sigma$: the variance explodes unless a
-# baseline removes $f(\mu)$.
+# Pathwise: the slope $-2z$ varies by $2\sigma$, so the variance $4\sigma^2$ vanishes. Score
+# function: $f$ hardly varies, but it is multiplied by $(z - \mu)/\sigma^2$, which has standard
+# deviation $1/\sigma$: the variance explodes unless a baseline removes $f(\mu)$.
 # </details>
 
 # %% [markdown]
 # ## Sources
 #
-# - Kingma & Welling, *Auto-Encoding Variational Bayes*, ICLR 2014. Rezende, Mohamed & Wierstra, *Stochastic Backpropagation
-#   and Approximate Inference in Deep Generative Models*, ICML 2014: the trick in the VAE.
-# - Williams, *Simple Statistical Gradient-Following Algorithms for Connectionist Reinforcement Learning*, Machine Learning
-#   1992: REINFORCE and the baseline.
-# - Glasserman, *Monte Carlo Methods in Financial Engineering*, Springer 2003, chapter 7: both estimators, and when the
-#   pathwise one fails.
-# - Mohamed, Rosca, Figurnov & Mnih, *Monte Carlo Gradient Estimation in Machine Learning*, JMLR 2020: the survey.
-# - Mnih & Rezende, *Variational Inference for Monte Carlo Objectives*, ICML 2016; Kool, van Hoof & Welling, *Buy 4 REINFORCE
-#   Samples, Get a Baseline for Free!*, 2019: the leave-one-out baseline.
-# - Maddison, Mnih & Teh, *The Concrete Distribution*, ICLR 2017; Jang, Gu & Poole, *Categorical Reparameterization with
-#   Gumbel-Softmax*, ICLR 2017. Figurnov, Mohamed & Mnih, *Implicit Reparameterization Gradients*, NeurIPS 2018.
+# - Kingma & Welling, *Auto-Encoding Variational Bayes*, ICLR 2014. Rezende, Mohamed & Wierstra,
+#   *Stochastic Backpropagation and Approximate Inference in Deep Generative Models*, ICML 2014: the
+#   trick in the VAE.
+# - Williams, *Simple Statistical Gradient-Following Algorithms for Connectionist Reinforcement
+#   Learning*, Machine Learning 1992: REINFORCE and the baseline.
+# - Glasserman, *Monte Carlo Methods in Financial Engineering*, Springer 2003, chapter 7: both
+#   estimators, and when the pathwise one fails.
+# - Mohamed, Rosca, Figurnov & Mnih, *Monte Carlo Gradient Estimation in Machine Learning*, JMLR
+#   2020: the survey.
+# - Mnih & Rezende, *Variational Inference for Monte Carlo Objectives*, ICML 2016; Kool, van Hoof &
+#   Welling, *Buy 4 REINFORCE Samples, Get a Baseline for Free!*, 2019: the leave-one-out baseline.
+# - Maddison, Mnih & Teh, *The Concrete Distribution*, ICLR 2017; Jang, Gu & Poole, *Categorical
+#   Reparameterization with Gumbel-Softmax*, ICLR 2017. Figurnov, Mohamed & Mnih, *Implicit
+#   Reparameterization Gradients*, NeurIPS 2018.

@@ -12,15 +12,18 @@
 
 # %% [markdown]
 # # Normalizing flows: a posterior bent into shape
-# *70 minutes, about 20 of them for three exercises. Slides: "Improving the posterior", "Normalizing flows",
-# "Extensions of normalizing flows". You need the bound of [notebook 07](07_vae.ipynb) and determinants.*
+# *70 minutes, about 20 of them for three exercises. Slides: "Improving the posterior", "Normalizing
+# flows", "Extensions of normalizing flows". You need the bound of [notebook 07](07_vae.ipynb) and
+# determinants.*
 #
-# A round cloud of probability lies on a rubber sheet. Bend the sheet: where it is stretched the cloud thins, where it
-# is squeezed it thickens, and nothing is lost. **A VAE's encoder knows one shape, the axis-parallel ellipse. How far
-# towards the true posterior can bending take it, and what does the VAE gain?**
+# A round cloud of probability lies on a rubber sheet. Bend the sheet: where it is stretched the
+# cloud thins, where it is squeezed it thickens, and nothing is lost. **A VAE's encoder knows one
+# shape, the axis-parallel ellipse. How far towards the true posterior can bending take it, and what
+# does the VAE gain?**
 
 # %% tags=["colab"] jupyter={"source_hidden": true}
-# In Colab this installs the course and leaves Colab's own torch alone. Anywhere else it does nothing.
+# In Colab this installs the course and leaves Colab's own torch alone. Anywhere else it does
+# nothing.
 import importlib.util
 import subprocess
 import sys
@@ -29,7 +32,9 @@ REPOSITORY = ""  # written by `make badges REPO=...`
 if "google.colab" in sys.modules:
     if importlib.util.find_spec("dgmcourse") is None:
         if not REPOSITORY:
-            raise RuntimeError("Where does the course live? Write its address as REPOSITORY, above.")
+            raise RuntimeError(
+                "Where does the course live? Write its address as REPOSITORY, above."
+            )
         pip = [sys.executable, "-m", "pip", "install", "-q"]
         for name in ("anywidget", "mlxtend", "safetensors"):
             if importlib.util.find_spec(name) is None:
@@ -51,11 +56,17 @@ from dgmcourse.widgets.figure import slider_figure
 from dgmcourse.widgets.film import film
 
 torch.set_num_threads(1)  # small networks gain little from more, and lose much on a busy machine
-MESH = torch.cartesian_prod(*[torch.linspace(-3.4, 3.4, 86)] * 2)  # points of the sheet before it is bent
+MESH = torch.cartesian_prod(
+    *[torch.linspace(-3.4, 3.4, 86)] * 2
+)  # points of the sheet before it is bent
 
 
-def draw_sheet(ax, bent: Tensor, log_q: Tensor, title: str = "", reach: float = 4.2, top: float | None = None) -> None:
-    """The sheet after bending: `bent` are the MESH's points, (N, 2), `log_q` their log-density; every fifth line is drawn."""
+def draw_sheet(
+    ax, bent: Tensor, log_q: Tensor, title: str = "", reach: float = 4.2, top: float | None = None
+) -> None:
+    """The sheet after bending: `bent` are the MESH's points, (N, 2), `log_q` their log-density;
+    every fifth line is drawn.
+    """
     x, y = bent.detach().T.reshape(2, 86, 86).numpy()
     q = log_q.detach().exp().reshape(86, 86).numpy()
     ax.pcolormesh(x, y, q, cmap="Oranges", vmin=0, vmax=top, shading="gouraud", rasterized=True)
@@ -70,7 +81,10 @@ def draw_sheet(ax, bent: Tensor, log_q: Tensor, title: str = "", reach: float = 
 def draw_step(angle: int, stretch: float, shear: float, place: float) -> plt.Figure:
     """One step z + u tanh(w^T z + b): the sheet before and after, density and all."""
     radians = math.radians(angle)
-    w, across = torch.tensor([math.cos(radians), math.sin(radians)]), torch.tensor([-math.sin(radians), math.cos(radians)])
+    w, across = (
+        torch.tensor([math.cos(radians), math.sin(radians)]),
+        torch.tensor([-math.sin(radians), math.cos(radians)]),
+    )
     u, steep = stretch / 2 * w + shear * across, 2.0
     h = torch.tanh(steep * (MESH @ w - place))
     slope = 1 + steep * (u @ w) * (1 - h**2)
@@ -89,8 +103,11 @@ def draw_step(angle: int, stretch: float, shear: float, place: float) -> plt.Fig
 
 slider_figure(
     draw_step,
-    alt="Left a round cloud on a square grid, with a dashed line through it. Right the same after one step: along the dashed "
-    "line the grid is stretched or sheared, and the cloud thins or leans with it.",
+    alt=(
+        "Left a round cloud on a square grid, with a dashed line through it. Right the same after"
+        " one step: along the dashed line the grid is stretched or sheared, and the cloud thins or"
+        " leans with it."
+    ),
     angle=(0, 180, 15, 30),
     stretch=(-1.8, 3.0, 0.2, 1.6),
     shear=(-2.0, 2.0, 0.2, 0.0),
@@ -100,10 +117,15 @@ slider_figure(
 # %% jupyter={"source_hidden": true}
 plot.show(
     draw_step(30, 1.6, 0.0, 0.0),
-    alt="Left a round cloud on a square grid. Right the grid is pulled apart along a slanted dashed line, and the cloud has "
-    "become two halves with a thin bridge between them.",
-    caption="Without a kernel: one step with stretch 1.6. The sheet is pulled apart along the dashed line, where areas grow up "
-    f"to {1 + 1.6:.1f}-fold and the density falls to {1 / 2.6:.2f} of what it was. Far from the line nothing is stretched.",
+    alt=(
+        "Left a round cloud on a square grid. Right the grid is pulled apart along a slanted dashed"
+        " line, and the cloud has become two halves with a thin bridge between them."
+    ),
+    caption=(
+        "Without a kernel: one step with stretch 1.6. The sheet is pulled apart along the dashed"
+        f" line, where areas grow up to {1 + 1.6:.1f}-fold and the density falls to {1 / 2.6:.2f}"
+        " of what it was. Far from the line nothing is stretched."
+    ),
 )
 
 # %% [markdown]
@@ -113,17 +135,19 @@ plot.show(
 # 2. Squeeze: stretch below 0. At which value does the sheet fold, and why must it not?
 # 3. Shear only: stretch 0, shear as you like. The shape changes; do the areas?
 #
-# Afterwards you can keep a density's books through any invertible map, write three flows (planar, Householder,
-# inverse autoregressive), put each into a VAE, and say from measurements what each of them buys.
+# Afterwards you can keep a density's books through any invertible map, write three flows (planar,
+# Householder, inverse autoregressive), put each into a VAE, and say from measurements what each of
+# them buys.
 
 # %% [markdown]
 # ## The question
-# The lecture ties three boxes by $q(\mathbf{z}|\mathbf{x}) \propto p(\mathbf{x}|\mathbf{z})\, p(\mathbf{z})$. In
-# [notebook 07](07_vae.ipynb) the bound was short of $\log p(\mathbf{x})$ by exactly
-# $\mathrm{KL}[q(\mathbf{z}|\mathbf{x}) \,\|\, p(\mathbf{z}|\mathbf{x})]$: the encoder's error.
+# The lecture ties three boxes by $q(\mathbf{z}|\mathbf{x}) \propto p(\mathbf{x}|\mathbf{z})\,
+# p(\mathbf{z})$. In [notebook 07](07_vae.ipynb) the bound was short of $\log p(\mathbf{x})$ by
+# exactly $\mathrm{KL}[q(\mathbf{z}|\mathbf{x}) \,\|\, p(\mathbf{z}|\mathbf{x})]$: the encoder's
+# error.
 #
-# The encoder there is a Gaussian with a diagonal covariance. The slide calls it **insufficient** and **inflexible**.
-# Before you believe it, see one posterior whole.
+# The encoder there is a Gaussian with a diagonal covariance. The slide calls it **insufficient**
+# and **inflexible**. Before you believe it, see one posterior whole.
 
 # %%
 import sys
@@ -151,9 +175,20 @@ from dgmcourse.densities import (
 )
 from dgmcourse.evaluate import log_likelihood
 from dgmcourse.models.householder_flow import HouseholderFlow
-from dgmcourse.models.inverse_autoregressive_flow import OPEN, InverseAutoregressiveFlow, autoregressive_flows
+from dgmcourse.models.inverse_autoregressive_flow import (
+    OPEN,
+    InverseAutoregressiveFlow,
+    autoregressive_flows,
+)
 from dgmcourse.models.latent_variable_model import LatentVariableModel
-from dgmcourse.models.normalizing_flow import Affine, Flow, FlowConditional, FlowDensity, FlowPosterior, Flows
+from dgmcourse.models.normalizing_flow import (
+    Affine,
+    Flow,
+    FlowConditional,
+    FlowDensity,
+    FlowPosterior,
+    Flows,
+)
 from dgmcourse.models.planar_flow import PlanarFlow
 from dgmcourse.networks import gated_mlp
 from dgmcourse.train import Adam, fit, maximise
@@ -180,8 +215,8 @@ def say(claim: str) -> None:
 # $$p(\mathbf{z}) = \mathcal N(\mathbf{0}, \mathbf{I}), \qquad
 #   p(x|\mathbf{z}) = \mathcal N(x \mid z_2 - z_1^2 + 0.8\, z_1,\; 0.25^2)$$
 #
-# All codes on a parabola explain $x$; the prior prefers those near the origin. On a fine grid every integral is a sum, so
-# $\log p(x)$, the posterior and any KL are exact.
+# All codes on a parabola explain $x$; the prior prefers those near the origin. On a fine grid every
+# integral is a sum, so $\log p(x)$, the posterior and any KL are exact.
 
 # %%
 axis = torch.linspace(-4.5, 4.5, 121, dtype=torch.float64)
@@ -211,15 +246,22 @@ def exact_kl(q) -> float:
 
 
 # %% [markdown]
-# A posterior to be fitted: a Gaussian, diagonal or full, and perhaps a flow behind it. The fit climbs the bound,
-# $\mathbb{E}_q[\log p(x, \mathbf{z}) - \log q(\mathbf{z})]$, with draws of $q$. It never sees the grid, which only judges.
+# A posterior to be fitted: a Gaussian, diagonal or full, and perhaps a flow behind it. The fit
+# climbs the bound, $\mathbb{E}_q[\log p(x, \mathbf{z}) - \log q(\mathbf{z})]$, with draws of $q$.
+# It never sees the grid, which only judges.
+
 
 # %%
 class Posterior(nn.Module):
     def __init__(self, flow: Flow | None = None, full: bool = False, log_var: float = -1.0):
         super().__init__()
-        self.mean, self.log_var = nn.Parameter(0.5 * torch.randn(2)), nn.Parameter(torch.full((2,), log_var))
-        self.off = nn.Parameter(torch.zeros(1)) if full else None  # below the diagonal of the Cholesky factor
+        self.mean, self.log_var = (
+            nn.Parameter(0.5 * torch.randn(2)),
+            nn.Parameter(torch.full((2,), log_var)),
+        )
+        self.off = (
+            nn.Parameter(torch.zeros(1)) if full else None
+        )  # below the diagonal of the Cholesky factor
         self.flow = flow
 
     def forward(self):
@@ -257,8 +299,8 @@ def best_of(make, name: str, **more) -> dict:
 
 
 # %% [markdown]
-# **Predict.** The posterior is a bent band. How many nats does the best axis-parallel ellipse leave? Does it help to let
-# the ellipse turn?
+# **Predict.** The posterior is a bent band. How many nats does the best axis-parallel ellipse
+# leave? Does it help to let the ellipse turn?
 
 # %% tags=["claim-26"]
 fitted = {
@@ -271,28 +313,53 @@ with torch.no_grad():
     values = log_joint(z) - log_q
 gap, gap_error = float(log_p - values.mean()), float(values.std() / len(values) ** 0.5)
 measured["claim-26"] = (
-    f"with prior and decoder as they are, log p(x) less the bound is {gap:.3f} ± {gap_error:.3f} nats, and the grid's "
-    f"KL to the product of the two, normalised, {diagonal:.3f}: so much a better posterior alone could win"
+    f"with prior and decoder as they are, log p(x) less the bound is {gap:.3f} ± {gap_error:.3f}"
+    f" nats, and the grid's KL to the product of the two, normalised, {diagonal:.3f}: so much a"
+    " better posterior alone could win"
 )
 say("claim-26")
+
 
 # %% jupyter={"source_hidden": true}
 def draw_density(ax, log_q: Tensor, title: str, colour: str = "Oranges") -> None:
     """A density over the grid, with the exact posterior's outline."""
     side = len(axis)
-    ax.pcolormesh(axis, axis, log_q.exp().reshape(side, side).T, cmap=colour, vmin=0, shading="gouraud", rasterized=True)
+    ax.pcolormesh(
+        axis,
+        axis,
+        log_q.exp().reshape(side, side).T,
+        cmap=colour,
+        vmin=0,
+        shading="gouraud",
+        rasterized=True,
+    )
     levels = torch.tensor([0.05, 0.3]) * log_posterior.exp().max()
-    ax.contour(axis, axis, log_posterior.exp().reshape(side, side).T, levels, colors=DATA, linewidths=0.8)
-    ax.set(xlim=(-2.2, 2.8), ylim=(-2.4, 2.4), aspect="equal", title=title, xticks=[-2, 0, 2], yticks=[-2, 0, 2], xlabel="$z_1$")
+    ax.contour(
+        axis, axis, log_posterior.exp().reshape(side, side).T, levels, colors=DATA, linewidths=0.8
+    )
+    ax.set(
+        xlim=(-2.2, 2.8),
+        ylim=(-2.4, 2.4),
+        aspect="equal",
+        title=title,
+        xticks=[-2, 0, 2],
+        yticks=[-2, 0, 2],
+        xlabel="$z_1$",
+    )
 
 
 def draw_fits(names: list[str]) -> plt.Figure:
-    fig, axes = plt.subplots(1, 1 + len(names), figsize=(plot.WIDTH, 2.6 if len(names) < 4 else 2.2))
+    fig, axes = plt.subplots(
+        1, 1 + len(names), figsize=(plot.WIDTH, 2.6 if len(names) < 4 else 2.2)
+    )
     draw_density(axes[0], log_posterior, "exact $p(z|x)$", "Greys")
     axes[0].set_ylabel("$z_2$")
     for ax, name in zip(axes[1:], names, strict=True):
         with torch.no_grad():
-            title = f"{name.replace(' Gaussian', '') if len(names) > 3 else name}\nKL {fitted[name]['kl']:.3f}"
+            title = (
+                f"{name.replace(' Gaussian', '') if len(names) > 3 else name}\nKL"
+                f" {fitted[name]['kl']:.3f}"
+            )
             draw_density(ax, fitted[name]["q"]().log_prob(points), title)
         ax.set_yticklabels([])
     return fig
@@ -301,24 +368,31 @@ def draw_fits(names: list[str]) -> plt.Figure:
 helps = "takes" if diagonal - full > 0.01 else "does not take"
 plot.show(
     draw_fits(["diagonal Gaussian", "full Gaussian"]),
-    alt="Three pictures of the latent plane. The exact posterior is a bent band, a parabola open to the top whose left arm is "
-    "the heavier. The diagonal Gaussian is a small, lying ellipse at the bottom of the bend, the full Gaussian a slanted one on "
-    "the left arm.",
-    caption=f"Thin lines: the exact posterior. The best diagonal Gaussian leaves {diagonal:.3f} nats, the best full one "
-    f"{full:.3f}: turning the ellipse {helps} {abs(diagonal - full):.2f} nats away. No ellipse follows the bend.",
+    alt=(
+        "Three pictures of the latent plane. The exact posterior is a bent band, a parabola open to"
+        " the top whose left arm is the heavier. The diagonal Gaussian is a small, lying ellipse at"
+        " the bottom of the bend, the full Gaussian a slanted one on the left arm."
+    ),
+    caption=(
+        f"Thin lines: the exact posterior. The best diagonal Gaussian leaves {diagonal:.3f} nats,"
+        f" the best full one {full:.3f}: turning the ellipse {helps} {abs(diagonal - full):.2f}"
+        " nats away. No ellipse follows the bend."
+    ),
 )
 
 # %% [markdown]
 # ## Change of variables, in one dimension
-# To do better, $q$ needs another shape, and you must still be able to do two things with it: draw $\mathbf{z}$, and know
-# $\log q(\mathbf{z})$ of the draw. Push a Gaussian's draws through an invertible map $f$: drawing is solved. The density is
+# To do better, $q$ needs another shape, and you must still be able to do two things with it: draw
+# $\mathbf{z}$, and know $\log q(\mathbf{z})$ of the draw. Push a Gaussian's draws through an
+# invertible map $f$: drawing is solved. The density is
 #
 # $$q(z') = q_0(z) \left|\frac{df}{dz}\right|^{-1}, \qquad z' = f(z).$$
 #
-# Read aloud: what lay on a piece of length $dz$ now lies on one of length $|f'|\, dz$. The same probability on twice the
-# length is half the density.
+# Read aloud: what lay on a piece of length $dz$ now lies on one of length $|f'|\, dz$. The same
+# probability on twice the length is half the density.
 #
-# **Predict.** The map is $f(z) = z + u \tanh(2 z)$. Leave the factor out: is the result still a density?
+# **Predict.** The map is $f(z) = z + u \tanh(2 z)$. Leave the factor out: is the result still a
+# density?
 
 # %% jupyter={"source_hidden": true}
 line = torch.linspace(-5, 5, 2001, dtype=torch.float64)
@@ -342,9 +416,21 @@ def draw_line(u: float) -> plt.Figure:
     left.plot(line, f, color=MODEL)
     left.plot(line, line, ":", color=NOISE)
     left.fill_between(line, -5, -5 + 4 * q0, color=PRIOR, alpha=0.3, lw=0)
-    left.set(xlim=(-4, 4), ylim=(-5, 5), xlabel="z, with $q_0(z)$ at the bottom", ylabel="$f(z)$", title=f"u = {u:.1f}")
+    left.set(
+        xlim=(-4, 4),
+        ylim=(-5, 5),
+        xlabel="z, with $q_0(z)$ at the bottom",
+        ylabel="$f(z)$",
+        title=f"u = {u:.1f}",
+    )
     draws = many + 0.3
-    right.hist((draws + u * torch.tanh(2 * draws)).numpy(), np.linspace(-6, 6, 121), density=True, color=POSTERIOR, alpha=0.35)
+    right.hist(
+        (draws + u * torch.tanh(2 * draws)).numpy(),
+        np.linspace(-6, 6, 121),
+        density=True,
+        color=POSTERIOR,
+        alpha=0.35,
+    )
     right.plot(f, q0 / slope.abs(), color=DATA, lw=1.3, label="with $|f'|^{-1}$")
     right.plot(f, q0, ":", color=DATA, label="without")
     title = f"areas: with {area(f, q0 / slope.abs()):.2f}, without {area(f, q0):.2f}"
@@ -359,27 +445,38 @@ def draw_line(u: float) -> plt.Figure:
 
 slider_figure(
     draw_line,
-    alt="Left the map f with the Gaussian below it; right a histogram of 40,000 mapped draws with the formula's curve.",
+    alt=(
+        "Left the map f with the Gaussian below it; right a histogram of 40,000 mapped draws with"
+        " the formula's curve."
+    ),
     u=(-1.0, 2.0, 0.1, 1.0),
 )
 
 # %% [markdown]
-# Three things to try: make the hump two; find the $u$ below which the map turns back; compare the histogram with the solid
-# curve on both sides of that $u$.
+# Three things to try: make the hump two; find the $u$ below which the map turns back; compare the
+# histogram with the solid curve on both sides of that $u$.
 
 # %% jupyter={"source_hidden": true}
 f, slope, q0 = pushed(1.0)
 with_factor, without = area(f, q0 / slope), area(f, q0)
-counts, edges = np.histogram((many + 0.3 + torch.tanh(2 * (many + 0.3))).numpy(), np.linspace(-6, 6, 61))
+counts, edges = np.histogram(
+    (many + 0.3 + torch.tanh(2 * (many + 0.3))).numpy(), np.linspace(-6, 6, 61)
+)
 at = (edges[1:] + edges[:-1]) / 2
 formula = np.interp(at, f.numpy(), (q0 / slope).numpy()) * (edges[1] - edges[0])
 off = np.abs(counts / len(many) - formula).max()
 plot.show(
     draw_line(1.0),
-    alt="At u = 1 the map is steep in the middle. The histogram of mapped draws has two humps with a valley between them; the "
-    "solid curve follows it, the dotted one, without the factor, lies far above it in the valley.",
-    caption=f"At u = 1 the formula's area is {with_factor:.3f}, and no bin of the histogram of {len(many):,} draws is more than "
-    f"{off:.4f} of the probability from it. Without the factor the area is {without:.2f}: no density.",
+    alt=(
+        "At u = 1 the map is steep in the middle. The histogram of mapped draws has two humps with"
+        " a valley between them; the solid curve follows it, the dotted one, without the factor,"
+        " lies far above it in the valley."
+    ),
+    caption=(
+        f"At u = 1 the formula's area is {with_factor:.3f}, and no bin of the histogram of"
+        f" {len(many):,} draws is more than {off:.4f} of the probability from it. Without the"
+        f" factor the area is {without:.2f}: no density."
+    ),
 )
 
 # %% [markdown]
@@ -389,31 +486,52 @@ plot.show(
 #
 # $$q(\mathbf{z}') = q_0(\mathbf{z}) \left|\det \frac{\partial f}{\partial \mathbf{z}}\right|^{-1}$$
 #
-# Don't take it on trust. Map the four corners of tiny squares, measure the area between them, and ask autograd for $J$.
+# Don't take it on trust. Map the four corners of tiny squares, measure the area between them, and
+# ask autograd for $J$.
+
 
 # %%
 def twist(z: Tensor) -> Tensor:
     """Some smooth map of the plane, (..., 2)."""
-    return torch.stack([z[..., 0] + 0.5 * torch.sin(z[..., 1]), 1.4 * z[..., 1] + 0.3 * z[..., 0] ** 2], -1)
+    return torch.stack(
+        [z[..., 0] + 0.5 * torch.sin(z[..., 1]), 1.4 * z[..., 1] + 0.3 * z[..., 0] ** 2], -1
+    )
 
 
 SIDE, rows = 1e-4, []
 for centre in torch.tensor([[0.0, 0.0], [1.0, 0.5], [-1.0, 2.0], [2.0, -1.0]], dtype=torch.float64):
-    corners = twist(centre + SIDE * torch.tensor([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=torch.float64))
+    corners = twist(
+        centre + SIDE * torch.tensor([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=torch.float64)
+    )
     x, y = corners.T
     measured_area = 0.5 * (x * y.roll(-1) - x.roll(-1) * y).sum() / SIDE**2  # the shoelace formula
-    rows.append((centre, measured_area, torch.linalg.det(torch.autograd.functional.jacobian(twist, centre))))
+    rows.append(
+        (centre, measured_area, torch.linalg.det(torch.autograd.functional.jacobian(twist, centre)))
+    )
 
 # %% jupyter={"source_hidden": true}
-display(Markdown("\n".join([
-    "| at $\\mathbf{z}$ | area after / before, measured | $\\det J$ by autograd |", "|:--|--:|--:|",
-    *(f"| ({c[0]:.1f}, {c[1]:.1f}) | {a:.4f} | {d:.4f} |" for c, a, d in rows), "",
-    f"*Squares of side {SIDE:g}. The largest difference is {max(abs(a - d) for _, a, d in rows):.0e}.*"])))  # fmt: skip
+display(
+    Markdown(
+        "\n".join(
+            [
+                "| at $\\mathbf{z}$ | area after / before, measured | $\\det J$ by autograd |",
+                "|:--|--:|--:|",
+                *(f"| ({c[0]:.1f}, {c[1]:.1f}) | {a:.4f} | {d:.4f} |" for c, a, d in rows),
+                "",
+                (
+                    f"*Squares of side {SIDE:g}. The largest difference is"
+                    f" {max(abs(a - d) for _, a, d in rows):.0e}.*"
+                ),
+            ]
+        )
+    )
+)
 
 # %% [markdown]
 # ## A series of maps, and the new objective
-# One simple map bends little. The slide applies $T$ of them, $\mathbf{z}^{(t)} = f^{(t)}(\mathbf{z}^{(t-1)})$, to a draw
-# $\mathbf{z}^{(0)}$ of the Gaussian. Factors multiply, so their logarithms add:
+# One simple map bends little. The slide applies $T$ of them, $\mathbf{z}^{(t)} =
+# f^{(t)}(\mathbf{z}^{(t-1)})$, to a draw $\mathbf{z}^{(0)}$ of the Gaussian. Factors multiply, so
+# their logarithms add:
 #
 # $$\log q(\mathbf{z}^{(T)}|\mathbf{x}) = \log q(\mathbf{z}^{(0)}|\mathbf{x})
 #   - \sum_{t=1}^T \log \left|\det \frac{\partial f^{(t)}}{\partial \mathbf{z}^{(t-1)}}\right|$$
@@ -424,20 +542,24 @@ display(Markdown("\n".join([
 #   + \sum_{t=1}^T \log \left|\det \frac{\partial f^{(t)}}{\partial \mathbf{z}^{(t-1)}}\right|\right]
 #   - \mathrm{KL}(q(\mathbf{z}^{(0)}|\mathbf{x}) \,\|\, p(\mathbf{z}^{(T)}))$$
 #
-# Read aloud: the decoder sees the end of the journey; the middle term pays for spreading out and charges for contracting.
-# The last term looks like the KL between two Gaussians and **is not**: its two densities are asked at two places,
+# Read aloud: the decoder sees the end of the journey; the middle term pays for spreading out and
+# charges for contracting. The last term looks like the KL between two Gaussians and **is not**: its
+# two densities are asked at two places,
 #
 # $$\mathrm{KL}(q(\mathbf{z}^{(0)}|\mathbf{x}) \,\|\, p(\mathbf{z}^{(T)})) \;\text{ means }\;
 #   \mathbb{E}_{q(\mathbf{z}^{(0)}|\mathbf{x})}\!\left[\log q(\mathbf{z}^{(0)}|\mathbf{x}) - \log p(\mathbf{z}^{(T)})\right].$$
 #
 # There is no closed form for it: you sample.
 
+
 # %%
 def flow_bound(q: FlowPosterior) -> Tensor:
     """The objective above, one value for each of DRAWS draws: (DRAWS,), nats."""
     z0, log_q0 = q.base.rsample_and_log_prob((DRAWS,))
     z, log_det = q.flow(z0)  # z^(T), and the sum of the log-determinants
-    return log_likelihood_of(z) + log_det - (log_q0 - prior.log_prob(z))  # the prior is asked at the journey's end
+    return (
+        log_likelihood_of(z) + log_det - (log_q0 - prior.log_prob(z))
+    )  # the prior is asked at the journey's end
 
 
 torch.manual_seed(0)
@@ -451,8 +573,9 @@ with torch.no_grad():
 print(f"the objective in steps {in_steps:.4f}, as the bound it comes from {at_once:.4f} nats")
 
 # %% [markdown]
-# So a useful $f$ has two properties: it is invertible, and $\det J$ is cheap. A determinant costs $D^3$ in general. The
-# lecture has two ways out: (i) general flows whose determinant is easy, (ii) flows that preserve volume, $|\det J| = 1$.
+# So a useful $f$ has two properties: it is invertible, and $\det J$ is cheap. A determinant costs
+# $D^3$ in general. The lecture has two ways out: (i) general flows whose determinant is easy, (ii)
+# flows that preserve volume, $|\det J| = 1$.
 
 # %% [markdown]
 # ## Exercise 1: the planar step (6 minutes)
@@ -462,9 +585,11 @@ print(f"the objective in steps {in_steps:.4f}, as the bound it comes from {at_on
 #   \left|\det \frac{\partial f}{\partial \mathbf{z}}\right|
 #   = \left|1 + \mathbf{u}^\top \mathbf{w} \left(1 - \tanh^2(\mathbf{w}^\top \mathbf{z} + b)\right)\right|$$
 #
-# Read aloud: everything moves along $\mathbf{u}$, by an amount that changes across one line only (in $D$ dimensions, one
-# hyperplane). The Jacobian is the identity plus one column times one row, and for such a matrix
-# $\det(\mathbf{I} + \mathbf{u} \mathbf{v}^\top) = 1 + \mathbf{u}^\top \mathbf{v}$: no $D^3$, only $D$.
+# Read aloud: everything moves along $\mathbf{u}$, by an amount that changes across one line only
+# (in $D$ dimensions, one hyperplane). The Jacobian is the identity plus one column times one row,
+# and for such a matrix $\det(\mathbf{I} + \mathbf{u} \mathbf{v}^\top) = 1 + \mathbf{u}^\top
+# \mathbf{v}$: no $D^3$, only $D$.
+
 
 # %% tags=["exercise"]
 def planar_step(z: Tensor, w: Tensor, u: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
@@ -477,21 +602,24 @@ def planar_step(z: Tensor, w: Tensor, u: Tensor, b: Tensor) -> tuple[Tensor, Ten
     return z + u * h.unsqueeze(-1), torch.log(torch.abs(1 + (u @ w) * (1 - h**2)))
     ### END SOLUTION
 
+
 # %% tags=["exercise-check"]
 planar_step = check.planar_step(planar_step)
 
 # %% [markdown]
-# The first widget was this step. Its stretch was $\mathbf{w}^\top \mathbf{u}$, and its shear the part of $\mathbf{u}$ across
-# $\mathbf{w}$, which the determinant does not see: a shear changes no area. Below a stretch of $-1$ the sheet folded: in
-# the fold three points land on one place, and each knows only its own density. So the step is invertible if
-# $\mathbf{w}^\top \mathbf{u} > -1$. Rezende and Mohamed move $\mathbf{u}$ along $\mathbf{w}$ until it is:
+# The first widget was this step. Its stretch was $\mathbf{w}^\top \mathbf{u}$, and its shear the
+# part of $\mathbf{u}$ across $\mathbf{w}$, which the determinant does not see: a shear changes no
+# area. Below a stretch of $-1$ the sheet folded: in the fold three points land on one place, and
+# each knows only its own density. So the step is invertible if $\mathbf{w}^\top \mathbf{u} > -1$.
+# Rezende and Mohamed move $\mathbf{u}$ along $\mathbf{w}$ until it is:
 #
 # $$\hat{\mathbf{u}} = \mathbf{u} + \left(\mathrm{softplus}(\mathbf{w}^\top \mathbf{u}) - 1 - \mathbf{w}^\top \mathbf{u}\right)
 #   \frac{\mathbf{w}}{\|\mathbf{w}\|^2}$$
 #
-# Read aloud: swap the old $\mathbf{w}^\top \mathbf{u}$ for $\log(1 + e^{\mathbf{w}^\top \mathbf{u}}) - 1$, which is never
-# below $-1$; leave the rest of $\mathbf{u}$ alone. `dgmcourse.models.planar_flow` does this for all steps at once (the
-# softplus shifted so that $\mathbf{u} = 0$ does nothing). **Predict.** Of 1,000 random steps in 40 dimensions, $\mathbf{w}$
+# Read aloud: swap the old $\mathbf{w}^\top \mathbf{u}$ for $\log(1 + e^{\mathbf{w}^\top
+# \mathbf{u}}) - 1$, which is never below $-1$; leave the rest of $\mathbf{u}$ alone.
+# `dgmcourse.models.planar_flow` does this for all steps at once (the softplus shifted so that
+# $\mathbf{u} = 0$ does nothing). **Predict.** Of 1,000 random steps in 40 dimensions, $\mathbf{w}$
 # and $\mathbf{u}$ standard normal, how many would fold?
 
 # %%
@@ -501,26 +629,34 @@ with torch.no_grad():
     random_steps.start.normal_()  # w and u ~ N(0, I)
     w, u_hat, _, slopes = random_steps.parts(None)
     raw = (w * random_steps.start[:, 40:80]).sum(-1)
-display(Markdown(f"**Measured.** {(raw < -1).sum()} of {len(raw):,} random steps would fold; after the constraint "
-                 f"{(slopes <= -1).sum()} do, the smallest $w^\\top \\hat u$ being {slopes.min():.4f}."))  # fmt: skip
+display(
+    Markdown(
+        f"**Measured.** {(raw < -1).sum()} of {len(raw):,} random steps would fold; after the"
+        f" constraint {(slopes <= -1).sum()} do, the smallest $w^\\top \\hat u$ being"
+        f" {slopes.min():.4f}."
+    )
+)
 
 # %% [markdown]
 # Two random vectors point against each other half the time, and in 40 dimensions often by more than 1. So the constraint is
 # no detail: without it, a good part of all steps would keep wrong books.
 #
 # ## The planar flow bends the band
-# Now fit planar flows to the small model's posterior: $T = 1$, 4 and 16 steps behind a diagonal Gaussian. **Predict.** How
-# many steps does one bend need?
+# Now fit planar flows to the small model's posterior: $T = 1$, 4 and 16 steps behind a diagonal
+# Gaussian. **Predict.** How many steps does one bend need?
 
 # %%
 PLANAR = [1, 4, 16]
 for T in PLANAR:
-    fitted[f"planar, T = {T}"] = best_of(lambda T=T: Posterior(PlanarFlow(2, T)), f"planar flow, T = {T}")
+    fitted[f"planar, T = {T}"] = best_of(
+        lambda T=T: Posterior(PlanarFlow(2, T)), f"planar flow, T = {T}"
+    )
 planar = [fitted[f"planar, T = {T}"]["kl"] for T in PLANAR]
 
 # %% [markdown]
-# The space bends step by step, with your `planar_step` and the trained numbers. **Predict.** Each step was trained. Does each
-# bring the cloud nearer to the posterior? Play the film, or move its slider.
+# The space bends step by step, with your `planar_step` and the trained numbers. **Predict.** Each
+# step was trained. Does each bring the cloud nearer to the posterior? Play the film, or move its
+# slider.
 
 # %% jupyter={"source_hidden": true}
 bent = fitted["planar, T = 16"]["q"]
@@ -531,7 +667,10 @@ with torch.no_grad():
     path = [(sheet, base.log_prob(sheet))]
     torch.manual_seed(0)
     drawn, log_q = base.rsample_and_log_prob((20_000,))
-    way, moved = [float((log_q - log_joint(drawn) + log_p).mean())], [0.0]  # the KL after t steps, by draws
+    way, moved = (
+        [float((log_q - log_joint(drawn) + log_p).mean())],
+        [0.0],
+    )  # the KL after t steps, by draws
     for t in range(16):
         sheet, log_det = planar_step(path[-1][0], w[t], u[t], b[t])
         path.append((sheet, path[-1][1] - log_det))
@@ -546,25 +685,41 @@ def draw_path(t: int) -> plt.Figure:
     fig, (left, right) = plt.subplots(1, 2, figsize=(plot.WIDTH, 3.4))
     draw_sheet(left, *path[t], reach=3, title=f"after {t} of 16 planar steps")
     levels = torch.tensor([0.05, 0.3]) * log_posterior.exp().max()
-    left.contour(axis, axis, log_posterior.exp().reshape(len(axis), -1).T, levels, colors=DATA, linewidths=0.9)
+    left.contour(
+        axis,
+        axis,
+        log_posterior.exp().reshape(len(axis), -1).T,
+        levels,
+        colors=DATA,
+        linewidths=0.9,
+    )
     right.semilogy(way, "o-", color=NOISE, ms=4, lw=1)
     right.semilogy([t], [way[t]], "o", color=POSTERIOR, ms=9)
-    right.set(xlabel="step t", ylabel="KL to the exact posterior, nats", title=f"KL {way[t]:.2f}", xticks=range(0, 17, 4))
+    right.set(
+        xlabel="step t",
+        ylabel="KL to the exact posterior, nats",
+        title=f"KL {way[t]:.2f}",
+        xticks=range(0, 17, 4),
+    )
     return fig
 
 
 film(
     [draw_path(t) for t in range(17)],
     ["Before the first step: the round cloud, and the outline of the exact posterior."]
-    + [f"Step {t} moves the draws by {moved[t]:.2f} on average; the KL goes from {way[t - 1]:.2f} to {way[t]:.2f} nats."
-       for t in range(1, 17)],
+    + [
+        f"Step {t} moves the draws by {moved[t]:.2f} on average; the KL goes from {way[t - 1]:.2f}"
+        f" to {way[t]:.2f} nats."
+        for t in range(1, 17)
+    ],
     label="step t",
     seconds=0.6,
-)  # fmt: skip
+)
 
 # %% [markdown]
-# Three things to try: find the step after which the cloud first has a bend; find the one that does the most for the KL, and
-# see what it does to the sheet; watch a corner of the sheet far from the cloud, where nobody asked for anything.
+# Three things to try: find the step after which the cloud first has a bend; find the one that does
+# the most for the KL, and see what it does to the sheet; watch a corner of the sheet far from the
+# cloud, where nobody asked for anything.
 
 # %% jupyter={"source_hidden": true}
 fig, axes = plt.subplots(1, 5, figsize=(plot.WIDTH, 2.1))
@@ -572,18 +727,30 @@ side = len(axis)
 for ax, t in zip(axes, [0, 4, 8, 12, 16], strict=True):
     draw_sheet(ax, *path[t], title=f"t = {t}: {way[t]:.2f}", reach=2.6)
     levels = torch.tensor([0.05, 0.3]) * log_posterior.exp().max()
-    ax.contour(axis, axis, log_posterior.exp().reshape(side, side).T, levels, colors=DATA, linewidths=0.7)
-    ax.set(xlabel="$z_1$", ylabel="$z_2$" if t == 0 else "", xticks=[-2, 0, 2], yticks=[-2, 0, 2] if t == 0 else [])
+    ax.contour(
+        axis, axis, log_posterior.exp().reshape(side, side).T, levels, colors=DATA, linewidths=0.7
+    )
+    ax.set(
+        xlabel="$z_1$",
+        ylabel="$z_2$" if t == 0 else "",
+        xticks=[-2, 0, 2],
+        yticks=[-2, 0, 2] if t == 0 else [],
+    )
 worse = sum(after > before for before, after in zip(way, way[1:], strict=False))
 worst = int(np.argmax(way))
 plot.show(
     fig,
-    alt="Five pictures of the sheet, before and after 4, 8, 12 and 16 planar steps; the round cloud becomes a bent band that "
-    "lies on the exact posterior's outline.",
-    caption=f"Above each picture the KL, nats. {worse} of the 16 steps make it larger: it begins at {way[0]:.1f}, is at its "
-    f"largest, {way[worst]:.1f}, after {worst} steps, and ends at {way[-1]:.2f}. The bound judges the last cloud only, so those "
-    "in between may lie anywhere.",
-)  # fmt: skip
+    alt=(
+        "Five pictures of the sheet, before and after 4, 8, 12 and 16 planar steps; the round cloud"
+        " becomes a bent band that lies on the exact posterior's outline."
+    ),
+    caption=(
+        f"Above each picture the KL, nats. {worse} of the 16 steps make it larger: it begins at"
+        f" {way[0]:.1f}, is at its largest, {way[worst]:.1f}, after {worst} steps, and ends at"
+        f" {way[-1]:.2f}. The bound judges the last cloud only, so those in between may lie"
+        " anywhere."
+    ),
+)
 
 # %% [markdown]
 # And how many steps does one bend need?
@@ -592,23 +759,28 @@ plot.show(
 falling = all(a > b for a, b in zip(planar, planar[1:], strict=False))
 plot.show(
     draw_fits([f"planar, T = {T}" for T in PLANAR]),
-    alt="Four pictures of the latent plane: the exact posterior, a bent band, and the best planar flows of 1, 4 and 16 steps. "
-    "The last covers the band, the first two only part of it.",
+    alt=(
+        "Four pictures of the latent plane: the exact posterior, a bent band, and the best planar"
+        " flows of 1, 4 and 16 steps. The last covers the band, the first two only part of it."
+    ),
     caption=f"Best of {STARTS} starts: "
     + ", ".join(f"{k:.3f} nats at T = {T}" for T, k in zip(PLANAR, planar, strict=True))
-    + f", against {full:.3f} for the best full Gaussian. It {'falls' if falling else 'does not always fall'} as T grows.",
-)  # fmt: skip
+    + f", against {full:.3f} for the best full Gaussian. It"
+    f" {'falls' if falling else 'does not always fall'} as T grows.",
+)
 
 # %% [markdown]
 # ## Exercise 2: the Householder reflection (5 minutes)
-# Kind (ii): keep $|\det J| = 1$, and the sum of log-determinants disappears. Orthogonal matrices do that. The Householder
-# flow makes one of reflections, each given by a single vector $\mathbf{v}$:
+# Kind (ii): keep $|\det J| = 1$, and the sum of log-determinants disappears. Orthogonal matrices do
+# that. The Householder flow makes one of reflections, each given by a single vector $\mathbf{v}$:
 #
 # $$f(\mathbf{z}) = \left(\mathbf{I} - 2\, \frac{\mathbf{v}\mathbf{v}^\top}{\|\mathbf{v}\|^2}\right) \mathbf{z}$$
 #
-# Read aloud: the part of $\mathbf{z}$ along $\mathbf{v}$ changes its sign, the rest stays. In the VAE $\mathbf{v}$ comes
-# from a network, one for each $\mathbf{x}$, and the next $\mathbf{v}$ from the one before through a linear layer. A network
-# may well say $\mathbf{v} = 0$: let $\mathbf{z}$ stay as it is there.
+# Read aloud: the part of $\mathbf{z}$ along $\mathbf{v}$ changes its sign, the rest stays. In the
+# VAE $\mathbf{v}$ comes from a network, one for each $\mathbf{x}$, and the next $\mathbf{v}$ from
+# the one before through a linear layer. A network may well say $\mathbf{v} = 0$: let $\mathbf{z}$
+# stay as it is there.
+
 
 # %% tags=["exercise"]
 def reflect(z: Tensor, v: Tensor) -> Tensor:
@@ -621,27 +793,33 @@ def reflect(z: Tensor, v: Tensor) -> Tensor:
     return z - 2 * v * (v * z).sum(-1, keepdim=True) / size
     ### END SOLUTION
 
+
 # %% tags=["exercise-check"]
 reflect = check.reflect(reflect)
 
 # %% [markdown]
-# **Predict.** The Householder flow changes no volume. Can it follow the bend of the small model's posterior? And how many
-# reflections does a Gaussian in six dimensions need to take on *any* covariance?
+# **Predict.** The Householder flow changes no volume. Can it follow the bend of the small model's
+# posterior? And how many reflections does a Gaussian in six dimensions need to take on *any*
+# covariance?
 #
-# For the second question the target is a random Gaussian in six dimensions, $q$ a diagonal one behind $T$ reflections, and
-# their KL has a closed form: no draws, no grid.
+# For the second question the target is a random Gaussian in six dimensions, $q$ a diagonal one
+# behind $T$ reflections, and their KL has a closed form: no draws, no grid.
 
 # %% tags=["claim-28"]
 fitted["Householder"] = best_of(lambda: Posterior(HouseholderFlow(2, 1)), "Householder flow, T = 1")
 
 SIX = 6
 torch.manual_seed(3)
-target = torch.linalg.qr(torch.randn(SIX, SIX)).Q * torch.linspace(-1, 1, SIX).exp()  # a factor of the covariance
+target = (
+    torch.linalg.qr(torch.randn(SIX, SIX)).Q * torch.linspace(-1, 1, SIX).exp()
+)  # a factor of the covariance
 precision = torch.linalg.inv(target @ target.T)
 
 
 def kl_after(T: int, seed: int) -> float:
-    """The KL to the target of the best diagonal Gaussian behind T reflections, after 200 steps: nats."""
+    """The KL to the target of the best diagonal Gaussian behind T reflections, after 200 steps:
+    nats.
+    """
     torch.manual_seed(seed)
     log_var, mirrors = nn.Parameter(torch.zeros(SIX)), HouseholderFlow(SIX, T)
     optimiser = Adam([log_var, *mirrors.parameters()], lr=0.1)
@@ -655,57 +833,83 @@ def kl_after(T: int, seed: int) -> float:
 
 
 reflections = list(range(SIX + 1))
-after = [min(kl_after(T, seed) for seed in range(2)) for T in progress(reflections, desc="reflections")]
+after = [
+    min(kl_after(T, seed) for seed in range(2)) for T in progress(reflections, desc="reflections")
+]
 enough = next((T for T, value in zip(reflections, after, strict=True) if value < 0.01), None)
 turned = fitted["Householder"]["kl"]
 same = abs(turned - full) < 0.02
 measured["claim-28"] = (
-    f"without changing a volume the KL falls from {diagonal:.3f} to {turned:.3f}, {'that' if same else 'not that'} of "
-    f"the full Gaussian ({full:.3f}), for a reflected Gaussian is one; in {SIX} dimensions {enough or 'more than 6'} "
-    f"reflections reach a random covariance to 0.01 nats (from {after[0]:.2f} without)"
+    f"without changing a volume the KL falls from {diagonal:.3f} to {turned:.3f},"
+    f" {'that' if same else 'not that'} of the full Gaussian ({full:.3f}), for a reflected Gaussian"
+    f" is one; in {SIX} dimensions {enough or 'more than 6'} reflections reach a random covariance"
+    f" to 0.01 nats (from {after[0]:.2f} without)"
 )
 say("claim-28")
 
 # %% jupyter={"source_hidden": true}
 fig, (left, right) = plt.subplots(1, 2, figsize=(plot.WIDTH, 2.7), width_ratios=(1, 1.3))
 with torch.no_grad():
-    draw_density(left, fitted["Householder"]["q"]().log_prob(points), f"Householder, KL {turned:.3f}")
+    draw_density(
+        left, fitted["Householder"]["q"]().log_prob(points), f"Householder, KL {turned:.3f}"
+    )
 right.plot(reflections, after, "o-", color=POSTERIOR)
-right.set(xlabel="reflections T", ylabel="KL to a random Gaussian, nats", title=f"{SIX} dimensions", ylim=(-0.1, None))
+right.set(
+    xlabel="reflections T",
+    ylabel="KL to a random Gaussian, nats",
+    title=f"{SIX} dimensions",
+    ylim=(-0.1, None),
+)
 plot.show(
     fig,
-    alt="Left: the fitted Householder posterior in the plane is a slanted ellipse on the bent band. Right: the KL to a random "
-    "six-dimensional Gaussian falls as the number of reflections grows: " + ", ".join(f"{v:.2f}" for v in after) + ".",
-    caption=f"Left: the ellipse turns, and stays one. Right: the KL falls from {after[0]:.2f} nats without reflections to "
-    f"{after[1]:.2f} with one and {after[-1]:.3f} with {SIX}" + (f"; {enough} are enough for 0.01." if enough else "."),
-)  # fmt: skip
+    alt=(
+        "Left: the fitted Householder posterior in the plane is a slanted ellipse on the bent band."
+        " Right: the KL to a random six-dimensional Gaussian falls as the number of reflections"
+        " grows: "
+    )
+    + ", ".join(f"{v:.2f}" for v in after)
+    + ".",
+    caption=(
+        f"Left: the ellipse turns, and stays one. Right: the KL falls from {after[0]:.2f} nats"
+        f" without reflections to {after[1]:.2f} with one and {after[-1]:.3f} with {SIX}"
+    )
+    + (f"; {enough} are enough for 0.01." if enough else "."),
+)
 
 # %% [markdown]
-# A reflected Gaussian is a Gaussian. For one $\mathbf{x}$ the flow can be no more than a full covariance, which has
-# $D(D+1)/2$ numbers; $T$ reflections cost $TD$, and save only while $T$ is small. How many are enough for *any* covariance?
-# Every orthogonal matrix is a product of at most $D$ reflections, and as an ellipse does not mind which way an axis points,
-# $D - 1$ will do. Fewer may come close, as they did here.
+# A reflected Gaussian is a Gaussian. For one $\mathbf{x}$ the flow can be no more than a full
+# covariance, which has $D(D+1)/2$ numbers; $T$ reflections cost $TD$, and save only while $T$ is
+# small. How many are enough for *any* covariance? Every orthogonal matrix is a product of at most
+# $D$ reflections, and as an ellipse does not mind which way an axis points, $D - 1$ will do. Fewer
+# may come close, as they did here.
 #
-# "Flexible" means *turned*, not *bent*. What it cannot do for one $\mathbf{x}$ it may still do for a VAE, whose decoder can
-# learn to want only what the encoder can give.
+# "Flexible" means *turned*, not *bent*. What it cannot do for one $\mathbf{x}$ it may still do for
+# a VAE, whose decoder can learn to want only what the encoder can give.
 
 # %% [markdown]
 # ## Exercise 3: a masked autoregressive step (9 minutes)
-# Back to kind (i), as general as can be. Let each dimension be stretched and moved as the dimensions *before it* say:
+# Back to kind (i), as general as can be. Let each dimension be stretched and moved as the
+# dimensions *before it* say:
 #
 # $$z'_d = \sigma_d\, z_d + (1 - \sigma_d)\, m_d, \qquad \sigma_d = \mathrm{sigmoid}(s_d), \qquad
 #   m_d, s_d \text{ functions of } z_1, \dots, z_{d-1}$$
 #
-# Read aloud: a gate $\sigma_d$ keeps part of the old value and lets in part of a new one. No entry of $J$ stands above the
-# diagonal, so $\det J$ is the product of the diagonal: $\log |\det J| = \sum_d \log \sigma_d$.
+# Read aloud: a gate $\sigma_d$ keeps part of the old value and lets in part of a new one. No entry
+# of $J$ stands above the diagonal, so $\det J$ is the product of the diagonal: $\log |\det J| =
+# \sum_d \log \sigma_d$.
 #
-# The functions come from one network whose weights are **masked**, so that output $d$ never sees $z_d$ or anything after
-# it (MADE). Here the network is one layer: $\mathbf{m} = \mathbf{W}_m \mathbf{z} + \mathbf{b}_m$ with what must not be seen
-# struck out of $\mathbf{W}_m$, and $\mathbf{s}$ likewise.
+# The functions come from one network whose weights are **masked**, so that output $d$ never sees
+# $z_d$ or anything after it (MADE). Here the network is one layer: $\mathbf{m} = \mathbf{W}_m
+# \mathbf{z} + \mathbf{b}_m$ with what must not be seen struck out of $\mathbf{W}_m$, and
+# $\mathbf{s}$ likewise.
+
 
 # %% tags=["exercise"]
-def autoregressive_step(z: Tensor, W_m: Tensor, b_m: Tensor, W_s: Tensor, b_s: Tensor) -> tuple[Tensor, Tensor]:
-    """One inverse autoregressive step; row d of each matrix holds the weights of output d. Mask them.
+def autoregressive_step(
+    z: Tensor, W_m: Tensor, b_m: Tensor, W_s: Tensor, b_s: Tensor
+) -> tuple[Tensor, Tensor]:
+    """One inverse autoregressive step; row d of each matrix holds the weights of output d. Mask
+    them.
 
     z: (B, D).  W_m, W_s: (D, D).  b_m, b_s: (D,).  Returns: z', (B, D), and log |det dz'/dz|, (B,).
     """
@@ -716,44 +920,65 @@ def autoregressive_step(z: Tensor, W_m: Tensor, b_m: Tensor, W_s: Tensor, b_s: T
     return sigma * z + (1 - sigma) * m, F.logsigmoid(s).sum(-1)
     ### END SOLUTION
 
+
 # %% tags=["exercise-check"]
 autoregressive_step = check.autoregressive_step(autoregressive_step)
 
 # %% [markdown]
-# With hidden layers the masks get a rule: a hidden unit is given a degree $k$ and sees the first $k$ dimensions only;
-# output $d$ listens to units of degree below $d$. `InverseAutoregressiveFlow` is this step, and
-# `autoregressive_flows(dim, T)` are $T$ of them, every second one in the opposite order. **Predict.** Why turn the order?
-# Look at who depends on whom, by gradient.
+# With hidden layers the masks get a rule: a hidden unit is given a degree $k$ and sees the first
+# $k$ dimensions only; output $d$ listens to units of degree below $d$. `InverseAutoregressiveFlow`
+# is this step, and `autoregressive_flows(dim, T)` are $T$ of them, every second one in the opposite
+# order. **Predict.** Why turn the order? Look at who depends on whom, by gradient.
 
 # %% jupyter={"source_hidden": true}
 torch.manual_seed(0)
-forwards, backwards = (InverseAutoregressiveFlow(8, (32, 32), reverse=turned_round) for turned_round in (False, True))
+forwards, backwards = (
+    InverseAutoregressiveFlow(8, (32, 32), reverse=turned_round) for turned_round in (False, True)
+)
 z8 = torch.randn(8)
 jacobians = {
     "one step": torch.autograd.functional.jacobian(lambda z: forwards(z)[0], z8),
     "one, opposite order": torch.autograd.functional.jacobian(lambda z: backwards(z)[0], z8),
-    "the two in turn": torch.autograd.functional.jacobian(lambda z: Flows(forwards, backwards)(z)[0], z8),
+    "the two in turn": torch.autograd.functional.jacobian(
+        lambda z: Flows(forwards, backwards)(z)[0], z8
+    ),
 }
 fig, axes = plt.subplots(1, 3, figsize=(plot.WIDTH, 2.4))
 seen = {}
 for ax, (name, J) in zip(axes, jacobians.items(), strict=True):
     seen[name] = int((J != 0).sum())
-    ax.imshow((J != 0).float() * (0.35 + 0.65 * (J.abs() / J.abs().max()) ** 0.3), cmap="Oranges", vmin=0, vmax=1)
-    ax.set(xticks=[0, 7], xticklabels=["$z_1$", "$z_8$"], yticks=[0, 7], yticklabels=["$z'_1$", "$z'_8$"], title=name)
+    ax.imshow(
+        (J != 0).float() * (0.35 + 0.65 * (J.abs() / J.abs().max()) ** 0.3),
+        cmap="Oranges",
+        vmin=0,
+        vmax=1,
+    )
+    ax.set(
+        xticks=[0, 7],
+        xticklabels=["$z_1$", "$z_8$"],
+        yticks=[0, 7],
+        yticklabels=["$z'_1$", "$z'_8$"],
+        title=name,
+    )
 plot.show(
     fig,
-    alt="Three Jacobians of eight dimensions as pictures: the first is lower triangular, the second upper triangular, the third "
-    "has entries on both sides of the diagonal.",
-    caption=f"Non-zero entries of the Jacobian: {seen['one step']} of 64 in one step, a triangle; "
-    f"{seen['the two in turn']} of 64 after a second step in the opposite order. In a single step the first dimension depends on "
-    "itself only, and the last on all.",
+    alt=(
+        "Three Jacobians of eight dimensions as pictures: the first is lower triangular, the second"
+        " upper triangular, the third has entries on both sides of the diagonal."
+    ),
+    caption=(
+        f"Non-zero entries of the Jacobian: {seen['one step']} of 64 in one step, a triangle;"
+        f" {seen['the two in turn']} of 64 after a second step in the opposite order. In a single"
+        " step the first dimension depends on itself only, and the last on all."
+    ),
 )
 
 # %% [markdown]
 # ## Five posteriors, one band
-# **Predict.** Planar steps bend along one line each. An autoregressive step lets $z_2$ move by *any* function of $z_1$, and
-# the posterior is a parabola: $z_2$ near a function of $z_1$. Which needs fewer steps? (The autoregressive fits begin with a
-# Gaussian of standard deviation 1, not 0.6 as the others. You will see why.)
+# **Predict.** Planar steps bend along one line each. An autoregressive step lets $z_2$ move by
+# *any* function of $z_1$, and the posterior is a parabola: $z_2$ near a function of $z_1$. Which
+# needs fewer steps? (The autoregressive fits begin with a Gaussian of standard deviation 1, not 0.6
+# as the others. You will see why.)
 
 # %% tags=["claim-27", "claim-29"]
 WIDE, IAF_RATE = 0.0, 0.02  # log-variance to begin with, and learning rate
@@ -771,58 +996,102 @@ for T in (1, 4):
 bends = {name: found["kl"] for name, found in fitted.items() if name.startswith(("planar", "IAF"))}
 winner = min(bends, key=bends.get)
 measured["claim-27"] = (
-    f"the best diagonal Gaussian leaves {diagonal:.3f} nats, the full one {full:.3f}, {winner} {bends[winner]:.3f}: "
-    f"maps {'give the missing shape' if bends[winner] < 0.5 * full else 'gave less than half of the missing shape'}"
+    f"the best diagonal Gaussian leaves {diagonal:.3f} nats, the full one {full:.3f}, {winner}"
+    f" {bends[winner]:.3f}: "
+    "maps"
+    f" {'give the missing shape' if bends[winner] < 0.5 * full else 'gave less than half of the missing shape'}"
 )
 say("claim-27")
 kind = {True: "none", False: "general"}
 size = {name: sum(p.numel() for p in at["q"].parameters()) for name, at in fitted.items()}
-lines = [f"| {name} | {size[name]} | **{at['kl']:.3f}** ({', '.join(f'{k:.3f}' for k in at['all'])}) | "
-         f"{'1' if 'House' in name else kind['Gaussian' in name]} |" for name, at in fitted.items()]  # fmt: skip
-display(Markdown("\n".join([
-    "| posterior | parameters | KL to the exact posterior, nats: best (each start) | $\\lvert\\det J\\rvert$ |",
-    "|:--|--:|:--|:--|", *lines, "",
-    f"*{STEPS} steps at a learning rate of 0.05 ({IAF_RATE} for the autoregressive ones), {DRAWS} draws each, {STARTS} starts. "
-    f"The KL is a sum over {len(points):,} grid points.*"])))  # fmt: skip
+lines = [
+    f"| {name} | {size[name]} | **{at['kl']:.3f}** ({', '.join(f'{k:.3f}' for k in at['all'])}) | "
+    f"{'1' if 'House' in name else kind['Gaussian' in name]} |"
+    for name, at in fitted.items()
+]
+display(
+    Markdown(
+        "\n".join(
+            [
+                (
+                    "| posterior | parameters | KL to the exact posterior, nats: best (each start)"
+                    " | $\\lvert\\det J\\rvert$ |"
+                ),
+                "|:--|--:|:--|:--|",
+                *lines,
+                "",
+                (
+                    f"*{STEPS} steps at a learning rate of 0.05 ({IAF_RATE} for the autoregressive"
+                    f" ones), {DRAWS} draws each, {STARTS} starts. The KL is a sum over"
+                    f" {len(points):,} grid points.*"
+                ),
+            ]
+        )
+    )
+)
 
 # %% jupyter={"source_hidden": true}
 shown = ["diagonal Gaussian", "Householder", "planar, T = 16", "IAF, T = 4"]
 best = {name: fitted[name]["all"] for name in ("planar, T = 16", "IAF, T = 4")}
-apart = max(map(min, best.values())) > min(map(max, best.values()))  # all starts of one better than all of the other
+apart = max(map(min, best.values())) > min(
+    map(max, best.values())
+)  # all starts of one better than all of the other
 plot.show(
     draw_fits(shown),
-    alt="Five densities over the latent plane: the exact posterior, a bent band; the diagonal Gaussian, an ellipse; the "
-    "Householder flow, a slanted ellipse; the planar and the autoregressive flow, bands that follow the bend.",
-    caption=f"Best of {STARTS} starts. The two that only stretch and turn stay at {min(diagonal, turned):.2f} nats and above, "
-    f"the two that bend come to {fitted['planar, T = 16']['kl']:.3f} and {fitted['IAF, T = 4']['kl']:.3f}; between these two the "
+    alt=(
+        "Five densities over the latent plane: the exact posterior, a bent band; the diagonal"
+        " Gaussian, an ellipse; the Householder flow, a slanted ellipse; the planar and the"
+        " autoregressive flow, bands that follow the bend."
+    ),
+    caption=(
+        f"Best of {STARTS} starts. The two that only stretch and turn stay at"
+        f" {min(diagonal, turned):.2f} nats and above, the two that bend come to"
+        f" {fitted['planar, T = 16']['kl']:.3f} and {fitted['IAF, T = 4']['kl']:.3f}; between these"
+        " two the "
+    )
     + ("starts decide." if not apart else "order is the same for all starts."),
-)  # fmt: skip
+)
 
 # %% jupyter={"source_hidden": true}
 width = float(axis[1] - axis[0])
-log_z1 = -0.5 * (axis**2 + (-1 + axis**2 - 0.8 * axis) ** 2 / (1 + 0.25**2))  # log p(z_1 | x), z_2 integrated out
+log_z1 = -0.5 * (
+    axis**2 + (-1 + axis**2 - 0.8 * axis) ** 2 / (1 + 0.25**2)
+)  # log p(z_1 | x), z_2 integrated out
 log_z1 -= torch.logsumexp(log_z1, 0) + math.log(width)
-middles, widths = torch.meshgrid(torch.linspace(-1, 1, 81), torch.linspace(0.3, 1.5, 121), indexing="ij")
-log_n = -0.5 * (((axis - middles[..., None]) / widths[..., None]) ** 2 + LOG_2PI) - widths[..., None].log()
+middles, widths = torch.meshgrid(
+    torch.linspace(-1, 1, 81), torch.linspace(0.3, 1.5, 121), indexing="ij"
+)
+log_n = (
+    -0.5 * (((axis - middles[..., None]) / widths[..., None]) ** 2 + LOG_2PI)
+    - widths[..., None].log()
+)
 left_by_z1 = float((log_n.exp() * (log_n - log_z1)).sum(-1).min()) * width
-display(Markdown(f"**Measured.** One autoregressive step leaves {fitted['IAF, T = 1']['kl']:.3f} nats, the best Gaussian for "
-                 f"$p(z_1|x)$ alone {left_by_z1:.3f}."))  # fmt: skip
+display(
+    Markdown(
+        f"**Measured.** One autoregressive step leaves {fitted['IAF, T = 1']['kl']:.3f} nats, the"
+        f" best Gaussian for $p(z_1|x)$ alone {left_by_z1:.3f}."
+    )
+)
 
 # %% [markdown]
-# Why does one autoregressive step not reach 0? Given $z_1$, the exact posterior of $z_2$ is a Gaussian of fixed width about a
-# parabola: that the step can be. But the dimension that comes first is only shifted and scaled, so $z_1$ stays Gaussian.
+# Why does one autoregressive step not reach 0? Given $z_1$, the exact posterior of $z_2$ is a
+# Gaussian of fixed width about a parabola: that the step can be. But the dimension that comes first
+# is only shifted and scaled, so $z_1$ stays Gaussian.
 #
-# Bent maps follow a bent band; what stretches and turns cannot. An autoregressive step does more than a planar one, and is
-# a network: compare the parameters. Its strength has two conditions, and both can be broken.
+# Bent maps follow a bent band; what stretches and turns cannot. An autoregressive step does more
+# than a planar one, and is a network: compare the parameters. Its strength has two conditions, and
+# both can be broken.
 #
-# **The gate only closes.** As $\sigma_d < 1$, every step takes entropy away. The Gaussian's own width is learned, too, so a
-# flow that is begun too narrow *can* widen. The question is whether the steps of training get it there.
+# **The gate only closes.** As $\sigma_d < 1$, every step takes entropy away. The Gaussian's own
+# width is learned, too, so a flow that is begun too narrow *can* widen. The question is whether the
+# steps of training get it there.
 #
-# **The order matters.** A single step helps the dimension that comes second, and here $z_2$ is nearly a function of $z_1$, not
-# the other way round.
+# **The order matters.** A single step helps the dimension that comes second, and here $z_2$ is
+# nearly a function of $z_1$, not the other way round.
 #
-# **Predict.** Begin narrow, at standard deviation 0.6: what happens to the four autoregressive steps, and what to the
-# planar ones, which can stretch as well as squeeze? And what if the single step takes $z_2$ first?
+# **Predict.** Begin narrow, at standard deviation 0.6: what happens to the four autoregressive
+# steps, and what to the planar ones, which can stretch as well as squeeze? And what if the single
+# step takes $z_2$ first?
 
 # %%
 NARROW = -1.0  # standard deviation exp(-1 / 2) = 0.6
@@ -830,9 +1099,12 @@ trials = {
     "IAF, T = 4, begun narrow": (lambda: Posterior(iaf(4), log_var=NARROW), IAF_RATE),
     "planar, T = 16, begun wide": (lambda: Posterior(PlanarFlow(2, 16), log_var=WIDE), 0.05),
     "IAF, T = 1, with z2 first": (
-        lambda: Posterior(InverseAutoregressiveFlow(2, (32,), reverse=True), log_var=WIDE), IAF_RATE),
-}  # fmt: skip
+        lambda: Posterior(InverseAutoregressiveFlow(2, (32,), reverse=True), log_var=WIDE),
+        IAF_RATE,
+    ),
+}
 broken = {name: best_of(make, name, lr=lr) for name, (make, lr) in trials.items()}
+
 
 # %% jupyter={"source_hidden": true}
 def each(found: dict) -> str:
@@ -846,40 +1118,63 @@ def base_entropy(found: dict) -> float:
 
 narrow, wide, second = broken.values()
 entropy = -float((log_posterior.exp() * log_posterior).sum() * cell)
-UNDO = -float(F.logsigmoid(torch.tensor(OPEN)))  # log of the scale that undoes a gate as open as it begins
+UNDO = -float(
+    F.logsigmoid(torch.tensor(OPEN))
+)  # log of the scale that undoes a gate as open as it begins
 gates = 8 * UNDO  # four steps, two dimensions
 iaf1, iaf4 = fitted["IAF, T = 1"], fitted["IAF, T = 4"]
-display(Markdown("\n".join([
-    "| KL, nats: mean (each start) | | |", "|:--|:--|:--|",
-    f"| IAF, T = 4 | begun wide: {each(iaf4)} | begun narrow: {each(narrow)} |",
-    f"| planar, T = 16 | begun wide: {each(wide)} | begun narrow: {each(fitted['planar, T = 16'])} |",
-    f"| IAF, T = 1 | $z_1$ first: {each(iaf1)} | $z_2$ first: {each(second)} |", "",
-    f"*Entropy of the exact posterior: {entropy:.2f} nats; of the wide Gaussian {1 + LOG_2PI + WIDE:.2f}, of the narrow one "
-    f"{1 + LOG_2PI + NARROW:.2f}, of which four steps with their gates as open as they begin take {gates:.2f}. After "
-    f"training the best start's Gaussian has, begun wide, {base_entropy(iaf4):.2f}, begun narrow {base_entropy(narrow):.2f}.*",
-])))  # fmt: skip
+display(
+    Markdown(
+        "\n".join(
+            [
+                "| KL, nats: mean (each start) | | |",
+                "|:--|:--|:--|",
+                f"| IAF, T = 4 | begun wide: {each(iaf4)} | begun narrow: {each(narrow)} |",
+                (
+                    f"| planar, T = 16 | begun wide: {each(wide)} | begun narrow:"
+                    f" {each(fitted['planar, T = 16'])} |"
+                ),
+                f"| IAF, T = 1 | $z_1$ first: {each(iaf1)} | $z_2$ first: {each(second)} |",
+                "",
+                (
+                    f"*Entropy of the exact posterior: {entropy:.2f} nats; of the wide Gaussian"
+                    f" {1 + LOG_2PI + WIDE:.2f}, of the narrow one {1 + LOG_2PI + NARROW:.2f}, of"
+                    f" which four steps with their gates as open as they begin take {gates:.2f}."
+                    " After training the best start's Gaussian has, begun wide,"
+                    f" {base_entropy(iaf4):.2f}, begun narrow {base_entropy(narrow):.2f}.*"
+                ),
+            ]
+        )
+    )
+)
 measured["claim-29"] = (
-    f"one autoregressive step leaves {iaf1['kl']:.3f} nats and four {iaf4['kl']:.3f}, one planar step {planar[0]:.3f}; but with "
-    f"the dimensions in the other order one step leaves {second['kl']:.3f}. Its Jacobian is a triangle with a diagonal from 0 "
-    "to 1, and its inverse costs one pass for each dimension"
+    f"one autoregressive step leaves {iaf1['kl']:.3f} nats and four {iaf4['kl']:.3f}, one planar"
+    f" step {planar[0]:.3f}; but with the dimensions in the other order one step leaves"
+    f" {second['kl']:.3f}. Its Jacobian is a triangle with a diagonal from 0 to 1, and its inverse"
+    " costs one pass for each dimension"
 )
 say("claim-29")
 
 # %% [markdown]
-# Compare the narrow Gaussian with what it has become: it has widened, and its flow still fits worse. A bad start costs more
-# than these few steps repair; what the flow *can* represent did not change. The planar steps can stretch, and hardly care. So
-# give a gated flow a wide Gaussian to begin with, and more than one step, in turned orders.
+# Compare the narrow Gaussian with what it has become: it has widened, and its flow still fits
+# worse. A bad start costs more than these few steps repair; what the flow *can* represent did not
+# change. The planar steps can stretch, and hardly care. So give a gated flow a wide Gaussian to
+# begin with, and more than one step, in turned orders.
 #
 # ## Drawing is cheap, asking is not
-# The bound asks for $\log q$ at $q$'s own draws only, so no inverse is needed. For any *other* $\mathbf{z}$ you must go
-# back: through each reflection again, through a planar step by solving one increasing equation for
-# $\mathbf{w}^\top \mathbf{z}$ (by bisection), through an autoregressive step dimension by dimension. **Predict.** In 40
-# dimensions, how much dearer is the way back than the way forth?
+# The bound asks for $\log q$ at $q$'s own draws only, so no inverse is needed. For any *other*
+# $\mathbf{z}$ you must go back: through each reflection again, through a planar step by solving one
+# increasing equation for $\mathbf{w}^\top \mathbf{z}$ (by bisection), through an autoregressive
+# step dimension by dimension. **Predict.** In 40 dimensions, how much dearer is the way back than
+# the way forth?
 
 # %%
 torch.manual_seed(0)
-forty = {"planar, T = 16": PlanarFlow(40, 16), "Householder, T = 16": HouseholderFlow(40, 16),
-         "IAF, T = 4": autoregressive_flows(40, 4, (320,))}  # fmt: skip
+forty = {
+    "planar, T = 16": PlanarFlow(40, 16),
+    "Householder, T = 16": HouseholderFlow(40, 16),
+    "IAF, T = 4": autoregressive_flows(40, 4, (320,)),
+}
 rows, z40, REPEATS = [], torch.randn(100, 40), 30
 with torch.no_grad():
     forty["planar, T = 16"].start.normal_(std=0.2)
@@ -895,26 +1190,40 @@ with torch.no_grad():
         rows.append((name, 1e3 * times[0], 1e3 * times[1], times[1] / times[0], error))
 
 # %% jupyter={"source_hidden": true}
-display(Markdown("\n".join([
-    "| 100 points in 40 dimensions | forth, ms | back, ms | ratio | largest error there and back |", "|:--|--:|--:|--:|--:|",
-    *("| {} | {:.2f} | {:.2f} | {:.1f} | {:.0e} |".format(*row) for row in rows), "",
-    f"*Means of {REPEATS} passes, processor time.*"])))  # fmt: skip
+display(
+    Markdown(
+        "\n".join(
+            [
+                (
+                    "| 100 points in 40 dimensions | forth, ms | back, ms | ratio | largest error"
+                    " there and back |"
+                ),
+                "|:--|--:|--:|--:|--:|",
+                *("| {} | {:.2f} | {:.2f} | {:.1f} | {:.0e} |".format(*row) for row in rows),
+                "",
+                f"*Means of {REPEATS} passes, processor time.*",
+            ]
+        )
+    )
+)
 
 # %% [markdown]
-# A reflection is the same work both ways. The bisection asks its equation 60 times.
-# The autoregressive way back takes one pass for each dimension and step: 160 here. As a posterior, none of this is ever needed.
+# A reflection is the same work both ways. The bisection asks its equation 60 times. The
+# autoregressive way back takes one pass for each dimension and step: 160 here. As a posterior, none
+# of this is ever needed.
 #
 # ## The same maps as a density of data
-# Turn the arrow round. Send a *data point* $\mathbf{x}$ to noise in one pass, and
-# $\log p(\mathbf{x}) = \log p_0(f(\mathbf{x})) + \log |\det \partial f / \partial \mathbf{x}|$ is exact: no bound, no
-# encoder. Now *drawing* needs the inverse. (Run that way, the autoregressive flow is called a masked autoregressive flow;
-# as a prior it comes back in [notebook 11](11_priors.ipynb).)
+# Turn the arrow round. Send a *data point* $\mathbf{x}$ to noise in one pass, and $\log
+# p(\mathbf{x}) = \log p_0(f(\mathbf{x})) + \log |\det \partial f / \partial \mathbf{x}|$ is exact:
+# no bound, no encoder. Now *drawing* needs the inverse. (Run that way, the autoregressive flow is
+# called a masked autoregressive flow; as a prior it comes back in [notebook 11](11_priors.ipynb).)
 #
-# A gate only closes, here too, while thin crescents must be *stretched* to round noise. All three flows below begin with free
-# units, one learned shift and scale of each dimension, which for the gated ones make up at first for gates as open as they
-# begin. The last has them before every step.
+# A gate only closes, here too, while thin crescents must be *stretched* to round noise. All three
+# flows below begin with free units, one learned shift and scale of each dimension, which for the
+# gated ones make up at first for gates as open as they begin. The last has them before every step.
 #
-# **Predict.** Two moons, 4,000 points. How near do they come to the true density, which is known here?
+# **Predict.** Two moons, 4,000 points. How near do they come to the true density, which is known
+# here?
 
 # %%
 moons, new = two_moons(4000, seed=1).float(), two_moons(4000, seed=2).float()
@@ -953,8 +1262,12 @@ gaussian = FullGaussian(moons.mean(0), torch.linalg.cholesky(torch.cov(moons.T))
 # %% jupyter={"source_hidden": true}
 angle = math.pi * (torch.arange(100) + 0.5) / 100
 arc = torch.stack([angle.cos(), angle.sin()], -1)
-arcs = torch.cat([arc, torch.tensor([1.0, 0.5]) - arc])  # two_moons draws an angle, and adds noise of 0.1
-truth = torch.logsumexp(Gaussian(arcs, torch.full_like(arcs, 2 * math.log(0.1))).log_prob(new[:, None]), 1) - math.log(len(arcs))
+arcs = torch.cat(
+    [arc, torch.tensor([1.0, 0.5]) - arc]
+)  # two_moons draws an angle, and adds noise of 0.1
+truth = torch.logsumexp(
+    Gaussian(arcs, torch.full_like(arcs, 2 * math.log(0.1))).log_prob(new[:, None]), 1
+) - math.log(len(arcs))
 across = torch.linspace(-2, 3, 161)
 down = torch.linspace(-1.6, 2.1, 121)
 plane = torch.cartesian_prod(across, down)
@@ -970,41 +1283,66 @@ with torch.no_grad():
         ax.plot(*new[:150].T, ".", color=DATA, ms=1)
         draws = p.sample((150,))
         ax.plot(*draws.T, "x", color=POSTERIOR, ms=2.5, mew=0.6)
-        ax.set(xlim=(-2, 3), ylim=(-1.6, 2.1), aspect="equal", title=name, xticks=[], yticks=[], xlabel="$x_1$")
+        ax.set(
+            xlim=(-2, 3),
+            ylim=(-1.6, 2.1),
+            aspect="equal",
+            title=name,
+            xticks=[],
+            yticks=[],
+            xlabel="$x_1$",
+        )
 axes[0].set_ylabel("$x_2$")
 scores["the true density"] = truth
 with torch.no_grad():
-    gains = {name: torch.stack([(p.log_prob(new) - scores["full Gaussian"]).mean() for p in several])
-             for name, several in densities.items()}  # fmt: skip
+    gains = {
+        name: torch.stack([(p.log_prob(new) - scores["full Gaussian"]).mean() for p in several])
+        for name, several in densities.items()
+    }
 plot.show(
     fig,
-    alt="Four densities over the two moons with data as dark dots and draws as orange crosses. The Gaussian is one broad "
-    "ellipse, the flows follow the moons, the planar one and the last more closely than the second.",
-    caption=f"Log-likelihood on {len(new):,} new points beyond the full Gaussian's {scores['full Gaussian'].mean():.2f} nats: "
+    alt=(
+        "Four densities over the two moons with data as dark dots and draws as orange crosses. The"
+        " Gaussian is one broad ellipse, the flows follow the moons, the planar one and the last"
+        " more closely than the second."
+    ),
+    caption=(
+        f"Log-likelihood on {len(new):,} new points beyond the full Gaussian's"
+        f" {scores['full Gaussian'].mean():.2f} nats: "
+    )
     + ", ".join(f"{name} {pm(gain)}" for name, gain in gains.items())
-    + f" (over {MOON_SEEDS} trainings), the true density {pm(truth - scores['full Gaussian'])} (over points). Pictures of the "
-    "first training; dark dots: data; orange crosses: draws, through the inverse. Any bridge between "
-    "the moons is what remains of the one round cloud.",
-)  # fmt: skip
+    + f" (over {MOON_SEEDS} trainings), the true density {pm(truth - scores['full Gaussian'])}"
+    " (over points). Pictures of the first training; dark dots: data; orange crosses: draws,"
+    " through the inverse. Any bridge between the moons is what remains of the one round cloud.",
+)
 
 # %% jupyter={"source_hidden": true}
 freed = gains["IAF with units"] - gains["IAF, T = 8"]
 lead = gains["planar, T = 16"] - gains["IAF with units"]
 ahead = "ahead of" if lead.mean() > 0 else "behind"
-numbers = {name: sum(p.numel() for p in several[0].parameters()) for name, several in densities.items()}
-display(Markdown(
-    f"**Measured**, over {MOON_SEEDS} trainings. Units before every step are worth {pm(freed)} nats to the same eight "
-    f"autoregressive steps. Sixteen planar steps with {numbers['planar, T = 16']:,} numbers are "
-    f"{pm(lead * lead.mean().sign())} nats {ahead} them, which have {numbers['IAF with units']:,}."))  # fmt: skip
+numbers = {
+    name: sum(p.numel() for p in several[0].parameters()) for name, several in densities.items()
+}
+display(
+    Markdown(
+        f"**Measured**, over {MOON_SEEDS} trainings. Units before every step are worth {pm(freed)}"
+        " nats to the same eight autoregressive steps. Sixteen planar steps with"
+        f" {numbers['planar, T = 16']:,} numbers are {pm(lead * lead.mean().sign())} nats {ahead}"
+        f" them, which have {numbers['IAF with units']:,}."
+    )
+)
 
 # %% [markdown]
-# In two dimensions an autoregressive step has one dimension that it can only shift and scale, while a planar step cuts the
-# whole plane along one line. In the VAE's 40 dimensions, below, it is another contest.
+# In two dimensions an autoregressive step has one dimension that it can only shift and scale, while
+# a planar step cuts the whole plane along one line. In the VAE's 40 dimensions, below, it is
+# another contest.
 
 # %% [markdown]
 # ## Break it: the wrong KL
-# The objective's last term was written as a KL, and libraries have a closed form for two Gaussians. Put it there, as if the
-# prior were asked at $\mathbf{z}^{(0)}$. Only the last bracket of `flow_bound` changes. **Predict.** Will the "bound" end too low, or too high?
+# The objective's last term was written as a KL, and libraries have a closed form for two Gaussians.
+# Put it there, as if the prior were asked at $\mathbf{z}^{(0)}$. Only the last bracket of
+# `flow_bound` changes. **Predict.** Will the "bound" end too low, or too high?
+
 
 # %%
 def wrong_bound(q: FlowPosterior) -> Tensor:
@@ -1033,32 +1371,56 @@ with torch.no_grad():
 middle.plot(*drawn.T, ".", color=POSTERIOR, ms=3, label="wrong")
 middle.plot(*proper.T, "x", color=MODEL, ms=4, mew=0.8, label="right")
 level = 0.05 * float(log_posterior.exp().max())
-middle.contour(axis, axis, log_posterior.exp().reshape(len(axis), -1).T, [level], colors=DATA, linewidths=0.9)
-low, high = (drawn.quantile(at, 0).clamp(*ends).tolist() for at, ends in ((0.01, (-9.0, -2.2)), (0.99, (2.6, 9.0))))
-middle.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xlabel="$z_1$", ylabel="$z_2$", title="draws of q")
+middle.contour(
+    axis, axis, log_posterior.exp().reshape(len(axis), -1).T, [level], colors=DATA, linewidths=0.9
+)
+low, high = (
+    drawn.quantile(at, 0).clamp(*ends).tolist()
+    for at, ends in ((0.01, (-9.0, -2.2)), (0.99, (2.6, 9.0)))
+)
+middle.set(
+    xlim=(low[0], high[0]),
+    ylim=(low[1], high[1]),
+    xlabel="$z_1$",
+    ylabel="$z_2$",
+    title="draws of q",
+)
 middle.legend(loc="upper right", fontsize=9)
 ends = [float(np.mean(curve[-50:])) for curve in (wrong_curve, right_curve)]
 excess, sane = ends[0] - float(log_p), float(log_p) - ends[1]
 plot.show(
     fig,
-    alt=f"Left: two training curves and the line log p(x) at {log_p:.2f}. The wrong objective ends at {ends[0]:.2f}, the right "
-    f"one at {ends[1]:.2f}. Right: draws of the two posteriors and the exact posterior's outline.",
-    caption=f"The wrong objective ends {abs(excess):.2f} nats {'above' if excess > 0 else 'below'} log p(x)"
-    + (", which no bound can be; its draws run along the parabola, where only the decoder is asked." if excess > 0 else ".")
-    + f" The right one ends {sane:.2f} nats below. Asked for its true bound, the posterior that the wrong one found has "
-    f"{honest:.2f}: {float(log_p) - honest:.2f} nats below log p(x).",
-)  # fmt: skip
+    alt=(
+        f"Left: two training curves and the line log p(x) at {log_p:.2f}. The wrong objective ends"
+        f" at {ends[0]:.2f}, the right one at {ends[1]:.2f}. Right: draws of the two posteriors and"
+        " the exact posterior's outline."
+    ),
+    caption=(
+        f"The wrong objective ends {abs(excess):.2f} nats {'above' if excess > 0 else 'below'} log"
+        " p(x)"
+    )
+    + (
+        ", which no bound can be; its draws run along the parabola, where only the decoder is"
+        " asked."
+        if excess > 0
+        else "."
+    )
+    + f" The right one ends {sane:.2f} nats below. Asked for its true bound, the posterior that the"
+    f" wrong one found has {honest:.2f}: {float(log_p) - honest:.2f} nats below log p(x).",
+)
 
 # %% [markdown]
-# The log-determinant pays for spreading, and nobody charges for where the draws land: the prior looked at $\mathbf{z}^{(0)}$
-# and went home. The cure is the expectation you read aloud above. **A "bound" above the evidence is a bug.** In a
-# real model you don't know $\log p(\mathbf{x})$, but a bound above the importance-sampled estimate tells as much.
+# The log-determinant pays for spreading, and nobody charges for where the draws land: the prior
+# looked at $\mathbf{z}^{(0)}$ and went home. The cure is the expectation you read aloud above. **A
+# "bound" above the evidence is a bug.** In a real model you don't know $\log p(\mathbf{x})$, but a
+# bound above the importance-sampled estimate tells as much.
 
 # %% [markdown]
 # ## In the VAE
-# Now the encoder of a VAE. Its network gives, for each $\mathbf{x}$, the Gaussian of $\mathbf{z}^{(0)}$ *and* some features,
-# from which the flow takes its parameters: $\mathbf{w}, \mathbf{u}, b$ of every planar step; the first $\mathbf{v}$ of the
-# Householder flow, each further one from the last; a context that the masked networks may see. Nothing else changes: a flow
+# Now the encoder of a VAE. Its network gives, for each $\mathbf{x}$, the Gaussian of
+# $\mathbf{z}^{(0)}$ *and* some features, from which the flow takes its parameters: $\mathbf{w},
+# \mathbf{u}, b$ of every planar step; the first $\mathbf{v}$ of the Householder flow, each further
+# one from the last; a context that the masked networks may see. Nothing else changes: a flow
 # posterior is an encoder like any other.
 
 # %%
@@ -1097,20 +1459,40 @@ with torch.no_grad():
         estimate[name] = log_likelihood(model, x, 100)
 
 
-lines = [f"| {name} | {bound[name].mean():.1f} | {pm(bound[name] - bound['diagonal']) if name != 'diagonal' else ''} | "
-         f"{pm(estimate[name] - bound[name])} |" for name in small]  # fmt: skip
-display(Markdown("\n".join([
-    "| posterior | test ELBO, nats | beyond the diagonal one | gap: log p(x), S = 100, less ELBO |", "|:--|--:|--:|--:|",
-    *lines, "",
-    f"*{len(x)} test digits, the same for all; errors are over digits. One training each, of a few seconds, and how much another "
-    "seed would move it they don't say. It shows that all four train; it decides nothing.*"])))  # fmt: skip
+lines = [
+    f"| {name} | {bound[name].mean():.1f} |"
+    f" {pm(bound[name] - bound['diagonal']) if name != 'diagonal' else ''} |"
+    f" {pm(estimate[name] - bound[name])} |"
+    for name in small
+]
+display(
+    Markdown(
+        "\n".join(
+            [
+                (
+                    "| posterior | test ELBO, nats | beyond the diagonal one | gap: log p(x), S ="
+                    " 100, less ELBO |"
+                ),
+                "|:--|--:|--:|--:|",
+                *lines,
+                "",
+                (
+                    f"*{len(x)} test digits, the same for all; errors are over digits. One training"
+                    " each, of a few seconds, and how much another seed would move it they don't"
+                    " say. It shows that all four train; it decides nothing.*"
+                ),
+            ]
+        )
+    )
+)
 
 # %% [markdown]
 # ## Properly trained: the bound against T
-# A study has trained the VAE of notebook 07 (gated 300-300, $\mathbf{z}$ of 40 dimensions) with each posterior at several
-# $T$, with the same steps, learning rates and digits for all. `python -m dgmcourse.studies flows_on_mnist` repeats it or
-# goes on with it. **Predict.** Rezende and Mohamed report 4.8 nats at $T = 80$, Tomczak and Welling 6.2 for ten
-# reflections. What remains at equal training?
+# A study has trained the VAE of notebook 07 (gated 300-300, $\mathbf{z}$ of 40 dimensions) with
+# each posterior at several $T$, with the same steps, learning rates and digits for all. `python -m
+# dgmcourse.studies flows_on_mnist` repeats it or goes on with it. **Predict.** Rezende and Mohamed
+# report 4.8 nats at $T = 80$, Tomczak and Welling 6.2 for ten reflections. What remains at equal
+# training?
 
 # %%
 study = recipes.study("flows_on_mnist")
@@ -1127,32 +1509,49 @@ def over_seeds(key, column: str) -> tuple[float, float]:
 
 # %% jupyter={"source_hidden": true}
 plain = ("diagonal", 0)
-styles = {"planar": ("o-", POSTERIOR), "Householder": ("s--", PRIOR), "inverse autoregressive": ("^:", MODEL)}
+styles = {
+    "planar": ("o-", POSTERIOR),
+    "Householder": ("s--", PRIOR),
+    "inverse autoregressive": ("^:", MODEL),
+}
 fig, axes = plt.subplots(1, 2, figsize=(plot.WIDTH, 2.9))
-for ax, column, label in zip(axes, ("elbo", "nll"), ("test ELBO, nats", "estimate of log p(x), nats"), strict=True):
+for ax, column, label in zip(
+    axes, ("elbo", "nll"), ("test ELBO, nats", "estimate of log p(x), nats"), strict=True
+):
     sign = -1 if column == "nll" else 1
     for name, (style, colour) in styles.items():
         keys = [plain] + sorted(key for key in runs if key[0] == name)
         at = [0, *(1 + [1, 4, 16].index(T) for _, T in keys[1:])]
         mean, error = np.array([over_seeds(key, column) for key in keys]).T
-        ax.errorbar(at, sign * mean, np.nan_to_num(error), fmt=style, color=colour, capsize=3, label=name)
+        ax.errorbar(
+            at, sign * mean, np.nan_to_num(error), fmt=style, color=colour, capsize=3, label=name
+        )
     ax.set_xticks(range(4), ["diagonal", "1", "4", "16"])
     ax.set(xlabel="steps T", ylabel=label)
 fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
-gain = {key: over_seeds(key, "elbo")[0] - over_seeds(plain, "elbo")[0] for key in runs if key != plain}
+gain = {
+    key: over_seeds(key, "elbo")[0] - over_seeds(plain, "elbo")[0] for key in runs if key != plain
+}
 noise = {key: math.hypot(over_seeds(key, "elbo")[1], over_seeds(plain, "elbo")[1]) for key in gain}
 top = max(gain, key=gain.get)
 seeds = sorted({len(rows) for rows in runs.values()})
 how_many = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
 plot.show(
     fig,
-    alt="Two charts against the number of steps T, for planar, Householder and inverse autoregressive flows, each beginning at "
-    "the diagonal posterior: left the test ELBO, right the estimate of log p(x). Both rise with T for all three; the inverse "
-    "autoregressive flow's line is the steepest, the Householder flow's the flattest.",
-    caption=f"Seeds: {how_many}, {study['rows'][0]['epochs']} epochs each; bars: standard errors, for more than one seed. "
-    f"Not every T was trained for every flow. The largest gain of the ELBO is {gain[top]:+.2f} nats ({top[0]}, T = {top[1]}"
+    alt=(
+        "Two charts against the number of steps T, for planar, Householder and inverse"
+        " autoregressive flows, each beginning at the diagonal posterior: left the test ELBO, right"
+        " the estimate of log p(x). Both rise with T for all three; the inverse autoregressive"
+        " flow's line is the steepest, the Householder flow's the flattest."
+    ),
+    caption=(
+        f"Seeds: {how_many}, {study['rows'][0]['epochs']} epochs each; bars: standard errors, for"
+        " more than one seed. Not every T was trained for every flow. The largest gain of the ELBO"
+        f" is {gain[top]:+.2f} nats ({top[0]}, T = {top[1]}"
+    )
     + (", one seed)." if math.isnan(noise[top]) else f", ± {noise[top]:.2f})."),
 )
+
 
 # %% jupyter={"source_hidden": true}
 def name_of(key) -> str:
@@ -1168,23 +1567,48 @@ def numbers_of(key) -> int:
 
 
 def seconds_of(key) -> float:
-    return float(np.median([row["seconds"] for row in runs[key]]))  # a broken run counts from where it went on: the median
+    return float(
+        np.median([row["seconds"] for row in runs[key]])
+    )  # a broken run counts from where it went on: the median
 
 
 order = sorted(runs, key=lambda key: (["diagonal", *styles].index(key[0]), key[1]))
 more = {key: (numbers_of(key) - numbers_of(plain)) / 1e3 for key in order}
-lines = [f"| {name_of(key)} | {more[key]:.0f} | {with_error(over_seeds(key, 'elbo'))} | {with_error(over_seeds(key, 'nll'))} | "
-         f"{with_error(over_seeds(key, 'gap'))} | {seconds_of(key) / seconds_of(plain):.1f} |" for key in order]  # fmt: skip
-display(Markdown("\n".join([
-    "| posterior | more parameters, thousands | test ELBO | NLL | gap | time, diagonal = 1 |", "|:--|--:|--:|--:|--:|--:|",
-    *lines, "",
-    f"*{study['about']} ELBO on {study['digits']['elbo']:,} test digits; NLL (S = {study['samples']}) and gap, the two bounds' "
-    f"distance, on {study['digits']['nll']:,} of them; nats; errors over {how_many} seeds. The diagonal one has "
-    f"{numbers_of(plain) / 1e3:,.0f} thousand parameters. Time: the processor's, the median of the seeds.*"])))  # fmt: skip
+lines = [
+    f"| {name_of(key)} | {more[key]:.0f} | {with_error(over_seeds(key, 'elbo'))} |"
+    f" {with_error(over_seeds(key, 'nll'))} | {with_error(over_seeds(key, 'gap'))} |"
+    f" {seconds_of(key) / seconds_of(plain):.1f} |"
+    for key in order
+]
+display(
+    Markdown(
+        "\n".join(
+            [
+                (
+                    "| posterior | more parameters, thousands | test ELBO | NLL | gap | time,"
+                    " diagonal = 1 |"
+                ),
+                "|:--|--:|--:|--:|--:|--:|",
+                *lines,
+                "",
+                (
+                    f"*{study['about']} ELBO on {study['digits']['elbo']:,} test digits; NLL (S ="
+                    f" {study['samples']}) and gap, the two bounds' distance, on"
+                    f" {study['digits']['nll']:,} of them; nats; errors over {how_many} seeds. The"
+                    f" diagonal one has {numbers_of(plain) / 1e3:,.0f} thousand parameters. Time:"
+                    " the processor's, the median of the seeds.*"
+                ),
+            ]
+        )
+    )
+)
 
 # %% jupyter={"source_hidden": true}
-published = {"planar": "4.8 at T = 80", "Householder": "6.2 at T = 10",
-             "inverse autoregressive": "3.3 at depth 8, with a convolutional VAE"}  # fmt: skip
+published = {
+    "planar": "4.8 at T = 80",
+    "Householder": "6.2 at T = 10",
+    "inverse autoregressive": "3.3 at depth 8, with a convolutional VAE",
+}
 
 
 def gain_of(key, column: str) -> str:
@@ -1199,61 +1623,88 @@ for name, paper in published.items():
     clear = not math.isnan(noise[best]) and abs(gain[best]) > 2 * noise[best]
     verdict = "" if clear else ", not told apart from the seeds' noise"
     nats = with_error((gain[best], noise[best]))
-    sentences.append(f"- **{name}**, T = {best[1]}: {nats} nats of ELBO{verdict} (the paper: {paper}). "
-                     f"The gap falls by {gain_of(best, 'gap')}, the NLL by {gain_of(best, 'nll')}.")  # fmt: skip
-parts = {key: [over_seeds(plain, part)[0] - over_seeds(key, part)[0] for part in ("gap", "nll")] for key in (
-    max((key for key in gain if key[0] == name), key=gain.get) for name in published)}  # fmt: skip
+    sentences.append(
+        f"- **{name}**, T = {best[1]}: {nats} nats of ELBO{verdict} (the paper: {paper}). "
+        f"The gap falls by {gain_of(best, 'gap')}, the NLL by {gain_of(best, 'nll')}."
+    )
+parts = {
+    key: [over_seeds(plain, part)[0] - over_seeds(key, part)[0] for part in ("gap", "nll")]
+    for key in (max((key for key in gain if key[0] == name), key=gain.get) for name in published)
+}
 larger = sum(nll > gap for gap, nll in parts.values())
-display(Markdown("\n".join([
-    *sentences, "", f"In {larger} of these {len(parts)} the NLL has the larger part of the gain. "
-    f"The diagonal posterior's gap is {with_error(over_seeds(plain, 'gap'))} nats; the smallest that is left, "
-    f"{min(over_seeds(key, 'gap')[0] for key in gain):.2f}."])))
+display(
+    Markdown(
+        "\n".join(
+            [
+                *sentences,
+                "",
+                (
+                    f"In {larger} of these {len(parts)} the NLL has the larger part of the gain."
+                    f" The diagonal posterior's gap is {with_error(over_seeds(plain, 'gap'))} nats;"
+                    " the smallest that is left,"
+                    f" {min(over_seeds(key, 'gap')[0] for key in gain):.2f}."
+                ),
+            ]
+        )
+    )
+)
 
 # %% [markdown]
-# A flow is an encoder, there to close the gap; the NLL judges prior and decoder, and the encoder has no part in
-# it. **What falls with the NLL is a better model, not a better posterior.** (Some of it may be the estimate: the draws of $q$
-# fall short of $\log p(\mathbf{x})$, the more so the worse $q$ is.) What stands behind that, and between these numbers and the
-# papers'? Four candidates.
+# A flow is an encoder, there to close the gap; the NLL judges prior and decoder, and the encoder
+# has no part in it. **What falls with the NLL is a better model, not a better posterior.** (Some of
+# it may be the estimate: the draws of $q$ fall short of $\log p(\mathbf{x})$, the more so the worse
+# $q$ is.) What stands behind that, and between these numbers and the papers'? Four candidates.
 #
-# **The ceiling.** With the decoder as it is, a perfect posterior could gain the diagonal one's gap and no more. What is gained
-# beyond it comes from elsewhere: a decoder that learned better beside the better posterior, or a weaker baseline (the
-# papers' diagonal VAEs, fully trained, stand at 89.9 and 93.9).
+# **The ceiling.** With the decoder as it is, a perfect posterior could gain the diagonal one's gap
+# and no more. What is gained beyond it comes from elsewhere: a decoder that learned better beside
+# the better posterior, or a weaker baseline (the papers' diagonal VAEs, fully trained, stand at
+# 89.9 and 93.9).
 #
-# **The decoder adapts.** Encoder and decoder are trained together. A decoder that is only ever shown axis-parallel ellipses
-# can learn to want them; then shape is the smaller part of the gap that is left. Cremer et al. (2018) found that it does.
+# **The decoder adapts.** Encoder and decoder are trained together. A decoder that is only ever
+# shown axis-parallel ellipses can learn to want them; then shape is the smaller part of the gap
+# that is left. Cremer et al. (2018) found that it does.
 #
-# **The network.** Not all of the gap is shape: one network must find good parameters for every $\mathbf{x}$ at once, and a flow
-# gives it more of them to find.
+# **The network.** Not all of the gap is shape: one network must find good parameters for every
+# $\mathbf{x}$ at once, and a flow gives it more of them to find.
 #
-# **Training.** These runs are short: learning *faster* looks like learning *better*. At one architecture and full training a
-# later study (van den Berg et al., 2018) found 86.55 ± 0.06 without a flow, 86.06 ± 0.31 with planar and 84.20 ± 0.17 with
-# autoregressive ones: gains of 0.5 and 2.4 nats.
+# **Training.** These runs are short: learning *faster* looks like learning *better*. At one
+# architecture and full training a later study (van den Berg et al., 2018) found 86.55 ± 0.06
+# without a flow, 86.06 ± 0.31 with planar and 84.20 ± 0.17 with autoregressive ones: gains of 0.5
+# and 2.4 nats.
 
 # %% [markdown]
 # ## The lecture's claims, and what you measured
 
 # %% jupyter={"source_hidden": true}
 claims = {
-    26: r"encoder, decoder and prior are tied by $q(\mathbf{z} \mid \mathbf{x}) \propto p(\mathbf{x} \mid \mathbf{z})\,"
-    r"p(\mathbf{z})$; each can be improved",
+    26: (
+        r"encoder, decoder and prior are tied by $q(\mathbf{z} \mid \mathbf{x}) \propto"
+        r" p(\mathbf{x} \mid \mathbf{z})\,"
+        r"p(\mathbf{z})$; each can be improved"
+    ),
     27: "a diagonal posterior is insufficient and inflexible; invertible maps make it flexible",
     28: r"a Householder flow is flexible at $\lvert\det J\rvert = 1$",
     29: "an autoregressive flow is the general case",
 }
 error = "one seed" if math.isnan(noise[top]) else f"± {noise[top]:.2f} over {len(runs[top])} seeds"
-best_gain = f"; in the VAE the best of the study gains {gain[top]:+.2f} nats of ELBO ({name_of(top)}, {error})"
+best_gain = (
+    f"; in the VAE the best of the study gains {gain[top]:+.2f} nats of ELBO ({name_of(top)},"
+    f" {error})"
+)
 measured["claim-27"] += best_gain
 table = [f"| {claim} | {measured[f'claim-{n}']} |" for n, claim in claims.items()]
 display(Markdown("\n".join(["| the lecture says | you measured |", "|:--|:--|", *table])))
 
 # %% [markdown]
 # ## For and against
-# **For.** A posterior of almost any shape with an exact density for its draws; the bound, the sampler and the decoder stay as
-# they were; volume-preserving flows need no determinant at all; the same maps are densities and priors.
+# **For.** A posterior of almost any shape with an exact density for its draws; the bound, the
+# sampler and the decoder stay as they were; volume-preserving flows need no determinant at all; the
+# same maps are densities and priors.
 #
-# **Against.** More to compute and to fit, and results that depend on the start; one cloud stays one cloud, with bridges where
-# there should be gaps; each planar step does little in high dimensions; asking an autoregressive flow for another point's
-# density is slow. And a better encoder alone wins no more than the gap, which the decoder can learn to keep small.
+# **Against.** More to compute and to fit, and results that depend on the start; one cloud stays one
+# cloud, with bridges where there should be gaps; each planar step does little in high dimensions;
+# asking an autoregressive flow for another point's density is slow. And a better encoder alone wins
+# no more than the gap, which the decoder can learn to keep small.
 
 # %% [markdown]
 # ## Questions
@@ -1264,33 +1715,36 @@ display(Markdown("\n".join(["| the lecture says | you measured |", "|:--|:--|", 
 #
 # <details><summary>Ten reflections in 40 dimensions. Is every covariance within reach?</summary>
 #
-# No. Ten vectors turn a space of ten dimensions at most; what is perpendicular to all of them stays. Thirty-nine are always
-# enough. </details>
+# No. Ten vectors turn a space of ten dimensions at most; what is perpendicular to all of them
+# stays. Thirty-nine are always enough. </details>
 #
 # <details><summary>Why does the autoregressive step read its m and s from z and not from z'?</summary>
 #
-# Then drawing is one pass, and that is what a posterior needs. Reading them from $z'$ makes drawing sequential and the
-# density of a given point one pass: what a density of data needs. It is the same map, named backwards. </details>
+# Then drawing is one pass, and that is what a posterior needs. Reading them from $z'$ makes drawing
+# sequential and the density of a given point one pass: what a density of data needs. It is the same
+# map, named backwards. </details>
 #
 # <details><summary>A flow of T = 16 has a higher ELBO than one of T = 4, and the same NLL. What has improved?</summary>
 #
-# The encoder. The model $p(\mathbf{x})$ consists of prior and decoder only; the NLL judges them, the ELBO all three. </details>
+# The encoder. The model $p(\mathbf{x})$ consists of prior and decoder only; the NLL judges them,
+# the ELBO all three. </details>
 #
 # <details><summary>Could a flow make two separate clouds of one?</summary>
 #
-# Not exactly: an invertible, continuous map keeps what is connected connected. It can make the bridge as thin as it
-# likes, at the price of steep slopes. </details>
+# Not exactly: an invertible, continuous map keeps what is connected connected. It can make the
+# bridge as thin as it likes, at the price of steep slopes. </details>
 
 # %% [markdown]
 # ## Sources
 # - J. M. Tomczak, *Deep Generative Models: GANs and VAE*, lecture, 2017: "Normalizing flows".
-# - D. J. Rezende, S. Mohamed, *Variational Inference with Normalizing Flows*, ICML 2015: the planar flow.
+# - D. J. Rezende, S. Mohamed, *Variational Inference with Normalizing Flows*, ICML 2015: the planar
+#   flow.
 # - J. M. Tomczak, M. Welling, *Improving Variational Auto-Encoders using Householder Flow*, 2016.
 # - D. P. Kingma et al., *Improved Variational Inference with Inverse Autoregressive Flow*, NeurIPS 2016. M. Germain et al.,
 #   *MADE: Masked Autoencoder for Distribution Estimation*, ICML 2015. G. Papamakarios, T. Pavlakou, I. Murray, *Masked
 #   Autoregressive Flow for Density Estimation*, NeurIPS 2017.
 # - C. Cremer, X. Li, D. Duvenaud, *Inference Suboptimality in Variational Autoencoders*, ICML 2018.
-# - R. van den Berg, L. Hasenclever, J. M. Tomczak, M. Welling, *Sylvester Normalizing Flows for Variational Inference*, UAI
-#   2018: the comparison at one architecture.
+# - R. van den Berg, L. Hasenclever, J. M. Tomczak, M. Welling, *Sylvester Normalizing Flows for
+#   Variational Inference*, UAI 2018: the comparison at one architecture.
 #
 # Next: [10, what if the decoder looks at its own pixels?](10_pixelvae.ipynb)

@@ -12,14 +12,16 @@
 
 # %% [markdown]
 # # Priors: where should codes come from?
-# *70 minutes, about 15 of them for three exercises. Slides: "Improving the prior", "Autoregressive prior",
-# "VampPrior". You need the bound of [notebook 07](07_vae.ipynb).*
+# *70 minutes, about 15 of them for three exercises. Slides: "Improving the prior", "Autoregressive
+# prior", "VampPrior". You need the bound of [notebook 07](07_vae.ipynb).*
 #
-# A VAE's decoder learned from the codes its encoder sent. To generate, you send it codes of the prior's instead.
-# **Does the prior send some to places where no digit's code ever was? And can it learn not to?**
+# A VAE's decoder learned from the codes its encoder sent. To generate, you send it codes of the
+# prior's instead. **Does the prior send some to places where no digit's code ever was? And can it
+# learn not to?**
 
 # %% tags=["colab"] jupyter={"source_hidden": true}
-# In Colab this installs the course and leaves Colab's own torch alone. Anywhere else it does nothing.
+# In Colab this installs the course and leaves Colab's own torch alone. Anywhere else it does
+# nothing.
 import importlib.util
 import subprocess
 import sys
@@ -28,7 +30,9 @@ REPOSITORY = ""  # written by `make badges REPO=...`
 if "google.colab" in sys.modules:
     if importlib.util.find_spec("dgmcourse") is None:
         if not REPOSITORY:
-            raise RuntimeError("Where does the course live? Write its address as REPOSITORY, above.")
+            raise RuntimeError(
+                "Where does the course live? Write its address as REPOSITORY, above."
+            )
         pip = [sys.executable, "-m", "pip", "install", "-q"]
         for name in ("anywidget", "mlxtend", "safetensors"):
             if importlib.util.find_spec(name) is None:
@@ -49,20 +53,27 @@ from dgmcourse.widgets.figure import slider_figure
 
 torch.set_num_threads(1)  # small networks gain little from more, and lose much on a busy machine
 digits = mnist("dynamic")  # training: binarised anew at every visit; test: binarised once
-digits = digits._replace(train=digits.train[torch.arange(min(20_000, len(digits.train)))])  # enough here, and light
+digits = digits._replace(
+    train=digits.train[torch.arange(min(20_000, len(digits.train)))]
+)  # enough here, and light
 vae2 = recipes.load("vae_2d")  # two latent dimensions, trained on 50,000 digits
 
 
 @torch.no_grad()
 def posteriors(model, n: int) -> Gaussian:
     """q(z|x) of the first n training digits, 1,000 at a time."""
-    parts = [model.encoder(digits.train[at : min(at + 1000, n)].tensor()) for at in range(0, min(n, len(digits.train)), 1000)]
+    parts = [
+        model.encoder(digits.train[at : min(at + 1000, n)].tensor())
+        for at in range(0, min(n, len(digits.train)), 1000)
+    ]
     return Gaussian(torch.cat([q.mean for q in parts]), torch.cat([q.log_var for q in parts]))
 
 
 @torch.no_grad()
 def log_prob_of(density, z: torch.Tensor) -> torch.Tensor:
-    """density.log_prob(z), 50 rows at a time, filled in place: small pieces kept would break up the memory."""
+    """density.log_prob(z), 50 rows at a time, filled in place: small pieces kept would break up the
+    memory.
+    """
     found = torch.empty(len(z))
     for part, rows in zip(found.split(50), z.split(50), strict=True):
         part[:] = density.log_prob(rows)
@@ -72,14 +83,18 @@ def log_prob_of(density, z: torch.Tensor) -> torch.Tensor:
 torch.manual_seed(0)
 q2 = posteriors(vae2, 10_000)
 with torch.no_grad():
-    aggregate = Mixture(torch.zeros(len(q2.mean)), q2)  # their mean: how often the encoder uses a place
+    aggregate = Mixture(
+        torch.zeros(len(q2.mean)), q2
+    )  # their mean: how often the encoder uses a place
     drawn = vae2.prior.sample((10_000,))
     used = log_prob_of(aggregate, drawn) - vae2.prior.log_prob(drawn)
 fullest_first = used.argsort(descending=True)
 
 
 def draw_tenth(tenth: int) -> plt.Figure:
-    """Twenty of the prior's draws, from the tenth of them that lies in the fullest (1) or the emptiest (10) places."""
+    """Twenty of the prior's draws, from the tenth of them that lies in the fullest (1) or the
+    emptiest (10) places.
+    """
     fig, (left, right) = plt.subplots(1, 2, figsize=(plot.WIDTH, 3.0), width_ratios=(1, 1.45))
     part = fullest_first.tensor_split(10)[tenth - 1]
     z = drawn[part[:: len(part) // 20][:20]]
@@ -94,16 +109,23 @@ def draw_tenth(tenth: int) -> plt.Figure:
     return fig
 
 
-slider_figure(draw_tenth, tenth=(1, 10, 1, 1), alt="Left, the latent plane with the codes of training digits in grey and twenty "
-              "draws from the prior as green triangles. Right, what the decoder makes of these draws.")
+slider_figure(
+    draw_tenth,
+    tenth=(1, 10, 1, 1),
+    alt=(
+        "Left, the latent plane with the codes of training digits in grey and twenty "
+        "draws from the prior as green triangles. Right, what the decoder makes of these draws."
+    ),
+)
 
 # %% [markdown]
-# Each green triangle is a draw from the prior $\mathcal N(\mathbf{0}, \mathbf{I})$, each grey dot the code of a digit.
-# The draws are sorted: tenth 1 lies where the encoder puts more codes than the prior promises, tenth 10 where it
-# puts fewest. The dotted circle, of radius 2, holds $1 - e^{-2} \approx 86\,\%$ of the prior.
+# Each green triangle is a draw from the prior $\mathcal N(\mathbf{0}, \mathbf{I})$, each grey dot
+# the code of a digit. The draws are sorted: tenth 1 lies where the encoder puts more codes than the
+# prior promises, tenth 10 where it puts fewest. The dotted circle, of radius 2, holds $1 - e^{-2}
+# \approx 86\,\%$ of the prior.
 #
-# Three things to try: go from 1 to 10, and watch the digits; find the tenth where they begin to fall apart; look where
-# in the plane the last tenth lies. Outside the circle, or within?
+# Three things to try: go from 1 to 10, and watch the digits; find the tenth where they begin to
+# fall apart; look where in the plane the last tenth lies. Outside the circle, or within?
 
 # %% jupyter={"source_hidden": true}
 classifier = recipes.load("digit_classifier")
@@ -112,7 +134,9 @@ classifier = recipes.load("digit_classifier")
 @torch.no_grad()
 def sure(images: torch.Tensor) -> torch.Tensor:
     """1 where the classifier gives one digit more than nine tenths, else 0: (N,)."""
-    return torch.cat([(classifier.log_prob(rows).exp().amax(-1) > 0.9).float() for rows in images.split(100)])
+    return torch.cat(
+        [(classifier.log_prob(rows).exp().amax(-1) > 0.9).float() for rows in images.split(100)]
+    )
 
 
 def share(values: torch.Tensor) -> str:
@@ -124,54 +148,81 @@ def share(values: torch.Tensor) -> str:
 
 
 def in_hole(used: torch.Tensor) -> torch.Tensor:
-    """Where the encoder is less than a tenth as often as the prior promises; `used` is the logarithm of the ratio."""
+    """Where the encoder is less than a tenth as often as the prior promises; `used` is the
+    logarithm of the ratio.
+    """
     return used < -torch.log(torch.tensor(10.0))
 
 
 hole = in_hole(used)
 with torch.no_grad():
-    in_holes, elsewhere = sure(vae2.decoder(drawn[hole]).mean), sure(vae2.decoder(drawn[~hole][:1000]).mean)
+    in_holes, elsewhere = (
+        sure(vae2.decoder(drawn[hole]).mean),
+        sure(vae2.decoder(drawn[~hole][:1000]).mean),
+    )
     digits_themselves = sure(vae2.decoder(q2.mean[:1000]).mean)
-all_, by = posteriors(vae2, len(digits.train)), {}  # how many holes there are if so many digits are known
+all_, by = (
+    posteriors(vae2, len(digits.train)),
+    {},
+)  # how many holes there are if so many digits are known
 for n in (2500, len(all_.mean)):
     known = Mixture(torch.zeros(len(all_.mean[:n])), Gaussian(all_.mean[:n], all_.log_var[:n]))
     by[n] = share(in_hole(log_prob_of(known, drawn) - vae2.prior.log_prob(drawn)).float())
-fig, axes = plt.subplot_mosaic([["plane", "elsewhere"], ["plane", "holes"]], figsize=(plot.WIDTH, 3.3), width_ratios=(1, 1.1))
+fig, axes = plt.subplot_mosaic(
+    [["plane", "elsewhere"], ["plane", "holes"]], figsize=(plot.WIDTH, 3.3), width_ratios=(1, 1.1)
+)
 axes["plane"].plot(*q2.mean[:2500].T, ".", ms=1.5, color=NOISE)
-axes["plane"].plot(*drawn[hole][:150].T, "^", ms=5, color=PRIOR, markeredgecolor="black", markeredgewidth=0.5)
-axes["plane"].add_patch(plt.Circle((0, 0), 2, fill=False, linestyle=":", color=PRIOR, linewidth=1.5))
-axes["plane"].set(xlim=(-3.6, 3.6), ylim=(-3.6, 3.6), aspect="equal", xlabel="$z_1$", ylabel="$z_2$")
+axes["plane"].plot(
+    *drawn[hole][:150].T, "^", ms=5, color=PRIOR, markeredgecolor="black", markeredgewidth=0.5
+)
+axes["plane"].add_patch(
+    plt.Circle((0, 0), 2, fill=False, linestyle=":", color=PRIOR, linewidth=1.5)
+)
+axes["plane"].set(
+    xlim=(-3.6, 3.6), ylim=(-3.6, 3.6), aspect="equal", xlabel="$z_1$", ylabel="$z_2$"
+)
 axes["plane"].set_title("codes, and draws in holes")
 for where_, which in (("elsewhere", ~hole), ("holes", hole)):
     with torch.no_grad():
-        plot.draw_images(axes[where_], vae2.decoder(drawn[which][:14]).mean, 7, f"decoded from {where_}")
+        plot.draw_images(
+            axes[where_], vae2.decoder(drawn[which][:14]).mean, 7, f"decoded from {where_}"
+        )
 plot.show(
     fig,
-    alt="Left, the codes of training digits in grey; green triangles, the prior's draws in holes, lie in the gaps between "
-    "and around them, most within a dotted circle of radius 2. Right, fourteen digits decoded from elsewhere, and fourteen "
-    "from holes.",
-    caption=f"{share(hole.float())} of the prior's draws fall into holes: places that the encoder uses less than a tenth as "
-    f"often as the prior promises ({len(drawn):,} draws, {len(q2.mean):,} training digits). Each digit more fills some: by "
-    f"2,500 it would be {by[2500]}, by {len(all_.mean):,} it is {by[len(all_.mean)]}. "
-    f"{share((drawn[hole].norm(dim=1) < 2).float())} of them lie within the dotted circle: most holes are gaps between the "
-    f"clumps. A classifier is sure (one digit has more than nine tenths) of {share(in_holes)} of what is decoded there, of "
-    f"{share(elsewhere)} elsewhere, and of {share(digits_themselves)} of reconstructed digits.",
+    alt=(
+        "Left, the codes of training digits in grey; green triangles, the prior's draws in holes,"
+        " lie in the gaps between and around them, most within a dotted circle of radius 2. Right,"
+        " fourteen digits decoded from elsewhere, and fourteen from holes."
+    ),
+    caption=(
+        f"{share(hole.float())} of the prior's draws fall into holes: places that the encoder uses"
+        f" less than a tenth as often as the prior promises ({len(drawn):,} draws, {len(q2.mean):,}"
+        f" training digits). Each digit more fills some: by 2,500 it would be {by[2500]}, by"
+        f" {len(all_.mean):,} it is {by[len(all_.mean)]}."
+        f" {share((drawn[hole].norm(dim=1) < 2).float())} of them lie within the dotted circle:"
+        " most holes are gaps between the clumps. A classifier is sure (one digit has more than"
+        f" nine tenths) of {share(in_holes)} of what is decoded there, of {share(elsewhere)}"
+        f" elsewhere, and of {share(digits_themselves)} of reconstructed digits."
+    ),
 )
 
 # %% [markdown]
 # Afterwards you can say in nats what a prior costs; write a mixture's density without losing it to
-# rounding; fit a prior to a trained VAE in seconds; and write the prior that learns what it is made of.
+# rounding; fit a prior to a trained VAE in seconds; and write the prior that learns what it is made
+# of.
 
 # %% [markdown]
 # ## The question
-# The lecture calls the standard normal *unimodal* and *too restrictive*: one bump in the middle, while codes of
-# digits come in clumps with gaps. An encoder at its best would be the exact posterior, and so three things hang together,
+# The lecture calls the standard normal *unimodal* and *too restrictive*: one bump in the middle,
+# while codes of digits come in clumps with gaps. An encoder at its best would be the exact
+# posterior, and so three things hang together,
 #
 # $$q_\phi(\mathbf{z}|\mathbf{x}) \propto p_\theta(\mathbf{x}|\mathbf{z})\, p_\lambda(\mathbf{z}),$$
 #
-# and after the posterior ([09](09_normalizing_flows.ipynb)) and the decoder ([10](10_pixelvae.ipynb)) it is the turn of the last of them, the prior
-# with its parameters $\lambda$, which had none so far. **Which prior would be best, what
-# could it save, and what keeps you from simply taking it?**
+# and after the posterior ([09](09_normalizing_flows.ipynb)) and the decoder
+# ([10](10_pixelvae.ipynb)) it is the turn of the last of them, the prior with its parameters
+# $\lambda$, which had none so far. **Which prior would be best, what could it save, and what keeps
+# you from simply taking it?**
 
 # %% jupyter={"source_hidden": true}
 import copy
@@ -200,9 +251,17 @@ from dgmcourse.train import Adam, fit, maximise
 from dgmcourse.widgets.film import film
 
 # %%
-DIGITS, EPOCHS, RATE = 8000, 4, 3e-3  # of your own trainings: few of the digits, for the sake of time
+DIGITS, EPOCHS, RATE = (
+    8000,
+    4,
+    3e-3,
+)  # of your own trainings: few of the digits, for the sake of time
 SMALL = {"latent_dim": 2, "hidden": 100}  # their networks
-PSEUDO, FITS, SEEDS = 50, 2, 3  # pseudo-inputs; fits of a prior alone, and repetitions of what is drawn
+PSEUDO, FITS, SEEDS = (
+    50,
+    2,
+    3,
+)  # pseudo-inputs; fits of a prior alone, and repetitions of what is drawn
 STEPS = 500  # when a prior alone is fitted
 
 progress = partial(tqdm, file=sys.stdout, bar_format="{desc} |{bar:24}| {n}/{total}")
@@ -211,8 +270,10 @@ measured = {}  # claim -> what you found, for the table at the end
 
 # %% [markdown]
 # ## The prior's bill
-# The bound charges the encoder $\mathrm{KL}[q_\phi(\mathbf{z}|\mathbf{x})\,\|\,p_\lambda(\mathbf{z})]$ for each digit. What of
-# it is the prior's fault? Call **aggregate posterior** what all $N$ digits together make of the latent space:
+# The bound charges the encoder
+# $\mathrm{KL}[q_\phi(\mathbf{z}|\mathbf{x})\,\|\,p_\lambda(\mathbf{z})]$ for each digit. What of it
+# is the prior's fault? Call **aggregate posterior** what all $N$ digits together make of the latent
+# space:
 #
 # $$\bar q(\mathbf{z}) = \frac1N \sum_{n=1}^N q_\phi(\mathbf{z}|\mathbf{x}_n)$$
 #
@@ -222,9 +283,9 @@ measured = {}  # claim -> what you found, for the table at the end
 # $$\frac1N \sum_n \mathrm{KL}[q_\phi(\mathbf{z}|\mathbf{x}_n)\,\|\,p_\lambda(\mathbf{z})] = \underbrace{\mathrm{I}(\mathbf{x};
 #   \mathbf{z})}_{\text{what the code says}} + \underbrace{\mathrm{KL}[\bar q(\mathbf{z})\,\|\,p_\lambda(\mathbf{z})]}_{\text{what the prior wastes}}$$
 #
-# The first part is the **mutual information**: nats that the decoder gets something for. The second part is paid for
-# nothing, and it is the only place in the whole bound where the prior occurs. So the best prior is
-# $p_\lambda = \bar q$, and it saves exactly the second part.
+# The first part is the **mutual information**: nats that the decoder gets something for. The second
+# part is paid for nothing, and it is the only place in the whole bound where the prior occurs. So
+# the best prior is $p_\lambda = \bar q$, and it saves exactly the second part.
 #
 # The whole bill has a closed form for these Gaussians:
 
@@ -234,7 +295,9 @@ torch.manual_seed(0)
 q40 = posteriors(vae40, 20_000)
 for name, q in (("vae_2d", q2), ("vae_40d", q40)):
     bill = kl(q, StandardGaussian(q.mean.shape[-1])).mean()
-    print(f"{name} pays {bill:.1f} nats for a digit's code (mean of {len(q.mean):,} training digits)")
+    print(
+        f"{name} pays {bill:.1f} nats for a digit's code (mean of {len(q.mean):,} training digits)"
+    )
 
 # %% [markdown]
 # To measure either part of it you need $\log \bar q$, the log-density of a mixture.
@@ -250,11 +313,13 @@ for name, q in (("vae_2d", q2), ("vae_40d", q40)):
 # $\log \mathcal N(z|\mu, \sigma^2) = -\tfrac12\big(\log 2\pi + \log \sigma^2 + (z - \mu)^2/\sigma^2\big)$, and
 # `z[:, None] - means` has shape `(B, K, D)`.
 
+
 # %% tags=["exercise"]
 def mixture_log_prob(z: Tensor, log_weights: Tensor, means: Tensor, log_vars: Tensor) -> Tensor:
     """log sum_k pi_k N(z | mu_k, diag(sigma_k^2)) in nats.
 
-    z: (B, D).  log_weights: (K,), log pi_k.  means: (K, D).  log_vars: (K, D), log sigma_k^2.  Returns: (B,).
+    z: (B, D). log_weights: (K,), log pi_k. means: (K, D). log_vars: (K, D), log sigma_k^2. Returns:
+    (B,).
     """
     ### BEGIN SOLUTION
     squares = (z[:, None] - means) ** 2 / torch.exp(log_vars)
@@ -262,27 +327,30 @@ def mixture_log_prob(z: Tensor, log_weights: Tensor, means: Tensor, log_vars: Te
     return torch.logsumexp(log_weights + each, -1)
     ### END SOLUTION
 
+
 # %% tags=["exercise-check"]
 mixture_log_prob = check.mixture_log_prob(mixture_log_prob)
 # check.mixture_log_prob.hint()
 
 # %% [markdown]
 # ## Exercise 2: split the bill (6 minutes)
-# Draw one code $\mathbf{z}_n \sim q_\phi(\mathbf{z}|\mathbf{x}_n)$ for each of $N$ digits. The two parts of the bill are the
-# means over $n$ of
+# Draw one code $\mathbf{z}_n \sim q_\phi(\mathbf{z}|\mathbf{x}_n)$ for each of $N$ digits. The two
+# parts of the bill are the means over $n$ of
 #
 # $$\log q_\phi(\mathbf{z}_n|\mathbf{x}_n) - \log \bar q(\mathbf{z}_n) \qquad\text{and}\qquad
 #   \log \bar q(\mathbf{z}_n) - \log p_\lambda(\mathbf{z}_n).$$
 #
-# `q.log_prob(z)` pairs the $n$-th code with the $n$-th digit. The aggregate posterior pairs each code with all $N$: a
-# mixture, and your first exercise knows its log-density.
+# `q.log_prob(z)` pairs the $n$-th code with the $n$-th digit. The aggregate posterior pairs each
+# code with all $N$: a mixture, and your first exercise knows its log-density.
+
 
 # %% tags=["exercise"]
 def split_kl(z: Tensor, q: Gaussian, prior) -> tuple[Tensor, Tensor]:
     """What each code says of its digit, and what the prior wastes on it, in nats.
 
-    z: (N, D), z_n a draw from q(z|x_n).  q: its q.mean and q.log_var are (N, D), one row a digit.
-    prior.log_prob(z): (N,).  Returns: two tensors, (N,) each; their sum is log q(z_n|x_n) - log p(z_n).
+    z: (N, D), z_n a draw from q(z|x_n). q: its q.mean and q.log_var are (N, D), one row a digit.
+    prior.log_prob(z): (N,). Returns: two tensors, (N,) each; their sum is log q(z_n|x_n) - log
+    p(z_n).
     """
     ### BEGIN SOLUTION
     n = len(z)
@@ -290,19 +358,23 @@ def split_kl(z: Tensor, q: Gaussian, prior) -> tuple[Tensor, Tensor]:
     return q.log_prob(z) - log_aggregate, log_aggregate - prior.log_prob(z)
     ### END SOLUTION
 
+
 # %% tags=["exercise-check"]
 split_kl = check.split_kl(split_kl)
 # check.split_kl.hint()
 
 # %% [markdown]
-# **Predict.** How many nats of vae_2d's bill does the prior waste: most, half, a few tenths? And what becomes of your
-# split when it is made from 100 digits only? To see it, compute the information twice: with each code's own digit in the
-# mean, and without.
+# **Predict.** How many nats of vae_2d's bill does the prior waste: most, half, a few tenths? And
+# what becomes of your split when it is made from 100 digits only? To see it, compute the
+# information twice: with each code's own digit in the mean, and without.
+
 
 # %%
 @torch.no_grad()
 def bracket(q: Gaussian, prior) -> tuple[Tensor, Tensor, Tensor]:
-    """At a code of each digit: the information, its own digit in the mean and not; the whole KL. (N,) each, nats."""
+    """At a code of each digit: the information, its own digit in the mean and not; the whole KL.
+    (N,) each, nats.
+    """
     n = len(q.mean)
     z, log_all, log_others = q.sample(), torch.empty(n), torch.empty(n)
     for rows in torch.arange(n).split(50):
@@ -322,6 +394,7 @@ with torch.no_grad():
     says, wastes = split_kl(part.sample(), part, vae2.prior)
 print(f"your split, {len(says):,} digits: {says.mean():.2f} + {wastes.mean():.2f} nats")
 
+
 # %% jupyter={"source_hidden": true}
 def mean_pm(values: Tensor, sign: str = "") -> str:
     """Mean and standard error over digits."""
@@ -330,8 +403,22 @@ def mean_pm(values: Tensor, sign: str = "") -> str:
 
 low, high, total = found[-1]
 fig, ax = plt.subplots(figsize=(plot.WIDTH, 2.8))
-ax.plot(sizes, [f[1].mean() for f in found], "v--", color=POSTERIOR, ms=5, label="information, own digit left out")
-ax.plot(sizes, [f[0].mean() for f in found], "^-", color=POSTERIOR, ms=5, label="information, own digit included")
+ax.plot(
+    sizes,
+    [f[1].mean() for f in found],
+    "v--",
+    color=POSTERIOR,
+    ms=5,
+    label="information, own digit left out",
+)
+ax.plot(
+    sizes,
+    [f[0].mean() for f in found],
+    "^-",
+    color=POSTERIOR,
+    ms=5,
+    label="information, own digit included",
+)
 ax.plot(sizes, [f[2].mean() for f in found], ":", color=PRIOR, label="whole KL")
 ax.plot(sizes, np.log(sizes), color=NOISE, linewidth=1, label="log N")
 ax.set(xscale="log", xlabel="digits N", ylabel="nats", ylim=(4, 12))
@@ -341,33 +428,41 @@ ax.legend(fontsize=9)
 waste = f"{mean_pm(total - high)} to {mean_pm(total - low)}"
 plot.show(
     fig,
-    alt="The information against the number of digits: one estimate rises along log N and bends off, the other falls; they "
-    "approach one another just below the whole KL.",
-    caption=f"At {sizes[-1]:,} digits the code says between {low.mean():.2f} and {high.mean():.2f} of {total.mean():.2f} nats, "
-    f"so that the prior wastes {waste} (standard errors over digits). With {sizes[0]} digits the split would have said "
-    f"{(found[0][2] - found[0][0]).mean():.2f} wasted: it can't see more information than "
-    f"log {sizes[0]} = {math.log(sizes[0]):.1f}. Where the upper line is above the whole KL, its waste would be negative; values "
-    "above 12 are cut off.",
+    alt=(
+        "The information against the number of digits: one estimate rises along log N and bends"
+        " off, the other falls; they approach one another just below the whole KL."
+    ),
+    caption=(
+        f"At {sizes[-1]:,} digits the code says between {low.mean():.2f} and {high.mean():.2f} of"
+        f" {total.mean():.2f} nats, so that the prior wastes {waste} (standard errors over digits)."
+        f" With {sizes[0]} digits the split would have said"
+        f" {(found[0][2] - found[0][0]).mean():.2f} wasted: it can't see more information than log"
+        f" {sizes[0]} = {math.log(sizes[0]):.1f}. Where the upper line is above the whole KL, its"
+        " waste would be negative; values above 12 are cut off."
+    ),
 )
 
 # %% [markdown]
-# With few digits $\bar q$ is dominated by each code's own digit, and the information comes out as $\log N$ at most.
-# Leave that digit out of its own mean, and it comes out too high instead (both by Jensen, in the mean over samples of
-# digits). What it would be with every digit there could be lies between the two. For vae_40d such a split would say little:
-# its bill is far above $\log N$.
+# With few digits $\bar q$ is dominated by each code's own digit, and the information comes out as
+# $\log N$ at most. Leave that digit out of its own mean, and it comes out too high instead (both by
+# Jensen, in the mean over samples of digits). What it would be with every digit there could be lies
+# between the two. For vae_40d such a split would say little: its bill is far above $\log N$.
 #
-# So most of vae_2d's KL is not waste: it is what the decoder lives on, and no prior can save it. The waste is small, for
-# this encoder was *trained* to fit $\mathcal N(\mathbf{0}, \mathbf{I})$. Nor is all of it a matter of gaps: the encoder's widths
-# are clipped from below ([notebook 07](07_vae.ipynb)), so it spreads its codes wider than the prior. How much a single,
-# wider bump would save, a table below says.
+# So most of vae_2d's KL is not waste: it is what the decoder lives on, and no prior can save it.
+# The waste is small, for this encoder was *trained* to fit $\mathcal N(\mathbf{0}, \mathbf{I})$.
+# Nor is all of it a matter of gaps: the encoder's widths are clipped from below ([notebook
+# 07](07_vae.ipynb)), so it spreads its codes wider than the prior. How much a single, wider bump
+# would save, a table below says.
 #
-# What the encoder gave up to fit you can't see in the bill. That comes out only when prior and encoder learn together.
+# What the encoder gave up to fit you can't see in the bill. That comes out only when prior and
+# encoder learn together.
 
 # %% [markdown]
 # ## Break it: the best prior
-# The best prior is $\bar q$. You know the encoder and have the digits, so why not take it: the mixture of the
-# posteriors of all training digits? Nothing to train. **Predict.** The bound gains the second part of the bill on these
-# digits. And on test digits? Try it with two latent dimensions and with 40.
+# The best prior is $\bar q$. You know the encoder and have the digits, so why not take it: the
+# mixture of the posteriors of all training digits? Nothing to train. **Predict.** The bound gains
+# the second part of the bill on these digits. And on test digits? Try it with two latent dimensions
+# and with 40.
 
 # %%
 torch.manual_seed(0)
@@ -376,7 +471,9 @@ counts = [n for n in (10, 100, 1000) if n < len(q2.mean)] + [len(q2.mean)]
 
 @torch.no_grad()
 def gain(prior, q: Gaussian) -> Tensor:
-    """What the bound gains if this prior replaces N(0, I): log p(z) - log N(z | 0, I) at a code of each digit, (N,)."""
+    """What the bound gains if this prior replaces N(0, I): log p(z) - log N(z | 0, I) at a code of
+    each digit, (N,).
+    """
     z = q.sample()
     return log_prob_of(prior, z) - StandardGaussian(z.shape[-1]).log_prob(z)
 
@@ -389,7 +486,9 @@ for name, model, q in (("vae_2d", vae2, q2), ("vae_40d", vae40, q40)):
         prior = Mixture(torch.zeros(n), Gaussian(q.mean[:n], q.log_var[:n]))
         own = gain(prior, Gaussian(q.mean[: min(n, 2000)], q.log_var[: min(n, 2000)]))
         for on, values in (("its own digits", own), ("test digits", gain(prior, new_digits))):
-            memory.setdefault((name, on), []).append((values.mean().item(), values.std().item() / len(values) ** 0.5))
+            memory.setdefault((name, on), []).append(
+                (values.mean().item(), values.std().item() / len(values) ** 0.5)
+            )
 
 # %% jupyter={"source_hidden": true}
 fig, axes = plt.subplots(1, 2, figsize=(plot.WIDTH, 2.8))
@@ -407,23 +506,30 @@ axes[0].legend(fontsize=9)
 last = {key: values[-1] for key, values in memory.items()}
 plot.show(
     fig,
-    alt="Gain of the bound against the number of digits in the prior, for two models, on an axis that is logarithmic away from "
-    "zero: on its own digits it is positive; on test digits it begins far below zero and rises, with two latent dimensions to "
-    "about zero, with 40 it stays far below.",
-    caption=f"A prior of {counts[-1]:,} posteriors gains {last['vae_2d', 'its own digits'][0]:+.2f} nats on its own digits and "
-    f"{last['vae_2d', 'test digits'][0]:+.2f} ± {last['vae_2d', 'test digits'][1]:.2f} on test digits with two latent "
-    f"dimensions; with 40 "
-    f"{last['vae_40d', 'its own digits'][0]:+.1f} and {last['vae_40d', 'test digits'][0]:+.0f} ± "
-    f"{last['vae_40d', 'test digits'][1]:.0f} (standard errors over digits; the axis is logarithmic away from 0). "
-    "With 40 it has learned its digits by heart.",
+    alt=(
+        "Gain of the bound against the number of digits in the prior, for two models, on an axis"
+        " that is logarithmic away from zero: on its own digits it is positive; on test digits it"
+        " begins far below zero and rises, with two latent dimensions to about zero, with 40 it"
+        " stays far below."
+    ),
+    caption=(
+        f"A prior of {counts[-1]:,} posteriors gains {last['vae_2d', 'its own digits'][0]:+.2f}"
+        f" nats on its own digits and {last['vae_2d', 'test digits'][0]:+.2f} ±"
+        f" {last['vae_2d', 'test digits'][1]:.2f} on test digits with two latent dimensions; with"
+        f" 40 {last['vae_40d', 'its own digits'][0]:+.1f} and"
+        f" {last['vae_40d', 'test digits'][0]:+.0f} ± {last['vae_40d', 'test digits'][1]:.0f}"
+        " (standard errors over digits; the axis is logarithmic away from 0). With 40 it has"
+        " learned its digits by heart."
+    ),
 )
 
 # %% [markdown]
-# With 40 dimensions the posteriors are islands. A prior that is made of them covers its own digits and nothing else: it is
-# **overfitted**, like a kernel density estimate whose bumps are too narrow. It also costs $N$ components at each
-# evaluation.
+# With 40 dimensions the posteriors are islands. A prior that is made of them covers its own digits
+# and nothing else: it is **overfitted**, like a kernel density estimate whose bumps are too narrow.
+# It also costs $N$ components at each evaluation.
 #
-# The cure is the usual one: *fewer* parameters than examples, fitted to all of them, and judged on digits that were not there.
+# The cure is the usual one: *fewer* parameters than examples, fitted to all of them, and judged on
+# digits that were not there.
 
 # %% [markdown]
 # ## Fit a prior afterwards
@@ -431,20 +537,25 @@ plot.show(
 #
 # $$\max_\lambda\; \frac1N \sum_n \mathbb{E}_{q_\phi(\mathbf{z}|\mathbf{x}_n)}[\log p_\lambda(\mathbf{z})]$$
 #
-# Read aloud: take codes, and fit any density to them by maximum likelihood. It costs seconds. Three families, beside **one
-# Gaussian**, which needs no fit (its mean and widths are those of the codes) and shows what more than one bump is worth:
+# Read aloud: take codes, and fit any density to them by maximum likelihood. It costs seconds. Three
+# families, beside **one Gaussian**, which needs no fit (its mean and widths are those of the codes)
+# and shows what more than one bump is worth:
 #
 # - **A mixture of Gaussians:** $K$ means, variances and weights. Your exercise 1, with parameters.
-# - **An autoregressive prior:** each dimension given those before it,
-#   $p_\lambda(\mathbf{z}) = \prod_d p_\lambda(z_d|z_1, \dots, z_{d-1})$. Any distribution can be written so; one masked
+# - **An autoregressive prior:** each dimension given those before it, $p_\lambda(\mathbf{z}) =
+#   \prod_d p_\lambda(z_d|z_1, \dots, z_{d-1})$. Any distribution can be written so; one masked
 #   network gives all the conditionals at once, here small mixtures on a line.
 # - **An autoregressive flow**, the prior of the Variational Lossy Auto-encoder: the flow of
-#   [notebook 09](09_normalizing_flows.ipynb) sends codes to noise, $\log p_\lambda(\mathbf{z}) = \log \mathcal N(f(\mathbf{z})|\mathbf{0}, \mathbf{I}) +
-#   \log |\det \partial f/\partial \mathbf{z}|$. With a single step it is an autoregressive prior of Gaussians.
+#   [notebook 09](09_normalizing_flows.ipynb) sends codes to noise, $\log p_\lambda(\mathbf{z}) =
+#   \log \mathcal N(f(\mathbf{z})|\mathbf{0}, \mathbf{I}) + \log |\det \partial f/\partial
+#   \mathbf{z}|$. With a single step it is an autoregressive prior of Gaussians.
+
 
 # %%
 def fit_prior(prior, q: Gaussian, rate: float, seed: int = 0):
-    """Maximise log p(z) over codes of the posteriors q, 250 in a step; the learning rate falls to 0."""
+    """Maximise log p(z) over codes of the posteriors q, 250 in a step; the learning rate falls to
+    0.
+    """
     torch.manual_seed(seed)
     optimiser = Adam(prior.parameters(), lr=rate)
     for step in range(STEPS):
@@ -457,20 +568,34 @@ def fit_prior(prior, q: Gaussian, rate: float, seed: int = 0):
 FAMILIES = {
     "mixture of Gaussians": lambda dim: MixturePrior(dim, components=100, spread=0.1),
     "autoregressive": lambda dim: AutoregressivePrior(dim, hidden=(100, 100), components=5),
-    "autoregressive flow": lambda dim: FlowDensity(StandardGaussian(dim), autoregressive_flows(dim, 4, hidden=(100,))),
+    "autoregressive flow": lambda dim: FlowDensity(
+        StandardGaussian(dim), autoregressive_flows(dim, 4, hidden=(100,))
+    ),
 }
-RATES = {"mixture of Gaussians": 3e-2, "autoregressive": 7e-3, "autoregressive flow": 1e-2}  # the best we tried
+RATES = {
+    "mixture of Gaussians": 3e-2,
+    "autoregressive": 7e-3,
+    "autoregressive flow": 1e-2,
+}  # the best we tried
+
 
 def one_gaussian(q: Gaussian) -> Gaussian:
-    """The best prior with one bump and a diagonal covariance: the mean and variance of all codes."""
+    """The best prior with one bump and a diagonal covariance: the mean and variance of all
+    codes.
+    """
     return Gaussian(q.mean.mean(0), torch.log(q.mean.var(0) + q.log_var.exp().mean(0)))
 
+
 # %% [markdown]
-# **Predict.** Which family finds the gaps between the clumps in two dimensions? And how many nats of the two bills does a
-# fitted prior save on test digits?
+# **Predict.** Which family finds the gaps between the clumps in two dimensions? And how many nats
+# of the two bills does a fitted prior save on test digits?
 
 # %%
-gains, fitted, single = {}, {}, {}  # (model, family) -> gains on test digits, one row a seed; model -> of one Gaussian
+gains, fitted, single = (
+    {},
+    {},
+    {},
+)  # (model, family) -> gains on test digits, one row a seed; model -> of one Gaussian
 for name, model, q in (("vae_2d", vae2, q2), ("vae_40d", vae40, q40)):
     with torch.no_grad():
         new_digits = model.encoder(test)
@@ -482,20 +607,32 @@ for name, model, q in (("vae_2d", vae2, q2), ("vae_40d", vae40, q40)):
             gains.setdefault((name, family), []).append(gain(prior, new_digits))
         fitted[name, family] = prior
 
+
 # %% jupyter={"source_hidden": true}
 def widened(q: Gaussian, width: float = 0.1) -> Mixture:
-    """The aggregate posterior, each posterior widened by a standard deviation of 0.1 for the eye's sake."""
-    return Mixture(torch.zeros(len(q.mean)), Gaussian(q.mean, torch.log(q.log_var.exp() + width**2)))
+    """The aggregate posterior, each posterior widened by a standard deviation of 0.1 for the eye's
+    sake.
+    """
+    return Mixture(
+        torch.zeros(len(q.mean)), Gaussian(q.mean, torch.log(q.log_var.exp() + width**2))
+    )
 
 
 @torch.no_grad()
-def show_density(ax: plt.Axes, density, middle, reach: float, title: str = "", top: float | None = None) -> float:
-    """A density on a square of the plane as shades up to `top`, its own maximum if None, which is returned. Codes are grey."""
+def show_density(
+    ax: plt.Axes, density, middle, reach: float, title: str = "", top: float | None = None
+) -> float:
+    """A density on a square of the plane as shades up to `top`, its own maximum if None, which is
+    returned. Codes are grey.
+    """
     side = torch.linspace(-reach, reach, 81)
     plane = torch.cartesian_prod(side, side) + torch.as_tensor(middle)
     picture = log_prob_of(density, plane).exp().reshape(81, 81).T
     top = top or picture.quantile(0.995).item()
-    extent = [*(float(middle[0]) + reach * s for s in (-1, 1)), *(float(middle[1]) + reach * s for s in (-1, 1))]
+    extent = [
+        *(float(middle[0]) + reach * s for s in (-1, 1)),
+        *(float(middle[1]) + reach * s for s in (-1, 1)),
+    ]
     cmap = "Greens" if ax.get_label() == "prior" else "Greys"
     ax.imshow(picture, origin="lower", extent=extent, cmap=cmap, vmin=0, vmax=top)
     ax.set_title(title, fontsize=9)
@@ -525,7 +662,9 @@ def over_seeds(values: list[Tensor]) -> tuple[float, float]:
 
 
 def in_holes_of(prior, n: int = 2000) -> str:
-    """The share of the prior's draws at places that the encoder uses less than a tenth as often as this prior promises."""
+    """The share of the prior's draws at places that the encoder uses less than a tenth as often as
+    this prior promises.
+    """
     torch.manual_seed(3)
     z = prior.sample((n,))
     return share(in_hole(log_prob_of(aggregate, z) - log_prob_of(prior, z)).float())
@@ -534,14 +673,19 @@ def in_holes_of(prior, n: int = 2000) -> str:
 best2 = max(FAMILIES, key=lambda family: over_seeds(gains["vae_2d", family])[0])
 plot.show(
     fig,
-    alt="Six densities over the latent plane: the codes' own, with clumps and gaps; the standard normal, one round bump; one "
-    "Gaussian, a wider and flatter one; and three fitted priors, all smoother than the codes: the mixture with several clumps, "
-    "the others with the codes' outline and few gaps.",
-    caption="Draws in holes: " + ", ".join(f"{name} {in_holes_of(prior)}" for name, prior in panels.items())
-    + f" (2,000 each). The {best2} saves most, {over_seeds(gains['vae_2d', best2])[0]:.2f} ± "
-    f"{over_seeds(gains['vae_2d', best2])[1]:.2f} nats on {len(test):,} test digits (standard error over digits), one Gaussian "
-    f"{mean_pm(single['vae_2d'])}. On training digits the bill left room for {waste}.",
-)  # fmt: skip
+    alt=(
+        "Six densities over the latent plane: the codes' own, with clumps and gaps; the standard"
+        " normal, one round bump; one Gaussian, a wider and flatter one; and three fitted priors,"
+        " all smoother than the codes: the mixture with several clumps, the others with the codes'"
+        " outline and few gaps."
+    ),
+    caption="Draws in holes: "
+    + ", ".join(f"{name} {in_holes_of(prior)}" for name, prior in panels.items())
+    + f" (2,000 each). The {best2} saves most, {over_seeds(gains['vae_2d', best2])[0]:.2f} ±"
+    f" {over_seeds(gains['vae_2d', best2])[1]:.2f} nats on {len(test):,} test digits (standard"
+    f" error over digits), one Gaussian {mean_pm(single['vae_2d'])}. On training digits the bill"
+    f" left room for {waste}.",
+)
 
 # %% jupyter={"source_hidden": true}
 rows = []
@@ -551,31 +695,56 @@ for name in ("vae_2d", "vae_40d"):
     for family in FAMILIES:
         mean, error = over_seeds(gains[name, family])
         seeds = torch.stack([g.mean() for g in gains[name, family]])
-        rows.append(f"| {name} | {family} | {mean:+.2f} $\\pm$ {error:.2f} | {seeds.min():+.2f} to {seeds.max():+.2f} |")
+        rows.append(
+            f"| {name} | {family} | {mean:+.2f} $\\pm$ {error:.2f} | {seeds.min():+.2f} to"
+            f" {seeds.max():+.2f} |"
+        )
 torch.manual_seed(0)
-far = gain(fit_prior(MixturePrior(40, components=100, spread=1.0), q40, RATES["mixture of Gaussians"]), new_digits)
-display(Markdown("\n".join([
-    "| encoder and decoder | prior fitted afterwards | gain of the bound, test digits | over seeds "
-    "|", "|:--|:--|--:|--:|", *rows, "",
-    f"*Nats against the standard normal on {len(test):,} test digits (standard error over digits), means of {FITS} fits of "
-    f"{STEPS} steps each on the codes of {len(q2.mean):,} training digits, {len(q40.mean):,} with 40 dimensions. So few steps "
-    f"favour what learns fast: this is no order of the families. With 40 dimensions it matters where a mixture's means begin: "
-    f"a standard "
-    f"deviation of 1 apart instead of 0.1, it gains {mean_pm(far, '+')}. Components far from all codes are "
-    "responsible for none, and get no gradient.*"])))  # fmt: skip
+far = gain(
+    fit_prior(MixturePrior(40, components=100, spread=1.0), q40, RATES["mixture of Gaussians"]),
+    new_digits,
+)
+display(
+    Markdown(
+        "\n".join(
+            [
+                (
+                    "| encoder and decoder | prior fitted afterwards | gain of the bound, test"
+                    " digits | over seeds |"
+                ),
+                "|:--|:--|--:|--:|",
+                *rows,
+                "",
+                (
+                    f"*Nats against the standard normal on {len(test):,} test digits (standard"
+                    f" error over digits), means of {FITS} fits of {STEPS} steps each on the codes"
+                    f" of {len(q2.mean):,} training digits, {len(q40.mean):,} with 40 dimensions."
+                    " So few steps favour what learns fast: this is no order of the families. With"
+                    " 40 dimensions it matters where a mixture's means begin: a standard deviation"
+                    f" of 1 apart instead of 0.1, it gains {mean_pm(far, '+')}. Components far from"
+                    " all codes are responsible for none, and get no gradient.*"
+                ),
+            ]
+        )
+    )
+)
 
 # %% [markdown]
-# What one Gaussian gains was no fault of being unimodal: the bump had the wrong widths. Only what a family gains beyond it is
-# the price of *one* bump.
+# What one Gaussian gains was no fault of being unimodal: the bump had the wrong widths. Only what a
+# family gains beyond it is the price of *one* bump.
 #
-# The bound rises by what the table says, and nothing else was touched: no pixel is reconstructed better. What changes
-# is where you draw from. **Predict.** Does one *see* it? The measure is the Fréchet distance of [notebook 04](04_gan.ipynb), between
-# decoded draws and test digits, in a classifier's features: smaller is better.
+# The bound rises by what the table says, and nothing else was touched: no pixel is reconstructed
+# better. What changes is where you draw from. **Predict.** Does one *see* it? The measure is the
+# Fréchet distance of [notebook 04](04_gan.ipynb), between decoded draws and test digits, in a
+# classifier's features: smaller is better.
+
 
 # %%
 @torch.no_grad()
 def distance_to_digits(decoder, prior, seed: int = 0, n: int = 1000) -> float:
-    """Frechet distance of n decoded draws (means) from as many test digits, in the classifier's features."""
+    """Frechet distance of n decoded draws (means) from as many test digits, in the classifier's
+    features.
+    """
     torch.manual_seed(seed)
     means = torch.cat([decoder(z).mean for z in prior.sample((n,)).split(100)])
     return frechet(classifier.features(means, rows=100), real_features)
@@ -584,12 +753,18 @@ def distance_to_digits(decoder, prior, seed: int = 0, n: int = 1000) -> float:
 torch.manual_seed(1)
 count = min(1000, len(digits.test))
 real_features, again = (
-    classifier.features(Data(part.x[torch.randperm(len(part))[:count]]).tensor(), rows=100)  # of grey digits
+    classifier.features(
+        Data(part.x[torch.randperm(len(part))[:count]]).tensor(), rows=100
+    )  # of grey digits
     for part in (digits.test, digits.train)
 )
-afterwards = {"standard normal": vae40.prior} | {family: fitted["vae_40d", family] for family in FAMILIES}
-distances = {name: [distance_to_digits(vae40.decoder, prior, seed, count) for seed in range(SEEDS)]
-             for name, prior in afterwards.items()}  # fmt: skip
+afterwards = {"standard normal": vae40.prior} | {
+    family: fitted["vae_40d", family] for family in FAMILIES
+}
+distances = {
+    name: [distance_to_digits(vae40.decoder, prior, seed, count) for seed in range(SEEDS)]
+    for name, prior in afterwards.items()
+}
 with torch.no_grad():
     torch.manual_seed(5)
     blocks = [vae40.decoder(prior.sample((20,))).mean for prior in afterwards.values()]
@@ -607,34 +782,45 @@ def pm(values) -> str:
 
 
 plot.show(
-    plot.images(blocks, titles=[name.replace(" of ", "\nof ").replace("e f", "e\nf") for name in afterwards]),
-    alt="Four blocks of twenty digits decoded by vae_40d from draws of the standard normal and of three priors fitted "
-    "afterwards. Those of the standard normal and of the flow have more shapes that are no digit than the mixture's.",
-    caption=f"One decoder, four priors. The {closest} brings the draws from {np.mean(distances['standard normal']):.0f} to "
-    f"{np.mean(distances[closest]):.0f}, with a gain of {over_seeds(gains['vae_40d', closest])[0]:.2f} nats. Distance from "
-    f"test digits (Fréchet, in a classifier's features, "
-    f"{count:,} draws, {SEEDS} repetitions): " + "; ".join(f"{name} {pm(d)}" for name, d in distances.items())
+    plot.images(
+        blocks, titles=[name.replace(" of ", "\nof ").replace("e f", "e\nf") for name in afterwards]
+    ),
+    alt=(
+        "Four blocks of twenty digits decoded by vae_40d from draws of the standard normal and of"
+        " three priors fitted afterwards. Those of the standard normal and of the flow have more"
+        " shapes that are no digit than the mixture's."
+    ),
+    caption=(
+        f"One decoder, four priors. The {closest} brings the draws from"
+        f" {np.mean(distances['standard normal']):.0f} to {np.mean(distances[closest]):.0f}, with a"
+        f" gain of {over_seeds(gains['vae_40d', closest])[0]:.2f} nats. Distance from test digits"
+        f" (Fréchet, in a classifier's features, {count:,} draws, {SEEDS} repetitions): "
+    )
+    + "; ".join(f"{name} {pm(d)}" for name, d in distances.items())
     + f"; {count:,} training digits {frechet(again, real_features):.2g}.",
-)  # fmt: skip
+)
 
 # %% [markdown]
 # ## The VampPrior
-# The best prior is $\bar q$, but it knows too many digits. The lecture's answer: keep its form and make it of a few
-# inputs that are *learned*,
+# The best prior is $\bar q$, but it knows too many digits. The lecture's answer: keep its form and
+# make it of a few inputs that are *learned*,
 #
 # $$p_\lambda(\mathbf{z}) = \frac1K \sum_{k=1}^K q_\phi(\mathbf{z}|\mathbf{u}_k).$$
 #
-# Read aloud: the prior is the mean of the encoder's answers to $K$ pictures that nobody wrote. The **pseudo-inputs**
-# $\mathbf{u}_k$ are $\lambda$. They are trained with everything else, by the gradient of the bound that passes through
-# the encoder. It is called the *variational mixture of posteriors*.
+# Read aloud: the prior is the mean of the encoder's answers to $K$ pictures that nobody wrote. The
+# **pseudo-inputs** $\mathbf{u}_k$ are $\lambda$. They are trained with everything else, by the
+# gradient of the bound that passes through the encoder. It is called the *variational mixture of
+# posteriors*.
 #
-# What is new against a mixture of Gaussians? Prior and posterior share the encoder's weights: when the encoder moves
-# its codes, the prior moves along. Nor do means get lost far from any code: they are where the encoder *can* send something.
+# What is new against a mixture of Gaussians? Prior and posterior share the encoder's weights: when
+# the encoder moves its codes, the prior moves along. Nor do means get lost far from any code: they
+# are where the encoder *can* send something.
 
 # %% [markdown]
 # ## Exercise 3: the VampPrior (3 minutes)
-# `encoder(u)` is a Gaussian with `.mean` and `.log_var`, `(K, D)` each for $K$ pseudo-inputs and $D$ latent dimensions. The
-# gradient must reach both the pseudo-inputs and the encoder.
+# `encoder(u)` is a Gaussian with `.mean` and `.log_var`, `(K, D)` each for $K$ pseudo-inputs and
+# $D$ latent dimensions. The gradient must reach both the pseudo-inputs and the encoder.
+
 
 # %% tags=["exercise"]
 def vamp_log_prob(z: Tensor, u: Tensor, encoder) -> Tensor:
@@ -647,16 +833,20 @@ def vamp_log_prob(z: Tensor, u: Tensor, encoder) -> Tensor:
     return mixture_log_prob(z, torch.full((len(u),), -math.log(len(u))), q.mean, q.log_var)
     ### END SOLUTION
 
+
 # %% tags=["exercise-check"]
 vamp_log_prob = check.vamp_log_prob(vamp_log_prob)
 # check.vamp_log_prob.hint()
 
 # %% [markdown]
 # ## Train it, and watch the pseudo-inputs
-# Your prior in a VAE with two latent dimensions, so that you can look at it. The pseudo-inputs start as grey noise with a
-# mean of 0.05: pixels outside 0 and 1 are clipped and get no gradient, so a start below 0 would never learn anything.
+# Your prior in a VAE with two latent dimensions, so that you can look at it. The pseudo-inputs
+# start as grey noise with a mean of 0.05: pixels outside 0 and 1 are clipped and get no gradient,
+# so a start below 0 would never learn anything.
 #
-# **Predict.** What will the pseudo-inputs look like in the end: digits, averages of digits, or noise to anyone but the encoder?
+# **Predict.** What will the pseudo-inputs look like in the end: digits, averages of digits, or
+# noise to anyone but the encoder?
+
 
 # %%
 class YourVampPrior(VampPrior):
@@ -667,14 +857,25 @@ class YourVampPrior(VampPrior):
 
 
 def with_prior(prior, seed: int = 0) -> LatentVariableModel:
-    """A small VAE whose prior is made by `prior(encoder)`; for one seed, its networks start from the same weights."""
+    """A small VAE whose prior is made by `prior(encoder)`; for one seed, its networks start from
+    the same weights.
+    """
     torch.manual_seed(seed)
     plain = VAE(**SMALL)
     return LatentVariableModel(prior(plain.encoder), plain.encoder, plain.decoder)
 
 
 def train(model: LatentVariableModel, **settings) -> LatentVariableModel:
-    fit(model, digits.train[:DIGITS], epochs=EPOCHS, batch_size=50, lr=RATE, anneal=2, progress=False, **settings)
+    fit(
+        model,
+        digits.train[:DIGITS],
+        epochs=EPOCHS,
+        batch_size=50,
+        lr=RATE,
+        anneal=2,
+        progress=False,
+        **settings,
+    )
     return model.eval()
 
 
@@ -692,6 +893,7 @@ def watched(x: Tensor, beta: float) -> tuple[Tensor, dict]:
 train(yours, objective=watched)
 shots[next(steps)] = yours.prior.pseudo_inputs.detach().clone(), copy.deepcopy(yours.encoder)
 
+
 # %% jupyter={"source_hidden": true}
 def draw_shot(step: int) -> plt.Figure:
     u, encoder = shots[step]
@@ -701,16 +903,24 @@ def draw_shot(step: int) -> plt.Figure:
     plot.draw_images(left, u[:30], 6, f"30 of {PSEUDO} pseudo-inputs, step {step}")
     right.plot(*codes.T, ".", ms=1.5, color=NOISE)
     for mean, width in zip(pseudo.mean, (pseudo.log_var / 2).exp(), strict=True):
-        right.add_patch(plt.matplotlib.patches.Ellipse(mean, *(4 * width), fill=False, color=PRIOR, linewidth=1))
+        right.add_patch(
+            plt.matplotlib.patches.Ellipse(mean, *(4 * width), fill=False, color=PRIOR, linewidth=1)
+        )
     middle = (codes.amin(0) + codes.amax(0)) / 2
     reach = 1.2 * float((codes - middle).abs().max().clamp_min(1))
-    right.set(xlim=(middle[0] - reach, middle[0] + reach), ylim=(middle[1] - reach, middle[1] + reach))
-    right.set(aspect="equal", xlabel="$z_1$", ylabel="$z_2$", title="codes, and the prior's components")
+    right.set(
+        xlim=(middle[0] - reach, middle[0] + reach), ylim=(middle[1] - reach, middle[1] + reach)
+    )
+    right.set(
+        aspect="equal", xlabel="$z_1$", ylabel="$z_2$", title="codes, and the prior's components"
+    )
     return fig
 
 
 def spreads(q: Gaussian) -> tuple[float, float]:
-    """How far codes scatter within a posterior, and posteriors' means: roots of the mean variance over dimensions."""
+    """How far codes scatter within a posterior, and posteriors' means: roots of the mean variance
+    over dimensions.
+    """
     return q.log_var.exp().mean().sqrt().item(), q.mean.var(0).mean().sqrt().item()
 
 
@@ -718,54 +928,72 @@ with torch.no_grad():
     scatter = {step: spreads(encoder(u)) for step, (u, encoder) in shots.items()}
 film(
     [draw_shot(step) for step in shots],
-    [f"Step {step}: pseudo-inputs span {u.min():.2f} to {u.max():.2f}, mean {u.mean():.3f}; at the right their posteriors, as "
-     f"ellipses of two standard deviations, over the codes of test digits: {within:.2f} wide (one standard deviation), "
-     f"their middles scattered by {between:.2f}."
-     for (step, (u, _)), (within, between) in zip(shots.items(), scatter.values(), strict=True)],
-    label="step", seconds=0.9,
-)  # fmt: skip
+    [
+        f"Step {step}: pseudo-inputs span {u.min():.2f} to {u.max():.2f}, mean {u.mean():.3f}; at"
+        " the right their posteriors, as ellipses of two standard deviations, over the codes of"
+        f" test digits: {within:.2f} wide (one standard deviation), their middles scattered by"
+        f" {between:.2f}."
+        for (step, (u, _)), (within, between) in zip(shots.items(), scatter.values(), strict=True)
+    ],
+    label="step",
+    seconds=0.9,
+)
 
 # %% jupyter={"source_hidden": true}
 u_last = shots[max(shots)][0]
 plot.show(
     draw_shot(max(shots)),
-    alt="Left, thirty learned pseudo-inputs: faint grey specks, a few with the outline of a digit. Right, the codes of test "
-    "digits in grey and the prior's components as green ellipses over them.",
-    caption=f"After {max(shots)} steps. The classifier is sure of {int(sure(u_last).sum())} of the {PSEUDO} pseudo-inputs, and "
-    f"of {share(sure(test[:1000]))} of test digits. At first all ellipses lay on one another: {scatter[0][0]:.2f} wide (one "
-    f"standard deviation), their middles scattered by {scatter[0][1]:.2f}. Now they are {scatter[max(shots)][0]:.2f} wide, and "
-    f"their middles scatter by {scatter[max(shots)][1]:.2f}.",
+    alt=(
+        "Left, thirty learned pseudo-inputs: faint grey specks, a few with the outline of a digit."
+        " Right, the codes of test digits in grey and the prior's components as green ellipses over"
+        " them."
+    ),
+    caption=(
+        f"After {max(shots)} steps. The classifier is sure of {int(sure(u_last).sum())} of the"
+        f" {PSEUDO} pseudo-inputs, and of {share(sure(test[:1000]))} of test digits. At first all"
+        f" ellipses lay on one another: {scatter[0][0]:.2f} wide (one standard deviation), their"
+        f" middles scattered by {scatter[0][1]:.2f}. Now they are {scatter[max(shots)][0]:.2f}"
+        f" wide, and their middles scatter by {scatter[max(shots)][1]:.2f}."
+    ),
 )
 
 # %% [markdown]
-# The encoder is the only reader they have: any picture that it sends to the right place will do, and nobody taught them to
-# look like anything to you. Watch the ellipses instead: they begin as one bump and part to where the codes go.
+# The encoder is the only reader they have: any picture that it sends to the right place will do,
+# and nobody taught them to look like anything to you. Watch the ellipses instead: they begin as one
+# bump and part to where the codes go.
 #
 # ## How many pseudo-inputs?
-# With $K = 1$ the prior is one Gaussian, as *unimodal* as the standard normal, but it learns its place and its widths. With
-# $K = N$ and digits for pseudo-inputs it is $\bar q$. **Predict.** What does $K = 1$ gain over the standard normal: nothing,
-# half of what there is to gain, nearly all? From which $K$ on does more not help?
+# With $K = 1$ the prior is one Gaussian, as *unimodal* as the standard normal, but it learns its
+# place and its widths. With $K = N$ and digits for pseudo-inputs it is $\bar q$. **Predict.** What
+# does $K = 1$ gain over the standard normal: nothing, half of what there is to gain, nearly all?
+# From which $K$ on does more not help?
 
 # %%
 KS, normal = [1, 5, 25], "standard normal"
 choices = {normal: lambda encoder: StandardGaussian(2)}
 choices |= {K: partial(VampPrior, data_dim=784, components=K) for K in KS}
-by_size = {}  # (K or the normal, seed) -> model; for one seed all start alike and see the same digits
+# (K or the normal, seed) -> model; for one seed all start alike and see the same digits
+by_size = {}
 for seed in range(2):
     for K, prior in progress(choices.items(), desc=f"seed {seed}"):
         by_size[K, seed] = train(with_prior(prior, seed), seed=seed)
+
 
 # %% jupyter={"source_hidden": true}
 @torch.no_grad()
 def bound_of(model: LatentVariableModel, seed: int = 0) -> Tensor:
     """The ELBO of each of 2,000 test digits, a mean of three draws: (N,)."""
     torch.manual_seed(seed)
-    return torch.stack([torch.cat([model.elbo(rows) for rows in test.split(500)]) for _ in range(3)]).mean(0)
+    return torch.stack(
+        [torch.cat([model.elbo(rows) for rows in test.split(500)]) for _ in range(3)]
+    ).mean(0)
 
 
 @torch.no_grad()
 def square_of(model: LatentVariableModel) -> tuple[Gaussian, Tensor, float]:
-    """The posteriors of 1,500 test digits, and the middle and reach of the square that holds their codes."""
+    """The posteriors of 1,500 test digits, and the middle and reach of the square that holds their
+    codes.
+    """
     q = model.encoder(test[:1500])
     middle = (q.mean.amin(0) + q.mean.amax(0)) / 2
     return q, middle, 1.1 * (q.mean - middle).abs().max().item()
@@ -776,7 +1004,12 @@ def draw_both(model: LatentVariableModel, title: str) -> plt.Figure:
     """Pseudo-inputs; the codes' density and the prior's, on one scale."""
     fig, axes = plt.subplots(1, 3, figsize=(plot.WIDTH, 2.5), width_ratios=(1.1, 1, 1))
     u = model.prior.pseudo_inputs
-    plot.draw_images(axes[0], u[:25], 5, f"{min(25, len(u))} of {len(u)} pseudo-inputs" if len(u) > 1 else "the pseudo-input")
+    plot.draw_images(
+        axes[0],
+        u[:25],
+        5,
+        f"{min(25, len(u))} of {len(u)} pseudo-inputs" if len(u) > 1 else "the pseudo-input",
+    )
     q, middle, reach = square_of(model)
     top = show_density(axes[1], widened(q), middle, reach, "codes of test digits")
     axes[2].set_label("prior")
@@ -786,24 +1019,38 @@ def draw_both(model: LatentVariableModel, title: str) -> plt.Figure:
 
 size_bounds = {key: bound_of(model) for key, model in by_size.items()}
 slider_figure(
-    lambda K: draw_both(by_size[K, 0], f"prior, bound {size_bounds[K, 0].mean():.1f}"), K=KS,
-    alt="Left, up to 25 pseudo-inputs; in the middle, the density of the codes of test digits; right, the VampPrior's density.",
-)  # fmt: skip
+    lambda K: draw_both(by_size[K, 0], f"prior, bound {size_bounds[K, 0].mean():.1f}"),
+    K=KS,
+    alt=(
+        "Left, up to 25 pseudo-inputs; in the middle, the density of the codes of test digits;"
+        " right, the VampPrior's density."
+    ),
+)
 
 # %% [markdown]
-# Three things to try: begin at $K = 1$ and compare the two densities; find the $K$ from which on you can't tell them
-# apart; then look at the codes' density alone while you move. The prior does not only follow the codes. **The codes
-# follow the prior**, too.
+# Three things to try: begin at $K = 1$ and compare the two densities; find the $K$ from which on
+# you can't tell them apart; then look at the codes' density alone while you move. The prior does
+# not only follow the codes. **The codes follow the prior**, too.
 
 # %% jupyter={"source_hidden": true}
-gained = {(K, seed): size_bounds[K, seed] - size_bounds[normal, seed] for K in KS for seed in range(2)}
+gained = {
+    (K, seed): size_bounds[K, seed] - size_bounds[normal, seed] for K in KS for seed in range(2)
+}
 fig = plt.figure(figsize=(plot.WIDTH, 2.5))
 ax = fig.subplots()
 for seed, style in enumerate(("o-", "s--")):
     each = [gained[K, seed] for K in KS]
     at = [i + 1 + 0.04 * seed for i in range(len(KS))]
-    ax.errorbar(at, [d.mean() for d in each], [d.std() / len(d) ** 0.5 for d in each], fmt=style, color=MODEL, capsize=3, ms=5,
-                label=f"seed {seed}")  # fmt: skip
+    ax.errorbar(
+        at,
+        [d.mean() for d in each],
+        [d.std() / len(d) ** 0.5 for d in each],
+        fmt=style,
+        color=MODEL,
+        capsize=3,
+        ms=5,
+        label=f"seed {seed}",
+    )
 ax.plot(0, 0, "D", color=NOISE, ms=6)
 ax.axhline(0, color=NOISE, linewidth=1)
 ax.set(xlabel="pseudo-inputs K", ylabel="gain of the bound, nats")
@@ -813,30 +1060,40 @@ rises = [[mean_pm(gained[K, seed] - gained[1, seed], "+") for seed in range(2)] 
 between = abs(size_bounds[normal, 0].mean() - size_bounds[normal, 1].mean())
 plot.show(
     fig,
-    alt="The gain of the test bound over the standard normal against the number of pseudo-inputs, one line for each of two "
-    "seeds: both jump at one pseudo-input and rise a little from there.",
-    caption=f"Against the standard normal, {len(test):,} test digits gain {mean_pm(gained[1, 0], '+')} and "
-    f"{mean_pm(gained[1, 1], '+')} nats with one pseudo-input (two seeds; standard errors over digits), and beyond that "
+    alt=(
+        "The gain of the test bound over the standard normal against the number of pseudo-inputs,"
+        " one line for each of two seeds: both jump at one pseudo-input and rise a little from"
+        " there."
+    ),
+    caption=(
+        f"Against the standard normal, {len(test):,} test digits gain {mean_pm(gained[1, 0], '+')}"
+        f" and {mean_pm(gained[1, 1], '+')} nats with one pseudo-input (two seeds; standard errors"
+        " over digits), and beyond that "
+    )
     + ", ".join(f"{a} and {b} with {K}" for K, (a, b) in zip(KS[1:], rises, strict=True))
-    + f". Lines compare like with like: the two standard normals themselves are {between:.1f} nats apart.",
+    + f". Lines compare like with like: the two standard normals themselves are {between:.1f} nats"
+    " apart.",
 )
 
 # %% [markdown]
-# One Gaussian that may choose its place and widths is no richer: shift and stretch the encoder's last layer and the decoder's
-# first, and it is the standard normal again, with the same bound (but for the clipped widths). What it gains here is *speed*:
-# the networks need not carry the codes to the prior first, and these trainings are short. Only the rest, from $K = 1$ on, is
-# the price of there being *one* bump.
+# One Gaussian that may choose its place and widths is no richer: shift and stretch the encoder's
+# last layer and the decoder's first, and it is the standard normal again, with the same bound (but
+# for the clipped widths). What it gains here is *speed*: the networks need not carry the codes to
+# the prior first, and these trainings are short. Only the rest, from $K = 1$ on, is the price of
+# there being *one* bump.
 #
 # ## Five priors, one architecture
 # Now all of them, each trained *together* with the same encoder and decoder. With the parts of a
-# `LatentVariableModel` a prior is one line. **Predict.** Where will the codes lie if no round bump holds them together? And does
-# each prior find them?
+# `LatentVariableModel` a prior is one line. **Predict.** Where will the codes lie if no round bump
+# holds them together? And does each prior find them?
 
 # %%
 PRIORS = {
     "mixture of Gaussians": lambda encoder: MixturePrior(2, PSEUDO),
     "autoregressive": lambda encoder: AutoregressivePrior(2, (50,), components=3),
-    "autoregressive flow": lambda encoder: FlowDensity(StandardGaussian(2), autoregressive_flows(2, 4, (50,))),
+    "autoregressive flow": lambda encoder: FlowDensity(
+        StandardGaussian(2), autoregressive_flows(2, 4, (50,))
+    ),
 }
 runs = {normal: by_size[normal, 0]}
 runs |= {name: train(with_prior(prior)) for name, prior in progress(PRIORS.items(), desc="priors")}
@@ -857,45 +1114,71 @@ for ax in axes.flat:
 base = together[normal]
 plot.show(
     fig,
-    alt="Two rows of five densities over the latent plane. Above, the codes of test digits, much the same shape with each prior; "
-    "below, the prior: the standard normal lies off the codes' middle, mixture, autoregressive prior and flow are a smooth patch "
-    "over them, the VampPrior follows their outline.",
-    caption=f"Above, codes; below, the prior that was trained with them. The standard normal's bound is {base.mean():.1f} nats "
-    f"on {len(test):,} test digits; against it "
-    + ", ".join(f"{name} {mean_pm(values - base, '+')}" for name, values in together.items() if values is not base)
+    alt=(
+        "Two rows of five densities over the latent plane. Above, the codes of test digits, much"
+        " the same shape with each prior; below, the prior: the standard normal lies off the codes'"
+        " middle, mixture, autoregressive prior and flow are a smooth patch over them, the"
+        " VampPrior follows their outline."
+    ),
+    caption=(
+        "Above, codes; below, the prior that was trained with them. The standard normal's bound is"
+        f" {base.mean():.1f} nats on {len(test):,} test digits; against it "
+    )
+    + ", ".join(
+        f"{name} {mean_pm(values - base, '+')}"
+        for name, values in together.items()
+        if values is not base
+    )
     + " (standard error over digits). One training each: read no order from it.",
-)  # fmt: skip
+)
 rows = []
 for name in (normal, "VampPrior"):
     torch.manual_seed(0)
     low, high, total = bracket(posteriors(runs[name], 5000), runs[name].prior.fixed())
-    rows.append(f"| {name} | {mean_pm(total)} | {mean_pm(low)} to {mean_pm(high)} | {mean_pm(total - high)} to "
-                f"{mean_pm(total - low)} |")  # fmt: skip
-display(Markdown("\n".join([
-    "| trained with | the bill, KL | what the code says | what the prior wastes |", "|:--|--:|--:|--:|", *rows, "",
-    f"*Nats, on {len(low):,} training digits, with each code's own digit in the mean and without; standard errors over "
-    "digits.*"])))
+    rows.append(
+        f"| {name} | {mean_pm(total)} | {mean_pm(low)} to {mean_pm(high)} | {mean_pm(total - high)}"
+        f" to {mean_pm(total - low)} |"
+    )
+display(
+    Markdown(
+        "\n".join(
+            [
+                "| trained with | the bill, KL | what the code says | what the prior wastes |",
+                "|:--|--:|--:|--:|",
+                *rows,
+                "",
+                (
+                    f"*Nats, on {len(low):,} training digits, with each code's own digit in the"
+                    " mean and without; standard errors over digits.*"
+                ),
+            ]
+        )
+    )
+)
 
 # %% [markdown]
-# With a learned prior nothing ties the codes to the origin, and the prior lies where they do. Their shape is much the same
-# after so few steps, and not every prior has found its outline. Read the table: what the prior wastes all but goes, what the
-# code says stays. That is what the proportionality sign asks for: change one of the three, and the others want to move.
-# How much each prior brings, one short training can't tell you.
+# With a learned prior nothing ties the codes to the origin, and the prior lies where they do. Their
+# shape is much the same after so few steps, and not every prior has found its outline. Read the
+# table: what the prior wastes all but goes, what the code says stays. That is what the
+# proportionality sign asks for: change one of the three, and the others want to move. How much each
+# prior brings, one short training can't tell you.
 
 # %% [markdown]
 # ## Ten dimensions, five priors, two layers
-# Two dimensions are for the eye. The same comparison with ten latent dimensions on all training digits outlasts a
-# lesson, so it was done beforehand, over several seeds: `python -m dgmcourse.studies priors`. Two models in it have two layers:
+# Two dimensions are for the eye. The same comparison with ten latent dimensions on all training
+# digits outlasts a lesson, so it was done beforehand, over several seeds: `python -m
+# dgmcourse.studies priors`. Two models in it have two layers:
 #
 # $$p_\theta(\mathbf{x}|\mathbf{z}_1, \mathbf{z}_2)\, p_\lambda(\mathbf{z}_1|\mathbf{z}_2)\, p_\lambda(\mathbf{z}_2) \qquad\text{and}\qquad
 #   q_\phi(\mathbf{z}_1|\mathbf{x}, \mathbf{z}_2)\, q_\phi(\mathbf{z}_2|\mathbf{x})$$
 #
-# Read aloud: $\mathbf{z}_2$ decides first, $\mathbf{z}_1$ fills in. It is the **hierarchical VAE**. For $\mathbf{z}_1$ the layer above
-# is a learned prior, an infinite mixture of Gaussians, $\int p_\lambda(\mathbf{z}_1|\mathbf{z}_2)\,p_\lambda(\mathbf{z}_2)\,d\mathbf{z}_2$; for
-# $\mathbf{z}_2$ you still choose one: the standard normal, or a VampPrior.
+# Read aloud: $\mathbf{z}_2$ decides first, $\mathbf{z}_1$ fills in. It is the **hierarchical VAE**.
+# For $\mathbf{z}_1$ the layer above is a learned prior, an infinite mixture of Gaussians, $\int
+# p_\lambda(\mathbf{z}_1|\mathbf{z}_2)\,p_\lambda(\mathbf{z}_2)\,d\mathbf{z}_2$; for $\mathbf{z}_2$
+# you still choose one: the standard normal, or a VampPrior.
 #
-# **Predict.** Order these by test likelihood: VAE, VAE with VampPrior, hierarchical VAE, hierarchical VAE with VampPrior. Is it the
-# same order if you judge by generated images?
+# **Predict.** Order these by test likelihood: VAE, VAE with VampPrior, hierarchical VAE,
+# hierarchical VAE with VampPrior. Is it the same order if you judge by generated images?
 
 # %% jupyter={"source_hidden": true}
 table = recipes.study("priors")
@@ -903,43 +1186,71 @@ found = {}  # model -> seed -> row
 for row in table["rows"]:
     found.setdefault(row["model"], {})[row["seed"]] = row
 whole = [seed for seed in found["standard normal"] if all(seed in rows for rows in found.values())]
-columns = {name: {key: np.array([rows[seed][key] for seed in whole]) for key in ("test_nll", "frechet", "sharpness")}
-           for name, rows in found.items()}  # fmt: skip
+columns = {
+    name: {
+        key: np.array([rows[seed][key] for seed in whole])
+        for key in ("test_nll", "frechet", "sharpness")
+    }
+    for name, rows in found.items()
+}
 
 
 def against(name: str, base: str, key: str, better: int = -1) -> tuple[str, bool]:
-    """The paired difference over seeds as text, and whether it is better: one-sided, 95 %, by Student's t for so few seeds."""
+    """The paired difference over seeds as text, and whether it is better: one-sided, 95 %, by
+    Student's t for so few seeds.
+    """
     difference = better * (columns[name][key] - columns[base][key])
     n = len(difference)
-    return pm(difference), bool(difference.mean() > stdtrit(n - 1, 0.95) * difference.std(ddof=1) / n**0.5)
+    return pm(difference), bool(
+        difference.mean() > stdtrit(n - 1, 0.95) * difference.std(ddof=1) / n**0.5
+    )
 
 
 gain_of = {name: against(name, normal, "test_nll")[0] if name != normal else "" for name in columns}
-display(Markdown("\n".join([
-    "| trained together | test log p(x) | against the standard normal | Fréchet distance | sharpness |", "|:--|--:|--:|--:|--:|",
-    *(f"| {name} | {-c['test_nll'].mean():.2f} | {gain_of[name]} "
-      f"| {pm(c['frechet'])} | {pm(c['sharpness'] / table['digits']['sharpness'])} |" for name, c in columns.items()),
-    f"| training digits | | | {table['digits']['frechet']:.1f} | 1 |", "",
-    f"*Each model was trained anew, {table['settings']['epochs']} epochs on {table['data'].split(' and')[0]} digits, far "
-    f"shorter than those of the weights, with 100 hidden units and 100 components or pseudo-inputs. Means and standard errors "
-    f"over {len(whole)} seeds; log p(x) in nats with S = {table['settings']['S']:,} on {table['settings']['digits']:,} test "
-    f"digits; distances of {table['settings']['drawn']:,} decoded draws (means) from as many test digits, in a classifier's "
-    "features (from fewer images a distance comes out larger: compare within a table); sharpness: squared differences of "
-    "neighbouring pixels, 1 as in training digits. With two layers there are ten dimensions in each, and more weights: that "
-    f"gain is not the second layer's alone. Below, a difference over {len(whole)} seeds is within the noise unless it passes "
-    "Student's one-sided t "
-    f"test at 95 %: {stdtrit(len(whole) - 1, 0.95):.1f} standard errors.*"])))  # fmt: skip
+display(
+    Markdown(
+        "\n".join(
+            [
+                (
+                    "| trained together | test log p(x) | against the standard normal | Fréchet"
+                    " distance | sharpness |"
+                ),
+                "|:--|--:|--:|--:|--:|",
+                *(
+                    f"| {name} | {-c['test_nll'].mean():.2f} | {gain_of[name]} "
+                    f"| {pm(c['frechet'])} | {pm(c['sharpness'] / table['digits']['sharpness'])} |"
+                    for name, c in columns.items()
+                ),
+                f"| training digits | | | {table['digits']['frechet']:.1f} | 1 |",
+                "",
+                (
+                    f"*Each model was trained anew, {table['settings']['epochs']} epochs on"
+                    f" {table['data'].split(' and')[0]} digits, far shorter than those of the"
+                    " weights, with 100 hidden units and 100 components or pseudo-inputs. Means"
+                    f" and standard errors over {len(whole)} seeds; log p(x) in nats with S ="
+                    f" {table['settings']['S']:,} on {table['settings']['digits']:,} test digits;"
+                    f" distances of {table['settings']['drawn']:,} decoded draws (means) from as"
+                    " many test digits, in a classifier's features (from fewer images a distance"
+                    " comes out larger: compare within a table); sharpness: squared differences of"
+                    " neighbouring pixels, 1 as in training digits. With two layers there are ten"
+                    " dimensions in each, and more weights: that gain is not the second layer's"
+                    f" alone. Below, a difference over {len(whole)} seeds is within the noise"
+                    " unless it passes Student's one-sided t test at 95 %:"
+                    f" {stdtrit(len(whole) - 1, 0.95):.1f} standard errors.*"
+                ),
+            ]
+        )
+    )
+)
 
 # %% tags=["claim-26"]
 finished = over_seeds(gains["vae_40d", closest])
 with_others = against("VampPrior", normal, "test_nll")
 measured["claim-26"] = (
-    f"with encoder and decoder as they are, a prior fitted to vae_40d's codes ({closest}) gains {finished[0]:+.2f} "
-    f"$\\pm$ "
-    f"{finished[1]:.2f} nats of the bound and brings the samples' Fréchet distance from "
-    f"{pm(distances['standard normal'])} to "
-    f"{pm(distances[closest])}; trained together, in the smaller models, a VampPrior gains {with_others[0]} nats of "
-    f"log p(x)"
+    f"with encoder and decoder as they are, a prior fitted to vae_40d's codes ({closest}) gains"
+    f" {finished[0]:+.2f} $\\pm$ {finished[1]:.2f} nats of the bound and brings the samples'"
+    f" Fréchet distance from {pm(distances['standard normal'])} to {pm(distances[closest])};"
+    f" trained together, in the smaller models, a VampPrior gains {with_others[0]} nats of log p(x)"
     + ("" if with_others[1] else ", within the noise")
 )
 display(Markdown(f"**Measured:** {measured['claim-26']}."))
@@ -948,58 +1259,95 @@ display(Markdown(f"**Measured:** {measured['claim-26']}."))
 learned = [name for name in columns if name != normal and not name.startswith("two layers")]
 better = {name: against(name, normal, "test_nll") for name in learned}
 measured["claim-31"] = (
-    f"{share(hole.float())} of vae_2d's prior lies in holes, judged by {len(q2.mean):,} digits "
-    f"({by[len(all_.mean)]} by {len(all_.mean):,}); trained together with ten dimensions, learned priors gain, in nats "
-    "of log p(x): "
-    + ", ".join(f"{name} {text}" + ("" if clear else " (within the noise)") for name, (text, clear) in better.items())
+    f"{share(hole.float())} of vae_2d's prior lies in holes, judged by {len(q2.mean):,} digits"
+    f" ({by[len(all_.mean)]} by {len(all_.mean):,}); trained together with ten dimensions, learned"
+    " priors gain, in nats of log p(x): "
+    + ", ".join(
+        f"{name} {text}" + ("" if clear else " (within the noise)")
+        for name, (text, clear) in better.items()
+    )
 )
 display(Markdown(f"**Measured:** {measured['claim-31']}."))
 
 # %% jupyter={"source_hidden": true}
 fig, axes = plt.subplots(1, 3, figsize=(plot.WIDTH, 3.0), sharey=True)
 names = list(columns)
-titles = {"test_nll": "test log p(x), nats\n(right is better)", "frechet": "Fréchet distance\n(left is better)",
-          "sharpness": "sharpness\n(right is better)"}  # fmt: skip
+titles = {
+    "test_nll": "test log p(x), nats\n(right is better)",
+    "frechet": "Fréchet distance\n(left is better)",
+    "sharpness": "sharpness\n(right is better)",
+}
 for ax, (key, title) in zip(axes, titles.items(), strict=True):
     for i, name in enumerate(names):
-        values = columns[name][key] / (table["digits"]["sharpness"] if key == "sharpness" else -1 if key == "test_nll" else 1)
+        values = columns[name][key] / (
+            table["digits"]["sharpness"] if key == "sharpness" else -1 if key == "test_nll" else 1
+        )
         two = name.startswith("two")
-        ax.errorbar(values.mean(), i, xerr=values.std(ddof=1) / len(values) ** 0.5, fmt="s" if two else "o", capsize=3, ms=5,
-                    color=MODEL, markerfacecolor="white" if two else MODEL)  # fmt: skip
+        ax.errorbar(
+            values.mean(),
+            i,
+            xerr=values.std(ddof=1) / len(values) ** 0.5,
+            fmt="s" if two else "o",
+            capsize=3,
+            ms=5,
+            color=MODEL,
+            markerfacecolor="white" if two else MODEL,
+        )
     ax.set(xlabel=title, yticks=range(len(names)), yticklabels=names)
     ax.grid(axis="x", color="#dddddd", linewidth=0.6)
 axes[0].invert_yaxis()
 mean_of = {key: {name: columns[name][key].mean() for name in names} for key in titles}
-at_odds = [(a, b) for a in names for b in names
-           if against(a, b, "test_nll")[1] and against(b, a, "frechet")[1]]  # a is likelier, b draws better
-a, b = max(at_odds, default=(None, None), key=lambda pair: mean_of["test_nll"][pair[1]] - mean_of["test_nll"][pair[0]])
+at_odds = [
+    (a, b)
+    for a in names
+    for b in names
+    if against(a, b, "test_nll")[1] and against(b, a, "frechet")[1]
+]  # a is likelier, b draws better
+a, b = max(
+    at_odds,
+    default=(None, None),
+    key=lambda pair: mean_of["test_nll"][pair[1]] - mean_of["test_nll"][pair[0]],
+)
 plot.show(
     fig,
-    alt="Three panels, one mark for each of seven models: test log-likelihood, Fréchet distance of samples, sharpness. Both "
-    "models with two layers are far ahead in likelihood; with a VampPrior they lead in all three panels, with a standard "
-    "normal not.",
-    caption=f"By likelihood the best is {min(names, key=mean_of['test_nll'].get)}, by images "
-    f"{min(names, key=mean_of['frechet'].get)}. "
-    + (f"Yet the orders differ: {a} is {mean_of['test_nll'][b] - mean_of['test_nll'][a]:.1f} nats likelier than {b}, and its "
-       f"draws lie farther from digits ({mean_of['frechet'][a]:.0f} against {mean_of['frechet'][b]:.0f})." if at_odds else
-       "No two models are clearly at odds.")
+    alt=(
+        "Three panels, one mark for each of seven models: test log-likelihood, Fréchet distance of"
+        " samples, sharpness. Both models with two layers are far ahead in likelihood; with a"
+        " VampPrior they lead in all three panels, with a standard normal not."
+    ),
+    caption=(
+        f"By likelihood the best is {min(names, key=mean_of['test_nll'].get)}, by images "
+        f"{min(names, key=mean_of['frechet'].get)}. "
+    )
+    + (
+        f"Yet the orders differ: {a} is {mean_of['test_nll'][b] - mean_of['test_nll'][a]:.1f} nats"
+        f" likelier than {b}, and its draws lie farther from digits ({mean_of['frechet'][a]:.0f}"
+        f" against {mean_of['frechet'][b]:.0f})."
+        if at_odds
+        else "No two models are clearly at odds."
+    )
     + f" Squares have two layers; bars are standard errors over {len(whole)} seeds.",
-)  # fmt: skip
+)
 
 # %% [markdown]
-# **Does a hierarchical VAE with a VampPrior generate better images than a VAE?** The lecture shows blocks of digits side by
-# side: real ones, a VAE's, those of two layers with a VampPrior, and those of two convolutional layers.
-# Looking is no measurement, so take two numbers of the table: the distance in a classifier's features, which
-# sees shapes that are no digits and digits that are missing, and the sharpness of the strokes.
+# **Does a hierarchical VAE with a VampPrior generate better images than a VAE?** The lecture shows
+# blocks of digits side by side: real ones, a VAE's, those of two layers with a VampPrior, and those
+# of two convolutional layers. Looking is no measurement, so take two numbers of the table: the
+# distance in a classifier's features, which sees shapes that are no digits and digits that are
+# missing, and the sharpness of the strokes.
 
 # %%
-LARGE = {name: recipe for name, recipe in recipes.RECIPES.items() if recipe.published}  # 40 dimensions in each layer
+LARGE = {
+    name: recipe for name, recipe in recipes.RECIPES.items() if recipe.published
+}  # 40 dimensions in each layer
 drawn_by, drawn = {}, {}
 for name in LARGE:  # one after the other: together they would fill a small laptop's memory
     model = recipes.load(name)
     with torch.no_grad():
         prior = model.prior.fixed()
-        drawn_by[name] = [distance_to_digits(model.decoder, prior, seed, count) for seed in range(SEEDS)]
+        drawn_by[name] = [
+            distance_to_digits(model.decoder, prior, seed, count) for seed in range(SEEDS)
+        ]
         torch.manual_seed(5)
         drawn[name] = model.decoder(prior.sample((30,))).mean
 
@@ -1007,24 +1355,35 @@ for name in LARGE:  # one after the other: together they would fill a small lapt
 blocks = {"test digits": Data(digits.test.x[:30]).tensor()} | drawn
 plot.show(
     plot.images(list(blocks.values()), columns=15, titles=list(blocks)),
-    alt="Blocks of thirty digits, one under another: real test digits, and what each of the large trained models draws.",
-    caption="Test digits, and draws of the large models (the decoder's means). Fréchet distance from "
-    f"{count:,} test digits, {count:,} draws, {SEEDS} repetitions: "
-    + "; ".join(f"{name} {pm(d)}" for name, d in drawn_by.items()) + f"; training digits {frechet(again, real_features):.2g}.",
-)  # fmt: skip
+    alt=(
+        "Blocks of thirty digits, one under another: real test digits, and what each of the large"
+        " trained models draws."
+    ),
+    caption=(
+        "Test digits, and draws of the large models (the decoder's means). Fréchet distance from "
+        f"{count:,} test digits, {count:,} draws, {SEEDS} repetitions: "
+    )
+    + "; ".join(f"{name} {pm(d)}" for name, d in drawn_by.items())
+    + f"; training digits {frechet(again, real_features):.2g}.",
+)
 
 # %% tags=["claim-32"]
 best, plain = "two layers, VampPrior", normal
 closer, sharper = against(best, plain, "frechet"), against(best, plain, "sharpness", +1)
-alone = {"the VampPrior alone": "VampPrior", "the second layer alone": "two layers, standard normal"}
+alone = {
+    "the VampPrior alone": "VampPrior",
+    "the second layer alone": "two layers, standard normal",
+}
 per_part = {part: against(name, plain, "frechet")[0] for part, name in alone.items()}
 measured["claim-32"] = (
     f"the Fréchet distance falls by {closer[0]} from {columns[plain]['frechet'].mean():.0f}"
     + ("" if closer[1] else ", within the noise")
-    + f" (by {per_part['the VampPrior alone']} with the VampPrior alone, {per_part['the second layer alone']} with "
-    f"the second layer alone), "
-    f"to {columns[best]['frechet'].mean():.0f}; training digits are at {table['digits']['frechet']:.1f}. Strokes are "
-    f"{columns[best]['sharpness'].mean() / columns[plain]['sharpness'].mean():.2f} times as sharp"
+    + f" (by {per_part['the VampPrior alone']} with the VampPrior alone,"
+    f" {per_part['the second layer alone']} with the second layer alone), to"
+    f" {columns[best]['frechet'].mean():.0f}; training digits are at"
+    f" {table['digits']['frechet']:.1f}. Strokes are"
+    f" {columns[best]['sharpness'].mean() / columns[plain]['sharpness'].mean():.2f} times as"
+    " sharp"
     + ("" if sharper[1] else ", within the noise")
     + " (two layers also have twice the latent dimensions)"
 )
@@ -1036,19 +1395,23 @@ measured["claim-32"] += (
 display(Markdown(f"**Measured**, over {len(whole)} seeds: {measured['claim-32']}"))
 
 # %% [markdown]
-# Likelihood and images need not agree: the bound asks how well *real* digits are explained, and pays little attention to what
-# lies in the holes. If a share $h$ of the prior lies there, cutting it off would gain $-\log(1 - h)$, about $h$ nats, for each
-# digit. That is next to nothing for the likelihood. But of your draws a share $h$ is spoiled.
+# Likelihood and images need not agree: the bound asks how well *real* digits are explained, and
+# pays little attention to what lies in the holes. If a share $h$ of the prior lies there, cutting
+# it off would gain $-\log(1 - h)$, about $h$ nats, for each digit. That is next to nothing for the
+# likelihood. But of your draws a share $h$ is spoiled.
 
 # %% [markdown]
 # ## What do the two layers say?
 # A layer can be ignored: if the other one tells the decoder everything, its KL goes to 0.
-# **Predict.** Which of the two layers carries more nats? And if you hold $\mathbf{z}_2$ and draw $\mathbf{z}_1$ again and
-# again, what stays the same in the pictures?
+# **Predict.** Which of the two layers carries more nats? And if you hold $\mathbf{z}_2$ and draw
+# $\mathbf{z}_1$ again and again, what stays the same in the pictures?
+
 
 # %%
 def layers(q: Ancestral, p: Ancestral) -> tuple[Tensor, Tensor]:
-    """The KL of z_2, and of z_1 given z_2, at one draw: (B,) each, nats. An `Ancestral` draws z_2, then z_1."""
+    """The KL of z_2, and of z_1 given z_2, at one draw: (B,) each, nats. An `Ancestral` draws z_2,
+    then z_1.
+    """
     z2, log_q2 = q.top.rsample_and_log_prob()
     z1, log_q1 = q.below(z2).rsample_and_log_prob()
     return log_q2 - p.top.log_prob(z2), log_q1 - p.below(z2).log_prob(z1)
@@ -1076,29 +1439,45 @@ with torch.no_grad():
         return model.decoder(torch.cat([z2, fixed.below(z2).sample()], -1)).mean
 
     pairs = draw_below(1000, 2)
-    digit = torch.stack([classifier.classify(pairs[:, i], rows=100) for i in range(2)], 1)  # (1000, 2)
-    same, chance = (digit[:, 0] == digit[:, 1]).float(), (digit[:, 0] == digit[:, 1].roll(1)).float()
+    digit = torch.stack(
+        [classifier.classify(pairs[:, i], rows=100) for i in range(2)], 1
+    )  # (1000, 2)
+    same, chance = (
+        (digit[:, 0] == digit[:, 1]).float(),
+        (digit[:, 0] == digit[:, 1].roll(1)).float(),
+    )
     squares = lambda a, b: ((a - b) ** 2).sum(-1).mean().item()  # noqa: E731
-    within_row, across = squares(pairs[:, 0], pairs[:, 1]), squares(pairs[:, 0], pairs[:, 1].roll(1, 0))
+    within_row, across = (
+        squares(pairs[:, 0], pairs[:, 1]),
+        squares(pairs[:, 0], pairs[:, 1].roll(1, 0)),
+    )
     rows = draw_below(6, 12)
 plot.show(
     plot.images(rows.flatten(0, 1), columns=12),
-    alt="Six rows of twelve digits. In each row the upper layer's code is held and the lower layer's drawn anew.",
-    caption=f"{shown}: each row has one z_2 and twelve draws of z_1 given it. The classifier reads two of a row as the same "
-    f"digit in {share(same)} of {len(pairs):,} rows, two of different rows in {share(chance)}; their squared difference is "
-    f"{within_row / across:.0%} of that between rows. KL of z_2 and of z_1 given "
-    f"z_2, nats on "
-    f"{len(test):,} test digits: " + "; ".join(f"{name} {a} and {b}" for name, (a, b) in each.items()) + ".",
-)  # fmt: skip
+    alt=(
+        "Six rows of twelve digits. In each row the upper layer's code is held and the lower"
+        " layer's drawn anew."
+    ),
+    caption=(
+        f"{shown}: each row has one z_2 and twelve draws of z_1 given it. The classifier reads two"
+        f" of a row as the same digit in {share(same)} of {len(pairs):,} rows, two of different"
+        f" rows in {share(chance)}; their squared difference is {within_row / across:.0%} of that"
+        f" between rows. KL of z_2 and of z_1 given z_2, nats on {len(test):,} test digits: "
+    )
+    + "; ".join(f"{name} {a} and {b}" for name, (a, b) in each.items())
+    + ".",
+)
 
 # %% [markdown]
-# What stays in a row is what $\mathbf{z}_2$ decides, what changes is left to $\mathbf{z}_1$. Don't read the nats as visible
-# change: they say how far a digit's own $\mathbf{z}_1$ lies from what $\mathbf{z}_2$ led you to expect, and a stroke that is
-# shifted a little costs nats, too. Either layer could be the ignored one: it would be near 0 nats.
+# What stays in a row is what $\mathbf{z}_2$ decides, what changes is left to $\mathbf{z}_1$. Don't
+# read the nats as visible change: they say how far a digit's own $\mathbf{z}_1$ lies from what
+# $\mathbf{z}_2$ led you to expect, and a stroke that is shifted a little costs nats, too. Either
+# layer could be the ignored one: it would be near 0 nats.
 
 # %% [markdown]
 # ## What does a pseudo-input stand for?
-# Draw codes from the posterior of one pseudo-input, and decode them. **Predict.** Is what you see related to the pseudo-input?
+# Draw codes from the posterior of one pseudo-input, and decode them. **Predict.** Is what you see
+# related to the pseudo-input?
 
 # %%
 whose = "vamp_vae"
@@ -1119,32 +1498,43 @@ with torch.no_grad():
     chance = torch.nn.functional.cosine_similarity(u_all, decoded.roll(1, 0))
 plot.show(
     plot.images(each_row, columns=10),
-    alt="Six rows: first a pseudo-input, then nine digits decoded from codes that its posterior gave.",
-    caption=f"First column: pseudo-inputs of {whose}; then draws from their posteriors, decoded. A pseudo-input and what its own "
-    f"posterior's mean is decoded to have a cosine of {mean_pm(alike)}, with another's {mean_pm(chance)} (all {len(u_all)}). "
-    f"Within one posterior codes scatter by {within:.2f}, between pseudo-inputs by {between:.2f} (root of the mean variance over "
-    "dimensions).",
-)  # fmt: skip
+    alt=(
+        "Six rows: first a pseudo-input, then nine digits decoded from codes that its posterior"
+        " gave."
+    ),
+    caption=(
+        f"First column: pseudo-inputs of {whose}; then draws from their posteriors, decoded. A"
+        " pseudo-input and what its own posterior's mean is decoded to have a cosine of"
+        f" {mean_pm(alike)}, with another's {mean_pm(chance)} (all {len(u_all)}). Within one"
+        f" posterior codes scatter by {within:.2f}, between pseudo-inputs by {between:.2f} (root of"
+        " the mean variance over dimensions)."
+    ),
+)
 
 # %% [markdown]
-# Your own pseudo-inputs looked like specks; trained for long, with 40 dimensions, they come to look like faint digits. Nobody
-# asked for that, either. But the encoder has learned to answer digits, and the gradient changes those pixels that move its
-# answer.
+# Your own pseudo-inputs looked like specks; trained for long, with 40 dimensions, they come to look
+# like faint digits. Nobody asked for that, either. But the encoder has learned to answer digits,
+# and the gradient changes those pixels that move its answer.
 
 # %% [markdown]
 # ## One table
-# Dynamic MNIST, all test digits, log p(x) by importance sampling, as in the paper; not all were trained as long. The numbers
-# come from the headers of the weights that come with the course. **Predict.** What gains more, the VampPrior or the second
-# layer?
+# Dynamic MNIST, all test digits, log p(x) by importance sampling, as in the paper; not all were
+# trained as long. The numbers come from the headers of the weights that come with the course.
+# **Predict.** What gains more, the VampPrior or the second layer?
 
 # %% jupyter={"source_hidden": true}
-OTHERS = [("two, and a PixelCNN", "standard normal", 79.70), ("two, and a PixelCNN", "VampPrior", 78.45)]  # no such model here
+OTHERS = [
+    ("two, and a PixelCNN", "standard normal", 79.70),
+    ("two, and a PixelCNN", "VampPrior", 78.45),
+]  # no such model here
 cards = {name: recipes.card(name) for name in LARGE}  # each weight's header
 PATIENCE = 50  # epochs without a better validation bound, after which the paper stops
 
 
 def last_rise(name: str) -> tuple[float, int]:
-    """By how many nats the best validation bound rose over the last epochs, and over how many: an eighth, at most 50."""
+    """By how many nats the best validation bound rose over the last epochs, and over how many: an
+    eighth, at most 50.
+    """
     valid = cards[name]["curve"]["valid"]
     back = min(PATIENCE, len(valid) // 8)
     return max(valid) - max(valid[:-back]), back
@@ -1152,10 +1542,15 @@ def last_rise(name: str) -> tuple[float, int]:
 
 def compared(a: str, b: str, what: str) -> str:
     """A row: what b gains over a, here and in the paper, and how long both were trained."""
-    ours, se = (np.array([cards[name]["results"][key] for name in (a, b)]) for key in ("test_nll", "test_nll_se"))
+    ours, se = (
+        np.array([cards[name]["results"][key] for name in (a, b)])
+        for key in ("test_nll", "test_nll_se")
+    )
     epochs = [f"{cards[name]['epochs_trained']:,}" for name in (a, b)]
-    return (f"| {what} | {ours[0] - ours[1]:+.2f} $\\pm$ {np.hypot(*se):.2f} | {' and '.join(dict.fromkeys(epochs))} | "
-            f"{LARGE[a].published - LARGE[b].published:+.2f} |")  # fmt: skip
+    return (
+        f"| {what} | {ours[0] - ours[1]:+.2f} $\\pm$ {np.hypot(*se):.2f} |"
+        f" {' and '.join(dict.fromkeys(epochs))} | {LARGE[a].published - LARGE[b].published:+.2f} |"
+    )
 
 
 rows = []
@@ -1163,10 +1558,17 @@ for name, recipe in LARGE.items():
     c, r = cards[name], cards[name]["results"]
     rise, back = last_rise(name)
     ours = f"**{r['test_nll']:.2f}** $\\pm$ {r['test_nll_se']:.2f} | {-r['test_elbo']:.2f}"
-    rows.append(f"| {recipe.layers} | {recipe.prior} | {ours} | {c['epochs_trained']:,} | {c['seconds'] / 3600:.1f} | "
-                f"{rise:.2f} in {back} | {recipe.published:.2f} |")  # fmt: skip
-rows += [f"| {layers_} | {prior_} | no model here | | | | | {paper:.2f} |" for layers_, prior_, paper in OTHERS]
-((samples_, count_),) = {(c["results"]["S"], c["results"]["n"]) for c in cards.values()}  # one protocol
+    rows.append(
+        f"| {recipe.layers} | {recipe.prior} | {ours} | {c['epochs_trained']:,} |"
+        f" {c['seconds'] / 3600:.1f} | {rise:.2f} in {back} | {recipe.published:.2f} |"
+    )
+rows += [
+    f"| {layers_} | {prior_} | no model here | | | | | {paper:.2f} |"
+    for layers_, prior_, paper in OTHERS
+]
+((samples_, count_),) = {
+    (c["results"]["S"], c["results"]["n"]) for c in cards.values()
+}  # one protocol
 to_the_end = sum(c["epochs_trained"] == c["settings"]["epochs"] for c in cards.values())
 steps_ = [
     ("the VampPrior, one layer", "vae_40d", "vamp_vae"),
@@ -1177,50 +1579,98 @@ steps_ = [
     ("convolution, standard normal", "hvae", "conv_hvae"),
     ("convolution, VampPrior", "vamp_hvae", "vamp_conv_hvae"),
 ]
-display(Markdown("\n".join([
-    "| layers | prior | -log p(x), ours | -ELBO | epochs | hours | last rise | paper |",
-    "|:--|:--|--:|--:|--:|--:|--:|--:|", *rows, "",
-    f"*Nats a digit, smaller is better; S = {samples_:,} on {count_:,} test digits; standard errors over digits, one "
-    "training each. Hours are of the training's clock, on whatever machine it ran; the last rise is the validation bound's, "
-    f"in so many epochs. {to_the_end} of {len(cards)} trainings went to their recipe's end, where the learning rate is 0. The "
-    f"paper trains for 2,000 epochs at most and stops after {PATIENCE} without a better validation bound; its numbers are "
-    "quoted as we know them, not checked against the print. Its convolutional decoder has 64 channels at full size; ours has "
-    "24 at 14x14 pixels and 48 at 7x7, a small part of the work, and was trained shorter.*"])))  # fmt: skip
-display(Markdown("\n".join([
-    "| gain of | here, nats | epochs | paper |", "|:--|--:|--:|--:|", *(compared(a, b, what) for what, a, b in steps_), "",
-    "*Errors are at most so large, for the digits are the same. Where two numbers of epochs stand, the two were not trained "
-    "equally long.*"])))
+display(
+    Markdown(
+        "\n".join(
+            [
+                "| layers | prior | -log p(x), ours | -ELBO | epochs | hours | last rise | paper |",
+                "|:--|:--|--:|--:|--:|--:|--:|--:|",
+                *rows,
+                "",
+                (
+                    f"*Nats a digit, smaller is better; S = {samples_:,} on {count_:,} test digits;"
+                    " standard errors over digits, one training each. Hours are of the training's"
+                    " clock, on whatever machine it ran; the last rise is the validation bound's,"
+                    f" in so many epochs. {to_the_end} of {len(cards)} trainings went to their"
+                    " recipe's end, where the learning rate is 0. The paper trains for 2,000"
+                    f" epochs at most and stops after {PATIENCE} without a better validation bound;"
+                    " its numbers are quoted as we know them, not checked against the print. Its"
+                    " convolutional decoder has 64 channels at full size; ours has 24 at 14x14"
+                    " pixels and 48 at 7x7, a small part of the work, and was trained shorter.*"
+                ),
+            ]
+        )
+    )
+)
+display(
+    Markdown(
+        "\n".join(
+            [
+                "| gain of | here, nats | epochs | paper |",
+                "|:--|--:|--:|--:|",
+                *(compared(a, b, what) for what, a, b in steps_),
+                "",
+                (
+                    "*Errors are at most so large, for the digits are the same. Where two numbers"
+                    " of epochs stand, the two were not trained equally long.*"
+                ),
+            ]
+        )
+    )
+)
 
 # %% jupyter={"source_hidden": true}
 fig, ax = plt.subplots(figsize=(plot.WIDTH, 2.6))
-STYLES = {"vae_40d": (NOISE, "-"), "vamp_vae": (PRIOR, "-"), "hvae": (NOISE, "--"), "vamp_hvae": (PRIOR, "--"),
-          "conv_hvae": (NOISE, ":"), "vamp_conv_hvae": (PRIOR, ":")}  # fmt: skip
+STYLES = {
+    "vae_40d": (NOISE, "-"),
+    "vamp_vae": (PRIOR, "-"),
+    "hvae": (NOISE, "--"),
+    "vamp_hvae": (PRIOR, "--"),
+    "conv_hvae": (NOISE, ":"),
+    "vamp_conv_hvae": (PRIOR, ":"),
+}
 for name, c in cards.items():
     valid, (colour, line) = c["curve"]["valid"], STYLES[name]
     ax.plot(range(1, len(valid) + 1), valid, line, color=colour, linewidth=1.4, label=name)
     at = c["best_epoch"] or len(valid)  # none is the best before the warm-up's end
     ax.plot(at, valid[at - 1], "o", color=colour, ms=5)
 best_bounds = [max(c["curve"]["valid"]) for c in cards.values()]
-ax.set(xlabel="epoch", ylabel="validation bound, nats", ylim=(min(best_bounds) - 10, max(best_bounds) + 1))
+ax.set(
+    xlabel="epoch",
+    ylabel="validation bound, nats",
+    ylim=(min(best_bounds) - 10, max(best_bounds) + 1),
+)
 ax.legend(fontsize=9, loc="lower right")
 plot.show(
     fig,
-    alt="The bound on validation digits against the epoch, one line for each large model that was trained: it rises steeply, "
-    "then flattens. A dot marks the best epoch.",
-    caption="Full lines have one layer, broken ones two, dotted ones two and convolutions; grey is the standard normal, "
-    "green the VampPrior; dots are the epochs "
-    "whose parameters were kept. Best bounds on validation digits: "
-    + ", ".join(f"{name} {value:.1f}" for name, value in zip(cards, best_bounds, strict=True)) + " nats.",
-)  # fmt: skip
+    alt=(
+        "The bound on validation digits against the epoch, one line for each large model that was"
+        " trained: it rises steeply, then flattens. A dot marks the best epoch."
+    ),
+    caption=(
+        "Full lines have one layer, broken ones two, dotted ones two and convolutions; grey is the"
+        " standard normal, green the VampPrior; dots are the epochs whose parameters were kept."
+        " Best bounds on validation digits: "
+    )
+    + ", ".join(f"{name} {value:.1f}" for name, value in zip(cards, best_bounds, strict=True))
+    + " nats.",
+)
 
 # %% [markdown]
 # ## The lecture's claims, and what you measured
 
 # %% jupyter={"source_hidden": true}
 claims = {
-    26: r"encoder, decoder and prior are tied by $q_\phi(\mathbf{z} \mid \mathbf{x}) \propto "  # a bar would end the column
-    r"p_\theta(\mathbf{x} \mid \mathbf{z})\,p_\lambda(\mathbf{z})$; each can be improved: here the prior",
-    31: "a standard normal prior is unimodal and too restrictive; autoregressive and VampPriors are better",
+    26: (
+        # a bar would end the column
+        r"encoder, decoder and prior are tied by $q_\phi(\mathbf{z} \mid \mathbf{x}) \propto "
+        r"p_\theta(\mathbf{x} \mid \mathbf{z})\,p_\lambda(\mathbf{z})$; each can be improved: here"
+        r" the prior"
+    ),
+    31: (
+        "a standard normal prior is unimodal and too restrictive; autoregressive and VampPriors are"
+        " better"
+    ),
     32: "a hierarchical VAE with a VampPrior generates better images than a VAE",
 }
 table_ = [f"| {claim} | {measured[f'claim-{n}']} |" for n, claim in claims.items()]
@@ -1228,36 +1678,41 @@ display(Markdown("\n".join(["| the lecture says | you measured |", "|:--|:--|", 
 
 # %% [markdown]
 # ## For and against
-# **Mixture of Gaussians.** The cheapest, and you can read its components. In many dimensions it matters where its means begin.
+# **Mixture of Gaussians.** The cheapest, and you can read its components. In many dimensions it
+# matters where its means begin.
 #
-# **Autoregressive prior and flow.** They can come close to anything, given units enough. A draw takes a pass for each
-# dimension, and nothing in them tells you where the codes are.
+# **Autoregressive prior and flow.** They can come close to anything, given units enough. A draw
+# takes a pass for each dimension, and nothing in them tells you where the codes are.
 #
-# **VampPrior.** Moves with the encoder and can be looked at. Each step sends $K$ pseudo-inputs through the encoder, and a
-# mixture of diagonal Gaussians in many dimensions needs many.
+# **VampPrior.** Moves with the encoder and can be looked at. Each step sends $K$ pseudo-inputs
+# through the encoder, and a mixture of diagonal Gaussians in many dimensions needs many.
 #
-# **All of them** leave the decoder's form alone: what it can't draw from any code, a better prior does not help.
+# **All of them** leave the decoder's form alone: what it can't draw from any code, a better prior
+# does not help.
 
 # %% [markdown]
 # ## Questions
 # <details><summary>The KL of a VAE with a learned prior is lower. Does its code say less?</summary>
 #
-# Not necessarily. The KL is information plus waste, and a better prior lowers the waste. Only the split can tell. </details>
+# Not necessarily. The KL is information plus waste, and a better prior lowers the waste. Only the
+# split can tell. </details>
 #
 # <details><summary>A prior whose holes are cut off gains almost no likelihood. Why care?</summary>
 #
-# Because you draw from the prior, and the likelihood never does: it only asks for the prior's density where digits' codes are.
+# Because you draw from the prior, and the likelihood never does: it only asks for the prior's
+# density where digits' codes are.
 # </details>
 #
 # <details><summary>Someone takes the log-sum-exp over components for each dimension, then sums. What prior is that?</summary>
 #
-# A product of one-dimensional mixtures: with $K$ components and $D$ dimensions it has bumps at all $K^D$ combinations, and most of
-# them are holes. It is a proper density, so nothing crashes; the bound is just one of another model. </details>
+# A product of one-dimensional mixtures: with $K$ components and $D$ dimensions it has bumps at all
+# $K^D$ combinations, and most of them are holes. It is a proper density, so nothing crashes; the
+# bound is just one of another model. </details>
 #
 # <details><summary>Why is an autoregressive prior's log-sum-exp for each dimension right?</summary>
 #
-# Because there each *conditional* is a mixture on a line, and the chain rule adds their logarithms. The dependence is in the
-# conditioning. </details>
+# Because there each *conditional* is a mixture on a line, and the chain rule adds their logarithms.
+# The dependence is in the conditioning. </details>
 #
 # <details><summary>Could you set the pseudo-inputs to real digits and leave them there?</summary>
 #
@@ -1266,15 +1721,19 @@ display(Markdown("\n".join(["| the lecture says | you measured |", "|:--|:--|", 
 #
 # <details><summary>A flow in the encoder and one in the prior: what is the difference?</summary>
 #
-# The encoder's bends $q_\phi(\mathbf{z}|\mathbf{x})$ for each digit and must be cheap to *draw* from; the prior's bends the whole and must be
-# cheap to *evaluate*. An autoregressive flow run backwards turns one into the other. </details>
+# The encoder's bends $q_\phi(\mathbf{z}|\mathbf{x})$ for each digit and must be cheap to *draw*
+# from; the prior's bends the whole and must be cheap to *evaluate*. An autoregressive flow run
+# backwards turns one into the other. </details>
 
 # %% [markdown]
 # ## Sources
 # - J. M. Tomczak, *Deep Generative Models: GANs and VAE*, lecture, 2017: "Improving the prior".
-# - J. M. Tomczak, M. Welling, *VAE with a VampPrior*, AISTATS 2018: VampPrior, two layers, architecture and protocol.
+# - J. M. Tomczak, M. Welling, *VAE with a VampPrior*, AISTATS 2018: VampPrior, two layers,
+#   architecture and protocol.
 # - X. Chen et al., *Variational Lossy Autoencoder*, ICLR 2017: the autoregressive-flow prior.
-# - M. D. Hoffman, M. J. Johnson, *ELBO surgery: yet another way to carve up the variational evidence lower bound*, 2016: the bill in two parts.
-# - A. van den Oord et al., *Representation Learning with Contrastive Predictive Coding*, 2018, and B. Poole et al., *On Variational
-#   Bounds of Mutual Information*, ICML 2019: why $N$ digits show no more than $\log N$ nats, and the estimate from the other side.
+# - M. D. Hoffman, M. J. Johnson, *ELBO surgery: yet another way to carve up the variational
+#   evidence lower bound*, 2016: the bill in two parts.
+# - A. van den Oord et al., *Representation Learning with Contrastive Predictive Coding*, 2018, and
+#   B. Poole et al., *On Variational Bounds of Mutual Information*, ICML 2019: why $N$ digits show
+#   no more than $\log N$ nats, and the estimate from the other side.
 # - M. Germain et al., *MADE*, ICML 2015: masked networks.

@@ -1,12 +1,11 @@
 """A real JupyterLab in a real Chromium, for every browser test.
 
-    def test_it(lab):
-        page = lab.open("notebooks/07_vae.ipynb")  # or cells: lab.open(["from ... import ...", "widget()"])
-        lab.run_all()
-        page.get_by_label("...").press("ArrowRight")
+    def test_it(lab): page = lab.open("notebooks/07_vae.ipynb") # or cells: lab.open(["from ...
+        import ...", "widget()"]) lab.run_all() page.get_by_label("...").press("ArrowRight")
 
-The server and the browser live through the session, a page through a module. When a page closes, its module fails
-if anything was asked of another host, if the page wrote an error to its console, or if a cell shows one.
+The server and the browser live through the session, a page through a module. When a page closes,
+its module fails if anything was asked of another host, if the page wrote an error to its console,
+or if a cell shows one.
 """
 
 import json
@@ -50,15 +49,24 @@ class Server:
             self.port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         places = {
-            "JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
-            "JUPYTER_CONFIG_DIR": "config", "JUPYTER_RUNTIME_DIR": "runtime", "IPYTHONDIR": "ipython",
-        }  # fmt: skip
+            "JUPYTERLAB_SETTINGS_DIR": "settings",
+            "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+            "JUPYTER_CONFIG_DIR": "config",
+            "JUPYTER_RUNTIME_DIR": "runtime",
+            "IPYTHONDIR": "ipython",
+        }
         self.log = folder / "server.log"
         options = [
-            "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={self.port}",
-            f"--ServerApp.root_dir={self.root}", "--IdentityProvider.token=", "--ServerApp.disable_check_xsrf=True",
-            "--LabApp.expose_app_in_browser=True", "--JupyterNotebookApp.expose_app_in_browser=True",
-        ]  # fmt: skip
+            "--no-browser",
+            "--allow-root",
+            "--ip=127.0.0.1",
+            f"--port={self.port}",
+            f"--ServerApp.root_dir={self.root}",
+            "--IdentityProvider.token=",
+            "--ServerApp.disable_check_xsrf=True",
+            "--LabApp.expose_app_in_browser=True",
+            "--JupyterNotebookApp.expose_app_in_browser=True",
+        ]
         private_places = {key: str(private / place) for key, place in places.items()}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "jupyter", "lab", *options],
@@ -87,12 +95,16 @@ class Server:
 
 
 class Lab:
-    """A page in JupyterLab (`front="lab"`) or Notebook 7 (`front="notebooks"`), and what went wrong in it."""
+    """A page in JupyterLab (`front="lab"`) or Notebook 7 (`front="notebooks"`), and what went wrong
+    in it.
+    """
 
     def __init__(self, server: Server, browser, front: str = "lab"):
         self.server, self.front, self.errors, self.strangers = server, front, [], []
         self.page = browser.new_page(viewport={"width": 1000, "height": 900}, has_touch=True)
-        self.page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
+        self.page.on(
+            "console", lambda message: message.type == "error" and self.errors.append(message.text)
+        )
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("request", lambda request: self._host(request.url))
 
@@ -101,9 +113,13 @@ class Lab:
             self.strangers.append(url)
 
     def open(self, notebook):
-        """Open a notebook (a path, or a list of code cells), wait for its kernel; returns Playwright's page."""
+        """Open a notebook (a path, or a list of code cells), wait for its kernel; returns
+        Playwright's page.
+        """
         if isinstance(notebook, list):
-            content = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in notebook])
+            content = nbformat.v4.new_notebook(
+                cells=[nbformat.v4.new_code_cell(cell) for cell in notebook]
+            )
             content.metadata.kernelspec = {
                 "name": "python3",
                 "display_name": "Python 3",
@@ -116,12 +132,16 @@ class Lab:
         (self.server.root / name).write_text(content)
         address = f"lab/tree/{name}?reset" if self.front == "lab" else f"notebooks/{name}"
         self.page.goto(f"{self.server.url}/{address}")
-        self.page.wait_for_function(f"{PANEL}?.sessionContext?.session?.kernel?.status === 'idle'", timeout=90_000)
+        self.page.wait_for_function(
+            f"{PANEL}?.sessionContext?.session?.kernel?.status === 'idle'", timeout=90_000
+        )
         self.errors.clear()  # what the front end itself said as it started
         return self.page
 
     def run_all(self, seconds: float = 120):
-        """Run all cells, wait until the last code cell has run or one has failed; assert that none has."""
+        """Run all cells, wait until the last code cell has run or one has failed; assert that none
+        has.
+        """
         self.page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells') }")
         self.page.wait_for_function(
             f"""() => {{
@@ -133,7 +153,9 @@ class Lab:
         assert self.failed() == []
 
     def failed(self) -> list[str]:
-        """Text of the outputs that are errors, or tell of one on stderr (a widget's callback does, for instance)."""
+        """Text of the outputs that are errors, or tell of one on stderr (a widget's callback does,
+        for instance).
+        """
         return self.page.evaluate(f"{FAILED}.map((output) => output.innerText)")
 
     def execute(self, code: str) -> str:
@@ -152,7 +174,9 @@ class Lab:
 
     def close(self):
         failed = self.failed()
-        self.page.evaluate("window.jupyterapp.serviceManager.sessions.shutdownAll()")  # kernels need memory
+        self.page.evaluate(
+            "window.jupyterapp.serviceManager.sessions.shutdownAll()"
+        )  # kernels need memory
         self.page.close()
         assert failed == [] and self.errors == [], f"errors in the page: {failed + self.errors}"
         assert self.strangers == [], f"asked of other hosts: {self.strangers}"
@@ -162,7 +186,9 @@ class Lab:
 def browser():
     from playwright.sync_api import sync_playwright
 
-    path = chromium.find()  # a RuntimeError says how to get one: a skipped browser test proves nothing
+    path = (
+        chromium.find()
+    )  # a RuntimeError says how to get one: a skipped browser test proves nothing
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=chromium.FLAGS)
         yield browser

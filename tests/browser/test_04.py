@@ -1,4 +1,6 @@
-"""Notebook 04's traversal, driven in JupyterLab: a model with a prior and a generator only, no codes of digits."""
+"""Notebook 04's traversal, driven in JupyterLab: a model with a prior and a generator only, no
+codes of digits.
+"""
 
 import json
 
@@ -39,7 +41,9 @@ def changes(page, act):
 def test_there_is_no_paper_and_no_digit_behind_the_pad(page):
     assert page.locator(".dgm-latent section.x").count() == 0
     assert page.locator(".dgm-latent .legend button").count() == 0
-    assert "the picture, this dimension alone" in page.locator(".dgm-latent label.slider").first.get_attribute("title")
+    assert "the picture, this dimension alone" in page.locator(
+        ".dgm-latent label.slider"
+    ).first.get_attribute("title")
 
 
 def test_sampling_and_a_slider_change_the_digit_and_python_hears_of_it(lab, page):

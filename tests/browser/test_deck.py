@@ -1,4 +1,6 @@
-"""The deck as a lecturer opens it: made by slides/build.py as `make slides` does, looked at in Chromium without a kernel."""
+"""The deck as a lecturer opens it: made by slides/build.py as `make slides` does, looked at in
+Chromium without a kernel.
+"""
 
 import json
 import re
@@ -13,14 +15,19 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted((ROOT / "slides").glob("[0-9][0-9]_*.py"))
 WIDTH, HEIGHT, LEAST = 1280, 720, 20  # px
-SHOW_ALL = "document.querySelectorAll('.present .fragment').forEach((part) => part.classList.add('visible'))"
+SHOW_ALL = (
+    "document.querySelectorAll('.present .fragment').forEach((part) =>"
+    " part.classList.add('visible'))"
+)
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """deck.html, with deck.pdf beside it."""
     out = tmp_path_factory.mktemp("deck") / "deck.html"
-    done = subprocess.run([sys.executable, ROOT / "slides" / "build.py", "--out", out], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, ROOT / "slides" / "build.py", "--out", out], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return out
 
@@ -43,7 +50,9 @@ def deck(made, browser):
 def go(deck, number):
     deck.evaluate(f"Reveal.slide({number})")
     deck.evaluate(SHOW_ALL)
-    deck.wait_for_function("[...document.querySelectorAll('.present .live')].every((live) => 'ready' in live.dataset)")
+    deck.wait_for_function(
+        "[...document.querySelectorAll('.present .live')].every((live) => 'ready' in live.dataset)"
+    )
 
 
 def test_it_is_one_light_file_that_asks_nobody(made, deck):
@@ -61,7 +70,10 @@ def test_every_slide_of_the_sources_is_there_in_order(deck):
             if cell.cell_type == "markdown" and (heading := re.match("##? (.+)", cell.source)):
                 titles.append(heading[1])
     assert deck.evaluate("Reveal.getTotalSlides()") == len(titles)
-    shown = deck.evaluate("[...document.querySelectorAll('.slides > section')].map((s) => s.querySelector('h1, h2').innerText)")
+    shown = deck.evaluate(
+        "[...document.querySelectorAll('.slides > section')].map((s) => s.querySelector('h1,"
+        " h2').innerText)"
+    )
     for title, text in zip(titles, shown, strict=True):
         if "$" not in title:
             assert mark_free(text) == mark_free(title)
@@ -82,9 +94,14 @@ def test_every_formula_is_set(deck):
                 wanted[-1][0] += len(re.findall(r"\$\$.+?\$\$|\$.+?\$", text, flags=re.S))
             elif wanted:
                 wanted[-1][1] = True
-    there = deck.evaluate("[...document.querySelectorAll('.slides > section')].map((s) => s.querySelectorAll('.katex').length)")
+    there = deck.evaluate(
+        "[...document.querySelectorAll('.slides > section')].map((s) =>"
+        " s.querySelectorAll('.katex').length)"
+    )
     for number, ((least, more), count) in enumerate(zip(wanted, there, strict=True)):
-        assert count >= least if more else count == least, f"slide {number + 1}: {count} formulas of {least}"
+        assert count >= least if more else count == least, (
+            f"slide {number + 1}: {count} formulas of {least}"
+        )
     assert sum(there) > 100
     assert deck.evaluate("document.querySelectorAll('.katex-error').length") == 0
     raw = deck.evaluate("""[...document.querySelectorAll('.slides > section')].map((section) => {
@@ -94,7 +111,8 @@ def test_every_formula_is_set(deck):
     assert [text for text in raw if re.search(r"\$|\\[a-z]+|@@|\*\*", text)] == []
 
 
-# Text that leaves the slide, its block or meets the foot; text below 20 px. Formulas' indices may be smaller than their base.
+# Text that leaves the slide, its block or meets the foot; text below 20 px. Formulas' indices may
+# be smaller than their base.
 FAULTS = """() => {
     const found = [], section = document.querySelector('section.present');
     const foot = section.querySelector('footer')?.getBoundingClientRect().top ?? 720;
@@ -137,7 +155,13 @@ def test_nothing_overflows_and_nothing_is_small(deck):
     [
         ("body.style.fontSize = '12px'", "px"),
         ("body.style.transform = 'translateY(300px)'", "leaves the slide"),
-        ("body.innerHTML = '<p style=\"width: 200px; white-space: nowrap\">' + 'word '.repeat(20) + '</p>'", "wider than its place"),
+        (
+            (
+                "body.innerHTML = '<p style=\"width: 200px; white-space: nowrap\">' + 'word"
+                " '.repeat(20) + '</p>'"
+            ),
+            "wider than its place",
+        ),
     ],
 )
 def test_a_planted_fault_is_found(made, browser, damage, fault):
@@ -145,7 +169,9 @@ def test_a_planted_fault_is_found(made, browser, damage, fault):
     page.goto(made.as_uri() + "#/1")
     page.wait_for_function("window.Reveal?.isReady()")
     page.evaluate(SHOW_ALL)
-    page.evaluate(f"(() => {{ const body = document.querySelector('section.present .body'); {damage}; }})()")
+    page.evaluate(
+        f"(() => {{ const body = document.querySelector('section.present .body'); {damage}; }})()"
+    )
     assert any(fault in found for found in page.evaluate(FAULTS))
     page.close()
 
@@ -157,16 +183,25 @@ def test_it_is_accessible(made, browser, room):
     page.goto(f"{made.as_uri()}?print-pdf&room={room}")
     page.wait_for_selector("html.ready-to-print", timeout=120_000)
     page.add_script_tag(path=str(ROOT / "slides" / "node_modules" / "axe-core" / "axe.min.js"))
-    found = page.evaluate("axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa'], resultTypes: ['violations'] })")
+    found = page.evaluate(
+        "axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa'], resultTypes:"
+        " ['violations'] })"
+    )
     page.close()
-    faults = [(v["id"], v["help"], [node["html"][:200] for node in v["nodes"][:3]]) for v in found["violations"]]
+    faults = [
+        (v["id"], v["help"], [node["html"][:200] for node in v["nodes"][:3]])
+        for v in found["violations"]
+    ]
     assert faults == [] and len(found["passes"]) > 5
 
 
 def test_a_walk_through_the_latent_space_needs_no_kernel_and_keeps_the_arrow_keys(deck):
     go(deck, slide_with(deck, ".dgm-latent"))
     at = deck.evaluate("Reveal.getIndices().h")
-    pixels = "document.querySelector('section.present .live').shadowRoot.querySelector('canvas.picture').toDataURL()"
+    pixels = (
+        "document.querySelector('section.present"
+        " .live').shadowRoot.querySelector('canvas.picture').toDataURL()"
+    )
     before = deck.evaluate(pixels)
     pad = deck.locator("section.present .pad")
     pad.focus()
@@ -188,7 +223,10 @@ def slide_with(deck, selector):
 
 def test_a_film_is_played_by_hand(deck):
     go(deck, slide_with(deck, ".film"))
-    shown = "[...document.querySelector('section.present .live').shadowRoot.querySelectorAll('.film img')].findIndex((image) => image.style.visibility === 'visible')"
+    shown = (
+        "[...document.querySelector('section.present .live').shadowRoot.querySelectorAll('.film"
+        " img')].findIndex((image) => image.style.visibility === 'visible')"
+    )
     assert deck.evaluate(shown) == 0
     deck.locator("section.present input[type=range]").press("ArrowRight")
     assert deck.evaluate(shown) == 1
@@ -204,28 +242,40 @@ def test_the_room_is_darkened_by_a_key_and_the_notes_are_there(deck):
     dark = ground()
     deck.keyboard.press("l")
     assert light == ground() == "rgb(255, 255, 255)" and dark == "rgb(20, 24, 28)"
-    notes = deck.evaluate("[...document.querySelectorAll('.slides > section')].map((s) => s.querySelector('aside.notes').textContent)")
+    notes = deck.evaluate(
+        "[...document.querySelectorAll('.slides > section')].map((s) =>"
+        " s.querySelector('aside.notes').textContent)"
+    )
     assert all(len(text) > 40 for text in notes)
 
 
 def test_the_pdf_has_a_page_for_each_slide_and_tags(made, deck):
     pdf = made.with_suffix(".pdf").read_bytes()
-    assert len(re.findall(rb"/Type\s*/Page\b(?!s)", pdf)) == deck.evaluate("Reveal.getTotalSlides()")
+    assert len(re.findall(rb"/Type\s*/Page\b(?!s)", pdf)) == deck.evaluate(
+        "Reveal.getTotalSlides()"
+    )
     assert b"/StructTreeRoot" in pdf and b"/Marked true" in pdf
 
 
 def test_each_measured_number_leads_to_the_cell_that_measured_it(deck):
-    quotes = deck.evaluate("""[...document.querySelectorAll('.slides a[href*="cell-id="]')].map((link) => {
+    quotes = deck.evaluate(
+        """[...document.querySelectorAll('.slides a[href*="cell-id="]')].map((link) => {
         const quote = link.closest('.claim'), copy = quote?.cloneNode(true);
         copy?.querySelectorAll('.katex-html, a').forEach((part) => part.remove());
-        return [copy?.textContent ?? '', link.getAttribute('href'), link.textContent]; })""")
-    assert len(quotes) > 50 and deck.evaluate("[...document.querySelectorAll('.claim:not(.card)')].every((q) => q.querySelector('a[href*=\"cell-id=\"]') || !/\\d\\.\\d/.test(q.innerText))")
+        return [copy?.textContent ?? '', link.getAttribute('href'), link.textContent]; })"""
+    )
+    assert len(quotes) > 50 and deck.evaluate(
+        "[...document.querySelectorAll('.claim:not(.card)')].every((q) =>"
+        " q.querySelector('a[href*=\"cell-id=\"]') || !/\\d\\.\\d/.test(q.innerText))"
+    )
     rows = json.loads((ROOT / "dgmcourse" / "weights" / "claims.json").read_text(encoding="utf-8"))
     for text, link, name in quotes:
         path, cell = re.fullmatch(r"\.\./(notebooks/\w+\.ipynb)#cell-id=(\w+)", link).groups()
         number = int(re.search(r"C(\d+)", name)[1])
         cells = {cell.id: cell for cell in nbformat.read(ROOT / path, as_version=4).cells}
         assert f"claim-{number}" in cells[cell].metadata.tags, text
-        measured = " ".join(row["measured"] for row in rows if row["claim"] == number and row["cell"] == cell)
+        measured = " ".join(
+            row["measured"] for row in rows if row["claim"] == number and row["cell"] == cell
+        )
         for value in re.findall(r"\d[\d,]*\.\d+", text):
             assert value in measured, f"{value} of {text!r} is not in {measured!r}"

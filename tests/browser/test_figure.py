@@ -1,4 +1,6 @@
-"""A figure with sliders in JupyterLab: a key press on its slider, or its button, changes the picture that is seen."""
+"""A figure with sliders in JupyterLab: a key press on its slider, or its button, changes the
+picture that is seen.
+"""
 
 import pytest
 
@@ -12,11 +14,16 @@ def test_a_key_press_and_a_button_change_the_picture(lab):
     image = page.locator(".jp-OutputArea img").first
     image.wait_for(timeout=60_000)
     assert image.evaluate("img => img.naturalWidth") > 500
-    assert "eight samples" in page.locator(".jp-OutputArea .widget-html", has_text="Picture").first.inner_text()
+    assert (
+        "eight samples"
+        in page.locator(".jp-OutputArea .widget-html", has_text="Picture").first.inner_text()
+    )
 
     def changed(before):
         page.wait_for_function(
-            "b => document.querySelector('.jp-OutputArea img').src !== b", arg=before, timeout=60_000
+            "b => document.querySelector('.jp-OutputArea img').src !== b",
+            arg=before,
+            timeout=60_000,
         )
         return image.get_attribute("src")
 

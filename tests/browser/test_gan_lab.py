@@ -1,4 +1,6 @@
-"""The GAN laboratory: its mathematics against torch's autograd, in Chromium; then the whole of it, driven in JupyterLab."""
+"""The GAN laboratory: its mathematics against torch's autograd, in Chromium; then the whole of it,
+driven in JupyterLab.
+"""
 
 import base64
 import math
@@ -31,7 +33,9 @@ def blank(browser):
 
 def load(page, source):
     text = base64.b64encode(source.encode()).decode()
-    page.evaluate(f"async () => {{ window.lab = await import('data:text/javascript;base64,{text}'); }}")
+    page.evaluate(
+        f"async () => {{ window.lab = await import('data:text/javascript;base64,{text}'); }}"
+    )
 
 
 # ---------- the mathematics ----------
@@ -43,7 +47,10 @@ def flat(tensors) -> torch.Tensor:
 
 def networks(size: float):
     """Both players in torch, with biases; `size` multiplies the logits."""
-    layers = lambda a, b, c, f: nn.Sequential(nn.Linear(a, b), f(), nn.Linear(b, b), f(), nn.Linear(b, c))  # noqa: E731
+
+    def layers(a, b, c, f):
+        return nn.Sequential(nn.Linear(a, b), f(), nn.Linear(b, b), f(), nn.Linear(b, c))
+
     g, d = layers(LATENT, HIDDEN, 2, nn.ReLU), layers(2, HIDDEN, 1, lambda: nn.LeakyReLU(0.2))
     for p in [*g.parameters(), *d.parameters()]:
         nn.init.normal_(p)
@@ -67,7 +74,9 @@ def in_torch(kind, g, d, real, z, clip):
 
     fakes = g(z).detach().requires_grad_()
     b = d(fakes)[:, 0]
-    (found["pull"],) = torch.autograd.grad((b if kind == "wasserstein" else -ls(-b) if kind == "saturating" else ls(b)).sum(), fakes)
+    (found["pull"],) = torch.autograd.grad(
+        (b if kind == "wasserstein" else -ls(-b) if kind == "saturating" else ls(b)).sum(), fakes
+    )
     for who, net, objective, lr in (("d", d, discriminator, 0.003), ("g", g, generator, 0.002)):
         value, parameters = objective(), list(net.parameters())
         gradients = torch.autograd.grad(value, parameters)
@@ -119,7 +128,9 @@ def assert_parity(page, kind, size, clip):
     numbers = [flat(g.parameters()), flat(d.parameters()), real.flatten(), z.flatten()]
     found = page.evaluate(IN_BROWSER, [kind, LATENT, HIDDEN, *[a.tolist() for a in numbers], clip])
     for name, value in expected.items():
-        here = torch.tensor(found[name] if found[name] is not None else math.nan).reshape(value.shape)
+        here = torch.tensor(found[name] if found[name] is not None else math.nan).reshape(
+            value.shape
+        )
         off = ((here - value).abs() / (1 + value.abs())).max().item()
         assert off < TOLERANCE, f"{kind}, {name}: {off:.2g} off"  # nan, too, fails here
 
@@ -132,21 +143,41 @@ def test_objectives_gradients_and_steps_are_autograds(blank, float64, kind, size
 
 
 def test_large_logits_neither_overflow_nor_vanish(blank):
-    found = blank.evaluate("() => [-1e4, -800, -40, 0, 40, 800, 1e4].map((a) => [window.lab.logSigmoid(a), window.lab.sigmoid(a)])")
+    found = blank.evaluate(
+        "() => [-1e4, -800, -40, 0, 40, 800, 1e4].map((a) => [window.lab.logSigmoid(a),"
+        " window.lab.sigmoid(a)])"
+    )
     a = torch.tensor([-1e4, -800, -40, 0, 40, 800, 1e4], dtype=torch.float64)
-    assert torch.allclose(torch.tensor(found, dtype=torch.float64), torch.stack([F.logsigmoid(a), a.sigmoid()], -1), rtol=1e-14, atol=0)
+    assert torch.allclose(
+        torch.tensor(found, dtype=torch.float64),
+        torch.stack([F.logsigmoid(a), a.sigmoid()], -1),
+        rtol=1e-14,
+        atol=0,
+    )
 
 
 BUGS = {
-    "the gradient of a fake is turned round": ("[logSigmoid(-a), -sigmoid(a)]", "[logSigmoid(-a), sigmoid(a)]"),
-    "the saturating one has the other's slope": ("[-logSigmoid(-a), sigmoid(a)]", "[-logSigmoid(-a), sigmoid(-a)]"),
-    "the log of a sigmoid": ("Math.min(a, 0) - Math.log1p(Math.exp(-Math.abs(a)))", "Math.log(1 / (1 + Math.exp(-a)))"),
+    "the gradient of a fake is turned round": (
+        "[logSigmoid(-a), -sigmoid(a)]",
+        "[logSigmoid(-a), sigmoid(a)]",
+    ),
+    "the saturating one has the other's slope": (
+        "[-logSigmoid(-a), sigmoid(a)]",
+        "[-logSigmoid(-a), sigmoid(-a)]",
+    ),
+    "the log of a sigmoid": (
+        "Math.min(a, 0) - Math.log1p(Math.exp(-Math.abs(a)))",
+        "Math.log(1 / (1 + Math.exp(-a)))",
+    ),
     "the critic's fakes count for it": ("[-a, -1]", "[a, 1]"),
     "a sum in the place of a mean": ("slopes[k] = slope / n;", "slopes[k] = slope;"),
     "biases stay": ("grad[b + r] += d;", ""),
     "no slope of the ReLU": ("(to[k * o + r] > 0 ? 1 : slope)", "1"),
     "the matrix is not turned": ("d * p[row + c]", "d * p[w + (c * o + r) % (i * o)]"),
-    "gradients of the last example alone": ("grad[row + c] += d * from[at + c]", "grad[row + c] = d * from[at + c]"),
+    "gradients of the last example alone": (
+        "grad[row + c] += d * from[at + c]",
+        "grad[row + c] = d * from[at + c]",
+    ),
     "Adam with another memory": ("[0.5, 0.999, 1e-8]", "[0.9, 0.999, 1e-8]"),
     "Adam that starts from 0 uncorrected": ("1 - BETA2 ** state.t", "1"),
     "weights that are not clipped": ("-clip), clip)", "-Infinity), Infinity)"),
@@ -167,13 +198,24 @@ def test_parity_catches(browser, float64, bug):
     page.close()
 
 
-SETTINGS = {"data": "ring", "seed": 0, "objective": "non-saturating", "lr": {"d": 0.002, "g": 0.003}, "steps": 2, "clip": 0.1, "hidden": 7,
-            "latent": 3, "points": []}  # fmt: skip
+SETTINGS = {
+    "data": "ring",
+    "seed": 0,
+    "objective": "non-saturating",
+    "lr": {"d": 0.002, "g": 0.003},
+    "steps": 2,
+    "clip": 0.1,
+    "hidden": 7,
+    "latent": 3,
+    "points": [],
+}
 
 
 @pytest.mark.parametrize("kind", OBJECTIVES)
 def test_a_game_is_the_courses_game(blank, float64, kind):
-    """Three rounds on the same draws: `dgmcourse.play.Players` on `GAN` or `WassersteinGAN` arrives at the same parameters."""
+    """Three rounds on the same draws: `dgmcourse.play.Players` on `GAN` or `WassersteinGAN` arrives
+    at the same parameters.
+    """
     found = blank.evaluate(
         """(settings) => {
             const game = new window.lab.Game(settings), draws = [], start = [Array.from(game.g.p), Array.from(game.d.p)];
@@ -215,20 +257,26 @@ def drawn_step(sides, drawn):
 
 
 def test_chance_and_first_weights(blank):
-    found = blank.evaluate(
-        """() => {
+    found = blank.evaluate("""() => {
             const { chance, network, initial } = window.lab, many = (seed) => { const r = chance(seed); return Array.from({ length: 20000 }, r.normal); };
             const net = network([50, 400, 3], 0), r = chance(4);
             return { a: many(1), b: many(1).slice(0, 5), c: many(2).slice(0, 5), p: Array.from(initial(net, r)), u: Array.from({ length: 20000 }, r.uniform) };
-        }"""
-    )
+        }""")
     a, p = np.array(found["a"]), np.array(found["p"])
     assert found["b"] == found["a"][:5] and found["c"] != found["a"][:5]
     for moment, value in enumerate((0, 1, 0, 3), 1):
-        assert (a**moment).mean() == pytest.approx(value, abs=4.5 * (a**moment).std() / len(a) ** 0.5)
+        assert (a**moment).mean() == pytest.approx(
+            value, abs=4.5 * (a**moment).std() / len(a) ** 0.5
+        )
     assert abs(np.corrcoef(a[1:], a[:-1])[0, 1]) < 4.5 / len(a) ** 0.5
-    assert np.mean(found["u"]) == pytest.approx(0.5, abs=0.01) and 0 <= min(found["u"]) and max(found["u"]) < 1
-    assert p[: 50 * 400].std() == pytest.approx((2 / 50) ** 0.5, rel=0.03) and not p[20000:20400].any()
+    assert (
+        np.mean(found["u"]) == pytest.approx(0.5, abs=0.01)
+        and 0 <= min(found["u"])
+        and max(found["u"]) < 1
+    )
+    assert (
+        p[: 50 * 400].std() == pytest.approx((2 / 50) ** 0.5, rel=0.03) and not p[20000:20400].any()
+    )
     assert p[20400:21600].std() == pytest.approx((2 / 400) ** 0.5, rel=0.08) and not p[21600:].any()
 
 
@@ -239,14 +287,24 @@ def test_the_data_are_those_of_python(blank, data):
     settings = gan_lab(points).settings
     found = blank.evaluate("(s) => Array.from(new window.lab.Game(s).real(20000))", settings)
     x, y = torch.tensor(found).reshape(-1, 2), module.sampler(settings)[0](20_000)
-    for f in (lambda a: a, lambda a: a**2, lambda a: a.prod(-1, keepdim=True), lambda a: a**4, lambda a: (a[:, :1] > 0.3).float()):
+    for f in (
+        lambda a: a,
+        lambda a: a**2,
+        lambda a: a.prod(-1, keepdim=True),
+        lambda a: a**4,
+        lambda a: (a[:, :1] > 0.3).float(),
+    ):
         error = ((f(x).var(0) + f(y).var(0)) / len(x)).sqrt()
         assert ((f(x).mean(0) - f(y).mean(0)).abs() < 4.5 * error + 1e-6).all()
     if data in ("ring", "grid"):
         density, std = (ring_of_gaussians(), 0.1) if data == "ring" else (grid_of_gaussians(), 0.05)
         assert (density.log_prob(x).mean() - density.log_prob(y).mean()).abs() < 0.05
         few = torch.cat([y[(y[:, 0] > 0.5) & (y[:, 1] < 0.7)][:200], torch.rand(100, 2) * 6 - 3])
-        counted = blank.evaluate("([x, data]) => window.lab.modesFound(x.flat(), window.lab.DATA[data].modes, window.lab.DATA[data].std)", [few.tolist(), data])
+        counted = blank.evaluate(
+            "([x, data]) => window.lab.modesFound(x.flat(), window.lab.DATA[data].modes,"
+            " window.lab.DATA[data].std)",
+            [few.tolist(), data],
+        )
         assert counted == modes_found(few, density.components.mean, std)[0] > 1
         assert counted < len(density.components.mean)
 
@@ -277,8 +335,13 @@ def test_the_presets_show_what_they_say(blank, seed):
     assert fair[-1] >= 7, fair
     collapsed = watch(blank, "collapse", seed, 30, 16)[9:]
     near = torch.cdist(collapsed, ring_of_gaussians().components.mean).min(-1).values < 0.6
-    assert max(ring_modes(collapsed)) <= 4 and near.float().mean() > 0.8, (ring_modes(collapsed), near.float().mean())
-    middle = watch(blank, "oscillation", seed, 5, 200)[20:].mean(1)  # of the cloud, which belongs to (1, 1)
+    assert max(ring_modes(collapsed)) <= 4 and near.float().mean() > 0.8, (
+        ring_modes(collapsed),
+        near.float().mean(),
+    )
+    middle = watch(blank, "oscillation", seed, 5, 200)[20:].mean(
+        1
+    )  # of the cloud, which belongs to (1, 1)
     gap = middle - 1
     turns = (gap[1:].sign() != gap[:-1].sign()).sum(0)
     assert gap.std(0).max() > 0.3 and turns.max() >= 8, (gap.std(0), turns)
@@ -287,7 +350,10 @@ def test_the_presets_show_what_they_say(blank, seed):
 # ---------- what is seen ----------
 
 CELL = "from dgmcourse.widgets.gan_lab import gan_lab\nw = gan_lab(seed=1)\nw"
-BUSY = "import time, torch\nend = time.time() + 8\nwhile time.time() < end:\n    torch.randn(300, 300) @ torch.randn(300, 300)"
+BUSY = (
+    "import time, torch\nend = time.time() + 8\nwhile time.time() < end:\n    torch.randn(300, 300)"
+    " @ torch.randn(300, 300)"
+)
 LAB = "document.querySelector('.dgm-gan').lab"
 
 
@@ -314,11 +380,16 @@ def picture(page, canvas=".pad canvas"):
 
 
 def numbers(page):
-    return page.evaluate(f"({{ step: {LAB}.game.step, d: {LAB}.game.last.d ?? null, g: {LAB}.game.last.g ?? null, settings: {LAB}.settings }})")
+    return page.evaluate(
+        f"({{ step: {LAB}.game.step, d: {LAB}.game.last.d ?? null, g: {LAB}.game.last.g ?? null,"
+        f" settings: {LAB}.settings }})"
+    )
 
 
 def after(page, rounds, seconds=60):
-    page.wait_for_function(f"{LAB}.game.step >= {numbers(page)['step'] + rounds}", timeout=1000 * seconds)
+    page.wait_for_function(
+        f"{LAB}.game.step >= {numbers(page)['step'] + rounds}", timeout=1000 * seconds
+    )
 
 
 def click(page, name, **options):
@@ -345,28 +416,51 @@ def test_play_moves_the_picture_and_the_objectives_and_pause_stops(page):
 
 
 def test_twenty_pictures_a_second_while_it_trains(page):
-    """Even while the kernel computes. The page's own computing time is judged, not the clock: others may need the machine, too."""
-    page.evaluate("(code) => { window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestExecute({ code }); }", BUSY)
+    """Even while the kernel computes. The page's own computing time is judged, not the clock:
+    others may need the machine, too.
+    """
+    page.evaluate(
+        "(code) => {"
+        " window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestExecute({ code"
+        " }); }",
+        BUSY,
+    )
     client = page.context.new_cdp_session(page)
     client.send("Performance.enable", {"timeDomain": "threadTicks"})
 
     def now():
-        metrics = {entry["name"]: entry["value"] for entry in client.send("Performance.getMetrics")["metrics"]}
-        return [metrics["TaskDuration"], *page.evaluate(f"[+document.querySelector('.dgm-gan').dataset.frames, {LAB}.game.step, performance.now() / 1000]")]
+        metrics = {
+            entry["name"]: entry["value"]
+            for entry in client.send("Performance.getMetrics")["metrics"]
+        }
+        return [
+            metrics["TaskDuration"],
+            *page.evaluate(
+                f"[+document.querySelector('.dgm-gan').dataset.frames, {LAB}.game.step,"
+                " performance.now() / 1000]"
+            ),
+        ]
 
     click(page, "play", exact=True)
     after(page, 20)
     before = now()
     page.wait_for_timeout(5000)
     computing, frames, rounds, clock = (b - a for a, b in zip(before, now(), strict=True))
-    print(f"{frames / clock:.0f} pictures and {rounds / clock:.0f} rounds a second; {1000 * computing / frames:.1f} ms of computing for a picture")
+    print(
+        f"{frames / clock:.0f} pictures and {rounds / clock:.0f} rounds a second;"
+        f" {1000 * computing / frames:.1f} ms of computing for a picture"
+    )
     assert computing / frames < 1 / 20
     assert rounds >= frames
 
 
 def test_one_step_of_each_player(page):
     weights = f"[Array.from({LAB}.game.g.p), Array.from({LAB}.game.d.p)]"
-    for name, moved in (("one step of the discriminator", (False, True)), ("one step of the generator", (True, False)), ("one round: D's", (True, True))):
+    for name, moved in (
+        ("one step of the discriminator", (False, True)),
+        ("one step of the generator", (True, False)),
+        ("one round: D's", (True, True)),
+    ):
         before, seen = page.evaluate(weights), picture(page)
         page.get_by_role("button", name=name).press("Enter")
         now = page.evaluate(weights)
@@ -382,12 +476,17 @@ def test_one_step_of_each_player(page):
 
 
 def test_sliders_by_keyboard(page):
-    for who, label in (("d", "learning rate of the discriminator"), ("g", "learning rate of the generator")):
+    for who, label in (
+        ("d", "learning rate of the discriminator"),
+        ("g", "learning rate of the generator"),
+    ):
         slider = page.get_by_label(label)
         before = numbers(page)["settings"]["lr"][who]
         slider.press("ArrowRight")
         rate = numbers(page)["settings"]["lr"][who]
-        assert rate == pytest.approx(before * 10**0.1, rel=0.06)  # the slider's steps are tenths of a power of ten
+        assert rate == pytest.approx(
+            before * 10**0.1, rel=0.06
+        )  # the slider's steps are tenths of a power of ten
         assert float(slider.get_attribute("aria-valuetext")) == pytest.approx(rate, rel=0.03)
         slider.press("ArrowLeft")
     page.get_by_label("objective", exact=True).select_option("wasserstein")
@@ -418,7 +517,10 @@ def test_data_drawn_by_hand(page, way):
     page.get_by_label("data", exact=True).select_option("drawn")
     click(page, "clear what you drew")
     click(page, "play", exact=True)
-    assert "draw some points" in page.locator(".dgm-gan .message").inner_text() and numbers(page)["step"] == 0
+    assert (
+        "draw some points" in page.locator(".dgm-gan .message").inner_text()
+        and numbers(page)["step"] == 0
+    )
     click(page, "one step of the generator")  # which needs no data
     click(page, "one step of the discriminator")
     assert "draw some points" in page.locator(".dgm-gan .message").inner_text()
@@ -435,7 +537,12 @@ def test_data_drawn_by_hand(page, way):
             page.touchscreen.tap(box["x"] + u * box["width"], box["y"] + 0.25 * box["height"])
     else:
         pad.focus()
-        for key in [*["Shift+ArrowUp"] * 3, *["Shift+ArrowLeft", " "] * 3, *["Shift+ArrowRight"] * 3, *["Shift+ArrowRight", " "] * 3]:
+        for key in [
+            *["Shift+ArrowUp"] * 3,
+            *["Shift+ArrowLeft", " "] * 3,
+            *["Shift+ArrowRight"] * 3,
+            *["Shift+ArrowRight", " "] * 3,
+        ]:
             page.keyboard.press(key)
     points = np.array(numbers(page)["settings"]["points"])
     assert len(points) >= 4 and np.allclose(points[:, 1], 1.5, atol=0.05)
@@ -480,13 +587,20 @@ def test_the_largest_rates_do_not_break_it(page):
 
 def test_what_is_chosen_begins_a_game_of_its_own(page):
     seen = set()
-    for label, options in (("data", ("grid", "moons", "one", "ring")), ("hidden units in a layer", ("8", "64", "32")), ("dimensions of z", ("1", "16", "2")), ("objective", ("saturating", "wasserstein", "non-saturating"))):
+    for label, options in (
+        ("data", ("grid", "moons", "one", "ring")),
+        ("hidden units in a layer", ("8", "64", "32")),
+        ("dimensions of z", ("1", "16", "2")),
+        ("objective", ("saturating", "wasserstein", "non-saturating")),
+    ):
         for option in options:
             page.get_by_label(label, exact=True).select_option(option)
             assert numbers(page)["step"] == 0
             click(page, "one round")
             seen.add(picture(page))
-    assert len(seen) == 10, "each other setting another picture; ring, 32, 2 and non-saturating are the same game"
+    assert len(seen) == 10, (
+        "each other setting another picture; ring, 32, 2 and non-saturating are the same game"
+    )
     seed = numbers(page)["settings"]["seed"]
     click(page, "reset")
     assert numbers(page)["settings"]["seed"] == seed + 1 and numbers(page)["step"] == 0
@@ -507,10 +621,20 @@ def test_out_of_sight_it_rests(page):
 def test_every_control_has_a_name(page):
     client = page.context.new_cdp_session(page)
     client.send("Accessibility.enable")
-    root = client.send("Runtime.evaluate", {"expression": "document.querySelector('.dgm-gan')"})["result"]
+    root = client.send("Runtime.evaluate", {"expression": "document.querySelector('.dgm-gan')"})[
+        "result"
+    ]
     nodes = client.send("Accessibility.queryAXTree", {"objectId": root["objectId"]})["nodes"]
-    focusable = lambda node: any(p["name"] == "focusable" and p["value"]["value"] for p in node.get("properties", []))  # noqa: E731
-    controls = [(node["role"]["value"], node["name"]["value"]) for node in nodes if not node["ignored"] and focusable(node)]
+
+    def focusable(node):
+        properties = node.get("properties", [])
+        return any(p["name"] == "focusable" and p["value"]["value"] for p in properties)
+
+    controls = [
+        (node["role"]["value"], node["name"]["value"])
+        for node in nodes
+        if not node["ignored"] and focusable(node)
+    ]
     assert {"button", "slider", "combobox"} <= {role for role, _ in controls}
     assert [role for role, name in controls if not name.strip()] == []
 
@@ -542,7 +666,10 @@ def test_without_a_kernel(lab, page):
 def test_without_jupyter(blank):
     """In slides, say: a page with nothing but the script."""
     blank.evaluate("document.body.innerHTML = '<div id=here></div>'")
-    blank.evaluate("() => { window.end = window.lab.mount(document.getElementById('here'), { data: 'moons', lr: { d: 0.001, g: 0.001 } }); }")
+    blank.evaluate(
+        "() => { window.end = window.lab.mount(document.getElementById('here'), { data: 'moons',"
+        " lr: { d: 0.001, g: 0.001 } }); }"
+    )
     blank.get_by_role("button", name="play", exact=True).click()
     blank.wait_for_function(f"{LAB}.game.step > 10")
     assert blank.evaluate(f"{LAB}.settings.data") == "moons"

@@ -83,7 +83,9 @@ def test_a_slider_by_keyboard(lab, page):
 def test_a_slider_by_mouse(lab, page):
     element, i = slider(page, 1)
     box = element.bounding_box()
-    changes(page, lambda: page.mouse.click(box["x"] + 0.8 * box["width"], box["y"] + box["height"] / 2))
+    changes(
+        page, lambda: page.mouse.click(box["x"] + 0.8 * box["width"], box["y"] + box["height"] / 2)
+    )
     assert z_in_python(lab, page)[i] > 1
 
 
@@ -97,7 +99,9 @@ def test_the_pad_by_keyboard(lab, page):
     right, up = json.loads(lab.execute("print(w.dims)"))
     z = z_in_python(lab, page)
     assert np.allclose([z[right], z[up]], [-0.4, -0.1], atol=1e-6) and np.count_nonzero(z) == 2
-    assert page.evaluate(cell) == before and pad.bounding_box()["y"] == top, "the arrows moved the notebook"
+    assert page.evaluate(cell) == before and pad.bounding_box()["y"] == top, (
+        "the arrows moved the notebook"
+    )
     page.wait_for_timeout(500)
     assert f"z[{right}] = \u22120.40" in page.locator(".dgm-latent [role=status]").inner_text()
 
@@ -128,14 +132,21 @@ def test_the_pad_by_mouse(lab, page):
 def test_a_click_on_a_digit_takes_its_whole_code(lab, page):
     facts = "print(json.dumps([w.dims, w._spec['parts']['codes'], w._spec['extent']]))"
     (right, up), (start, end), extent = json.loads(lab.execute("import json; " + facts))
-    codes = np.array(json.loads(lab.execute(
-        f"import numpy; print(numpy.frombuffer(w._numbers[{start}:{end}], 'f4').reshape(-1, 40).tolist())"
-    )))  # fmt: skip
+    codes = np.array(
+        json.loads(
+            lab.execute(
+                f"import numpy; print(numpy.frombuffer(w._numbers[{start}:{end}], 'f4').reshape(-1,"
+                " 40).tolist())"
+            )
+        )
+    )
     far = np.abs(codes[:, [right, up]]).max(1)
     n = int(np.where(far < 0.95 * extent, far, 0).argmax())  # near the edge it has few neighbours
     box = page.locator(".dgm-latent .pad").bounding_box()
     u, v = 0.5 + codes[n, right] / extent / 2, 0.5 - codes[n, up] / extent / 2
-    changes(page, lambda: page.mouse.click(box["x"] + u * box["width"], box["y"] + v * box["height"]))
+    changes(
+        page, lambda: page.mouse.click(box["x"] + u * box["width"], box["y"] + v * box["height"])
+    )
     z = z_in_python(lab, page)
     assert np.abs(codes - z).max(1).min() < 1e-6, "not the code of any digit"
     assert "test digit" in page.locator(".dgm-latent .p .caption").inner_text()
@@ -160,7 +171,8 @@ def test_writing_a_digit(lab, page, touch):
     paper = page.locator(".dgm-latent .paper")
     box = paper.bounding_box()
     line = [
-        (box["x"] + u * box["width"], box["y"] + v * box["height"]) for u, v in ((0.3, 0.2), (0.7, 0.2), (0.4, 0.8))
+        (box["x"] + u * box["width"], box["y"] + v * box["height"])
+        for u, v in ((0.3, 0.2), (0.7, 0.2), (0.4, 0.8))
     ]
 
     def write():
@@ -183,7 +195,9 @@ def test_writing_a_digit(lab, page, touch):
 
     changes(page, write)
     assert ink(page, ".seen") > 0 and np.count_nonzero(z_in_python(lab, page)) == 40
-    assert page.locator(".dgm-latent .p .caption").inner_text() == "reconstruction of what you wrote"
+    assert (
+        page.locator(".dgm-latent .p .caption").inner_text() == "reconstruction of what you wrote"
+    )
 
 
 def test_the_widget_in_place_computes_what_torch_does(page):
@@ -200,7 +214,12 @@ def test_the_widget_in_place_computes_what_torch_does(page):
             ("decode", z, model.decoder(z).mean),
             ("encode", x, model.encoder(x).mean),
         ):
-            assert np.abs(np.array(page.evaluate(run, [kind, points.tolist()])) - expected.numpy()).max() < 1e-4
+            assert (
+                np.abs(
+                    np.array(page.evaluate(run, [kind, points.tolist()])) - expected.numpy()
+                ).max()
+                < 1e-4
+            )
 
 
 def test_python_moves_the_pad(lab, page):
@@ -227,13 +246,17 @@ def test_all_dimensions_can_be_shown(page):
 def test_every_control_has_a_name(page):
     client = page.context.new_cdp_session(page)
     client.send("Accessibility.enable")
-    root = client.send("Runtime.evaluate", {"expression": "document.querySelector('.dgm-latent')"})["result"]
+    root = client.send("Runtime.evaluate", {"expression": "document.querySelector('.dgm-latent')"})[
+        "result"
+    ]
     nodes = client.send("Accessibility.queryAXTree", {"objectId": root["objectId"]})["nodes"]
     controls = [
         (node["role"]["value"], node["name"]["value"])
         for node in nodes
         if not node["ignored"]
-        and any(p["name"] == "focusable" and p["value"]["value"] for p in node.get("properties", []))
+        and any(
+            p["name"] == "focusable" and p["value"]["value"] for p in node.get("properties", [])
+        )
     ]
     assert {"button", "slider", "combobox", "application"} <= {role for role, _ in controls}
     assert [role for role, name in controls if not name.strip()] == []
@@ -255,7 +278,9 @@ def test_narrow_columns_and_zoom(page):
 
 
 def test_a_page_loaded_again_still_works(lab, page):
-    """The kernel then sends the numbers by the slice, below the rate above which Jupyter drops messages."""
+    """The kernel then sends the numbers by the slice, below the rate above which Jupyter drops
+    messages.
+    """
     page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
     page.wait_for_timeout(500)
     page.reload()
@@ -272,7 +297,9 @@ def test_without_a_kernel(lab, page):
     changes(page, lambda: page.keyboard.press("ArrowRight"))
     changes(page, lambda: page.get_by_role("button", name="next test digit 7").click())
     page.wait_for_timeout(300)  # Jupyter itself writes to the console that z reached nobody
-    lab.errors[:] = [error for error in lab.errors if "Could not send widget sync message" not in error]
+    lab.errors[:] = [
+        error for error in lab.errors if "Could not send widget sync message" not in error
+    ]
 
 
 def test_notebook_7(notebook7):

@@ -1,4 +1,6 @@
-"""Notebook 02 in JupyterLab: its film plays without the kernel, and a slider of its own changes its picture."""
+"""Notebook 02 in JupyterLab: its film plays without the kernel, and a slider of its own changes its
+picture.
+"""
 
 import re
 from pathlib import Path
@@ -8,7 +10,10 @@ import pytest
 
 pytestmark = pytest.mark.browser
 SOURCE = Path(__file__).parents[2] / "notebooks" / "source" / "02_latent_variable_models.py"
-SHOWN = "() => [...document.querySelectorAll('.film img')].findIndex((i) => i.style.visibility === 'visible')"
+SHOWN = (
+    "() => [...document.querySelectorAll('.film img')].findIndex((i) => i.style.visibility ==="
+    " 'visible')"
+)
 
 
 def opening():
@@ -19,7 +24,10 @@ def opening():
 
 @pytest.fixture(scope="module")
 def page(lab):
-    limit = "slider_figure(lambda angle: draw_fall(line.decoder, int(angle)), alt='points', angle=(0, 90, 5, 5))"
+    limit = (
+        "slider_figure(lambda angle: draw_fall(line.decoder, int(angle)), alt='points', angle=(0,"
+        " 90, 5, 5))"
+    )
     page = lab.open([opening(), limit])
     lab.run_all()
     page.wait_for_selector(".film img")

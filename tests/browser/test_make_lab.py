@@ -1,4 +1,6 @@
-"""`make lab` as a newcomer types it, in an empty HOME: JupyterLab at the welcome notebook, and no pop-up."""
+"""`make lab` as a newcomer types it, in an empty HOME: JupyterLab at the welcome notebook, and no
+pop-up.
+"""
 
 import os
 import re
@@ -25,10 +27,15 @@ def url(tmp_path):
         if not k.startswith(("JUPYTER", "MAKE", "PYTHON", "TORCH", "ARGS"))
     }
     process = subprocess.Popen(
-        ["make", "lab", f"PORT={port}", "ARGS=--no-browser"], cwd=ROOT, env=env | {"HOME": str(tmp_path)},
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        ["make", "lab", f"PORT={port}", "ARGS=--no-browser"],
+        cwd=ROOT,
+        env=env | {"HOME": str(tmp_path)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
         start_new_session=True,
-    )  # fmt: skip
+    )
     said = []
     for line in process.stdout:
         said.append(line)
@@ -52,9 +59,15 @@ def test_make_lab_opens_the_welcome_notebook_and_nothing_pops_up(url, browser):
     page.goto(url)
     page.wait_for_selector(".jp-NotebookPanel .jp-MarkdownOutput h1", timeout=90_000)
     page.wait_for_selector(".jp-StatusBar-Widget :text('Idle')", timeout=90_000)
-    page.wait_for_timeout(3000)  # JupyterLab asks for news, updates and builds some time after it has started
-    assert page.locator(".jp-mod-current .lm-TabBar-tabLabel").first.inner_text() == "00_welcome.ipynb"
+    page.wait_for_timeout(
+        3000
+    )  # JupyterLab asks for news, updates and builds some time after it has started
+    assert (
+        page.locator(".jp-mod-current .lm-TabBar-tabLabel").first.inner_text() == "00_welcome.ipynb"
+    )
     assert page.locator(".Toastify__toast, .jp-Dialog").all_inner_texts() == []
     page.close()
     strangers = [u for u in asked if not u.startswith((server, "data:", "blob:"))]
-    assert strangers == [] and not [u for u in asked if re.search(r"/lab/api/(news|update|build)", u)]
+    assert strangers == [] and not [
+        u for u in asked if re.search(r"/lab/api/(news|update|build)", u)
+    ]

@@ -1,4 +1,6 @@
-"""What JavaScript computes is what torch computes: the shipped architecture, every kind of layer; and what that catches."""
+"""What JavaScript computes is what torch computes: the shipped architecture, every kind of layer;
+and what that catches.
+"""
 
 import base64
 import json
@@ -21,13 +23,17 @@ def page(browser):
     """An empty page with latent.js in it as `window.latent`."""
     page = browser.new_page()
     source = base64.b64encode((latent.HERE / "latent.js").read_bytes()).decode()
-    page.evaluate(f"async () => {{ window.latent = await import('data:text/javascript;base64,{source}'); }}")
+    page.evaluate(
+        f"async () => {{ window.latent = await import('data:text/javascript;base64,{source}'); }}"
+    )
     yield page
     page.close()
 
 
 def encoded(array):
-    return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()  # lists would take Playwright seconds
+    return base64.b64encode(
+        np.ascontiguousarray(array).tobytes()
+    ).decode()  # lists would take Playwright seconds
 
 
 BYTES = "const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));"
@@ -44,13 +50,21 @@ def in_browser(page, layers, numbers, points):
             for (const byte of new Uint8Array(y.buffer)) text += String.fromCharCode(byte);
             return btoa(text);
         }}""",
-        [layers, encoded(numbers), numbers.dtype == np.float16, encoded(points.numpy()), len(points)],
+        [
+            layers,
+            encoded(numbers),
+            numbers.dtype == np.float16,
+            encoded(points.numpy()),
+            len(points),
+        ],
     )
     return np.frombuffer(base64.b64decode(result), np.float32).reshape(len(points), -1)
 
 
 def assert_parity(page, conditional, points, change=lambda layers, numbers: (layers, numbers)):
-    """The mean of the Conditional agrees to 1e-4; `change` may put a bug into what the browser is sent."""
+    """The mean of the Conditional agrees to 1e-4; `change` may put a bug into what the browser is
+    sent.
+    """
     with torch.no_grad():
         expected = conditional(points).mean.numpy()
     layers, arrays = latent.export(conditional, points)
@@ -59,7 +73,9 @@ def assert_parity(page, conditional, points, change=lambda layers, numbers: (lay
 
 
 def shipped_architecture(dim=40):
-    """The VAE's 40-600-GLU-600-GLU-784, untrained, with parameters that float16 holds exactly, as the shipped ones."""
+    """The VAE's 40-600-GLU-600-GLU-784, untrained, with parameters that float16 holds exactly, as
+    the shipped ones.
+    """
     torch.manual_seed(3)
     model = VAE(dim)
     for parameter in model.parameters():
@@ -76,20 +92,37 @@ def test_decoder_and_encoder(page, dim, dtype):
     assert_parity(page, model.encoder, torch.rand(100, 784), send)
 
 
-@pytest.mark.parametrize("layer", [nn.GLU(), nn.ReLU(), nn.LeakyReLU(0.2), nn.ELU(0.7), nn.SiLU(), nn.Tanh(),
-                                   nn.Sigmoid(), nn.Softplus(), nn.Identity(), nn.Dropout()])  # fmt: skip
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.GLU(),
+        nn.ReLU(),
+        nn.LeakyReLU(0.2),
+        nn.ELU(0.7),
+        nn.SiLU(),
+        nn.Tanh(),
+        nn.Sigmoid(),
+        nn.Softplus(),
+        nn.Identity(),
+        nn.Dropout(),
+    ],
+)
 @pytest.mark.parametrize("conditional", [BernoulliConditional, GaussianConditional])
 def test_every_kind_of_layer(page, layer, conditional):
     torch.manual_seed(0)
     middle = 20 if isinstance(layer, nn.GLU) else 40
-    net = nn.Sequential(nn.Sequential(nn.Linear(6, 40), layer), nn.Linear(middle, 30, bias=False)).eval()
+    net = nn.Sequential(
+        nn.Sequential(nn.Linear(6, 40), layer), nn.Linear(middle, 30, bias=False)
+    ).eval()
     assert_parity(page, conditional(net), torch.randn(100, 6) * 3)
 
 
 def normalised(units=40):
     """6 -> `units`, normalised -> 30, as training leaves it: no statistic at 0 or 1."""
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Linear(6, units), BatchNormRows(units), nn.ReLU(), nn.Linear(units, 30)).eval()
+    net = nn.Sequential(
+        nn.Linear(6, units), BatchNormRows(units), nn.ReLU(), nn.Linear(units, 30)
+    ).eval()
     for tensor in net[1].state_dict().values():
         if tensor.is_floating_point():
             tensor.copy_(torch.rand(units) + 0.5)
@@ -119,7 +152,9 @@ def swapped_halves(layers, numbers):
 
 def transposed(layers, numbers):
     rows, columns, at = layers[0]["out"], layers[0]["in"], layers[0]["weight"]
-    numbers[at : at + rows * columns] = numbers[at : at + rows * columns].reshape(rows, columns).T.ravel()
+    numbers[at : at + rows * columns] = (
+        numbers[at : at + rows * columns].reshape(rows, columns).T.ravel()
+    )
     return layers, numbers
 
 
@@ -143,7 +178,9 @@ BUGS = [swapped_halves, transposed, bias_of_the_layer_before, logits_as_means, r
 def test_parity_catches(page, bug):
     model = shipped_architecture()
     for parameter in model.decoder.parameters():
-        parameter.data *= 1.7  # no longer what float16 holds, and logits as large as a trained network's
+        parameter.data *= (
+            1.7  # no longer what float16 holds, and logits as large as a trained network's
+        )
     points = torch.randn(100, 40)
     assert_parity(page, model.decoder, points)
     with pytest.raises(AssertionError):
@@ -154,24 +191,30 @@ def test_half_precision_is_read_exactly(page):
     every = np.arange(65536, dtype=np.uint16).view(np.float16)
     every = every[np.isfinite(every)]
     read = page.evaluate(
-        f"(text) => {{ {BYTES} return Array.from(window.latent.floats(bytes(text), true)); }}", encoded(every)
+        f"(text) => {{ {BYTES} return Array.from(window.latent.floats(bytes(text), true)); }}",
+        encoded(every),
     )
     assert np.array_equal(np.array(read), every.astype(np.float64))
 
 
 def test_a_drawing_becomes_an_mnist_image(page):
-    """Fits 20 x 20, centre of mass in the centre, soft edges; the same wherever and however large it was drawn."""
+    """Fits 20 x 20, centre of mass in the centre, soft edges; the same wherever and however large
+    it was drawn.
+    """
 
     def normalise(strokes):
-        return np.array(page.evaluate("(strokes) => Array.from(window.latent.normalise(strokes))", strokes)).reshape(
-            28, 28
-        )
+        return np.array(
+            page.evaluate("(strokes) => Array.from(window.latent.normalise(strokes))", strokes)
+        ).reshape(28, 28)
 
     seven = [[0.2, 0.1], [0.8, 0.1], [0.4, 0.9]]
     x = normalise([seven])
     rows, columns = np.nonzero(x > 0.1)
     assert 18 <= np.ptp(rows) + 1 <= 21 and x.min() == 0 and x.max() == 1
-    centre = (x * (np.arange(28) + 0.5)).sum() / x.sum(), (x * (np.arange(28) + 0.5)[:, None]).sum() / x.sum()
+    centre = (
+        (x * (np.arange(28) + 0.5)).sum() / x.sum(),
+        (x * (np.arange(28) + 0.5)[:, None]).sum() / x.sum(),
+    )
     assert np.allclose(centre, 14, atol=0.1)
     grey = ((x > 0.05) & (x < 0.95)).sum() / (x > 0.05).sum()
     assert 0.2 < grey < 0.8  # MNIST: 0.57

@@ -1,4 +1,6 @@
-"""The pads of pixels in JupyterLab: by keys, mouse and finger; what is shown is what Python answered."""
+"""The pads of pixels in JupyterLab: by keys, mouse and finger; what is shown is what Python
+answered.
+"""
 
 import json
 
@@ -42,7 +44,9 @@ def colour(page, pad, row, column):
     """The middle of a cell of a canvas."""
     return page.evaluate(
         "([k, r, c]) => [...document.querySelectorAll('.dgm-pixels canvas')[k].getContext('2d')"
-        ".getImageData(10 * c + 5, 10 * r + 5, 1, 1).data].slice(0, 3)", [pad, row, column])  # fmt: skip
+        ".getImageData(10 * c + 5, 10 * r + 5, 1, 1).data].slice(0, 3)",
+        [pad, row, column],
+    )
 
 
 def shown(page, row, column):
@@ -58,17 +62,29 @@ def test_a_click_and_the_arrow_keys_choose_a_pixel(lab, page):
     page.keyboard.press("Shift+ArrowRight")
     shown(page, 16, 13)
     assert python(lab, "e.last") == [16, 13]
-    expected = python(lab, "[list(e.answer({'cell': [16, 13]})[1][0][3 * (784 * k + 28 * 15 + 14):][:3]) for k in (0, 1)]")
+    expected = python(
+        lab,
+        "[list(e.answer({'cell': [16, 13]})[1][0][3 * (784 * k + 28 * 15 + 14):][:3]) for k in"
+        " (0, 1)]",
+    )
     assert [colour(page, k, 15, 14) for k in (0, 1)] == expected
-    unseen, seen = python(lab, "[[int(v) for v in divmod((m[:14] == w).ravel().argmax(), 28)] for m in "
-                          "[influence(nets['plain'], e.x, (28, 28), [16, 13]) > 0] for w in (False, True)]")
+    unseen, seen = python(
+        lab,
+        "[[int(v) for v in divmod((m[:14] == w).ravel().argmax(), 28)] for m in "
+        "[influence(nets['plain'], e.x, (28, 28), [16, 13]) > 0] for w in (False, True)]",
+    )
     corner = page.evaluate(
-        "cells => cells.map(([r, c]) => [...document.querySelectorAll('.dgm-pixels canvas')[0].getContext('2d')"
-        ".getImageData(10 * c + 1, 10 * r + 1, 1, 1).data].slice(0, 3))", [unseen, seen])  # fmt: skip
+        "cells => cells.map(([r, c]) => [...document.querySelectorAll('.dgm-pixels"
+        " canvas')[0].getContext('2d').getImageData(10 * c + 1, 10 * r + 1, 1,"
+        " 1).data].slice(0, 3))",
+        [unseen, seen],
+    )
     assert corner[0] == [138, 61, 0] != corner[1]  # what is not seen bears a dot
     assert colour(page, 0, 16, 13) == [51, 51, 51] and colour(page, 1, 20, 3) == [222, 222, 222]
     says = page.locator(".dgm-pixels .panel .says").first.inner_text()
-    assert says.startswith("row 16, column 13: ") and says.endswith("of 461 earlier pixels have a gradient")
+    assert says.startswith("row 16, column 13: ") and says.endswith(
+        "of 461 earlier pixels have a gradient"
+    )
     page.keyboard.press("d")
     page.keyboard.press("d")  # Jupyter's "delete the cell": not while the pad has the focus
     assert page.locator(".jp-CodeCell").count() == len(CELLS)
@@ -83,7 +99,9 @@ def test_ink_by_keys_and_by_mouse_is_kept_and_the_rest_is_drawn_pixel_by_pixel(l
     box = pad.bounding_box()
     page.mouse.move(box["x"] + box["width"] * 3.5 / 28, box["y"] + box["height"] * 8.5 / 28)
     page.mouse.down()
-    page.mouse.move(box["x"] + box["width"] * 9.5 / 28, box["y"] + box["height"] * 8.5 / 28, steps=12)
+    page.mouse.move(
+        box["x"] + box["width"] * 9.5 / 28, box["y"] + box["height"] * 8.5 / 28, steps=12
+    )
     page.mouse.up()
     assert all(colour(page, 2, 8, c) == [51, 51, 51] for c in range(3, 10))
     root.get_by_label("speed").focus()
@@ -94,12 +112,18 @@ def test_ink_by_keys_and_by_mouse_is_kept_and_the_rest_is_drawn_pixel_by_pixel(l
     page.wait_for_function("+document.querySelectorAll('.dgm-pixels')[1].dataset.at > 28 * 20 + 5")
     on_its_way = int(root.get_attribute("data-at"))
     assert on_its_way < 784 and "p = " in root.locator(".says").inner_text()
-    page.wait_for_function(f"+document.querySelectorAll('.dgm-pixels')[1].dataset.at > {on_its_way}")
-    page.wait_for_function("document.querySelectorAll('.dgm-pixels')[1].dataset.at === '784'", timeout=30_000)
+    page.wait_for_function(
+        f"+document.querySelectorAll('.dgm-pixels')[1].dataset.at > {on_its_way}"
+    )
+    page.wait_for_function(
+        "document.querySelectorAll('.dgm-pixels')[1].dataset.at === '784'", timeout=30_000
+    )
     drawn = python(lab, "w.last.int().tolist()")
     assert drawn[5 * 28 + 12] == drawn[8 * 28 + 5] == 1 and sum(drawn[: 28 * 5]) == 0
     for row, column in ((20, 3), (22, 17), (27, 27), (25, 9)):
-        assert colour(page, 2, row, column) == ([0, 114, 178] if drawn[28 * row + column] else [255, 255, 255])
+        assert colour(page, 2, row, column) == (
+            [0, 114, 178] if drawn[28 * row + column] else [255, 255, 255]
+        )
     assert f"{sum(drawn[560:])} of them are ink" in root.locator(".says").inner_text()
 
 
@@ -113,5 +137,7 @@ def test_a_finger_draws_and_clear_clears(lab, page):
     root.get_by_label("which model completes it").select_option("plain")
     root.get_by_label("speed").fill("3")
     root.get_by_role("button", name="Complete").click()
-    page.wait_for_function("document.querySelectorAll('.dgm-pixels')[1].dataset.at === '784'", timeout=30_000)
+    page.wait_for_function(
+        "document.querySelectorAll('.dgm-pixels')[1].dataset.at === '784'", timeout=30_000
+    )
     assert python(lab, "w.last.int().tolist()")[6 * 28 + 6] == 1

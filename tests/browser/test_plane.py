@@ -1,4 +1,6 @@
-"""The plane with its point, driven in JupyterLab by keys, mouse and finger; what is shown is what Python computes."""
+"""The plane with its point, driven in JupyterLab by keys, mouse and finger; what is shown is what
+Python computes.
+"""
 
 import json
 
@@ -31,7 +33,9 @@ def python(lab, page, code):
 
 
 def shown(page):
-    rows = page.eval_on_selector_all(".dgm-plane .reading", "rows => rows.map(r => +r.dataset.value)")
+    rows = page.eval_on_selector_all(
+        ".dgm-plane .reading", "rows => rows.map(r => +r.dataset.value)"
+    )
     return dict(zip(("network", "log p(x)"), rows, strict=True))
 
 
@@ -81,11 +85,19 @@ def test_mouse_and_finger_drag_it(lab, page):
 def test_far_from_the_data_it_says_so_in_words_and_aloud(lab, page):
     density = page.locator(".dgm-plane .reading").nth(1)
     put(lab, page, 0.0, 0.0)
-    assert "every training point" not in density.inner_text() and "alarm" not in density.get_attribute("class")
+    assert (
+        "every training point" not in density.inner_text()
+        and "alarm" not in density.get_attribute("class")
+    )
     put(lab, page, 2.9, 1.9)
-    assert "every training point is more probable" in density.inner_text() and "alarm" in density.get_attribute("class")
+    assert (
+        "every training point is more probable" in density.inner_text()
+        and "alarm" in density.get_attribute("class")
+    )
     assert "blue 99.98 %" in page.locator(".dgm-plane .reading").nth(0).inner_text()
-    page.wait_for_function("document.querySelector('.dgm-plane .spoken').textContent.includes('every training point')")
+    page.wait_for_function(
+        "document.querySelector('.dgm-plane .spoken').textContent.includes('every training point')"
+    )
     put(lab, page, -1.5, 0.0)
     assert "orange 99 %" in page.locator(".dgm-plane .reading").nth(0).inner_text()
 

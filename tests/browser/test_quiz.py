@@ -1,4 +1,6 @@
-"""The self-test in JupyterLab: taken with keys only, read by roles and names, and without a kernel once it is there."""
+"""The self-test in JupyterLab: taken with keys only, read by roles and names, and without a kernel
+once it is there.
+"""
 
 import json
 
@@ -44,14 +46,24 @@ def test_it_is_taken_with_the_keyboard_and_python_hears_the_first_answer(lab, pa
     page.keyboard.press("ArrowDown")
     assert choice(page, "third").is_checked()
     page.keyboard.press("Enter")
-    assert "Not so. To the third." in said(page).inner_text() and said(page).get_attribute("aria-live") == "polite"
+    assert (
+        "Not so. To the third." in said(page).inner_text()
+        and said(page).get_attribute("aria-live") == "polite"
+    )
     page.keyboard.press("ArrowUp")
     page.keyboard.press("Enter")
-    assert "Right. Said to the second." in said(page).inner_text() and "first answer" in said(page).inner_text()
+    assert (
+        "Right. Said to the second." in said(page).inner_text()
+        and "first answer" in said(page).inner_text()
+    )
     page.locator(".dgm-quiz").get_by_role("button", name="question 1, wrong").wait_for()
     page.wait_for_timeout(300)
-    assert json.loads(lab.execute("import json; print(json.dumps([quiz.answers, quiz.score.right]))")) == [[2, -1], 0]
-    assert page.locator(".jp-Notebook .jp-Cell").count() == 2  # no key reached the notebook's own shortcuts
+    assert json.loads(
+        lab.execute("import json; print(json.dumps([quiz.answers, quiz.score.right]))")
+    ) == [[2, -1], 0]
+    assert (
+        page.locator(".jp-Notebook .jp-Cell").count() == 2
+    )  # no key reached the notebook's own shortcuts
 
 
 def test_next_and_back_keep_what_was_answered(page):
@@ -77,5 +89,7 @@ def test_without_a_kernel_it_goes_on_and_gives_the_result_by_topic(lab, page):
     assert "0 of 1" in rows[1] and "1 of 1" in rows[2]
     links = said(page).get_by_role("link")
     assert links.count() == 1 and links.first.get_attribute("href") == "07_vae.ipynb"
-    assert all("Could not send widget sync message" in error for error in lab.errors)  # the front end's, of the kernel it lost
+    assert all(
+        "Could not send widget sync message" in error for error in lab.errors
+    )  # the front end's, of the kernel it lost
     lab.errors.clear()
