@@ -79,9 +79,8 @@ def frechet(x: Tensor, y: Tensor) -> float:
     x, y = x.cpu().double(), y.cpu().double()
     cx, cy = (torch.atleast_2d(points.mT.cov()) for points in (x, y))
     root = square_root(cx)
-    cross = (
-        torch.linalg.eigvalsh(root @ cy @ root).clamp(min=0).sqrt().sum()
-    )  # tr of the root of a similar matrix
+    # the trace of the root of cx cy, by a similar, symmetric matrix
+    cross = torch.linalg.eigvalsh(root @ cy @ root).clamp(min=0).sqrt().sum()
     return max(
         0.0, ((x.mean(0) - y.mean(0)) ** 2).sum().add(cx.trace() + cy.trace() - 2 * cross).item()
     )

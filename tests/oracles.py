@@ -8,6 +8,7 @@ It must also be able to fail: `mutant(module, old, new)` is the module with one 
 import contextlib
 import inspect
 import itertools
+import re
 import types
 
 import torch
@@ -15,15 +16,19 @@ from torch import Tensor
 
 
 def mutant(module: types.ModuleType, old: str, new: str) -> types.ModuleType:
-    """A copy of a module in whose source `old` became `new`. The module itself is untouched."""
+    """A copy of a module in whose source `old` became `new`, however the formatter broke its lines.
+    The module itself is untouched."""
     source = inspect.getsource(module)
-    assert old in source, (
+    tokens = [re.escape(token) for token in re.findall(r"\w+|[^\w\s]", old)]
+    pattern = r"\s*".join(
+        f",?\\s*{token}" if token in (r"\)", r"\]", r"\}") else token for token in tokens
+    )
+    assert re.search(pattern, source), (
         f"{module.__name__} has no line with {old!r} any more: bring this mutant up to date"
     )
     broken = types.ModuleType(module.__name__)
-    exec(
-        compile(source.replace(old, new), f"<mutant of {module.__name__}>", "exec"), broken.__dict__
-    )
+    source = re.sub(pattern, lambda _: new.strip(), source)
+    exec(compile(source, f"<mutant of {module.__name__}>", "exec"), broken.__dict__)
     return broken
 
 

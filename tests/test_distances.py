@@ -268,7 +268,11 @@ MUTANTS = {
         check_frechet,
         check_frechet_of_few_points,
     ),
-    "no root": (".clamp(min=0).sqrt().sum()  # tr", ".sum()  # tr", check_frechet),
+    "no root": (
+        "(root @ cy @ root).clamp(min=0).sqrt().sum()",
+        "(root @ cy @ root).sum()",
+        check_frechet,
+    ),
     "variances only": (
         "torch.atleast_2d(points.mT.cov())",
         "torch.atleast_2d(points.mT.cov()).diag().diag()",

@@ -9,8 +9,7 @@
 # three times and find out.
 
 # %% tags=["colab"] jupyter={"source_hidden": true}
-# In Colab this installs the course and leaves Colab's own torch alone. Anywhere else it does
-# nothing.
+# In Colab this installs the course and leaves Colab's own torch alone. Elsewhere it does nothing.
 import importlib.util
 import subprocess
 import sys
@@ -19,9 +18,7 @@ REPOSITORY = ""  # written by `make badges REPO=...`
 if "google.colab" in sys.modules:
     if importlib.util.find_spec("dgmcourse") is None:
         if not REPOSITORY:
-            raise RuntimeError(
-                "Where does the course live? Write its address as REPOSITORY, above."
-            )
+            raise RuntimeError("Where does the course live? Write its address as REPOSITORY.")
         pip = [sys.executable, "-m", "pip", "install", "-q"]
         for name in ("anywidget", "mlxtend", "safetensors"):
             if importlib.util.find_spec(name) is None:
