@@ -7,7 +7,12 @@ Tomczak & Welling, VAE with a VampPrior, 2017.
 
 from torch import nn
 
-from dgmcourse.densities import BernoulliConditional, GaussianConditional, StandardGaussian
+from dgmcourse.densities import (
+    BernoulliConditional,
+    GaussianConditional,
+    IsotropicGaussianConditional,
+    StandardGaussian,
+)
 from dgmcourse.models.latent_variable_model import LatentVariableModel
 from dgmcourse.networks import conv_decoder, conv_encoder, gated_mlp
 
@@ -64,6 +69,20 @@ class ConvVAE(LatentVariableModel):
                 conv_decoder(latent_dim, outputs_per_pixel(likelihood), channels, hidden),
                 likelihood,
             ),
+        )
+
+
+class SquaredErrorVAE(LatentVariableModel):
+    r"""The VAE with the Wasserstein auto-encoder's networks and, up to its scale, its cost.
+
+    $$\log p(x \mid z) = -\frac{|x - \mu(z)|^2}{2 \sigma^2} + \text{const}, \quad \mu(z) \in (0, 1)^{784}$$
+    """
+
+    def __init__(self, latent_dim: int = 8):
+        super().__init__(
+            StandardGaussian(latent_dim),
+            GaussianConditional(conv_encoder(2 * latent_dim), (-10.0, 2.0)),
+            IsotropicGaussianConditional(nn.Sequential(conv_decoder(latent_dim), nn.Sigmoid())),
         )
 
 
