@@ -75,9 +75,11 @@ def rows_done(name: str, todo: list[tuple], jobs: int, scheduler: str | None) ->
                 "a scheduler needs the package distributed: pip install 'dgmcourse[cluster]'"
             ) from None
         with Client(scheduler) as client:
-            futures = [client.submit(one_alone, name, *job, pure=False) for job in todo]
-            for future in as_completed(futures):
-                yield future.result()
+            todo = [client.submit(one_alone, name, *job, pure=False) for job in todo]
+            for future in as_completed(todo):
+                row = future.result()
+                future.release()  # else it is computed again if the worker that holds it dies
+                yield row
     elif jobs > 1:
         from joblib import Parallel, delayed
 
