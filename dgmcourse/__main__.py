@@ -173,7 +173,7 @@ def not_there(kind, name, known):
         return unknown(kind, name, known)
     print(f"Which {kind}?")
     for one, about in known.items():
-        print(f"  {one:19} {about}")
+        print(f"  {one:22} {about}")
     return 2
 
 

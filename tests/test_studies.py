@@ -1,6 +1,7 @@
 """Studies: what each one varies and measures, and that a broken one goes on to the same table."""
 
 import json
+import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -149,6 +150,12 @@ def test_a_row_starts_from_its_seed_and_keeps_its_setting(monkeypatch):
     row = studies.one("flows_on_mnist", {"posterior": "planar", "T": 4}, 5)
     torch.manual_seed(5)
     assert row == {"posterior": "planar", "T": 4, "seed": 5, "drawn": torch.rand(1).item()}
+
+
+def test_a_scheduler_needs_a_package_that_is_named(few, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(ValueError, match=r"pip install 'dgmcourse\[cluster\]'"):
+        studies.run("priors", scheduler="tcp://127.0.0.1:1")
 
 
 @pytest.mark.parametrize("name", FEW)

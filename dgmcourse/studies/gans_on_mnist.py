@@ -18,7 +18,7 @@ from dgmcourse.models.gan import GAN, leaky
 from dgmcourse.models.wasserstein_gan import WassersteinGAN
 from dgmcourse.networks import mlp
 from dgmcourse.play import play
-from dgmcourse.studies import finished
+from dgmcourse.studies import finished, row_of
 from dgmcourse.studies.gans_on_ring import Method
 
 METHODS = {
@@ -63,7 +63,7 @@ def jobs(rows: list[dict]) -> list[tuple[dict, int]]:
     """The search; when it is complete, also each method at its best rate with each seed."""
     settings = [{"method": name, "lr": lr} for name in METHODS for lr in RATES] + [PUBLISHED]
     search = [(setting, SEARCH_SEED) for setting in settings]
-    if len(searched(rows)) < len(search):
+    if not all(row_of(job, rows) for job in search):
         return search
     best = best_rates(rows)
     return search + [({"method": n, "lr": best[n]}, seed) for seed in SEEDS for n in METHODS]
