@@ -291,6 +291,11 @@ def test_every_recipe_has_its_weight_and_every_weight_its_recipe():
     assert there == set(recipes.all_recipes())
 
 
+def test_no_recipe_hides_another_of_its_name():
+    files = (Path(recipes.__file__).parent).glob("[a-z]*.py")
+    assert sum(file.read_text().count(" = Recipe(\n") for file in files) == len(ALL)
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_a_shipped_weight_is_whole_small_and_says_what_it_is(name):
     recipe, card, model = recipes.recipe(name), recipes.card(name), recipes.load(name)
