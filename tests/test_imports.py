@@ -20,8 +20,11 @@ MAY_SEE = {
     "models": ["densities", "networks", "distances", "models"],
     "data": ["data", "densities"],
     "data.source": [],
-    "train": ["densities", "data.images"],  # of the data only the protocol, Data
-    "play": ["densities", "data.images", "train"],
+    "optim": [],
+    "loop": ["data.images", "optim"],  # of the data only the protocol, Data
+    "distributed": ["loop"],
+    "train": ["data.images", "distributed", "loop", "optim"],
+    "play": ["densities", "data.images", "loop", "optim"],
     "evaluate": ["densities", "data.images"],
     "check": ["densities", "train", "check"],  # of train `maximise`: what an optimiser is for
     "plot": [],
@@ -41,6 +44,7 @@ MAY_SEE = {
         "networks",
         "models",
         "distances",
+        "distributed",
         "train",
         "play",
         "evaluate",
@@ -48,7 +52,7 @@ MAY_SEE = {
     ],
     "studies": ["densities", "networks", "models", "play", "recipes"],
     "doctor": ["data", "recipes", "train"],
-    "__main__": ["doctor", "data", "recipes", "train"],
+    "__main__": ["distributed", "doctor", "data", "recipes", "train"],
     "__init__": [],
 }
 HEAVY = {
