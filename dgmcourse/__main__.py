@@ -52,7 +52,12 @@ def parser() -> argparse.ArgumentParser:
 
     add("doctor", doctor, "The exit status is 0 if the course can run.")
     add("data", data, "Where they go: DGMCOURSE_CACHE, else ~/.cache/dgmcourse.")
-    one = add("train", train, "Interrupted (Ctrl-C), the same command goes on where it stopped.")
+    one = add(
+        "train",
+        train,
+        "Interrupted (Ctrl-C), the same command goes on where it stopped. On N processes: torchrun"
+        " --nproc-per-node N -m dgmcourse train NAME.",
+    )
     one.add_argument(
         "name", metavar="NAME", nargs="?", help="which model; without it, the models are listed"
     )
@@ -115,12 +120,12 @@ def data(options):
 
 
 def train(options):
-    from dgmcourse import recipes
+    from dgmcourse import distributed, recipes
     from dgmcourse.train import available, best_device
 
     if options.name not in recipes.RECIPES:
         return unknown_model(options.name, recipes.RECIPES)
-    place = available(options.device or best_device())
+    place = distributed.join(available(options.device or best_device()))
     out = {} if options.out is None else {"out": options.out}
     path = recipes.train(
         options.name, device=place, epochs=options.epochs, resume=not options.fresh, **out

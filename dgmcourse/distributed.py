@@ -32,19 +32,17 @@ def join(device: torch.device) -> torch.device:
     """
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         return device
-    device, here = (
-        torch.device(device.type, int(os.environ["LOCAL_RANK"])),
-        torch.cuda.device_count(),
-    )
-    if device.type != "cuda":
-        device = torch.device("cpu")
-    elif here < int(os.environ["LOCAL_WORLD_SIZE"]):
-        raise ValueError(
-            f"{os.environ['LOCAL_WORLD_SIZE']} processes need as many GPUs, and {here} are here:"
-            " start fewer, or use --device cpu"
-        )
-    else:
+    if device.type == "cuda":
+        here, wanted = torch.cuda.device_count(), int(os.environ["LOCAL_WORLD_SIZE"])
+        if here < wanted:
+            raise ValueError(
+                f"{wanted} processes need as many GPUs, and {here} are here: start fewer, or use"
+                " --device cpu"
+            )
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
+    else:
+        device = torch.device("cpu")
     distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     if distributed.get_rank() > 0:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
@@ -74,9 +72,7 @@ def shared(objective, model: nn.Module, history: History, device: torch.device, 
     if size == 1:
         yield objective
         return
-    module = nn.parallel.DistributedDataParallel(
-        Forward(model, objective), find_unused_parameters=True
-    )
+    module = nn.parallel.DistributedDataParallel(Forward(model, objective))
     stopped, state, epoch = False, None, None
 
     def of_all(*given):
@@ -91,15 +87,16 @@ def shared(objective, model: nn.Module, history: History, device: torch.device, 
                 torch.manual_seed(hash((seed, epoch, rank)))
             value, parts = module(*rows, beta)
             state = random_state(device)
-        mean, n = value.mean(), weight * len(value)
-        sums = [n, stopped, *(n * one.mean().item() for one in (value.detach(), *parts.values()))]
-        sums = torch.tensor(sums, dtype=torch.float64, device=device)
+        n = weight * len(value)
+        means = torch.stack([one.detach().mean().double() for one in (value, *parts.values())])
+        sums = torch.cat([n * means, means.new_tensor([n, stopped])])
         distributed.all_reduce(sums)
-        if sums[1] > 0:
+        total, any_stopped = sums[-2:].tolist()
+        if any_stopped:
             raise KeyboardInterrupt
-        total, means = round(sums[0].item()), sums[2:] / sums[0]
-        gradient = (mean - mean.detach()) * (n * size / total)
-        value = (means[0].to(value) + gradient).expand(total)
+        means = sums[:-2] / total
+        gradient = (value.mean() - value.detach().mean()) * (n * size / total)  # of value 0
+        value = (means[0].to(value) + gradient).expand(round(total))
         return value, dict(zip(parts, means[1:], strict=True))
 
     def stop(*_):

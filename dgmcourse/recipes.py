@@ -725,8 +725,9 @@ def train(
     resume: bool = True,
 ) -> Path:
     """Train a weight by its recipe, measure it on the test set and write it to `out`. Interrupted,
-    it can go on.
+    it can go on. Of several processes the first alone measures and writes.
     """
+    from dgmcourse import distributed
     from dgmcourse.play import play
     from dgmcourse.train import fit
 
@@ -741,6 +742,9 @@ def train(
         history = play(model, data.train, **settings, **more)
     else:
         history = fit(model, data.train, data.valid, **settings, **more)
+    path = Path(out) / f"{name}.safetensors"
+    if distributed.leave() > 0:
+        return path
     if history.stopped.startswith("diverged"):
         raise ArithmeticError(f"{name}: the game {history.stopped}; nothing was written")
     if history.stopped == "interrupted":
@@ -768,7 +772,7 @@ def train(
         "hash": digest(tensors),
         "results": (chosen.measure or measure_likelihood)(model.eval(), data, None),
     }
-    return write(tensors, facts, Path(out) / f"{name}.safetensors")
+    return write(tensors, facts, path)
 
 
 def evaluate(name: str, S: int | None = None, device=None) -> dict:
