@@ -144,11 +144,8 @@ def fit(
     ):
         best = history["valid"][history.best_epoch - 1] if history.best_epoch else -math.inf
         for epoch in range(len(history.epochs), epochs):
-            if (
-                patience is not None
-                and history.best_epoch
-                and epoch - history.best_epoch >= patience
-            ):
+            waited = epoch - (history.best_epoch or math.inf)
+            if patience is not None and waited >= patience:
                 history.stopped = "no further improvement"
                 break
             run.bar.set_description_str(f"epoch {epoch + 1}/{epochs}")
@@ -233,17 +230,15 @@ def checked(objective, data: Batches):
                 "an objective returns two things: its values, and a dictionary of parts to watch"
                 " (it may be empty)"
             )
-        shape = tuple(result[0].shape)
-        if isinstance(data, Data) and shape != given[0].shape[:1]:
+        shape, of_each = tuple(result[0].shape), "its examples, shape (n,)"
+        right = len(shape) == 1 and shape[0] > 0
+        if isinstance(data, Data):
             n = len(given[0])
+            right, of_each = shape == (n,), f"the {n} examples, shape ({n},)"
+        if not right:
             raise ValueError(
-                f"an objective returns one value for each of the {n} examples, shape ({n},), not"
-                f" {shape}: sum over dimensions, and leave the batch's mean to the training"
-            )
-        if len(shape) != 1 or shape[0] == 0:
-            raise ValueError(
-                f"an objective returns one value for each of its examples, shape (n,), not {shape}:"
-                " sum over dimensions, and leave the batch's mean to the training"
+                f"an objective returns one value for each of {of_each}, not {shape}: sum over"
+                " dimensions, and leave the batch's mean to the training"
             )
         return result
 

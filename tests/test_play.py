@@ -876,6 +876,7 @@ def test_every_game_of_the_course_is_played(name):
             not torch.equal(p, before[key]) for key, p in game.named_parameters() if p.dim() > 1
         )
         assert all(math.isfinite(value) for row in history.steps for value in row.values())
+        assert set(history.steps[0]) - {"step"} == set(history.labels)
         assert game.sample(5).shape == (5, 784)
         ends.append(game)
     assert same(*ends)

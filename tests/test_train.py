@@ -16,7 +16,15 @@ from torch import nn
 
 from dgmcourse import loop, optim, train
 from dgmcourse.data.images import Data
+from dgmcourse.densities import StandardGaussian
 from dgmcourse.models import VAE
+from dgmcourse.models.classifier import DigitClassifier
+from dgmcourse.models.density_network import DensityNetwork
+from dgmcourse.models.diffusion import Diffusion, NoiseNet, cosine_schedule
+from dgmcourse.models.gan import ImageGAN
+from dgmcourse.models.normalizing_flow import Affine, FlowDensity
+from dgmcourse.models.pixelcnn import PixelCNN, PixelNet
+from dgmcourse.models.wasserstein_autoencoder import WassersteinAutoEncoder
 
 DEVICES = (
     ["cpu"] + ["cuda"] * torch.cuda.is_available() + ["mps"] * torch.backends.mps.is_available()
@@ -717,6 +725,169 @@ for adam in (Adam, torch.optim.Adam):
 assert torch.equal(*ends)
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# --- data other than rows of numbers -------------------------------------------------------------
+
+
+class Toy:
+    """Batches as they are given, for every pass the same; `n` examples in all."""
+
+    def __init__(self, batches, n):
+        self.given, self.n, self.device = batches, n, None
+
+    def __len__(self):
+        return self.n
+
+    def batches(self, size, shuffle):
+        assert self.device == torch.device("cpu"), "the data were not sent to the model's device"
+        return iter(self.given)
+
+    def to(self, device):
+        there = Toy(self.given, self.n)
+        there.device = device
+        return there
+
+
+def test_a_batch_may_be_a_labelled_and_an_unlabelled_part():
+    """Each contributes its own examples: the mean is over all of them, and so is the history's."""
+    x = torch.randn(30, 2) + 3
+    pairs = [(x[:4], x[4:10]), (x[10:11], x[11:17]), (x[17:20], x[20:21])]  # of 10, 7 and 4
+
+    class Both(Quadratic):
+        def objective(self, labelled, unlabelled, beta=1.0):
+            seen.append((len(labelled), len(unlabelled)))
+            return super().objective(torch.cat([labelled, unlabelled]), beta)
+
+    model, seen, data = Both(), [], Toy(pairs, 21)
+    history = train.fit(model, data, data, epochs=2, lr=0.0, **quiet)
+    mean = Quadratic().objective(x[:21])[0].mean().item()
+    assert seen == [(4, 6), (1, 6), (3, 1)] * 4
+    close(history["elbo"] + history["valid"], [mean] * 4, rtol=1e-5)
+    train.fit(model, Toy(pairs[:1], 10), epochs=300, lr=0.1, **quiet)
+    close(model.theta.detach(), x[:10].mean(0), atol=0.01)
+
+
+def test_a_batch_may_be_padded_sequences_and_their_lengths(tmp_path):
+    """One value for each sequence; interrupted and resumed as with any other data."""
+    generator = torch.Generator().manual_seed(0)
+    lengths = torch.tensor([3, 1, 4, 2, 4])
+    tokens = torch.randint(0, 5, (5, 4), generator=generator)
+    tokens[torch.arange(4) >= lengths[:, None]] = -100  # padding: an index that would fail
+
+    class Unigram(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.logits = nn.Parameter(torch.zeros(5))
+
+        def objective(self, tokens, lengths, beta=1.0):
+            there = torch.arange(tokens.shape[1]) < lengths[:, None]
+            log_p = self.logits.log_softmax(0)[tokens.where(there, 0)]
+            value = (log_p * there).sum(1)
+            return value, {"log_p": value}
+
+    data = Toy([(tokens[:3], lengths[:3]), (tokens[3:], lengths[3:])], 5)
+    settings = {"batch_size": 3, "lr": 0.05, "progress": False}
+    model = Unigram()
+    train.fit(model, Toy([(tokens, lengths)], 5), epochs=400, **(settings | {"batch_size": 5}))
+    shares = torch.bincount(tokens[tokens >= 0], minlength=5) / lengths.sum()
+    close(model.logits.detach().softmax(0), shares, atol=0.01)  # of each token among all
+    ends = [Unigram(), Unigram()]
+    train.fit(ends[0], data, epochs=4, **settings)
+    for epochs in (2, 4):
+        state = tmp_path / "state.pt"
+        train.fit(ends[1], data, epochs=epochs, checkpoint=state, resume=True, **settings)
+    assert same_parameters(*ends)
+
+
+def test_a_batch_may_be_one_graph():
+    """It is handed on as it is, and has a value for each node."""
+
+    class Graph:
+        nodes, edges = torch.arange(4.0)[:, None], torch.tensor([[0, 1], [1, 2], [2, 3]])
+
+    class Smooth(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.level = nn.Parameter(torch.zeros(()))
+
+        def objective(self, graph, beta=1.0):
+            value = -((graph.nodes - self.level) ** 2).squeeze(-1)
+            return value, {"fit": value, "edges": torch.full((4,), float(len(graph.edges)))}
+
+    data, model = Toy([Graph()], 1), Smooth()
+    history = train.fit(model, data, data, epochs=200, lr=0.1, progress=False)
+    close(model.level.detach(), 1.5, atol=0.01)
+    close(history["fit"][-1], -1.25, atol=0.01)  # the variance of 0, 1, 2, 3
+    assert history["edges"] == [3.0] * 200
+    close(history["valid"][-1], -1.25, atol=0.01)
+
+
+def test_more_batches_than_the_data_say_do_not_turn_the_learning_rate_round():
+    model, thetas = Scripted(), []
+
+    def watched(x, beta):
+        thetas.append(model.theta.item())
+        return model.objective(x, beta)
+
+    data = Toy([torch.zeros(2, 1)] * 5, 4)  # two batches would be right
+    train.fit(model, data, epochs=1, anneal=1, batch_size=2, objective=watched, progress=False)
+    assert thetas == sorted(thetas) and thetas[2] > thetas[1] and thetas[4] == thetas[2]
+
+
+@pytest.mark.parametrize("shape", [(), (3, 1), (0,)])
+def test_values_of_another_shape_are_refused_for_any_data(shape):
+    data = Toy([(torch.zeros(3, 2),)], 3)
+    objective = lambda x, beta: (torch.zeros(shape), {})  # noqa: E731
+    with pytest.raises(ValueError, match="one value for each of its examples") as raised:
+        train.fit(Quadratic(), data, epochs=1, objective=objective, progress=False)
+    assert str(shape) in str(raised.value) and "\n" not in str(raised.value)
+
+
+# --- models --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("objective", [None, lambda self, x, beta: 1 / 0])
+def test_a_game_is_no_model_of_one_objective(objective):
+    """It says so and names `play`, even if it has an objective, too."""
+    game = ImageGAN(2, 4)
+    if objective:
+        game = type("Playing", (ImageGAN,), {"objective": objective})(2, 4)
+    before = [p.clone() for p in game.parameters()]
+    for call in (lambda: train.fit(game, torch.rand(5, 784), epochs=1), lambda: mean_of(game)):
+        with pytest.raises(
+            TypeError, match=r"is a game of two players.*play\(game, data\)"
+        ) as error:
+            call()
+        assert "\n" not in str(error.value)
+    assert all(map(torch.equal, before, game.parameters()))
+    with pytest.raises(TypeError, match="Linear has no objective to maximise: give one"):
+        train.fit(nn.Linear(2, 2), torch.zeros(5, 2), epochs=1)
+
+
+def mean_of(model):
+    return train.mean_objective(model, torch.rand(5, 784))
+
+
+MODELS = {
+    "VAE": lambda: VAE(2, 8),
+    "density network": lambda: DensityNetwork(2, 8, samples=5),
+    "PixelCNN": lambda: PixelCNN(PixelNet(2, 1)),
+    "flow": lambda: FlowDensity(StandardGaussian(784), Affine(784)),
+    "diffusion": lambda: Diffusion(NoiseNet(784, (8,)), 784, cosine_schedule(4)),
+    "classifier": DigitClassifier,
+    "Wasserstein auto-encoder": lambda: WassersteinAutoEncoder(2, channels=2, hidden=4),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_names_its_parts(name):
+    """The history has the label of each part, and no checkpoint loses it."""
+    model = MODELS[name]()
+    data = Data(torch.rand(8, 784).round(), torch.arange(8))
+    history = train.fit(model, data, epochs=1, progress=False)
+    parts = set(history.steps[0]) - {"step"}
+    assert parts and parts <= set(history.labels) and history.labels == type(model).parts
 
 
 def test_the_mean_over_no_data_is_one_sentence():
