@@ -1,12 +1,13 @@
 """Data-parallel training: `torchrun --nproc-per-node N -m dgmcourse train NAME`.
 
-Each process holds the model and the data, computes its share of each batch, and torch's
+Each process holds the model and all the data and computes its share of each batch, and torch's
 DistributedDataParallel averages the gradients. `batch_size` is that of all processes together.
 
-With an objective that is a function of the batch alone, a value of its own example, the parameters
-are those of a training in one process, up to rounding. What an objective draws (z, dropout) is
-drawn by each process from a stream of its own, so the batches' own draws (dynamic binarisation) are
-others, too: equal in distribution only. So are batch statistics, which are those of a share.
+The parameters are those of a training in one process, up to rounding, if the objective draws
+nothing and each value depends on its own example alone. What the objective draws (z, dropout)
+differs between processes, and the order and binarisation of the data then differ from those of one
+process: the training is the same in distribution. Batch statistics (batch normalisation, the MMD)
+are those of a share. The objective has to depend on every parameter.
 """
 
 import contextlib
