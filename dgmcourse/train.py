@@ -22,18 +22,6 @@ from dgmcourse.loop import (
 )
 from dgmcourse.optim import Adam, TrainingError, maximise
 
-__all__ = [  # of other modules: what a training needs, in one place
-    "Adam",
-    "History",
-    "TrainingError",
-    "available",
-    "best_device",
-    "fit",
-    "maximise",
-    "mean_objective",
-    "own_randomness",
-]
-
 
 def best_device() -> torch.device:
     """The fastest device here: CUDA, else MPS, else the CPU."""

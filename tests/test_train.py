@@ -615,9 +615,13 @@ def test_other_settings_than_the_checkpoint_are_refused(tmp_path):
             )
     with pytest.raises(ValueError, match="was written with"):
         train.fit(tiny_vae(), digits(36), epochs=2, checkpoint=path, resume=True, **quiet)
-    train.fit(
-        tiny_vae(), digits(36), epochs=1, checkpoint=path, **quiet
-    )  # not resumed: started anew
+    # Not resumed: started anew.
+    train.fit(tiny_vae(), digits(36), epochs=1, checkpoint=path, **quiet)
+    state = torch.load(path)
+    state["optimiser"] = state.pop("optimisers")[0]
+    torch.save(state, path)
+    with pytest.raises(ValueError, match="was written by an earlier version: remove it"):
+        train.fit(tiny_vae(), digits(36), epochs=2, checkpoint=path, resume=True, **quiet)
 
 
 @pytest.mark.parametrize("device", ["cuda", "mps"])
