@@ -59,7 +59,9 @@ def parser() -> argparse.ArgumentParser:
         device_help = "cpu, cuda or mps (default: the fastest that is here)"
         one.add_argument("--device", type=device, help=device_help)
 
-    one = add("train", train, "Interrupted (Ctrl-C), the same command goes on where it stopped.")
+    goes_on = "Interrupted (Ctrl-C), the same command goes on where it stopped."
+    processes = "On N processes: torchrun --nproc-per-node N -m dgmcourse train NAME."
+    one = add("train", train, f"{goes_on} {processes}")
     model_and_device(one)
     one.add_argument(
         "--out", metavar="DIR", help="where the weights go (default: the package's own weights)"
@@ -78,7 +80,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="S",
         help="samples of z per test point (default: 5,000; 200,000 for a model without an encoder)",
     )
-    one = add("study", study, "Interrupted (Ctrl-C), the same command goes on where it stopped.")
+    one = add("study", study, goes_on)
     one.add_argument("names", metavar="NAME", nargs="*", help="which studies; none: list them")
     one.add_argument(
         "--jobs", type=positive, metavar="N", default=1, help="processes, of one thread each"
@@ -120,12 +122,12 @@ def data(options):
 
 
 def train(options):
-    from dgmcourse import recipes
+    from dgmcourse import distributed, recipes
     from dgmcourse.train import available, best_device
 
     if options.name not in recipes.all_recipes():
         return unknown_model(options.name, recipes.all_recipes())
-    place = available(options.device or best_device())
+    place = distributed.join(available(options.device or best_device()))
     path = recipes.train(
         options.name, options.out, device=place, epochs=options.epochs, resume=not options.fresh
     )

@@ -40,19 +40,20 @@ CLASSES = [
 ]
 WIDTH, DPI, COLOURS = 7.2, 100, 128  # a text column in JupyterLab, in inches at this resolution
 
-PARTS = {  # of an objective: how a training's curve shows them
-    "elbo": (MODEL, "-", "ELBO"),
-    "log_p": (MODEL, "-", "estimate of log p(x)"),
-    "reconstruction": (POSTERIOR, "--", "reconstruction"),
-    "kl": (PRIOR, ":", "-KL"),
+LOOKS = {  # colour and line of an objective's parts
+    "elbo": (MODEL, "-"),
+    "log_p": (MODEL, "-"),
+    "reconstruction": (POSTERIOR, "--"),
+    "kl": (PRIOR, ":"),
+    "discriminator": (CRITIC, "-"),
+    "generator": (MODEL, "--"),
+    "cost": (MODEL, "-"),
+    "real": (DATA, "-"),
+    "fake": (MODEL, "--"),
+    "distance": (CRITIC, "-"),
 }
-VERDICTS = {"real": (DATA, "-", "D of real ones"), "fake": (MODEL, "--", "D of fakes")}  # of a game
-SIDES = {  # what each of two players climbs, or a cost that falls
-    "discriminator": (CRITIC, "-", "discriminator's"),
-    "generator": (MODEL, "--", "generator's"),
-    "cost": (MODEL, "-", "cost"),
-}
-DISTANCE = {"distance": (CRITIC, "-", "the critic's estimate")}
+# Which parts of a game, or of a training with a cost, belong in one picture.
+VERDICTS, SIDES, DISTANCE = ("real", "fake"), ("discriminator", "generator", "cost"), ("distance",)
 
 STYLE = {
     "figure.max_open_warning": 0,  # a notebook that is stopped half-way may leave some open
@@ -183,29 +184,45 @@ def images(
     return fig
 
 
+def curves(history, parts=None) -> list[tuple[str, list[float], dict]]:
+    """The running curve of each part: its label, values, and colour and line as matplotlib's.
+
+    Labels are the model's `parts`. The KL is drawn as -KL, like the other term of the bound.
+
+    Args:
+        parts: names, or {name: (colour, line, label)}; by default all that the history has.
+    """
+    there = [name for name in (history.steps or [{}])[0] if name != "step"]
+    if parts is None:
+        parts = sorted(there, key=lambda name: [*LOOKS, name].index(name))
+    found = []
+    for i, name in enumerate(name for name in parts if name in there):
+        sign, minus = (-1, "-") if name == "kl" else (1, "")
+        colour, line = LOOKS.get(name, (CLASSES[(i + 1) % len(CLASSES)], "-."))
+        label = minus + history.labels.get(name, name)
+        if isinstance(parts, dict):
+            colour, line, label = parts[name]
+        values = [sign * row[name] for row in history.steps]
+        found.append((label, values, {"color": colour, "linestyle": line}))
+    return found
+
+
 def draw_curves(
-    ax: plt.Axes, history, valid: bool = True, *, parts: dict = PARTS, unit: str = "nats per image"
+    ax: plt.Axes, history, valid: bool = True, *, parts=None, unit: str = "nats per image"
 ) -> None:
-    """The parts of the objective, running averages, against the step, and its validation value at
-    epochs' ends.
+    """The parts of the objective (`parts` as in `curves`), running averages, against the step, and
+    its validation value at epochs' ends.
     """
     step = [row["step"] for row in history.steps]
-    for name, (colour, line, label) in parts.items():
-        if step and name in history.steps[0]:
-            ax.plot(
-                step,
-                [(-1 if name == "kl" else 1) * row[name] for row in history.steps],
-                line,
-                color=colour,
-                label=label,
-            )
+    for label, values, look in curves(history, parts):
+        ax.plot(step, values, label=label, **look)
     if valid and history.epochs and "valid" in history.epochs[0] and step:
         per_epoch = step[-1] / max(1, len(history.epochs))
         at = [per_epoch * (i + 1) for i in range(len(history.epochs))]
         ax.plot(at, history["valid"], "o", color=DATA, ms=4, label="validation")
     ax.set(xlabel="step", ylabel=unit)
     if ax.get_legend_handles_labels()[0]:
-        ax.legend(loc="lower right" if parts is PARTS else "best")
+        ax.legend(loc="lower right" if parts is None else "best")
 
 
 class Live:
@@ -219,8 +236,7 @@ class Live:
     Args:
         samples: how many, of a model with a prior and a decoder, whose means are shown.
         seed: of what is drawn.
-        parts: columns of the history, {name: (colour, line, label)}: PARTS, VERDICTS, SIDES,
-            DISTANCE.
+        parts: which parts of the objective, as in `curves`: VERDICTS, SIDES or DISTANCE of a game.
         unit: of the curves.
         draw: a function of the model that gives other images, (n, pixels).
         columns, title: of the images.
@@ -231,7 +247,7 @@ class Live:
         samples: int = 20,
         seed: int = 0,
         *,
-        parts: dict = PARTS,
+        parts=None,
         unit: str = "nats per image",
         draw=None,
         columns: int = 5,
@@ -265,22 +281,19 @@ class Live:
         draw_curves(left, history, parts=self.parts, unit=self.unit)
         if pictures:
             draw_images(right[0], x, self.columns, self.title)
-        image = picture(self.figure, self.alt(history.steps[-1], len(x) if pictures else 0))
+        image = picture(self.figure, self.alt(history, len(x) if pictures else 0))
         if self.handle is None:
             self.handle = display(image, display_id=True)
         else:
             self.handle.update(image)
 
-    def alt(self, last: dict, images: int) -> str:
+    def alt(self, history, images: int) -> str:
         """The picture in words: the last values of the curves, and how many images are beside
         them.
         """
-        reached = [
-            f"{label} {-last[name] if name == 'kl' else last[name]:.3g}"
-            for name, (_, _, label) in self.parts.items()
-            if name in last
-        ]
-        words = f"Curves after {last['step']} steps, in {self.unit}: {', '.join(reached)}"
+        reached = [f"{label} {values[-1]:.3g}" for label, values, _ in curves(history, self.parts)]
+        words = f"Curves after {history.steps[-1]['step']} steps, in {self.unit}: "
+        words += ", ".join(reached)
         return words + (f"; and {images} generated images." if images else ".")
 
 

@@ -9,37 +9,49 @@ import contextlib
 import inspect
 import itertools
 import re
+import sys
 import types
+from unittest import mock
 
 import numpy as np
 import torch
 from torch import Tensor
 
 
-def mutant(module: types.ModuleType, old: str, new: str) -> types.ModuleType:
+def mutant(module: types.ModuleType, old: str, new: str, *below: types.ModuleType):
     """A copy of a module in whose source `old` became `new`, however the formatter broke its lines.
-    The module itself is untouched."""
-    source = inspect.getsource(module)
+    The module itself is untouched.
+
+    The line may be in one of the modules `below` that it imports, the lowest first: then those from
+    there up are copied, each on top of the other.
+    """
     tokens = [re.escape(token) for token in re.findall(r"\w+|[^\w\s]", old)]
     pattern = r"\s*".join(
         f",?\\s*{token}" if token in (r"\)", r"\]", r"\}") else token for token in tokens
     )
-    assert re.search(pattern, source), (
-        f"{module.__name__} has no line with {old!r} any more: bring this mutant up to date"
+    chain = [*below, module]
+    places = [i for i, part in enumerate(chain) if re.search(pattern, inspect.getsource(part))]
+    assert len(places) == 1, (
+        f"{len(places)} of {[part.__name__ for part in chain]} have a line with {old!r}: bring this"
+        " mutant up to date"
     )
-    broken = types.ModuleType(module.__name__)
-    source = re.sub(pattern, lambda _: new.strip(), source)
-    exec(compile(source, f"<mutant of {module.__name__}>", "exec"), broken.__dict__)
+    with mock.patch.dict(sys.modules):
+        for i in range(places[0], len(chain)):
+            source = inspect.getsource(chain[i])
+            if i == places[0]:
+                source = re.sub(pattern, lambda _: new.strip(), source)
+            name = chain[i].__name__
+            broken = sys.modules[name] = types.ModuleType(name)
+            exec(compile(source, f"<mutant of {name}>", "exec"), broken.__dict__)
     return broken
 
 
-def survives(check, module: types.ModuleType, old: str, new: str) -> bool:
+def survives(check, module: types.ModuleType, old: str, new: str, *below) -> bool:
     """Whether the oracle lets the mutant pass. Only an AssertionError counts as caught, a crash is
     the test's own fault.
     """
-    broken = mutant(
-        module, old, new
-    )  # out here: a mutant that can't be made is no mutant that was caught
+    # Out here: a mutant that can't be made is no mutant that was caught.
+    broken = mutant(module, old, new, *below)
     with contextlib.suppress(AssertionError):
         check(broken)
         return True

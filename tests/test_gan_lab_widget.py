@@ -143,7 +143,7 @@ def test_the_picture_of_data_without_modes_and_of_a_game_that_diverges(monkeypat
     def step(self, x):
         if next(turns) == 3:
             with torch.no_grad():
-                self.judges[0].fill_(torch.inf)
+                self.discriminator[0].fill_(torch.inf)
         return real(self, x)
 
     monkeypatch.setattr(module.Players, "generator_step", step)

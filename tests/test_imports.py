@@ -20,8 +20,11 @@ MAY_SEE = {
     "models": ["densities", "networks", "distances", "models"],
     "data": ["data", "densities"],
     "data.source": [],
-    "train": ["densities", "data.images"],  # of the data only the protocol, Data
-    "play": ["densities", "data.images", "train"],
+    "optim": [],
+    "loop": ["data.images", "optim"],  # of the data only the protocol, Data
+    "distributed": ["loop"],
+    "train": ["data.images", "distributed", "loop", "optim"],
+    "play": ["densities", "data.images", "loop", "optim"],
     "evaluate": ["densities", "data.images"],
     "check": ["densities", "train", "check"],  # of train `maximise`: what an optimiser is for
     "plot": [],
@@ -38,7 +41,16 @@ MAY_SEE = {
     ],  # plays beside the browser
     "weights": [],  # models only by name
     "measure": ["data.images", "distances", "evaluate", "train", "weights"],
-    "recipes": ["data", "measure", "models", "play", "recipes", "train", "weights"],
+    "recipes": [
+        "data",
+        "distributed",
+        "measure",
+        "models",
+        "play",
+        "recipes",
+        "train",
+        "weights",
+    ],
     "studies": [
         "data",
         "densities",
@@ -54,7 +66,7 @@ MAY_SEE = {
     ],
     "studies.__main__": ["__main__"],
     "doctor": ["data", "recipes", "train"],
-    "__main__": ["doctor", "data", "recipes", "studies", "train"],
+    "__main__": ["distributed", "doctor", "data", "recipes", "studies", "train"],
     "__init__": [],
 }
 HEAVY = {

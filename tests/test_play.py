@@ -10,6 +10,7 @@ import math
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from unittest import mock
 
@@ -18,7 +19,7 @@ import torch
 from oracles import close, survives
 from torch import nn
 
-from dgmcourse import play
+from dgmcourse import loop, optim, play
 from dgmcourse.data.images import Data
 from dgmcourse.data.toy import ring_of_gaussians
 from dgmcourse.densities import Density, StandardGaussian
@@ -359,7 +360,7 @@ def check_live_changes_nothing(play):
     clock = (
         7.0**k for k in itertools.count()
     )  # at each look it is later by far than at the one before
-    with mock.patch.object(play.time, "perf_counter", clock.__next__):
+    with mock.patch.object(time, "perf_counter", clock.__next__):
         history = play.play(games[1], digits(), epochs=2, live=live, **quiet)
     assert len(calls) == 8 + 1 and calls[-1] is history and not games[1].training
     assert same(*games)
@@ -632,19 +633,19 @@ def test_oracle_on_every_device_here(check, device):
 
 MUTANTS = {
     "descends": (
-        "maximise(value.reshape",
-        "maximise(-value.reshape",
+        "return value.reshape",
+        "return -value.reshape",
         check_steps_by_hand,
         check_learning_rates,
     ),
     "both move in the discriminator's turn": (
-        "climb(value, x[0], self.optimisers[0])",
-        "climb(value, x[0], self.optimisers[0])\n        self.optimisers[1].step()",
+        "maximise(over_copies(value, x[0]), self.optimisers[0])",
+        "maximise(over_copies(value, x[0]), self.optimisers[0])\n        self.optimisers[1].step()",
         check_steps_by_hand,
     ),
     "one optimiser for all": (
-        "self.makers = [p for p in game.parameters() if id(p) not in known]",
-        "self.makers = list(game.parameters())",
+        "self.generator = [p for p in game.parameters() if id(p) not in known]",
+        "self.generator = list(game.parameters())",
         check_each_side_moves_alone,
     ),
     "Adam's usual memory": ("betas=(0.5, 0.999)", "betas=(0.9, 0.999)", check_steps_by_hand),
@@ -654,8 +655,8 @@ MUTANTS = {
         check_steps_by_hand,
     ),
     "rates swapped": (
-        "zip((self.judges, self.makers), rates",
-        "zip((self.judges, self.makers), rates[::-1]",
+        "zip((self.discriminator, self.generator), rates",
+        "zip((self.discriminator, self.generator), rates[::-1]",
         check_steps_by_hand,
         check_learning_rates,
     ),
@@ -664,7 +665,7 @@ MUTANTS = {
         "rates = [lr[0]] * 2 if isinstance(lr, tuple | list) else (lr, lr)",
         check_learning_rates,
     ),
-    "not frozen": ("with frozen(self.judges):", "if True:", check_each_side_moves_alone),
+    "not frozen": ("with frozen(self.discriminator):", "if True:", check_each_side_moves_alone),
     "stays frozen": (
         "p.requires_grad_(True)",
         "p.requires_grad_(False)",
@@ -683,16 +684,20 @@ MUTANTS = {
         "list(parameters)",
         check_frozen,
     ),
-    "mean over copies": (".sum(0), optimiser)", ".mean(0), optimiser)", check_copies),
+    "mean over copies": ("value.shape[-1]).sum(0)", "value.shape[-1]).mean(0)", check_copies),
     "no constraint": ("self.game.constrain()", "pass", check_turns),
     "the generator first": (
-        "if (step + 1) % discriminator_steps == 0",
-        "if step % discriminator_steps == 0",
+        "if (run.steps + 1) % discriminator_steps == 0",
+        "if run.steps % discriminator_steps == 0",
         check_turns,
     ),
-    "the generator always": ("if (step + 1) % discriminator_steps == 0", "if True", check_turns),
+    "the generator always": (
+        "if (run.steps + 1) % discriminator_steps == 0",
+        "if True",
+        check_turns,
+    ),
     "ends with an epoch": (
-        "                    if step == total:\n                        break\n",
+        "if run.steps == total:\n                    break",
         "",
         check_ends,
     ),
@@ -712,8 +717,8 @@ MUTANTS = {
         check_ends,
     ),
     "drawn once": (
-        "return ((density.sample(shape).to(device),) for _ in range(steps))",
-        "return [(density.sample(shape).to(device),)] * steps",
+        "((train.sample(shape).to(device),) for _ in range(total - run.steps))",
+        "[(train.sample(shape).to(device),)] * (total - run.steps)",
         check_ends,
     ),
     "rows without the generator": (
@@ -722,87 +727,70 @@ MUTANTS = {
         check_averages,
     ),
     "averaged over all turns": (
-        "value.item() / counted[name]",
-        "value.item() / window",
+        "value.item() / self.counts[name]",
+        "value.item() / 6",
         check_averages,
     ),
-    "sums pile up": ("sums.clear(), counted.clear()", "None", check_averages),
+    "sums pile up": ("self.sums, self.counts = {}, {}\n        return", "return", check_averages),
     "no seed": ("own_randomness(device, seed)", "own_randomness(device)", check_repeatable),
     "the caller's random numbers": (
-        "with own_randomness(device, seed):",
-        "torch.manual_seed(seed)\n    if True:",
+        "with own_randomness(device, seed), run.going(resume):",
+        "torch.manual_seed(seed)\n    with run.going(resume):",
         check_repeatable,
     ),
-    "live draws from the game's": (
-        "        with own_randomness(device):",
-        "        if True:",
-        check_live_changes_nothing,
-    ),
     "live in training mode": (
-        "            game.eval()\n            live",
-        "            live",
+        "self.model.eval()\n                self.live",
+        "self.live",
         check_live_changes_nothing,
     ),
     "evaluation mode after live": (
-        "live(game, history)\n            game.train()",
-        "live(game, history)",
-        check_live_changes_nothing,
-    ),
-    "live not at the end": (
-        "            if live:\n                draw()\n                game.eval()",
+        "self.model.train(training)",
         "",
         check_live_changes_nothing,
-        check_divergence,
     ),
     "training mode after live": (
-        "                draw()\n                game.eval()",
-        "                draw()",
+        "self.model.train(training)",
+        "self.model.train()",
         check_live_changes_nothing,
     ),
-    "random state not restored": (
-        'set_random_state(saved["random"], device)',
-        "None",
-        check_resume,
-    ),
-    "optimisers not restored": ("optimiser_.load_state_dict(was)", "None", check_resume),
     "one optimiser restored twice": (
-        'zip(players.optimisers, saved["optimisers"], strict=True)',
-        'zip(players.optimisers[:1], saved["optimisers"][:1])',
+        'zip(self.optimisers, saved["optimisers"], strict=True)',
+        'zip(self.optimisers[:1], saved["optimisers"][:1])',
         check_resume,
     ),
-    "model not restored": ('game.load_state_dict(saved["model"])', "None", check_resume),
     "buffers not kept": (
-        '"model": game.state_dict()',
+        '"model": self.model.state_dict()',
         (
-            '"model": game.state_dict() | {name: 0 * value for name, value '
-            'in game.named_buffers() if "running" in name}'
+            '"model": self.model.state_dict() | {name: 0 * value for name, value '
+            'in self.model.named_buffers() if "running" in name}'
         ),
         check_resume,
     ),
-    "running curve not restored": (
-        'saved["step"], saved["running"]',
-        'saved["step"], ({}, {})',
-        check_resume,
-    ),
     "step not restored": (
-        'saved["step"], saved["running"]',
-        '0, saved["running"]',
+        'saved["step"], saved',
+        "0, saved",
         check_resume,
         check_going_on,
     ),
     "goes on within an epoch": ('settings["steps"] = steps', "pass", check_other_settings),
-    "any state will do": ('if saved["settings"] != settings:', "if False:", check_other_settings),
-    "interrupted in silence": ('history.stopped = "interrupted"', "pass", check_interruption),
+    "any state will do": (
+        'if saved["settings"] != self.settings:',
+        "if False:",
+        check_other_settings,
+    ),
+    "interrupted in silence": ('self.history.stopped = "interrupted"', "pass", check_interruption),
     "divergence not said": ('print(f"The game', 'str(f"The game', check_divergence),
-    "another step": ("diverged at step {step + 1}", "diverged at step {step}", check_divergence),
+    "another step": (
+        "diverged at step {self.steps + 1}",
+        "diverged at step {self.steps}",
+        check_divergence,
+    ),
     "labels for all": (
-        "else batches_of(game, train, batch_size)",
-        "else train.batches(batch_size, labels=True)",
+        "batches = batches_of(game, train, batch_size)",
+        "batches = train.batches(batch_size, labels=True)",
         check_labels,
     ),
-    "no time left": ("{remaining} left", "", check_progress),
-    "no parts": ("bar.set_postfix_str(", "str(", check_progress),
-    "always a bar": ("disable=not progress", "disable=False", check_progress),
+    "always a bar": ("disable=not self.progress", "disable=False", check_progress),
     "never mixed": ("enabled=mixed_precision", "enabled=False", check_mixed_precision),
     "always mixed": ("enabled=mixed_precision", "enabled=True", check_mixed_precision),
 }
@@ -812,7 +800,7 @@ MUTANTS = {
 def test_mutant_is_caught(name):
     old, new, *checks = MUTANTS[name]
     for check in checks:
-        assert not survives(check, play, old, new), f"{check.__name__} does not notice"
+        assert not survives(check, play, old, new, optim, loop), f"{check.__name__} does not notice"
 
 
 # --- the games of the course ---------------------------------------------------------------------
@@ -863,6 +851,7 @@ def test_every_game_of_the_course_is_played(name):
             not torch.equal(p, before[key]) for key, p in game.named_parameters() if p.dim() > 1
         )
         assert all(math.isfinite(value) for row in history.steps for value in row.values())
+        assert set(history.steps[0]) - {"step"} == set(history.labels)
         assert game.sample(5).shape == (5, 784)
         ends.append(game)
     assert same(*ends)

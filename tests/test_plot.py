@@ -13,6 +13,7 @@ from oracles import survives
 
 from dgmcourse import plot
 from dgmcourse.models import VAE
+from dgmcourse.models.gan import GAN
 from dgmcourse.train import History, fit
 
 
@@ -106,7 +107,8 @@ def test_images_take_gradients_blocks_and_titles(shown):
 
 
 def history_of(epochs=2):
-    history = History(epochs=[{"epoch": i + 1, "valid": -100.0 + i} for i in range(epochs)])
+    history = History(labels=VAE.parts)
+    history.epochs = [{"epoch": i + 1, "valid": -100.0 + i} for i in range(epochs)]
     history.steps = [
         {"step": i + 1, "elbo": -120.0 + i, "reconstruction": -100.0 + i, "kl": 20.0}
         for i in range(10)
@@ -126,6 +128,16 @@ def test_curves_show_what_was_measured():
     plot.plt.close(fig)
     fig, ax = plot.plt.subplots()
     plot.draw_curves(ax, History())  # stopped before the first point
+    plot.plt.close(fig)
+
+
+def test_a_part_that_no_list_knows_has_a_curve_with_its_models_label():
+    rows = [{"step": i, "rate": 2.0 * i, "elbo": -i, "distortion": 1.0 * i} for i in range(1, 4)]
+    fig, ax = plot.plt.subplots()
+    plot.draw_curves(ax, History(steps=rows, labels={"rate": "rate R(z)", "elbo": "ELBO"}))
+    lines = {line.get_label(): list(line.get_ydata()) for line in ax.get_lines()}
+    assert lines == {"ELBO": [-1, -2, -3], "rate R(z)": [2, 4, 6], "distortion": [1, 2, 3]}
+    assert len({line.get_color() for line in ax.get_lines()}) == 3
     plot.plt.close(fig)
 
 
@@ -167,7 +179,7 @@ def test_live_shows_a_game(monkeypatch):
         columns=3,
         title="fakes",
     )
-    live(None, History(steps=rows))
+    live(None, History(steps=rows, labels=GAN.parts))
     left = live.figure.axes[0]
     assert [list(line.get_ydata()) for line in left.get_lines()] == [
         [row[k] for row in rows] for k in ("real", "fake")

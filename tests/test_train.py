@@ -14,9 +14,17 @@ import torch
 from oracles import close, survives
 from torch import nn
 
-from dgmcourse import train
+from dgmcourse import loop, optim, train
 from dgmcourse.data.images import Data
+from dgmcourse.densities import StandardGaussian
 from dgmcourse.models import VAE
+from dgmcourse.models.classifier import DigitClassifier
+from dgmcourse.models.density_network import DensityNetwork
+from dgmcourse.models.diffusion import Diffusion, NoiseNet, cosine_schedule
+from dgmcourse.models.gan import ImageGAN
+from dgmcourse.models.normalizing_flow import Affine, FlowDensity
+from dgmcourse.models.pixelcnn import PixelCNN, PixelNet
+from dgmcourse.models.wasserstein_autoencoder import WassersteinAutoEncoder
 
 DEVICES = (
     ["cpu"] + ["cuda"] * torch.cuda.is_available() + ["mps"] * torch.backends.mps.is_available()
@@ -315,7 +323,7 @@ def check_anneal(train):
     close(sizes, expected, rtol=1e-4)
 
 
-def check_checkpoint_is_whole(train):
+def check_checkpoint_is_whole(loop):
     """The power fails while the state is written: the older one is still there and whole."""
 
     def power_cut(state, path):
@@ -324,14 +332,14 @@ def check_checkpoint_is_whole(train):
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "state.pt")
-        train.save_atomically({"epoch": torch.tensor(1)}, path)
+        loop.save_atomically({"epoch": torch.tensor(1)}, path)
         with mock.patch.object(torch, "save", power_cut), contextlib.suppress(OSError):
-            train.save_atomically({"epoch": torch.tensor(2)}, path)
+            loop.save_atomically({"epoch": torch.tensor(2)}, path)
         assert (
             path.read_bytes() != b"half a file"
             and torch.load(path, weights_only=True)["epoch"] == 1
         )
-        train.save_atomically({"epoch": torch.tensor(3)}, path)
+        loop.save_atomically({"epoch": torch.tensor(3)}, path)
         assert torch.load(path, weights_only=True)["epoch"] == 3
 
 
@@ -428,7 +436,6 @@ CHECKS = [
     check_not_finite,
     check_averages,
     check_anneal,
-    check_checkpoint_is_whole,
     check_progress,
     check_mixed_precision,
     check_labels,
@@ -438,6 +445,10 @@ CHECKS = [
 @pytest.mark.parametrize("check", CHECKS)
 def test_oracle(check):
     check(train)
+
+
+def test_a_checkpoint_is_whole():
+    check_checkpoint_is_whole(loop)
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -464,48 +475,53 @@ MUTANTS = {
         check_live_changes_nothing,
     ),
     "live draws from the training's": (
-        "with own_randomness(device):",
+        "with own_randomness(self.device):",
         "if True:",
         check_live_changes_nothing,
     ),
     "live not at the end": (
-        "            if live:\n                draw()",
-        "",
+        "self.model.eval()\n            self.draw()",
+        "self.model.eval()",
         check_live_changes_nothing,
     ),
     "random state not restored": (
-        'set_random_state(saved["random"], device)',
+        'set_random_state(saved["random"], self.device)',
         "None",
         check_resume,
     ),
     "random state of the start saved": (
-        '"random": random_state(device)',
-        '"random": {"cpu": torch.Generator().manual_seed(seed).get_state()}',
+        '"random": random_state(self.device)',
+        '"random": {"cpu": torch.Generator().manual_seed(3).get_state()}',
         check_resume,
     ),
     "optimiser not restored": (
-        'optimiser.load_state_dict(saved["optimiser"])',
+        "optimiser.load_state_dict(state)",
         "None",
         check_resume,
     ),
-    "model not restored": ('model.load_state_dict(saved["model"])', "None", check_resume),
-    "best not restored": ('saved["best"], saved["best_value"]', "None, -math.inf", check_resume),
-    "running curve not restored": ('saved.get("running", ({}, 0))', "({}, 0)", check_resume),
-    "counts epochs anew": ("range(first, epochs)", "range(0, epochs)", check_resume),
+    "model not restored": ('self.model.load_state_dict(saved["model"])', "None", check_resume),
+    "best not restored": ('saved.get("best")', "None", check_resume),
+    "best value not restored": (
+        'history["valid"][history.best_epoch - 1] if history.best_epoch else -math.inf',
+        "-math.inf",
+        check_resume,
+    ),
+    "running curve not restored": ('= saved["running"]', "= {}, {}", check_resume),
+    "counts epochs anew": ("range(len(history.epochs), epochs)", "range(0, epochs)", check_resume),
     "stopped at beta < 1": ("beta == 1 and ", "", check_early_stopping),
     "judged at the epoch's beta": (
-        "objective(x, *y, 1.0)",
-        "objective(x, *y, 0.5)",
+        "objective(*batch, 1.0)",
+        "objective(*batch, 0.5)",
         check_early_stopping,
     ),
     "lowest is best": (
-        'row["valid"] > best_value',
-        'row["valid"] < -best_value',
+        'row["valid"] > best',
+        'row["valid"] < -best',
         check_early_stopping,
     ),
     "last is kept": (
-        "                model.load_state_dict(best)\n",
-        "                pass\n",
+        "self.model.load_state_dict(self.best)",
+        "pass",
         check_early_stopping,
         check_interruption,
     ),
@@ -518,34 +534,38 @@ MUTANTS = {
     "patience one longer": (">= patience", "> patience", check_early_stopping),
     "warm-up from 0": ("(epoch + 1) / warm_up", "epoch / warm_up", check_early_stopping),
     "stays in training mode": (
-        "            model.eval()\n            if live",
-        "            if live",
+        "self.model.eval()\n            self.draw()",
+        "self.draw()",
         check_not_finite,
     ),
     "value not looked at": ("if not math.isfinite(value):", "if False:", check_not_finite),
     "gradient not looked at": ("if not math.isfinite(size):", "if False:", check_not_finite),
     "step of the bar": (
-        "explain(error, epoch, step, lr, history)",
-        "explain(error, epoch, bar.n, lr, history)",
+        "diverged at step {self.steps + 1}",
+        "diverged at step {self.bar.n + 1}",
         check_not_finite,
     ),
-    "annealed by the bar": ("(epochs - step / steps)", "(epochs - bar.n / steps)", check_anneal),
+    "annealed by the bar": ("run.steps / steps", "run.bar.n / steps", check_anneal),
     "annealed from the start": (
-        "min(1.0, (epochs - step / steps) / anneal)",
-        "(epochs - step / steps) / epochs",
+        "min(1.0, left / anneal)",
+        "left / epochs",
         check_anneal,
     ),
-    "window of the bar": ("if step % window", "if bar.n % window", check_averages),
+    "window of the bar": ("self.steps % self.window", "self.bar.n % self.window", check_averages),
     "mean of batches": ("part.detach().mean() * n", "part.detach().mean() * 10", check_averages),
-    "validation: mean of batches": ("[0].sum().item()", "[0].mean().item() * 10", check_averages),
+    "validation: mean of batches": (
+        "value.sum().item()",
+        "value.mean().item() * 10",
+        check_averages,
+    ),
     "written in place": (
         'path.with_suffix(path.suffix + ".part")',
         "path",
         check_checkpoint_is_whole,
     ),
     "labels in the stored order": (
-        "return (batch if labels else (batch,) for batch in data.batches(size, shuffle, labels))",
-        "return zip(data.batches(size, shuffle), *[data.y.split(size)] * labels)",
+        "batches = data.batches(size, shuffle, labels=True) if labelled else",
+        "batches = zip(data.batches(size, shuffle), data.y.split(size)) if labelled else",
         check_labels,
     ),
     "validation shuffled": (
@@ -554,7 +574,7 @@ MUTANTS = {
         check_labels,
     ),
     "no time left": ("{remaining} left", "", check_progress),
-    "no parts": ("bar.set_postfix_str(", "str(", check_progress),
+    "no parts": ("self.bar.set_postfix_str(", "str(", check_progress),
     "two commas": ("left{postfix}", "left, {postfix}", check_progress),
     "never mixed": ("enabled=mixed_precision", "enabled=False", check_mixed_precision),
     "always mixed": ("enabled=mixed_precision", "enabled=True", check_mixed_precision),
@@ -565,7 +585,8 @@ MUTANTS = {
 def test_mutant_is_caught(name):
     old, new, *checks = MUTANTS[name]
     for check in checks:
-        assert not survives(check, train, old, new), f"{check.__name__} does not notice"
+        module, *below = [loop] if check is check_checkpoint_is_whole else [train, optim, loop]
+        assert not survives(check, module, old, new, *below), f"{check.__name__} does not notice"
 
 
 # --- what a reader does wrong, and small promises ------------------------------------------------
@@ -594,9 +615,13 @@ def test_other_settings_than_the_checkpoint_are_refused(tmp_path):
             )
     with pytest.raises(ValueError, match="was written with"):
         train.fit(tiny_vae(), digits(36), epochs=2, checkpoint=path, resume=True, **quiet)
-    train.fit(
-        tiny_vae(), digits(36), epochs=1, checkpoint=path, **quiet
-    )  # not resumed: started anew
+    # Not resumed: started anew.
+    train.fit(tiny_vae(), digits(36), epochs=1, checkpoint=path, **quiet)
+    state = torch.load(path)
+    state["optimiser"] = state.pop("optimisers")[0]
+    torch.save(state, path)
+    with pytest.raises(ValueError, match="was written by an earlier version: remove it"):
+        train.fit(tiny_vae(), digits(36), epochs=2, checkpoint=path, resume=True, **quiet)
 
 
 @pytest.mark.parametrize("device", ["cuda", "mps"])
@@ -704,6 +729,169 @@ for adam in (Adam, torch.optim.Adam):
 assert torch.equal(*ends)
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# --- data other than rows of numbers -------------------------------------------------------------
+
+
+class Toy:
+    """Batches as they are given, for every pass the same; `n` examples in all."""
+
+    def __init__(self, batches, n):
+        self.given, self.n, self.device = batches, n, None
+
+    def __len__(self):
+        return self.n
+
+    def batches(self, size, shuffle):
+        assert self.device == torch.device("cpu"), "the data were not sent to the model's device"
+        return iter(self.given)
+
+    def to(self, device):
+        there = Toy(self.given, self.n)
+        there.device = device
+        return there
+
+
+def test_a_batch_may_be_a_labelled_and_an_unlabelled_part():
+    """Each contributes its own examples: the mean is over all of them, and so is the history's."""
+    x = torch.randn(30, 2) + 3
+    pairs = [(x[:4], x[4:10]), (x[10:11], x[11:17]), (x[17:20], x[20:21])]  # of 10, 7 and 4
+
+    class Both(Quadratic):
+        def objective(self, labelled, unlabelled, beta=1.0):
+            seen.append((len(labelled), len(unlabelled)))
+            return super().objective(torch.cat([labelled, unlabelled]), beta)
+
+    model, seen, data = Both(), [], Toy(pairs, 21)
+    history = train.fit(model, data, data, epochs=2, lr=0.0, **quiet)
+    mean = Quadratic().objective(x[:21])[0].mean().item()
+    assert seen == [(4, 6), (1, 6), (3, 1)] * 4
+    close(history["elbo"] + history["valid"], [mean] * 4, rtol=1e-5)
+    train.fit(model, Toy(pairs[:1], 10), epochs=300, lr=0.1, **quiet)
+    close(model.theta.detach(), x[:10].mean(0), atol=0.01)
+
+
+def test_a_batch_may_be_padded_sequences_and_their_lengths(tmp_path):
+    """One value for each sequence; interrupted and resumed as with any other data."""
+    generator = torch.Generator().manual_seed(0)
+    lengths = torch.tensor([3, 1, 4, 2, 4])
+    tokens = torch.randint(0, 5, (5, 4), generator=generator)
+    tokens[torch.arange(4) >= lengths[:, None]] = -100  # padding: an index that would fail
+
+    class Unigram(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.logits = nn.Parameter(torch.zeros(5))
+
+        def objective(self, tokens, lengths, beta=1.0):
+            there = torch.arange(tokens.shape[1]) < lengths[:, None]
+            log_p = self.logits.log_softmax(0)[tokens.where(there, 0)]
+            value = (log_p * there).sum(1)
+            return value, {"log_p": value}
+
+    data = Toy([(tokens[:3], lengths[:3]), (tokens[3:], lengths[3:])], 5)
+    settings = {"batch_size": 3, "lr": 0.05, "progress": False}
+    model = Unigram()
+    train.fit(model, Toy([(tokens, lengths)], 5), epochs=400, **(settings | {"batch_size": 5}))
+    shares = torch.bincount(tokens[tokens >= 0], minlength=5) / lengths.sum()
+    close(model.logits.detach().softmax(0), shares, atol=0.01)  # of each token among all
+    ends = [Unigram(), Unigram()]
+    train.fit(ends[0], data, epochs=4, **settings)
+    for epochs in (2, 4):
+        state = tmp_path / "state.pt"
+        train.fit(ends[1], data, epochs=epochs, checkpoint=state, resume=True, **settings)
+    assert same_parameters(*ends)
+
+
+def test_a_batch_may_be_one_graph():
+    """It is handed on as it is, and has a value for each node."""
+
+    class Graph:
+        nodes, edges = torch.arange(4.0)[:, None], torch.tensor([[0, 1], [1, 2], [2, 3]])
+
+    class Smooth(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.level = nn.Parameter(torch.zeros(()))
+
+        def objective(self, graph, beta=1.0):
+            value = -((graph.nodes - self.level) ** 2).squeeze(-1)
+            return value, {"fit": value, "edges": torch.full((4,), float(len(graph.edges)))}
+
+    data, model = Toy([Graph()], 1), Smooth()
+    history = train.fit(model, data, data, epochs=200, lr=0.1, progress=False)
+    close(model.level.detach(), 1.5, atol=0.01)
+    close(history["fit"][-1], -1.25, atol=0.01)  # the variance of 0, 1, 2, 3
+    assert history["edges"] == [3.0] * 200
+    close(history["valid"][-1], -1.25, atol=0.01)
+
+
+def test_more_batches_than_the_data_say_do_not_turn_the_learning_rate_round():
+    model, thetas = Scripted(), []
+
+    def watched(x, beta):
+        thetas.append(model.theta.item())
+        return model.objective(x, beta)
+
+    data = Toy([torch.zeros(2, 1)] * 5, 4)  # two batches would be right
+    train.fit(model, data, epochs=1, anneal=1, batch_size=2, objective=watched, progress=False)
+    assert thetas == sorted(thetas) and thetas[2] > thetas[1] and thetas[4] == thetas[2]
+
+
+@pytest.mark.parametrize("shape", [(), (3, 1), (0,)])
+def test_values_of_another_shape_are_refused_for_any_data(shape):
+    data = Toy([(torch.zeros(3, 2),)], 3)
+    objective = lambda x, beta: (torch.zeros(shape), {})  # noqa: E731
+    with pytest.raises(ValueError, match="one value for each of its examples") as raised:
+        train.fit(Quadratic(), data, epochs=1, objective=objective, progress=False)
+    assert str(shape) in str(raised.value) and "\n" not in str(raised.value)
+
+
+# --- models --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("objective", [None, lambda self, x, beta: 1 / 0])
+def test_a_game_is_no_model_of_one_objective(objective):
+    """It says so and names `play`, even if it has an objective, too."""
+    game = ImageGAN(2, 4)
+    if objective:
+        game = type("Playing", (ImageGAN,), {"objective": objective})(2, 4)
+    before = [p.clone() for p in game.parameters()]
+    for call in (lambda: train.fit(game, torch.rand(5, 784), epochs=1), lambda: mean_of(game)):
+        with pytest.raises(
+            TypeError, match=r"is a game of two players.*play\(game, data\)"
+        ) as error:
+            call()
+        assert "\n" not in str(error.value)
+    assert all(map(torch.equal, before, game.parameters()))
+    with pytest.raises(TypeError, match="Linear has no objective to maximise: give one"):
+        train.fit(nn.Linear(2, 2), torch.zeros(5, 2), epochs=1)
+
+
+def mean_of(model):
+    return train.mean_objective(model, torch.rand(5, 784))
+
+
+MODELS = {
+    "VAE": lambda: VAE(2, 8),
+    "density network": lambda: DensityNetwork(2, 8, samples=5),
+    "PixelCNN": lambda: PixelCNN(PixelNet(2, 1)),
+    "flow": lambda: FlowDensity(StandardGaussian(784), Affine(784)),
+    "diffusion": lambda: Diffusion(NoiseNet(784, (8,)), 784, cosine_schedule(4)),
+    "classifier": DigitClassifier,
+    "Wasserstein auto-encoder": lambda: WassersteinAutoEncoder(2, channels=2, hidden=4),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_names_its_parts(name):
+    """The history has the label of each part, and no checkpoint loses it."""
+    model = MODELS[name]()
+    data = Data(torch.rand(8, 784).round(), torch.arange(8))
+    history = train.fit(model, data, epochs=1, progress=False)
+    parts = set(history.steps[0]) - {"step"}
+    assert parts and parts <= set(history.labels) and history.labels == type(model).parts
 
 
 def test_the_mean_over_no_data_is_one_sentence():

@@ -34,6 +34,9 @@ class AuxiliaryClassifierGAN(nn.Module):
 
     labelled = True  # its objectives want the labels, too
 
+    parts = {"discriminator": "discriminator's", "generator": "generator's"}
+    parts |= {"class of real": "log p of real labels", "class of fake": "log p of fake labels"}
+
     def __init__(self, latent_dim: int = 32, classes: int = 10, channels: int = 32):
         if not isinstance(classes, Integral) or classes < 2:
             raise ValueError(f"there are at least 2 classes to tell apart, got {classes}")

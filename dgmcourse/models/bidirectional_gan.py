@@ -27,6 +27,9 @@ class BidirectionalGAN(nn.Module):
         data_dim: dimensions of x.
     """
 
+    parts = {"discriminator": "discriminator's", "generator": "generator's"}
+    parts |= {"real": "D of real ones", "fake": "D of fakes"}
+
     def __init__(self, latent_dim: int = 50, hidden: int = 512, data_dim: int = 784):
         super().__init__()
         self.prior = StandardGaussian(latent_dim)

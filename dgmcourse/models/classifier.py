@@ -19,6 +19,8 @@ class DigitClassifier(nn.Module):
 
     labelled = True  # its objective wants the labels, too
 
+    parts = {"log_p_y": "log p(y|x)", "right": "share of right answers"}
+
     def __init__(self, features: int = 64, channels: int = 16, classes: int = 10):
         super().__init__()
         self.net = initialise(

@@ -33,6 +33,8 @@ class DensityNetwork(nn.Module):
         ValueError: for another likelihood, or a number of samples that is not 1, 2, ...
     """
 
+    parts = {"log_p": "estimate of log p(x)"}
+
     def __init__(
         self,
         latent_dim: int = 2,

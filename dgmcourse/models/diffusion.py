@@ -70,6 +70,9 @@ class Diffusion(nn.Module):
         ValueError: for a schedule that does not fall, or of fewer than two layers.
     """
 
+    parts = {"elbo": "ELBO", "reconstruction": "reconstruction", "kl": "KL"}
+    parts |= {"noise": "minus the squared error of the noise"}
+
     def __init__(self, noise: Callable[[Tensor, Tensor], Tensor], dim: int, log_snr: Tensor):
         super().__init__()
         if log_snr.dim() != 1 or len(log_snr) < 2 or not (log_snr.diff() < 0).all():

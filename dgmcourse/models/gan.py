@@ -30,6 +30,9 @@ class GAN(nn.Module):
             vanishes there.
     """
 
+    parts = {"discriminator": "discriminator's", "generator": "generator's"}
+    parts |= {"real": "D of real ones", "fake": "D of fakes"}
+
     def __init__(
         self,
         prior: nn.Module,

@@ -25,6 +25,8 @@ class LatentVariableModel(nn.Module):
         decoder: p(x|z), a Conditional: `decoder(z)` is a Density over x.
     """
 
+    parts = {"elbo": "ELBO", "reconstruction": "reconstruction", "kl": "KL"}
+
     def __init__(self, prior: nn.Module, encoder: nn.Module, decoder: nn.Module):
         super().__init__()
         self.prior, self.encoder, self.decoder = prior, encoder, decoder

@@ -127,6 +127,8 @@ class FlowDensity(Density, nn.Module):
     2016) or as p(x).
     """
 
+    parts = {"log_p": "log p(x)"}
+
     def __init__(self, base: nn.Module, flow: Flow):
         super().__init__()
         self.base, self.flow = base, flow

@@ -113,6 +113,8 @@ class PixelCNN(PixelDensity, nn.Module):
     `PixelCNN(GatedPixelNet())`.
     """
 
+    parts = {"log_p": "log p(x)"}
+
     def __init__(self, net: nn.Module):
         nn.Module.__init__(self)
         PixelDensity.__init__(self, net)

@@ -37,6 +37,8 @@ class WassersteinAutoEncoder(nn.Module):
         ValueError: for a negative weight.
     """
 
+    parts = {"cost": "cost", "discrepancy": "discrepancy"}
+
     def __init__(
         self, latent_dim: int = 8, weight: float = 10.0, channels: int = 32, hidden: int = 128
     ):
@@ -84,6 +86,8 @@ class AdversarialWAE(WassersteinAutoEncoder):
     maximise -|x - G(E(x))|^2 + lambda log D(E(x)). With this cost it is the adversarial
     auto-encoder (Makhzani et al. 2015).
     """
+
+    parts = {"discriminator": "discriminator's", "cost": "cost", "fooled": "log D of codes"}
 
     def __init__(
         self, latent_dim: int = 8, weight: float = 10.0, channels: int = 32, hidden: int = 128

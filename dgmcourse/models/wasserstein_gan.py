@@ -34,6 +34,8 @@ class WassersteinGAN(GAN):
         ValueError: unless clip > 0 and penalty >= 0.
     """
 
+    parts = {"distance": "the critic's estimate", "generator": "generator's"}
+
     def __init__(
         self,
         prior: nn.Module,

@@ -15,7 +15,7 @@ from pkgutil import iter_modules
 import torch
 from torch import nn
 
-from dgmcourse import measure, weights
+from dgmcourse import distributed, measure, weights
 from dgmcourse.data.images import Splits, available
 from dgmcourse.play import play
 from dgmcourse.train import History, fit
@@ -33,7 +33,6 @@ __all__ = [
     "train",
 ]
 
-CURVE = ("elbo", "kl", "log_p", "log_p_y", "cost", "discrepancy", "valid")  # what a card keeps
 CURVE_POINTS = 50  # of a game, whose running curve stands for it
 
 
@@ -91,7 +90,8 @@ def train(
     resume: bool = True,
 ) -> Path:
     """Train a weight by its recipe, measure it on the test set and write it to the folder `out` (by
-    default the package's own). Interrupted, the same call goes on.
+    default the package's own). Interrupted, the same call goes on. Of several processes
+    (`distributed`) the first alone measures and writes.
 
     Raises:
         ArithmeticError: if the training diverged. Nothing is written.
@@ -107,6 +107,9 @@ def train(
         history = play(model, data.train, **settings, **more)
     else:
         history = fit(model, data.train, data.valid, **settings, **more)
+    path = Path(out or weights.WEIGHTS) / f"{name}.safetensors"
+    if distributed.leave() > 0:
+        return path
     if history.stopped.startswith("diverged"):
         raise ArithmeticError(f"{name}: the game {history.stopped}; nothing was written")
     if history.stopped == "interrupted":
@@ -134,7 +137,7 @@ def train(
         "curve": curve(history),
         "results": chosen.measure(model.eval(), data, None),
     }
-    return weights.write(tensors, facts, Path(out or weights.WEIGHTS) / f"{name}.safetensors")
+    return weights.write(tensors, facts, path)
 
 
 def evaluate(name: str, S: int | None = None, device: torch.device | str | None = None) -> dict:
@@ -149,8 +152,8 @@ def curve(history: History) -> dict[str, list[float]]:
     """What a card keeps of a training: the epochs' parts, or some points of a game's running
     curve.
     """
-    rows = history.epochs
-    if not rows[0].keys() & set(CURVE):
+    rows, names = history.epochs, {*history.labels, "valid"}
+    if not rows[0].keys() & names:
         rows = history.steps[:: -(-len(history.steps) // CURVE_POINTS)]
-    names = [name for name in rows[-1] if name in CURVE or rows is not history.epochs]
-    return {name: [round(row[name], 2) for row in rows] for name in names}
+        names = set(rows[-1])
+    return {name: [round(row[name], 2) for row in rows] for name in rows[-1] if name in names}

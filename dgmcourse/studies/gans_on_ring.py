@@ -11,7 +11,7 @@ from dgmcourse.densities import StandardGaussian
 from dgmcourse.models.gan import GAN, leaky
 from dgmcourse.models.wasserstein_gan import WassersteinGAN
 from dgmcourse.networks import mlp
-from dgmcourse.play import Players, TrainingError, climb, frozen
+from dgmcourse.play import Players, TrainingError
 
 
 @dataclass(frozen=True)
@@ -84,31 +84,34 @@ def play_at_rates(
     Raises:
         TrainingError: as soon as one of the copies is not finite any more; all keep what they have.
     """
-    players, pace = Players(game, rates.max().item(), optimiser), rates / rates.max()
-
-    def step_up(value, x, optimiser):
-        moving = optimiser.param_groups[0]["params"]
-        before = [p.detach().clone() for p in moving]
-        climb(value, x, optimiser)
-        with torch.no_grad():
-            for p, was in zip(moving, before, strict=True):
-                p.copy_(torch.lerp(was, p, pace.view(-1, *[1] * (p.dim() - 1))))
-
+    players = Players(game, rates.max().item(), optimiser)
+    for shared in players.optimisers:
+        scale_steps(shared, rates / rates.max())
     game.train()
     try:
         for step in range(1, steps + 1):
             x = data[torch.randint(len(data), (len(rates), batch))]
-            value, parts = game.discriminator_objective(x)
-            step_up(value, x, players.optimisers[0])
-            if hasattr(game, "constrain"):
-                game.constrain()
+            parts = players.discriminator_step(x)
             if step % discriminator_steps == 0:
-                with frozen(players.judges):
-                    step_up(game.generator_objective(x)[0], x, players.optimisers[1])
+                players.generator_step(x)
             if watch:
                 watch(game, step, parts)
     finally:
         game.eval()
+
+
+def scale_steps(optimiser: torch.optim.Optimizer, share: Tensor) -> None:
+    """Let each copy take its share, (copies,), of every step of the optimiser."""
+    step, parameters = optimiser.step, optimiser.param_groups[0]["params"]
+
+    @torch.no_grad()
+    def scaled():
+        before = [p.clone() for p in parameters]
+        step()
+        for p, was in zip(parameters, before, strict=True):
+            p.copy_(torch.lerp(was, p, share.view(-1, *[1] * (p.dim() - 1))))
+
+    optimiser.step = scaled
 
 
 def sliced_from(real: Tensor, directions: int = 24):
