@@ -7,7 +7,6 @@ the kernel trains.
 """
 
 import copy
-from pathlib import Path
 
 import anywidget
 import matplotlib.pyplot as plt
@@ -17,8 +16,8 @@ import traitlets
 from torch import nn
 
 from dgmcourse.plot import CLASSES, WIDTH, tile
+from dgmcourse.widgets import HERE, esm
 
-HERE = Path(__file__).parent
 # test digits behind the pad: enough to show the classes, few enough to be sent at once (0.4 MB)
 DIGITS = 500
 
@@ -65,7 +64,7 @@ class LatentTraversal(anywidget.AnyWidget):
     either.
     """
 
-    _esm = HERE / "latent.js"
+    _esm = esm("latent")
     _css = HERE / "latent.css"
     _spec = traitlets.Dict().tag(sync=True)  # the networks' layers and what else latent.js reads
     _numbers = traitlets.Bytes().tag(
