@@ -717,6 +717,15 @@ def claims() -> list[dict]:
     return json.loads((WEIGHTS / "claims.json").read_text(encoding="utf-8"))
 
 
+def notebooks() -> list[dict]:
+    """What each notebook says of itself: rows {notebook, title, about, slides, minutes}; where it
+    has them, part and question of the course's map, and weights, {name: family}.
+
+    `notebooks/build.py` collects them from the headers of the notebooks' sources.
+    """
+    return json.loads((WEIGHTS / "notebooks.json").read_text(encoding="utf-8"))
+
+
 def train(
     name: str,
     out: os.PathLike | str = WEIGHTS,

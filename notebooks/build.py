@@ -23,6 +23,7 @@ import threading
 import time
 from collections import Counter
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 
 import jupytext
@@ -32,18 +33,95 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 HERE = Path(__file__).resolve().parent
-CLAIMS = HERE.parent / "dgmcourse" / "weights" / "claims.json"
-SECONDS, MEGABYTES, FILE_BYTES = (
-    120,
-    900,
-    1 << 20,
-)  # a student's time and memory, a code host's patience
+WEIGHTS = Path("dgmcourse", "weights")  # where claims.json and notebooks.json are kept
+CLAIMS = HERE.parent / WEIGHTS / "claims.json"
+SECONDS, MEGABYTES = 120, 900  # what a student's machine is asked for at most
+FILE_BYTES = 1 << 20  # a larger file is not shown by a code host
 METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {"file_extension": ".py", "mimetype": "text/x-python", "name": "python"},
 }
 WIDGET = "application/vnd.jupyter.widget-view+json"
 BEGIN, END, BLANK = "### BEGIN SOLUTION", "### END SOLUTION", "### BLANK:"
+
+
+PLANNED = [  # rows of the map, part "At work", until a source with this number is there
+    ("12_semi_supervised", "How far do ten labels reach?", "Extensions and applications", 45),
+    ("13_sequences", "Can one walk from sentence to sentence?", "Extensions and applications", 45),
+    ("14_graphs", "Which links are missing?", "Applications: graph data", 45),
+    ("15_drug_response", "Which cells answer to a drug?", "Applications: drug response", 30),
+]
+
+
+# ---- what the notebooks say of themselves: the map, the README's table, the list of weights
+
+
+def header(source: Path) -> dict:
+    """What a source's header says of its notebook, under `dgmcourse`, and its name and title.
+
+    about: a line for the README's table; minutes; slides: their topic. For the map of notebook 00:
+    part, question. For notebook 16: weights, {name: family} of those that draw digits.
+
+    Raises:
+        SystemExit: if one is missing, or the notebook's first cell says other minutes or slides.
+    """
+    nb = jupytext.read(source, fmt="py:percent")
+    first = " ".join(nb.cells[0].source.split())
+    said = nb.metadata.get("dgmcourse", {})
+    if missing := {"about", "slides", "minutes"} - said.keys():
+        raise SystemExit(f"{source.name}: its header lacks {', '.join(sorted(missing))}")
+    for words in (f"{said['minutes']} minutes", said["slides"]):
+        if words.lower() not in first.lower():
+            raise SystemExit(f"{source.name}: its header says {words!r}, its first cell does not")
+    title = re.match(r"# ([^:\n]+)", nb.cells[0].source)[1]
+    return {"notebook": source.stem, "title": title} | said
+
+
+def contents(here: Path) -> dict[Path, str]:
+    """What is made of all headers: notebooks.json, the README and the map in 00_welcome.py."""
+    listed = [header(source) for source in sorted((here / "source").glob("*.py"))]
+    readme, welcome = here.parent / "README.md", here / "source" / "00_welcome.py"
+    table = ["| | | minutes |", "| --- | --- | --- |"]
+    for row in listed:
+        link = f"[{row['notebook'][:2]} {row['title']}](notebooks/{row['notebook']}.ipynb)"
+        table.append(f"| {link} | {row['about']} | {row['minutes']} |")
+    return {
+        here.parent / WEIGHTS / "notebooks.json": as_json(listed),
+        readme: with_table(readme.read_text(encoding="utf-8"), table),
+        welcome: with_table(welcome.read_text(encoding="utf-8"), course_map(listed), "# "),
+    }
+
+
+def course_map(listed: list[dict]) -> list[str]:
+    """The rows of the map: the notebooks that have a question, part by part, with those planned."""
+    numbers = {row["notebook"][:2] for row in listed}
+    rows = [row for row in listed if "question" in row]
+    for name, question, slides, minutes in PLANNED:
+        if name[:2] not in numbers:
+            row = {"notebook": name, "question": question, "slides": slides, "minutes": minutes}
+            rows.append({"part": "At work"} | row)
+    rows.sort(key=lambda row: row["notebook"])
+    table = ["| Notebook | The question | Slides | Minutes |", "|:--|:--|:--|--:|"]
+    for part, group in groupby(rows, key=lambda row: row["part"]):
+        table.append(f"| **{part}** | | | |")
+        for row in group:
+            name = f"{row['notebook'][:2]} {row['notebook'][3:]}"
+            link = f"[{name}]({row['notebook']}.ipynb)" if row in listed else name
+            table.append(f"| {link} | {row['question']} | {row['slides']} | {row['minutes']} |")
+    return table
+
+
+def with_table(text: str, table: list[str], indent: str = "") -> str:
+    """The text with its table of this first row replaced; without one it is refused."""
+    first, *rest = (f"{indent}{row}\n" for row in table)
+    old = re.search(rf"^{re.escape(first)}(?:{indent}\|.*\n)*", text, flags=re.M)
+    if old is None:
+        raise SystemExit(f"no table begins with the row {table[0]!r}")
+    return text[: old.start()] + first + "".join(rest) + text[old.end() :]
+
+
+def as_json(rows: list[dict]) -> str:
+    return json.dumps(rows, indent=1, ensure_ascii=False) + "\n"
 
 
 # ---- what the notebooks found of the lecture's claims
@@ -98,7 +176,7 @@ def collect(folder: Path) -> str:
         for path in sorted(folder.glob("*.ipynb"))
         for row in claims(nbformat.read(path, 4))
     ]
-    return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
+    return as_json(found)
 
 
 # ---- from a source to the two copies
@@ -323,6 +401,12 @@ def main(arguments: list[str] | None = None, here: Path = HERE) -> int:
         path for path in sorted((here / "source").glob("*.py")) if path.name.startswith(beginnings)
     ]
     trouble = [] if sources else [f"no source's name begins with {' or '.join(beginnings)}"]
+    if here == HERE == asked.out:
+        for path, text in contents(here).items():
+            if not asked.check:
+                path.write_text(text, encoding="utf-8")
+            elif not path.exists() or path.read_text(encoding="utf-8") != text:
+                trouble.append(f"{path.name} is not what the notebooks' headers give")
     expected = {}
     for source in sources:
         expected |= copies(source)

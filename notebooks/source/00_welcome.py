@@ -1,3 +1,20 @@
+# ---
+# jupyter:
+#   dgmcourse:
+#     about: "welcome: a map of the course, how exercises and widgets work, and a first walk through a latent
+#       space"
+#     slides: the title
+#     minutes: 20
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
 # %% [markdown]
 # # Two numbers, 784 pixels
 # *Welcome to the course. 20 minutes, nothing needed yet. Slides: the title.*
@@ -98,7 +115,7 @@ plot.show(
 # | [06 more_gans](06_more_gans.ipynb) | What did others make of it? | More GANs | 80 |
 # | **The bound** | | | |
 # | [07 vae](07_vae.ipynb) | Can a bound replace the integral? | Variational Auto-Encoder | 75 |
-# | [08 reparameterization](08_reparameterization.ipynb) | Can a gradient pass a draw? | The trick | 75 |
+# | [08 reparameterization](08_reparameterization.ipynb) | Can a gradient pass a draw? | Variational Auto-Encoder | 75 |
 # | **A better bound** | | | |
 # | [09 normalizing_flows](09_normalizing_flows.ipynb) | Can the posterior bend? | Improving the posterior | 70 |
 # | [10 pixelvae](10_pixelvae.ipynb) | Can pixels know of each other? | Improving the decoder | 70 |

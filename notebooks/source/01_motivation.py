@@ -1,5 +1,12 @@
 # ---
 # jupyter:
+#   dgmcourse:
+#     part: Why
+#     question: What does a classifier not know?
+#     about: what a classifier does not know; what a density buys, from ten labels to half a digit;
+#       and why not all pixels at once
+#     slides: Do we need generative modeling?
+#     minutes: 75
 #   jupytext:
 #     text_representation:
 #       extension: .py

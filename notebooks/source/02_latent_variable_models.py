@@ -1,5 +1,12 @@
 # ---
 # jupyter:
+#   dgmcourse:
+#     part: Latent variables
+#     question: What does a hidden cause buy?
+#     about: "first z, then x: factor analysis exactly, where it ends, and an infinite mixture of
+#       Gaussians"
+#     slides: Latent Variable Models
+#     minutes: 60
 #   jupytext:
 #     text_representation:
 #       extension: .py

@@ -1,5 +1,13 @@
 # ---
 # jupyter:
+#   dgmcourse:
+#     part: Latent variables
+#     question: Can the integral simply be sampled?
+#     about: "sample the integral: it works in two dimensions, better than a VAE, and fails in
+#       forty; measured"
+#     slides: Density Network
+#     minutes: 60
+#     weights: {density_network_2d: density network}
 #   jupytext:
 #     text_representation:
 #       extension: .py

@@ -1,5 +1,13 @@
 # ---
 # jupyter:
+#   dgmcourse:
+#     part: The game
+#     question: Can a critic replace the likelihood?
+#     about: "a game in place of a likelihood: a laboratory to play in, and the lecture's pros and
+#       cons in numbers"
+#     slides: Generative Adversarial Nets
+#     minutes: 75
+#     weights: {gan: GAN}
 #   jupytext:
 #     text_representation:
 #       extension: .py

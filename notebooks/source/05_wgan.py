@@ -1,5 +1,12 @@
 # ---
 # jupyter:
+#   dgmcourse:
+#     part: The game
+#     question: Does a better distance calm the game?
+#     about: the earth-mover distance, a critic whose slope is bounded, and whether it calms the
+#       game, over 20 seeds
+#     slides: Wasserstein GAN
+#     minutes: 70
 #   jupytext:
 #     text_representation:
 #       extension: .py

@@ -1,5 +1,13 @@
 # ---
 # jupyter:
+#   dgmcourse:
+#     part: The game
+#     question: What did others make of it?
+#     about: convolutional, auxiliary classifier and bidirectional GANs, and the Wasserstein
+#       auto-encoder beside the VAE
+#     slides: More GANs
+#     minutes: 80
+#     weights: {dcgan: GAN, wae_gan: Wasserstein auto-encoder}
 #   jupytext:
 #     text_representation:
 #       extension: .py

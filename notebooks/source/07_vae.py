@@ -1,5 +1,13 @@
 # ---
 # jupyter:
+#   dgmcourse:
+#     part: The bound
+#     question: Can a bound replace the integral?
+#     about: from log p(x) to the bound, step by step; write it, train it, measure it, make it
+#       collapse
+#     slides: Variational Auto-Encoder
+#     minutes: 75
+#     weights: {vae_2d: VAE, vae_40d: VAE}
 #   jupytext:
 #     text_representation:
 #       extension: .py

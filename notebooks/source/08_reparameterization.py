@@ -1,5 +1,11 @@
 # ---
 # jupyter:
+#   dgmcourse:
+#     part: The bound
+#     question: Can a gradient pass a draw?
+#     about: why the gradient is a problem, and two ways round it, compared by their variance
+#     slides: Variational Auto-Encoder
+#     minutes: 75
 #   jupytext:
 #     text_representation:
 #       extension: .py

@@ -1,5 +1,12 @@
 # ---
 # jupyter:
+#   dgmcourse:
+#     part: A better bound
+#     question: Can the posterior bend?
+#     about: "a better posterior: planar, Householder and autoregressive flows, their KL to the
+#       exact one, and what they buy a VAE"
+#     slides: Improving the posterior
+#     minutes: 70
 #   jupytext:
 #     text_representation:
 #       extension: .py

@@ -1,5 +1,13 @@
 # ---
 # jupyter:
+#   dgmcourse:
+#     part: A better bound
+#     question: Can pixels know of each other?
+#     about: "a better decoder: masked convolutions, a digit drawn pixel by pixel at a thirtieth of
+#       the usual cost, and what is left to the code"
+#     slides: Improving the decoder
+#     minutes: 70
+#     weights: {pixelvae: PixelVAE, gated_pixelcnn: PixelCNN}
 #   jupytext:
 #     text_representation:
 #       extension: .py

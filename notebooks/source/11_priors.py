@@ -1,5 +1,13 @@
 # ---
 # jupyter:
+#   dgmcourse:
+#     part: A better bound
+#     question: Can the prior be learned?
+#     about: "a better prior: where codes are and the prior is not, mixtures, autoregressive
+#       priors, the VampPrior, two layers"
+#     slides: Improving the prior
+#     minutes: 70
+#     weights: {hvae: VAE, vamp_vae: VAE, vamp_hvae: VAE}
 #   jupytext:
 #     text_representation:
 #       extension: .py

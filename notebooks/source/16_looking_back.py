@@ -1,5 +1,12 @@
 # ---
 # jupyter:
+#   dgmcourse:
+#     part: Looking back
+#     question: What held, in numbers?
+#     about: all models side by side, the lecture's pros and cons as numbers, a diffusion model as
+#       a VAE of a thousand layers, a self-test
+#     slides: Pros and cons
+#     minutes: 60
 #   jupytext:
 #     text_representation:
 #       extension: .py
@@ -52,19 +59,13 @@ grey = mnist(None)
 grey = grey._replace(
     train=grey.train[torch.arange(min(10_000, len(grey.train)))]
 )  # enough here, and light
-KINDS = {  # a weight -> the notebook that is about it, its family
-    "density_network_2d": ("03_density_network", "density network"),
-    "gan": ("04_gan", "GAN"),
-    "dcgan": ("06_more_gans", "GAN"),
-    "wae_gan": ("06_more_gans", "Wasserstein auto-encoder"),
-    "vae_2d": ("07_vae", "VAE"),
-    "vae_40d": ("07_vae", "VAE"),
-    "hvae": ("11_priors", "VAE"),
-    "vamp_vae": ("11_priors", "VAE"),
-    "vamp_hvae": ("11_priors", "VAE"),
-    "pixelvae": ("10_pixelvae", "PixelVAE"),
-    "gated_pixelcnn": ("10_pixelvae", "PixelCNN"),
+kinds = {  # a weight that draws digits -> the notebook that is about it, its family
+    name: (row["notebook"], family)
+    for row in recipes.notebooks()
+    for name, family in row.get("weights", {}).items()
 }
+FAMILIES = list(dict.fromkeys(family for _, family in kinds.values()))
+KINDS = dict(sorted(kinds.items(), key=lambda kind: FAMILIES.index(kind[1][1])))
 
 
 def bits(x: torch.Tensor) -> torch.Tensor:
@@ -77,11 +78,10 @@ def draw(name: str, n: int) -> torch.Tensor:
     """n black-or-white images by the model of that name, (n, 784)."""
     model = recipes.load(name)
     parts = [min(125, n - at) for at in range(0, n, 125)]  # small parts need little memory
-    if name == "gated_pixelcnn":
+    if KINDS[name][1] == "PixelCNN":
         return torch.cat([model.sample((part,)) for part in parts])
-    return torch.cat(
-        [bits(model.sample(part)) for part in parts]
-    )  # of black and white, bits are the thing itself
+    # The bits of an image that is black and white already are that image.
+    return torch.cat([bits(model.sample(part)) for part in parts])
 
 
 ROWS = {  # in the order of the figure: a riddle's rows are sorted by nothing
@@ -305,7 +305,7 @@ with torch.no_grad():
             found[name].append(compare(x, real))
     for name in KINDS:
         model, began = recipes.load(name), time.process_time()
-        model.sample((100,)) if name == "gated_pixelcnn" else model.sample(100)
+        model.sample((100,)) if KINDS[name][1] == "PixelCNN" else model.sample(100)
         seconds[name] = time.process_time() - began
 column = {
     name: {key: np.array([part[key] for part in parts]) for key in parts[0]}
@@ -429,14 +429,7 @@ display(
 
 # %% jupyter={"source_hidden": true}
 fig, ax = plt.subplots(figsize=(plot.WIDTH, 3.2))
-markers = {
-    "density network": "s",
-    "VAE": "o",
-    "PixelVAE": "^",
-    "PixelCNN": "v",
-    "GAN": "D",
-    "Wasserstein auto-encoder": "P",
-}
+markers = dict(zip(FAMILIES, "sDPo^vX*<>"))
 for name in drawn_by:
     x = log_p.get(
         name, -70.5 + 2.5 * sum(other not in log_p for other in drawn_by[: drawn_by.index(name)])
