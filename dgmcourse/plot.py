@@ -7,6 +7,7 @@ greyscale.
 
 import io
 import math
+import sys
 from html import escape
 
 import matplotlib
@@ -14,9 +15,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import PIL.Image
 import torch
-from IPython.display import HTML, Image, display
+from IPython.display import HTML, Image, Markdown, display
 from matplotlib.textpath import TextPath
 from torch import Tensor
+from tqdm import tqdm
 
 DATA, MODEL, PRIOR, POSTERIOR, NOISE, CRITIC = (
     "#333333",
@@ -119,6 +121,53 @@ def caption_html(text: str) -> str:
         '<p style="max-width: 45em; margin: 0 0 1em; opacity: .8; font-size:'
         f' 92%">{escape(text)}</p>'
     )
+
+
+def markdown(*lines: str) -> None:
+    """Put lines of Markdown in the notebook: a sentence, or the rows of a table."""
+    display(Markdown("\n".join(lines)))
+
+
+def claims_table(claims: dict, measured: dict[str, str]) -> None:
+    """A notebook's closing table: what the lecture claims, and what was measured of it.
+
+    Args:
+        claims: number of the claim, or "claim-NUMBER", -> what the lecture says.
+        measured: "claim-NUMBER" -> what was found.
+    """
+    rows = [f"| {says} | {measured[f'claim-{n}']} |" for n, says in claims.items()]
+    markdown("| the lecture says | you measured |", "|:--|:--|", *rows)
+
+
+def mean_and_error(values, spec: str = ".1f", pm: str = "±") -> str:
+    """The mean of independent values and its standard error, as "1.2 ± 0.3".
+
+    Args:
+        values: (N,), N at least 2: a tensor, an array or a list.
+        spec: the format of both numbers, for example ".2f", ".0%" or ",.1f"; "+.1f" gives the mean
+            its sign.
+        pm: what stands between them.
+    """
+    mean = _floats(values).mean()
+    return f"{mean:{spec}} {pm} {standard_error(values):{spec.removeprefix('+')}}"
+
+
+def standard_error(values) -> float:
+    """The standard error of the mean of N independent values: their standard deviation (divisor
+    N - 1) over the root of N.
+    """
+    values = _floats(values)
+    return (values.std() / len(values) ** 0.5).item()
+
+
+def _floats(values) -> Tensor:
+    values = values if isinstance(values, Tensor) else torch.as_tensor(np.asarray(values))
+    return values if values.is_floating_point() else values.double()
+
+
+def progress(items, desc: str = ""):
+    """The items, with a progress bar below the cell that counts them as they are taken."""
+    return tqdm(items, desc=desc, file=sys.stdout, bar_format="{desc} |{bar:24}| {n}/{total}")
 
 
 def tile(x: Tensor, columns: int = 10, side: int | None = None, gap: int = 2) -> np.ndarray:

@@ -51,15 +51,12 @@ if "google.colab" in sys.modules:
 import math
 import sys
 import time
-from functools import partial
 
 import ipywidgets as widgets
 import numpy as np
 import torch
 import torch.nn.functional as F
-from IPython.display import Markdown, display
 from torch import Tensor
-from tqdm import tqdm
 
 from dgmcourse import plot, recipes
 from dgmcourse.check import motivation as check
@@ -74,12 +71,11 @@ from dgmcourse.models.generative_classifier import GenerativeClassifier
 from dgmcourse.models.markov_random_field import IsingGrid
 from dgmcourse.models.mixture_of_factor_analysers import MixtureOfFactorAnalysers
 from dgmcourse.networks import gated_mlp
-from dgmcourse.plot import CLASSES, DATA, MODEL, NOISE, POSTERIOR, PRIOR, plt
+from dgmcourse.plot import CLASSES, DATA, MODEL, NOISE, POSTERIOR, PRIOR, plt, progress
 from dgmcourse.train import Adam, maximise
 from dgmcourse.widgets.figure import slider_figure
 from dgmcourse.widgets.plane import grid, plane, plane_picture
 
-progress = partial(tqdm, file=sys.stdout, bar_format="{desc} |{bar:24}| {n}/{total}")
 torch.set_num_threads(1)  # small networks gain little from more, and lose much on a busy machine
 measured = {}  # claim -> what you found, for the table at the end
 
@@ -227,7 +223,7 @@ plane_finding = (
     f" classifier {with_error(shares['joint'])} %; p(x) finds {unusual:,} unusual, at 1 % of false"
     " alarms"
 )
-display(Markdown(f"**Measured.** {plane_finding[0].upper()}{plane_finding[1:]}."))
+plot.markdown(f"**Measured.** {plane_finding[0].upper()}{plane_finding[1:]}.")
 
 # %% [markdown]
 # ## Exercise 1: both numbers from one (5 minutes)
@@ -271,7 +267,7 @@ train = digits.train[:8000]
 classifier = train_classifier(draw_bits(train.x), train.y, [784, 100, 10], steps=1500)
 vae = recipes.load("vae_40d")
 correct = 100 * (classifier(test).argmax(-1) == labels).float()
-display(Markdown(f"The classifier labels {with_error(correct)} % of {n} test digits correctly."))
+plot.markdown(f"The classifier labels {with_error(correct)} % of {n} test digits correctly.")
 
 # %% [markdown]
 # The strangers: **letters** in printers' fonts, sized and centred as MNIST's digits were, without
@@ -314,16 +310,10 @@ plot.show(
     + ". All in black and white pixels.",
     caption="What both models are shown. Nothing below the first row is a digit.",
 )
-display(
-    Markdown(
-        "\n".join(
-            [
-                "| shown | n | classifier more than 99 % sure, % | mean log p(x), nats |",
-                "|:--|--:|--:|--:|",
-                *rows,
-            ]
-        )
-    )
+plot.markdown(
+    "| shown | n | classifier more than 99 % sure, % | mean log p(x), nats |",
+    "|:--|--:|--:|--:|",
+    *rows,
 )
 
 # %% [markdown]
@@ -383,24 +373,15 @@ measured["claim-1"] = (
         for name, ((a, e), (b, f)) in areas.items()
     )
 )
-display(
-    Markdown(
-        "\n".join(
-            [
-                "| digits against | AUC by certainty | AUC by log p(x) |",
-                "|:--|--:|--:|",
-                *(
-                    f"| {name} | " + " | ".join(f"{a:.3f} ± {e:.3f}" for a, e in both) + " |"
-                    for name, both in areas.items()
-                ),
-                "",
-                (
-                    f"*{n} digits against"
-                    f" {', '.join(f'{len(things[name])} {name}' for name in strangers)}.*"
-                ),
-            ]
-        )
-    )
+plot.markdown(
+    "| digits against | AUC by certainty | AUC by log p(x) |",
+    "|:--|--:|--:|",
+    *(
+        f"| {name} | " + " | ".join(f"{a:.3f} ± {e:.3f}" for a, e in both) + " |"
+        for name, both in areas.items()
+    ),
+    "",
+    f"*{n} digits against {', '.join(f'{len(things[name])} {name}' for name in strangers)}.*",
 )
 
 
@@ -544,16 +525,14 @@ ink = test.mean().item()
 blank = 784 * math.log(1 - ink)
 typical = 784 * (ink * math.log(ink) + (1 - ink) * math.log(1 - ink))
 deviation = math.sqrt(784 * ink * (1 - ink)) * math.log((1 - ink) / ink)
-display(
-    Markdown(
-        "**Why.** Forget digits, draw 784 pixels one by one, each with ink with probability"
-        f" {ink:.2f}. The *most probable* image is the blank one, at {blank:.0f} nats. Draws lie at"
-        f" {typical:.0f} ± {deviation:.0f} nats: the blank sheet is"
-        f" {(blank - typical) / deviation:.0f} standard deviations above what is usual, and has a"
-        f" chance of $e^{{{blank:.0f}}}$. Any single draw is less probable still, but there are so"
-        " many of them: in 784 dimensions nearly all probability lies where $\\log"
-        " p(\\mathbf{x})$ is *middling*, in the **typical set**, and hardly any at its peak."
-    )
+plot.markdown(
+    "**Why.** Forget digits, draw 784 pixels one by one, each with ink with probability"
+    f" {ink:.2f}. The *most probable* image is the blank one, at {blank:.0f} nats. Draws lie at"
+    f" {typical:.0f} ± {deviation:.0f} nats: the blank sheet is"
+    f" {(blank - typical) / deviation:.0f} standard deviations above what is usual, and has a"
+    f" chance of $e^{{{blank:.0f}}}$. Any single draw is less probable still, but there are so"
+    " many of them: in 784 dimensions nearly all probability lies where $\\log p(\\mathbf{x})$ is"
+    " *middling*, in the **typical set**, and hardly any at its peak."
 )
 
 # %% [markdown]
@@ -572,31 +551,21 @@ both_ways = {
 }
 better = [name for name, ((a, _), (b, _)) in both_ways.items() if b > a + 0.01]
 worse = [name for name, ((a, _), (b, _)) in both_ways.items() if b < a - 0.01]
-display(
-    Markdown(
-        "\n".join(
-            [
-                (
-                    "| digits against | n | AUC by log p(x) | AUC by its distance from the digits'"
-                    " mean |"
-                ),
-                "|:--|--:|--:|--:|",
-                *(
-                    f"| {name} | {len(log_p[name])} | "
-                    + " | ".join(f"{a:.2f} ± {e:.2f}" for a, e in both)
-                    + " |"
-                    for name, both in both_ways.items()
-                ),
-                "",
-                (
-                    f"It gains for {', '.join(better)} and pays for it with {', '.join(worse)}: an"
-                    " unusually *good* digit is now suspect, too. What lies at the digits' own"
-                    " level passes any test of the level. Use $p(\\mathbf{x})$ as a witness, not"
-                    " as the judge."
-                ),
-            ]
-        )
-    )
+plot.markdown(
+    "| digits against | n | AUC by log p(x) | AUC by its distance from the digits' mean |",
+    "|:--|--:|--:|--:|",
+    *(
+        f"| {name} | {len(log_p[name])} | "
+        + " | ".join(f"{a:.2f} ± {e:.2f}" for a, e in both)
+        + " |"
+        for name, both in both_ways.items()
+    ),
+    "",
+    (
+        f"It gains for {', '.join(better)} and pays for it with {', '.join(worse)}: an unusually"
+        " *good* digit is now suspect, too. What lies at the digits' own level passes any test of"
+        " the level. Use $p(\\mathbf{x})$ as a witness, not as the judge."
+    ),
 )
 
 # %% [markdown]
@@ -676,13 +645,11 @@ measured["claim-2"] = (
     f" {alarm('sure', 20)} and {alarm('sure', 90)}; tiny digits: {100 * tiny_right.mean():.0f} %"
     f" right, AUC by log p(x) {tiny_alarm}, by certainty {tiny_doubt}"
 )
-display(
-    Markdown(
-        f"**Measured** on {len(grey)} digits, {len(tiny_right)} tiny ones."
-        f" {measured['claim-2'][0].upper()}{measured['claim-2'][1:]}. Single decisions, right"
-        f" against wrong at all angles: AUC {tells['log_p']} by log p(x), {tells['sure']} by"
-        f" certainty, {tells['both']} by the sum of their ranks."
-    )
+plot.markdown(
+    f"**Measured** on {len(grey)} digits, {len(tiny_right)} tiny ones."
+    f" {measured['claim-2'][0].upper()}{measured['claim-2'][1:]}. Single decisions, right against"
+    f" wrong at all angles: AUC {tells['log_p']} by log p(x), {tells['sure']} by certainty,"
+    f" {tells['both']} by the sum of their ranks."
 )
 
 
@@ -844,21 +811,15 @@ table = [
     f"| {10 * k} | " + " | ".join(with_error(a) for a in (*scores.T, gains[k])) + " |"
     for k, scores in won.items()
 ]
-display(
-    Markdown(
-        "\n".join(
-            [
-                (
-                    "| labels | joint model, % right | linear classifier | nearest neighbour | gain"
-                    " over the better of the two |"
-                ),
-                "|--:|--:|--:|--:|--:|",
-                *table,
-                "",
-                f"*{SEEDS} seeds; {len(pool):,} digits in all; {len(unseen):,} others to test.*",
-            ]
-        )
-    )
+plot.markdown(
+    (
+        "| labels | joint model, % right | linear classifier | nearest neighbour | gain over the"
+        " better of the two |"
+    ),
+    "|--:|--:|--:|--:|--:|",
+    *table,
+    "",
+    f"*{SEEDS} seeds; {len(pool):,} digits in all; {len(unseen):,} others to test.*",
 )
 
 fig, axes = plt.subplots(1, len(won), figsize=(plot.WIDTH, 2.8), sharey=True)
@@ -917,13 +878,11 @@ def forget(seed: int) -> list[float]:
 
 
 forgot = torch.tensor([forget(seed) for seed in range(5)])
-display(
-    Markdown(
-        f"With all labels {with_error(forgot[:, 0])} % are right. EM with 50 of them then *raises*"
-        f" $\\log p$ by {with_error(forgot[:, 2], 2)} nats a digit, and {with_error(forgot[:, 1])}"
-        f" % are right ({len(forgot)} seeds; begun at the 50 labels it ended at"
-        f" {with_error(won[5][:, 0])} %)."
-    )
+plot.markdown(
+    f"With all labels {with_error(forgot[:, 0])} % are right. EM with 50 of them then"
+    f" *raises* $\\log p$ by {with_error(forgot[:, 2], 2)} nats a digit, and"
+    f" {with_error(forgot[:, 1])} % are right ({len(forgot)} seeds; begun at the 50"
+    f" labels it ended at {with_error(won[5][:, 0])} %)."
 )
 
 # %% [markdown]
@@ -1118,7 +1077,7 @@ measured["claim-4"] = f"squared error per digit over {len(whole)}: " + "; ".join
         ("noise of standard deviation 0.5 removed:", noise_left),
     )
 )
-display(Markdown(f"**Measured.** {measured['claim-4'][0].upper()}{measured['claim-4'][1:]}."))
+plot.markdown(f"**Measured.** {measured['claim-4'][0].upper()}{measured['claim-4'][1:]}.")
 
 # %% jupyter={"source_hidden": true}
 won_by = noise_left["ten nearest"] - noise_left["E[x | noisy x]"]
@@ -1166,7 +1125,7 @@ shares = {
 measured["claim-5"] = f"realistic and covered, % of {m} each: " + ", ".join(
     f"{name} {with_error(a, 0)} and {with_error(b, 0)}" for name, (a, b) in shares.items()
 )
-display(Markdown(f"**Measured.** {measured['claim-5'][0].upper()}{measured['claim-5'][1:]}."))
+plot.markdown(f"**Measured.** {measured['claim-5'][0].upper()}{measured['claim-5'][1:]}.")
 
 # %% jupyter={"source_hidden": true}
 plot.show(
@@ -1265,7 +1224,7 @@ measured["claim-6"] = (
     f" characters: {of_samples(known_words, 0)} at n = 0, {of_samples(known_words, best)} at n ="
     f" {best}; copied: {of_samples(copied, best)} at n = {best}, {of_samples(copied, 8)} at n = 8"
 )
-display(Markdown(f"**Measured.** {measured['claim-6']}."))
+plot.markdown(f"**Measured.** {measured['claim-6']}.")
 
 # %% jupyter={"source_hidden": true}
 order_slider = widgets.IntSlider(best, 0, 8, description="n", continuous_update=True)
@@ -1306,26 +1265,20 @@ plot.show(
         f" {unseen_text[best]:.2f} at n = {best} ({len(text.test):,} characters)."
     ),
 )
-display(
-    Markdown(
-        "\n".join(
-            [
-                "| n | a sample begins | words that exist | copied |",
-                "|--:|:--|--:|--:|",
-                *(
-                    f"| {order} |"
-                    f" `{samples[order][0][:90].strip().replace(chr(10), ' ').replace('|', '/').replace('`', '')}`"
-                    f" | {of_samples(known_words, order)} | {of_samples(copied, order)} |"
-                    for order in (0, 1, 2, 3, best, 8)
-                ),
-                "",
-                (
-                    f"*Shares: mean and standard error of {len(samples[0])} samples; copied:"
-                    " stretches of 15 characters.*"
-                ),
-            ]
-        )
-    )
+plot.markdown(
+    "| n | a sample begins | words that exist | copied |",
+    "|--:|:--|--:|--:|",
+    *(
+        f"| {order} |"
+        f" `{samples[order][0][:90].strip().replace(chr(10), ' ').replace('|', '/').replace('`', '')}`"
+        f" | {of_samples(known_words, order)} | {of_samples(copied, order)} |"
+        for order in (0, 1, 2, 3, best, 8)
+    ),
+    "",
+    (
+        f"*Shares: mean and standard error of {len(samples[0])} samples; copied: stretches of 15"
+        " characters.*"
+    ),
 )
 
 # %% [markdown]
@@ -1432,14 +1385,12 @@ hours = (
 )  # each further column doubles the states
 
 # %% jupyter={"source_hidden": true}
-display(
-    Markdown(
-        f"It gives the same $\\log Z$ (4 x 5 pixels: to {agree:.0e} nats). 28 rows of {COLUMNS}"
-        f" pixels take {min(took):.2f} s and each further column doubles that, so 28 x 28 would"
-        f" take about **{hours:.1f} hours** and {2**28 * 8 / 1e9:.0f} GB of memory. Neighbours only"
-        " is not hopeless. A potential for *each pair* of pixels is: no pixel is ever done with,"
-        " all 784 stay undecided. That is the lecture's case, *all* dependencies."
-    )
+plot.markdown(
+    f"It gives the same $\\log Z$ (4 x 5 pixels: to {agree:.0e} nats). 28 rows of {COLUMNS} pixels"
+    f" take {min(took):.2f} s and each further column doubles that, so 28 x 28 would take about"
+    f" **{hours:.1f} hours** and {2**28 * 8 / 1e9:.0f} GB of memory. Neighbours only is not"
+    " hopeless. A potential for *each pair* of pixels is: no pixel is ever done with, all 784 stay"
+    " undecided. That is the lecture's case, *all* dependencies."
 )
 
 # %% [markdown]
@@ -1483,11 +1434,10 @@ for _ in range(20):
         x[:, i] = torch.bernoulli(pixel_given_rest(x, i, small.log_potential))
 exact_draws = small.sample((20_000,))
 by_chain, exactly = ((a[:, 0] == a[:, 8]).float() for a in (x, exact_draws))
-display(
-    Markdown(
-        f"Opposite corners are equal in {with_error(100 * by_chain)} % of {len(x):,} chains, in "
-        f"{with_error(100 * exactly)} % of {len(exact_draws):,} exact draws (coins: 50 %)."
-    )
+plot.markdown(
+    f"Opposite corners are equal in {with_error(100 * by_chain)} % of {len(x):,}"
+    f" chains, in {with_error(100 * exactly)} % of {len(exact_draws):,} exact draws"
+    " (coins: 50 %)."
 )
 
 # %% [markdown]
@@ -1611,7 +1561,7 @@ measured["claim-7"] = (
     f" {couplings[slowest]}; at J = {couplings[-1]} {100 * crossed[-1]:.0f} % of {CHAINS} chains"
     f" ever change colour in {len(traces):,} sweeps"
 )
-display(Markdown(f"**Measured.** {measured['claim-7']}."))
+plot.markdown(f"**Measured.** {measured['claim-7']}.")
 
 # %% jupyter={"source_hidden": true}
 fig, (left, right) = plt.subplots(1, 2, figsize=(plot.WIDTH, 2.8))
@@ -1667,8 +1617,7 @@ claims = {
     6: "it generates sequences",
     7: "modelling all dependencies among pixels by potentials is very inefficient",
 }
-table = [f"| {claim} | {measured[f'claim-{k}']} |" for k, claim in claims.items()]
-display(Markdown("\n".join(["| the lecture says | you measured |", "|:--|:--|", *table])))
+plot.claims_table(claims, measured)
 
 # %% [markdown]
 # ## For and against

@@ -50,15 +50,12 @@ if "google.colab" in sys.modules:
 # %% jupyter={"source_hidden": true}
 import math
 import sys
-from functools import partial
 
 import ipywidgets as widgets
 import numpy as np
 import torch
 import torch.nn.functional as F
-from IPython.display import Markdown, display
 from torch import Tensor
-from tqdm import tqdm
 
 from dgmcourse import plot
 from dgmcourse.check import latent_variable_models as check
@@ -68,14 +65,13 @@ from dgmcourse.densities import LOG_2PI, FullGaussian, Gaussian, StandardGaussia
 from dgmcourse.evaluate import log_mean_exp, precision_and_recall
 from dgmcourse.models.factor_analysis import FactorAnalysis, probabilistic_pca
 from dgmcourse.models.mixture_of_factor_analysers import MixtureOfFactorAnalysers
-from dgmcourse.plot import DATA, MODEL, NOISE, POSTERIOR, PRIOR, plt
+from dgmcourse.plot import DATA, MODEL, NOISE, POSTERIOR, PRIOR, plt, progress
 from dgmcourse.widgets.figure import LAYOUT, slider_figure
 from dgmcourse.widgets.film import film
 
 torch.set_num_threads(
     1
 )  # small matrices gain little from more threads, and lose much on a busy machine
-progress = partial(tqdm, file=sys.stdout, bar_format="{desc} |{bar:24}| {n}/{total}")
 OTHER, THIRD = plot.CLASSES[8], plot.CLASSES[1]  # wine and amber: what is compared with the model
 measured = {}  # claim -> what you found, for the table at the end
 
@@ -310,7 +306,7 @@ measured["claim-8"] = (
     )
     + f" ({n:,} draws each)"
 )
-display(Markdown(f"**Measured.** {measured['claim-8']}."))
+plot.markdown(f"**Measured.** {measured['claim-8']}.")
 
 # %% jupyter={"source_hidden": true}
 fig, axes = plt.subplots(1, 3, figsize=(plot.WIDTH, 2.5))
@@ -738,7 +734,13 @@ note = (
     " one another.*"
 )
 table = [f"| {name} | {value:.7f} |" for name, value in rows.items()]
-display(Markdown("\n".join(["| | mean log p(x), nats |", "|:--|--:|", *table, "", note])))
+plot.markdown(
+    "| | mean log p(x), nats |",
+    "|:--|--:|",
+    *table,
+    "",
+    note,
+)
 
 # %% [markdown]
 # The first three are one number. Two independent programs, one of them using another algorithm for
@@ -1012,7 +1014,7 @@ measured["claim-9"] = (
     f" {scores[many].mean():.1f}: {lead(many, one).replace('+-', '±')} nats more, {in_bits:.2f}"
     f" bits a pixel ({len(test):,} unseen digits, one start each)"
 )
-display(Markdown(f"**Measured.** {measured['claim-9']}."))
+plot.markdown(f"**Measured.** {measured['claim-9']}.")
 
 
 # %% jupyter={"source_hidden": true}
@@ -1075,14 +1077,12 @@ plot.show(
 # %% jupyter={"source_hidden": true}
 with torch.no_grad():
     seen = [model.log_prob(train).mean().item() for model in (full, fitted[one])]
-display(
-    Markdown(
-        f"*Is the line a ceiling? On the {len(train):,} training digits it is, since no Gaussian is"
-        f" more likely than the one with the data's own covariance: {seen[0]:.1f} nats, {one[1]}"
-        f" factors {seen[1]:.1f}. On unseen digits it need not be: {one[1]} factors have fewer"
-        f" parameters to overfit with and end {beyond.mean():+.2f} $\\pm$"
-        f" {beyond.std() / len(beyond) ** 0.5:.2f} nats from it.*"
-    )
+plot.markdown(
+    f"*Is the line a ceiling? On the {len(train):,} training digits it is, since no Gaussian is"
+    f" more likely than the one with the data's own covariance: {seen[0]:.1f} nats, {one[1]}"
+    f" factors {seen[1]:.1f}. On unseen digits it need not be: {one[1]} factors have fewer"
+    f" parameters to overfit with and end {beyond.mean():+.2f} $\\pm$"
+    f" {beyond.std() / len(beyond) ** 0.5:.2f} nats from it.*"
 )
 
 # %% [markdown]
@@ -1361,7 +1361,7 @@ measured["claim-10"] = (
     + f"): {(needed[0.1] / needed[0.4]) ** 0.5:.1f} times as many whenever the noise is halved, "
     "while the bent line stays what it is"
 )
-display(Markdown(f"**Measured.** {measured['claim-10']}."))
+plot.markdown(f"**Measured.** {measured['claim-10']}.")
 
 # %% jupyter={"source_hidden": true}
 fig, (left, right) = plt.subplots(1, 2, figsize=(plot.WIDTH, 3), width_ratios=(1.5, 1))
@@ -1619,8 +1619,7 @@ claims = {
     9: "linear and Gaussian: factor analysis, convenient but limiting",
     10: "a non-linear map of z makes an infinite mixture of Gaussians",
 }
-table = [f"| {claim} | {measured[f'claim-{n}']} |" for n, claim in claims.items()]
-display(Markdown("\n".join(["| the lecture says | you measured |", "|:--|:--|", *table])))
+plot.claims_table(claims, measured)
 
 # %% [markdown]
 # The first claim holds for every decoder that one can draw from. The second holds in both halves:

@@ -63,14 +63,12 @@ if "google.colab" in sys.modules:
 import math
 import sys
 import time
-from functools import partial
 
 import ipywidgets as widgets
 import numpy as np
 import torch
-from IPython.display import Markdown, display
+from IPython.display import display
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from dgmcourse import evaluate, plot, recipes
 from dgmcourse.check import density_network as check
@@ -82,13 +80,12 @@ from dgmcourse.models import VAE
 from dgmcourse.models.density_network import DensityNetwork
 from dgmcourse.models.factor_analysis import FactorAnalysis
 from dgmcourse.networks import gated_mlp
-from dgmcourse.plot import DATA, MODEL, NOISE, POSTERIOR, PRIOR, plt
+from dgmcourse.plot import DATA, MODEL, NOISE, POSTERIOR, PRIOR, plt, progress
 from dgmcourse.train import best_device, fit
 from dgmcourse.widgets.figure import LAYOUT, slider_figure
 from dgmcourse.widgets.latent import latent_grid, latent_traversal
 
 DEVICE = best_device()
-progress = partial(tqdm, file=sys.stdout, bar_format="{desc} |{bar:24}| {n}/{total}")
 torch.set_num_threads(1)  # small networks gain little from more, and lose much on a busy machine
 
 digits = mnist(
@@ -270,22 +267,15 @@ for name, model in decoders.items():
     lost[name] = [(~value.isfinite()).float().mean().item() for value in (naive32, naive64)]
 
 # %% jupyter={"source_hidden": true}
-display(
-    Markdown(
-        "\n".join(
-            [
-                "| decoder | lost in float32 | lost in float64 |",
-                "|:--|--:|--:|",
-                *(f"| {name} | {a:.1%} | {b:.1%} |" for name, (a, b) in lost.items()),
-                "",
-                (
-                    f"*{len(x)} test digits, the same 100 codes for each: the share whose mean is"
-                    " exactly 0. Binary images of 32 x 34 pixels would lose all in float64, too,"
-                    " before training.*"
-                ),
-            ]
-        )
-    )
+plot.markdown(
+    "| decoder | lost in float32 | lost in float64 |",
+    "|:--|--:|--:|",
+    *(f"| {name} | {a:.1%} | {b:.1%} |" for name, (a, b) in lost.items()),
+    "",
+    (
+        f"*{len(x)} test digits, the same 100 codes for each: the share whose mean is exactly 0."
+        " Binary images of 32 x 34 pixels would lose all in float64, too, before training.*"
+    ),
 )
 
 # %% [markdown]
@@ -681,12 +671,10 @@ measured["claim-11"] = (
     f" {before.mean():.2f} to {after.mean():.2f} nats, where the true density has"
     f" {truth.mean():.2f}: {pm(gap, 2)} are missing"
 )
-display(
-    Markdown(
-        f"**Measured.** {measured['claim-11']}. The training's own estimate, S = 100, is off by "
-        f"{sampled.mean():+.2f} nats. $\\sigma$ went from 0.5 down to "
-        f"{line.decoder.log_sigma.exp():.2f}; the moons' own noise is 0.10."
-    )
+plot.markdown(
+    f"**Measured.** {measured['claim-11']}. The training's own estimate, S = 100, is"
+    f" off by {sampled.mean():+.2f} nats. $\\sigma$ went from 0.5 down to"
+    f" {line.decoder.log_sigma.exp():.2f}; the moons' own noise is 0.10."
 )
 
 # %% [markdown]
@@ -851,13 +839,11 @@ with torch.no_grad():
     meeting = torch.pdist(trained["ring"].decoder(torch.tensor([[-2.0], [2.0]])).mean).item()
     turn = torch.linspace(0, 2 * math.pi, 73)[:-1]
     along = exact_log_p(trained["ring"], torch.stack([turn.cos(), turn.sin()], 1)).exp()
-display(
-    Markdown(
-        f"**Measured.** From f(-2) to f(2) of the ring it is {meeting:.2f} ($\\sigma$ is"
-        f" {trained['ring'].decoder.log_sigma.exp():.2f}). Along the ring the density stays between"
-        f" {along.min():.2f} and {along.max():.2f}, where the data's is"
-        f" {1 / (2 * math.pi * math.sqrt(2 * math.pi) * 0.1):.2f}."
-    )
+plot.markdown(
+    f"**Measured.** From f(-2) to f(2) of the ring it is {meeting:.2f} ($\\sigma$ is"
+    f" {trained['ring'].decoder.log_sigma.exp():.2f}). Along the ring the density stays between"
+    f" {along.min():.2f} and {along.max():.2f}, where the data's is"
+    f" {1 / (2 * math.pi * math.sqrt(2 * math.pi) * 0.1):.2f}."
 )
 
 # %% [markdown]
@@ -974,20 +960,18 @@ def mix(name: str) -> str:
     return ", ".join(f"{label}: {share:.0%}" for label, share in enumerate(classes[name]))
 
 
-display(
-    Markdown(
-        f"**Measured.** Of 1,000 codes from the prior, {idle['yours']:.1%} of yours and"
-        f" {idle['shipped']:.1%} of the shipped network's explain none of {len(few)} test digits"
-        " better than the mere frequencies of the pixels do. "
-        + (
-            f"The logits of yours that do not have a standard deviation of {contrast[1]:.1f};"
-            f" before training it was {contrast[0]:.1f}.\n\n"
-            if idle["yours"]
-            else "\n\n"
-        )
-        + f"Classes of the other codes' means, by the nearest of {len(known):,} training digits (in"
-        f" pixels, so roughly): yours {mix('yours')}; the shipped network's {mix('shipped')}."
+plot.markdown(
+    f"**Measured.** Of 1,000 codes from the prior, {idle['yours']:.1%} of yours and"
+    f" {idle['shipped']:.1%} of the shipped network's explain none of {len(few)} test digits"
+    " better than the mere frequencies of the pixels do. "
+    + (
+        f"The logits of yours that do not have a standard deviation of {contrast[1]:.1f};"
+        f" before training it was {contrast[0]:.1f}.\n\n"
+        if idle["yours"]
+        else "\n\n"
     )
+    + f"Classes of the other codes' means, by the nearest of {len(known):,} training digits (in"
+    f" pixels, so roughly): yours {mix('yours')}; the shipped network's {mix('shipped')}."
 )
 
 # %% [markdown]
@@ -1064,26 +1048,20 @@ plot.show(
     ),
 )
 cards = {name: recipes.card(name)["results"] for name in scores}
-display(
-    Markdown(
-        "\n".join(
-            [
-                (
-                    "| same decoder, trained as | log p(x) here, from the prior | on all test"
-                    " digits, by the recipe |"
-                ),
-                "|:--|--:|:--|",
-                *(
-                    f"| {name} | {pm(scores[name][-1])} | {-cards[name]['test_nll']:.2f} ±"
-                    f" {cards[name]['test_nll_se']:.2f} (S = {cards[name]['S']:,} from the"
-                    f" {'encoder' if 'vae' in name else 'prior'}) |"
-                    for name in scores
-                ),
-                "",
-                f"*Nats per digit: here {len(few)} test digits and S = {sizes[-1]:,}.*",
-            ]
-        )
-    )
+plot.markdown(
+    (
+        "| same decoder, trained as | log p(x) here, from the prior | on all test digits, by the"
+        " recipe |"
+    ),
+    "|:--|--:|:--|",
+    *(
+        f"| {name} | {pm(scores[name][-1])} | {-cards[name]['test_nll']:.2f} ±"
+        f" {cards[name]['test_nll_se']:.2f} (S = {cards[name]['S']:,} from the"
+        f" {'encoder' if 'vae' in name else 'prior'}) |"
+        for name in scores
+    ),
+    "",
+    f"*Nats per digit: here {len(few)} test digits and S = {sizes[-1]:,}.*",
 )
 
 # %% [markdown]
@@ -1336,14 +1314,12 @@ few_effective, still = (
     np.mean(grown["density network", 20][1]),
     np.mean(grown["density network", 20][2]),
 )
-display(
-    Markdown(
-        "Is the density network as bad as its number, or is the number bad? Of 30,000 codes"
-        f" {few_effective:.1f} are effective at 20 dimensions, so the estimate is too low: going"
-        f" from 3,000 codes to 30,000 raised it by {still:.1f} nats"
-        f" ({np.mean(grown['density network', 2][2]):.1f} at 2 dimensions). To the VAE, estimated"
-        f" with 200 codes of its encoder, it lacks {pm(behind)}."
-    )
+plot.markdown(
+    "Is the density network as bad as its number, or is the number bad? Of 30,000 codes"
+    f" {few_effective:.1f} are effective at 20 dimensions, so the estimate is too low: going from"
+    f" 3,000 codes to 30,000 raised it by {still:.1f} nats"
+    f" ({np.mean(grown['density network', 2][2]):.1f} at 2 dimensions). To the VAE, estimated with"
+    f" 200 codes of its encoder, it lacks {pm(behind)}."
 )
 
 # %% [markdown]
@@ -1388,7 +1364,7 @@ measured["claim-12"] = (
     f" 50,000 blind codes has {blind:.1f} effective ones and falls {pm(missing, 0)} nats short of"
     f" 1,000 codes of its encoder, {looked:.0f} of them effective (medians)"
 )
-display(Markdown(f"**Measured.** {measured['claim-12']}."))
+plot.markdown(f"**Measured.** {measured['claim-12']}.")
 
 # %% jupyter={"source_hidden": true}
 fig, axes = plt.subplots(1, 2, figsize=(plot.WIDTH, 2.8))
@@ -1477,7 +1453,7 @@ measured["claim-13"] = (
     f"noise of {best_sigma} gives 200 new points {thinned[best_sigma].mean():.2f} nats each, noise"
     f" of 0.01 {pm(thinned[0.01], 0)}; without noise there is no density, and nothing to maximise"
 )
-display(Markdown(f"**Measured.** {measured['claim-13']}."))
+plot.markdown(f"**Measured.** {measured['claim-13']}.")
 
 
 # %% jupyter={"source_hidden": true}
@@ -1632,8 +1608,7 @@ claims = {
     12: "it scales badly with dimension",
     13: "it needs explicit densities",
 }
-table = [f"| {claim} | {measured[f'claim-{n}']} |" for n, claim in claims.items()]
-display(Markdown("\n".join(["| the lecture says | you measured |", "|:--|:--|", *table])))
+plot.claims_table(claims, measured)
 
 # %% [markdown]
 # ## For and against
@@ -1646,39 +1621,32 @@ to_sample = 1e3 * (time.perf_counter() - start)
 start = time.perf_counter()
 log_likelihood_from_prior(network, few[:1], 10_000)
 to_score = 1e3 * (time.perf_counter() - start)
-display(
-    Markdown(
-        "\n".join(
-            [
-                "| | in numbers, here |",
-                "|:--|:--|",
-                (
-                    f"| **for**: it maximises the likelihood itself | {gap.mean():.2f} nats short"
-                    f" of the true density in 2-D; {pm(better)} nats more than a VAE with a like"
-                    " decoder, 2 latent dimensions |"
-                ),
-                (
-                    f"| **for**: sampling is easy | {to_sample / 1000:.2f} ms an image; to score"
-                    f" one with 10,000 codes, {to_score:.0f} ms |"
-                ),
-                (
-                    "| **for**: trained by gradients, no second network | a hundred codes a step"
-                    f" do for 2 latent dimensions: {starved[100][1].mean():.0f} nats at S = 100,"
-                    f" {starved[1000][1].mean():.0f} at S = 1,000 |"
-                ),
-                (
-                    f"| **against**: fails in high dimensions | codes times {math.exp(slope):.2f}"
-                    " for every dimension where the truth is known;"
-                    f" {counted['vae_40d', 'prior'].median():.1f} of 50,000 effective at 40 |"
-                ),
-                (
-                    "| **against**: needs explicit densities | noise of 0.01 in place of"
-                    f" {best_sigma} costs {(thinned[best_sigma] - thinned[0.01]).mean():.0f} nats,"
-                    " and there is no end below |"
-                ),
-            ]
-        )
-    )
+plot.markdown(
+    "| | in numbers, here |",
+    "|:--|:--|",
+    (
+        f"| **for**: it maximises the likelihood itself | {gap.mean():.2f} nats short of the true"
+        f" density in 2-D; {pm(better)} nats more than a VAE with a like decoder, 2 latent"
+        " dimensions |"
+    ),
+    (
+        f"| **for**: sampling is easy | {to_sample / 1000:.2f} ms an image; to score one with"
+        f" 10,000 codes, {to_score:.0f} ms |"
+    ),
+    (
+        "| **for**: trained by gradients, no second network | a hundred codes a step do for 2"
+        f" latent dimensions: {starved[100][1].mean():.0f} nats at S = 100,"
+        f" {starved[1000][1].mean():.0f} at S = 1,000 |"
+    ),
+    (
+        f"| **against**: fails in high dimensions | codes times {math.exp(slope):.2f} for every"
+        f" dimension where the truth is known; {counted['vae_40d', 'prior'].median():.1f} of"
+        " 50,000 effective at 40 |"
+    ),
+    (
+        f"| **against**: needs explicit densities | noise of 0.01 in place of {best_sigma} costs"
+        f" {(thinned[best_sigma] - thinned[0.01]).mean():.0f} nats, and there is no end below |"
+    ),
 )
 
 # %% [markdown]

@@ -130,9 +130,7 @@ from functools import partial
 import ipywidgets as widgets
 import numpy as np
 import torch.nn.functional as F
-from IPython.display import Markdown, display
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from dgmcourse.check import gan as check
 from dgmcourse.data.toy import grid_of_gaussians, mixture, ring_of_gaussians
@@ -141,7 +139,7 @@ from dgmcourse.distances import frechet, modes_found, sliced_wasserstein, wasser
 from dgmcourse.models.gan import GAN, ImageGAN, leaky
 from dgmcourse.networks import mlp
 from dgmcourse.play import Players, play
-from dgmcourse.plot import CRITIC, DATA, MODEL, NOISE, plt
+from dgmcourse.plot import CRITIC, DATA, MODEL, NOISE, plt, progress
 from dgmcourse.train import Adam, best_device, maximise
 from dgmcourse.widgets.figure import slider_figure
 from dgmcourse.widgets.film import film
@@ -156,7 +154,6 @@ DIGITS, EPOCHS, RATE = (
 )  # of your own training: a fifth of the digits, for the sake of time
 SEEDS = 20  # runs of the same small game
 
-progress = partial(tqdm, file=sys.stdout, bar_format="{desc} |{bar:24}| {n}/{total}")
 torch.manual_seed(0)
 pool = digits.train[
     torch.randperm(len(digits.train))[:4000]
@@ -786,13 +783,11 @@ yours = yours.cpu()
 if history.steps:
     late = history.steps[-max(1, len(history.steps) // 5) :]
     verdicts = [np.mean([row[name] for row in late]) for name in ("real", "fake")]
-    display(
-        Markdown(
-            f"**The game {history.stopped}** after {history.steps[-1]['step']:,} steps. Over the"
-            f" last fifth of them the expert gave real digits {verdicts[0]:.2f} and fakes"
-            f" {verdicts[1]:.2f}. The shipped `gan` had {recipes.card('gan')['epochs_trained']}"
-            f" epochs on 50,000 digits, against your {len(history.epochs)} on {len(train):,}."
-        )
+    plot.markdown(
+        f"**The game {history.stopped}** after {history.steps[-1]['step']:,} steps. Over the last"
+        f" fifth of them the expert gave real digits {verdicts[0]:.2f} and fakes"
+        f" {verdicts[1]:.2f}. The shipped `gan` had {recipes.card('gan')['epochs_trained']} epochs"
+        f" on 50,000 digits, against your {len(history.epochs)} on {len(train):,}."
     )
 
 # %% [markdown]
@@ -866,13 +861,11 @@ places = [
 eight = sum(math.comb(10, k) ** 2 for k in (8, 9, 10)) / math.comb(
     20, 10
 )  # or more right, by chance
-display(
-    Markdown(
-        "<details><summary>Which of the twenty at the top were real?</summary>\n\n"
-        + "; ".join(places)
-        + ".\n\nGuessing finds five of the ten on average, eight or more only once in "
-        + f"{1 / eight:.0f} tries.</details>"
-    )
+plot.markdown(
+    "<details><summary>Which of the twenty at the top were real?</summary>\n\n"
+    + "; ".join(places)
+    + ".\n\nGuessing finds five of the ten on average, eight or more only once in "
+    + f"{1 / eight:.0f} tries.</details>"
 )
 
 # %% [markdown]
@@ -938,30 +931,22 @@ measured["claim-14"] = (
     f" heaps of real digits: {share_right(told['a fresh network'][1])}), and the Frechet distance"
     f" of 2,000 fakes is {distance['gan']:.0f}, of as many other real digits {distance['real']:.1f}"
 )
-display(Markdown(f"**Measured:** {measured['claim-14']}."))
+plot.markdown(f"**Measured:** {measured['claim-14']}.")
 
 # %% jupyter={"source_hidden": true}
-display(
-    Markdown(
-        "\n".join(
-            [
-                "| expert | real or fake: right | real or real: right |",
-                "|:--|--:|--:|",
-                *(
-                    f"| {name} | {share_right(a)} |"
-                    f" {share_right(b) if b is not None else 'not asked'} |"
-                    for name, (a, b) in told.items()
-                ),
-                "",
-                (
-                    f"*{len(real):,} real training digits and as many samples of `gan`, unless said"
-                    " otherwise; the fresh network is asked about"
-                    f" {len(told['a fresh network'][0]):,} it was not trained on. Standard errors"
-                    " from the number asked.*"
-                ),
-            ]
-        )
-    )
+plot.markdown(
+    "| expert | real or fake: right | real or real: right |",
+    "|:--|--:|--:|",
+    *(
+        f"| {name} | {share_right(a)} | {share_right(b) if b is not None else 'not asked'} |"
+        for name, (a, b) in told.items()
+    ),
+    "",
+    (
+        f"*{len(real):,} real training digits and as many samples of `gan`, unless said otherwise;"
+        f" the fresh network is asked about {len(told['a fresh network'][0]):,} it was not trained"
+        " on. Standard errors from the number asked.*"
+    ),
 )
 
 # %% jupyter={"source_hidden": true}
@@ -970,14 +955,11 @@ verdict = (
     if rate > 0.75
     else "the claim holds even against a machine, here"
 )
-display(
-    Markdown(
-        f"With a fresh network right in {rate:.0%} of its answers, {verdict}. Look for what a"
-        " network sees that you forgive: single dark pixels far from any stroke, grey where pens"
-        " leave black or nothing. What you judge is whether it *could* be a digit; what the"
-        " network judges is all 784 pixels. [Notebook 06](06_more_gans.ipynb) asks the same of"
-        " convolutional networks."
-    )
+plot.markdown(
+    f"With a fresh network right in {rate:.0%} of its answers, {verdict}. Look for what a network"
+    " sees that you forgive: single dark pixels far from any stroke, grey where pens leave black"
+    " or nothing. What you judge is whether it *could* be a digit; what the network judges is all"
+    " 784 pixels. [Notebook 06](06_more_gans.ipynb) asks the same of convolutional networks."
 )
 
 # %% [markdown]
@@ -1072,7 +1054,7 @@ measured["claim-15"] = (
     + f". On its way to step 1,500 a game with 2 loses modes {lost['2 latent dimensions']:.1f}"
     " times on average"
 )
-display(Markdown(f"**Measured:** {measured['claim-15']}."))
+plot.markdown(f"**Measured:** {measured['claim-15']}.")
 fig, (left, middle, right) = plt.subplots(
     1, 3, figsize=(plot.WIDTH, 2.6), width_ratios=(1.25, 1.25, 1)
 )
@@ -1141,19 +1123,17 @@ plain, saturated = (counts[kind] for kind in ("2 latent dimensions", "2, saturat
 gains = course["8 latent dimensions"][-1] - course["8 latent dimensions"][-6]
 gain = f"{gains.mean():+.1f} ± {gains.std() / SEEDS**0.5:.1f}"
 overlap = spans["2 latent dimensions"][0] <= saturated / SEEDS <= spans["2 latent dimensions"][1]
-display(
-    Markdown(
-        f"Eight dimensions of noise in place of two, and {counts['8 latent dimensions']} games fail"
-        f" in place of {plain}; they still gain {gain} modes over the last 500 steps, so this is"
-        " being slow as much as being unstable. The saturating objective, with its lost lessons,"
-        f" fails {saturated} times against {plain}:"
-        f" {'no difference that 20 seeds could show' if overlap else 'a difference beyond chance'}."
-        " In the plane the fakes overlap with the data from the start, and Adam divides each"
-        " gradient by its own usual size, so that a weak lesson makes no small step. With digits,"
-        f" above, a factor of {ratio.mean():,.0f} lay between the two.\n\nThe optimiser is part of"
-        " the game, too: these have the usual Adam, with $\\beta_1 = 0.5$; [notebook"
-        " 05](05_wgan.ipynb) also tries one without momentum."
-    )
+plot.markdown(
+    f"Eight dimensions of noise in place of two, and {counts['8 latent dimensions']} games fail in"
+    f" place of {plain}; they still gain {gain} modes over the last 500 steps, so this is being"
+    " slow as much as being unstable. The saturating objective, with its lost lessons, fails"
+    f" {saturated} times against {plain}:"
+    f" {'no difference that 20 seeds could show' if overlap else 'a difference beyond chance'}. In"
+    " the plane the fakes overlap with the data from the start, and Adam divides each gradient by"
+    " its own usual size, so that a weak lesson makes no small step. With digits, above, a factor"
+    f" of {ratio.mean():,.0f} lay between the two.\n\nThe optimiser is part of the game, too:"
+    " these have the usual Adam, with $\\beta_1 = 0.5$; [notebook 05](05_wgan.ipynb) also tries"
+    " one without momentum."
 )
 
 # %% [markdown]
@@ -1402,16 +1382,14 @@ plot.show(
 # %% jupyter={"source_hidden": true}
 slow_modes, slow_near = reached_modes["1 : 100"].mean(), near_modes["1 : 100"].mean()
 best = max(PACES, key=lambda name: reached_modes[name].mean())
-display(
-    Markdown(
-        "Both ends are bad, each in its own way. With a fraud too quick the fakes are nowhere for"
-        f" long ({near_modes['100 : 1'].mean():.0%} near a mode). With an expert too quick"
-        f" {slow_near:.0%} are near a mode, but the modes are only {slow_modes:.1f} of 8: the fraud"
-        " stays where it was first believed. **The cure is balance**: rates, or steps a turn, with"
-        f" which neither outruns the other. That need not be 1 : 1; of these five {best} finds"
-        f" most, {reached_modes[best].mean():.1f} modes. Or an expert that cannot become too steep:"
-        " [notebook 05](05_wgan.ipynb)."
-    )
+plot.markdown(
+    "Both ends are bad, each in its own way. With a fraud too quick the fakes are nowhere for long"
+    f" ({near_modes['100 : 1'].mean():.0%} near a mode). With an expert too quick {slow_near:.0%}"
+    f" are near a mode, but the modes are only {slow_modes:.1f} of 8: the fraud stays where it was"
+    " first believed. **The cure is balance**: rates, or steps a turn, with which neither outruns"
+    f" the other. That need not be 1 : 1; of these five {best} finds most,"
+    f" {reached_modes[best].mean():.1f} modes. Or an expert that cannot become too steep:"
+    " [notebook 05](05_wgan.ipynb)."
 )
 
 # %% [markdown]
@@ -1470,7 +1448,7 @@ measured["claim-16"] = (
     + ", ".join(f"{ms:.0f} ms at {d}" for d, ms in turn_ms.items())
     + " latent dimensions, with one code for each digit (the fastest of 5 runs)"
 )
-display(Markdown(f"**Measured:** {measured['claim-16']}."))
+plot.markdown(f"**Measured:** {measured['claim-16']}.")
 
 # %% [markdown]
 # One code a digit, whatever the dimension: the game never asks which of all codes made *this*
@@ -1561,7 +1539,7 @@ measured["claim-17"] = (
     f" of {len(WIDTHS_H)} bandwidths, by anything from {min(spread_h):.0f} to {max(spread_h):.0f}"
     " nats"
 )
-display(Markdown(f"**Measured:** {measured['claim-17']}."))
+plot.markdown(f"**Measured:** {measured['claim-17']}.")
 fig, (left, right) = plt.subplots(1, 2, figsize=(plot.WIDTH, 2.9), width_ratios=(1.5, 1))
 marks = {
     "your GAN": (MODEL, "v:"),
@@ -1673,30 +1651,24 @@ by_measure = [
 ]
 
 # %% jupyter={"source_hidden": true}
-display(
-    Markdown(
-        "\n".join(
-            [
-                "| against 500 real digits | " + " | ".join(MEASURES) + " |",
-                "|:--|" + "--:|" * len(MEASURES),
-                *(
-                    f"| {name + (' (others)' if name == 'real digits' else '')} | "
-                    + " | ".join(
-                        f"{m:.{p}f} $\\pm$ {s:.{p}f}"
-                        for m, s, p in zip(rows.mean(0), rows.std(0) / 2, (2, 3, 0, 2), strict=True)
-                    )
-                    + " |"
-                    for name, rows in judged.items()
-                ),
-                "",
-                (
-                    "*Mean and standard error over four disjoint heaps of 500. The smudges are made"
-                    " of the other real digits, not of those they are compared with. Neighbours"
-                    " less than two standard errors apart have no order.*"
-                ),
-            ]
+plot.markdown(
+    "| against 500 real digits | " + " | ".join(MEASURES) + " |",
+    "|:--|" + "--:|" * len(MEASURES),
+    *(
+        f"| {name + (' (others)' if name == 'real digits' else '')} | "
+        + " | ".join(
+            f"{m:.{p}f} $\\pm$ {s:.{p}f}"
+            for m, s, p in zip(rows.mean(0), rows.std(0) / 2, (2, 3, 0, 2), strict=True)
         )
-    )
+        + " |"
+        for name, rows in judged.items()
+    ),
+    "",
+    (
+        "*Mean and standard error over four disjoint heaps of 500. The smudges are made of the"
+        " other real digits, not of those they are compared with. Neighbours less than two"
+        " standard errors apart have no order.*"
+    ),
 )
 firsts = [order[0] for order in by_measure]
 smudged = [order.index("smudges") + 1 for order in by_measure]
@@ -1706,7 +1678,7 @@ measured["claim-18"] = (
     + f"; {sum(name != 'real digits' for name in firsts)} of {len(firsts)} put something before"
     " real digits"
 )
-display(Markdown(f"**Measured:** {measured['claim-18']}."))
+plot.markdown(f"**Measured:** {measured['claim-18']}.")
 
 # %% [markdown]
 # Each is right about what it looks at. The exact distance of pixels forgives blur, even rewards it.
@@ -1746,7 +1718,7 @@ measured["claim-19"] = (
     f" {rarest}s, a total variation of {variation['gan']:.2f} from the data's classes, real from"
     f" real {variation['others']:.2f}"
 )
-display(Markdown(f"**Measured:** {measured['claim-19']}."))
+plot.markdown(f"**Measured:** {measured['claim-19']}.")
 fig, (left, right) = plt.subplots(1, 2, figsize=(plot.WIDTH, 2.8), width_ratios=(1, 1.5))
 best_grid = int(of_25.argmax())
 left.plot(*grid25.components.mean.T, "o", ms=6, mfc="none", color=DATA, markeredgewidth=0.7)
@@ -1808,8 +1780,7 @@ claims = {
     18: "there is no clear quantitative assessment",
     19: "it misses modes",
 }
-table = [f"| {claim} | {measured[f'claim-{n}']} |" for n, claim in claims.items()]
-display(Markdown("\n".join(["| the lecture says | you measured |", "|:--|:--|", *table])))
+plot.claims_table(claims, measured)
 
 # %% [markdown]
 # ## For and against

@@ -239,7 +239,6 @@ import sys
 
 import numpy as np
 import torch.nn.functional as F
-from IPython.display import Markdown, display
 from torch import Tensor, nn
 
 from dgmcourse.check import more_gans as check
@@ -358,7 +357,13 @@ def mean(values: Tensor) -> tuple[float, float]:
 
 def table(head: str, rows: list[str], note: str, columns: str = "--:") -> None:
     line = "|:--" + f"|{columns}" * (head.count("|") - 2) + "|"
-    display(Markdown("\n".join([head, line, *rows, "", f"*{note}*"])))
+    plot.markdown(
+        head,
+        line,
+        *rows,
+        "",
+        f"*{note}*",
+    )
     gc.collect()  # figures that were closed
 
 
@@ -428,15 +433,13 @@ if len(history.steps) > 100:
     D_found, G_found = (
         np.array([row[side] for row in history.steps]) for side in ("discriminator", "generator")
     )
-    display(
-        Markdown(
-            f"**Measured.** Over the last 100 of your {steps(history)} steps the discriminator's"
-            f" objective was {D_found[-100:].mean():.2f} on average, the generator's"
-            f" {G_found[-100:].mean():.2f}. If $D$ could only guess they would be $-2\\log 2$ ="
-            f" {-2 * math.log(2):.2f} and $-\\log 2$ = {-math.log(2):.2f}. Over all steps the two"
-            f" correlate by {np.corrcoef(D_found, G_found)[0, 1]:.2f}: below 0, one side's gain is"
-            " the other's loss."
-        )
+    plot.markdown(
+        f"**Measured.** Over the last 100 of your {steps(history)} steps the discriminator's"
+        f" objective was {D_found[-100:].mean():.2f} on average, the generator's"
+        f" {G_found[-100:].mean():.2f}. If $D$ could only guess they would be $-2\\log 2$ ="
+        f" {-2 * math.log(2):.2f} and $-\\log 2$ = {-math.log(2):.2f}. Over all steps the two"
+        f" correlate by {np.corrcoef(D_found, G_found)[0, 1]:.2f}: below 0, one side's gain is the"
+        " other's loss."
     )
 
 # %% jupyter={"source_hidden": true}
@@ -490,7 +493,7 @@ measured["DCGAN: convolutions make a better GAN"] = (
     f" {many_g['frechet']:.1f}. Its generator has"
     f" {weights['dcgan, shipped'] / weights['gan, shipped']:.2f} times the weights"
 )
-display(Markdown(f"**Measured.** {measured['DCGAN: convolutions make a better GAN']}."))
+plot.markdown(f"**Measured.** {measured['DCGAN: convolutions make a better GAN']}.")
 
 # %% [markdown]
 # A convolution knows before any training that near pixels belong together and that a stroke is a
@@ -782,11 +785,9 @@ measured["AC-GAN: samples show the class they are told"] = (
     " digits by their labels; spread within a class, real = 1:"
     f" {held_against(mean(ratio['shipped']), mean(ratio['real']), 2)} of other real digits"
 )
-display(
-    Markdown(
-        "**Measured.** Of the shipped model:"
-        f" {measured['AC-GAN: samples show the class they are told']}."
-    )
+plot.markdown(
+    "**Measured.** Of the shipped model:"
+    f" {measured['AC-GAN: samples show the class they are told']}."
 )
 
 # %% [markdown]
@@ -969,7 +970,7 @@ measured["BiGAN: the encoder inverts the generator"] = (
     f" of another digit of the class; E(G(z)) correlates with z by {again_z['bigan']:.2f} (wae_mmd"
     f" {again_z['wae_mmd']:.2f})"
 )
-display(Markdown(f"**Measured.** {measured['BiGAN: the encoder inverts the generator']}."))
+plot.markdown(f"**Measured.** {measured['BiGAN: the encoder inverts the generator']}.")
 
 # %% [markdown]
 # "Where $D$ can only guess" is a condition about the end of a game that has no end. Short of it the
@@ -1412,20 +1413,18 @@ cloud = (
     in_parts(lambda x: vae.encoder(x).log_var.exp(), x).mean().sqrt().item()
 )  # a standard deviation of q(z|x)
 low, high = (f(value for value, _ in sharp_back.values()) for f in (min, max))
-display(Markdown(f"**Measured.** {measured['WAE: sharper samples than a VAE']}."))
-display(
-    Markdown(
-        "Why do the VAE's codes fit worst? Multiply its bound by twice its pixel variance, and it"
-        f" is $-|\\mathbf{{x}} - G(\\mathbf{{z}})|^2$ less {price:.3f} times the KL: its own"
-        " $\\lambda$, chosen by maximum likelihood. At that price its codes have standard"
-        f" deviations from {width.min():.2f} to {width.max():.2f} where the prior has 1 (wae_mmd:"
-        f" {codes_of(wae).std(0).min():.2f} to {codes_of(wae).std(0).max():.2f}).\n\nIs it the"
-        " overlap of clouds that blurs? Here there is little of it: one cloud has a standard"
-        f" deviation of {cloud:.2f}. And the *reconstructions* of all three models have {low:.2f}"
-        f" to {high:.2f} of the real sharpness, with clouds and without. So the blur here is the"
-        " squared error's, whose best answer to a doubt is a mean. The argument is not confirmed,"
-        " nor refuted: it needs a VAE whose KL counts more."
-    )
+plot.markdown(f"**Measured.** {measured['WAE: sharper samples than a VAE']}.")
+plot.markdown(
+    "Why do the VAE's codes fit worst? Multiply its bound by twice its pixel variance, and it is"
+    f" $-|\\mathbf{{x}} - G(\\mathbf{{z}})|^2$ less {price:.3f} times the KL: its own $\\lambda$,"
+    " chosen by maximum likelihood. At that price its codes have standard deviations from"
+    f" {width.min():.2f} to {width.max():.2f} where the prior has 1 (wae_mmd:"
+    f" {codes_of(wae).std(0).min():.2f} to {codes_of(wae).std(0).max():.2f}).\n\nIs it the overlap"
+    " of clouds that blurs? Here there is little of it: one cloud has a standard deviation of"
+    f" {cloud:.2f}. And the *reconstructions* of all three models have {low:.2f} to {high:.2f} of"
+    " the real sharpness, with clouds and without. So the blur here is the squared error's, whose"
+    " best answer to a doubt is a mean. The argument is not confirmed, nor refuted: it needs a VAE"
+    " whose KL counts more."
 )
 
 # %% [markdown]
@@ -1587,16 +1586,14 @@ table(
     " them, which was busy. Of vae_8d the means of p(x|z) are judged. The acgan had labels, the"
     " others none.",
 )
-display(
-    Markdown(
-        f"**Measured.** By Frechet distance the best is {best}, by nearest neighbours {hidden}. "
-        + (
-            "The two agree."
-            if best == hidden
-            else (
-                "The two do not agree: a Frechet distance sees means and covariances of all "
-                "samples together, a neighbour each sample by itself."
-            )
+plot.markdown(
+    f"**Measured.** By Frechet distance the best is {best}, by nearest neighbours {hidden}. "
+    + (
+        "The two agree."
+        if best == hidden
+        else (
+            "The two do not agree: a Frechet distance sees means and covariances of all "
+            "samples together, a neighbour each sample by itself."
         )
     )
 )

@@ -105,16 +105,13 @@ plot.show(
 import copy
 import math
 import sys
-from functools import partial
 
 import ipywidgets as widgets
 import numpy as np
 import torch
 import torch.nn.functional as F
-from IPython.display import Markdown, display
 from torch import Tensor
 from torch.distributions import Normal
-from tqdm import tqdm
 
 from dgmcourse import recipes
 from dgmcourse.check import vae as check
@@ -129,7 +126,7 @@ from dgmcourse.evaluate import (
     precision_and_recall,
 )
 from dgmcourse.models import VAE
-from dgmcourse.plot import DATA, MODEL, NOISE, POSTERIOR, PRIOR, plt
+from dgmcourse.plot import DATA, MODEL, NOISE, POSTERIOR, PRIOR, plt, progress
 from dgmcourse.train import best_device, fit
 
 # %%
@@ -141,7 +138,6 @@ DIGITS, EPOCHS, RATE = (
 )  # of your own training: a fifth of the digits, for the sake of time
 SMALL = {"latent_dim": 10, "hidden": 100}  # the networks of the experiments that train many
 
-progress = partial(tqdm, file=sys.stdout, bar_format="{desc} |{bar:24}| {n}/{total}")
 torch.set_num_threads(1)  # small networks gain little from more, and lose much on a busy machine
 
 test, labels = digits.test[:2000].tensor(), digits.test.y[:2000]
@@ -368,7 +364,7 @@ measured["claim-23"] = (
     f"{above} of {len(tried):,} choices of q exceed log p(x) = {log_p:.3f}; log p(x) - ELBO equals"
     f" the KL from q to the posterior to {off:.0e} nats, each of the three computed in its own way"
 )
-display(Markdown(f"**Measured.** {measured['claim-23']}."))
+plot.markdown(f"**Measured.** {measured['claim-23']}.")
 
 # %% [markdown]
 # ## Two forces
@@ -457,7 +453,7 @@ measured["claim-24"] = (
     f"one draw scatters by {spread[0]:.1f} nats a digit ({spread_closed[0]:.1f} with the KL in"
     f" closed form), S draws by S to the power {slope:.2f} of that"
 )
-display(Markdown(f"**Measured.** {measured['claim-24']}."))
+plot.markdown(f"**Measured.** {measured['claim-24']}.")
 
 # %% jupyter={"source_hidden": true}
 fig, ax = plt.subplots(figsize=(plot.WIDTH, 2.6))
@@ -609,16 +605,14 @@ vae = vae.cpu()
 # %% jupyter={"source_hidden": true}
 if history.steps:
     first, last = history.steps[0], history.steps[-1]
-    display(
-        Markdown(
-            f"A coin for each pixel: {784 * math.log(0.5):.0f} nats. At step {first['step']} the"
-            f" bound was {first['elbo']:.0f} with a KL of {first['kl']:.1f}: random logits are not"
-            f" 0, and cost {784 * math.log(0.5) - first['reconstruction']:.0f} nats more than a"
-            f" coin. After step {last['step']:,} it is **{last['elbo']:.1f}**"
-            f" ({last['reconstruction']:.1f} - {last['kl']:.1f}). These were {len(history.epochs)}"
-            f" epochs on {min(DIGITS, len(digits.train)):,} digits; vae_40d below had"
-            f" {recipes.card('vae_40d')['epochs_trained']:,} on 50,000."
-        )
+    plot.markdown(
+        f"A coin for each pixel: {784 * math.log(0.5):.0f} nats. At step {first['step']} the bound"
+        f" was {first['elbo']:.0f} with a KL of {first['kl']:.1f}: random logits are not 0, and"
+        f" cost {784 * math.log(0.5) - first['reconstruction']:.0f} nats more than a coin. After"
+        f" step {last['step']:,} it is **{last['elbo']:.1f}** ({last['reconstruction']:.1f} -"
+        f" {last['kl']:.1f}). These were {len(history.epochs)} epochs on"
+        f" {min(DIGITS, len(digits.train)):,} digits; vae_40d below had"
+        f" {recipes.card('vae_40d')['epochs_trained']:,} on 50,000."
     )
 early = [row for row in history.steps if row["step"] <= 100]
 if len(early) > 50:  # if you stopped it earlier, there is nothing to see yet
@@ -691,21 +685,15 @@ for name in ("vae_2d", "vae_40d"):
         f"| {name} | {card['epochs_trained']:,} | {r['test_elbo']:.2f} | **{-r['test_nll']:.2f}**"
         f" $\\pm$ {r['test_nll_se']:.2f} | {r['active_units']} |"
     )
-display(
-    Markdown(
-        "\n".join(
-            [
-                f"| model | epochs | test ELBO | test log p(x), S = {r['S']:,} | active units |",
-                "|:--|--:|--:|--:|--:|",
-                *rows,
-                "",
-                (
-                    f"*Nats per digit, over {r['n']:,} test digits, with the standard error over"
-                    " digits, as the recipe measured.*"
-                ),
-            ]
-        )
-    )
+plot.markdown(
+    f"| model | epochs | test ELBO | test log p(x), S = {r['S']:,} | active units |",
+    "|:--|--:|--:|--:|--:|",
+    *rows,
+    "",
+    (
+        f"*Nats per digit, over {r['n']:,} test digits, with the standard error over digits, as"
+        " the recipe measured.*"
+    ),
 )
 
 # %% [markdown]
@@ -821,7 +809,7 @@ measured["claim-34"] = (
     f" labels it is {many['vae_40d']:.0f} % against {many['784 pixels']:.0f} and"
     f" {many['40 principal components']:.0f} %"
 )
-display(Markdown(f"**Measured.** {measured['claim-34']}."))
+plot.markdown(f"**Measured.** {measured['claim-34']}.")
 
 # %% jupyter={"source_hidden": true}
 fig, axes = plt.subplots(1, 2, figsize=(plot.WIDTH, 2.9), sharey=True)
@@ -872,12 +860,10 @@ plot.show(
 )
 in_use = spaces["vae_40d"](test).var(0)[active_units(vae40, test)]
 by_components = spaces["40 principal components"](test).var(0)
-display(
-    Markdown(
-        f"How wide are the directions? The widest of the {len(in_use)} active units of vae_40d has"
-        f" {in_use.max() / in_use.min():.0f} times the variance of the narrowest; among the 40"
-        f" principal components it is {by_components.max() / by_components.min():.0f} times."
-    )
+plot.markdown(
+    f"How wide are the directions? The widest of the {len(in_use)} active units of vae_40d has"
+    f" {in_use.max() / in_use.min():.0f} times the variance of the narrowest; among the 40"
+    f" principal components it is {by_components.max() / by_components.min():.0f} times."
 )
 
 # %% [markdown]
@@ -956,7 +942,7 @@ measured["claim-5"] = (
     + "{:.0f} % are realistic, {:.0f} % of the test digits covered ".format(*shares["vae_40d"])
     + "(other test digits: {:.0f} and {:.0f} %)".format(*shares["other test digits"])
 )
-display(Markdown(f"**Measured.** {measured['claim-5']}."))
+plot.markdown(f"**Measured.** {measured['claim-5']}.")
 
 # %% jupyter={"source_hidden": true}
 fig, (left, right) = plt.subplots(1, 2, figsize=(plot.WIDTH, 3.4), width_ratios=(1, 1.15))
@@ -1060,16 +1046,14 @@ plot.show(
     ),
 )
 card = recipes.card("vae_40d")["results"]
-display(
-    Markdown(
-        "Has it stopped climbing? Not quite: five times the samples, from 1,000 to 5,000, still"
-        f" brought {value[-1] - value[-2]:.2f} nats. Of 5,000 samples {ess.median():.0f} carry the"
-        f" estimate (median effective sample size; {ess.min():.0f} for the worst digit). The level,"
-        f" {value[-1]:.1f}, has a standard error of {log_mean_exp(log_w).std() / len(x) ** 0.5:.1f}"
-        f" over these {len(x)} digits; the recipe measured {-card['test_nll']:.2f} $\\pm$"
-        f" {card['test_nll_se']:.2f} on {card['n']:,}. **Compare models at the same S and on the"
-        " same digits only.**"
-    )
+plot.markdown(
+    "Has it stopped climbing? Not quite: five times the samples, from 1,000 to 5,000, still"
+    f" brought {value[-1] - value[-2]:.2f} nats. Of 5,000 samples {ess.median():.0f} carry the"
+    f" estimate (median effective sample size; {ess.min():.0f} for the worst digit). The level,"
+    f" {value[-1]:.1f}, has a standard error of {log_mean_exp(log_w).std() / len(x) ** 0.5:.1f}"
+    f" over these {len(x)} digits; the recipe measured {-card['test_nll']:.2f} $\\pm$"
+    f" {card['test_nll_se']:.2f} on {card['n']:,}. **Compare models at the same S and on the same"
+    " digits only.**"
 )
 
 # %% [markdown]
@@ -1126,15 +1110,13 @@ gap, missed = log_p - bound, log_p[:30] - sampled
 
 # %% jupyter={"source_hidden": true}
 se = gap.std().item() / len(x) ** 0.5
-display(
-    Markdown(
-        f"Over {len(x)} test digits: exact $\\log p(\\mathbf{{x}})$ {log_p.mean():.2f}, ELBO"
-        f" {bound.mean():.2f}, gap **{gap.mean():.2f}** $\\pm$ {se:.2f} nats. The bound is below"
-        f" the evidence for {(gap > 0).sum()} of {len(x)}. Importance sampling with S = 5,000 falls"
-        f" short of the exact value by {missed.median():.3f} nats for the median of {len(missed)}"
-        f" digits, and by {missed.max():.2f} for the worst. The gap's median is {gap.median():.2f}:"
-        f" a few digits make the mean, {gap.max():.0f} the worst."
-    )
+plot.markdown(
+    f"Over {len(x)} test digits: exact $\\log p(\\mathbf{{x}})$ {log_p.mean():.2f}, ELBO"
+    f" {bound.mean():.2f}, gap **{gap.mean():.2f}** $\\pm$ {se:.2f} nats. The bound is below the"
+    f" evidence for {(gap > 0).sum()} of {len(x)}. Importance sampling with S = 5,000 falls short"
+    f" of the exact value by {missed.median():.3f} nats for the median of {len(missed)} digits,"
+    f" and by {missed.max():.2f} for the worst. The gap's median is {gap.median():.2f}: a few"
+    f" digits make the mean, {gap.max():.0f} the worst."
 )
 
 # %% [markdown]
@@ -1223,12 +1205,10 @@ measured["claim-26"] = (
     f" {gain.std() / len(x) ** 0.5:.2f}; residuals of neighbouring pixels correlate by"
     f" {residual.mean():.2f} $\\pm$ {residual.std() / 20**0.5:.2f} where the decoder says 0"
 )
-display(
-    Markdown(
-        f"**Measured.** {measured['claim-26']}. One digit of the {len(x)} makes"
-        f" {gap.max() / gap.sum():.0%} of the mean. In vae_40d the residuals correlate by"
-        f" {residual40.mean():.2f}."
-    )
+plot.markdown(
+    f"**Measured.** {measured['claim-26']}. One digit of the {len(x)} makes"
+    f" {gap.max() / gap.sum():.0%} of the mean. In vae_40d the residuals correlate by"
+    f" {residual40.mean():.2f}."
 )
 
 # %% [markdown]
@@ -1318,27 +1298,18 @@ def with_error(values: Tensor) -> str:
 
 
 bytes_ = scores["grey"] - 784 * math.log(255)
-display(
-    Markdown(
-        "\n".join(
-            [
-                "| what the number is the logarithm of | test ELBO, nats per digit |",
-                "|:--|--:|",
-                f"| a probability of a binary image (Bernoulli) | {with_error(scores['ink'])} |",
-                (
-                    "| a density of grey values from 0 to 1 (Gaussian) |"
-                    f" {with_error(scores['grey'])} |"
-                ),
-                f"| a density of grey values from 0 to 255, same model | {with_error(bytes_)} |",
-                "",
-                (
-                    f"*{len(grey_x):,} test digits. The last line is"
-                    f" {-bytes_.mean() / (784 * math.log(2)):.1f} bits a pixel, to be held against"
-                    " a byte's 8 only after noise has been put between the bytes.*"
-                ),
-            ]
-        )
-    )
+plot.markdown(
+    "| what the number is the logarithm of | test ELBO, nats per digit |",
+    "|:--|--:|",
+    f"| a probability of a binary image (Bernoulli) | {with_error(scores['ink'])} |",
+    f"| a density of grey values from 0 to 1 (Gaussian) | {with_error(scores['grey'])} |",
+    f"| a density of grey values from 0 to 255, same model | {with_error(bytes_)} |",
+    "",
+    (
+        f"*{len(grey_x):,} test digits. The last line is"
+        f" {-bytes_.mean() / (784 * math.log(2)):.1f} bits a pixel, to be held against a byte's 8"
+        " only after noise has been put between the bytes.*"
+    ),
 )
 
 # %% [markdown]
@@ -1494,26 +1465,19 @@ cures = {
     "$\\beta = 1$, both times": autopsy(longer),
     f"$\\beta = 20$ with free bits, {ALLOWANCE} nats a unit": autopsy(rescued),
 }
-display(
-    Markdown(
-        "\n".join(
-            [
-                "| trained with | test ELBO ($\\beta = 1$) | KL | units used, of 10 |",
-                "|:--|--:|--:|--:|",
-                *(
-                    f"| {name} | {at['elbo']:.1f} | {at['kl'].sum():.1f} | {at['used']} |"
-                    for name, at in cures.items()
-                ),
-                "",
-                (
-                    f"*{len(x):,} test digits, one training each: differences of a nat are noise."
-                    " The detour over $\\beta = 20$ costs"
-                    f" {autopsy(longer)['elbo'] - autopsy(reopened)['elbo']:.1f} nats at the same"
-                    " number of steps.*"
-                ),
-            ]
-        )
-    )
+plot.markdown(
+    "| trained with | test ELBO ($\\beta = 1$) | KL | units used, of 10 |",
+    "|:--|--:|--:|--:|",
+    *(
+        f"| {name} | {at['elbo']:.1f} | {at['kl'].sum():.1f} | {at['used']} |"
+        for name, at in cures.items()
+    ),
+    "",
+    (
+        f"*{len(x):,} test digits, one training each: differences of a nat are noise. The detour"
+        f" over $\\beta = 20$ costs {autopsy(longer)['elbo'] - autopsy(reopened)['elbo']:.1f} nats"
+        " at the same number of steps.*"
+    ),
 )
 
 # %% [markdown]
@@ -1540,7 +1504,7 @@ measured["claim-33"] = (
     f"{len(ends)} seeds end within {ends.max() - ends.min():.1f} nats of one another, at a test"
     f" ELBO of {ends.mean():.1f}; ten times the learning rate gives {hot_end:.1f}"
 )
-display(Markdown(f"**Measured.** {measured['claim-33']}."))
+plot.markdown(f"**Measured.** {measured['claim-33']}.")
 
 # %% jupyter={"source_hidden": true}
 fig, ax = plt.subplots(figsize=(plot.WIDTH, 2.7))
@@ -1586,8 +1550,7 @@ claims = {
     33: "training is stable",
     34: "it finds a latent representation",
 }
-table = [f"| {claim} | {measured[f'claim-{n}']} |" for n, claim in claims.items()]
-display(Markdown("\n".join(["| the lecture says | you measured |", "|:--|:--|", *table])))
+plot.claims_table(claims, measured)
 
 # %% [markdown]
 # ## For and against

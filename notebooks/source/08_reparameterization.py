@@ -890,30 +890,23 @@ plot.show(
 # ## The lecture's claim, and what you measured
 
 # %% jupyter={"source_hidden": true}
-from IPython.display import Markdown, display
 
 rows = []
 for run in RUNS[1:]:
     g = tested[PATH] - tested[run]
     rows.append(f"| {name_of[run]} | {g.median():.1f} ({g.min():.1f} to {g.max():.1f}) |")
 loud, quiet = (times_pathwise(way) for way in ("score function", "score function with baseline"))
-display(
-    Markdown(
-        "\n".join(
-            [
-                "| encoder's gradient | nats behind pathwise, S = 1: median and range |",
-                "|:--|--:|",
-                *rows,
-                "",
-                (
-                    f"*Test ELBO of a small VAE, {SEEDS} seeds, {EPOCHS} epochs of {len(train):,}"
-                    f" digits. At the same S the plain score function's gradient has {loud[0]:,.0f}"
-                    f" ± {loud[1]:,.0f} times the pathwise variance; with a leave-one-out baseline"
-                    f" {quiet[0]:,.0f} ± {quiet[1]:,.0f} times (standard errors).*"
-                ),
-            ]
-        )
-    )
+plot.markdown(
+    "| encoder's gradient | nats behind pathwise, S = 1: median and range |",
+    "|:--|--:|",
+    *rows,
+    "",
+    (
+        f"*Test ELBO of a small VAE, {SEEDS} seeds, {EPOCHS} epochs of {len(train):,} digits. At"
+        f" the same S the plain score function's gradient has {loud[0]:,.0f} ± {loud[1]:,.0f}"
+        f" times the pathwise variance; with a leave-one-out baseline {quiet[0]:,.0f} ±"
+        f" {quiet[1]:,.0f} times (standard errors).*"
+    ),
 )
 
 behind = (tested[PATH] - tested[LOUD]).median()
@@ -928,8 +921,7 @@ measured = {
         f" {SEEDS} seeds, S = 1)"
     )
 }
-table = [f"| {claim} | {measured[f'claim-{n}']} |" for n, claim in claims.items()]
-display(Markdown("\n".join(["| the lecture says | you measured |", "|:--|:--|", *table])))
+plot.claims_table(claims, measured)
 
 # %% [markdown]
 # It holds, with a footnote. For a Gaussian encoder and a smooth decoder one sample a step trained

@@ -55,7 +55,7 @@ import torch
 from torch import Tensor
 
 from dgmcourse import plot
-from dgmcourse.plot import DATA, MODEL, NOISE, POSTERIOR, PRIOR, plt
+from dgmcourse.plot import DATA, MODEL, NOISE, POSTERIOR, PRIOR, plt, progress
 from dgmcourse.widgets.figure import slider_figure
 from dgmcourse.widgets.film import film
 
@@ -156,13 +156,10 @@ plot.show(
 # %%
 import sys
 import time
-from functools import partial
 
 import numpy as np
 import torch.nn.functional as F
-from IPython.display import Markdown, display
 from torch import nn
-from tqdm import tqdm
 
 from dgmcourse import recipes
 from dgmcourse.check import flows as check
@@ -199,7 +196,6 @@ from dgmcourse.train import Adam, fit, maximise
 
 STARTS, STEPS, DRAWS = 3, 400, 256  # of each posterior's fit: the best of three starts is kept
 
-progress = partial(tqdm, file=sys.stdout, bar_format="{desc} |{bar:24}| {n}/{total}")
 measured = {}  # claim -> what you found, for the table at the end
 
 
@@ -209,7 +205,7 @@ def pm(values: Tensor) -> str:
 
 
 def say(claim: str) -> None:
-    display(Markdown(f"**Measured.** {measured[claim][0].upper()}{measured[claim][1:]}."))
+    plot.markdown(f"**Measured.** {measured[claim][0].upper()}{measured[claim][1:]}.")
 
 
 # %% [markdown]
@@ -514,21 +510,15 @@ for centre in torch.tensor([[0.0, 0.0], [1.0, 0.5], [-1.0, 2.0], [2.0, -1.0]], d
     )
 
 # %% jupyter={"source_hidden": true}
-display(
-    Markdown(
-        "\n".join(
-            [
-                "| at $\\mathbf{z}$ | area after / before, measured | $\\det J$ by autograd |",
-                "|:--|--:|--:|",
-                *(f"| ({c[0]:.1f}, {c[1]:.1f}) | {a:.4f} | {d:.4f} |" for c, a, d in rows),
-                "",
-                (
-                    f"*Squares of side {SIDE:g}. The largest difference is"
-                    f" {max(abs(a - d) for _, a, d in rows):.0e}.*"
-                ),
-            ]
-        )
-    )
+plot.markdown(
+    "| at $\\mathbf{z}$ | area after / before, measured | $\\det J$ by autograd |",
+    "|:--|--:|--:|",
+    *(f"| ({c[0]:.1f}, {c[1]:.1f}) | {a:.4f} | {d:.4f} |" for c, a, d in rows),
+    "",
+    (
+        f"*Squares of side {SIDE:g}. The largest difference is"
+        f" {max(abs(a - d) for _, a, d in rows):.0e}.*"
+    ),
 )
 
 # %% [markdown]
@@ -633,12 +623,10 @@ with torch.no_grad():
     random_steps.start.normal_()  # w and u ~ N(0, I)
     w, u_hat, _, slopes = random_steps.parts(None)
     raw = (w * random_steps.start[:, 40:80]).sum(-1)
-display(
-    Markdown(
-        f"**Measured.** {(raw < -1).sum()} of {len(raw):,} random steps would fold; after the"
-        f" constraint {(slopes <= -1).sum()} do, the smallest $w^\\top \\hat u$ being"
-        f" {slopes.min():.4f}."
-    )
+plot.markdown(
+    f"**Measured.** {(raw < -1).sum()} of {len(raw):,} random steps would fold; after"
+    f" the constraint {(slopes <= -1).sum()} do, the smallest $w^\\top \\hat u$ being"
+    f" {slopes.min():.4f}."
 )
 
 # %% [markdown]
@@ -1013,25 +1001,18 @@ lines = [
     f"{'1' if 'House' in name else kind['Gaussian' in name]} |"
     for name, at in fitted.items()
 ]
-display(
-    Markdown(
-        "\n".join(
-            [
-                (
-                    "| posterior | parameters | KL to the exact posterior, nats: best (each start)"
-                    " | $\\lvert\\det J\\rvert$ |"
-                ),
-                "|:--|--:|:--|:--|",
-                *lines,
-                "",
-                (
-                    f"*{STEPS} steps at a learning rate of 0.05 ({IAF_RATE} for the autoregressive"
-                    f" ones), {DRAWS} draws each, {STARTS} starts. The KL is a sum over"
-                    f" {len(points):,} grid points.*"
-                ),
-            ]
-        )
-    )
+plot.markdown(
+    (
+        "| posterior | parameters | KL to the exact posterior, nats: best (each start) |"
+        " $\\lvert\\det J\\rvert$ |"
+    ),
+    "|:--|--:|:--|:--|",
+    *lines,
+    "",
+    (
+        f"*{STEPS} steps at a learning rate of 0.05 ({IAF_RATE} for the autoregressive ones),"
+        f" {DRAWS} draws each, {STARTS} starts. The KL is a sum over {len(points):,} grid points.*"
+    ),
 )
 
 # %% jupyter={"source_hidden": true}
@@ -1070,11 +1051,9 @@ log_n = (
     - widths[..., None].log()
 )
 left_by_z1 = float((log_n.exp() * (log_n - log_z1)).sum(-1).min()) * width
-display(
-    Markdown(
-        f"**Measured.** One autoregressive step leaves {fitted['IAF, T = 1']['kl']:.3f} nats, the"
-        f" best Gaussian for $p(z_1|x)$ alone {left_by_z1:.3f}."
-    )
+plot.markdown(
+    f"**Measured.** One autoregressive step leaves {fitted['IAF, T = 1']['kl']:.3f} nats, the best"
+    f" Gaussian for $p(z_1|x)$ alone {left_by_z1:.3f}."
 )
 
 # %% [markdown]
@@ -1127,29 +1106,23 @@ UNDO = -float(
 )  # log of the scale that undoes a gate as open as it begins
 gates = 8 * UNDO  # four steps, two dimensions
 iaf1, iaf4 = fitted["IAF, T = 1"], fitted["IAF, T = 4"]
-display(
-    Markdown(
-        "\n".join(
-            [
-                "| KL, nats: mean (each start) | | |",
-                "|:--|:--|:--|",
-                f"| IAF, T = 4 | begun wide: {each(iaf4)} | begun narrow: {each(narrow)} |",
-                (
-                    f"| planar, T = 16 | begun wide: {each(wide)} | begun narrow:"
-                    f" {each(fitted['planar, T = 16'])} |"
-                ),
-                f"| IAF, T = 1 | $z_1$ first: {each(iaf1)} | $z_2$ first: {each(second)} |",
-                "",
-                (
-                    f"*Entropy of the exact posterior: {entropy:.2f} nats; of the wide Gaussian"
-                    f" {1 + LOG_2PI + WIDE:.2f}, of the narrow one {1 + LOG_2PI + NARROW:.2f}, of"
-                    f" which four steps with their gates as open as they begin take {gates:.2f}."
-                    " After training the best start's Gaussian has, begun wide,"
-                    f" {base_entropy(iaf4):.2f}, begun narrow {base_entropy(narrow):.2f}.*"
-                ),
-            ]
-        )
-    )
+plot.markdown(
+    "| KL, nats: mean (each start) | | |",
+    "|:--|:--|:--|",
+    f"| IAF, T = 4 | begun wide: {each(iaf4)} | begun narrow: {each(narrow)} |",
+    (
+        f"| planar, T = 16 | begun wide: {each(wide)} | begun narrow:"
+        f" {each(fitted['planar, T = 16'])} |"
+    ),
+    f"| IAF, T = 1 | $z_1$ first: {each(iaf1)} | $z_2$ first: {each(second)} |",
+    "",
+    (
+        f"*Entropy of the exact posterior: {entropy:.2f} nats; of the wide Gaussian"
+        f" {1 + LOG_2PI + WIDE:.2f}, of the narrow one {1 + LOG_2PI + NARROW:.2f}, of which four"
+        f" steps with their gates as open as they begin take {gates:.2f}. After training the best"
+        f" start's Gaussian has, begun wide, {base_entropy(iaf4):.2f}, begun narrow"
+        f" {base_entropy(narrow):.2f}.*"
+    ),
 )
 measured["claim-29"] = (
     f"one autoregressive step leaves {iaf1['kl']:.3f} nats and four {iaf4['kl']:.3f}, one planar"
@@ -1194,21 +1167,15 @@ with torch.no_grad():
         rows.append((name, 1e3 * times[0], 1e3 * times[1], times[1] / times[0], error))
 
 # %% jupyter={"source_hidden": true}
-display(
-    Markdown(
-        "\n".join(
-            [
-                (
-                    "| 100 points in 40 dimensions | forth, ms | back, ms | ratio | largest error"
-                    " there and back |"
-                ),
-                "|:--|--:|--:|--:|--:|",
-                *("| {} | {:.2f} | {:.2f} | {:.1f} | {:.0e} |".format(*row) for row in rows),
-                "",
-                f"*Means of {REPEATS} passes, processor time.*",
-            ]
-        )
-    )
+plot.markdown(
+    (
+        "| 100 points in 40 dimensions | forth, ms | back, ms | ratio | largest error there and"
+        " back |"
+    ),
+    "|:--|--:|--:|--:|--:|",
+    *("| {} | {:.2f} | {:.2f} | {:.1f} | {:.0e} |".format(*row) for row in rows),
+    "",
+    f"*Means of {REPEATS} passes, processor time.*",
 )
 
 # %% [markdown]
@@ -1327,13 +1294,11 @@ ahead = "ahead of" if lead.mean() > 0 else "behind"
 numbers = {
     name: sum(p.numel() for p in several[0].parameters()) for name, several in densities.items()
 }
-display(
-    Markdown(
-        f"**Measured**, over {MOON_SEEDS} trainings. Units before every step are worth {pm(freed)}"
-        " nats to the same eight autoregressive steps. Sixteen planar steps with"
-        f" {numbers['planar, T = 16']:,} numbers are {pm(lead * lead.mean().sign())} nats {ahead}"
-        f" them, which have {numbers['IAF with units']:,}."
-    )
+plot.markdown(
+    f"**Measured**, over {MOON_SEEDS} trainings. Units before every step are worth {pm(freed)}"
+    " nats to the same eight autoregressive steps. Sixteen planar steps with"
+    f" {numbers['planar, T = 16']:,} numbers are {pm(lead * lead.mean().sign())} nats {ahead}"
+    f" them, which have {numbers['IAF with units']:,}."
 )
 
 # %% [markdown]
@@ -1469,25 +1434,19 @@ lines = [
     f" {pm(estimate[name] - bound[name])} |"
     for name in small
 ]
-display(
-    Markdown(
-        "\n".join(
-            [
-                (
-                    "| posterior | test ELBO, nats | beyond the diagonal one | gap: log p(x), S ="
-                    " 100, less ELBO |"
-                ),
-                "|:--|--:|--:|--:|",
-                *lines,
-                "",
-                (
-                    f"*{len(x)} test digits, the same for all; errors are over digits. One training"
-                    " each, of a few seconds, and how much another seed would move it they don't"
-                    " say. It shows that all four train; it decides nothing.*"
-                ),
-            ]
-        )
-    )
+plot.markdown(
+    (
+        "| posterior | test ELBO, nats | beyond the diagonal one | gap: log p(x), S = 100, less"
+        " ELBO |"
+    ),
+    "|:--|--:|--:|--:|",
+    *lines,
+    "",
+    (
+        f"*{len(x)} test digits, the same for all; errors are over digits. One training each, of a"
+        " few seconds, and how much another seed would move it they don't say. It shows that all"
+        " four train; it decides nothing.*"
+    ),
 )
 
 # %% [markdown]
@@ -1584,27 +1543,18 @@ lines = [
     f" {seconds_of(key) / seconds_of(plain):.1f} |"
     for key in order
 ]
-display(
-    Markdown(
-        "\n".join(
-            [
-                (
-                    "| posterior | more parameters, thousands | test ELBO | NLL | gap | time,"
-                    " diagonal = 1 |"
-                ),
-                "|:--|--:|--:|--:|--:|--:|",
-                *lines,
-                "",
-                (
-                    f"*{study['about']} ELBO on {study['digits']['elbo']:,} test digits; NLL (S ="
-                    f" {study['samples']}) and gap, the two bounds' distance, on"
-                    f" {study['digits']['nll']:,} of them; nats; errors over {how_many} seeds. The"
-                    f" diagonal one has {numbers_of(plain) / 1e3:,.0f} thousand parameters. Time:"
-                    " the processor's, the median of the seeds.*"
-                ),
-            ]
-        )
-    )
+plot.markdown(
+    "| posterior | more parameters, thousands | test ELBO | NLL | gap | time, diagonal = 1 |",
+    "|:--|--:|--:|--:|--:|--:|",
+    *lines,
+    "",
+    (
+        f"*{study['about']} ELBO on {study['digits']['elbo']:,} test digits; NLL (S ="
+        f" {study['samples']}) and gap, the two bounds' distance, on {study['digits']['nll']:,} of"
+        f" them; nats; errors over {how_many} seeds. The diagonal one has"
+        f" {numbers_of(plain) / 1e3:,.0f} thousand parameters. Time: the processor's, the median"
+        " of the seeds.*"
+    ),
 )
 
 # %% jupyter={"source_hidden": true}
@@ -1636,21 +1586,14 @@ parts = {
     for key in (max((key for key in gain if key[0] == name), key=gain.get) for name in published)
 }
 larger = sum(nll > gap for gap, nll in parts.values())
-display(
-    Markdown(
-        "\n".join(
-            [
-                *sentences,
-                "",
-                (
-                    f"In {larger} of these {len(parts)} the NLL has the larger part of the gain."
-                    f" The diagonal posterior's gap is {with_error(over_seeds(plain, 'gap'))} nats;"
-                    " the smallest that is left,"
-                    f" {min(over_seeds(key, 'gap')[0] for key in gain):.2f}."
-                ),
-            ]
-        )
-    )
+plot.markdown(
+    *sentences,
+    "",
+    (
+        f"In {larger} of these {len(parts)} the NLL has the larger part of the gain. The diagonal"
+        f" posterior's gap is {with_error(over_seeds(plain, 'gap'))} nats; the smallest that is"
+        f" left, {min(over_seeds(key, 'gap')[0] for key in gain):.2f}."
+    ),
 )
 
 # %% [markdown]
@@ -1696,8 +1639,7 @@ best_gain = (
     f" {error})"
 )
 measured["claim-27"] += best_gain
-table = [f"| {claim} | {measured[f'claim-{n}']} |" for n, claim in claims.items()]
-display(Markdown("\n".join(["| the lecture says | you measured |", "|:--|:--|", *table])))
+plot.claims_table(claims, measured)
 
 # %% [markdown]
 # ## For and against

@@ -117,12 +117,9 @@ plot.show(
 
 # %% jupyter={"source_hidden": true}
 import time
-from functools import partial
 
 import numpy as np
 import torch.nn.functional as F
-from IPython.display import Markdown, display
-from tqdm import tqdm
 
 from dgmcourse.check import pixelvae as check
 from dgmcourse.data.images import Data
@@ -132,11 +129,9 @@ from dgmcourse.models.latent_variable_model import LatentVariableModel
 from dgmcourse.models.pixelcnn import PixelCNN, PixelNet
 from dgmcourse.models.pixelvae import free_bits
 from dgmcourse.networks import MaskedConv2d, initialise
-from dgmcourse.plot import MODEL, NOISE, POSTERIOR, PRIOR, plt
+from dgmcourse.plot import MODEL, NOISE, POSTERIOR, PRIOR, plt, progress
 from dgmcourse.train import best_device, fit
 from dgmcourse.widgets.figure import slider_figure
-
-progress = partial(tqdm, file=sys.stdout, bar_format="{desc} |{bar:24}| {n}/{total}")
 
 
 @torch.no_grad()
@@ -265,11 +260,9 @@ measured["claim-30"] = (
     f" ({total_correlation.min():.1f} to {total_correlation.max():.1f} over six codes,"
     f" {len(logits)} draws each), the VAE's 0"
 )
-display(
-    Markdown(
-        f"**Measured.** {measured['claim-30']}. Given the grey picture residuals correlate by "
-        f"{from_grey.mean():.3f} $\\pm$ {from_grey.std() / 20**0.5:.3f}."
-    )
+plot.markdown(
+    f"**Measured.** {measured['claim-30']}. Given the grey picture residuals correlate"
+    f" by {from_grey.mean():.3f} $\\pm$ {from_grey.std() / 20**0.5:.3f}."
 )
 
 # %% [markdown]
@@ -471,16 +464,14 @@ own = own.cpu()
 if history.steps:
     reached = next((row["step"] for row in history.steps if row["log_p"] > -150), None)
     score = in_parts(own.log_prob, test)
-    display(
-        Markdown(
-            "The training average passed $-150$ nats"
-            f" {'at step ' + str(reached) if reached else 'not yet'}. After step"
-            f" {history.steps[-1]['step']:,} your model gives {len(test):,} test digits"
-            f" **{score.mean():.1f}** $\\pm$ {score.std() / len(score) ** 0.5:.1f} nats each,"
-            " exactly: there is no gap, because there is no bound. It has"
-            f" {sum(w.numel() for w in own.parameters()):,} weights; the decoder of vae_40d alone"
-            f" has {sum(w.numel() for w in vae.decoder.parameters()):,}."
-        )
+    plot.markdown(
+        "The training average passed $-150$ nats"
+        f" {'at step ' + str(reached) if reached else 'not yet'}. After step"
+        f" {history.steps[-1]['step']:,} your model gives {len(test):,} test digits"
+        f" **{score.mean():.1f}** $\\pm$ {score.std() / len(score) ** 0.5:.1f} nats each, exactly:"
+        " there is no gap, because there is no bound. It has"
+        f" {sum(w.numel() for w in own.parameters()):,} weights; the decoder of vae_40d alone has"
+        f" {sum(w.numel() for w in vae.decoder.parameters()):,}."
     )
 
 # %% [markdown]
@@ -567,25 +558,19 @@ for name, model in (("PixelCNN", plain), ("gated PixelCNN", gated)):
             f" {784 * weights[name] * n / 1e9:,.2f} | {naive:.1f} s | {once:.2f} s |"
             f" **{naive / once:.0f}** |"
         )
-display(
-    Markdown(
-        "\n".join(
-            [
-                (
-                    "| model | images | multiply-adds by the book, $10^9$ | each once, $10^9$ |"
-                    " time by the book | each once | times faster |"
-                ),
-                "|:--|--:|--:|--:|--:|--:|--:|",
-                *rows,
-                "",
-                (
-                    "*The shipped models, processor time: the best of 3 draws; by the book, the"
-                    f" better of 2 runs of {few[1]} passes ({few[16]} for 16 images), scaled to"
-                    f" 784. The factor is from {min(factors):.0f} to {max(factors):.0f}.*"
-                ),
-            ]
-        )
-    )
+plot.markdown(
+    (
+        "| model | images | multiply-adds by the book, $10^9$ | each once, $10^9$ | time by the"
+        " book | each once | times faster |"
+    ),
+    "|:--|--:|--:|--:|--:|--:|--:|",
+    *rows,
+    "",
+    (
+        "*The shipped models, processor time: the best of 3 draws; by the book, the better of 2"
+        f" runs of {few[1]} passes ({few[16]} for 16 images), scaled to 784. The factor is from"
+        f" {min(factors):.0f} to {max(factors):.0f}.*"
+    ),
 )
 
 # %% [markdown]
@@ -789,22 +774,16 @@ for name, words in names.items():
         f"| {words} | **{r['test_nll']:.2f}** $\\pm$ {r['test_nll_se']:.2f} | {kind} |"
         f" {size[name]:,} | {cards[name]['epochs_trained']} |"
     )
-display(
-    Markdown(
-        "\n".join(
-            [
-                "| model | test NLL, nats | | weights | epochs |",
-                "|:--|--:|:--|--:|--:|",
-                *lines,
-                "",
-                (
-                    f"*Negative log-likelihood over all {cards['pixelvae']['results']['n']:,} test"
-                    " digits, with the standard error over digits: less is better. As the recipes"
-                    " measured. Importance sampling with S codes gives an upper bound of the NLL.*"
-                ),
-            ]
-        )
-    )
+plot.markdown(
+    "| model | test NLL, nats | | weights | epochs |",
+    "|:--|--:|:--|--:|--:|",
+    *lines,
+    "",
+    (
+        f"*Negative log-likelihood over all {cards['pixelvae']['results']['n']:,} test digits,"
+        " with the standard error over digits: less is better. As the recipes measured. Importance"
+        " sampling with S codes gives an upper bound of the NLL.*"
+    ),
 )
 nll = {name: card["results"]["test_nll"] for name, card in cards.items()}
 order = sorted(nll, key=nll.get)
@@ -817,20 +796,17 @@ S_card = cards["pixelvae"]["results"]["S"]
 at_S = log_mean_exp(log_w[: len(log_w) // S_card * S_card].unflatten(0, (-1, S_card)), 1).mean(0)
 gained = log_mean_exp(log_w) - at_S
 chain = sum(w.numel() for w in pixelvae.decoder.net.parameters())
-display(
-    Markdown(
-        f"The order, best first: {', '.join(names[name] for name in order)}. From the PixelCNN to"
-        " the gated one, at fewer weights, the NLL changes by"
-        f" {nll['gated_pixelcnn'] - nll['pixelcnn']:+.1f} nats; with a code beside the pixels by"
-        f" another {nll['pixelvae'] - nll['gated_pixelcnn']:+.1f}, though the PixelVAE's decoder"
-        " sees 4 rows up and the gated PixelCNN 9. Not all of that need be the code's doing: the"
-        f" PixelVAE has {size['pixelvae'] / size['gated_pixelcnn']:.0f} times the weights"
-        f" ({chain:,} of them in the chain of pixels) and saw the digits"
-        f" {cards['pixelvae']['epochs_trained']} times in place of"
-        f" {cards['gated_pixelcnn']['epochs_trained']}.\n\nHow loose is S = {S_card}? On"
-        f" {log_w.shape[1]} digits, {len(log_w)} codes in place of {S_card} lower the NLL by"
-        f" {gained.mean():.2f} $\\pm$ {gained.std() / len(gained) ** 0.5:.2f} nats."
-    )
+plot.markdown(
+    f"The order, best first: {', '.join(names[name] for name in order)}. From the PixelCNN to the"
+    " gated one, at fewer weights, the NLL changes by"
+    f" {nll['gated_pixelcnn'] - nll['pixelcnn']:+.1f} nats; with a code beside the pixels by"
+    f" another {nll['pixelvae'] - nll['gated_pixelcnn']:+.1f}, though the PixelVAE's decoder sees"
+    " 4 rows up and the gated PixelCNN 9. Not all of that need be the code's doing: the PixelVAE"
+    f" has {size['pixelvae'] / size['gated_pixelcnn']:.0f} times the weights ({chain:,} of them in"
+    f" the chain of pixels) and saw the digits {cards['pixelvae']['epochs_trained']} times in"
+    f" place of {cards['gated_pixelcnn']['epochs_trained']}.\n\nHow loose is S = {S_card}? On"
+    f" {log_w.shape[1]} digits, {len(log_w)} codes in place of {S_card} lower the NLL by"
+    f" {gained.mean():.2f} $\\pm$ {gained.std() / len(gained) ** 0.5:.2f} nats."
 )
 
 # %% [markdown]
@@ -870,37 +846,28 @@ ceiling = (named(x) == y).float().mean().item()
 
 # %% jupyter={"source_hidden": true}
 bar = lambda p: (p * (1 - p) / len(x)) ** 0.5  # noqa: E731
-display(
-    Markdown(
-        "\n".join(
-            [
-                (
-                    "| model | KL, nats | active units | drawn anew, still the same digit | pixels"
-                    " that are the same |"
-                ),
-                "|:--|--:|--:|--:|--:|",
-                *(
-                    f"| {name} | {kl:.1f} | {units} | {kept:.0%} $\\pm$ {bar(kept):.0%} |"
-                    f" {pixels:.1%} |"
-                    for name, kl, units, kept, pixels in rows
-                ),
-                "",
-                (
-                    f"*{len(x)} test digits; the classifier names {ceiling:.0%} of the digits"
-                    f" themselves. A blank picture has {1 - x.mean():.1%} of a digit's pixels"
-                    f" right, another digit {(x == x.roll(1, 0)).float().mean():.1%}.*"
-                ),
-            ]
-        )
-    )
+plot.markdown(
+    (
+        "| model | KL, nats | active units | drawn anew, still the same digit | pixels that are"
+        " the same |"
+    ),
+    "|:--|--:|--:|--:|--:|",
+    *(
+        f"| {name} | {kl:.1f} | {units} | {kept:.0%} $\\pm$ {bar(kept):.0%} | {pixels:.1%} |"
+        for name, kl, units, kept, pixels in rows
+    ),
+    "",
+    (
+        f"*{len(x)} test digits; the classifier names {ceiling:.0%} of the digits themselves. A"
+        f" blank picture has {1 - x.mean():.1%} of a digit's pixels right, another digit"
+        f" {(x == x.roll(1, 0)).float().mean():.1%}.*"
+    ),
 )
 kl_ratio = rows[1][1] / rows[0][1]
-display(
-    Markdown(
-        f"With {kl_ratio:.0%} of the VAE's nats the PixelVAE's code still keeps the digit in"
-        f" {rows[1][3]:.0%} of the cases, the VAE's in {rows[0][3]:.0%}. The rest the pixels settle"
-        " among themselves."
-    )
+plot.markdown(
+    f"With {kl_ratio:.0%} of the VAE's nats the PixelVAE's code still keeps the digit in"
+    f" {rows[1][3]:.0%} of the cases, the VAE's in {rows[0][3]:.0%}. The rest the pixels settle"
+    " among themselves."
 )
 
 # %% [markdown]
@@ -1082,35 +1049,29 @@ plot.show(
     + " to ".join(with_error(tug_kl[name], 2) for name in ("0", "7"))
     + f" nats; with free bits a wrong code costs {with_error(lost[SEVEN_FREE])}.",
 )
-display(
-    Markdown(
-        "\n".join(
-            [
-                (
-                    "| rows in sight | KL, nats | lost with another's code | bound | two codes'"
-                    " means differ by | one code's, drawn twice |"
-                ),
-                "|:--|--:|--:|--:|--:|--:|",
-                *(
-                    f"| {name} | {with_error(tug_kl[name], 2)} | **{with_error(lost[name])}** |"
-                    f" {tug_bound[name].mean():.1f} | {apart(of_codes[name])} |"
-                    for name in tug
-                ),
-                "",
-                (
-                    f"*{len(small_test):,} test digits, ± standard error over digits; one training"
-                    " each. With free bits 8 nats are free. Last columns: means of 32 draws,"
-                    " differences in pixels; what one code's own draws differ by is chance.*"
-                ),
-                "",
-                (
-                    f"From 3 to 7 rows the bound goes from {tug_bound['3'].mean():.1f} to"
-                    f" {tug_bound['7'].mean():.1f}: seven layers need a longer training than three."
-                    " A deaf decoder would lose 0.0 with another's code."
-                ),
-            ]
-        )
-    )
+plot.markdown(
+    (
+        "| rows in sight | KL, nats | lost with another's code | bound | two codes' means differ"
+        " by | one code's, drawn twice |"
+    ),
+    "|:--|--:|--:|--:|--:|--:|",
+    *(
+        f"| {name} | {with_error(tug_kl[name], 2)} | **{with_error(lost[name])}** |"
+        f" {tug_bound[name].mean():.1f} | {apart(of_codes[name])} |"
+        for name in tug
+    ),
+    "",
+    (
+        f"*{len(small_test):,} test digits, ± standard error over digits; one training each. With"
+        " free bits 8 nats are free. Last columns: means of 32 draws, differences in pixels; what"
+        " one code's own draws differ by is chance.*"
+    ),
+    "",
+    (
+        f"From 3 to 7 rows the bound goes from {tug_bound['3'].mean():.1f} to"
+        f" {tug_bound['7'].mean():.1f}: seven layers need a longer training than three. A deaf"
+        " decoder would lose 0.0 with another's code."
+    ),
 )
 
 # %% [markdown]
@@ -1152,17 +1113,16 @@ measured["claim-26"] = (
     f" (standard deviation over {len(by_reach[low])} seeds)"
 )
 least = min(row["active"] for row in study["rows"] if row["free_bits"] == 0)
-display(
-    Markdown(
-        f"**Measured.** {measured['claim-26']}. In no run are fewer than {least} of 8 dimensions"
-        " active: the code"
-        f" {'says less, and is not silenced' if least else 'falls silent altogether in some'}. From"
-        f" the short training above to this one the KL goes from {tug_kl[str(high)].mean():.1f} to"
-        f" {mean['kl'][high]:.1f} nats at {high} rows, but also from {tug_kl[str(low)].mean():.1f}"
-        f" to {mean['kl'][low]:.1f} at {low}: {high} rows leave"
-        f" {tug_kl[str(high)].mean() / tug_kl[str(low)].mean():.0%} of the blind decoder's nats"
-        f" after the one, {mean['kl'][high] / mean['kl'][low]:.0%} after the other."
-    )
+plot.markdown(
+    f"**Measured.** {measured['claim-26']}. In no run are fewer than {least} of 8"
+    " dimensions active: the code"
+    f" {'says less, and is not silenced' if least else 'falls silent altogether in some'}."
+    " From the short training above to this one the KL goes from"
+    f" {tug_kl[str(high)].mean():.1f} to {mean['kl'][high]:.1f} nats at {high} rows,"
+    f" but also from {tug_kl[str(low)].mean():.1f} to {mean['kl'][low]:.1f} at {low}:"
+    f" {high} rows leave {tug_kl[str(high)].mean() / tug_kl[str(low)].mean():.0%} of"
+    " the blind decoder's nats after the one,"
+    f" {mean['kl'][high] / mean['kl'][low]:.0%} after the other."
 )
 
 # %% jupyter={"source_hidden": true}
@@ -1284,11 +1244,10 @@ def leaks(model: PixelCNN) -> str:
     return f"{found} of {len(asked)}"
 
 
-display(
-    Markdown(
-        f"**Caught.** Logits that see their own pixel or a later one: {leaks(leaky)} in the leaking"
-        f" network, {leaks(own)} in yours, {leaks(gated)} in the gated PixelCNN."
-    )
+plot.markdown(
+    f"**Caught.** Logits that see their own pixel or a later one: {leaks(leaky)} in"
+    f" the leaking network, {leaks(own)} in yours, {leaks(gated)} in the gated"
+    " PixelCNN."
 )
 
 # %% [markdown]
@@ -1355,8 +1314,7 @@ claims = {
         r" has them"
     ),
 }
-table = [f"| {claim} | {measured[f'claim-{n}']} |" for n, claim in claims.items()]
-display(Markdown("\n".join(["| the lecture says | you measured |", "|:--|:--|", *table])))
+plot.claims_table(claims, measured)
 
 # %% [markdown]
 # ## For and against

@@ -53,7 +53,7 @@ import torch
 from dgmcourse import plot, recipes
 from dgmcourse.data.images import mnist
 from dgmcourse.densities import Gaussian, Mixture
-from dgmcourse.plot import DATA, MODEL, NOISE, POSTERIOR, PRIOR, plt
+from dgmcourse.plot import DATA, MODEL, NOISE, POSTERIOR, PRIOR, plt, progress
 from dgmcourse.widgets.figure import slider_figure
 
 torch.set_num_threads(1)  # small networks gain little from more, and lose much on a busy machine
@@ -235,10 +235,8 @@ import math
 from functools import partial
 
 import numpy as np
-from IPython.display import Markdown, display
 from scipy.special import stdtrit
 from torch import Tensor
-from tqdm import tqdm
 
 from dgmcourse.check import priors as check
 from dgmcourse.data.images import Data
@@ -269,7 +267,6 @@ PSEUDO, FITS, SEEDS = (
 )  # pseudo-inputs; fits of a prior alone, and repetitions of what is drawn
 STEPS = 500  # when a prior alone is fitted
 
-progress = partial(tqdm, file=sys.stdout, bar_format="{desc} |{bar:24}| {n}/{total}")
 test = digits.test[:2000].tensor()
 measured = {}  # claim -> what you found, for the table at the end
 
@@ -709,29 +706,23 @@ far = gain(
     fit_prior(MixturePrior(40, components=100, spread=1.0), q40, RATES["mixture of Gaussians"]),
     new_digits,
 )
-display(
-    Markdown(
-        "\n".join(
-            [
-                (
-                    "| encoder and decoder | prior fitted afterwards | gain of the bound, test"
-                    " digits | over seeds |"
-                ),
-                "|:--|:--|--:|--:|",
-                *rows,
-                "",
-                (
-                    f"*Nats against the standard normal on {len(test):,} test digits (standard"
-                    f" error over digits), means of {FITS} fits of {STEPS} steps each on the codes"
-                    f" of {len(q2.mean):,} training digits, {len(q40.mean):,} with 40 dimensions."
-                    " So few steps favour what learns fast: this is no order of the families. With"
-                    " 40 dimensions it matters where a mixture's means begin: a standard deviation"
-                    f" of 1 apart instead of 0.1, it gains {mean_pm(far, '+')}. Components far from"
-                    " all codes are responsible for none, and get no gradient.*"
-                ),
-            ]
-        )
-    )
+plot.markdown(
+    (
+        "| encoder and decoder | prior fitted afterwards | gain of the bound, test digits | over"
+        " seeds |"
+    ),
+    "|:--|:--|--:|--:|",
+    *rows,
+    "",
+    (
+        f"*Nats against the standard normal on {len(test):,} test digits (standard error over"
+        f" digits), means of {FITS} fits of {STEPS} steps each on the codes of {len(q2.mean):,}"
+        f" training digits, {len(q40.mean):,} with 40 dimensions. So few steps favour what learns"
+        " fast: this is no order of the families. With 40 dimensions it matters where a mixture's"
+        " means begin: a standard deviation of 1 apart instead of 0.1, it gains"
+        f" {mean_pm(far, '+')}. Components far from all codes are responsible for none, and get no"
+        " gradient.*"
+    ),
 )
 
 # %% [markdown]
@@ -1144,21 +1135,15 @@ for name in (normal, "VampPrior"):
         f"| {name} | {mean_pm(total)} | {mean_pm(low)} to {mean_pm(high)} | {mean_pm(total - high)}"
         f" to {mean_pm(total - low)} |"
     )
-display(
-    Markdown(
-        "\n".join(
-            [
-                "| trained with | the bill, KL | what the code says | what the prior wastes |",
-                "|:--|--:|--:|--:|",
-                *rows,
-                "",
-                (
-                    f"*Nats, on {len(low):,} training digits, with each code's own digit in the"
-                    " mean and without; standard errors over digits.*"
-                ),
-            ]
-        )
-    )
+plot.markdown(
+    "| trained with | the bill, KL | what the code says | what the prior wastes |",
+    "|:--|--:|--:|--:|",
+    *rows,
+    "",
+    (
+        f"*Nats, on {len(low):,} training digits, with each code's own digit in the mean and"
+        " without; standard errors over digits.*"
+    ),
 )
 
 # %% [markdown]
@@ -1212,40 +1197,33 @@ def against(name: str, base: str, key: str, better: int = -1) -> tuple[str, bool
 
 
 gain_of = {name: against(name, normal, "test_nll")[0] if name != normal else "" for name in columns}
-display(
-    Markdown(
-        "\n".join(
-            [
-                (
-                    "| trained together | test log p(x) | against the standard normal | Fréchet"
-                    " distance | sharpness |"
-                ),
-                "|:--|--:|--:|--:|--:|",
-                *(
-                    f"| {name} | {-c['test_nll'].mean():.2f} | {gain_of[name]} "
-                    f"| {pm(c['frechet'])} | {pm(c['sharpness'] / table['digits']['sharpness'])} |"
-                    for name, c in columns.items()
-                ),
-                f"| training digits | | | {table['digits']['frechet']:.1f} | 1 |",
-                "",
-                (
-                    f"*Each model was trained anew, {table['settings']['epochs']} epochs on"
-                    f" {table['data'].split(' and')[0]} digits, far shorter than those of the"
-                    " weights, with 100 hidden units and 100 components or pseudo-inputs. Means"
-                    f" and standard errors over {len(whole)} seeds; log p(x) in nats with S ="
-                    f" {table['settings']['S']:,} on {table['settings']['digits']:,} test digits;"
-                    f" distances of {table['settings']['drawn']:,} decoded draws (means) from as"
-                    " many test digits, in a classifier's features (from fewer images a distance"
-                    " comes out larger: compare within a table); sharpness: squared differences of"
-                    " neighbouring pixels, 1 as in training digits. With two layers there are ten"
-                    " dimensions in each, and more weights: that gain is not the second layer's"
-                    f" alone. Below, a difference over {len(whole)} seeds is within the noise"
-                    " unless it passes Student's one-sided t test at 95 %:"
-                    f" {stdtrit(len(whole) - 1, 0.95):.1f} standard errors.*"
-                ),
-            ]
-        )
-    )
+plot.markdown(
+    (
+        "| trained together | test log p(x) | against the standard normal | Fréchet distance |"
+        " sharpness |"
+    ),
+    "|:--|--:|--:|--:|--:|",
+    *(
+        f"| {name} | {-c['test_nll'].mean():.2f} | {gain_of[name]} "
+        f"| {pm(c['frechet'])} | {pm(c['sharpness'] / table['digits']['sharpness'])} |"
+        for name, c in columns.items()
+    ),
+    f"| training digits | | | {table['digits']['frechet']:.1f} | 1 |",
+    "",
+    (
+        f"*Each model was trained anew, {table['settings']['epochs']} epochs on"
+        f" {table['data'].split(' and')[0]} digits, far shorter than those of the weights, with"
+        " 100 hidden units and 100 components or pseudo-inputs. Means and standard errors over"
+        f" {len(whole)} seeds; log p(x) in nats with S = {table['settings']['S']:,} on"
+        f" {table['settings']['digits']:,} test digits; distances of"
+        f" {table['settings']['drawn']:,} decoded draws (means) from as many test digits, in a"
+        " classifier's features (from fewer images a distance comes out larger: compare within a"
+        " table); sharpness: squared differences of neighbouring pixels, 1 as in training digits."
+        " With two layers there are ten dimensions in each, and more weights: that gain is not the"
+        f" second layer's alone. Below, a difference over {len(whole)} seeds is within the noise"
+        " unless it passes Student's one-sided t test at 95 %:"
+        f" {stdtrit(len(whole) - 1, 0.95):.1f} standard errors.*"
+    ),
 )
 
 # %% tags=["claim-26"]
@@ -1258,7 +1236,7 @@ measured["claim-26"] = (
     f" trained together, in the smaller models, a VampPrior gains {with_others[0]} nats of log p(x)"
     + ("" if with_others[1] else ", within the noise")
 )
-display(Markdown(f"**Measured:** {measured['claim-26']}."))
+plot.markdown(f"**Measured:** {measured['claim-26']}.")
 
 # %% tags=["claim-31"]
 learned = [name for name in columns if name != normal and not name.startswith("two layers")]
@@ -1272,7 +1250,7 @@ measured["claim-31"] = (
         for name, (text, clear) in better.items()
     )
 )
-display(Markdown(f"**Measured:** {measured['claim-31']}."))
+plot.markdown(f"**Measured:** {measured['claim-31']}.")
 
 # %% jupyter={"source_hidden": true}
 fig, axes = plt.subplots(1, 3, figsize=(plot.WIDTH, 3.0), sharey=True)
@@ -1397,7 +1375,7 @@ measured["claim-32"] += (
     f". The large models, by {count:,} draws, where training digits are at "
     f"{frechet(again, real_features):.2g}: {', '.join(at)} (one training each)"
 )
-display(Markdown(f"**Measured**, over {len(whole)} seeds: {measured['claim-32']}"))
+plot.markdown(f"**Measured**, over {len(whole)} seeds: {measured['claim-32']}")
 
 # %% [markdown]
 # Likelihood and images need not agree: the bound asks how well *real* digits are explained, and
@@ -1584,44 +1562,31 @@ steps_ = [
     ("convolution, standard normal", "hvae", "conv_hvae"),
     ("convolution, VampPrior", "vamp_hvae", "vamp_conv_hvae"),
 ]
-display(
-    Markdown(
-        "\n".join(
-            [
-                "| layers | prior | -log p(x), ours | -ELBO | epochs | hours | last rise | paper |",
-                "|:--|:--|--:|--:|--:|--:|--:|--:|",
-                *rows,
-                "",
-                (
-                    f"*Nats a digit, smaller is better; S = {samples_:,} on {count_:,} test digits;"
-                    " standard errors over digits, one training each. Hours are of the training's"
-                    " clock, on whatever machine it ran; the last rise is the validation bound's,"
-                    f" in so many epochs. {to_the_end} of {len(cards)} trainings went to their"
-                    " recipe's end, where the learning rate is 0. The paper trains for 2,000"
-                    f" epochs at most and stops after {PATIENCE} without a better validation bound;"
-                    " its numbers are quoted as we know them, not checked against the print. Its"
-                    " convolutional decoder has 64 channels at full size; ours has 24 at 14x14"
-                    " pixels and 48 at 7x7, a small part of the work, and was trained shorter.*"
-                ),
-            ]
-        )
-    )
+plot.markdown(
+    "| layers | prior | -log p(x), ours | -ELBO | epochs | hours | last rise | paper |",
+    "|:--|:--|--:|--:|--:|--:|--:|--:|",
+    *rows,
+    "",
+    (
+        f"*Nats a digit, smaller is better; S = {samples_:,} on {count_:,} test digits; standard"
+        " errors over digits, one training each. Hours are of the training's clock, on whatever"
+        " machine it ran; the last rise is the validation bound's, in so many epochs."
+        f" {to_the_end} of {len(cards)} trainings went to their recipe's end, where the learning"
+        f" rate is 0. The paper trains for 2,000 epochs at most and stops after {PATIENCE} without"
+        " a better validation bound; its numbers are quoted as we know them, not checked against"
+        " the print. Its convolutional decoder has 64 channels at full size; ours has 24 at 14x14"
+        " pixels and 48 at 7x7, a small part of the work, and was trained shorter.*"
+    ),
 )
-display(
-    Markdown(
-        "\n".join(
-            [
-                "| gain of | here, nats | epochs | paper |",
-                "|:--|--:|--:|--:|",
-                *(compared(a, b, what) for what, a, b in steps_),
-                "",
-                (
-                    "*Errors are at most so large, for the digits are the same. Where two numbers"
-                    " of epochs stand, the two were not trained equally long.*"
-                ),
-            ]
-        )
-    )
+plot.markdown(
+    "| gain of | here, nats | epochs | paper |",
+    "|:--|--:|--:|--:|",
+    *(compared(a, b, what) for what, a, b in steps_),
+    "",
+    (
+        "*Errors are at most so large, for the digits are the same. Where two numbers of epochs"
+        " stand, the two were not trained equally long.*"
+    ),
 )
 
 # %% jupyter={"source_hidden": true}
@@ -1678,8 +1643,7 @@ claims = {
     ),
     32: "a hierarchical VAE with a VampPrior generates better images than a VAE",
 }
-table_ = [f"| {claim} | {measured[f'claim-{n}']} |" for n, claim in claims.items()]
-display(Markdown("\n".join(["| the lecture says | you measured |", "|:--|:--|", *table_])))
+plot.claims_table(claims, measured)
 
 # %% [markdown]
 # ## For and against

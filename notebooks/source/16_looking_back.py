@@ -51,7 +51,7 @@ import torch
 
 from dgmcourse import plot, recipes
 from dgmcourse.data.images import mnist
-from dgmcourse.plot import CLASSES, DATA, MODEL, NOISE, POSTERIOR, plt
+from dgmcourse.plot import CLASSES, DATA, MODEL, NOISE, POSTERIOR, plt, progress
 from dgmcourse.widgets.quiz import Question, Quiz, quiz_text
 
 torch.set_num_threads(1)  # small networks gain little from more, and lose much on a busy machine
@@ -176,12 +176,10 @@ import math
 import re
 import sys
 import time
-from functools import partial
 
 import numpy as np
-from IPython.display import HTML, Markdown, display
+from IPython.display import HTML, display
 from torch import Tensor
-from tqdm import tqdm
 
 from dgmcourse.check import looking_back as check
 from dgmcourse.data.toy import two_moons
@@ -206,7 +204,6 @@ LABELS = min(3000, len(grey.train))  # training digits whose codes are read
 MOONS = 10_000  # points to train on
 EPOCHS, RATE = 70, 5e-3  # of all models of the moons: the same steps for each
 
-progress = partial(tqdm, file=sys.stdout, bar_format="{desc} |{bar:24}| {n}/{total}")
 classifier = recipes.load("digit_classifier")
 measured = {}  # claim -> what you found, for the table at the end
 
@@ -324,27 +321,20 @@ for name in by_distance:
         f" {c['classes'].min()} | {pm(c['off'], 2)} | {pm(c['sharp'], 2)} | {pm(c['lone'], 1)} |"
         f" {took} |"
     )
-display(
-    Markdown(
-        "\n".join(
-            [
-                (
-                    "| drawn by | notebook | Fréchet | diagonal (yours) | sliced W | classes |"
-                    " shares off | sharpness | lone pixels | ms for 100 |"
-                ),
-                "|:--|:--|--:|--:|--:|--:|--:|--:|--:|--:|",
-                *rows,
-                "",
-                (
-                    f"*{N:,} images against {N:,} test digits, all black or white; mean and"
-                    f" standard error over {PARTS} such comparisons, classes: the fewest of"
-                    f" {PARTS}. Fréchet: in 64 features of this course's own classifier, biased"
-                    " upwards at this N; no one else's numbers compare with it. Milliseconds: the"
-                    " processor's, one thread, one run.*"
-                ),
-            ]
-        )
-    )
+plot.markdown(
+    (
+        "| drawn by | notebook | Fréchet | diagonal (yours) | sliced W | classes | shares off |"
+        " sharpness | lone pixels | ms for 100 |"
+    ),
+    "|:--|:--|--:|--:|--:|--:|--:|--:|--:|--:|",
+    *rows,
+    "",
+    (
+        f"*{N:,} images against {N:,} test digits, all black or white; mean and standard error"
+        f" over {PARTS} such comparisons, classes: the fewest of {PARTS}. Fréchet: in 64 features"
+        " of this course's own classifier, biased upwards at this N; no one else's numbers compare"
+        " with it. Milliseconds: the processor's, one thread, one run.*"
+    ),
 )
 
 # %% jupyter={"source_hidden": true}
@@ -368,18 +358,15 @@ full, diagonal = (
     [column[name][key].mean() for name in drawn_by] for key in ("frechet", "diagonal")
 )
 agree = np.corrcoef(ranks(full), ranks(diagonal))[0, 1]
-display(
-    Markdown(
-        "**Measured.** Nearest to real digits comes"
-        f" {best}{' (with ' + ', '.join(no_worse) + ' within the error)' if no_worse else ''}, at"
-        f" {pm(column[best]['frechet'])}, where other real digits are at"
-        f" {pm(column['real digits']['frechet'])}. Lone pixels:"
-        f" {min(lone[n] for n in factorised):.1f} to {max(lone[n] for n in factorised):.1f} an"
-        f" image where each pixel is drawn on its own, {min(lone[n] for n in others):.1f} to"
-        f" {max(lone[n] for n in others):.1f} elsewhere, {lone['real digits']:.1f} in real digits."
-        f" Your diagonal distance ranks the {len(drawn_by)} models with a rank correlation of"
-        f" {agree:.2f} to the full one."
-    )
+plot.markdown(
+    "**Measured.** Nearest to real digits comes"
+    f" {best}{' (with ' + ', '.join(no_worse) + ' within the error)' if no_worse else ''}, at"
+    f" {pm(column[best]['frechet'])}, where other real digits are at"
+    f" {pm(column['real digits']['frechet'])}. Lone pixels: {min(lone[n] for n in factorised):.1f}"
+    f" to {max(lone[n] for n in factorised):.1f} an image where each pixel is drawn on its own,"
+    f" {min(lone[n] for n in others):.1f} to {max(lone[n] for n in others):.1f} elsewhere,"
+    f" {lone['real digits']:.1f} in real digits. Your diagonal distance ranks the {len(drawn_by)}"
+    f" models with a rank correlation of {agree:.2f} to the full one."
 )
 
 # %% [markdown]
@@ -406,30 +393,23 @@ for name, card in cards.items():
         f"| {name} | **{-r['test_nll']:.2f}** $\\pm$ {r['test_nll_se']:.2f} | {how} | {bound} |"
         f" {hours} |"
     )
-display(
-    Markdown(
-        "\n".join(
-            [
-                "| model | log p(x) | how | ELBO | gap | hours to train | epochs |",
-                "|:--|--:|:--|--:|--:|--:|--:|",
-                *rows,
-                "",
-                (
-                    f"*{cards['vae_40d']['results']['n']:,} test digits; the error is the standard"
-                    " error over digits. With S samples it is a lower bound on average: S = 30 for"
-                    " the PixelVAE, whose every sample is a pass of its decoder, and the density"
-                    " network's S are blind. Dynamic and static binarisation differ by nats: never"
-                    " mix them in one column. Hours: of the training's clock, on a few slow cores,"
-                    " not of equal effort.*"
-                ),
-            ]
-        )
-    )
+plot.markdown(
+    "| model | log p(x) | how | ELBO | gap | hours to train | epochs |",
+    "|:--|--:|:--|--:|--:|--:|--:|",
+    *rows,
+    "",
+    (
+        f"*{cards['vae_40d']['results']['n']:,} test digits; the error is the standard error over"
+        " digits. With S samples it is a lower bound on average: S = 30 for the PixelVAE, whose"
+        " every sample is a pass of its decoder, and the density network's S are blind. Dynamic"
+        " and static binarisation differ by nats: never mix them in one column. Hours: of the"
+        " training's clock, on a few slow cores, not of equal effort.*"
+    ),
 )
 
 # %% jupyter={"source_hidden": true}
 fig, ax = plt.subplots(figsize=(plot.WIDTH, 3.2))
-markers = dict(zip(FAMILIES, "sDPo^vX*<>"))
+markers = dict(zip(FAMILIES, "sDPo^vX*<>", strict=False))
 for name in drawn_by:
     x = log_p.get(
         name, -70.5 + 2.5 * sum(other not in log_p for other in drawn_by[: drawn_by.index(name)])
@@ -535,7 +515,7 @@ measured["claim-33"] = (
     + f", but the steadiest game ({steadiest}) has {games[steadiest].std(ddof=1):.1f} %; broken"
     f" off: {lost[0]} and {lost[1]}"
 )
-display(Markdown(f"**Measured.** {measured['claim-33']}."))
+plot.markdown(f"**Measured.** {measured['claim-33']}.")
 
 # %% jupyter={"source_hidden": true}
 fig, ax = plt.subplots(figsize=(plot.WIDTH, 3.1))
@@ -669,7 +649,7 @@ measured["claim-34"] = (
     f" {', '.join(better(many)) or 'no model'} ({readable[floor[many]][many].mean():.0f} %); best: "
     + " and ".join(f"{top[n]} {readable[top[n]][n].mean():.0f} %" for n in (few, many))
 )
-display(Markdown(f"**Measured.** {measured['claim-34']}."))
+plot.markdown(f"**Measured.** {measured['claim-34']}.")
 
 # %% jupyter={"source_hidden": true}
 fig, ax = plt.subplots(figsize=(plot.WIDTH, 3.0))
@@ -709,15 +689,13 @@ without = [name for name in better(few) if name not in log_p and name != "vae_8d
 unread = [
     name for name in readable if "vae" in name and name not in better(few)
 ]  # all of these climbed a bound
-display(
-    Markdown(
-        f"**So.** A bound is {'not needed' if without else 'perhaps needed'} for a readable code"
-        f" ({', '.join(without) or 'no model'} without one beat{'s' if len(without) == 1 else ''}"
-        f" pixels with {few} labels) and {'does not suffice' if unread else 'suffices'}"
-        f' ({", ".join(unread) or "no VAE"} with one did not). "Discovers a latent'
-        ' representation" is a merit of having an encoder; how readable it is was never asked by'
-        " the bound."
-    )
+plot.markdown(
+    f"**So.** A bound is {'not needed' if without else 'perhaps needed'} for a readable code"
+    f" ({', '.join(without) or 'no model'} without one beat{'s' if len(without) == 1 else ''}"
+    f" pixels with {few} labels) and {'does not suffice' if unread else 'suffices'}"
+    f' ({", ".join(unread) or "no VAE"} with one did not). "Discovers a latent'
+    ' representation" is a merit of having an encoder; how readable it is was never asked by'
+    " the bound."
 )
 
 # %% [markdown]
@@ -772,7 +750,7 @@ measured["claim-35"] = (
     f" in {100 * obeyed.mean():.1f} ± {100 * obeyed.std() / len(orders) ** 0.5:.1f} % of"
     f" {len(orders):,} cases"
 )
-display(Markdown(f"**Measured.** {measured['claim-35']}."))
+plot.markdown(f"**Measured.** {measured['claim-35']}.")
 
 # %% jupyter={"source_hidden": true}
 ordered_rate = [obeyed[orders == k].mean().item() for k in range(10)]
@@ -832,7 +810,7 @@ measured["claim-36"] = (
     f" {r['wae_mmd']['frechet']:.0f}, vae_8d at {r['vae_8d']['frechet']:.0f} (cards,"
     f" {r['vae_8d']['n']:,} images)"
 )
-display(Markdown(f"**Measured.** {measured['claim-36']}."))
+plot.markdown(f"**Measured.** {measured['claim-36']}.")
 
 # %% [markdown]
 # A bound needs densities: that is what it is a bound of. An auto-encoder one can sample from does
@@ -882,7 +860,7 @@ measured["claim-37"] = (
     f" dimensions: means {same_decoder[0]:.2f} as a VAE, {same_decoder[1]:.2f} as a density"
     " network, which has no bound"
 )
-display(Markdown(f"**Measured.** {measured['claim-37']}. ({N:,} images each.)"))
+plot.markdown(f"**Measured.** {measured['claim-37']}. ({N:,} images each.)")
 
 # %% jupyter={"source_hidden": true}
 wanted = [
@@ -919,18 +897,15 @@ blame = (
     if same_decoder[0] > same_decoder[1] + 0.02
     else ("blurrier than" if same_decoder[0] < same_decoder[1] - 0.02 else "as blurry as")
 )
-display(
-    Markdown(
-        "**So.** The mean of a decoder that draws each pixel alone is the average of all digits"
-        " the code leaves possible, and averages are soft. Draws from it are not blurry, they are"
-        f" *speckled*. With one and the same decoder, the VAE's means are {blame} the density"
-        f" network's{', so the bound is not cleared' if blame == 'blurrier than' else ''}; with 2"
-        f" latent dimensions they have {value['vae_2d, means']:.2f} of the real sharpness, with 40"
-        f" {value['vae_40d, means']:.2f}. A VAE keeps its bound and"
-        f" {'loses the blur' if cured else 'changes little'} with a decoder that looks at its own"
-        " pixels. What one calls a blurry VAE is first of all a factorised decoder, shown by its"
-        " mean."
-    )
+plot.markdown(
+    "**So.** The mean of a decoder that draws each pixel alone is the average of all digits the"
+    " code leaves possible, and averages are soft. Draws from it are not blurry, they are"
+    f" *speckled*. With one and the same decoder, the VAE's means are {blame} the density"
+    f" network's{', so the bound is not cleared' if blame == 'blurrier than' else ''}; with 2"
+    f" latent dimensions they have {value['vae_2d, means']:.2f} of the real sharpness, with 40"
+    f" {value['vae_40d, means']:.2f}. A VAE keeps its bound and"
+    f" {'loses the blur' if cured else 'changes little'} with a decoder that looks at its own"
+    " pixels. What one calls a blurry VAE is first of all a factorised decoder, shown by its mean."
 )
 
 # %% [markdown]
@@ -1064,16 +1039,10 @@ for family, sign, says, notebook, claim, verdict in PROS:
         f"| {family} | {'for' if sign == '+' else 'against'} | {says} | {first_clause(text)} |"
         f" {link} | {verdict} |"
     )
-display(
-    Markdown(
-        "\n".join(
-            [
-                "| family | | the lecture says | measured | where | so |",
-                "|:--|:--|:--|:--|:--|:--|",
-                *rows,
-            ]
-        )
-    )
+plot.markdown(
+    "| family | | the lecture says | measured | where | so |",
+    "|:--|:--|:--|:--|:--|:--|",
+    *rows,
 )
 
 # %% [markdown]
@@ -1435,27 +1404,21 @@ weights = {
     for name, net in (("diffusion", model), ("VAE", vae2), ("autoregressive", flow))
 }
 best = min(missing, key=lambda name: missing[name].mean())
-display(
-    Markdown(
-        "\n".join(
-            [
-                "| model | nats a point | missing to the truth | parameters |",
-                "|:--|--:|--:|--:|",
-                f"| the moons' own density | {exact.mean():.3f} | | |",
-                *(
-                    f"| {name} | {values.mean():.3f} | {pm(missing[name], 3)} |"
-                    f" {weights[name.split(',')[0].split()[0]]:,} |"
-                    for name, values in score.items()
-                ),
-                "",
-                (
-                    f"*{len(new_moons):,} new points; missing: mean and standard error over points"
-                    " of the difference, one training each. The diffusion's bound visits all"
-                    f" {model.layers:,} layers, {DRAWS} times. Nearest to the truth: {best}.*"
-                ),
-            ]
-        )
-    )
+plot.markdown(
+    "| model | nats a point | missing to the truth | parameters |",
+    "|:--|--:|--:|--:|",
+    f"| the moons' own density | {exact.mean():.3f} | | |",
+    *(
+        f"| {name} | {values.mean():.3f} | {pm(missing[name], 3)} |"
+        f" {weights[name.split(',')[0].split()[0]]:,} |"
+        for name, values in score.items()
+    ),
+    "",
+    (
+        f"*{len(new_moons):,} new points; missing: mean and standard error over points of the"
+        f" difference, one training each. The diffusion's bound visits all {model.layers:,}"
+        f" layers, {DRAWS} times. Nearest to the truth: {best}.*"
+    ),
 )
 
 # %% [markdown]
@@ -1586,14 +1549,12 @@ plot.show(
 
 # %% jupyter={"source_hidden": true}
 enough = min(n for n in COUNTS if near[n, -8] > near[1000, -8] - 0.1)
-display(
-    Markdown(
-        f"**Measured.** From {enough} layers on, draws fall on places as dense, by the moons' true"
-        " density, as those of 1,000 layers (less 0.1 nats); there the bound is"
-        f" {below_truth[enough, -8]:,.1f} nats below the truth, with 1,000 layers"
-        f" {below_truth[1000, -8]:.2f}. With 1,000 layers that stop at a log SNR of 4 the top layer"
-        f" alone costs {broken[1000, 4][2]:.2f} nats and the draws have {near[1000, 4]:.2f}."
-    )
+plot.markdown(
+    f"**Measured.** From {enough} layers on, draws fall on places as dense, by the moons' true"
+    " density, as those of 1,000 layers (less 0.1 nats); there the bound is"
+    f" {below_truth[enough, -8]:,.1f} nats below the truth, with 1,000 layers"
+    f" {below_truth[1000, -8]:.2f}. With 1,000 layers that stop at a log SNR of 4 the top layer"
+    f" alone costs {broken[1000, 4][2]:.2f} nats and the draws have {near[1000, 4]:.2f}."
 )
 
 # %% [markdown]
@@ -1631,8 +1592,7 @@ claims = {
     36: "it needs explicit models",
     37: "it produces blurry images(?)",
 }
-table = [f"| {claim} | {measured[f'claim-{n}']} |" for n, claim in claims.items()]
-display(Markdown("\n".join(["| the lecture says | you measured |", "|:--|:--|", *table])))
+plot.claims_table(claims, measured)
 
 # %% [markdown]
 # ## Test yourself
