@@ -219,9 +219,9 @@ with torch.no_grad():
     unusual = (joint.log_prob(strange) < threshold).sum().item()
 plane_finding = (
     f"of {len(strange):,} strange objects on the plane the network labels"
-    f" {with_error(shares['network'])} % with more than 99 % certainty, the joint model's"
-    f" classifier {with_error(shares['joint'])} %; p(x) finds {unusual:,} unusual, at 1 % of false"
-    " alarms"
+    f" {with_error(shares['network'])} % with more than 99 % certainty, the joint"
+    f" model's classifier {with_error(shares['joint'])} %; p(x) finds {unusual:,}"
+    " unusual, at 1 % of false alarms"
 )
 plot.markdown(f"**Measured.** {plane_finding[0].upper()}{plane_finding[1:]}.")
 
@@ -802,7 +802,8 @@ gains = {
     k: scores[:, 0] - scores[:, 1:].max(-1).values for k, scores in won.items()
 }  # over the better, by seed
 measured["claim-3"] = (
-    f"joint model over the better of its rivals ({SEEDS} seeds, {len(pool):,} digits in all): "
+    f"joint model over the better of its rivals ({SEEDS} seeds, {len(pool):,} digits"
+    " in all): "
     + ", ".join(f"{with_error(gain)} points with {10 * k} labels" for k, gain in gains.items())
 )
 

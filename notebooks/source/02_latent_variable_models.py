@@ -730,8 +730,8 @@ with torch.no_grad():
 library, formula, own, *_ = rows.values()
 apart = max(abs(formula - library), abs(own - library))
 note = (
-    f"*{len(tiny):,} digits of 49 pixels, 4 factors. The first three lie within {apart:.0e} nats of"
-    " one another.*"
+    f"*{len(tiny):,} digits of 49 pixels, 4 factors. The first three lie within"
+    f" {apart:.0e} nats of one another.*"
 )
 table = [f"| {name} | {value:.7f} |" for name, value in rows.items()]
 plot.markdown(

@@ -229,8 +229,8 @@ for log_w in (-80.0, -100.0, -110.0, 784 * math.log(0.5), -800.0):
     a, b = torch.tensor(log_w, requires_grad=True), torch.tensor(log_w, dtype=torch.float64)
     a.exp().log().backward()
     print(
-        f"log w = {log_w:6.1f}   float32: {a.exp():8.1e}, gradient {a.grad:3.1f}   float64:"
-        f" {b.exp():8.1e}"
+        f"log w = {log_w:6.1f}   float32: {a.exp():8.1e}, gradient {a.grad:3.1f}"
+        f"   float64: {b.exp():8.1e}"
     )
 
 # %% [markdown]
@@ -667,9 +667,9 @@ after = exact_log_p(line, new_moons)
 gap = truth - after
 sampled = log_likelihood_from_prior(line, new_moons, 100) - after
 measured["claim-11"] = (
-    f"two moons: gradient ascent on S = 100 codes raises log p(x) of {len(after):,} new points from"
-    f" {before.mean():.2f} to {after.mean():.2f} nats, where the true density has"
-    f" {truth.mean():.2f}: {pm(gap, 2)} are missing"
+    f"two moons: gradient ascent on S = 100 codes raises log p(x) of {len(after):,}"
+    f" new points from {before.mean():.2f} to {after.mean():.2f} nats, where the true"
+    f" density has {truth.mean():.2f}: {pm(gap, 2)} are missing"
 )
 plot.markdown(
     f"**Measured.** {measured['claim-11']}. The training's own estimate, S = 100, is"
@@ -1358,11 +1358,12 @@ counted = {key: effective_sample_size(log_w, 0) for key, log_w in proposals.item
 missing = final["vae_40d", "encoder"] - final["vae_40d", "prior"]
 blind, looked = (counted["vae_40d", proposal].median() for proposal in ("prior", "encoder"))
 measured["claim-12"] = (
-    f"where log p(x) is exact ($\\sigma$ = {SIGMA}), every latent dimension multiplies the codes"
-    f" needed by {math.exp(slope):.2f}; continued to 40, that is"
-    f" $10^{{{(slope * 40 + offset) / math.log(10):.0f}}}$. On digits, vae_40d's decoder with"
-    f" 50,000 blind codes has {blind:.1f} effective ones and falls {pm(missing, 0)} nats short of"
-    f" 1,000 codes of its encoder, {looked:.0f} of them effective (medians)"
+    f"where log p(x) is exact ($\\sigma$ = {SIGMA}), every latent dimension multiplies"
+    f" the codes needed by {math.exp(slope):.2f}; continued to 40, that is"
+    f" $10^{{{(slope * 40 + offset) / math.log(10):.0f}}}$. On digits, vae_40d's"
+    f" decoder with 50,000 blind codes has {blind:.1f} effective ones and falls"
+    f" {pm(missing, 0)} nats short of 1,000 codes of its encoder, {looked:.0f} of them"
+    " effective (medians)"
 )
 plot.markdown(f"**Measured.** {measured['claim-12']}.")
 
@@ -1450,8 +1451,9 @@ sigmas = [0.3, 0.2, 0.15, 0.1, 0.07, 0.05, 0.03, 0.02, 0.015, 0.01]
 thinned = {sigma: thin(sigma) for sigma in sigmas}
 best_sigma = max(sigmas, key=lambda sigma: thinned[sigma].mean())
 measured["claim-13"] = (
-    f"noise of {best_sigma} gives 200 new points {thinned[best_sigma].mean():.2f} nats each, noise"
-    f" of 0.01 {pm(thinned[0.01], 0)}; without noise there is no density, and nothing to maximise"
+    f"noise of {best_sigma} gives 200 new points {thinned[best_sigma].mean():.2f} nats"
+    f" each, noise of 0.01 {pm(thinned[0.01], 0)}; without noise there is no density,"
+    " and nothing to maximise"
 )
 plot.markdown(f"**Measured.** {measured['claim-13']}.")
 

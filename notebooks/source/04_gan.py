@@ -270,8 +270,9 @@ for logit in (5.0, 15.0, 20.0, 100.0):
     first, second = torch.log(1 - torch.sigmoid(naive)), F.logsigmoid(-stable)
     first.backward(), second.backward()
     print(
-        f"l = {logit:5.0f}   log(1 - sigmoid(l)): {first.item():7.3f}, gradient {naive.grad:6.3f}  "
-        f" logsigmoid(-l): {second.item():8.3f}, gradient {stable.grad:6.3f}"
+        f"l = {logit:5.0f}   log(1 - sigmoid(l)): {first.item():7.3f}, gradient"
+        f" {naive.grad:6.3f}   logsigmoid(-l): {second.item():8.3f}, gradient"
+        f" {stable.grad:6.3f}"
     )
 
 # %% [markdown]
@@ -456,8 +457,8 @@ for u in torch.rand(300, 4, generator=random).tolist():
         best - value(best_logit(shift, width) + u[2] * torch.cos(x + 6 * u[3]), shift, width)
     )
 print(
-    f"{len(off)} frauds: V(D*) differs from -2 log 2 + 2 JS by at most {max(off):.0e} nats;"
-    f" {sum(gap < 0 for gap in worse)} challengers beat D*; on average they lose"
+    f"{len(off)} frauds: V(D*) differs from -2 log 2 + 2 JS by at most {max(off):.0e}"
+    f" nats; {sum(gap < 0 for gap in worse)} challengers beat D*; on average they lose"
     f" {np.mean(worse):.3f}"
 )
 
@@ -927,9 +928,10 @@ distance = {
 }
 rate = told["a fresh network"][0].double().mean().item()
 measured["claim-14"] = (
-    f"a fresh network is right in {share_right(told['a fresh network'][0])} of its answers (two"
-    f" heaps of real digits: {share_right(told['a fresh network'][1])}), and the Frechet distance"
-    f" of 2,000 fakes is {distance['gan']:.0f}, of as many other real digits {distance['real']:.1f}"
+    f"a fresh network is right in {share_right(told['a fresh network'][0])} of its"
+    f" answers (two heaps of real digits: {share_right(told['a fresh network'][1])}),"
+    f" and the Frechet distance of 2,000 fakes is {distance['gan']:.0f}, of as many"
+    f" other real digits {distance['real']:.1f}"
 )
 plot.markdown(f"**Measured:** {measured['claim-14']}.")
 
@@ -1404,8 +1406,8 @@ wild_history = play(wild, ring, steps=200, batch_size=64, lr=1e4, progress=False
 finite = all(p.isfinite().all() for p in wild.parameters())
 far = wild.sample(500).abs().mean()
 print(
-    f"Its parameters are {'all finite' if finite else 'not finite'}, and its fakes about {far:.0e}"
-    " from the origin."
+    f"Its parameters are {'all finite' if finite else 'not finite'}, and its fakes"
+    f" about {far:.0e} from the origin."
 )
 tame = GAN(
     StandardGaussian(2), mlp([2, 32, 32, 2]), mlp([2, 32, 32, 1])
@@ -1443,8 +1445,8 @@ for latent_dim in (2, 64, 512):
         lambda two=two: (two.discriminator_step(batch), two.generator_step(batch))
     )
 measured["claim-16"] = (
-    f"it trains with no density written down; {1e3 * per_image:.0f} microseconds an image of 784"
-    " pixels, in one pass; a turn of the game takes "
+    f"it trains with no density written down; {1e3 * per_image:.0f} microseconds an"
+    " image of 784 pixels, in one pass; a turn of the game takes "
     + ", ".join(f"{ms:.0f} ms at {d}" for d, ms in turn_ms.items())
     + " latent dimensions, with one code for each digit (the fastest of 5 runs)"
 )

@@ -523,8 +523,8 @@ for _ in range(25):
 twins = np.array(twins)
 apart = np.abs(twins - twins[:, :1]).max()
 exactly = (
-    f"on {len(twins)} pairs of piles the best plan, the best 1-Lipschitz prices and the sorted"
-    f" grains agree to {apart:.0e}"
+    f"on {len(twins)} pairs of piles the best plan, the best 1-Lipschitz prices and"
+    f" the sorted grains agree to {apart:.0e}"
 )
 plot.markdown(
     f"**Measured.** O{exactly[1:]}; the distances run from {twins.min():.2f} to {twins.max():.2f}."

@@ -1547,9 +1547,10 @@ for name, model in line.items():
 best, hidden = (min(line, key=lambda name: by[name][0]) for by in (near_to, apart_by))
 spreads = {name: card["results"]["class_distance"] for name, card in cards.items()}
 measured["claim-14"] = (
-    f"nearest neighbours tell the best, {hidden}, from real digits in {pm(apart_by[hidden])} % of"
-    f" cases (real from real {pm(apart_by['real'])} %); the best by Frechet distance, {best}, has"
-    f" {pm(near_to[best])} (real {pm(apart)})"
+    f"nearest neighbours tell the best, {hidden}, from real digits in"
+    f" {pm(apart_by[hidden])} % of cases (real from real {pm(apart_by['real'])} %);"
+    f" the best by Frechet distance, {best}, has {pm(near_to[best])} (real"
+    f" {pm(apart)})"
 )
 games = ("gan", "dcgan", "bigan")  # the games without labels
 measured["claim-19"] = (

@@ -361,8 +361,9 @@ tried = [(-3 + 4.5 * u, 0.05 + v) for u, v in uniform]  # mean and width
 above = sum(by_hand(*q) > log_p for q in tried)
 off = max(abs(log_p - by_hand(*q) - exact(*q)["kl to posterior"]) for q in tried)
 measured["claim-23"] = (
-    f"{above} of {len(tried):,} choices of q exceed log p(x) = {log_p:.3f}; log p(x) - ELBO equals"
-    f" the KL from q to the posterior to {off:.0e} nats, each of the three computed in its own way"
+    f"{above} of {len(tried):,} choices of q exceed log p(x) = {log_p:.3f}; log p(x) -"
+    f" ELBO equals the KL from q to the posterior to {off:.0e} nats, each of the three"
+    " computed in its own way"
 )
 plot.markdown(f"**Measured.** {measured['claim-23']}.")
 
@@ -450,8 +451,8 @@ spread, spread_closed = ([scatter(draws, S) for S in sizes] for draws in (sample
 slope = np.polyfit(np.log(sizes), np.log(spread), 1)[0]
 difference = (sampled - closed).mean(0)
 measured["claim-24"] = (
-    f"one draw scatters by {spread[0]:.1f} nats a digit ({spread_closed[0]:.1f} with the KL in"
-    f" closed form), S draws by S to the power {slope:.2f} of that"
+    f"one draw scatters by {spread[0]:.1f} nats a digit ({spread_closed[0]:.1f} with"
+    f" the KL in closed form), S draws by S to the power {slope:.2f} of that"
 )
 plot.markdown(f"**Measured.** {measured['claim-24']}.")
 
@@ -804,10 +805,10 @@ beaten = [
     for rival in ("784 pixels", "40 principal components")
 ]
 measured["claim-34"] = (
-    f"in {beaten[0]} of {len(cases)} cases vae_40d's code names more digits than the pixels do, in"
-    f" {beaten[1]} more than 40 principal components; for the linear reader of {len(known):,}"
-    f" labels it is {many['vae_40d']:.0f} % against {many['784 pixels']:.0f} and"
-    f" {many['40 principal components']:.0f} %"
+    f"in {beaten[0]} of {len(cases)} cases vae_40d's code names more digits than the"
+    f" pixels do, in {beaten[1]} more than 40 principal components; for the linear"
+    f" reader of {len(known):,} labels it is {many['vae_40d']:.0f} % against"
+    f" {many['784 pixels']:.0f} and {many['40 principal components']:.0f} %"
 )
 plot.markdown(f"**Measured.** {measured['claim-34']}.")
 
@@ -1200,10 +1201,11 @@ def neighbours(model: VAE) -> Tensor:
 gain = log_p_clouds - log_p  # (100,): another prior, the same decoder
 residual, residual40 = neighbours(vae2), neighbours(vae40)
 measured["claim-26"] = (
-    f"in vae_2d the exact posterior would gain {gap.mean():.2f} $\\pm$ {se:.2f} nats (median"
-    f" {gap.median():.2f}), a prior of clouds {gain.mean():.2f} $\\pm$"
+    f"in vae_2d the exact posterior would gain {gap.mean():.2f} $\\pm$ {se:.2f} nats"
+    f" (median {gap.median():.2f}), a prior of clouds {gain.mean():.2f} $\\pm$"
     f" {gain.std() / len(x) ** 0.5:.2f}; residuals of neighbouring pixels correlate by"
-    f" {residual.mean():.2f} $\\pm$ {residual.std() / 20**0.5:.2f} where the decoder says 0"
+    f" {residual.mean():.2f} $\\pm$ {residual.std() / 20**0.5:.2f} where the decoder"
+    " says 0"
 )
 plot.markdown(
     f"**Measured.** {measured['claim-26']}. One digit of the {len(x)} makes"
@@ -1501,8 +1503,9 @@ hot, hot_history = train_small(small(), lr=10 * RATE)
 ends = torch.tensor([autopsy(model)["elbo"] for model, _ in runs])
 hot_end = autopsy(hot)["elbo"]
 measured["claim-33"] = (
-    f"{len(ends)} seeds end within {ends.max() - ends.min():.1f} nats of one another, at a test"
-    f" ELBO of {ends.mean():.1f}; ten times the learning rate gives {hot_end:.1f}"
+    f"{len(ends)} seeds end within {ends.max() - ends.min():.1f} nats of one another,"
+    f" at a test ELBO of {ends.mean():.1f}; ten times the learning rate gives"
+    f" {hot_end:.1f}"
 )
 plot.markdown(f"**Measured.** {measured['claim-33']}.")
 

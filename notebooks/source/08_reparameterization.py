@@ -345,8 +345,8 @@ for name, estimator in ESTIMATORS.items():
     error = g.std() / len(g) ** 0.5
     off = abs(g.mean() + 2) / error
     print(
-        f"{name:28} mean {g.mean():6.3f} ± {error:.3f} ({off:.1f} errors off), deviation"
-        f" {g.std():5.2f}"
+        f"{name:28} mean {g.mean():6.3f} ± {error:.3f} ({off:.1f} errors off),"
+        f" deviation {g.std():5.2f}"
     )
 
 # %% [markdown]

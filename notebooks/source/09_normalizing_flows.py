@@ -313,9 +313,9 @@ with torch.no_grad():
     values = log_joint(z) - log_q
 gap, gap_error = float(log_p - values.mean()), float(values.std() / len(values) ** 0.5)
 measured["claim-26"] = (
-    f"with prior and decoder as they are, log p(x) less the bound is {gap:.3f} ± {gap_error:.3f}"
-    f" nats, and the grid's KL to the product of the two, normalised, {diagonal:.3f}: so much a"
-    " better posterior alone could win"
+    f"with prior and decoder as they are, log p(x) less the bound is {gap:.3f} ±"
+    f" {gap_error:.3f} nats, and the grid's KL to the product of the two, normalised,"
+    f" {diagonal:.3f}: so much a better posterior alone could win"
 )
 say("claim-26")
 
@@ -833,9 +833,10 @@ turned = fitted["Householder"]["kl"]
 same = abs(turned - full) < 0.02
 measured["claim-28"] = (
     f"without changing a volume the KL falls from {diagonal:.3f} to {turned:.3f},"
-    f" {'that' if same else 'not that'} of the full Gaussian ({full:.3f}), for a reflected Gaussian"
-    f" is one; in {SIX} dimensions {enough or 'more than 6'} reflections reach a random covariance"
-    f" to 0.01 nats (from {after[0]:.2f} without)"
+    f" {'that' if same else 'not that'} of the full Gaussian ({full:.3f}), for a"
+    f" reflected Gaussian is one; in {SIX} dimensions {enough or 'more than 6'}"
+    f" reflections reach a random covariance to 0.01 nats (from {after[0]:.2f}"
+    " without)"
 )
 say("claim-28")
 

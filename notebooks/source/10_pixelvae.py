@@ -254,11 +254,12 @@ left_over = {name: neighbours(r) for name, r in residuals.items()}
 from_grey = neighbours(x - digits.test.x[: len(x)].float() / 255)
 said = {name: f"{r.mean():.3f} $\\pm$ {r.std() / 20**0.5:.3f}" for name, r in left_over.items()}
 measured["claim-30"] = (
-    f"residuals of neighbouring pixels in {len(x):,} test digits correlate by {said['VAE']} under"
-    f" the VAE (its decoder says 0) and by {said['PixelVAE']} under the PixelVAE. Given one code,"
-    f" its draws have a total correlation of {total_correlation.mean():.1f} nats"
-    f" ({total_correlation.min():.1f} to {total_correlation.max():.1f} over six codes,"
-    f" {len(logits)} draws each), the VAE's 0"
+    f"residuals of neighbouring pixels in {len(x):,} test digits correlate by"
+    f" {said['VAE']} under the VAE (its decoder says 0) and by {said['PixelVAE']}"
+    " under the PixelVAE. Given one code, its draws have a total correlation of"
+    f" {total_correlation.mean():.1f} nats ({total_correlation.min():.1f} to"
+    f" {total_correlation.max():.1f} over six codes, {len(logits)} draws each), the"
+    " VAE's 0"
 )
 plot.markdown(
     f"**Measured.** {measured['claim-30']}. Given the grey picture residuals correlate"
@@ -699,8 +700,8 @@ with torch.no_grad():
     torch.manual_seed(0)
     by_model = pixelvae.elbo(x)
 print(
-    f"{len(x)} test digits, nats: {by_hand.mean():.2f} with your log_prob, {by_model.mean():.2f} by"
-    " pixelvae.elbo"
+    f"{len(x)} test digits, nats: {by_hand.mean():.2f} with your log_prob,"
+    f" {by_model.mean():.2f} by pixelvae.elbo"
 )
 
 # %% [markdown]
@@ -1106,11 +1107,12 @@ spread = {
 }
 low, high = min(by_reach), max(by_reach)
 measured["claim-26"] = (
-    f"another decoder is another posterior: from {low} to {high} rows in sight the KL goes from"
-    f" {mean['kl'][low]:.1f} $\\pm$ {spread['kl'][low]:.1f} to {mean['kl'][high]:.1f} $\\pm$"
-    f" {spread['kl'][high]:.1f} nats and the NLL from {mean['nll'][low]:.1f} $\\pm$"
-    f" {spread['nll'][low]:.1f} to {mean['nll'][high]:.1f} $\\pm$ {spread['nll'][high]:.1f}"
-    f" (standard deviation over {len(by_reach[low])} seeds)"
+    f"another decoder is another posterior: from {low} to {high} rows in sight the KL"
+    f" goes from {mean['kl'][low]:.1f} $\\pm$ {spread['kl'][low]:.1f} to"
+    f" {mean['kl'][high]:.1f} $\\pm$ {spread['kl'][high]:.1f} nats and the NLL from"
+    f" {mean['nll'][low]:.1f} $\\pm$ {spread['nll'][low]:.1f} to"
+    f" {mean['nll'][high]:.1f} $\\pm$ {spread['nll'][high]:.1f} (standard deviation"
+    f" over {len(by_reach[low])} seeds)"
 )
 least = min(row["active"] for row in study["rows"] if row["free_bits"] == 0)
 plot.markdown(

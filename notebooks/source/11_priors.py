@@ -1230,11 +1230,12 @@ plot.markdown(
 finished = over_seeds(gains["vae_40d", closest])
 with_others = against("VampPrior", normal, "test_nll")
 measured["claim-26"] = (
-    f"with encoder and decoder as they are, a prior fitted to vae_40d's codes ({closest}) gains"
-    f" {finished[0]:+.2f} $\\pm$ {finished[1]:.2f} nats of the bound and brings the samples'"
-    f" Fréchet distance from {pm(distances['standard normal'])} to {pm(distances[closest])};"
-    f" trained together, in the smaller models, a VampPrior gains {with_others[0]} nats of log p(x)"
-    + ("" if with_others[1] else ", within the noise")
+    "with encoder and decoder as they are, a prior fitted to vae_40d's codes"
+    f" ({closest}) gains {finished[0]:+.2f} $\\pm$ {finished[1]:.2f} nats of the bound"
+    " and brings the samples' Fréchet distance from"
+    f" {pm(distances['standard normal'])} to {pm(distances[closest])}; trained"
+    f" together, in the smaller models, a VampPrior gains {with_others[0]} nats of log"
+    " p(x)" + ("" if with_others[1] else ", within the noise")
 )
 plot.markdown(f"**Measured:** {measured['claim-26']}.")
 
@@ -1242,9 +1243,9 @@ plot.markdown(f"**Measured:** {measured['claim-26']}.")
 learned = [name for name in columns if name != normal and not name.startswith("two layers")]
 better = {name: against(name, normal, "test_nll") for name in learned}
 measured["claim-31"] = (
-    f"{share(hole.float())} of vae_2d's prior lies in holes, judged by {len(q2.mean):,} digits"
-    f" ({by[len(all_.mean)]} by {len(all_.mean):,}); trained together with ten dimensions, learned"
-    " priors gain, in nats of log p(x): "
+    f"{share(hole.float())} of vae_2d's prior lies in holes, judged by"
+    f" {len(q2.mean):,} digits ({by[len(all_.mean)]} by {len(all_.mean):,}); trained"
+    " together with ten dimensions, learned priors gain, in nats of log p(x): "
     + ", ".join(
         f"{name} {text}" + ("" if clear else " (within the noise)")
         for name, (text, clear) in better.items()
@@ -1359,7 +1360,8 @@ alone = {
 }
 per_part = {part: against(name, plain, "frechet")[0] for part, name in alone.items()}
 measured["claim-32"] = (
-    f"the Fréchet distance falls by {closer[0]} from {columns[plain]['frechet'].mean():.0f}"
+    f"the Fréchet distance falls by {closer[0]} from"
+    f" {columns[plain]['frechet'].mean():.0f}"
     + ("" if closer[1] else ", within the noise")
     + f" (by {per_part['the VampPrior alone']} with the VampPrior alone,"
     f" {per_part['the second layer alone']} with the second layer alone), to"

@@ -505,8 +505,9 @@ sure = abs(game_std - vae_std) > 2 * math.hypot(game_error, vae_error)
 steadiest = min(games, key=lambda name: games[name].std(ddof=1))
 measured["claim-33"] = (
     f"over seeds the Fréchet distance scatters by {vae_std:.1f} ± {vae_error:.1f} %"
-    f" ({sum(map(len, vaes.values()))} VAEs of {len(vaes)} kinds) and by {game_std:.1f} ±"
-    f" {game_error:.1f} % ({sum(map(len, games.values()))} games of {len(games)} kinds): "
+    f" ({sum(map(len, vaes.values()))} VAEs of {len(vaes)} kinds) and by"
+    f" {game_std:.1f} ± {game_error:.1f} % ({sum(map(len, games.values()))} games of"
+    f" {len(games)} kinds): "
     + (
         f"{'less' if vae_std < game_std else 'more'} for VAEs"
         if sure
@@ -644,9 +645,10 @@ def better(n: int) -> list[str]:
 top = {n: max(readable, key=lambda name, n=n: readable[name][n].mean()) for n in (few, many)}
 measured["claim-34"] = (
     f"with {few} labels a linear reader gets more out of the code of"
-    f" {', '.join(better(few)) or 'no model'} than out of pixels or principal components"
-    f" ({readable[floor[few]][few].mean():.0f} %), with {many:,} of"
-    f" {', '.join(better(many)) or 'no model'} ({readable[floor[many]][many].mean():.0f} %); best: "
+    f" {', '.join(better(few)) or 'no model'} than out of pixels or principal"
+    f" components ({readable[floor[few]][few].mean():.0f} %), with {many:,} of"
+    f" {', '.join(better(many)) or 'no model'}"
+    f" ({readable[floor[many]][many].mean():.0f} %); best: "
     + " and ".join(f"{top[n]} {readable[top[n]][n].mean():.0f} %" for n in (few, many))
 )
 plot.markdown(f"**Measured.** {measured['claim-34']}.")
@@ -744,11 +746,11 @@ with torch.no_grad():
     on_order = vae.decoder(by_class.select(orders).sample()).mean
     obeyed = (classifier.classify(on_order) == orders).double()
 measured["claim-35"] = (
-    "a prior with one Gaussian a class, put into vae_40d without training, changes the bound by"
-    f" {pm(gain, 2)} nats ({len(x):,} test digits), names {100 * named.mean():.1f} ±"
-    f" {100 * named.std() / len(x) ** 0.5:.1f} % of them by Bayes' rule and draws the ordered class"
-    f" in {100 * obeyed.mean():.1f} ± {100 * obeyed.std() / len(orders) ** 0.5:.1f} % of"
-    f" {len(orders):,} cases"
+    "a prior with one Gaussian a class, put into vae_40d without training, changes the"
+    f" bound by {pm(gain, 2)} nats ({len(x):,} test digits), names"
+    f" {100 * named.mean():.1f} ± {100 * named.std() / len(x) ** 0.5:.1f} % of them by"
+    f" Bayes' rule and draws the ordered class in {100 * obeyed.mean():.1f} ±"
+    f" {100 * obeyed.std() / len(orders) ** 0.5:.1f} % of {len(orders):,} cases"
 )
 plot.markdown(f"**Measured.** {measured['claim-35']}.")
 
@@ -803,12 +805,13 @@ except NotImplementedError:
 top, narrow = max(bounds, key=lambda s: bounds[s].mean()), min(bounds)
 r = {name: recipes.card(name)["results"] for name in ("vae_8d", "wae_mmd", "wae_gan")}
 measured["claim-36"] = (
-    f"vae_8d's bound is {bounds[top].mean():.0f} ± {bounds[top].std() / len(x) ** 0.5:.0f} nats at"
-    f" sigma = {top:.2f}, {bounds[narrow].mean():,.0f} at {narrow:g}, and at 0, a generator, it"
-    f" {outcome}. But the same networks without any density, with a penalty on all codes together,"
-    f" draw images at a Fréchet distance of {r['wae_gan']['frechet']:.0f} and"
-    f" {r['wae_mmd']['frechet']:.0f}, vae_8d at {r['vae_8d']['frechet']:.0f} (cards,"
-    f" {r['vae_8d']['n']:,} images)"
+    f"vae_8d's bound is {bounds[top].mean():.0f} ±"
+    f" {bounds[top].std() / len(x) ** 0.5:.0f} nats at sigma = {top:.2f},"
+    f" {bounds[narrow].mean():,.0f} at {narrow:g}, and at 0, a generator, it"
+    f" {outcome}. But the same networks without any density, with a penalty on all"
+    " codes together, draw images at a Fréchet distance of"
+    f" {r['wae_gan']['frechet']:.0f} and {r['wae_mmd']['frechet']:.0f}, vae_8d at"
+    f" {r['vae_8d']['frechet']:.0f} (cards, {r['vae_8d']['n']:,} images)"
 )
 plot.markdown(f"**Measured.** {measured['claim-36']}.")
 
@@ -852,13 +855,13 @@ off = {
 }
 same_decoder = value["vae_2d, means"], value["density_network_2d, means"]
 measured["claim-37"] = (
-    f"the means of vae_40d have {value['vae_40d, means']:.2f} of the real sharpness, its draws"
-    f" {value['vae_40d, draws']:.2f} with {sharp['vae_40d, draws'][1]:.1f} lone pixels (real"
-    f" {real_lone:.1f}); a VAE whose decoder sees its own pixels draws at"
-    f" {value['pixelvae, draws']:.2f} with {sharp['pixelvae, draws'][1]:.1f}, a GAN at"
-    f" {value['gan, draws']:.2f} with {sharp['gan, draws'][1]:.1f}. One decoder with two latent"
-    f" dimensions: means {same_decoder[0]:.2f} as a VAE, {same_decoder[1]:.2f} as a density"
-    " network, which has no bound"
+    f"the means of vae_40d have {value['vae_40d, means']:.2f} of the real sharpness,"
+    f" its draws {value['vae_40d, draws']:.2f} with {sharp['vae_40d, draws'][1]:.1f}"
+    f" lone pixels (real {real_lone:.1f}); a VAE whose decoder sees its own pixels"
+    f" draws at {value['pixelvae, draws']:.2f} with {sharp['pixelvae, draws'][1]:.1f},"
+    f" a GAN at {value['gan, draws']:.2f} with {sharp['gan, draws'][1]:.1f}. One"
+    f" decoder with two latent dimensions: means {same_decoder[0]:.2f} as a VAE,"
+    f" {same_decoder[1]:.2f} as a density network, which has no bound"
 )
 plot.markdown(f"**Measured.** {measured['claim-37']}. ({N:,} images each.)")
 
