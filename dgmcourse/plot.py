@@ -128,6 +128,11 @@ def markdown(*lines: str) -> None:
     display(Markdown("\n".join(lines)))
 
 
+def measured(finding: str) -> None:
+    """Put what a cell found in the notebook: "Measured." and the finding, as a sentence."""
+    markdown(f"**Measured.** {finding[0].upper()}{finding[1:]}.")
+
+
 def claims_table(claims: dict, measured: dict[str, str]) -> None:
     """A notebook's closing table: what the lecture claims, and what was measured of it.
 
