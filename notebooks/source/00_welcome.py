@@ -1,8 +1,8 @@
 # ---
 # jupyter:
 #   dgmcourse:
-#     about: "welcome: a map of the course, how exercises and widgets work, and a first walk through a latent
-#       space"
+#     about: "welcome: a map of the course, how exercises and widgets work, and a first walk through
+#       a latent space"
 #     slides: the title
 #     minutes: 20
 #   jupytext:
@@ -163,7 +163,7 @@ import torch.nn.functional as F
 
 
 def log_bernoulli(x, logits):
-    """log p(x|z) in nats, shape (B,), from x (B, D) of 0 and 1 and the decoder's logits (B, D).
+    """log p(x|z) in nats, shape (B,), from x (B, D) of 0 and 1 and the logits (B, D).
 
     F.softplus(l) is log(1 + e^l), without overflow.
     """
@@ -199,7 +199,7 @@ x = (digits.test.x[:100] > 127).float()  # black and white: 1 is ink
 shuffled = x[:, torch.randperm(784)]
 with torch.no_grad():
     p = vae.decoder(vae.encoder(x).mean)
-    nats = [log_bernoulli(picture, p.logits) for picture in (x, shuffled)]  # (100,) each
+    nats = log_bernoulli(x, p.logits), log_bernoulli(shuffled, p.logits)  # (100,) each
 lead = nats[0] - nats[1]
 
 # %% jupyter={"source_hidden": true}
@@ -216,8 +216,8 @@ plot.show(
         " stands for, and the digit's pixels in random order."
     ),
     caption=(
-        f"One of the 100. Over all of them, the same ink in other places is {lead.mean():.0f} ±"
-        f" {lead.std() / len(lead) ** 0.5:.0f} nats less probable given the digit's code (standard"
+        "One of the 100. Over all of them, the same ink in other places is"
+        f" {plot.mean_and_error(lead, '.0f')} nats less probable given the digit's code (standard"
         " error): the decoder knows where ink belongs."
     ),
 )
