@@ -338,6 +338,15 @@ class Live:
         return words + (f"; and {images} generated images." if images else ".")
 
 
+def draw_arrow(
+    ax: plt.Axes, start, end, colour: str = DATA, line: str = "-", bend: float = 0.0
+) -> None:
+    """An arrow of a diagram from point to point, straight or bent like a bow."""
+    style = {"arrowstyle": "-|>", "linewidth": 1.5, "shrinkA": 0, "shrinkB": 0}
+    style |= {"color": colour, "linestyle": line, "connectionstyle": f"arc3,rad={bend}"}
+    ax.annotate("", end, start, arrowprops=style)
+
+
 def vae_diagram() -> plt.Figure:
     """The lecture's diagram: x -> encoder -> z -> decoder -> x, the prior above z, and the bound's
     two terms below.
@@ -355,20 +364,6 @@ def vae_diagram() -> plt.Figure:
 
     def word(x, y, text, colour=DATA, **kwargs):
         ax.text(x, y, text, color=colour, **{"ha": "center", "va": "center"} | kwargs)
-
-    def arrow(start, end, colour=DATA):
-        ax.annotate(
-            "",
-            end,
-            start,
-            arrowprops={
-                "arrowstyle": "-|>",
-                "color": colour,
-                "linewidth": 1.5,
-                "shrinkA": 0,
-                "shrinkB": 0,
-            },
-        )
 
     for left in (0.15, 9.05):
         shape([(left, 0.95), (left + 0.8, 0.95), (left + 0.8, 2.35), (left, 2.35)], DATA)
@@ -392,7 +387,7 @@ def vae_diagram() -> plt.Figure:
         ((8.25, 1.65), (9.02, 1.65)),
         ((5, 2.85), (5, 2.1)),
     ):
-        arrow(start, end)
+        draw_arrow(ax, start, end)
     word(
         3.0,
         0.3,
