@@ -781,9 +781,9 @@ plot.show(
         f" classifier and the nearest neighbour; the {measured['claim-3']}."
     ),
     caption=(
-        f"What unlabelled digits bring shrinks as labels come, from {mean_and_error(gains[1])} points"
-        f" with 10 labels to {mean_and_error(gains[20])} with 200. One dot a seed; bars: mean and"
-        " standard error."
+        f"What unlabelled digits bring shrinks as labels come, from {mean_and_error(gains[1])}"
+        f" points with 10 labels to {mean_and_error(gains[20])} with 200. One dot a seed; bars:"
+        " mean and standard error."
     ),
 )
 
@@ -1464,10 +1464,10 @@ slowest = int(tau.mean(1).argmax())
 measured["claim-7"] = (
     f"log Z by enumeration takes {growth:.2f} times as long for each further pixel ({len(pixels)}"
     f" grids), for 28 x 28 10 to the power {years:.0f} years; of neighbours only, pixel by pixel,"
-    f" about {hours:.1f} hours. Gibbs sampling of {SIDE} x {SIDE} pixels needs {mean_and_error(tau[0])}"
-    f" sweeps for an independent draw at J = {couplings[0]}, {mean_and_error(tau[slowest], '.0f')} at J ="
-    f" {couplings[slowest]}; at J = {couplings[-1]} {100 * crossed[-1]:.0f} % of {CHAINS} chains"
-    f" ever change colour in {len(traces):,} sweeps"
+    f" about {hours:.1f} hours. Gibbs sampling of {SIDE} x {SIDE} pixels needs"
+    f" {mean_and_error(tau[0])} sweeps for an independent draw at J = {couplings[0]},"
+    f" {mean_and_error(tau[slowest], '.0f')} at J = {couplings[slowest]}; at J = {couplings[-1]}"
+    f" {100 * crossed[-1]:.0f} % of {CHAINS} chains ever change colour in {len(traces):,} sweeps"
 )
 plot.markdown(f"**Measured.** {measured['claim-7']}.")
 
@@ -1490,9 +1490,9 @@ plot.show(
         " all to none beyond the critical coupling."
     ),
     caption=(
-        f"Slowest at J = {couplings[slowest]}, {mean_and_error(tau[slowest], '.0f')} sweeps ({CHAINS}"
-        " chains each). Beyond, |m| is quick again, but only because each chain stays in its own"
-        " half: half of the probability is never visited."
+        f"Slowest at J = {couplings[slowest]}, {mean_and_error(tau[slowest], '.0f')} sweeps"
+        f" ({CHAINS} chains each). Beyond, |m| is quick again, but only because each chain stays"
+        " in its own half: half of the probability is never visited."
     ),
 )
 

@@ -489,9 +489,10 @@ plot.show(
         " the left. Right, bias and standard deviation fall along the theory's lines."
     ),
     caption=(
-        f"The mean error at d = 2 is {found(2, 100, 4)} with S = 100 and {found(2, 1000, 4)} with S"
-        f" = 1,000. At d = 10 and S = 100 it is {found(10, 100, 2)}: chi^2 is {chi2[10]:,.0f}. The"
-        f" mean of p itself is right: {mean_and_error(plain, '.3f')} of p(x) at d = 2, n = {len(plain):,}."
+        f"The mean error at d = 2 is {found(2, 100, 4)} with S = 100 and {found(2, 1000, 4)} with"
+        f" S = 1,000. At d = 10 and S = 100 it is {found(10, 100, 2)}: chi^2 is {chi2[10]:,.0f}."
+        f" The mean of p itself is right: {mean_and_error(plain, '.3f')} of p(x) at d = 2, n ="
+        f" {len(plain):,}."
     ),
 )
 
@@ -939,10 +940,11 @@ plot.show(
         " digits and some noise; samples and means of the shipped network, mostly clear digits."
     ),
     caption=(
-        f"Your {history.steps[-1]['step'] if history.steps else 0} steps reach {mean_and_error(mine_log_p)}"
-        f" nats on {len(few)} test digits (S = 20,000). The shipped network (last two rows) is its"
-        f" like with {recipes.card('density_network_2d')['epochs_trained']} epochs on 50,000"
-        " digits, S = 1,000 and a wider decoder."
+        f"Your {history.steps[-1]['step'] if history.steps else 0} steps reach"
+        f" {mean_and_error(mine_log_p)} nats on {len(few)} test digits (S = 20,000). The shipped"
+        " network (last two rows) is its like with"
+        f" {recipes.card('density_network_2d')['epochs_trained']} epochs on 50,000 digits, S ="
+        " 1,000 and a wider decoder."
     ),
 )
 
@@ -1037,10 +1039,10 @@ plot.show(
         " flat."
     ),
     caption=(
-        f"{len(few)} test digits. From 10,000 to 50,000 codes the density network's estimate climbs"
-        f" another {last_gain.mean():.2f} nats; with 1,000, as in its training, it is {mean_and_error(at_training)}"
-        f" short. Its end less the VAE's is {mean_and_error(better)} nats (paired over digits; one training"
-        " each)."
+        f"{len(few)} test digits. From 10,000 to 50,000 codes the density network's estimate"
+        f" climbs another {last_gain.mean():.2f} nats; with 1,000, as in its training, it is"
+        f" {mean_and_error(at_training)} short. Its end less the VAE's is {mean_and_error(better)}"
+        " nats (paired over digits; one training each)."
     ),
 )
 cards = {name: recipes.card(name)["results"] for name in scores}
@@ -1141,8 +1143,8 @@ plot.show(
     caption=(
         f"Of 10,000 codes {ess[2, 10_000]:,.0f} are effective at d = 2, {ess[10, 10_000]:.1f} at d"
         f" = 10 and {ess[20, 10_000]:.1f} at d = 20 (medians over 50 x). At d = 40 the estimate is"
-        f" short by {mean_and_error(-short[40, 10_000], '.0f')} nats; a thousand times fewer codes cost"
-        f" {(short[40, 10_000] - short[40, 10]).mean():.0f} more."
+        f" short by {mean_and_error(-short[40, 10_000], '.0f')} nats; a thousand times fewer codes"
+        f" cost {(short[40, 10_000] - short[40, 10]).mean():.0f} more."
     ),
 )
 
@@ -1403,9 +1405,9 @@ plot.show(
     caption=(
         f"{len(x)} test digits; bars: scatter over repeats. 40 dimensions: {missing.mean():.0f}"
         " nats apart at the end. Two dimensions: the encoder's 1,000 codes less 50,000 blind ones:"
-        f" {mean_and_error(two)} nats, median {two.median():.2f}. The encoder falls more than a nat short for"
-        f" {(two < -1).sum()} digits, by {-two.min():.0f} for the worst; blind codes for"
-        f" {(two > 1).sum()}, by {two.max():.0f}."
+        f" {mean_and_error(two)} nats, median {two.median():.2f}. The encoder falls more than a"
+        f" nat short for {(two < -1).sum()} digits, by {-two.min():.0f} for the worst; blind codes"
+        f" for {(two > 1).sum()}, by {two.max():.0f}."
     ),
 )
 
@@ -1620,8 +1622,8 @@ plot.markdown(
     "|:--|:--|",
     (
         f"| **for**: it maximises the likelihood itself | {gap.mean():.2f} nats short of the true"
-        f" density in 2-D; {mean_and_error(better)} nats more than a VAE with a like decoder, 2 latent"
-        " dimensions |"
+        f" density in 2-D; {mean_and_error(better)} nats more than a VAE with a like decoder, 2"
+        " latent dimensions |"
     ),
     (
         f"| **for**: sampling is easy | {to_sample / 1000:.2f} ms an image; to score one with"

@@ -1097,9 +1097,9 @@ gains = course["8 latent dimensions"][-1] - course["8 latent dimensions"][-6]
 overlap = spans["2 latent dimensions"][0] <= saturated / SEEDS <= spans["2 latent dimensions"][1]
 plot.markdown(
     f"Eight dimensions of noise in place of two, and {counts['8 latent dimensions']} games fail in"
-    f" place of {plain}; they still gain {mean_and_error(gains, '+.1f')} modes over the last 500 steps, so this is being"
-    " slow as much as being unstable. The saturating objective, with its lost lessons, fails"
-    f" {saturated} times against {plain}:"
+    f" place of {plain}; they still gain {mean_and_error(gains, '+.1f')} modes over the last 500"
+    " steps, so this is being slow as much as being unstable. The saturating objective, with its"
+    f" lost lessons, fails {saturated} times against {plain}:"
     f" {'no difference that 20 seeds could show' if overlap else 'a difference beyond chance'}. In"
     " the plane the fakes overlap with the data from the start, and Adam divides each gradient by"
     " its own usual size, so that a weak lesson makes no small step. With digits, above, a factor"
@@ -1653,7 +1653,8 @@ images = {"gan": fakes, "real": real, "others": again}
 named = {}  # the shares of the ten classes, and how far they are from the real ones'
 for name, heap in images.items():
     named[name] = torch.bincount(classify(heap), minlength=10) / len(heap)
-variation = {name: 0.5 * (p - named["real"]).abs().sum().item() for name, p in named.items()}
+off = {name: (shares - named["real"]).abs() for name, shares in named.items()}
+variation = {name: 0.5 * off[name].sum().item() for name in off}
 
 # %% jupyter={"source_hidden": true}
 rarest, most = named["gan"].argmin().item(), named["gan"].argmax().item()
@@ -1663,8 +1664,8 @@ of_8 = {kind: found for kind, (found, _) in ends.items()}
 in_tex = partial(mean_and_error, pm=r"$\pm$")
 measured["claim-19"] = (
     f"on the ring {in_tex(of_8['2 latent dimensions'])} of 8 modes with 2 latent dimensions,"
-    f" {in_tex(of_8['8 latent dimensions'])} with 8 (20 seeds); on the grid {in_tex(of_25)} of 25 (8"
-    f" seeds); of digits, {named['gan'][most]:.0%} are {most}s and {named['gan'][rarest]:.0%}"
+    f" {in_tex(of_8['8 latent dimensions'])} with 8 (20 seeds); on the grid {in_tex(of_25)} of 25"
+    f" (8 seeds); of digits, {named['gan'][most]:.0%} are {most}s and {named['gan'][rarest]:.0%}"
     f" {rarest}s, a total variation of {variation['gan']:.2f} from the data's classes, real from"
     f" real {variation['others']:.2f}"
 )

@@ -673,7 +673,8 @@ for (way, S), vae in trained.items():
     with torch.no_grad():
         q = vae.encoder(test)
         print(
-            f"{way:28} S = {S}   KL from the prior = {kl(q, vae.prior).mean():6.2f} nats per image"
+            f"{way:28} S = {S}   KL from the prior = {kl(q, vae.prior).mean():6.2f}"
+            " nats per image"
         )
 
 # %% [markdown]

@@ -990,8 +990,7 @@ bends = {name: found["kl"] for name, found in fitted.items() if name.startswith(
 winner = min(bends, key=bends.get)
 measured["claim-27"] = (
     f"the best diagonal Gaussian leaves {diagonal:.3f} nats, the full one {full:.3f}, {winner}"
-    f" {bends[winner]:.3f}: "
-    "maps"
+    f" {bends[winner]:.3f}: maps"
     f" {'give the missing shape' if bends[winner] < 0.5 * full else 'gave less than half of the missing shape'}"
 )
 say("claim-27")

@@ -298,7 +298,8 @@ q40 = posteriors(vae40, 20_000)
 for name, q in (("vae_2d", q2), ("vae_40d", q40)):
     bill = kl(q, StandardGaussian(q.mean.shape[-1])).mean()
     print(
-        f"{name} pays {bill:.1f} nats for a digit's code (mean of {len(q.mean):,} training digits)"
+        f"{name} pays {bill:.1f} nats for a digit's code (mean of {len(q.mean):,}"
+        " training digits)"
     )
 
 # %% [markdown]
