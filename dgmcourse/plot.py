@@ -145,16 +145,26 @@ def claims_table(claims: dict, measured: dict[str, str]) -> None:
 
 
 def mean_and_error(values, spec: str = ".1f", pm: str = "±") -> str:
-    """The mean of independent values and its standard error, as "1.2 ± 0.3".
+    """The mean of N independent values and its standard error, as "1.2 ± 0.3".
 
     Args:
         values: (N,), N at least 2: a tensor, an array or a list.
-        spec: the format of both numbers, for example ".2f", ".0%" or ",.1f"; "+.1f" gives the mean
+        spec, pm: as for `value_and_error`.
+    """
+    return value_and_error(_floats(values).mean().item(), standard_error(values), spec, pm)
+
+
+def value_and_error(value: float, error: float, spec: str = ".1f", pm: str = "±") -> str:
+    """A value and its standard error, as "1.2 ± 0.3"; without an error (nan) the value alone.
+
+    Args:
+        spec: the format of both numbers, for example ".2f", ".0%" or ",.1f"; "+.1f" gives the value
             its sign.
         pm: what stands between them.
     """
-    mean = _floats(values).mean()
-    return f"{mean:{spec}} {pm} {standard_error(values):{spec.removeprefix('+')}}"
+    if math.isnan(error):
+        return f"{value:{spec}}"
+    return f"{value:{spec}} {pm} {error:{spec.removeprefix('+')}}"
 
 
 def standard_error(values) -> float:
