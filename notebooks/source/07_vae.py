@@ -531,7 +531,7 @@ kl = check.kl(kl)
 def elbo(x: Tensor, encoder, decoder) -> tuple[Tensor, Tensor, Tensor]:
     """The evidence lower bound with one sample of z for each x, and its parts: nats.
 
-    x: (B, D), zeros and ones. Returns: bound, reconstruction and regulariser, (B,) each,
+    x: (B, D), zeros and ones.  Returns: bound, reconstruction, regulariser, (B,) each,
     where bound = reconstruction - regulariser.
     """
     ### BEGIN SOLUTION
