@@ -148,7 +148,7 @@ def mean_and_error(values, spec: str = ".1f", pm: str = "±") -> str:
     """The mean of N independent values and its standard error, as "1.2 ± 0.3".
 
     Args:
-        values: (N,), N at least 2: a tensor, an array or a list.
+        values: (N,), a tensor, an array or a list.
         spec, pm: as for `value_and_error`.
     """
     return value_and_error(_floats(values).mean().item(), standard_error(values), spec, pm)
@@ -169,10 +169,10 @@ def value_and_error(value: float, error: float, spec: str = ".1f", pm: str = "±
 
 def standard_error(values) -> float:
     """The standard error of the mean of N independent values: their standard deviation (divisor
-    N - 1) over the root of N.
+    N - 1) over the root of N; nan for one value.
     """
     values = _floats(values)
-    return (values.std() / len(values) ** 0.5).item()
+    return (values.std() / len(values) ** 0.5).item() if len(values) > 1 else math.nan
 
 
 def _floats(values) -> Tensor:
