@@ -844,8 +844,8 @@ class YourVampPrior(VampPrior):
 
 
 def with_prior(prior, seed: int = 0) -> LatentVariableModel:
-    """A small VAE with the prior `prior(encoder)`; a seed fixes the weights its networks
-    start from.
+    """A small VAE with the prior `prior(encoder)`; a seed fixes its networks' first
+    weights.
     """
     torch.manual_seed(seed)
     plain = VAE(**SMALL)
