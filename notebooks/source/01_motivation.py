@@ -813,8 +813,8 @@ def forget(seed: int) -> list[float]:
 forgot = torch.tensor([forget(seed) for seed in range(5)])
 plot.markdown(
     f"With all labels {mean_and_error(forgot[:, 0])} % are right. EM with 50 of them"
-    f" then *raises* $\\log p$ by {mean_and_error(forgot[:, 2], 2)} nats a digit, and"
-    f" {mean_and_error(forgot[:, 1])} % are right ({len(forgot)} seeds; begun at the 50"
+    f" then *raises* $\\log p$ by {mean_and_error(forgot[:, 2], '.2f')} nats a digit,"
+    f" and {mean_and_error(forgot[:, 1])} % are right ({len(forgot)} seeds; begun at the 50"
     f" labels it ended at {mean_and_error(won[5][:, 0])} %)."
 )
 

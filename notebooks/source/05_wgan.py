@@ -1662,7 +1662,12 @@ narrower = [
     for name in list(METHODS)[1:]
     if at_best(name, "distance").std() < 0.75 * at_best("GAN", "distance").std()
 ]
-listed = lambda names: " and ".join(f"the {name}" for name in names) if names else "none"  # noqa: E731
+
+
+def listed(names: list[str]) -> str:
+    return " and ".join(f"the {name}" for name in names) or "none"
+
+
 plot.markdown(
     '**The verdict on "stabilises training", here.** Clearly fewer failures over all rates'
     f" than the GAN: {listed(ahead)}. "

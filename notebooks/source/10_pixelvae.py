@@ -137,6 +137,7 @@ from dgmcourse.plot import (
     plt,
     progress,
     standard_error,
+    value_and_error,
 )
 from dgmcourse.train import best_device, fit
 from dgmcourse.widgets.figure import slider_figure
@@ -848,8 +849,6 @@ def named(x: Tensor) -> Tensor:
 
 
 # %%
-
-
 def kl_of(model):
     return lambda x: kl(model.encoder(x), model.prior)
 
@@ -866,8 +865,13 @@ for name, model in both.items():
     rows.append((name, nats, units, kept, same_pixels))
 ceiling = (named(x) == y).float().mean().item()
 
+
 # %% jupyter={"source_hidden": true}
-bar = lambda p: (p * (1 - p) / len(x)) ** 0.5  # noqa: E731
+def share(p: float) -> str:
+    """A share of the digits with its standard error."""
+    return value_and_error(p, (p * (1 - p) / len(x)) ** 0.5, ".0%", r"$\pm$")
+
+
 plot.markdown(
     (
         "| model | KL, nats | active units | drawn anew, still the same digit | pixels that are"
@@ -875,7 +879,7 @@ plot.markdown(
     ),
     "|:--|--:|--:|--:|--:|",
     *(
-        f"| {name} | {kl:.1f} | {units} | {kept:.0%} $\\pm$ {bar(kept):.0%} | {pixels:.1%} |"
+        f"| {name} | {kl:.1f} | {units} | {share(kept)} | {pixels:.1%} |"
         for name, kl, units, kept, pixels in rows
     ),
     "",
@@ -1219,7 +1223,13 @@ leaked = leaky.sample((10,))
 
 # %% jupyter={"source_hidden": true}
 cheat, honest = (in_parts(model.log_prob, test).mean().item() for model in (leaky, own))
-framed = lambda x: F.pad(x.reshape(-1, 28, 28), (1, 1, 1, 1), value=0.3).flatten(1)  # noqa: E731 - or a blank one is nothing
+
+
+def framed(x: Tensor) -> Tensor:
+    """Images in a grey frame, without which a blank one shows nothing."""
+    return F.pad(x.reshape(-1, 28, 28), (1, 1, 1, 1), value=0.3).flatten(1)
+
+
 torch.manual_seed(0)
 plot.show(
     plot.images(

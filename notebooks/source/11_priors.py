@@ -665,6 +665,7 @@ def in_holes_of(prior, n: int = 2000) -> str:
 
 best2 = max(FAMILIES, key=lambda family: over_seeds(gains["vae_2d", family])[0])
 most = value_and_error(*over_seeds(gains["vae_2d", best2]), ".2f")
+by_one = mean_and_error(single["vae_2d"], ".2f")
 plot.show(
     fig,
     alt=(
@@ -676,8 +677,8 @@ plot.show(
     caption="Draws in holes: "
     + ", ".join(f"{name} {in_holes_of(prior)}" for name, prior in panels.items())
     + f" (2,000 each). The {best2} saves most, {most} nats on {len(test):,} test digits (standard"
-    f" error over digits), one Gaussian {mean_and_error(single['vae_2d'], '.2f')}. On training digits the bill"
-    f" left room for {waste}.",
+    f" error over digits), one Gaussian {by_one}. On training digits the bill left room for"
+    f" {waste}.",
 )
 
 # %% jupyter={"source_hidden": true}

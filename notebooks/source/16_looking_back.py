@@ -360,11 +360,11 @@ factorised = [
     if KINDS[name][1] in ("VAE", "density network", "Wasserstein auto-encoder")
 ]
 others = [name for name in drawn_by if name not in factorised]
-ranks = lambda values: np.argsort(np.argsort(values))  # noqa: E731
 full, diagonal = (
     [column[name][key].mean() for name in drawn_by] for key in ("frechet", "diagonal")
 )
-agree = np.corrcoef(ranks(full), ranks(diagonal))[0, 1]
+ranks = [np.argsort(np.argsort(values)) for values in (full, diagonal)]
+agree = np.corrcoef(*ranks)[0, 1]
 plot.markdown(
     "**Measured.** Nearest to real digits comes"
     f" {best}{' (with ' + ', '.join(no_worse) + ' within the error)' if no_worse else ''}, at"
