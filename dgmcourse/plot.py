@@ -180,9 +180,12 @@ def _floats(values) -> Tensor:
     return values if values.is_floating_point() else values.double()
 
 
-def progress(items, desc: str = ""):
-    """The items, with a progress bar below the cell that counts them as they are taken."""
-    return tqdm(items, desc=desc, file=sys.stdout, bar_format="{desc} |{bar:24}| {n}/{total}")
+def progress(items=None, desc: str = "", total: int | None = None) -> tqdm:
+    """The items, with a progress bar below the cell that counts them as they are taken. Without
+    items a bar of this total, which `.update()` moves on.
+    """
+    layout = "{desc} |{bar:24}| {n}/{total}"
+    return tqdm(items, desc=desc, total=total, file=sys.stdout, bar_format=layout)
 
 
 def tile(x: Tensor, columns: int = 10, side: int | None = None, gap: int = 2) -> np.ndarray:

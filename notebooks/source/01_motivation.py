@@ -814,8 +814,8 @@ forgot = torch.tensor([forget(seed) for seed in range(5)])
 plot.markdown(
     f"With all labels {mean_and_error(forgot[:, 0])} % are right. EM with 50 of them"
     f" then *raises* $\\log p$ by {mean_and_error(forgot[:, 2], '.2f')} nats a digit,"
-    f" and {mean_and_error(forgot[:, 1])} % are right ({len(forgot)} seeds; begun at the 50"
-    f" labels it ended at {mean_and_error(won[5][:, 0])} %)."
+    f" and {mean_and_error(forgot[:, 1])} % are right ({len(forgot)} seeds; begun at"
+    f" the 50 labels it ended at {mean_and_error(won[5][:, 0])} %)."
 )
 
 # %% [markdown]
