@@ -20,27 +20,12 @@ from matplotlib.textpath import TextPath
 from torch import Tensor
 from tqdm import tqdm
 
-DATA, MODEL, PRIOR, POSTERIOR, NOISE, CRITIC = (
-    "#333333",
-    "#0072B2",
-    "#009E73",
-    "#D55E00",
-    "#999999",
-    "#CC79A7",
-)
-CLASSES = [
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#CC79A7",
-    "#56B4E9",
-    "#D55E00",
-    "#7F7F00",
-    "#332288",
-    "#882255",
-    "#666666",
-]
-WIDTH, DPI, COLOURS = 7.2, 100, 128  # a text column in JupyterLab, in inches at this resolution
+DATA, MODEL, PRIOR = "#333333", "#0072B2", "#009E73"
+POSTERIOR, NOISE, CRITIC = "#D55E00", "#999999", "#CC79A7"
+CLASSES = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9"]
+CLASSES += ["#D55E00", "#7F7F00", "#332288", "#882255", "#666666"]
+WIDTH, DPI = 7.2, 100  # of a text column in JupyterLab: inches, and pixels an inch
+COLOURS = 128  # of a stored picture's palette
 
 PARTS = {  # of an objective: how a training's curve shows them
     "elbo": (MODEL, "-", "ELBO"),
@@ -80,8 +65,7 @@ plt.rcParams.update(STYLE)
 
 
 def show(fig: plt.Figure, alt: str, caption: str = "") -> None:
-    """Put a figure in the notebook with a text for those who can't see it and a caption that states
-    the finding.
+    """Put a figure in the notebook, with an alternative text and a caption that states the finding.
 
     Raises:
         ValueError: without an alt text.
@@ -101,10 +85,9 @@ def picture(fig: plt.Figure, alt: str) -> Image:
 
 
 def png(fig: plt.Figure, scale: float = 1.5) -> bytes:
-    """The figure as PNG bytes, at `scale` times its shown size so that it stays sharp at 150 %
-    zoom.
+    """The figure as PNG bytes, with `scale` times the shown pixels: sharp at 150 % zoom.
 
-    With a palette of 128 colours, which no eye misses, it takes a third of the bytes.
+    A palette of 128 colours, without a visible loss, takes a third of the bytes of full colour.
     """
     drawn, small = io.BytesIO(), io.BytesIO()
     fig.savefig(
@@ -117,10 +100,8 @@ def png(fig: plt.Figure, scale: float = 1.5) -> bytes:
 
 
 def caption_html(text: str) -> str:
-    return (
-        '<p style="max-width: 45em; margin: 0 0 1em; opacity: .8; font-size:'
-        f' 92%">{escape(text)}</p>'
-    )
+    style = "max-width: 45em; margin: 0 0 1em; opacity: .8; font-size: 92%"
+    return f'<p style="{style}">{escape(text)}</p>'
 
 
 def markdown(*lines: str) -> None:
@@ -229,22 +210,19 @@ def images(
     blocks = x if isinstance(x, list | tuple) else [x]
     titles = titles or [""] * len(blocks)
     lines = [line for title in titles for line in title.split("\n") if line.strip()]
-    widths = [
-        TextPath((0, 0), line, size=plt.rcParams["font.size"]).get_extents().width / 72
-        for line in lines
-    ]
-    label, gap, space = max(1.2, 0.25 + max(widths)) if lines else 0, 0.12, 0.06  # inches
+    size = plt.rcParams["font.size"]
+    widths = [TextPath((0, 0), line, size=size).get_extents().width / 72 for line in lines]
+    gap, space = 0.12, 0.06  # inches, as all that follows
+    label = max(1.2, 0.25 + max(widths)) if lines else 0
     across = width - label
-    heights = [
-        across * tile(block, columns).shape[0] / tile(block, columns).shape[1] for block in blocks
-    ]
-    fig = plt.figure(figsize=(width, sum(heights) + space * (len(blocks) + 1)), layout="none")
-    top = fig.get_figheight()
+    shapes = [tile(block, columns).shape for block in blocks]
+    heights = [across * high / wide for high, wide in shapes]
+    total = sum(heights) + space * (len(blocks) + 1)
+    fig = plt.figure(figsize=(width, total), layout="none")
+    top = total
     for block, title, height in zip(blocks, titles, heights, strict=True):
         top -= height + space
-        ax = fig.add_axes(
-            (label / width, top / fig.get_figheight(), across / width, height / fig.get_figheight())
-        )
+        ax = fig.add_axes((label / width, top / total, across / width, height / total))
         draw_images(ax, block, columns)
         ax.text(-gap / across, 0.5, title, transform=ax.transAxes, ha="right", va="center")
     return fig
@@ -312,10 +290,8 @@ class Live:
             title,
         )
         self.draw = draw or (lambda model: model.decoder(model.prior.sample((samples,))).mean)
-        self.figure, self.handle = (
-            None,
-            None,
-        )  # one figure, cleared: closed ones wait for the garbage collector
+        # One figure, cleared each time: closed ones wait for the garbage collector.
+        self.figure = self.handle = None
 
     def __call__(self, model, history) -> None:
         if not history.steps:
@@ -339,9 +315,7 @@ class Live:
             self.handle.update(image)
 
     def alt(self, last: dict, images: int) -> str:
-        """The picture in words: the last values of the curves, and how many images are beside
-        them.
-        """
+        """The picture in words: the last values of the curves, and the number of images."""
         reached = [
             f"{label} {-last[name] if name == 'kl' else last[name]:.3g}"
             for name, (_, _, label) in self.parts.items()
@@ -361,19 +335,16 @@ def draw_arrow(
 
 
 def vae_diagram() -> plt.Figure:
-    """The lecture's diagram: x -> encoder -> z -> decoder -> x, the prior above z, and the bound's
-    two terms below.
+    """The lecture's diagram: x -> encoder -> z -> decoder -> x, with the prior above z, and below
+    the two terms of the bound.
     """
     fig, ax = plt.subplots(figsize=(WIDTH, 2.7))
     ax.set(xlim=(0, 10), ylim=(0, 3.75), aspect="equal")
     ax.set_axis_off()
 
     def shape(corners, colour):
-        ax.add_patch(
-            plt.Polygon(
-                corners, closed=True, facecolor=colour + "22", edgecolor=colour, linewidth=1.8
-            )
-        )
+        style = {"facecolor": colour + "22", "edgecolor": colour, "linewidth": 1.8}
+        ax.add_patch(plt.Polygon(corners, closed=True, **style))
 
     def word(x, y, text, colour=DATA, **kwargs):
         ax.text(x, y, text, color=colour, **{"ha": "center", "va": "center"} | kwargs)
@@ -393,19 +364,10 @@ def vae_diagram() -> plt.Figure:
         word(x, y + 0.19, name, colour, fontsize=10)
         word(x, y - 0.19, formula, colour, fontsize=12)
     word(5, 1.65, r"$\mathbf{z}$", fontsize=15)
-    for start, end in (
-        ((0.95, 1.65), (1.72, 1.65)),
-        ((3.65, 1.65), (4.55, 1.65)),
-        ((5.42, 1.65), (6.32, 1.65)),
-        ((8.25, 1.65), (9.02, 1.65)),
-        ((5, 2.85), (5, 2.1)),
-    ):
-        draw_arrow(ax, start, end)
-    word(
-        3.0,
-        0.3,
-        r"regulariser: $-\,\mathrm{KL}[q_\phi(\mathbf{z}|\mathbf{x})\,\|\,p_\lambda(\mathbf{z})]$",
-        "#A34700",
-    )
+    for start, end in ((0.95, 1.72), (3.65, 4.55), (5.42, 6.32), (8.25, 9.02)):
+        draw_arrow(ax, (start, 1.65), (end, 1.65))
+    draw_arrow(ax, (5, 2.85), (5, 2.1))
+    divergence = r"\mathrm{KL}[q_\phi(\mathbf{z}|\mathbf{x})\,\|\,p_\lambda(\mathbf{z})]"
+    word(3.0, 0.3, rf"regulariser: $-\,{divergence}$", "#A34700")
     word(7.6, 0.3, r"reconstruction: $\mathrm{E}_q[\log p_\theta(\mathbf{x}|\mathbf{z})]$", MODEL)
     return fig

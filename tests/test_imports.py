@@ -35,6 +35,7 @@ MAY_SEE = {
         "networks",
         "play",
         "train",
+        "widgets",
     ],  # plays beside the browser
     "recipes": [
         "densities",

@@ -292,9 +292,9 @@ def found(model, x):
         return model.posterior_mean(x)
 
 
-def influence(model, z):
-    """How much the picture varies if one dimension of z does and the others are 0: (d,), summed
-    over the pixels.
+def variance_alone(model, z):
+    """The variance of the picture, summed over the pixels, as each dimension of z varies alone and
+    the others are 0: (d,).
     """
     n, d = z.shape
     alone = torch.zeros(n, d, d)
@@ -333,6 +333,6 @@ def _prepare(model, data):
     if not codes.isfinite().all():
         raise ValueError("the encoder's means are not finite: has training diverged?")
     with torch.no_grad():
-        variance = codes.var(0) if len(x) else influence(model, codes[:50])
+        variance = codes.var(0) if len(x) else variance_alone(model, codes[:50])
     order = [0, 1] if len(variance) == 2 else variance.argsort(descending=True).tolist()
     return model, x, y, codes, variance, order
