@@ -7,6 +7,7 @@ greyscale.
 
 import io
 import math
+import sys
 from html import escape
 
 import matplotlib
@@ -14,31 +15,17 @@ import matplotlib.pyplot as plt
 import numpy as np
 import PIL.Image
 import torch
-from IPython.display import HTML, Image, display
+from IPython.display import HTML, Image, Markdown, display
 from matplotlib.textpath import TextPath
 from torch import Tensor
+from tqdm import tqdm
 
-DATA, MODEL, PRIOR, POSTERIOR, NOISE, CRITIC = (
-    "#333333",
-    "#0072B2",
-    "#009E73",
-    "#D55E00",
-    "#999999",
-    "#CC79A7",
-)
-CLASSES = [
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#CC79A7",
-    "#56B4E9",
-    "#D55E00",
-    "#7F7F00",
-    "#332288",
-    "#882255",
-    "#666666",
-]
-WIDTH, DPI, COLOURS = 7.2, 100, 128  # a text column in JupyterLab, in inches at this resolution
+DATA, MODEL, PRIOR = "#333333", "#0072B2", "#009E73"
+POSTERIOR, NOISE, CRITIC = "#D55E00", "#999999", "#CC79A7"
+CLASSES = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9"]
+CLASSES += ["#D55E00", "#7F7F00", "#332288", "#882255", "#666666"]
+WIDTH, DPI = 7.2, 100  # of a text column in JupyterLab: inches, and pixels an inch
+COLOURS = 128  # of a stored picture's palette
 
 LOOKS = {  # colour and line of an objective's parts
     "elbo": (MODEL, "-"),
@@ -79,8 +66,7 @@ plt.rcParams.update(STYLE)
 
 
 def show(fig: plt.Figure, alt: str, caption: str = "") -> None:
-    """Put a figure in the notebook with a text for those who can't see it and a caption that states
-    the finding.
+    """Put a figure in the notebook, with an alternative text and a caption that states the finding.
 
     Raises:
         ValueError: without an alt text.
@@ -100,10 +86,9 @@ def picture(fig: plt.Figure, alt: str) -> Image:
 
 
 def png(fig: plt.Figure, scale: float = 1.5) -> bytes:
-    """The figure as PNG bytes, at `scale` times its shown size so that it stays sharp at 150 %
-    zoom.
+    """The figure as PNG bytes, with `scale` times the shown pixels: sharp at 150 % zoom.
 
-    With a palette of 128 colours, which no eye misses, it takes a third of the bytes.
+    A palette of 128 colours, without a visible loss, takes a third of the bytes of full colour.
     """
     drawn, small = io.BytesIO(), io.BytesIO()
     fig.savefig(
@@ -116,10 +101,73 @@ def png(fig: plt.Figure, scale: float = 1.5) -> bytes:
 
 
 def caption_html(text: str) -> str:
-    return (
-        '<p style="max-width: 45em; margin: 0 0 1em; opacity: .8; font-size:'
-        f' 92%">{escape(text)}</p>'
-    )
+    style = "max-width: 45em; margin: 0 0 1em; opacity: .8; font-size: 92%"
+    return f'<p style="{style}">{escape(text)}</p>'
+
+
+def markdown(*lines: str) -> None:
+    """Put lines of Markdown in the notebook: a sentence, or the rows of a table."""
+    display(Markdown("\n".join(lines)))
+
+
+def measured(finding: str) -> None:
+    """Put what a cell found in the notebook: "Measured." and the finding, as a sentence."""
+    markdown(f"**Measured.** {finding[0].upper()}{finding[1:]}.")
+
+
+def claims_table(claims: dict, measured: dict[str, str]) -> None:
+    """A notebook's closing table: what the lecture claims, and what was measured of it.
+
+    Args:
+        claims: number of the claim, or "claim-NUMBER", -> what the lecture says.
+        measured: "claim-NUMBER" -> what was found.
+    """
+    rows = [f"| {says} | {measured[f'claim-{n}']} |" for n, says in claims.items()]
+    markdown("| the lecture says | you measured |", "|:--|:--|", *rows)
+
+
+def mean_and_error(values, spec: str = ".1f", pm: str = "±") -> str:
+    """The mean of N independent values and its standard error, as "1.2 ± 0.3".
+
+    Args:
+        values: (N,), a tensor, an array or a list.
+        spec, pm: as for `value_and_error`.
+    """
+    return value_and_error(_floats(values).mean().item(), standard_error(values), spec, pm)
+
+
+def value_and_error(value: float, error: float, spec: str = ".1f", pm: str = "±") -> str:
+    """A value and its standard error, as "1.2 ± 0.3"; without an error (nan) the value alone.
+
+    Args:
+        spec: the format of both numbers, for example ".2f", ".0%" or ",.1f"; "+.1f" gives the value
+            its sign.
+        pm: what stands between them.
+    """
+    if math.isnan(error):
+        return f"{value:{spec}}"
+    return f"{value:{spec}} {pm} {error:{spec.removeprefix('+')}}"
+
+
+def standard_error(values) -> float:
+    """The standard error of the mean of N independent values: their standard deviation (divisor
+    N - 1) over the root of N; nan for one value.
+    """
+    values = _floats(values)
+    return (values.std() / len(values) ** 0.5).item() if len(values) > 1 else math.nan
+
+
+def _floats(values) -> Tensor:
+    values = values if isinstance(values, Tensor) else torch.as_tensor(np.asarray(values))
+    return values if values.is_floating_point() else values.double()
+
+
+def progress(items=None, desc: str = "", total: int | None = None) -> tqdm:
+    """The items, with a progress bar below the cell that counts them as they are taken. Without
+    items a bar of this total, which `.update()` moves on.
+    """
+    layout = "{desc} |{bar:24}| {n}/{total}"
+    return tqdm(items, desc=desc, total=total, file=sys.stdout, bar_format=layout)
 
 
 def tile(x: Tensor, columns: int = 10, side: int | None = None, gap: int = 2) -> np.ndarray:
@@ -163,22 +211,19 @@ def images(
     blocks = x if isinstance(x, list | tuple) else [x]
     titles = titles or [""] * len(blocks)
     lines = [line for title in titles for line in title.split("\n") if line.strip()]
-    widths = [
-        TextPath((0, 0), line, size=plt.rcParams["font.size"]).get_extents().width / 72
-        for line in lines
-    ]
-    label, gap, space = max(1.2, 0.25 + max(widths)) if lines else 0, 0.12, 0.06  # inches
+    size = plt.rcParams["font.size"]
+    widths = [TextPath((0, 0), line, size=size).get_extents().width / 72 for line in lines]
+    gap, space = 0.12, 0.06  # inches, as all that follows
+    label = max(1.2, 0.25 + max(widths)) if lines else 0
     across = width - label
-    heights = [
-        across * tile(block, columns).shape[0] / tile(block, columns).shape[1] for block in blocks
-    ]
-    fig = plt.figure(figsize=(width, sum(heights) + space * (len(blocks) + 1)), layout="none")
-    top = fig.get_figheight()
+    shapes = [tile(block, columns).shape for block in blocks]
+    heights = [across * high / wide for high, wide in shapes]
+    total = sum(heights) + space * (len(blocks) + 1)
+    fig = plt.figure(figsize=(width, total), layout="none")
+    top = total
     for block, title, height in zip(blocks, titles, heights, strict=True):
         top -= height + space
-        ax = fig.add_axes(
-            (label / width, top / fig.get_figheight(), across / width, height / fig.get_figheight())
-        )
+        ax = fig.add_axes((label / width, top / total, across / width, height / total))
         draw_images(ax, block, columns)
         ax.text(-gap / across, 0.5, title, transform=ax.transAxes, ha="right", va="center")
     return fig
@@ -261,10 +306,8 @@ class Live:
             title,
         )
         self.draw = draw or (lambda model: model.decoder(model.prior.sample((samples,))).mean)
-        self.figure, self.handle = (
-            None,
-            None,
-        )  # one figure, cleared: closed ones wait for the garbage collector
+        # One figure, cleared each time: closed ones wait for the garbage collector.
+        self.figure = self.handle = None
 
     def __call__(self, model, history) -> None:
         if not history.steps:
@@ -288,46 +331,36 @@ class Live:
             self.handle.update(image)
 
     def alt(self, history, images: int) -> str:
-        """The picture in words: the last values of the curves, and how many images are beside
-        them.
-        """
+        """The picture in words: the last values of the curves, and the number of images."""
         reached = [f"{label} {values[-1]:.3g}" for label, values, _ in curves(history, self.parts)]
         words = f"Curves after {history.steps[-1]['step']} steps, in {self.unit}: "
         words += ", ".join(reached)
         return words + (f"; and {images} generated images." if images else ".")
 
 
+def draw_arrow(
+    ax: plt.Axes, start, end, colour: str = DATA, line: str = "-", bend: float = 0.0
+) -> None:
+    """An arrow of a diagram from point to point, straight or bent like a bow."""
+    style = {"arrowstyle": "-|>", "linewidth": 1.5, "shrinkA": 0, "shrinkB": 0}
+    style |= {"color": colour, "linestyle": line, "connectionstyle": f"arc3,rad={bend}"}
+    ax.annotate("", end, start, arrowprops=style)
+
+
 def vae_diagram() -> plt.Figure:
-    """The lecture's diagram: x -> encoder -> z -> decoder -> x, the prior above z, and the bound's
-    two terms below.
+    """The lecture's diagram: x -> encoder -> z -> decoder -> x, with the prior above z, and below
+    the two terms of the bound.
     """
     fig, ax = plt.subplots(figsize=(WIDTH, 2.7))
     ax.set(xlim=(0, 10), ylim=(0, 3.75), aspect="equal")
     ax.set_axis_off()
 
     def shape(corners, colour):
-        ax.add_patch(
-            plt.Polygon(
-                corners, closed=True, facecolor=colour + "22", edgecolor=colour, linewidth=1.8
-            )
-        )
+        style = {"facecolor": colour + "22", "edgecolor": colour, "linewidth": 1.8}
+        ax.add_patch(plt.Polygon(corners, closed=True, **style))
 
     def word(x, y, text, colour=DATA, **kwargs):
         ax.text(x, y, text, color=colour, **{"ha": "center", "va": "center"} | kwargs)
-
-    def arrow(start, end, colour=DATA):
-        ax.annotate(
-            "",
-            end,
-            start,
-            arrowprops={
-                "arrowstyle": "-|>",
-                "color": colour,
-                "linewidth": 1.5,
-                "shrinkA": 0,
-                "shrinkB": 0,
-            },
-        )
 
     for left in (0.15, 9.05):
         shape([(left, 0.95), (left + 0.8, 0.95), (left + 0.8, 2.35), (left, 2.35)], DATA)
@@ -344,19 +377,10 @@ def vae_diagram() -> plt.Figure:
         word(x, y + 0.19, name, colour, fontsize=10)
         word(x, y - 0.19, formula, colour, fontsize=12)
     word(5, 1.65, r"$\mathbf{z}$", fontsize=15)
-    for start, end in (
-        ((0.95, 1.65), (1.72, 1.65)),
-        ((3.65, 1.65), (4.55, 1.65)),
-        ((5.42, 1.65), (6.32, 1.65)),
-        ((8.25, 1.65), (9.02, 1.65)),
-        ((5, 2.85), (5, 2.1)),
-    ):
-        arrow(start, end)
-    word(
-        3.0,
-        0.3,
-        r"regulariser: $-\,\mathrm{KL}[q_\phi(\mathbf{z}|\mathbf{x})\,\|\,p_\lambda(\mathbf{z})]$",
-        "#A34700",
-    )
+    for start, end in ((0.95, 1.72), (3.65, 4.55), (5.42, 6.32), (8.25, 9.02)):
+        draw_arrow(ax, (start, 1.65), (end, 1.65))
+    draw_arrow(ax, (5, 2.85), (5, 2.1))
+    divergence = r"\mathrm{KL}[q_\phi(\mathbf{z}|\mathbf{x})\,\|\,p_\lambda(\mathbf{z})]"
+    word(3.0, 0.3, rf"regulariser: $-\,{divergence}$", "#A34700")
     word(7.6, 0.3, r"reconstruction: $\mathrm{E}_q[\log p_\theta(\mathbf{x}|\mathbf{z})]$", MODEL)
     return fig

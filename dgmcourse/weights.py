@@ -20,10 +20,7 @@ from torch import Tensor, nn
 
 WEIGHTS = Path(__file__).parent / "weights"
 MODELS = "dgmcourse.models"
-BLOCK, SCALE = (
-    32,
-    ".scale",
-)  # 8-bit numbers that share a scale, and the suffix of the scales' tensor
+BLOCK, SCALE = 32, ".scale"  # 8-bit numbers that share a scale, and the suffix of its tensor
 
 
 def load(name: str) -> nn.Module:
@@ -74,6 +71,15 @@ def claims() -> list[dict]:
     the closing tables.
     """
     return json.loads((WEIGHTS / "claims.json").read_text(encoding="utf-8"))
+
+
+def notebooks() -> list[dict]:
+    """What each notebook says of itself: rows {notebook, title, about, slides, minutes}; where it
+    has them, part and question of the course's map, and weights, {name: family}.
+
+    `notebooks/build.py` collects them from the headers of the notebooks' sources.
+    """
+    return json.loads((WEIGHTS / "notebooks.json").read_text(encoding="utf-8"))
 
 
 def constructor(model: type[nn.Module], **arguments) -> dict:

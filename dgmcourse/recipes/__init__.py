@@ -19,7 +19,7 @@ from dgmcourse import distributed, measure, weights
 from dgmcourse.data.images import Splits, available
 from dgmcourse.play import play
 from dgmcourse.train import History, fit
-from dgmcourse.weights import card, claims, load, study
+from dgmcourse.weights import card, claims, load, notebooks, study
 
 __all__ = [
     "Recipe",
@@ -28,6 +28,7 @@ __all__ = [
     "claims",
     "evaluate",
     "load",
+    "notebooks",
     "recipe",
     "study",
     "train",

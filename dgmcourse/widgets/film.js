@@ -34,7 +34,7 @@ function render({ model, el }) {
     caption.textContent = texts[at];
   }
   function go(to) {
-    model.set("frame", Math.min(Math.max(to, 0), last)); // and not saved: the kernel need not know, nor be there
+    model.set("frame", clamp(to, 0, last)); // and not saved: the kernel need not know, nor be there
   }
   function stop() {
     clearInterval(timer);

@@ -7,15 +7,12 @@ The pictures are sent once and decoded at once, so none flickers; a slider that 
 `slider_figure`.
 """
 
-from pathlib import Path
-
 import anywidget
 import traitlets
 from matplotlib.figure import Figure
 
 from dgmcourse.plot import DPI, png
-
-HERE = Path(__file__).parent
+from dgmcourse.widgets import esm
 
 
 class Film(anywidget.AnyWidget):
@@ -23,7 +20,7 @@ class Film(anywidget.AnyWidget):
     in the browser.
     """
 
-    _esm = HERE / "film.js"
+    _esm = esm("film")
     _frames = traitlets.List(traitlets.Bytes()).tag(sync=True)  # PNG
     _texts = traitlets.List(traitlets.Unicode()).tag(
         sync=True

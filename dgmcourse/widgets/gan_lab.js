@@ -232,22 +232,7 @@ export class Game {
   }
 }
 
-/* ---------- small tools ---------- */
-
-/** h("button", { class: "x", onclick: f }, "text", child, ...) -> the element */
-function h(tag, attributes = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
-    else element.setAttribute(key, value);
-  }
-  element.append(...children);
-  return element;
-}
-
-const clamp = (a, low, high) => Math.min(Math.max(a, low), high);
-const number = (a, places = 2) => (a === undefined ? "\u2013" : (Math.abs(a) < 0.5 * 10 ** -places ? 0 : a).toFixed(places).replace("-", "\u2212"));
-const rgb = (hex) => [1, 3, 5].map((k) => parseInt(hex.slice(k, k + 2), 16));
+/* ---------- what the widget shows, and its settings ---------- */
 
 const REACH = 3; // the plane goes from -3 to 3
 const SIDE = 380; // of the plane on the page, in pixels
@@ -613,19 +598,13 @@ function render({ model, el }) {
   pad.addEventListener("pointermove", (event) => { if (pad.hasPointerCapture(event.pointerId)) stroke(event); });
   pad.addEventListener("keydown", (event) => {
     if (settings.data !== "drawn" || event.ctrlKey || event.metaKey || event.altKey) return;
-    const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowDown: [0, -1], ArrowUp: [0, 1] }[event.key];
+    const way = ARROW_KEYS[event.key];
     if (!way && event.key !== " ") return;
     event.preventDefault(); // neither scrolls the page
     if (way) pen = pen.map((a, k) => clamp(a + way[k] * (event.shiftKey ? 0.5 : 0.1), -REACH, REACH)); else put(...pen);
     if (!playing) draw();
   });
-  // Jupyter takes no key whose target bears this attribute ("d d" must not delete the cell); Ctrl-S, Shift-Enter and
-  // Escape stay Jupyter's.
-  const keepKeys = (event) => {
-    const jupyters = event.ctrlKey || event.metaKey || event.key === "Escape" || (event.shiftKey && event.key === "Enter");
-    if (root.contains(event.target)) event.target.toggleAttribute("data-lm-suppress-shortcuts", !jupyters);
-  };
-  window.addEventListener("keydown", keepKeys, true);
+  const freeKeys = keepKeys(root);
 
   // Out of sight it rests; a hidden tab has no frames anyway.
   const watch = new IntersectionObserver((entries) => { seen = entries.at(-1).isIntersecting; again(); });
@@ -638,7 +617,7 @@ function render({ model, el }) {
     playing = false;
     cancelAnimationFrame(frame);
     watch.disconnect();
-    window.removeEventListener("keydown", keepKeys, true);
+    freeKeys();
   };
 }
 

@@ -14,7 +14,6 @@ gan_lab(...).settings)`.
 """
 
 import math
-from pathlib import Path
 
 import anywidget
 import matplotlib.pyplot as plt
@@ -32,8 +31,8 @@ from dgmcourse.networks import mlp
 from dgmcourse.play import Players
 from dgmcourse.plot import CRITIC, DATA, MODEL, WIDTH
 from dgmcourse.train import TrainingError
+from dgmcourse.widgets import HERE, esm
 
-HERE = Path(__file__).parent
 REACH = 3.0  # the plane goes from -3 to 3
 ARROW, FAKE = "#003a5c", "#E69F00"  # where the discriminator says "fake"; CRITIC is "real"
 REAL_OR_FAKE = LinearSegmentedColormap.from_list(
@@ -48,7 +47,7 @@ class GanLab(anywidget.AnyWidget):
     the browser.
     """
 
-    _esm = HERE / "gan_lab.js"
+    _esm = esm("gan_lab")
     _css = HERE / "gan_lab.css"
     _spec = traitlets.Dict().tag(sync=True)
 

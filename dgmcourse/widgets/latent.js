@@ -133,20 +133,6 @@ function trace(pen, strokes, width, place) {
 
 /* ---------- small tools ---------- */
 
-/** h("button", { class: "x", onclick: f }, "text", child, ...) -> the element */
-function h(tag, attributes = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
-    else element.setAttribute(key, value);
-  }
-  element.append(...children);
-  return element;
-}
-
-const clamp = (a, limit) => Math.min(Math.max(a, -limit), limit);
-const say = (a) => (Math.abs(a) < 0.005 ? 0 : a).toFixed(2).replace("-", "\u2212");
-
 /** Show means (0: paper, 1: ink) on a canvas. Ink is black with opacity; the style sheet turns it for dark themes. */
 function paint(canvas, means) {
   const pen = canvas.getContext("2d"), image = pen.createImageData(canvas.width, canvas.height);
@@ -165,6 +151,7 @@ function render({ model, el }, bytes) {
   const decode = compile(decoder, numbers), encode = encoder && compile(encoder, numbers);
   const codes = floats(part("codes")), prior = floats(part("prior")), digits = part("digits");
   const [height, width] = shape, D = height * width, d = order.length;
+  const within = (a) => clamp(a, -extent, extent);
   const name = (i) => `z[${i}]`; // as Python counts, so that w.z[i] is what the slider says
   const hue = (label) => (label === undefined ? "#808080" : colours[label % colours.length]);
   const z = Float32Array.from(model.get("z"));
@@ -186,7 +173,7 @@ function render({ model, el }, bytes) {
     ...order.map((i) => h("option", { value: i }, name(i)))));
   const sliders = order.map((i, rank) => {
     const range = h("input", { type: "range", min: -extent, max: extent, step: 0.05, "aria-label": `latent dimension ${name(i)}`,
-      oninput: () => { z[i] = +range.value; show(); }, onkeydown: (event) => stride(event, (step) => { z[i] = clamp(z[i] + step, extent); show(); }) });
+      oninput: () => { z[i] = +range.value; show(); }, onkeydown: (event) => stride(event, (step) => { z[i] = within(z[i] + step); show(); }) });
     const value = h("span", { class: "value" });
     const row = h("label", { class: "slider", title: `variance of ${of}: ${variance[i].toFixed(2)}` },
       h("span", { class: "name" }, name(i)), range, value);
@@ -233,11 +220,11 @@ function render({ model, el }, bytes) {
     from = story;
     const means = decode(z);
     paint(picture, means);
-    cursor.style.left = `${50 + (50 * clamp(z[axes[0]], extent)) / extent}%`;
-    cursor.style.top = `${50 - (50 * clamp(z[axes[1]], extent)) / extent}%`;
-    for (const { i, range, value } of sliders) { range.value = z[i]; value.textContent = say(z[i]); }
+    cursor.style.left = `${50 + (50 * within(z[axes[0]])) / extent}%`;
+    cursor.style.top = `${50 - (50 * within(z[axes[1]])) / extent}%`;
+    for (const { i, range, value } of sliders) { range.value = z[i]; value.textContent = number(z[i]); }
     caption.textContent = from || "decoded from z";
-    const words = axes.map((i) => `${name(i)} = ${say(z[i])}`).join(", ");
+    const words = axes.map((i) => `${name(i)} = ${number(z[i])}`).join(", ");
     where.textContent = d > 2 ? "" : words;
     clearTimeout(spoken); // a screen reader hears where it ended, not every step on the way
     spoken = setTimeout(() => { live.textContent = `${words}. ${from}`; }, 400);
@@ -294,8 +281,8 @@ function render({ model, el }, bytes) {
   const spot = (event, box) => [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
   function steer(event) {
     const [u, v] = spot(event, pad.getBoundingClientRect());
-    z[axes[0]] = clamp((2 * u - 1) * extent, extent);
-    z[axes[1]] = clamp((1 - 2 * v) * extent, extent);
+    z[axes[0]] = within((2 * u - 1) * extent);
+    z[axes[1]] = within((1 - 2 * v) * extent);
     show();
   }
   pad.addEventListener("pointerdown", (event) => {
@@ -321,25 +308,20 @@ function render({ model, el }, bytes) {
     if (nearest < 0) steer(event); else take(nearest);
   });
   pad.addEventListener("keydown", (event) => stride(event, (step, k) => {
-    z[axes[k]] = clamp(z[axes[k]] + step, extent);
+    z[axes[k]] = within(z[axes[k]] + step);
     show();
   }));
 
   /* --- keys: an arrow is a step, Shift makes it larger; Jupyter must not take them for its own --- */
 
   function stride(event, move) {
-    const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowDown: [-1, 1], ArrowUp: [1, 1] }[event.key];
+    const way = ARROW_KEYS[event.key];
     if (!way || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault(); // neither scrolls the page
-    move(way[0] * (event.shiftKey ? 0.5 : 0.1), way[1]);
+    const axis = way[0] ? 0 : 1;
+    move(way[axis] * (event.shiftKey ? 0.5 : 0.1), axis);
   }
-  // "d d" on a slider must not delete the cell. Jupyter takes no key whose target bears this attribute; it is set before
-  // Jupyter looks (some front ends look first), and not for Ctrl-S, Shift-Enter and Escape, which stay Jupyter's.
-  const keepKeys = (event) => {
-    const jupyters = event.ctrlKey || event.metaKey || event.key === "Escape" || (event.shiftKey && event.key === "Enter");
-    if (root.contains(event.target)) event.target.toggleAttribute("data-lm-suppress-shortcuts", !jupyters);
-  };
-  window.addEventListener("keydown", keepKeys, true);
+  const freeKeys = keepKeys(root);
 
   /* --- the paper --- */
 
@@ -379,7 +361,7 @@ function render({ model, el }, bytes) {
   return () => {
     model.off("change:z", fromPython);
     model.off("change:dims", axesFromPython);
-    window.removeEventListener("keydown", keepKeys, true);
+    freeKeys();
     [later, spoken].forEach(clearTimeout);
   };
 }

@@ -7,7 +7,6 @@ the kernel trains.
 """
 
 import copy
-from pathlib import Path
 
 import anywidget
 import matplotlib.pyplot as plt
@@ -17,8 +16,8 @@ import traitlets
 from torch import nn
 
 from dgmcourse.plot import CLASSES, WIDTH, tile
+from dgmcourse.widgets import HERE, esm
 
-HERE = Path(__file__).parent
 # test digits behind the pad: enough to show the classes, few enough to be sent at once (0.4 MB)
 DIGITS = 500
 
@@ -65,7 +64,7 @@ class LatentTraversal(anywidget.AnyWidget):
     either.
     """
 
-    _esm = HERE / "latent.js"
+    _esm = esm("latent")
     _css = HERE / "latent.css"
     _spec = traitlets.Dict().tag(sync=True)  # the networks' layers and what else latent.js reads
     _numbers = traitlets.Bytes().tag(
@@ -293,9 +292,9 @@ def found(model, x):
         return model.posterior_mean(x)
 
 
-def influence(model, z):
-    """How much the picture varies if one dimension of z does and the others are 0: (d,), summed
-    over the pixels.
+def variance_alone(model, z):
+    """The variance of the picture, summed over the pixels, as each dimension of z varies alone and
+    the others are 0: (d,).
     """
     n, d = z.shape
     alone = torch.zeros(n, d, d)
@@ -334,6 +333,6 @@ def _prepare(model, data):
     if not codes.isfinite().all():
         raise ValueError("the encoder's means are not finite: has training diverged?")
     with torch.no_grad():
-        variance = codes.var(0) if len(x) else influence(model, codes[:50])
+        variance = codes.var(0) if len(x) else variance_alone(model, codes[:50])
     order = [0, 1] if len(variance) == 2 else variance.argsort(descending=True).tolist()
     return model, x, y, codes, variance, order

@@ -3,19 +3,6 @@
 
 const SIDE = 10; // inner pixels of the canvas for each of the image
 
-function h(tag, attributes = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
-    else element.setAttribute(key, value);
-  }
-  element.append(...children);
-  return element;
-}
-
-const clamp = (a, low, high) => Math.min(Math.max(a, low), high);
-const KEYS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
-
 /** A canvas of rows x columns cells that reports where it is touched, and which key was pressed on it. */
 function pad([rows, columns], label, touched, key) {
   const canvas = h("canvas", { width: columns * SIDE, height: rows * SIDE, "aria-hidden": true });
@@ -64,8 +51,8 @@ function reach(model, spec) {
   };
   const go = (to) => { cell = [clamp(to[0], 0, rows - 1), clamp(to[1], 0, columns - 1)]; ask(); };
   const key = (event) => {
-    const way = KEYS[event.key], step = event.shiftKey ? 5 : 1;
-    if (way) go([cell[0] + way[0] * step, cell[1] + way[1] * step]);
+    const way = ARROW_KEYS[event.key], step = event.shiftKey ? 5 : 1;
+    if (way) go([cell[0] - way[1] * step, cell[1] + way[0] * step]);
     return way;
   };
   const pads = panels.map((name) => pad(shape, `${name}: arrow keys choose a pixel, with Shift in larger steps`, (place) => go(place), key));
@@ -122,8 +109,8 @@ function write(model, spec) {
     show();
   }
   function key(event) {
-    const way = KEYS[event.key];
-    if (way) cursor = [clamp(cursor[0] + way[0], 0, rows - 1), clamp(cursor[1] + way[1], 0, columns - 1)];
+    const way = ARROW_KEYS[event.key];
+    if (way) cursor = [clamp(cursor[0] - way[1], 0, rows - 1), clamp(cursor[1] + way[0], 0, columns - 1)];
     else if (event.key === " ") { stop(); drawn = null; dot(cursor, 1 - ink[cursor[0] * columns + cursor[1]]); }
     else if (event.key === "Enter" && !event.shiftKey) complete();
     else return false;
@@ -185,18 +172,12 @@ function write(model, spec) {
 function render({ model, el }) {
   const spec = model.get("_spec"), { root, answered, stop } = (spec.kind === "reach" ? reach : write)(model, spec);
   model.on("msg:custom", answered);
-  // Jupyter takes no key whose target bears this attribute ("d d" must not delete the cell); Ctrl-S, Shift-Enter and
-  // Escape stay Jupyter's.
-  const keepKeys = (event) => {
-    const jupyters = event.ctrlKey || event.metaKey || event.key === "Escape" || (event.shiftKey && event.key === "Enter");
-    if (root.contains(event.target)) event.target.toggleAttribute("data-lm-suppress-shortcuts", !jupyters);
-  };
-  window.addEventListener("keydown", keepKeys, true);
+  const freeKeys = keepKeys(root);
   el.append(root);
   return () => {
     stop();
     model.off("msg:custom", answered);
-    window.removeEventListener("keydown", keepKeys, true);
+    freeKeys();
   };
 }
 

@@ -6,7 +6,6 @@ and a sentence.
 """
 
 from collections.abc import Callable
-from pathlib import Path
 
 import anywidget
 import numpy as np
@@ -15,8 +14,8 @@ import traitlets
 from torch import Tensor
 
 from dgmcourse.plot import DATA, MODEL, POSTERIOR, WIDTH, plt
+from dgmcourse.widgets import HERE, esm
 
-HERE = Path(__file__).parent
 PAPER, LATER = (255, 255, 255), (222, 222, 222)
 
 
@@ -32,7 +31,7 @@ class Pixels(anywidget.AnyWidget):
     goes back.
     """
 
-    _esm = HERE / "pixels.js"
+    _esm = esm("pixels")
     _css = HERE / "pixels.css"
     _spec = traitlets.Dict().tag(sync=True)
 

@@ -4,18 +4,6 @@
 const SCALE = 2; // inner pixels of the canvas for each on the page
 const WIDTH = 380;
 
-function h(tag, attributes = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
-    else element.setAttribute(key, value);
-  }
-  element.append(...children);
-  return element;
-}
-
-const clamp = (a, low, high) => Math.min(Math.max(a, low), high);
-const number = (a, places = 2) => a.toFixed(places).replace("-", "\u2212");
 const share = (a) => (a === 1 ? "all" : a === 0 ? "none" : a > 0.99 ? "over 99 %" : a < 0.01 ? "under 1 %" : `${Math.round(100 * a)} %`);
 
 /** A probability, never rounded to 0 or 1. */
@@ -51,10 +39,7 @@ function render({ model, el }) {
     ...fields.map((field, f) => h("option", { value: f }, field.name)), h("option", { value: -1 }, "nothing"));
 
   function rgba(f, v) {
-    if (!fields[f].density) {
-      const colour = colours[v > 0.5 ? 0 : 1];
-      return [1, 3, 5].map((k) => parseInt(colour.slice(k, k + 2), 16)).concat(170 * Math.abs(2 * v - 1));
-    }
+    if (!fields[f].density) return [...rgb(colours[v > 0.5 ? 0 : 1]), 170 * Math.abs(2 * v - 1)];
     const r = fields[f].reference, [low, high] = [2 * r[0] - r.at(-1), r.at(-1)]; // the fringe is as deep as the data's range
     return [90, 90, 90, 150 * clamp((v - low) / (high - low), 0, 1)];
   }
@@ -155,26 +140,20 @@ function render({ model, el }) {
   });
   pad.addEventListener("pointermove", (event) => { if (pad.hasPointerCapture(event.pointerId)) steer(event); });
   pad.addEventListener("keydown", (event) => {
-    const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowDown: [0, -1], ArrowUp: [0, 1] }[event.key];
+    const way = ARROW_KEYS[event.key];
     if (!way || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault(); // neither scrolls the page
     const step = ((right - left) / 80) * (event.shiftKey ? 5 : 1);
     move(place[0] + way[0] * step, place[1] + way[1] * step);
   });
-  // Jupyter takes no key whose target bears this attribute ("d d" must not delete the cell); Ctrl-S, Shift-Enter and
-  // Escape stay Jupyter's.
-  const keepKeys = (event) => {
-    const jupyters = event.ctrlKey || event.metaKey || event.key === "Escape" || (event.shiftKey && event.key === "Enter");
-    if (root.contains(event.target)) event.target.toggleAttribute("data-lm-suppress-shortcuts", !jupyters);
-  };
-  window.addEventListener("keydown", keepKeys, true);
+  const freeKeys = keepKeys(root);
 
   draw();
   show();
   el.append(root);
   return () => {
     model.off("change:point", fromPython);
-    window.removeEventListener("keydown", keepKeys, true);
+    freeKeys();
     [later, spoken].forEach(clearTimeout);
   };
 }

@@ -5,8 +5,6 @@ Everything is computed once, on a grid, and sent; `plane.js` interpolates in bet
 needed afterwards.
 """
 
-from pathlib import Path
-
 import anywidget
 import matplotlib.pyplot as plt
 import numpy as np
@@ -16,8 +14,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from torch import Tensor
 
 from dgmcourse.plot import CLASSES, DATA, NOISE, WIDTH
-
-HERE = Path(__file__).parent
+from dgmcourse.widgets import HERE, esm
 
 
 class Place(traitlets.List):
@@ -35,7 +32,7 @@ class Plane(anywidget.AnyWidget):
     there.
     """
 
-    _esm = HERE / "plane.js"
+    _esm = esm("plane")
     _css = HERE / "plane.css"
     _spec = traitlets.Dict().tag(sync=True)
     _numbers = traitlets.Bytes().tag(

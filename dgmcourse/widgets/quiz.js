@@ -1,15 +1,5 @@
 // A self-test: one question at a time, the first answer counts. Everything is here; the kernel is told and never asked.
 
-function h(tag, attributes = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
-    else element.setAttribute(key, value);
-  }
-  element.append(...children);
-  return element;
-}
-
 let made = 0; // radio groups of two quizzes in a page must not be one
 
 function render({ model, el }) {
@@ -89,15 +79,11 @@ function render({ model, el }) {
   fields.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && !event.shiftKey && !event.ctrlKey) { event.preventDefault(); judge(); }
   });
-  const keepKeys = (event) => {
-    const jupyters = event.ctrlKey || event.metaKey || event.key === "Escape" || (event.shiftKey && event.key === "Enter");
-    if (root.contains(event.target)) event.target.toggleAttribute("data-lm-suppress-shortcuts", !jupyters);
-  };
-  window.addEventListener("keydown", keepKeys, true);
+  const freeKeys = keepKeys(root);
   model.on("change:answers", mark);
   go(0);
   el.append(root);
-  return () => { window.removeEventListener("keydown", keepKeys, true); model.off("change:answers", mark); };
+  return () => { freeKeys(); model.off("change:answers", mark); };
 }
 
 export default { render };

@@ -10,12 +10,11 @@ kernel only hears of it.
 
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 
 import anywidget
 import traitlets
 
-HERE = Path(__file__).parent
+from dgmcourse.widgets import HERE, esm
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ class Quiz(anywidget.AnyWidget):
     yet; `score` counts them.
     """
 
-    _esm = HERE / "quiz.js"
+    _esm = esm("quiz")
     _css = HERE / "quiz.css"
     _questions = traitlets.List(traitlets.Dict()).tag(sync=True)
     answers = traitlets.List(traitlets.Int()).tag(sync=True)

@@ -1,3 +1,20 @@
+# ---
+# jupyter:
+#   dgmcourse:
+#     about: "welcome: a map of the course, how exercises and widgets work, and a first walk through
+#       a latent space"
+#     slides: the title
+#     minutes: 20
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
 # %% [markdown]
 # # Two numbers, 784 pixels
 # *Welcome to the course. 20 minutes, nothing needed yet. Slides: the title.*
@@ -98,7 +115,7 @@ plot.show(
 # | [06 more_gans](06_more_gans.ipynb) | What did others make of it? | More GANs | 80 |
 # | **The bound** | | | |
 # | [07 vae](07_vae.ipynb) | Can a bound replace the integral? | Variational Auto-Encoder | 75 |
-# | [08 reparameterization](08_reparameterization.ipynb) | Can a gradient pass a draw? | The trick | 75 |
+# | [08 reparameterization](08_reparameterization.ipynb) | Can a gradient pass a draw? | Variational Auto-Encoder | 75 |
 # | **A better bound** | | | |
 # | [09 normalizing_flows](09_normalizing_flows.ipynb) | Can the posterior bend? | Improving the posterior | 70 |
 # | [10 pixelvae](10_pixelvae.ipynb) | Can pixels know of each other? | Improving the decoder | 70 |
@@ -146,7 +163,7 @@ import torch.nn.functional as F
 
 
 def log_bernoulli(x, logits):
-    """log p(x|z) in nats, shape (B,), from x (B, D) of 0 and 1 and the decoder's logits (B, D).
+    """log p(x|z) in nats, shape (B,), from x (B, D) of 0 and 1 and the logits (B, D).
 
     F.softplus(l) is log(1 + e^l), without overflow.
     """
@@ -182,7 +199,7 @@ x = (digits.test.x[:100] > 127).float()  # black and white: 1 is ink
 shuffled = x[:, torch.randperm(784)]
 with torch.no_grad():
     p = vae.decoder(vae.encoder(x).mean)
-    nats = [log_bernoulli(picture, p.logits) for picture in (x, shuffled)]  # (100,) each
+    nats = log_bernoulli(x, p.logits), log_bernoulli(shuffled, p.logits)  # (100,) each
 lead = nats[0] - nats[1]
 
 # %% jupyter={"source_hidden": true}
@@ -199,8 +216,8 @@ plot.show(
         " stands for, and the digit's pixels in random order."
     ),
     caption=(
-        f"One of the 100. Over all of them, the same ink in other places is {lead.mean():.0f} ±"
-        f" {lead.std() / len(lead) ** 0.5:.0f} nats less probable given the digit's code (standard"
+        "One of the 100. Over all of them, the same ink in other places is"
+        f" {plot.mean_and_error(lead, '.0f')} nats less probable given the digit's code (standard"
         " error): the decoder knows where ink belongs."
     ),
 )

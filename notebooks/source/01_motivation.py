@@ -1,5 +1,12 @@
 # ---
 # jupyter:
+#   dgmcourse:
+#     part: Why
+#     question: What does a classifier not know?
+#     about: what a classifier does not know; what a density buys, from ten labels to half a digit;
+#       and why not all pixels at once
+#     slides: Do we need generative modeling?
+#     minutes: 75
 #   jupytext:
 #     text_representation:
 #       extension: .py
@@ -42,17 +49,14 @@ if "google.colab" in sys.modules:
 
 # %% jupyter={"source_hidden": true}
 import math
-import sys
 import time
-from functools import partial
+from html import escape
 
 import ipywidgets as widgets
 import numpy as np
 import torch
 import torch.nn.functional as F
-from IPython.display import Markdown, display
 from torch import Tensor
-from tqdm import tqdm
 
 from dgmcourse import plot, recipes
 from dgmcourse.check import motivation as check
@@ -67,25 +71,28 @@ from dgmcourse.models.generative_classifier import GenerativeClassifier
 from dgmcourse.models.markov_random_field import IsingGrid
 from dgmcourse.models.mixture_of_factor_analysers import MixtureOfFactorAnalysers
 from dgmcourse.networks import gated_mlp
-from dgmcourse.plot import CLASSES, DATA, MODEL, NOISE, POSTERIOR, PRIOR, plt
+from dgmcourse.plot import (
+    CLASSES,
+    DATA,
+    MODEL,
+    NOISE,
+    POSTERIOR,
+    PRIOR,
+    mean_and_error,
+    plt,
+    progress,
+    standard_error,
+)
 from dgmcourse.train import Adam, maximise
 from dgmcourse.widgets.figure import slider_figure
 from dgmcourse.widgets.plane import grid, plane, plane_picture
 
-progress = partial(tqdm, file=sys.stdout, bar_format="{desc} |{bar:24}| {n}/{total}")
 torch.set_num_threads(1)  # small networks gain little from more, and lose much on a busy machine
 measured = {}  # claim -> what you found, for the table at the end
 
 
-def with_error(values, places: int = 1) -> str:
-    values = torch.as_tensor(values, dtype=torch.float64)
-    return f"{values.mean():.{places}f} ± {values.std() / len(values) ** 0.5:.{places}f}"
-
-
-points, colours = (
-    two_moons(400, noise=0.12),
-    torch.arange(400) % 2,
-)  # (400, 2) and 0 (blue) or 1 (orange)
+points = two_moons(400, noise=0.12)  # (400, 2)
+colours = torch.arange(400) % 2  # 0: blue, 1: orange
 star, extent = (-2.0, -2.2), (-3.0, 4.0, -3.4, 3.6)
 
 fig, ax = plt.subplots(figsize=(4.2, 3.6))
@@ -117,8 +124,10 @@ plot.show(
 
 
 # %%
-def train_classifier(x: Tensor, y: Tensor, sizes: list[int], steps: int = 600, rate: float = 3e-3):
-    """A network whose outputs are log p(y|x) up to a constant: maximises the mean of log p(y|x)."""
+def train_classifier(x: Tensor, y: Tensor, sizes: list[int], steps=600, rate=3e-3):
+    """A network whose outputs are log p(y|x) up to a constant: it maximises the mean of
+    log p(y|x).
+    """
     net = gated_mlp(sizes)
     optimiser = Adam(net.parameters(), lr=rate)
     for _ in range(steps):
@@ -130,11 +139,9 @@ def train_classifier(x: Tensor, y: Tensor, sizes: list[int], steps: int = 600, r
 
 torch.manual_seed(0)
 network = train_classifier(points, colours, [2, 50, 50, 2])
-joint = GenerativeClassifier(
-    data_dim=2, classes=2, per_class=4
-)  # p(x|y): four Gaussians for each colour
+joint = GenerativeClassifier(2, classes=2, per_class=4)  # p(x|y): four Gaussians each
 joint.initialise(points, colours, seed=1)
-history = joint.fit_em(points, colours, steps=60)  # log p(x, y), which rises with each step
+joint.fit_em(points, colours, steps=60)  # log p(x, y) rises with each step
 
 # %% [markdown]
 # Now drag the point, or focus the plane and use the arrow keys (with Shift, larger steps). Three
@@ -159,12 +166,8 @@ plane(points, colours, fields, **looks)
 # %% jupyter={"source_hidden": true}
 there = torch.tensor([star])
 with torch.no_grad():
-    said = (
-        network(there).softmax(-1)[0],
-        joint.posterior(there)[0],
-        joint.log_prob(there)[0],
-        joint.log_prob(points),
-    )
+    by_network, by_joint = network(there).softmax(-1)[0], joint.posterior(there)[0]
+    at_star, at_points = joint.log_prob(there)[0], joint.log_prob(points)
 
 
 def sure(p: Tensor) -> str:
@@ -181,9 +184,9 @@ plot.show(
         " once beside them; the star lies far outside."
     ),
     caption=(
-        f"At the star the network is {sure(said[0])}, the joint model's classifier {sure(said[1])}."
-        f" log p(x) is {said[2]:.0f} nats; the least probable training point has"
-        f" {said[3].min():.1f}. Dotted: certain to 99 % (left, middle), as probable as that point"
+        f"At the star the network is {sure(by_network)}, the joint model's classifier"
+        f" {sure(by_joint)}. log p(x) is {at_star:.0f} nats; the least probable training point has"
+        f" {at_points.min():.1f}. Dotted: certain to 99 % (left, middle), as probable as that point"
         " (right)."
     ),
 )
@@ -206,21 +209,16 @@ strange = scattered[torch.cdist(scattered, points).min(1).values > 0.5][:2000]
 proper = two_moons(2000, noise=0.12, seed=1)
 with torch.no_grad():
     threshold = joint.log_prob(proper).quantile(0.01)
-    shares = {
-        name: 100 * (p.max(-1).values > 0.99).float()
-        for name, p in (
-            ("network", network(strange).softmax(-1)),
-            ("joint", joint.posterior(strange)),
-        )
-    }
+    by_network, by_joint = network(strange).softmax(-1), joint.posterior(strange)
     unusual = (joint.log_prob(strange) < threshold).sum().item()
+certain = [100 * (p.max(-1).values > 0.99).float() for p in (by_network, by_joint)]
 plane_finding = (
     f"of {len(strange):,} strange objects on the plane the network labels"
-    f" {with_error(shares['network'])} % with more than 99 % certainty, the joint model's"
-    f" classifier {with_error(shares['joint'])} %; p(x) finds {unusual:,} unusual, at 1 % of false"
-    " alarms"
+    f" {mean_and_error(certain[0])} % with more than 99 % certainty, the joint"
+    f" model's classifier {mean_and_error(certain[1])} %; p(x) finds {unusual:,}"
+    " unusual, at 1 % of false alarms"
 )
-display(Markdown(f"**Measured.** {plane_finding[0].upper()}{plane_finding[1:]}."))
+plot.measured(plane_finding)
 
 # %% [markdown]
 # ## Exercise 1: both numbers from one (5 minutes)
@@ -257,14 +255,14 @@ posterior_and_evidence = check.posterior_and_evidence(posterior_and_evidence)
 
 # %%
 torch.manual_seed(0)
-digits = mnist(None)  # bytes from 0 to 255; draw_bits makes black and white of them, at random
+digits = mnist(None)  # bytes, 0 to 255; draw_bits makes them black and white at random
 n = min(500, len(digits.test))
 test, labels = draw_bits(digits.test.x[:n]), digits.test.y[:n]
 train = digits.train[:8000]
 classifier = train_classifier(draw_bits(train.x), train.y, [784, 100, 10], steps=1500)
 vae = recipes.load("vae_40d")
-correct = 100 * (classifier(test).argmax(-1) == labels).float()
-display(Markdown(f"The classifier labels {with_error(correct)} % of {n} test digits correctly."))
+share = mean_and_error(100 * (classifier(test).argmax(-1) == labels).float())
+plot.markdown(f"The classifier labels {share} % of {n} test digits correctly.")
 
 # %% [markdown]
 # The strangers: **letters** in printers' fonts, sized and centred as MNIST's digits were, without
@@ -281,7 +279,8 @@ turnable = torch.isin(digits.test.y, torch.tensor([3, 4, 7])).nonzero()[:n, 0]
 things = {
     "digits": test,
     "letters": draw_bits(letters(n).x),
-    "upside-down": draw_bits(digits.test.x[turnable]).flip(-1),  # 784 pixels backwards: half a turn
+    # 784 pixels backwards: half a turn
+    "upside-down": draw_bits(digits.test.x[turnable]).flip(-1),
     "noise": torch.bernoulli(torch.full((n, 784), 0.5)),
 }
 faces = frey_faces()
@@ -289,15 +288,15 @@ if faces is not None:
     things["faces"] = (faces.x[torch.randperm(len(faces))[:n]] > 127).float()
 
 with torch.no_grad():
-    sureness = {name: classifier(x).softmax(-1).max(-1).values for name, x in things.items()}
-    log_p = {
-        name: log_likelihood(vae, x, S=50) for name, x in progress(things.items(), desc="log p(x)")
-    }
+    guesses = {name: classifier(x).softmax(-1) for name, x in things.items()}
+    bar = progress(things.items(), desc="log p(x)")
+    log_p = {name: log_likelihood(vae, x, S=50) for name, x in bar}
+sureness = {name: p.max(-1).values for name, p in guesses.items()}
 
 # %% jupyter={"source_hidden": true}
 rows = [
-    f"| {name} | {len(x):,} | {with_error(100 * (sureness[name] > 0.99).float(), 0)} |"
-    f" {with_error(log_p[name], 1)} |"
+    f"| {name} | {len(x):,} | {mean_and_error(100 * (sureness[name] > 0.99).float(), '.0f')} |"
+    f" {mean_and_error(log_p[name])} |"
     for name, x in things.items()
 ]
 plot.show(
@@ -307,16 +306,10 @@ plot.show(
     + ". All in black and white pixels.",
     caption="What both models are shown. Nothing below the first row is a digit.",
 )
-display(
-    Markdown(
-        "\n".join(
-            [
-                "| shown | n | classifier more than 99 % sure, % | mean log p(x), nats |",
-                "|:--|--:|--:|--:|",
-                *rows,
-            ]
-        )
-    )
+plot.markdown(
+    "| shown | n | classifier more than 99 % sure, % | mean log p(x), nats |",
+    "|:--|--:|--:|--:|",
+    *rows,
 )
 
 # %% [markdown]
@@ -348,8 +341,8 @@ auc = check.auc(auc)
 
 
 # %%
-def auc_with_error(inside: Tensor, outside: Tensor, repeats: int = 100) -> tuple[float, float]:
-    """The AUC and its standard error: how it varies when both sets are drawn again, with
+def auc_with_error(inside: Tensor, outside: Tensor, repeats: int = 100):
+    """The AUC and its standard error, by the bootstrap: both sets are drawn again, with
     replacement.
     """
 
@@ -357,9 +350,8 @@ def auc_with_error(inside: Tensor, outside: Tensor, repeats: int = 100) -> tuple
         return scores[torch.randint(len(scores), (len(scores),))]
 
     torch.manual_seed(0)
-    return auc(inside, outside), np.std(
-        [auc(again(inside), again(outside)) for _ in range(repeats)]
-    )
+    areas = [auc(again(inside), again(outside)) for _ in range(repeats)]
+    return auc(inside, outside), np.std(areas)
 
 
 # %% tags=["claim-1"] jupyter={"source_hidden": true}
@@ -376,56 +368,40 @@ measured["claim-1"] = (
         for name, ((a, e), (b, f)) in areas.items()
     )
 )
-display(
-    Markdown(
-        "\n".join(
-            [
-                "| digits against | AUC by certainty | AUC by log p(x) |",
-                "|:--|--:|--:|",
-                *(
-                    f"| {name} | " + " | ".join(f"{a:.3f} ± {e:.3f}" for a, e in both) + " |"
-                    for name, both in areas.items()
-                ),
-                "",
-                (
-                    f"*{n} digits against"
-                    f" {', '.join(f'{len(things[name])} {name}' for name in strangers)}.*"
-                ),
-            ]
-        )
-    )
+plot.markdown(
+    "| digits against | AUC by certainty | AUC by log p(x) |",
+    "|:--|--:|--:|",
+    *(
+        f"| {name} | {a:.3f} ± {e:.3f} | {b:.3f} ± {f:.3f} |"
+        for name, ((a, e), (b, f)) in areas.items()
+    ),
+    "",
+    f"*{n} digits against {', '.join(f'{len(things[name])} {name}' for name in strangers)}.*",
 )
 
 
 # %% jupyter={"source_hidden": true}
 def roc(inside: Tensor, outside: Tensor) -> tuple[Tensor, Tensor]:
     """Shares of strangers let in and digits kept, at every threshold."""
-    thresholds = torch.cat(
-        [torch.tensor([torch.inf]), torch.cat([inside, outside]).unique().flip(0)]
-    )
-    return tuple(
-        torch.searchsorted(-scores.sort(descending=True).values, -thresholds, right=True)
-        / len(scores)
-        for scores in (outside, inside)
-    )
+    lowest_first = torch.cat([inside, outside]).unique()
+    thresholds = torch.cat([torch.tensor([torch.inf]), lowest_first.flip(0)])
+
+    def share(scores):
+        falling = scores.sort(descending=True).values
+        return torch.searchsorted(-falling, -thresholds, right=True) / len(scores)
+
+    return share(outside), share(inside)
 
 
 fig, axes = plt.subplots(1, 2, figsize=(plot.WIDTH, 3.4), sharey=True)
-for ax, scores, title in zip(
-    axes, (sureness, log_p), ("by certainty, max p(y|x)", "by log p(x)"), strict=True
-):
-    for name, style, colour in zip(
-        strangers, ("-", "--", ":", "-."), (POSTERIOR, MODEL, DATA, PRIOR), strict=False
-    ):
+styles = (("-", POSTERIOR), ("--", MODEL), (":", DATA), ("-.", PRIOR))
+titles = ("by certainty, max p(y|x)", "by log p(x)")
+for ax, scores, title in zip(axes, (sureness, log_p), titles, strict=True):
+    for name, (style, colour) in zip(strangers, styles, strict=False):
         ax.plot(*roc(scores["digits"], scores[name]), style, color=colour, label=name)
     ax.plot([0, 1], [0, 1], color=NOISE, linewidth=0.8)
-    ax.set(
-        title=title,
-        xlabel="share of strangers let in",
-        aspect="equal",
-        xlim=(-0.02, 1),
-        ylim=(0, 1.02),
-    )
+    ax.set(title=title, xlabel="share of strangers let in", aspect="equal")
+    ax.set(xlim=(-0.02, 1), ylim=(0, 1.02))
 axes[0].set_ylabel("share of digits kept")
 axes[1].legend(loc="lower right")
 plot.show(
@@ -459,16 +435,10 @@ plot.show(
 # %%
 def dots(n: int) -> Tensor:
     """Round dots, (n, 784), with a radius of 1 to 3 pixels, near the middle."""
-    at, middle, radius = (
-        torch.arange(28.0),
-        13.5 + 2 * torch.randn(n, 2, 1, 1),
-        1 + 2 * torch.rand(n, 1, 1),
-    )
-    return (
-        ((at[:, None] - middle[:, 0]) ** 2 + (at - middle[:, 1]) ** 2 < radius**2)
-        .float()
-        .flatten(1)
-    )
+    at = torch.arange(28.0)
+    middle, radius = 13.5 + 2 * torch.randn(n, 2, 1, 1), 1 + 2 * torch.rand(n, 1, 1)
+    squared = (at[:, None] - middle[:, 0]) ** 2 + (at - middle[:, 1]) ** 2
+    return (squared < radius**2).float().flatten(1)
 
 
 torch.manual_seed(0)
@@ -479,9 +449,8 @@ doubles = {
     "blank sheet": torch.zeros(1, 784),
 }
 with torch.no_grad():
-    log_p |= {
-        name: log_likelihood(vae, x, S=5000 if len(x) == 1 else 50) for name, x in doubles.items()
-    }
+    for name, x in doubles.items():
+        log_p[name] = log_likelihood(vae, x, S=5000 if len(x) == 1 else 50)
     tiny_sure, tiny_said = classifier(doubles["tiny digits"]).softmax(-1).max(-1)
 tiny_right = (tiny_said == labels).float()
 
@@ -493,23 +462,13 @@ for row, x in enumerate(shown.values(), start=1):  # beside its box, each sheet 
     for column in range(6):
         edges = (column + 0.05, column + 0.95, row + 0.43, row - 0.43)
         left.imshow(x[column % len(x)].view(28, 28), extent=edges, vmin=0, vmax=1, aspect="auto")
-        left.plot(
-            [edges[i] for i in (0, 1, 1, 0, 0)],
-            [edges[i] for i in (2, 2, 3, 3, 2)],
-            color=NOISE,
-            linewidth=0.5,
-        )
+        across, down = [edges[i] for i in (0, 1, 1, 0, 0)], [edges[i] for i in (2, 2, 3, 3, 2)]
+        left.plot(across, down, color=NOISE, linewidth=0.5)
 left.set(xlim=(0, 6), ylim=(len(order) + 0.5, 0.5))
 left.set_axis_off()
 values = [log_p[name].numpy() for name in order]
-right.boxplot(
-    values,
-    orientation="horizontal",
-    whis=(5, 95),
-    showfliers=False,
-    widths=0.5,
-    medianprops={"color": POSTERIOR},
-)
+style = {"orientation": "horizontal", "medianprops": {"color": POSTERIOR}, "widths": 0.5}
+right.boxplot(values, whis=(5, 95), showfliers=False, **style)
 right.axvline(log_p["digits"].median(), color=MODEL, linestyle=":")
 right.set(yticklabels=order, xlabel="log p(x), nats", ylim=(len(order) + 0.5, 0.5))
 right.locator_params(axis="x", nbins=6)
@@ -537,16 +496,14 @@ ink = test.mean().item()
 blank = 784 * math.log(1 - ink)
 typical = 784 * (ink * math.log(ink) + (1 - ink) * math.log(1 - ink))
 deviation = math.sqrt(784 * ink * (1 - ink)) * math.log((1 - ink) / ink)
-display(
-    Markdown(
-        "**Why.** Forget digits, draw 784 pixels one by one, each with ink with probability"
-        f" {ink:.2f}. The *most probable* image is the blank one, at {blank:.0f} nats. Draws lie at"
-        f" {typical:.0f} ± {deviation:.0f} nats: the blank sheet is"
-        f" {(blank - typical) / deviation:.0f} standard deviations above what is usual, and has a"
-        f" chance of $e^{{{blank:.0f}}}$. Any single draw is less probable still, but there are so"
-        " many of them: in 784 dimensions nearly all probability lies where $\\log"
-        " p(\\mathbf{x})$ is *middling*, in the **typical set**, and hardly any at its peak."
-    )
+plot.markdown(
+    "**Why.** Forget digits, draw 784 pixels one by one, each with ink with probability"
+    f" {ink:.2f}. The *most probable* image is the blank one, at {blank:.0f} nats. Draws lie at"
+    f" {typical:.0f} ± {deviation:.0f} nats: the blank sheet is"
+    f" {(blank - typical) / deviation:.0f} standard deviations above what is usual, and has a"
+    f" chance of $e^{{{blank:.0f}}}$. Any single draw is less probable still, but there are so"
+    " many of them: in 784 dimensions nearly all probability lies where $\\log p(\\mathbf{x})$ is"
+    " *middling*, in the **typical set**, and hardly any at its peak."
 )
 
 # %% [markdown]
@@ -565,31 +522,19 @@ both_ways = {
 }
 better = [name for name, ((a, _), (b, _)) in both_ways.items() if b > a + 0.01]
 worse = [name for name, ((a, _), (b, _)) in both_ways.items() if b < a - 0.01]
-display(
-    Markdown(
-        "\n".join(
-            [
-                (
-                    "| digits against | n | AUC by log p(x) | AUC by its distance from the digits'"
-                    " mean |"
-                ),
-                "|:--|--:|--:|--:|",
-                *(
-                    f"| {name} | {len(log_p[name])} | "
-                    + " | ".join(f"{a:.2f} ± {e:.2f}" for a, e in both)
-                    + " |"
-                    for name, both in both_ways.items()
-                ),
-                "",
-                (
-                    f"It gains for {', '.join(better)} and pays for it with {', '.join(worse)}: an"
-                    " unusually *good* digit is now suspect, too. What lies at the digits' own"
-                    " level passes any test of the level. Use $p(\\mathbf{x})$ as a witness, not"
-                    " as the judge."
-                ),
-            ]
-        )
-    )
+plot.markdown(
+    "| digits against | n | AUC by log p(x) | AUC by its distance from the digits' mean |",
+    "|:--|--:|--:|--:|",
+    *(
+        f"| {name} | {len(log_p[name])} | {a:.2f} ± {e:.2f} | {b:.2f} ± {f:.2f} |"
+        for name, ((a, e), (b, f)) in both_ways.items()
+    ),
+    "",
+    (
+        f"It gains for {', '.join(better)} and pays for it with {', '.join(worse)}: an unusually"
+        " *good* digit is now suspect, too. What lies at the digits' own level passes any test of"
+        " the level. Use $p(\\mathbf{x})$ as a witness, not as the judge."
+    ),
 )
 
 # %% [markdown]
@@ -610,9 +555,8 @@ def turned(x: Tensor, degrees: float) -> Tensor:
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     matrix = torch.tensor([[cos, -sin, 0], [sin, cos, 0]]).expand(len(x), 2, 3)
     where = F.affine_grid(matrix, (len(x), 1, 28, 28), align_corners=False)
-    return (
-        (F.grid_sample(x.view(-1, 1, 28, 28), where, align_corners=False) > 0.5).float().flatten(1)
-    )
+    grey = F.grid_sample(x.view(-1, 1, 28, 28), where, align_corners=False)
+    return (grey > 0.5).float().flatten(1)
 
 
 angles = [0, 10, 20, 30, 45, 60, 75, 90]
@@ -621,7 +565,8 @@ carried = {}
 for angle in progress(angles, desc="angles"):
     x = turned(grey, angle)
     p, y = classifier(x).softmax(-1).max(-1)
-    carried[angle] = {"x": x, "said": y, "sure": p, "right": (y == labels[: len(x)]).float()}
+    right = (y == labels[: len(x)]).float()
+    carried[angle] = {"x": x, "said": y, "sure": p, "right": right}
     carried[angle]["log_p"] = log_likelihood(vae, x, S=50)
 
 
@@ -645,19 +590,12 @@ def alarm(name: str, angle: int) -> str:
     return "{:.2f} ± {:.2f}".format(*auc_with_error(carried[0][name], carried[angle][name]))
 
 
-every = {
-    name: torch.stack([at[name] for at in carried.values()]) for name in ("right", "sure", "log_p")
-}
-rank = {
-    name: values.flatten().argsort().argsort().view_as(values).float()
-    for name, values in every.items()
-}
-right = every["right"] == 1
-tells = {
-    name: told_apart(v, right)
-    for name, v in {**every, "both": rank["sure"] + rank["log_p"]}.items()
-    if name != "right"
-}
+right, certainty, log_ps = (
+    torch.stack([at[name] for at in carried.values()]) for name in ("right", "sure", "log_p")
+)
+ranks = [v.flatten().argsort().argsort().view_as(v).float() for v in (certainty, log_ps)]
+tests = {"sure": certainty, "log_p": log_ps, "both": ranks[0] + ranks[1]}
+tells = {name: told_apart(score, right == 1) for name, score in tests.items()}
 first, last = carried[0], carried[90]
 tiny_alarm = "{:.2f} ± {:.2f}".format(*auc_with_error(log_p["digits"], log_p["tiny digits"]))
 tiny_doubt = "{:.2f} ± {:.2f}".format(*auc_with_error(sureness["digits"], tiny_sure))
@@ -669,13 +607,11 @@ measured["claim-2"] = (
     f" {alarm('sure', 20)} and {alarm('sure', 90)}; tiny digits: {100 * tiny_right.mean():.0f} %"
     f" right, AUC by log p(x) {tiny_alarm}, by certainty {tiny_doubt}"
 )
-display(
-    Markdown(
-        f"**Measured** on {len(grey)} digits, {len(tiny_right)} tiny ones."
-        f" {measured['claim-2'][0].upper()}{measured['claim-2'][1:]}. Single decisions, right"
-        f" against wrong at all angles: AUC {tells['log_p']} by log p(x), {tells['sure']} by"
-        f" certainty, {tells['both']} by the sum of their ranks."
-    )
+plot.markdown(
+    f"**Measured** on {len(grey)} digits, {len(tiny_right)} tiny ones."
+    f" {measured['claim-2'][0].upper()}{measured['claim-2'][1:]}. Single decisions, right against"
+    f" wrong at all angles: AUC {tells['log_p']} by log p(x), {tells['sure']} by certainty,"
+    f" {tells['both']} by the sum of their ranks."
 )
 
 
@@ -687,23 +623,12 @@ def draw_turned(angle: int) -> plt.Figure:
     )
     plot.draw_images(left, at["x"][:12], 4)
     for i in range(12):
-        colour, ring = PRIOR, None
-        if not at["right"][i]:
-            colour, ring = (
-                POSTERIOR,
-                {"boxstyle": "circle,pad=0.15", "facecolor": "none", "edgecolor": POSTERIOR},
-            )
+        style = {"weight": "bold", "ha": "center", "va": "center", "size": 9, "color": PRIOR}
+        if not at["right"][i]:  # ringed
+            ring = {"boxstyle": "circle,pad=0.15", "facecolor": "none", "edgecolor": POSTERIOR}
+            style |= {"color": POSTERIOR, "bbox": ring}
         corner = 30 * (i % 4) + 26, 30 * (i // 4) + 5
-        left.text(
-            *corner,
-            at["said"][i].item(),
-            color=colour,
-            weight="bold",
-            ha="center",
-            va="center",
-            size=9,
-            bbox=ring,
-        )
+        left.text(*corner, at["said"][i].item(), **style)
     left.set_title("digits, and what it says")
     for name, style, colour, label in (
         ("right", "o-", DATA, "accuracy"),
@@ -712,15 +637,11 @@ def draw_turned(angle: int) -> plt.Figure:
         middle.plot(angles, 100 * over_angles(name), style, color=colour, label=label, ms=4)
     middle.set(ylim=(0, 102), ylabel="%", xlabel="degrees")
     middle.legend(fontsize=8, loc="lower left")
-    middle.set_title(
-        f"right {100 * at['right'].mean():.0f} %, sure {100 * at['sure'].mean():.0f} %"
-    )
+    percent = {name: 100 * at[name].mean() for name in ("right", "sure")}
+    middle.set_title(f"right {percent['right']:.0f} %, sure {percent['sure']:.0f} %")
     right.plot(angles, over_angles("log_p"), "^-", color=MODEL, ms=4)
-    right.set(
-        ylabel="mean log p(x), nats",
-        xlabel="degrees",
-        title=f"log p(x) {at['log_p'].mean():.0f} nats",
-    )
+    right.set(ylabel="mean log p(x), nats", xlabel="degrees")
+    right.set_title(f"log p(x) {at['log_p'].mean():.0f} nats")
     for ax in (middle, right):
         ax.axvline(angle, color=NOISE, linewidth=1)
     return fig
@@ -776,18 +697,12 @@ plot.show(
 
 # %%
 pool = digits.train[:2000]
-pool_x, unseen, unseen_y = (
-    pool.x.float() / 255,
-    digits.test.x[:1000].float() / 255,
-    digits.test.y[:1000],
-)
+unseen, unseen_y = digits.test.x[:1000].float() / 255, digits.test.y[:1000]
+pool_x = pool.x.float() / 255
 centre = pool_x.mean(0)
 variances, directions = torch.linalg.eigh(torch.cov(pool_x.T))
-project = directions[:, -25:] / variances[-25:].mean().sqrt()
-parts, unseen_parts = (
-    (pool_x - centre) @ project,
-    (unseen - centre) @ project,
-)  # principal components
+project = directions[:, -25:] / variances[-25:].mean().sqrt()  # on principal components
+parts, unseen_parts = (pool_x - centre) @ project, (unseen - centre) @ project
 
 
 def labels_of_few(seed: int, per_class: int) -> Tensor:
@@ -802,8 +717,8 @@ def accuracy(scores: Tensor) -> float:
 
 
 def compete(seed: int, per_class: int) -> list[float]:
-    """Percent correct of the joint model, the linear classifier and the nearest neighbour, from the
-    same labels.
+    """Percent correct of the joint model, the linear classifier and the nearest
+    neighbour, from the same labels.
     """
     torch.manual_seed(seed)
     y = labels_of_few(seed, per_class)
@@ -815,58 +730,46 @@ def compete(seed: int, per_class: int) -> list[float]:
     nearest = y[known][torch.cdist(unseen_parts, parts[known]).argmin(-1)]
     with torch.no_grad():
         joint = posterior_and_evidence(model.log_joint(unseen_parts))[1]
-    return [accuracy(joint), accuracy(linear(unseen_parts)), accuracy(F.one_hot(nearest))]
+    guesses = (joint, linear(unseen_parts), F.one_hot(nearest))
+    return [accuracy(guess) for guess in guesses]
 
 
 # %% tags=["claim-3"]
 SEEDS = 20  # each time with other labels
-won = {
-    k: torch.tensor([compete(seed, k) for seed in progress(range(SEEDS), desc=f"{10 * k} labels")])
-    for k in (1, 5, 20)
-}
-gains = {
-    k: scores[:, 0] - scores[:, 1:].max(-1).values for k, scores in won.items()
-}  # over the better, by seed
+won, gains = {}, {}
+for k in (1, 5, 20):
+    bar = progress(range(SEEDS), desc=f"{10 * k} labels")
+    won[k] = torch.tensor([compete(seed, k) for seed in bar])
+    gains[k] = won[k][:, 0] - won[k][:, 1:].max(-1).values  # over the better, by seed
+points_won = [f"{mean_and_error(gains[k])} points with {10 * k} labels" for k in gains]
 measured["claim-3"] = (
-    f"joint model over the better of its rivals ({SEEDS} seeds, {len(pool):,} digits in all): "
-    + ", ".join(f"{with_error(gain)} points with {10 * k} labels" for k, gain in gains.items())
+    f"joint model over the better of its rivals ({SEEDS} seeds, {len(pool):,} digits"
+    f" in all): {', '.join(points_won)}"
 )
 
 # %% jupyter={"source_hidden": true}
 table = [
-    f"| {10 * k} | " + " | ".join(with_error(a) for a in (*scores.T, gains[k])) + " |"
+    f"| {10 * k} | " + " | ".join(mean_and_error(a) for a in (*scores.T, gains[k])) + " |"
     for k, scores in won.items()
 ]
-display(
-    Markdown(
-        "\n".join(
-            [
-                (
-                    "| labels | joint model, % right | linear classifier | nearest neighbour | gain"
-                    " over the better of the two |"
-                ),
-                "|--:|--:|--:|--:|--:|",
-                *table,
-                "",
-                f"*{SEEDS} seeds; {len(pool):,} digits in all; {len(unseen):,} others to test.*",
-            ]
-        )
-    )
+plot.markdown(
+    (
+        "| labels | joint model, % right | linear classifier | nearest neighbour | gain over the"
+        " better of the two |"
+    ),
+    "|--:|--:|--:|--:|--:|",
+    *table,
+    "",
+    f"*{SEEDS} seeds; {len(pool):,} digits in all; {len(unseen):,} others to test.*",
 )
 
 fig, axes = plt.subplots(1, len(won), figsize=(plot.WIDTH, 2.8), sharey=True)
 torch.manual_seed(0)
 for ax, (k, scores) in zip(axes, won.items(), strict=True):
     for i, (colour, marker) in enumerate(((MODEL, "o"), (POSTERIOR, "s"), (NOISE, "^"))):
-        ax.scatter(
-            i + 0.12 * (torch.rand(len(scores)) - 0.5),
-            scores[:, i],
-            s=14,
-            marker=marker,
-            color=colour,
-            alpha=0.7,
-        )
-        error = scores[:, i].std() / len(scores) ** 0.5
+        at = i + 0.12 * (torch.rand(len(scores)) - 0.5)
+        ax.scatter(at, scores[:, i], s=14, marker=marker, color=colour, alpha=0.7)
+        error = standard_error(scores[:, i])
         ax.errorbar(i + 0.25, scores[:, i].mean(), error, fmt="_", color=colour, capsize=4, ms=14)
     ax.set(xticks=range(3), xticklabels=["joint", "linear", "nearest"], xlim=(-0.5, 2.7))
     ax.set_title(f"{10 * k} labels")
@@ -875,14 +778,12 @@ plot.show(
     fig,
     alt=(
         "Three panels of dots, one for each seed, percent correct of the joint model, the linear"
-        " classifier and the nearest neighbour; the "
-    )
-    + measured["claim-3"]
-    + ".",
+        f" classifier and the nearest neighbour; the {measured['claim-3']}."
+    ),
     caption=(
-        f"What unlabelled digits bring shrinks as labels come, from {with_error(gains[1])} points"
-        f" with 10 labels to {with_error(gains[20])} with 200. One dot a seed; bars: mean and"
-        " standard error."
+        f"What unlabelled digits bring shrinks as labels come, from {mean_and_error(gains[1])}"
+        f" points with 10 labels to {mean_and_error(gains[20])} with 200. One dot a seed; bars:"
+        " mean and standard error."
     ),
 )
 
@@ -897,7 +798,7 @@ plot.show(
 
 # %%
 def forget(seed: int) -> list[float]:
-    """Percent correct with all labels, and after EM went on with 50; by how much log p rose
+    """Percent correct with all labels, and after EM went on with 50; the rise of log p
     meanwhile, in nats.
     """
     torch.manual_seed(seed)
@@ -905,18 +806,16 @@ def forget(seed: int) -> list[float]:
     model.initialise(parts, pool.y)
     model.fit_em(parts, pool.y, steps=20, tolerance=0.01)
     with_all = accuracy(model.posterior(unseen_parts))
-    climbed = model.fit_em(parts, labels_of_few(seed, 5), steps=30, tolerance=0.001)
-    return [with_all, accuracy(model.posterior(unseen_parts)), climbed[-1] - climbed[0]]
+    log_p = model.fit_em(parts, labels_of_few(seed, 5), steps=30, tolerance=0.001)
+    return [with_all, accuracy(model.posterior(unseen_parts)), log_p[-1] - log_p[0]]
 
 
 forgot = torch.tensor([forget(seed) for seed in range(5)])
-display(
-    Markdown(
-        f"With all labels {with_error(forgot[:, 0])} % are right. EM with 50 of them then *raises*"
-        f" $\\log p$ by {with_error(forgot[:, 2], 2)} nats a digit, and {with_error(forgot[:, 1])}"
-        f" % are right ({len(forgot)} seeds; begun at the 50 labels it ended at"
-        f" {with_error(won[5][:, 0])} %)."
-    )
+plot.markdown(
+    f"With all labels {mean_and_error(forgot[:, 0])} % are right. EM with 50 of them"
+    f" then *raises* $\\log p$ by {mean_and_error(forgot[:, 2], '.2f')} nats a digit,"
+    f" and {mean_and_error(forgot[:, 1])} % are right ({len(forgot)} seeds; begun at"
+    f" the 50 labels it ended at {mean_and_error(won[5][:, 0])} %)."
 )
 
 # %% [markdown]
@@ -933,9 +832,8 @@ display(
 def clouds(halves: bool, seed: int) -> tuple[Tensor, Tensor]:
     """Points (300, 2) in two clouds, and labels: which cloud, or which half of it."""
     upper = torch.arange(300) % 2
-    x = torch.randn(300, 2, generator=torch.Generator().manual_seed(seed)) * torch.tensor(
-        [0.8, 0.4]
-    )
+    noise = torch.randn(300, 2, generator=torch.Generator().manual_seed(seed))
+    x = noise * torch.tensor([0.8, 0.4])
     x[:, 1] += 2.4 * (upper - 0.5)
     return x, (x[:, 0] > 0).long() if halves else upper
 
@@ -954,10 +852,10 @@ def gain_from_unlabelled(halves: bool, per_class: int, seed: int):
     model.initialise(x, y, seed)
     model.fit_em(x, y, steps=40, tolerance=1e-3)
     linear = train_classifier(x[known], y[known], [2, 2], steps=40, rate=0.15)
-    scores = [
+    ours, theirs = (
         100 * (p.argmax(-1) == truth).float().mean().item() for p in (model.log_joint(x), linear(x))
-    ]
-    return scores[0] - scores[1], model, known
+    )
+    return ours - theirs, model, known
 
 
 cases = [(halves, k) for halves in (False, True) for k in (1, 3)]
@@ -983,7 +881,7 @@ for ax, ((halves, k), runs) in zip(axes, fates.items(), strict=True):
         ax.contour(model.posterior(around)[:, 0].reshape(61, 61), [0.5], extent=window, colors=DATA)
     ax.set(
         xlabel="$x_1$",
-        title=f"{'halves' if halves else 'clouds'}, {2 * k} labels\n{with_error(gain)} points",
+        title=f"{'halves' if halves else 'clouds'}, {2 * k} labels\n{mean_and_error(gain)} points",
     )
 axes[0].set_ylabel("$x_2$")
 plot.show(
@@ -998,7 +896,7 @@ plot.show(
         f" over a linear classifier with the same labels, in points, {len(gain)} seeds: "
     )
     + "; ".join(
-        f"{'halves' if halves else 'clouds'}, {2 * k} labels: {with_error(gain)}"
+        f"{'halves' if halves else 'clouds'}, {2 * k} labels: {mean_and_error(gain)}"
         for (halves, k), gain in brought.items()
     )
     + ". Large: labelled.",
@@ -1022,7 +920,7 @@ plot.show(
 
 # %%
 def blur(x: Tensor, width: float) -> Tensor:
-    """Images (B, 784) smoothed by a Gaussian of so many pixels' width, along rows and along
+    """Images (B, 784) smoothed by a Gaussian of this width in pixels, along rows and
     columns; from 0 to 1.
     """
     at = torch.arange(28.0)
@@ -1032,7 +930,8 @@ def blur(x: Tensor, width: float) -> Tensor:
 
 
 NOISE_STD = 0.15  # in training: pixels that never vary would else be infinitely certain
-filled_x, whole = digits.train.x[:2000].float() / 255, digits.test.x[:300].float() / 255
+filled_x = digits.train.x[:2000].float() / 255
+whole = digits.test.x[:300].float() / 255
 torch.manual_seed(0)
 noisy_x = filled_x + NOISE_STD * torch.randn_like(filled_x)
 mixture = MixtureOfFactorAnalysers(data_dim=784, latent_dim=15, components=20)
@@ -1049,21 +948,16 @@ fillings = {
     "E[lower | upper]": mixture.complete(whole, upper).clamp(0, 1),
 }
 draws = [mixture.complete(whole, upper, draw=True).clamp(0, 1) for _ in range(2)]
-missing = {name: ((x - whole) ** 2).sum(-1) for name, x in fillings.items()}  # squared errors
+missing = {name: ((x - whole) ** 2).sum(-1) for name, x in fillings.items()}
 
 # %% jupyter={"source_hidden": true}
 ahead = {name: errors - missing["E[lower | upper]"] for name, errors in missing.items()}
+names = [name.replace(" |", "\n|") for name in fillings]
 plot.show(
     plot.images(
         [x[:12] for x in (whole, whole * upper, *fillings.values(), *draws)],
         columns=12,
-        titles=[
-            "test digits",
-            "upper half",
-            *(name.replace(" |", "\n|") for name in fillings),
-            "a draw",
-            "another",
-        ],
+        titles=["test digits", "upper half", *names, "a draw", "another"],
     ),
     alt=(
         "Rows of twelve digits: whole; upper halves; completed by the mean image, by the nearest"
@@ -1071,9 +965,9 @@ plot.show(
     ),
     caption=(
         "The conditional mean's squared error is smaller than the mean image's by"
-        f" {with_error(ahead['mean image'])}, than the nearest digit's by"
-        f" {with_error(ahead['nearest digit'])}, than that of the mean of ten neighbours by"
-        f" {with_error(ahead['ten nearest'])} (negative: it is larger; {len(whole)} digits)."
+        f" {mean_and_error(ahead['mean image'])}, than the nearest digit's by"
+        f" {mean_and_error(ahead['nearest digit'])}, than that of the mean of ten neighbours by"
+        f" {mean_and_error(ahead['ten nearest'])} (negative: it is larger; {len(whole)} digits)."
     ),
 )
 
@@ -1091,27 +985,27 @@ plot.show(
 # %% tags=["claim-4"]
 torch.manual_seed(0)
 distorted = whole + 0.5 * torch.randn_like(whole)
+blurred = [blur(distorted, width) for width in (0.6, 0.8, 1.0, 1.2, 1.4)]
+near = torch.cdist(distorted, filled_x).topk(10, largest=False).indices
 cleaned = {
     "noisy": distorted,
-    "blurred": min(
-        (blur(distorted, w) for w in (0.6, 0.8, 1.0, 1.2, 1.4)),
-        key=lambda x: ((x - whole) ** 2).sum(),
-    ),
-    "ten nearest": (
-        filled_x[torch.cdist(distorted, filled_x).topk(10, largest=False).indices].mean(1)
-    ),
+    "blurred": min(blurred, key=lambda x: ((x - whole) ** 2).sum()),
+    "ten nearest": filled_x[near].mean(1),
     "E[x | noisy x]": mixture.denoise(distorted, 0.5**2 - NOISE_STD**2).clamp(0, 1),
 }
 noise_left = {name: ((x - whole) ** 2).sum(-1) for name, x in cleaned.items()}
-measured["claim-4"] = f"squared error per digit over {len(whole)}: " + "; ".join(
-    f"{task} "
-    + ", ".join(f"{name.replace('|', 'given')} {with_error(e)}" for name, e in errors.items())
-    for task, errors in (
-        ("lower half filled in by", missing),
-        ("noise of standard deviation 0.5 removed:", noise_left),
-    )
+
+
+def listed(errors: dict[str, Tensor]) -> str:
+    each = [f"{name} {mean_and_error(error)}" for name, error in errors.items()]
+    return ", ".join(each).replace("|", "given")
+
+
+measured["claim-4"] = (
+    f"squared error per digit over {len(whole)}: lower half filled in by"
+    f" {listed(missing)}; noise of standard deviation 0.5 removed: {listed(noise_left)}"
 )
-display(Markdown(f"**Measured.** {measured['claim-4'][0].upper()}{measured['claim-4'][1:]}."))
+plot.measured(measured["claim-4"])
 
 # %% jupyter={"source_hidden": true}
 won_by = noise_left["ten nearest"] - noise_left["E[x | noisy x]"]
@@ -1128,7 +1022,7 @@ plot.show(
     ),
     caption=(
         "The conditional mean's squared error is smaller than the ten neighbours' by"
-        f" {with_error(won_by)} ({len(whole)} digits)."
+        f" {mean_and_error(won_by)} ({len(whole)} digits)."
     ),
 )
 
@@ -1153,13 +1047,14 @@ with torch.no_grad():
         "the mixture": (mixture.sample(m) > 0.5).float(),
         "pixels one by one": torch.bernoulli(test.mean(0).expand(m, -1)),
     }
-shares = {
-    name: [100 * kind for kind in precision_and_recall(test[:m], x)] for name, x in drawn.items()
-}
+shares = {}
+for name, x in drawn.items():
+    shares[name] = [100 * kind for kind in precision_and_recall(test[:m], x)]
 measured["claim-5"] = f"realistic and covered, % of {m} each: " + ", ".join(
-    f"{name} {with_error(a, 0)} and {with_error(b, 0)}" for name, (a, b) in shares.items()
+    f"{name} {mean_and_error(realistic, '.0f')} and {mean_and_error(covered, '.0f')}"
+    for name, (realistic, covered) in shares.items()
 )
-display(Markdown(f"**Measured.** {measured['claim-5'][0].upper()}{measured['claim-5'][1:]}."))
+plot.measured(measured["claim-5"])
 
 # %% jupyter={"source_hidden": true}
 plot.show(
@@ -1203,12 +1098,8 @@ plot.show(
 text = python_manual()
 counted = CharacterModel(order=8, alphabet=text.alphabet).fit(text.train)
 models = [counted.shorter(order) for order in range(9)]
-for sentence in (
-    "The value is returned.",
-    "The is value returned.",
-    "The vlaue is reutrned.",
-    "denruter si eulav ehT",
-):
+sentences = ["The value is returned.", "The is value returned."]
+for sentence in [*sentences, "The vlaue is reutrned.", "denruter si eulav ehT"]:
     print(f"{sentence:24} log p = {models[4].log_prob(sentence):7.1f} nats")
 
 # %% [markdown]
@@ -1224,9 +1115,8 @@ samples = [
     [model.sample(220, start="\n")[1:] for _ in range(5)]
     for model in progress(models, desc="samples")
 ]
-seen, unseen_text = (
-    [model.bits_per_character(part) for model in models] for part in (text.train, text.test)
-)
+seen = [model.bits_per_character(text.train) for model in models]
+unseen_text = [model.bits_per_character(text.test) for model in models]
 
 # %% tags=["claim-6"] jupyter={"source_hidden": true}
 vocabulary = set(text.train.split())
@@ -1239,15 +1129,13 @@ def known_words(sample: str) -> float:
 
 
 def copied(sample: str, length: int = 15) -> float:
-    """Percent of the sample's stretches of so many characters that stand in the training text as
-    they are.
-    """
+    """Percent of the sample's stretches of this length that are in the training text as well."""
     starts = range(len(sample) - length)
     return 100 * sum(sample[i : i + length] in text.train for i in starts) / len(starts)
 
 
 def of_samples(measure, order: int) -> str:
-    return f"{with_error([measure(sample) for sample in samples[order]], 0)} %"
+    return f"{mean_and_error([measure(sample) for sample in samples[order]], '.0f')} %"
 
 
 best = min(range(9), key=lambda order: unseen_text[order])
@@ -1258,7 +1146,7 @@ measured["claim-6"] = (
     f" characters: {of_samples(known_words, 0)} at n = 0, {of_samples(known_words, best)} at n ="
     f" {best}; copied: {of_samples(copied, best)} at n = {best}, {of_samples(copied, 8)} at n = 8"
 )
-display(Markdown(f"**Measured.** {measured['claim-6']}."))
+plot.markdown(f"**Measured.** {measured['claim-6']}.")
 
 # %% jupyter={"source_hidden": true}
 order_slider = widgets.IntSlider(best, 0, 8, description="n", continuous_update=True)
@@ -1266,14 +1154,12 @@ written = widgets.HTML()
 
 
 def show_sample(_=None):
-    from html import escape
-
-    order = order_slider.value
+    order, look = order_slider.value, "font-family: serif; font-size: 110%; min-height: 7em"
+    sample = samples[order][0]
     written.value = (
-        '<p style="max-width: 45em; font-family: serif; font-size: 110%; min-height:'
-        f' 7em">{escape(samples[order][0])}</p><p>{unseen_text[order]:.2f} bits per held-out'
-        f" character; {known_words(samples[order][0]):.0f} % of the words exist;"
-        f" {copied(samples[order][0]):.0f} % of its 15-character stretches are copied.</p>"
+        f'<p style="max-width: 45em; {look}">{escape(sample)}</p><p>{unseen_text[order]:.2f} bits'
+        f" per held-out character; {known_words(sample):.0f} % of the words exist;"
+        f" {copied(sample):.0f} % of its 15-character stretches are copied.</p>"
     )
 
 
@@ -1299,26 +1185,20 @@ plot.show(
         f" {unseen_text[best]:.2f} at n = {best} ({len(text.test):,} characters)."
     ),
 )
-display(
-    Markdown(
-        "\n".join(
-            [
-                "| n | a sample begins | words that exist | copied |",
-                "|--:|:--|--:|--:|",
-                *(
-                    f"| {order} |"
-                    f" `{samples[order][0][:90].strip().replace(chr(10), ' ').replace('|', '/').replace('`', '')}`"
-                    f" | {of_samples(known_words, order)} | {of_samples(copied, order)} |"
-                    for order in (0, 1, 2, 3, best, 8)
-                ),
-                "",
-                (
-                    f"*Shares: mean and standard error of {len(samples[0])} samples; copied:"
-                    " stretches of 15 characters.*"
-                ),
-            ]
-        )
-    )
+rows = []
+for order in (0, 1, 2, 3, best, 8):
+    begins = samples[order][0][:90].strip().translate({10: " ", ord("|"): "/", ord("`"): None})
+    measures = f"{of_samples(known_words, order)} | {of_samples(copied, order)}"
+    rows.append(f"| {order} | `{begins}` | {measures} |")
+plot.markdown(
+    "| n | a sample begins | words that exist | copied |",
+    "|--:|:--|--:|--:|",
+    *rows,
+    "",
+    (
+        f"*Shares: mean and standard error of {len(samples[0])} samples; copied: stretches of 15"
+        " characters.*"
+    ),
 )
 
 # %% [markdown]
@@ -1348,21 +1228,18 @@ pixels, seconds = [h * w for h, w in shapes], []
 IsingGrid(2, 7).log_partition()  # the first call of anything is slow
 for h, w in progress(shapes, desc="log Z"):
     tries = []
-    for _ in range(2):  # the quicker of two, and of this process only: others use the machine, too
+    for _ in range(2):  # the quicker of two, in this process's own time
         began = time.process_time()
         IsingGrid(h, w, coupling=0.4).log_partition()
         tries.append(time.process_time() - began)
     seconds.append(min(tries))
 
 pixels, seconds = np.array(pixels), np.array(seconds)
-growth = math.exp(
-    np.polyfit(pixels, np.log(seconds / pixels), 1)[0]
-)  # an image's own work grows with its pixels, too
-each = seconds / (
-    pixels * 2.0**pixels
-)  # seconds for each pixel of each image: about the same for all grids
+# An image's own work grows with its pixels, too.
+growth = math.exp(np.polyfit(pixels, np.log(seconds / pixels), 1)[0])
+each = seconds / (pixels * 2.0**pixels)  # for a pixel of an image, whatever the grid
 YEAR, UNIVERSE = 3.156e7, 1.38e10  # seconds; years, the age of the universe
-years = math.log10(784) + 784 * math.log10(2) + math.log10(each[-1] / YEAR)  # to base 10
+years = math.log10(784) + 784 * math.log10(2) + math.log10(each[-1] / YEAR)  # log10
 
 # %% jupyter={"source_hidden": true}
 fig, ax = plt.subplots(figsize=(plot.WIDTH, 2.6))
@@ -1398,9 +1275,7 @@ plot.show(
 
 # %%
 def log_partition_by_pixel(height: int, width: int, J: float) -> float:
-    """log Z of the grid, keeping the log-weights of all 2^width states of the last `width`
-    pixels.
-    """
+    """log Z of the grid, from the log-weights of all 2^width states of the last row."""
     v = torch.zeros(2**width)
     pair = J * torch.tensor([[1.0, -1.0], [-1.0, 1.0]])  # log psi of two neighbours
     for row in range(height):
@@ -1414,25 +1289,23 @@ def log_partition_by_pixel(height: int, width: int, J: float) -> float:
 
 
 COLUMNS = 14
-agree = abs(log_partition_by_pixel(4, 5, 0.4) - IsingGrid(4, 5, 0.4).log_partition().item())
+by_enumeration = IsingGrid(4, 5, 0.4).log_partition().item()
+agree = abs(log_partition_by_pixel(4, 5, 0.4) - by_enumeration)
 took = []
 for _ in range(5):
     began = time.process_time()
     log_partition_by_pixel(28, COLUMNS, 0.4)
     took.append(time.process_time() - began)
-hours = (
-    min(took) * 2 ** (28 - COLUMNS) * 28 / COLUMNS / 3600
-)  # each further column doubles the states
+# Each further column doubles the states.
+hours = min(took) * 2 ** (28 - COLUMNS) * 28 / COLUMNS / 3600
 
 # %% jupyter={"source_hidden": true}
-display(
-    Markdown(
-        f"It gives the same $\\log Z$ (4 x 5 pixels: to {agree:.0e} nats). 28 rows of {COLUMNS}"
-        f" pixels take {min(took):.2f} s and each further column doubles that, so 28 x 28 would"
-        f" take about **{hours:.1f} hours** and {2**28 * 8 / 1e9:.0f} GB of memory. Neighbours only"
-        " is not hopeless. A potential for *each pair* of pixels is: no pixel is ever done with,"
-        " all 784 stay undecided. That is the lecture's case, *all* dependencies."
-    )
+plot.markdown(
+    f"It gives the same $\\log Z$ (4 x 5 pixels: to {agree:.0e} nats). 28 rows of {COLUMNS} pixels"
+    f" take {min(took):.2f} s and each further column doubles that, so 28 x 28 would take about"
+    f" **{hours:.1f} hours** and {2**28 * 8 / 1e9:.0f} GB of memory. Neighbours only is not"
+    " hopeless. A potential for *each pair* of pixels is: no pixel is ever done with, all 784 stay"
+    " undecided. That is the lecture's case, *all* dependencies."
 )
 
 # %% [markdown]
@@ -1476,11 +1349,10 @@ for _ in range(20):
         x[:, i] = torch.bernoulli(pixel_given_rest(x, i, small.log_potential))
 exact_draws = small.sample((20_000,))
 by_chain, exactly = ((a[:, 0] == a[:, 8]).float() for a in (x, exact_draws))
-display(
-    Markdown(
-        f"Opposite corners are equal in {with_error(100 * by_chain)} % of {len(x):,} chains, in "
-        f"{with_error(100 * exactly)} % of {len(exact_draws):,} exact draws (coins: 50 %)."
-    )
+plot.markdown(
+    f"Opposite corners are equal in {mean_and_error(100 * by_chain)} % of {len(x):,}"
+    f" chains, in {mean_and_error(100 * exactly)} % of {len(exact_draws):,} exact draws"
+    " (coins: 50 %)."
 )
 
 # %% [markdown]
@@ -1491,18 +1363,16 @@ display(
 
 
 # %%
-def chain(
-    coupling: float, seed: int = 0, side: int = 40, sweeps: int = 200
-) -> tuple[Tensor, list[float]]:
-    """The grid after so many sweeps from a start of coins, and the magnetisation after each: from
-    -1 to 1.
+def chain(coupling: float, seed: int = 0, side: int = 40, sweeps: int = 200):
+    """The grid after so many sweeps from a start of coins, and the magnetisation after
+    each, from -1 to 1.
     """
-    pixels_, magnetisation = IsingGrid(side, side, coupling), []
+    field, magnetisation = IsingGrid(side, side, coupling), []
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         x = torch.bernoulli(torch.full((side * side,), 0.5))
         for _ in range(sweeps):
-            x = pixels_.gibbs(x)
+            x = field.gibbs(x)
             magnetisation.append(2 * x.mean().item() - 1)
     return x.view(side, side), magnetisation
 
@@ -1535,6 +1405,7 @@ slider_figure(
 )
 
 # %% jupyter={"source_hidden": true}
+ends = {coupling: chain(coupling)[1][100:] for coupling in (0.2, 0.44, 0.7)}
 plot.show(
     draw_chains(0.2, 0.44, 0.7),
     alt=(
@@ -1546,12 +1417,7 @@ plot.show(
         "The same without a kernel. The magnetisation's range in the last 100 sweeps, one chain"
         " each: "
     )
-    + ", ".join(
-        f"{max(last) - min(last):.2f} at J = {coupling}"
-        for coupling, last in (
-            (coupling, chain(coupling)[1][100:]) for coupling in (0.2, 0.44, 0.7)
-        )
-    )
+    + ", ".join(f"{max(m) - min(m):.2f} at J = {coupling}" for coupling, m in ends.items())
     + ". In the middle it wanders farthest; at the strong coupling black and white stand still"
     " beside each other.",
 )
@@ -1568,8 +1434,8 @@ plot.show(
 
 # %%
 def autocorrelation_time(series: Tensor) -> Tensor:
-    """tau of each chain of (T, chains), in sweeps; the sum stops at 5 tau, beyond which it is noise
-    (Sokal).
+    """tau of each chain of (T, chains), in sweeps; the sum stops at 5 tau, beyond which
+    it is noise (Sokal).
     """
     centred = series - series.mean(0)
     power = torch.fft.rfft(centred, 2 * len(series), dim=0).abs() ** 2
@@ -1580,13 +1446,12 @@ def autocorrelation_time(series: Tensor) -> Tensor:
 
 
 # %%
-couplings, CHAINS, SIDE = [0.1, 0.2, 0.3, 0.36, 0.4, 0.44, 0.48, 0.54, 0.6], 16, 20
+couplings = [0.1, 0.2, 0.3, 0.36, 0.4, 0.44, 0.48, 0.54, 0.6]
+CHAINS, SIDE = 16, 20  # chains for each coupling; pixels across
 chains = IsingGrid(SIDE, SIDE, torch.tensor(couplings).repeat_interleave(CHAINS))
 torch.manual_seed(0)
-x, traces = (
-    torch.ones(len(couplings) * CHAINS, SIDE * SIDE),
-    torch.empty(2000, len(couplings) * CHAINS),
-)
+x = torch.ones(len(couplings) * CHAINS, SIDE * SIDE)
+traces = torch.empty(2000, len(x))
 for trace in progress(traces, desc="sweeps"):
     x = chains.gibbs(x)
     trace[:] = 2 * x.mean(-1) - 1  # the magnetisation of each chain
@@ -1599,12 +1464,12 @@ slowest = int(tau.mean(1).argmax())
 measured["claim-7"] = (
     f"log Z by enumeration takes {growth:.2f} times as long for each further pixel ({len(pixels)}"
     f" grids), for 28 x 28 10 to the power {years:.0f} years; of neighbours only, pixel by pixel,"
-    f" about {hours:.1f} hours. Gibbs sampling of {SIDE} x {SIDE} pixels needs {with_error(tau[0])}"
-    f" sweeps for an independent draw at J = {couplings[0]}, {with_error(tau[slowest], 0)} at J ="
-    f" {couplings[slowest]}; at J = {couplings[-1]} {100 * crossed[-1]:.0f} % of {CHAINS} chains"
-    f" ever change colour in {len(traces):,} sweeps"
+    f" about {hours:.1f} hours. Gibbs sampling of {SIDE} x {SIDE} pixels needs"
+    f" {mean_and_error(tau[0])} sweeps for an independent draw at J = {couplings[0]},"
+    f" {mean_and_error(tau[slowest], '.0f')} at J = {couplings[slowest]}; at J = {couplings[-1]}"
+    f" {100 * crossed[-1]:.0f} % of {CHAINS} chains ever change colour in {len(traces):,} sweeps"
 )
-display(Markdown(f"**Measured.** {measured['claim-7']}."))
+plot.markdown(f"**Measured.** {measured['claim-7']}.")
 
 # %% jupyter={"source_hidden": true}
 fig, (left, right) = plt.subplots(1, 2, figsize=(plot.WIDTH, 2.8))
@@ -1625,9 +1490,9 @@ plot.show(
         " all to none beyond the critical coupling."
     ),
     caption=(
-        f"Slowest at J = {couplings[slowest]}, {with_error(tau[slowest], 0)} sweeps ({CHAINS}"
-        " chains each). Beyond, |m| is quick again, but only because each chain stays in its own"
-        " half: half of the probability is never visited."
+        f"Slowest at J = {couplings[slowest]}, {mean_and_error(tau[slowest], '.0f')} sweeps"
+        f" ({CHAINS} chains each). Beyond, |m| is quick again, but only because each chain stays"
+        " in its own half: half of the probability is never visited."
     ),
 )
 
@@ -1649,10 +1514,8 @@ plot.show(
 
 # %% jupyter={"source_hidden": true}
 claims = {
-    1: (
-        "a classifier can be certain about an object unlike anything seen; $p(x, y)$ tells the"
-        " difference"
-    ),
+    1: "a classifier can be certain about an object unlike anything seen; $p(x, y)$ tells the"
+    " difference",
     2: "without $p(x)$ one can't say how a decision carries over to new data",
     3: "unlabelled data make a better classifier",
     4: "a model of x fills in missing and cleans distorted data",
@@ -1660,8 +1523,7 @@ claims = {
     6: "it generates sequences",
     7: "modelling all dependencies among pixels by potentials is very inefficient",
 }
-table = [f"| {claim} | {measured[f'claim-{k}']} |" for k, claim in claims.items()]
-display(Markdown("\n".join(["| the lecture says | you measured |", "|:--|:--|", *table])))
+plot.claims_table(claims, measured)
 
 # %% [markdown]
 # ## For and against
@@ -1719,9 +1581,7 @@ display(Markdown("\n".join(["| the lecture says | you measured |", "|:--|:--|", 
 # - A. Y. Ng, M. I. Jordan, *On Discriminative vs. Generative Classifiers*, NeurIPS 2001.
 # - I. H. Witten, T. C. Bell, *The Zero-Frequency Problem*, IEEE Trans. Information Theory 37, 1991.
 # - S. Geman, D. Geman, *Stochastic Relaxation, Gibbs Distributions, and the Bayesian Restoration of
-#   Images*,
-#   1984. L. Onsager, *Crystal Statistics I*, 1944. A. Sokal, *Monte Carlo Methods in Statistical
-#         Mechanics*,
-#   1997: autocorrelation times.
+#   Images*, 1984. L. Onsager, *Crystal Statistics I*, 1944. A. Sokal, *Monte Carlo Methods in
+#   Statistical Mechanics*, 1997: autocorrelation times.
 #
 # Next: [02, what does a hidden cause buy?](02_latent_variable_models.ipynb)

@@ -1,5 +1,12 @@
 # ---
 # jupyter:
+#   dgmcourse:
+#     part: Latent variables
+#     question: What does a hidden cause buy?
+#     about: "first z, then x: factor analysis exactly, where it ends, and an infinite mixture of
+#       Gaussians"
+#     slides: Latent Variable Models
+#     minutes: 60
 #   jupytext:
 #     text_representation:
 #       extension: .py
@@ -43,15 +50,12 @@ if "google.colab" in sys.modules:
 # %% jupyter={"source_hidden": true}
 import math
 import sys
-from functools import partial
 
 import ipywidgets as widgets
 import numpy as np
 import torch
 import torch.nn.functional as F
-from IPython.display import Markdown, display
 from torch import Tensor
-from tqdm import tqdm
 
 from dgmcourse import plot
 from dgmcourse.check import latent_variable_models as check
@@ -61,14 +65,21 @@ from dgmcourse.densities import LOG_2PI, FullGaussian, Gaussian, StandardGaussia
 from dgmcourse.evaluate import log_mean_exp, precision_and_recall
 from dgmcourse.models.factor_analysis import FactorAnalysis, probabilistic_pca
 from dgmcourse.models.mixture_of_factor_analysers import MixtureOfFactorAnalysers
-from dgmcourse.plot import DATA, MODEL, NOISE, POSTERIOR, PRIOR, plt
+from dgmcourse.plot import (
+    DATA,
+    MODEL,
+    NOISE,
+    POSTERIOR,
+    PRIOR,
+    mean_and_error,
+    plt,
+    progress,
+    standard_error,
+)
 from dgmcourse.widgets.figure import LAYOUT, slider_figure
 from dgmcourse.widgets.film import film
 
-torch.set_num_threads(
-    1
-)  # small matrices gain little from more threads, and lose much on a busy machine
-progress = partial(tqdm, file=sys.stdout, bar_format="{desc} |{bar:24}| {n}/{total}")
+torch.set_num_threads(1)  # small matrices gain little from more, and lose much on a busy machine
 OTHER, THIRD = plot.CLASSES[8], plot.CLASSES[1]  # wine and amber: what is compared with the model
 measured = {}  # claim -> what you found, for the table at the end
 
@@ -97,8 +108,8 @@ def ellipse(mean: Tensor, covariance: Tensor, radius: float = 1.0) -> Tensor:
 
 
 def draw_fall(decoder, points: int, stage: str = "x", reach=(5.5, 3.6), end=None) -> plt.Figure:
-    """The first `points` draws; of the last one only z ("z"), also its place on the line ("mean"),
-    or all ("x").
+    """The first `points` draws; of the last one only z ("z"), z and its place on the line
+    ("mean"), or all ("x").
     """
     torch.manual_seed(3)
     z = torch.randn(2000, 1)
@@ -227,17 +238,16 @@ EDGES = torch.linspace(-4, 4, 33).double()  # 32 cells along each axis
 
 
 def cell_probabilities(decoder) -> Tensor:
-    """The integral over z of p(z) P(cell | z), and what lies outside, (32 * 32 + 1,): quadrature on
-    4001 points of z.
+    """The integral over z of p(z) P(cell | z), and what lies outside: (32 * 32 + 1,), by
+    quadrature on 4001 points of z.
     """
     z = torch.linspace(-8, 8, 4001).double()[:, None]
     weight = torch.softmax(-(z[:, 0] ** 2) / 2, 0)
     with torch.no_grad():
         p = decoder(z.float())
     sigma = torch.exp(p.log_var.double() / 2)
-    below = torch.special.ndtr(
-        (EDGES - p.mean.double()[..., None]) / sigma[..., None]
-    )  # (4001, 2, 33)
+    u = (EDGES - p.mean.double()[..., None]) / sigma[..., None]
+    below = torch.special.ndtr(u)  # (4001, 2, 33)
     within = below.diff(dim=-1)
     inside = torch.einsum("z,zi,zj->ij", weight, within[:, 0], within[:, 1]).flatten()
     return torch.cat([inside, 1 - inside.sum(dim=0, keepdim=True)]).clamp_min(0)
@@ -286,8 +296,8 @@ with torch.no_grad():
         exact, wide = cell_probabilities(decoder), cell_probabilities(careless(decoder))
         null = repeated(n, exact, exact, 500)  # as it is if all is well
         right, wrong = (
-            chi_square(counts(two_steps(n, StandardGaussian(1), d)), exact)
-            for d in (decoder, careless(decoder))
+            chi_square(counts(two_steps(n, StandardGaussian(1), way)), exact)
+            for way in (decoder, careless(decoder))
         )
         power = {}  # draws -> how often the careless sampler lies above 95 % of the exact ones
         for m in DRAWS:
@@ -303,7 +313,7 @@ measured["claim-8"] = (
     )
     + f" ({n:,} draws each)"
 )
-display(Markdown(f"**Measured.** {measured['claim-8']}."))
+plot.markdown(f"**Measured.** {measured['claim-8']}.")
 
 # %% jupyter={"source_hidden": true}
 fig, axes = plt.subplots(1, 3, figsize=(plot.WIDTH, 2.5))
@@ -482,11 +492,8 @@ posterior = check.posterior(posterior)
 # %%
 DIM, FACTORS, ROWS = 20, 5, 2000
 torch.manual_seed(0)
-W, b, psi = (
-    torch.randn(DIM, FACTORS).double(),
-    torch.randn(DIM).double(),
-    torch.rand(DIM).double() + 0.2,
-)
+W, b = torch.randn(DIM, FACTORS).double(), torch.randn(DIM).double()
+psi = torch.rand(DIM).double() + 0.2
 x = torch.randn(FACTORS).double() @ W.T + b + psi.sqrt() * torch.randn(DIM)
 x = x.expand(ROWS, -1)  # one x, for which z is drawn 2,000 times
 mean, G = posterior(x, W, b, psi)
@@ -603,21 +610,18 @@ SIDE, SENSOR, TRAIN, TEST = 14, 0.05, 4000, 1000
 
 
 def half_size(digits, n: int, seed: int, sensor: float = SENSOR) -> Tensor:
-    """Grey digits at half the resolution with noise of this standard deviation on every pixel: (n,
-    196).
-    """
+    """Grey digits at half the resolution, (n, 196), with noise on every pixel."""
     random = torch.Generator().manual_seed(seed)
     x = F.avg_pool2d(digits.x[:n].float().view(-1, 1, 28, 28) / 255, 2).flatten(1)
     return x + sensor * torch.randn(x.shape, generator=random)
 
 
 digits = mnist(None)
-train, test = half_size(digits.train, TRAIN, seed=0), half_size(digits.test, TEST, seed=1)
+train = half_size(digits.train, TRAIN, seed=0)
+test = half_size(digits.test, TEST, seed=1)
 labels = digits.test.y[: len(test)]
-clean, unseen = (
-    digits.train[:800].tensor().double(),
-    digits.test[:400].tensor().double(),
-)  # 784 pixels, no noise
+clean = digits.train[:800].tensor().double()  # 784 pixels, no noise
+unseen = digits.test[:400].tensor().double()
 del digits  # the others are not needed, and their memory is
 
 torch.manual_seed(0)
@@ -633,13 +637,8 @@ for step in progress(range(61), desc="EM steps"):
 # %% jupyter={"source_hidden": true}
 def large(x: Tensor) -> Tensor:
     """14 x 14 pixels drawn as 28 x 28, ink between 0 and 1."""
-    return (
-        x.reshape(-1, SIDE, SIDE)
-        .repeat_interleave(2, 1)
-        .repeat_interleave(2, 2)
-        .flatten(1)
-        .clamp(0, 1)
-    )
+    x = x.reshape(-1, SIDE, SIDE).clamp(0, 1)
+    return x.repeat_interleave(2, 1).repeat_interleave(2, 2).flatten(1)
 
 
 def draw_loadings(ax, W: Tensor, columns: int, limit: float | None = None) -> None:
@@ -700,38 +699,34 @@ plot.show(
 from sklearn.decomposition import PCA
 from sklearn.decomposition import FactorAnalysis as SklearnFactorAnalysis
 
-tiny = (
-    F.avg_pool2d(train[:2000].view(-1, 1, SIDE, SIDE), 2).flatten(1).double()
-)  # 49 pixels: converges within seconds
-theirs = SklearnFactorAnalysis(4, tol=1e-10, max_iter=5000, svd_method="lapack").fit(tiny.numpy())
+# 49 pixels: converges within seconds.
+tiny = F.avg_pool2d(train[:2000].view(-1, 1, SIDE, SIDE), 2).flatten(1).double()
+theirs = SklearnFactorAnalysis(4, tol=1e-10, max_iter=5000, svd_method="lapack")
+theirs.fit(tiny.numpy())
 torch.manual_seed(0)
 ours = FactorAnalysis(49, 4).double()
 ours.initialise(tiny)
-climbed = ours.fit_em(tiny, steps=3000, tolerance=1e-11)
-at_theirs = marginal(
-    tiny,
-    *(torch.from_numpy(a) for a in (theirs.components_.T, theirs.mean_, theirs.noise_variance_)),
-)
+rising = ours.fit_em(tiny, steps=3000, tolerance=1e-11)
+parameters = (theirs.components_.T, theirs.mean_, theirs.noise_variance_)
 with torch.no_grad():
-    rows = {
-        "scikit-learn's score of its own fit": theirs.score(tiny.numpy()),
-        "`marginal` at scikit-learn's parameters": at_theirs.mean().item(),
-        f"`FactorAnalysis` of this course after {len(climbed)} EM steps": (
-            ours.log_prob(tiny).mean().item()
-        ),
-        "probabilistic PCA, in closed form": (
-            probabilistic_pca(tiny, 4).log_prob(tiny).mean().item()
-        ),
-        "scikit-learn's PCA as a density": PCA(4).fit(tiny.numpy()).score(tiny.numpy()),
-    }
-library, formula, own, *_ = rows.values()
+    library = theirs.score(tiny.numpy())
+    formula = marginal(tiny, *map(torch.from_numpy, parameters)).mean().item()
+    own = ours.log_prob(tiny).mean().item()
+    closed = probabilistic_pca(tiny, 4).log_prob(tiny).mean().item()
+rows = {
+    "scikit-learn's score of its own fit": library,
+    "`marginal` at scikit-learn's parameters": formula,
+    f"`FactorAnalysis` of this course after {len(rising)} EM steps": own,
+    "probabilistic PCA, in closed form": closed,
+    "scikit-learn's PCA as a density": PCA(4).fit(tiny.numpy()).score(tiny.numpy()),
+}
 apart = max(abs(formula - library), abs(own - library))
 note = (
-    f"*{len(tiny):,} digits of 49 pixels, 4 factors. The first three lie within {apart:.0e} nats of"
-    " one another.*"
+    f"*{len(tiny):,} digits of 49 pixels, 4 factors. The first three lie within"
+    f" {apart:.0e} nats of one another.*"
 )
 table = [f"| {name} | {value:.7f} |" for name, value in rows.items()]
-display(Markdown("\n".join(["| | mean log p(x), nats |", "|:--|--:|", *table, "", note])))
+plot.markdown("| | mean log p(x), nats |", "|:--|--:|", *table, "", note)
 
 # %% [markdown]
 # The first three are one number. Two independent programs, one of them using another algorithm for
@@ -836,9 +831,8 @@ pair = FactorAnalysis(SIDE**2, 2)
 torch.manual_seed(0)
 pair.initialise(train)
 pair.fit_em(train, steps=60, tolerance=1e-3)
-W2, b2, psi2 = (
-    p.detach() for p in (pair.decoder.weight, pair.decoder.bias, pair.decoder.log_var.exp())
-)
+W2, b2 = pair.decoder.weight.detach(), pair.decoder.bias.detach()
+psi2 = pair.decoder.log_var.detach().exp()
 
 
 def turned(angle: float) -> Tensor:
@@ -955,9 +949,7 @@ plot.show(
         f" {(moons - single.decoder.bias.detach()).norm(dim=1).min():.2f} away from its mean. Blues"
         " are shares of each model's own peak. Mean log p(x) on 5,000 fresh points: "
     )
-    + ", ".join(
-        f"{name} {v.mean():.2f} +- {v.std() / len(v) ** 0.5:.2f}" for name, v in nats.items()
-    )
+    + ", ".join(f"{name} {mean_and_error(v, '.2f', '+-')}" for name, v in nats.items())
     + " nats.",
 )
 
@@ -978,7 +970,8 @@ with torch.no_grad():
         scores["factors", K] = model.log_prob(test)
     for components in progress((2, 5, 10, 20), desc="mixtures"):
         torch.manual_seed(0)
-        model = fitted["mixture", components] = MixtureOfFactorAnalysers(SIDE**2, 10, components)
+        model = MixtureOfFactorAnalysers(SIDE**2, latent_dim=10, components=components)
+        fitted["mixture", components] = model
         model.initialise(train)
         model.fit_em(train, steps=30, tolerance=0.1)
         scores["mixture", components] = model.log_prob(test)
@@ -989,12 +982,9 @@ scores["any covariance", 1] = full.log_prob(test)
 one, many, few_of_them = ("factors", 100), ("mixture", 20), ("mixture", 5)
 
 
-def lead(a: tuple, b: tuple) -> str:
-    """By how many nats a digit model a is ahead of model b on the unseen digits, with the standard
-    error.
-    """
-    gain = scores[a] - scores[b]
-    return f"{gain.mean():.1f} +- {gain.std() / len(gain) ** 0.5:.1f}"
+def lead(a: tuple, b: tuple, pm: str = "+-") -> str:
+    """By how many nats a digit model a is ahead of model b on the unseen digits."""
+    return mean_and_error(scores[a] - scores[b], pm=pm)
 
 
 in_bits = (scores[many] - scores[one]).mean() / (SIDE**2 * math.log(2))
@@ -1002,22 +992,18 @@ measured["claim-9"] = (
     "convenient: likelihood, posterior and EM are formulas. Limiting: factor analysis ends at"
     f" {scores[one].mean():.1f} nats a digit ({one[1]} factors; any covariance"
     f" {scores['any covariance', 1].mean():.1f}), {many[1]} analysers of 10 factors reach"
-    f" {scores[many].mean():.1f}: {lead(many, one).replace('+-', '±')} nats more, {in_bits:.2f}"
+    f" {scores[many].mean():.1f}: {lead(many, one, '±')} nats more, {in_bits:.2f}"
     f" bits a pixel ({len(test):,} unseen digits, one start each)"
 )
-display(Markdown(f"**Measured.** {measured['claim-9']}."))
+plot.markdown(f"**Measured.** {measured['claim-9']}.")
 
 
 # %% jupyter={"source_hidden": true}
 def errors(kind: str) -> tuple[list, list, list]:
-    sizes, values = zip(
-        *((key[1], value) for key, value in scores.items() if key[0] == kind), strict=True
-    )
-    return (
-        sizes,
-        [v.mean().item() for v in values],
-        [v.std().item() / len(v) ** 0.5 for v in values],
-    )
+    """Sizes of the models of one kind, their mean scores and standard errors."""
+    sizes = [key[1] for key in scores if key[0] == kind]
+    values = [scores[kind, size] for size in sizes]
+    return sizes, [v.mean().item() for v in values], [standard_error(v) for v in values]
 
 
 def numbers(*key) -> int:
@@ -1068,14 +1054,12 @@ plot.show(
 # %% jupyter={"source_hidden": true}
 with torch.no_grad():
     seen = [model.log_prob(train).mean().item() for model in (full, fitted[one])]
-display(
-    Markdown(
-        f"*Is the line a ceiling? On the {len(train):,} training digits it is, since no Gaussian is"
-        f" more likely than the one with the data's own covariance: {seen[0]:.1f} nats, {one[1]}"
-        f" factors {seen[1]:.1f}. On unseen digits it need not be: {one[1]} factors have fewer"
-        f" parameters to overfit with and end {beyond.mean():+.2f} $\\pm$"
-        f" {beyond.std() / len(beyond) ** 0.5:.2f} nats from it.*"
-    )
+plot.markdown(
+    f"*Is the line a ceiling? On the {len(train):,} training digits it is, since no Gaussian is"
+    f" more likely than the one with the data's own covariance: {seen[0]:.1f} nats, {one[1]}"
+    f" factors {seen[1]:.1f}. On unseen digits it need not be: {one[1]} factors have fewer"
+    f" parameters to overfit with and end {beyond.mean():+.2f} $\\pm$"
+    f" {standard_error(beyond):.2f} nats from it.*"
 )
 
 # %% [markdown]
@@ -1093,9 +1077,9 @@ drawn = {
     "100 factors": fitted["factors", 100].sample(half),
     "20 analysers": fitted["mixture", 20].sample(half),
 }
-realistic = {
-    name: precision_and_recall(test[:half], x)[0].mean().item() for name, x in drawn.items()
-}
+realistic = {}
+for name, x in drawn.items():
+    realistic[name] = precision_and_recall(test[:half], x)[0].mean().item()
 
 # %% jupyter={"source_hidden": true}
 plot.show(
@@ -1231,8 +1215,8 @@ slider_figure(
 
 # %% jupyter={"source_hidden": true}
 def truth(sigma: float) -> tuple[Tensor, Tensor, Tensor]:
-    """The integral over z (1,001 places) on a grid of the plane: points (N, 2), log p (N,),
-    probability of each cell (N,).
+    """The integral over z, by 1,001 places, on a grid of the plane: points (N, 2), log p,
+    (N,), and the probability of each cell, (N,).
     """
     step, places = sigma, torch.linspace(-5, 5, 1001)[:, None]
     axis = torch.arange(-5, 5 + step, step)
@@ -1251,9 +1235,8 @@ known = {sigma: truth(sigma) for sigma in (0.4, 0.2, 0.1)}
 points, log_p, weight = known[0.2]
 beads = {}  # M -> KL of the integral from the sum of M components
 for M in (8, 32, 128, 512):
-    log_q = [
-        log_mean_exp(bent(string(M)).cross_log_prob(some), -1) for some in points.float().split(500)
-    ]
+    parts = points.float().split(500)
+    log_q = [log_mean_exp(bent(string(M)).cross_log_prob(part), -1) for part in parts]
     each = weight * (log_p - torch.cat(log_q))
     beads[M] = each.sum(), each[points[:, 1].abs() > 1.5].sum()
 plot.show(
@@ -1294,15 +1277,13 @@ def log_gaussians(phi: Tensor, weights: Tensor, means: Tensor, covariances: Tens
     P = torch.linalg.inv(covariances)
     shift = (P @ means[..., None])[..., 0]
     constant = weights.log() - LOG_2PI + 0.5 * torch.logdet(P) - 0.5 * (shift * means).sum(-1)
-    coefficients = torch.stack(
-        [constant, *shift.T, -0.5 * P[:, 0, 0], -P[:, 0, 1], -0.5 * P[:, 1, 1]]
-    )
-    return phi @ coefficients
+    squares = -0.5 * P[:, 0, 0], -P[:, 0, 1], -0.5 * P[:, 1, 1]
+    return phi @ torch.stack([constant, *shift.T, *squares])
 
 
 def fit_mixture(points: Tensor, weight: Tensor, M: int, seed: int, sigma: float, steps: int = 1000):
-    """M Gaussians by EM from means on the bent line, at random quantiles: log of their mixture
-    (N,), means, covariances.
+    """M Gaussians by EM from means on the bent line, at random quantiles: log of their
+    mixture, (N,), means and covariances.
     """
     random = torch.Generator().manual_seed(seed)
     u = (torch.arange(M) + torch.rand(M, generator=random)) / M
@@ -1333,15 +1314,12 @@ for sigma, (points, log_p, weight) in known.items():
 # %% tags=["claim-10"] jupyter={"source_hidden": true}
 def crossing(values: Tensor) -> float:
     """How many Gaussians, interpolated where the values of `sizes` fall below 0.01."""
-    return math.exp(
-        np.interp(-math.log(ENOUGH), -values.log().numpy(), np.log(sizes), right=np.inf)
-    )
+    falling = -values.log().numpy()
+    return math.exp(np.interp(-math.log(ENOUGH), falling, np.log(sizes), right=np.inf))
 
 
-needed, starts = (
-    {},
-    {},
-)  # noise -> from the better of two starts at each size, and from each by itself
+# noise -> how many, from the better of two starts at each size, and from each by itself
+needed, starts = {}, {}
 for sigma in known:
     all_starts = torch.stack([kl[sigma, M] for M in sizes])
     needed[sigma] = crossing(all_starts.min(1).values)
@@ -1354,7 +1332,7 @@ measured["claim-10"] = (
     + f"): {(needed[0.1] / needed[0.4]) ** 0.5:.1f} times as many whenever the noise is halved, "
     "while the bent line stays what it is"
 )
-display(Markdown(f"**Measured.** {measured['claim-10']}."))
+plot.markdown(f"**Measured.** {measured['claim-10']}.")
 
 # %% jupyter={"source_hidden": true}
 fig, (left, right) = plt.subplots(1, 2, figsize=(plot.WIDTH, 3), width_ratios=(1.5, 1))
@@ -1515,9 +1493,8 @@ plot.show(
         f"Lowering the floor from {FLOORS[0]:g} to {FLOORS[-1]:g} takes training digits from"
         f" {broken[FLOORS[0]]['train'].mean():.0f} to {deepest['train'].mean():,.0f} nats a digit"
         f" and test digits from {broken[FLOORS[0]]['test'].mean():.0f} to"
-        f" {deepest['test'].mean():,.0f} +- {deepest['test'].std() / len(unseen) ** 0.5:,.0f}. Best"
-        f" for test digits: {best_floor:g}, by {ahead.mean():.0f} +-"
-        f" {ahead.std() / len(ahead) ** 0.5:.0f} nats before {second_floor:g} ({len(clean):,}"
+        f" {mean_and_error(deepest['test'], ',.0f', '+-')}. Best for test digits: {best_floor:g},"
+        f" by {mean_and_error(ahead, '.0f', '+-')} nats before {second_floor:g} ({len(clean):,}"
         f" training, {len(unseen)} test digits, standard errors)."
     ),
 )
@@ -1570,10 +1547,8 @@ for ax, seed, name in ((axes[1], order[0], "worst"), (axes[2], order[-1], "best"
     with torch.no_grad():
         for component in ends[seed][1].components:
             p = component.decoder
-            ax.plot(
-                *ellipse(p.bias, p.weight @ p.weight.mT + torch.diag(p.log_var.exp()), 2),
-                color=MODEL,
-            )
+            covariance = p.weight @ p.weight.mT + torch.diag(p.log_var.exp())
+            ax.plot(*ellipse(p.bias, covariance, 2), color=MODEL)
     ax.set(
         aspect="equal",
         xlim=(-2, 3),
@@ -1612,8 +1587,7 @@ claims = {
     9: "linear and Gaussian: factor analysis, convenient but limiting",
     10: "a non-linear map of z makes an infinite mixture of Gaussians",
 }
-table = [f"| {claim} | {measured[f'claim-{n}']} |" for n, claim in claims.items()]
-display(Markdown("\n".join(["| the lecture says | you measured |", "|:--|:--|", *table])))
+plot.claims_table(claims, measured)
 
 # %% [markdown]
 # The first claim holds for every decoder that one can draw from. The second holds in both halves:

@@ -1,5 +1,13 @@
 # ---
 # jupyter:
+#   dgmcourse:
+#     part: Latent variables
+#     question: Can the integral simply be sampled?
+#     about: "sample the integral: it works in two dimensions, better than a VAE, and fails in
+#       forty; measured"
+#     slides: Density Network
+#     minutes: 60
+#     weights: {density_network_2d: density network}
 #   jupytext:
 #     text_representation:
 #       extension: .py
@@ -55,14 +63,12 @@ if "google.colab" in sys.modules:
 import math
 import sys
 import time
-from functools import partial
 
 import ipywidgets as widgets
 import numpy as np
 import torch
-from IPython.display import Markdown, display
+from IPython.display import display
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from dgmcourse import evaluate, plot, recipes
 from dgmcourse.check import density_network as check
@@ -74,29 +80,30 @@ from dgmcourse.models import VAE
 from dgmcourse.models.density_network import DensityNetwork
 from dgmcourse.models.factor_analysis import FactorAnalysis
 from dgmcourse.networks import gated_mlp
-from dgmcourse.plot import DATA, MODEL, NOISE, POSTERIOR, PRIOR, plt
+from dgmcourse.plot import (
+    DATA,
+    MODEL,
+    NOISE,
+    POSTERIOR,
+    PRIOR,
+    mean_and_error,
+    plt,
+    progress,
+    standard_error,
+)
 from dgmcourse.train import best_device, fit
 from dgmcourse.widgets.figure import LAYOUT, slider_figure
 from dgmcourse.widgets.latent import latent_grid, latent_traversal
 
 DEVICE = best_device()
-progress = partial(tqdm, file=sys.stdout, bar_format="{desc} |{bar:24}| {n}/{total}")
 torch.set_num_threads(1)  # small networks gain little from more, and lose much on a busy machine
 
-digits = mnist(
-    "dynamic"
-)  # training: binarised anew at every visit; validation and test: binarised once
-train, test = (
-    part[torch.arange(len(part))[:n]] for part, n in ((digits.train, 10_000), (digits.test, 500))
-)
+digits = mnist("dynamic")  # training: binarised anew at every visit; test: binarised once
+train = digits.train[torch.arange(len(digits.train))[:10_000]]
+test = digits.test[torch.arange(len(digits.test))[:500]]
 del digits  # the others are not needed, and their memory is
 network = recipes.load("density_network_2d")  # 2 latent dimensions, trained on 50,000 digits
 measured = {}  # claim -> what you found, for the table at the end
-
-
-def pm(values: Tensor, places: int = 1) -> str:
-    """Mean and standard error of one number each for many x."""
-    return f"{values.mean():.{places}f} ± {values.std() / len(values) ** 0.5:.{places}f}"
 
 
 def among(name: str, options, start) -> widgets.SelectionSlider:
@@ -111,9 +118,8 @@ SHOWN = [int((test.y == label).nonzero()[0]) for label in range(10)]  # one test
 ten = test[SHOWN].tensor()
 with torch.no_grad():
     pool = network.prior.sample((100_000,))  # enough codes for many draws of S of them
-    pool_log_w = torch.cat(
-        [network.decoder(z).cross_log_prob(ten) for z in pool.split(500)], 1
-    )  # (10, 100000)
+    parts = [network.decoder(z).cross_log_prob(ten) for z in pool.split(500)]
+    pool_log_w = torch.cat(parts, 1)  # (10, 100000)
 
 
 def draw_search(digit: int, S: int, seed: int = 0) -> plt.Figure:
@@ -143,20 +149,16 @@ def draw_search(digit: int, S: int, seed: int = 0) -> plt.Figure:
         means = network.decoder(z[best]).mean
     right.set_axis_off()
     right.set_title(f"log p(x) about {estimate:.1f} nats; effective codes {ess:.1f}", fontsize=9)
-    for k, (image, text) in enumerate(
-        [(ten[digit], "the digit x")]
-        + [(mean, f"{weight[i]:.0%}") for mean, i in zip(means, best, strict=True)]
-    ):
-        place = (
-            [0.0, 0.2, 0.44, 0.62]
-            if k == 0
-            else [0.5 + 0.26 * ((k - 1) % 2), 0.52 - 0.5 * ((k - 1) // 2), 0.23, 0.36]
-        )
+    places = [[0.5 + 0.26 * (k % 2), 0.52 - 0.5 * (k // 2), 0.23, 0.36] for k in range(len(best))]
+    shown = [([0.0, 0.2, 0.44, 0.62], ten[digit], "the digit x", DATA)]
+    for place, mean, i in zip(places, means, best, strict=True):
+        shown.append((place, mean, f"{weight[i]:.0%}", POSTERIOR))
+    for place, image, text, colour in shown:
         ax = right.inset_axes(place)
         ax.imshow(image.reshape(28, 28), vmin=0, vmax=1)
         ax.set(xticks=[], yticks=[])
-        ax.set_xlabel(text, fontsize=9, color=DATA if k == 0 else POSTERIOR, labelpad=2)
-        ax.spines[:].set(visible=True, color=DATA if k == 0 else POSTERIOR)
+        ax.set_xlabel(text, fontsize=9, color=colour, labelpad=2)
+        ax.spines[:].set(visible=True, color=colour)
     return fig
 
 
@@ -221,11 +223,12 @@ plot.show(
 
 # %%
 for log_w in (-80.0, -100.0, -110.0, 784 * math.log(0.5), -800.0):
-    a, b = torch.tensor(log_w, requires_grad=True), torch.tensor(log_w, dtype=torch.float64)
+    a = torch.tensor(log_w, requires_grad=True)
+    b = torch.tensor(log_w, dtype=torch.float64)
     a.exp().log().backward()
     print(
-        f"log w = {log_w:6.1f}   float32: {a.exp():8.1e}, gradient {a.grad:3.1f}   float64:"
-        f" {b.exp():8.1e}"
+        f"log w = {log_w:6.1f}   float32: {a.exp():8.1e}, gradient {a.grad:3.1f}"
+        f"   float64: {b.exp():8.1e}"
     )
 
 # %% [markdown]
@@ -238,18 +241,19 @@ for log_w in (-80.0, -100.0, -110.0, 784 * math.log(0.5), -800.0):
 # %%
 @torch.no_grad()
 def log_weights(model, x: Tensor, S: int, rows: int = 500) -> Tensor:
-    """log p(x|z_s) of every x under the same S codes from the prior: (B, S). Each code is decoded
-    once.
+    """log p(x|z_s) of every x under the same S codes from the prior: (B, S). Each code
+    is decoded once, in parts of `rows`.
     """
+    parts = model.prior.sample((S,)).split(rows)
     log_w = torch.empty(len(x), S)
-    for z, part in zip(model.prior.sample((S,)).split(rows), log_w.split(rows, 1), strict=True):
-        part[:] = model.decoder(z).cross_log_prob(x)
+    for z, columns in zip(parts, log_w.split(rows, 1), strict=True):
+        columns[:] = model.decoder(z).cross_log_prob(x)
     return log_w
 
 
 torch.manual_seed(0)
 x = test.tensor()
-vae40 = recipes.load("vae_40d")  # its decoder is a model of digits, too: here without its encoder
+vae40 = recipes.load("vae_40d")  # without its encoder, a model of digits, too
 decoders = {
     "not trained": DensityNetwork(2),
     "density_network_2d": network,
@@ -258,26 +262,19 @@ decoders = {
 lost = {}
 for name, model in decoders.items():
     log_w = log_weights(model, x, 100)
-    naive32, naive64 = log_w.exp().mean(1).log(), log_w.double().exp().mean(1).log()
-    lost[name] = [(~value.isfinite()).float().mean().item() for value in (naive32, naive64)]
+    naive = log_w.exp().mean(1).log(), log_w.double().exp().mean(1).log()
+    lost[name] = [(~value.isfinite()).float().mean().item() for value in naive]
 
 # %% jupyter={"source_hidden": true}
-display(
-    Markdown(
-        "\n".join(
-            [
-                "| decoder | lost in float32 | lost in float64 |",
-                "|:--|--:|--:|",
-                *(f"| {name} | {a:.1%} | {b:.1%} |" for name, (a, b) in lost.items()),
-                "",
-                (
-                    f"*{len(x)} test digits, the same 100 codes for each: the share whose mean is"
-                    " exactly 0. Binary images of 32 x 34 pixels would lose all in float64, too,"
-                    " before training.*"
-                ),
-            ]
-        )
-    )
+plot.markdown(
+    "| decoder | lost in float32 | lost in float64 |",
+    "|:--|--:|--:|",
+    *(f"| {name} | {a:.1%} | {b:.1%} |" for name, (a, b) in lost.items()),
+    "",
+    (
+        f"*{len(x)} test digits, the same 100 codes for each: the share whose mean is exactly 0."
+        " Binary images of 32 x 34 pixels would lose all in float64, too, before training.*"
+    ),
 )
 
 # %% [markdown]
@@ -298,9 +295,10 @@ display(
 
 # %% tags=["exercise"]
 def log_mean_exp(log_w: Tensor, dim: int) -> Tensor:
-    """log of the mean of exp(log_w) along dim, in nats; that axis is gone from the result.
+    """log of the mean of exp(log_w) along dim, in nats, without that axis.
 
-    log_w: any shape, (B, S) for instance, any real numbers or -inf.  Returns: (B,) for dim = 1.
+    log_w: any shape, (B, S) for instance, any real numbers or -inf.
+    Returns: (B,) for dim = 1.
     """
     ### BEGIN SOLUTION
     return torch.logsumexp(log_w, dim) - math.log(log_w.shape[dim])
@@ -374,7 +372,8 @@ errors = {}  # for each d, of one x: log-weights of 500,000 codes less the true 
 for d in (1, 2, 5, 10):
     torch.manual_seed(d)
     model, x = linear_gaussian(d), usual_x(d)
-    errors[d] = (log_weights(model, x, 500_000, rows=20_000) - model.log_prob(x).detach())[0]
+    log_w = log_weights(model, x, 500_000, rows=20_000)
+    errors[d] = (log_w - model.log_prob(x).detach())[0]
 
 
 # %% jupyter={"source_hidden": true}
@@ -406,7 +405,7 @@ def bias(off: Tensor) -> tuple[float, float]:
     off, known = off.double(), off.double().expm1()
     covariance = torch.cov(torch.stack([off, known]))
     rest = off - covariance[0, 1] / covariance[1, 1] * known
-    return rest.mean().item(), rest.std().item() / len(rest) ** 0.5
+    return rest.mean().item(), standard_error(rest)
 
 
 biases = {(d, S): bias(estimates(d, S)) for d in errors for S in SAMPLES}
@@ -490,9 +489,10 @@ plot.show(
         " the left. Right, bias and standard deviation fall along the theory's lines."
     ),
     caption=(
-        f"The mean error at d = 2 is {found(2, 100, 4)} with S = 100 and {found(2, 1000, 4)} with S"
-        f" = 1,000. At d = 10 and S = 100 it is {found(10, 100, 2)}: chi^2 is {chi2[10]:,.0f}. The"
-        f" mean of p itself is right: {pm(plain, 3)} of p(x) at d = 2, n = {len(plain):,}."
+        f"The mean error at d = 2 is {found(2, 100, 4)} with S = 100 and {found(2, 1000, 4)} with"
+        f" S = 1,000. At d = 10 and S = 100 it is {found(10, 100, 2)}: chi^2 is {chi2[10]:,.0f}."
+        f" The mean of p itself is right: {mean_and_error(plain, '.3f')} of p(x) at d = 2, n ="
+        f" {len(plain):,}."
     ),
 )
 
@@ -521,14 +521,13 @@ small, x = DensityNetwork(latent_dim=2, hidden=20), ten
 parameters = list(small.decoder.parameters())
 log_w = small.decoder(small.prior.sample((50,))).cross_log_prob(x)  # (10, 50)
 r = torch.softmax(log_w, 1).detach()  # plain numbers: no gradient passes through them
-direct = torch.autograd.grad(log_mean_exp(log_w, 1).sum(), parameters, retain_graph=True)
+estimate = log_mean_exp(log_w, 1).sum()
+direct = torch.autograd.grad(estimate, parameters, retain_graph=True)
 weighted = torch.autograd.grad((r * log_w).sum(), parameters)
-worst = max(
-    ((a - b).abs().max() / a.abs().max()).item() for a, b in zip(direct, weighted, strict=True)
-)
-print(
-    f"Autograd of the estimate and the weighted average differ by {worst:.0e} of the largest entry."
-)
+pairs = zip(direct, weighted, strict=True)
+worst = max(((a - b).abs().max() / a.abs().max()).item() for a, b in pairs)
+two = "Autograd of the estimate and the weighted average"
+print(f"{two} differ by {worst:.0e} of the largest entry.")
 
 # %% [markdown]
 # ## Train it in two dimensions
@@ -539,8 +538,8 @@ print(
 
 # %%
 class ThickLine(nn.Module):
-    """The decoder p(x|z) = N(f(z), sigma^2 I): a line (one latent dimension) or a sheet (two), made
-    thick by noise.
+    """The decoder p(x|z) = N(f(z), sigma^2 I): a line (one latent dimension) or a sheet
+    (two), made thick by noise.
     """
 
     def __init__(self, latent_dim: int):
@@ -632,8 +631,8 @@ before = log_likelihood_from_prior(line, new_moons, 5000, rows=100)
 
 
 def objective(x: Tensor, beta: float) -> tuple[Tensor, dict[str, Tensor]]:
-    """What fit maximises, one value for each x, and what it shows. beta is for bounds; here is
-    none.
+    """What fit maximises, one value for each x, and what it shows. beta is for bounds:
+    there is none here.
     """
     value = log_likelihood(x, line.prior, line.decoder, S=100)
     return value, {"log_p": value}
@@ -669,16 +668,14 @@ after = exact_log_p(line, new_moons)
 gap = truth - after
 sampled = log_likelihood_from_prior(line, new_moons, 100) - after
 measured["claim-11"] = (
-    f"two moons: gradient ascent on S = 100 codes raises log p(x) of {len(after):,} new points from"
-    f" {before.mean():.2f} to {after.mean():.2f} nats, where the true density has"
-    f" {truth.mean():.2f}: {pm(gap, 2)} are missing"
+    f"two moons: gradient ascent on S = 100 codes raises log p(x) of {len(after):,}"
+    f" new points from {before.mean():.2f} to {after.mean():.2f} nats, where the true"
+    f" density has {truth.mean():.2f}: {mean_and_error(gap, '.2f')} are missing"
 )
-display(
-    Markdown(
-        f"**Measured.** {measured['claim-11']}. The training's own estimate, S = 100, is off by "
-        f"{sampled.mean():+.2f} nats. $\\sigma$ went from 0.5 down to "
-        f"{line.decoder.log_sigma.exp():.2f}; the moons' own noise is 0.10."
-    )
+plot.markdown(
+    f"**Measured.** {measured['claim-11']}. The training's own estimate, S = 100, is"
+    f" off by {sampled.mean():+.2f} nats. $\\sigma$ went from 0.5 down to"
+    f" {line.decoder.log_sigma.exp():.2f}; the moons' own noise is 0.10."
 )
 
 # %% [markdown]
@@ -690,9 +687,8 @@ display(
 # data.
 
 # %% jupyter={"source_hidden": true}
-by_line = new_moons[(torch.cdist(new_moons, line_of(line)).argmin(1)).argsort()][
-    ::40
-]  # 50 points in the line's order
+order = torch.cdist(new_moons, line_of(line)).argmin(1).argsort()
+by_line = new_moons[order][::40]  # 50 points in the line's order
 grid_z = torch.linspace(-3, 3, 1200)[:, None]
 
 
@@ -780,7 +776,7 @@ held_out = {
 trained = {"two moons": line}
 for name, latent_dim in (("ring", 1), ("pinwheel", 2)):
     trained[name] = plane_network(latent_dim)
-    trained[name].samples = 100  # S of the model's own objective: the same estimate as yours
+    trained[name].samples = 100  # S of the model's own objective: your estimate
     fit(trained[name], sets[name], live=LivePlane(sets[name]), **TRAIN_2D)
 
 # %% jupyter={"source_hidden": true}
@@ -836,20 +832,18 @@ plot.show(
         " meets its other end, and three blades of a pinwheel."
     ),
     caption="One estimate, three shapes. log p of 2,000 new points, nats: "
-    + ", ".join(f"{name} {pm(score, 2)}" for name, (*_, score) in pictures.items())
+    + ", ".join(f"{name} {mean_and_error(score, '.2f')}" for name, (*_, score) in pictures.items())
     + ". Orange: f(z) for z from -3 to 3, with its ends.",
 )
 with torch.no_grad():
     meeting = torch.pdist(trained["ring"].decoder(torch.tensor([[-2.0], [2.0]])).mean).item()
     turn = torch.linspace(0, 2 * math.pi, 73)[:-1]
     along = exact_log_p(trained["ring"], torch.stack([turn.cos(), turn.sin()], 1)).exp()
-display(
-    Markdown(
-        f"**Measured.** From f(-2) to f(2) of the ring it is {meeting:.2f} ($\\sigma$ is"
-        f" {trained['ring'].decoder.log_sigma.exp():.2f}). Along the ring the density stays between"
-        f" {along.min():.2f} and {along.max():.2f}, where the data's is"
-        f" {1 / (2 * math.pi * math.sqrt(2 * math.pi) * 0.1):.2f}."
-    )
+plot.markdown(
+    f"**Measured.** From f(-2) to f(2) of the ring it is {meeting:.2f} ($\\sigma$ is"
+    f" {trained['ring'].decoder.log_sigma.exp():.2f}). Along the ring the density stays between"
+    f" {along.min():.2f} and {along.max():.2f}, where the data's is"
+    f" {1 / (2 * math.pi * math.sqrt(2 * math.pi) * 0.1):.2f}."
 )
 
 # %% [markdown]
@@ -936,11 +930,9 @@ with torch.no_grad():
         nearest = torch.cdist(p.mean[used], known.tensor()).argmin(1)
         classes[name] = torch.bincount(known.y[nearest], minlength=10) / used.sum().clamp(min=1)
         if name == "yours" and not used.all():
-            torch.manual_seed(0)  # the decoder before its training
-            contrast = (
-                DensityNetwork(latent_dim=2, hidden=200).decoder(codes).logits.std().item(),
-                p.logits[~used].std().item(),
-            )
+            torch.manual_seed(0)
+            untrained = DensityNetwork(latent_dim=2, hidden=200).decoder(codes)
+            contrast = untrained.logits.std().item(), p.logits[~used].std().item()
 plot.show(
     plot.images([*drawn.values()], titles=[*drawn]),
     alt=(
@@ -948,10 +940,11 @@ plot.show(
         " digits and some noise; samples and means of the shipped network, mostly clear digits."
     ),
     caption=(
-        f"Your {history.steps[-1]['step'] if history.steps else 0} steps reach {pm(mine_log_p)}"
-        f" nats on {len(few)} test digits (S = 20,000). The shipped network (last two rows) is its"
-        f" like with {recipes.card('density_network_2d')['epochs_trained']} epochs on 50,000"
-        " digits, S = 1,000 and a wider decoder."
+        f"Your {history.steps[-1]['step'] if history.steps else 0} steps reach"
+        f" {mean_and_error(mine_log_p)} nats on {len(few)} test digits (S = 20,000). The shipped"
+        " network (last two rows) is its like with"
+        f" {recipes.card('density_network_2d')['epochs_trained']} epochs on 50,000 digits, S ="
+        " 1,000 and a wider decoder."
     ),
 )
 
@@ -966,20 +959,18 @@ def mix(name: str) -> str:
     return ", ".join(f"{label}: {share:.0%}" for label, share in enumerate(classes[name]))
 
 
-display(
-    Markdown(
-        f"**Measured.** Of 1,000 codes from the prior, {idle['yours']:.1%} of yours and"
-        f" {idle['shipped']:.1%} of the shipped network's explain none of {len(few)} test digits"
-        " better than the mere frequencies of the pixels do. "
-        + (
-            f"The logits of yours that do not have a standard deviation of {contrast[1]:.1f};"
-            f" before training it was {contrast[0]:.1f}.\n\n"
-            if idle["yours"]
-            else "\n\n"
-        )
-        + f"Classes of the other codes' means, by the nearest of {len(known):,} training digits (in"
-        f" pixels, so roughly): yours {mix('yours')}; the shipped network's {mix('shipped')}."
+plot.markdown(
+    f"**Measured.** Of 1,000 codes from the prior, {idle['yours']:.1%} of yours and"
+    f" {idle['shipped']:.1%} of the shipped network's explain none of {len(few)} test digits"
+    " better than the mere frequencies of the pixels do. "
+    + (
+        f"The logits of yours that do not have a standard deviation of {contrast[1]:.1f};"
+        f" before training it was {contrast[0]:.1f}.\n\n"
+        if idle["yours"]
+        else "\n\n"
     )
+    + f"Classes of the other codes' means, by the nearest of {len(known):,} training digits (in"
+    f" pixels, so roughly): yours {mix('yours')}; the shipped network's {mix('shipped')}."
 )
 
 # %% [markdown]
@@ -1039,9 +1030,8 @@ ax.set_xticks(sizes, [f"{S:,}" for S in sizes])
 ax.minorticks_off()
 ax.legend(loc="lower right")
 better = scores["density_network_2d"][-1] - scores["vae_2d"][-1]
-climb, at_training = (
-    scores["density_network_2d"][-1] - scores["density_network_2d"][k] for k in (-2, 2)
-)
+*_, at_1000, at_10_000, at_end = scores["density_network_2d"]
+last_gain, at_training = at_end - at_10_000, at_end - at_1000
 plot.show(
     fig,
     alt=(
@@ -1049,33 +1039,27 @@ plot.show(
         " flat."
     ),
     caption=(
-        f"{len(few)} test digits. From 10,000 to 50,000 codes the density network's estimate climbs"
-        f" another {climb.mean():.2f} nats; with 1,000, as in its training, it is {pm(at_training)}"
-        f" short. Its end less the VAE's is {pm(better)} nats (paired over digits; one training"
-        " each)."
+        f"{len(few)} test digits. From 10,000 to 50,000 codes the density network's estimate"
+        f" climbs another {last_gain.mean():.2f} nats; with 1,000, as in its training, it is"
+        f" {mean_and_error(at_training)} short. Its end less the VAE's is {mean_and_error(better)}"
+        " nats (paired over digits; one training each)."
     ),
 )
 cards = {name: recipes.card(name)["results"] for name in scores}
-display(
-    Markdown(
-        "\n".join(
-            [
-                (
-                    "| same decoder, trained as | log p(x) here, from the prior | on all test"
-                    " digits, by the recipe |"
-                ),
-                "|:--|--:|:--|",
-                *(
-                    f"| {name} | {pm(scores[name][-1])} | {-cards[name]['test_nll']:.2f} ±"
-                    f" {cards[name]['test_nll_se']:.2f} (S = {cards[name]['S']:,} from the"
-                    f" {'encoder' if 'vae' in name else 'prior'}) |"
-                    for name in scores
-                ),
-                "",
-                f"*Nats per digit: here {len(few)} test digits and S = {sizes[-1]:,}.*",
-            ]
-        )
-    )
+plot.markdown(
+    (
+        "| same decoder, trained as | log p(x) here, from the prior | on all test digits, by the"
+        " recipe |"
+    ),
+    "|:--|--:|:--|",
+    *(
+        f"| {name} | {mean_and_error(scores[name][-1])} | {-cards[name]['test_nll']:.2f} ±"
+        f" {cards[name]['test_nll_se']:.2f} (S = {cards[name]['S']:,} from the"
+        f" {'encoder' if 'vae' in name else 'prior'}) |"
+        for name in scores
+    ),
+    "",
+    f"*Nats per digit: here {len(few)} test digits and S = {sizes[-1]:,}.*",
 )
 
 # %% [markdown]
@@ -1095,11 +1079,8 @@ display(
 # %%
 DIMS = (1, 2, 3, 5, 7, 10, 14, 20, 28, 40, 50)
 SIZES = (10, 100, 1000, 10_000)
-short, ess, shares = (
-    {},
-    {},
-    {},
-)  # for each (d, S): how far below the exact log p(x), (50,); effective codes; shares
+# For each (d, S): how far below the exact log p(x), (50,); effective codes; shares.
+short, ess, shares = {}, {}, {}
 for d in progress(DIMS, desc="dimensions"):
     torch.manual_seed(d)
     model = linear_gaussian(d)
@@ -1162,8 +1143,8 @@ plot.show(
     caption=(
         f"Of 10,000 codes {ess[2, 10_000]:,.0f} are effective at d = 2, {ess[10, 10_000]:.1f} at d"
         f" = 10 and {ess[20, 10_000]:.1f} at d = 20 (medians over 50 x). At d = 40 the estimate is"
-        f" short by {pm(-short[40, 10_000], 0)} nats; a thousand times fewer codes cost"
-        f" {(short[40, 10_000] - short[40, 10]).mean():.0f} more."
+        f" short by {mean_and_error(-short[40, 10_000], '.0f')} nats; a thousand times fewer codes"
+        f" cost {(short[40, 10_000] - short[40, 10]).mean():.0f} more."
     ),
 )
 
@@ -1186,18 +1167,15 @@ for d in progress(FIT_DIMS, desc="codes for one nat"):
     model, shortfall = linear_gaussian(d), torch.empty(16, len(grid_S))
     for group in shortfall:
         x = model.sample(8)
-        log_w = (
-            log_weights(model, x, int(grid_S[-1]), rows=4000) - model.log_prob(x).detach()[:, None]
-        )
+        log_w = log_weights(model, x, int(grid_S[-1]), rows=4000)
+        log_w = log_w - model.log_prob(x).detach()[:, None]
         total = torch.logcumsumexp(log_w, 1)[:, grid_S - 1]
         group[:] = (grid_S.log() - total).mean(0)
     needed[d] = shortfall
 
 
 def codes_for_one_nat(shortfall: Tensor) -> float:
-    """log S where the mean shortfall, (sizes,), falls through 1, between two sizes by a straight
-    line.
-    """
+    """log S where the mean shortfall, (sizes,), falls through 1, interpolated linearly."""
     i = int((shortfall > 1).nonzero().max())
     if i + 1 == len(shortfall):
         return math.nan
@@ -1214,9 +1192,8 @@ again = [
     ]
     for _ in range(300)
 ]
-lines = np.array(
-    [np.polyfit(FIT_DIMS, row, 1) for row in again if np.isfinite(row).all()]
-)  # the bootstrap's
+lines = [np.polyfit(FIT_DIMS, row, 1) for row in again if np.isfinite(row).all()]
+lines = np.array(lines)  # the bootstrap's slopes and offsets
 slope, offset = np.polyfit(FIT_DIMS, log_S, 1)
 at_40 = lines @ [40, 1]
 
@@ -1266,23 +1243,29 @@ plot.show(
 
 # %%
 widths, few_digits = (2, 5, 20), train[:6000]
-budget = {"batch_size": 100, "lr": 3e-3, "anneal": 3, "progress": False, "device": DEVICE}
-# (kind, d) -> log p(x) of 100 test digits by both trainings, (2, 100); effective codes; a gain
+budget = {"batch_size": 100, "lr": 3e-3, "anneal": 3}
+quietly = {"progress": False, "device": DEVICE}
+# (kind, d) -> log p(x) of 100 test digits by both trainings, (2, 100); effective codes;
+# the gain of 30,000 codes over 3,000
 grown = {}
-for kind, d in progress(
-    [(kind, d) for kind in ("density network", "VAE") for d in widths], desc="trainings"
-):
-    blind, scored, counts, gains = kind == "density network", [], [], []
+trainings = [(kind, d) for kind in ("density network", "VAE") for d in widths]
+for kind, d in progress(trainings, desc="trainings"):
+    scored, counts, gains = [], [], []
     for seed in (0, 1):
         torch.manual_seed(seed)
-        model = DensityNetwork(d, hidden=100, samples=300) if blind else VAE(d, hidden=100)
-        fit(model, few_digits, epochs=30_000 // len(few_digits), **budget)
+        if kind == "VAE":
+            model = VAE(d, hidden=100)
+        else:
+            model = DensityNetwork(d, hidden=100, samples=300)
+        fit(model, few_digits, epochs=30_000 // len(few_digits), **budget, **quietly)
         log_w = log_weights(model.cpu(), few[:100], 30_000)
-        scored.append(
-            log_mean_exp(log_w, 1) if blind else evaluate.log_likelihood(model, few[:100], 200)
-        )
+        by_prior = log_mean_exp(log_w, 1)
+        if kind == "VAE":
+            scored.append(evaluate.log_likelihood(model, few[:100], 200))
+        else:
+            scored.append(by_prior)
         counts.append(effective_sample_size(log_w, 1).median().item())
-        gains.append((log_mean_exp(log_w, 1) - log_mean_exp(log_w[:, :3000], 1)).mean().item())
+        gains.append((by_prior - log_mean_exp(log_w[:, :3000], 1)).mean().item())
     grown[kind, d] = torch.stack(scored), counts, gains
 
 # %% jupyter={"source_hidden": true}
@@ -1305,7 +1288,7 @@ left.legend(fontsize=8, loc="lower right")
 
 def gained(kind: str, a: int, b: int) -> str:
     more = grown[kind, b][0].mean(0) - grown[kind, a][0].mean(0)
-    return ("+" if more.mean() > 0 else "") + pm(more)
+    return ("+" if more.mean() > 0 else "") + mean_and_error(more)
 
 
 apart = max((value[0].mean(1)[0] - value[0].mean(1)[1]).abs().item() for value in grown.values())
@@ -1324,18 +1307,14 @@ plot.show(
         f" {apart:.1f} nats apart)."
     ),
 )
-few_effective, still = (
-    np.mean(grown["density network", 20][1]),
-    np.mean(grown["density network", 20][2]),
-)
-display(
-    Markdown(
-        "Is the density network as bad as its number, or is the number bad? Of 30,000 codes"
-        f" {few_effective:.1f} are effective at 20 dimensions, so the estimate is too low: going"
-        f" from 3,000 codes to 30,000 raised it by {still:.1f} nats"
-        f" ({np.mean(grown['density network', 2][2]):.1f} at 2 dimensions). To the VAE, estimated"
-        f" with 200 codes of its encoder, it lacks {pm(behind)}."
-    )
+_, counts, gains = grown["density network", 20]
+few_effective, still = np.mean(counts), np.mean(gains)
+plot.markdown(
+    "Is the density network as bad as its number, or is the number bad? Of 30,000 codes"
+    f" {few_effective:.1f} are effective at 20 dimensions, so the estimate is too low: going from"
+    f" 3,000 codes to 30,000 raised it by {still:.1f} nats"
+    f" ({np.mean(grown['density network', 2][2]):.1f} at 2 dimensions). To the VAE, estimated with"
+    f" 200 codes of its encoder, it lacks {mean_and_error(behind)}."
 )
 
 # %% [markdown]
@@ -1367,20 +1346,23 @@ proposals = {}  # (model, proposal) -> log-weights, (S, 60)
 torch.manual_seed(0)
 for name, model in progress((("vae_2d", vae2), ("vae_40d", vae40)), desc="models"):
     proposals[name, "prior"] = log_weights(model, x, 50_000).T
-    with torch.no_grad():
-        proposals[name, "encoder"] = torch.cat([model.log_weight(x, (8,)) for _ in range(125)])
+    with torch.no_grad():  # 125 times 8 codes: little memory
+        parts = [model.log_weight(x, (8,)) for _ in range(125)]
+    proposals[name, "encoder"] = torch.cat(parts)
 final = {key: log_mean_exp(log_w, 0) for key, log_w in proposals.items()}
 counted = {key: effective_sample_size(log_w, 0) for key, log_w in proposals.items()}
 missing = final["vae_40d", "encoder"] - final["vae_40d", "prior"]
-blind, looked = (counted["vae_40d", proposal].median() for proposal in ("prior", "encoder"))
+blind = counted["vae_40d", "prior"].median()
+looked = counted["vae_40d", "encoder"].median()
 measured["claim-12"] = (
-    f"where log p(x) is exact ($\\sigma$ = {SIGMA}), every latent dimension multiplies the codes"
-    f" needed by {math.exp(slope):.2f}; continued to 40, that is"
-    f" $10^{{{(slope * 40 + offset) / math.log(10):.0f}}}$. On digits, vae_40d's decoder with"
-    f" 50,000 blind codes has {blind:.1f} effective ones and falls {pm(missing, 0)} nats short of"
-    f" 1,000 codes of its encoder, {looked:.0f} of them effective (medians)"
+    f"where log p(x) is exact ($\\sigma$ = {SIGMA}), every latent dimension multiplies"
+    f" the codes needed by {math.exp(slope):.2f}; continued to 40, that is"
+    f" $10^{{{(slope * 40 + offset) / math.log(10):.0f}}}$. On digits, vae_40d's"
+    f" decoder with 50,000 blind codes has {blind:.1f} effective ones and falls"
+    f" {mean_and_error(missing, '.0f')} nats short of 1,000 codes of its encoder,"
+    f" {looked:.0f} of them effective (medians)"
 )
-display(Markdown(f"**Measured.** {measured['claim-12']}."))
+plot.markdown(f"**Measured.** {measured['claim-12']}.")
 
 # %% jupyter={"source_hidden": true}
 fig, axes = plt.subplots(1, 2, figsize=(plot.WIDTH, 2.8))
@@ -1423,9 +1405,9 @@ plot.show(
     caption=(
         f"{len(x)} test digits; bars: scatter over repeats. 40 dimensions: {missing.mean():.0f}"
         " nats apart at the end. Two dimensions: the encoder's 1,000 codes less 50,000 blind ones:"
-        f" {pm(two)} nats, median {two.median():.2f}. The encoder falls more than a nat short for"
-        f" {(two < -1).sum()} digits, by {-two.min():.0f} for the worst; blind codes for"
-        f" {(two > 1).sum()}, by {two.max():.0f}."
+        f" {mean_and_error(two)} nats, median {two.median():.2f}. The encoder falls more than a"
+        f" nat short for {(two < -1).sum()} digits, by {-two.min():.0f} for the worst; blind codes"
+        f" for {(two > 1).sum()}, by {two.max():.0f}."
     ),
 )
 
@@ -1450,9 +1432,8 @@ plot.show(
 # %% tags=["claim-13"]
 nodes = torch.linspace(-6, 6, 8001)
 with torch.no_grad():
-    to_line = torch.cdist(
-        new_moons[:200], line.decoder(nodes[:, None]).mean
-    )  # (200, 8001) distances
+    # Distances, (200, 8001).
+    to_line = torch.cdist(new_moons[:200], line.decoder(nodes[:, None]).mean)
     log_prior = line.prior.log_prob(nodes[:, None]) + (nodes[1] - nodes[0]).log()
 
 
@@ -1466,10 +1447,11 @@ sigmas = [0.3, 0.2, 0.15, 0.1, 0.07, 0.05, 0.03, 0.02, 0.015, 0.01]
 thinned = {sigma: thin(sigma) for sigma in sigmas}
 best_sigma = max(sigmas, key=lambda sigma: thinned[sigma].mean())
 measured["claim-13"] = (
-    f"noise of {best_sigma} gives 200 new points {thinned[best_sigma].mean():.2f} nats each, noise"
-    f" of 0.01 {pm(thinned[0.01], 0)}; without noise there is no density, and nothing to maximise"
+    f"noise of {best_sigma} gives 200 new points {thinned[best_sigma].mean():.2f} nats"
+    f" each, noise of 0.01 {mean_and_error(thinned[0.01], '.0f')}; without noise there"
+    " is no density, and nothing to maximise"
 )
-display(Markdown(f"**Measured.** {measured['claim-13']}."))
+plot.markdown(f"**Measured.** {measured['claim-13']}.")
 
 
 # %% jupyter={"source_hidden": true}
@@ -1585,12 +1567,10 @@ with torch.no_grad():
     torch.manual_seed(0)
     codes = network.prior.sample((10,))
     rows = {f"S = {S}": model.decoder(codes).mean for S, (model, _) in starved.items()}
-    far = (
-        (starved[1][0].decoder(network.prior.sample((1000,))).mean - frequency).abs().mean().item()
-    )
-    alone = log_weights(starved[1][0], few, 1000).mean(
-        1
-    )  # (300,): E[log p(x|z)], what S = 1 maximises
+    means = starved[1][0].decoder(network.prior.sample((1000,))).mean
+    far = (means - frequency).abs().mean().item()
+    # E[log p(x|z)], what S = 1 maximises: (300,).
+    alone = log_weights(starved[1][0], few, 1000).mean(1)
 plot.show(
     plot.images([*rows.values()], titles=[*rows], width=5.5),
     alt=(
@@ -1599,7 +1579,7 @@ plot.show(
     ),
     caption="Test log p(x): "
     + ", ".join(f"{value.mean():.0f} at S = {S}" for S, (_, value) in starved.items())
-    + f" (standard errors about {starved[1000][1].std() / len(few) ** 0.5:.0f}, {len(few)} test"
+    + f" (standard errors about {standard_error(starved[1000][1]):.0f}, {len(few)} test"
     f" digits, equal numbers of steps). At S = 1 a pixel is within {far:.2f} of its frequency in"
     " the training data on average. What S = 1 maximises, E[log p(x|z)], has come to"
     f" {alone.mean():.0f}; one picture for all codes, the frequencies, has"
@@ -1624,8 +1604,7 @@ claims = {
     12: "it scales badly with dimension",
     13: "it needs explicit densities",
 }
-table = [f"| {claim} | {measured[f'claim-{n}']} |" for n, claim in claims.items()]
-display(Markdown("\n".join(["| the lecture says | you measured |", "|:--|:--|", *table])))
+plot.claims_table(claims, measured)
 
 # %% [markdown]
 # ## For and against
@@ -1638,39 +1617,32 @@ to_sample = 1e3 * (time.perf_counter() - start)
 start = time.perf_counter()
 log_likelihood_from_prior(network, few[:1], 10_000)
 to_score = 1e3 * (time.perf_counter() - start)
-display(
-    Markdown(
-        "\n".join(
-            [
-                "| | in numbers, here |",
-                "|:--|:--|",
-                (
-                    f"| **for**: it maximises the likelihood itself | {gap.mean():.2f} nats short"
-                    f" of the true density in 2-D; {pm(better)} nats more than a VAE with a like"
-                    " decoder, 2 latent dimensions |"
-                ),
-                (
-                    f"| **for**: sampling is easy | {to_sample / 1000:.2f} ms an image; to score"
-                    f" one with 10,000 codes, {to_score:.0f} ms |"
-                ),
-                (
-                    "| **for**: trained by gradients, no second network | a hundred codes a step"
-                    f" do for 2 latent dimensions: {starved[100][1].mean():.0f} nats at S = 100,"
-                    f" {starved[1000][1].mean():.0f} at S = 1,000 |"
-                ),
-                (
-                    f"| **against**: fails in high dimensions | codes times {math.exp(slope):.2f}"
-                    " for every dimension where the truth is known;"
-                    f" {counted['vae_40d', 'prior'].median():.1f} of 50,000 effective at 40 |"
-                ),
-                (
-                    "| **against**: needs explicit densities | noise of 0.01 in place of"
-                    f" {best_sigma} costs {(thinned[best_sigma] - thinned[0.01]).mean():.0f} nats,"
-                    " and there is no end below |"
-                ),
-            ]
-        )
-    )
+plot.markdown(
+    "| | in numbers, here |",
+    "|:--|:--|",
+    (
+        f"| **for**: it maximises the likelihood itself | {gap.mean():.2f} nats short of the true"
+        f" density in 2-D; {mean_and_error(better)} nats more than a VAE with a like decoder, 2"
+        " latent dimensions |"
+    ),
+    (
+        f"| **for**: sampling is easy | {to_sample / 1000:.2f} ms an image; to score one with"
+        f" 10,000 codes, {to_score:.0f} ms |"
+    ),
+    (
+        "| **for**: trained by gradients, no second network | a hundred codes a step do for 2"
+        f" latent dimensions: {starved[100][1].mean():.0f} nats at S = 100,"
+        f" {starved[1000][1].mean():.0f} at S = 1,000 |"
+    ),
+    (
+        f"| **against**: fails in high dimensions | codes times {math.exp(slope):.2f} for every"
+        f" dimension where the truth is known; {counted['vae_40d', 'prior'].median():.1f} of"
+        " 50,000 effective at 40 |"
+    ),
+    (
+        f"| **against**: needs explicit densities | noise of 0.01 in place of {best_sigma} costs"
+        f" {(thinned[best_sigma] - thinned[0.01]).mean():.0f} nats, and there is no end below |"
+    ),
 )
 
 # %% [markdown]

@@ -1,5 +1,13 @@
 # ---
 # jupyter:
+#   dgmcourse:
+#     part: The game
+#     question: Can a critic replace the likelihood?
+#     about: "a game in place of a likelihood: a laboratory to play in, and the lecture's pros and
+#       cons in numbers"
+#     slides: Generative Adversarial Nets
+#     minutes: 75
+#     weights: {gan: GAN}
 #   jupytext:
 #     text_representation:
 #       extension: .py
@@ -122,9 +130,7 @@ from functools import partial
 import ipywidgets as widgets
 import numpy as np
 import torch.nn.functional as F
-from IPython.display import Markdown, display
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from dgmcourse.check import gan as check
 from dgmcourse.data.toy import grid_of_gaussians, mixture, ring_of_gaussians
@@ -133,7 +139,7 @@ from dgmcourse.distances import frechet, modes_found, sliced_wasserstein, wasser
 from dgmcourse.models.gan import GAN, ImageGAN, leaky
 from dgmcourse.networks import mlp
 from dgmcourse.play import Players, play
-from dgmcourse.plot import CRITIC, DATA, MODEL, NOISE, plt
+from dgmcourse.plot import CRITIC, DATA, MODEL, NOISE, mean_and_error, plt, progress, standard_error
 from dgmcourse.train import Adam, best_device, maximise
 from dgmcourse.widgets.figure import slider_figure
 from dgmcourse.widgets.film import film
@@ -141,18 +147,13 @@ from dgmcourse.widgets.latent import latent_traversal
 
 # %%
 DEVICE = best_device()
-DIGITS, EPOCHS, RATE = (
-    10_000,
-    6,
-    5e-4,
-)  # of your own training: a fifth of the digits, for the sake of time
+DIGITS = 10_000  # of your own training: a fifth of them, for the sake of time
+EPOCHS, RATE = 6, 5e-4
 SEEDS = 20  # runs of the same small game
 
-progress = partial(tqdm, file=sys.stdout, bar_format="{desc} |{bar:24}| {n}/{total}")
 torch.manual_seed(0)
-pool = digits.train[
-    torch.randperm(len(digits.train))[:4000]
-].tensor()  # real digits to compare with
+few = torch.randperm(len(digits.train))[:4000]
+pool = digits.train[few].tensor()  # real digits to compare with
 held_out = digits.test[torch.randperm(len(digits.test))[:1000]].tensor()
 train = digits.train[torch.arange(min(DIGITS, len(digits.train)))]
 del digits  # the others are not needed, and their memory is
@@ -179,30 +180,13 @@ def draw_game() -> plt.Figure:
     ax.set_axis_off()
 
     def box(x, y, wide, name, formula, colour):
-        rounded = plt.matplotlib.patches.FancyBboxPatch(
-            (x, y), wide, 0.95, boxstyle="round,pad=0.02,rounding_size=0.12"
-        )
-        ax.add_patch(rounded)
-        rounded.set(facecolor=colour + "1c", edgecolor=colour, linewidth=1.8)
+        style = {"boxstyle": "round,pad=0.02,rounding_size=0.12", "linewidth": 1.8}
+        style |= {"facecolor": colour + "1c", "edgecolor": colour}
+        ax.add_patch(plt.matplotlib.patches.FancyBboxPatch((x, y), wide, 0.95, **style))
         ax.text(x + wide / 2, y + 0.66, name, ha="center", va="center", color=DATA, fontsize=10)
         ax.text(x + wide / 2, y + 0.27, formula, ha="center", va="center", color=DATA, fontsize=12)
 
-    def arrow(start, end, colour=DATA, line="-", bend=0.0):
-        ax.annotate(
-            "",
-            end,
-            start,
-            arrowprops={
-                "arrowstyle": "-|>",
-                "color": colour,
-                "linewidth": 1.5,
-                "linestyle": line,
-                "shrinkA": 0,
-                "shrinkB": 0,
-                "connectionstyle": f"arc3,rad={bend}",
-            },
-        )
-
+    arrow = partial(plot.draw_arrow, ax)
     box(1.75, 2.8, 1.7, "the artist", r"$p_{real}(\mathbf{x})$", DATA)
     box(0.05, 0.75, 1.1, "noise", r"$\mathbf{z} \sim p(\mathbf{z})$", NOISE)
     box(1.75, 0.75, 1.7, "the fraud", r"$G(\mathbf{z})$", MODEL)
@@ -265,8 +249,9 @@ for logit in (5.0, 15.0, 20.0, 100.0):
     first, second = torch.log(1 - torch.sigmoid(naive)), F.logsigmoid(-stable)
     first.backward(), second.backward()
     print(
-        f"l = {logit:5.0f}   log(1 - sigmoid(l)): {first.item():7.3f}, gradient {naive.grad:6.3f}  "
-        f" logsigmoid(-l): {second.item():8.3f}, gradient {stable.grad:6.3f}"
+        f"l = {logit:5.0f}   log(1 - sigmoid(l)): {first.item():7.3f}, gradient"
+        f" {naive.grad:6.3f}   logsigmoid(-l): {second.item():8.3f}, gradient"
+        f" {stable.grad:6.3f}"
     )
 
 # %% [markdown]
@@ -284,7 +269,8 @@ for logit in (5.0, 15.0, 20.0, 100.0):
 def discriminator_objective(real: Tensor, fake: Tensor) -> Tensor:
     """log D(x) + log(1 - D(G(z))) in nats, to be maximised by the discriminator.
 
-    real, fake: (B,), logits of real pictures x and of fakes G(z), any real numbers.  Returns: (B,).
+    real, fake: (B,), logits of real pictures x and of fakes G(z), any real numbers.
+    Returns: (B,).
     """
     ### BEGIN SOLUTION
     return F.logsigmoid(real) + F.logsigmoid(-fake)
@@ -322,7 +308,8 @@ discriminator_objective = check.discriminator_objective(discriminator_objective)
 # %%
 x = torch.linspace(-14, 14, 4001, dtype=torch.float64)
 dx = x[1] - x[0]
-artist = mixture(torch.tensor([-1.2, 1.2], dtype=torch.float64), 0.5)  # p_real: two bumps on a line
+places = torch.tensor([-1.2, 1.2], dtype=torch.float64)
+artist = mixture(places, 0.5)  # p_real: two bumps on a line
 
 
 def log_real(x: Tensor) -> Tensor:
@@ -330,16 +317,15 @@ def log_real(x: Tensor) -> Tensor:
 
 
 def log_fraud(x: Tensor, shift: float, width: float) -> Tensor:
-    """p_G: the same two bumps, shifted and stretched. With shift 0 and width 1 it is p_real."""
+    """p_G: the same two bumps, moved and stretched; p_real with shift 0 and width 1."""
     return log_real((x - shift) / width) - math.log(width)
 
 
 def value(logit: Tensor, shift: float, width: float) -> float:
     """V(D) for D = sigmoid(logit), by quadrature: nats."""
-    each = log_real(x).exp() * F.logsigmoid(logit) + log_fraud(
-        x, shift, width
-    ).exp() * F.logsigmoid(-logit)
-    return (each.sum() * dx).item()
+    of_real = log_real(x).exp() * F.logsigmoid(logit)
+    of_fakes = log_fraud(x, shift, width).exp() * F.logsigmoid(-logit)
+    return ((of_real + of_fakes).sum() * dx).item()
 
 
 def best_logit(shift: float, width: float) -> Tensor:
@@ -445,14 +431,14 @@ for u in torch.rand(300, 4, generator=random).tolist():
     p, q = log_real(y), log_fraud(y, shift, width)
     middle = torch.logaddexp(p, q) - math.log(2)
     js = 0.5 * (w @ (p.exp() * (p - middle)) + w @ (q.exp() * (q - middle))).item()
-    best = value(best_logit(shift, width), shift, width)
+    logit = best_logit(shift, width)
+    challenger = logit + u[2] * torch.cos(x + 6 * u[3])
+    best = value(logit, shift, width)
     off.append(abs(best - (2 * js - 2 * math.log(2))))
-    worse.append(
-        best - value(best_logit(shift, width) + u[2] * torch.cos(x + 6 * u[3]), shift, width)
-    )
+    worse.append(best - value(challenger, shift, width))
 print(
-    f"{len(off)} frauds: V(D*) differs from -2 log 2 + 2 JS by at most {max(off):.0e} nats;"
-    f" {sum(gap < 0 for gap in worse)} challengers beat D*; on average they lose"
+    f"{len(off)} frauds: V(D*) differs from -2 log 2 + 2 JS by at most {max(off):.0e}"
+    f" nats; {sum(gap < 0 for gap in worse)} challengers beat D*; on average they lose"
     f" {np.mean(worse):.3f}"
 )
 
@@ -468,8 +454,8 @@ learner = mlp([1, 64, 64, 1], leaky)
 optimiser = Adam(learner.parameters(), lr=2e-3)
 for _ in progress(range(800), desc="expert"):
     real, fake = (artist.sample((256,)).float() for _ in range(2))
-    fake = SHIFT + BREADTH * fake
-    maximise(discriminator_objective(learner(real)[:, 0], learner(fake)[:, 0]), optimiser)
+    logits = learner(real)[:, 0], learner(SHIFT + BREADTH * fake)[:, 0]
+    maximise(discriminator_objective(*logits), optimiser)
 
 # %% jupyter={"source_hidden": true}
 with torch.no_grad():
@@ -529,8 +515,8 @@ plot.show(
 
 # %% tags=["exercise"]
 def generator_objective(fake: Tensor, saturating: bool) -> Tensor:
-    """What the generator maximises, in nats: the min-max game's own if saturating, else log
-    D(G(z)).
+    """What the generator maximises, in nats: the min-max game's own if saturating, else
+    log D(G(z)).
 
     fake: (B,), logits of the fakes G(z).  Returns: (B,).
     """
@@ -551,13 +537,12 @@ generator_objective = check.generator_objective(generator_objective)
 
 # %% jupyter={"source_hidden": true}
 def lesson(game: GAN, saturating: bool) -> float:
-    """The norm of the objective's gradient for all of the generator's parameters, over 256
-    fakes.
+    """The norm of the gradient of the mean objective of 256 fakes, all of the generator's
+    parameters together.
     """
     fake = game.logit(game.generator(game.prior.sample((256,))))
-    gradient = torch.autograd.grad(
-        generator_objective(fake, saturating).mean(), list(game.generator.parameters())
-    )
+    mean = generator_objective(fake, saturating).mean()
+    gradient = torch.autograd.grad(mean, list(game.generator.parameters()))
     return nn.utils.get_total_norm(gradient).item()
 
 
@@ -578,9 +563,8 @@ young.eval()
 with torch.no_grad():
     early = young.logit(young.sample(500))
 lessons = {key: torch.tensor(rows).reshape(EXPERTS, -1) for key, rows in lessons.items()}
-strength = {
-    key: rows / lessons[False][:, :1] for key, rows in lessons.items()
-}  # of the non-saturating one at the start
+# As shares of the non-saturating one at the start.
+strength = {key: rows / lessons[False][:, :1] for key, rows in lessons.items()}
 
 # %% jupyter={"source_hidden": true}
 fig, (left, right) = plt.subplots(1, 2, figsize=(plot.WIDTH, 2.8))
@@ -627,11 +611,9 @@ right.set_title("what reaches the generator")
 right.legend(loc="lower left", fontsize=8)
 ratio = (lessons[False] / lessons[True])[:, -1]
 below = [look for look, rows in zip(LOOKS, strength[True].T, strict=True) if rows.mean() < 0.01]
-hundredth = (
-    f"is first seen below a hundredth at step {below[0]}"
-    if below
-    else "is not seen below a hundredth"
-)
+hundredth = "is not seen below a hundredth"
+if below:
+    hundredth = f"is first seen below a hundredth at step {below[0]}"
 plot.show(
     fig,
     alt=(
@@ -674,8 +656,8 @@ def alternate(
 ) -> tuple[float, float]:
     """One turn of the expert, then one of the fraud.
 
-    x: (B, D), real pictures. prior.sample((B,)) draws B codes. generator: codes -> (B, D).
-    discriminator: (B, D) -> logits (B, 1).
+    x: (B, D), real pictures. prior.sample((B,)) draws B codes.
+    generator: codes -> (B, D). discriminator: (B, D) -> logits (B, 1).
     Returns: the mean objectives of expert and fraud, as maximise returns them.
     """
     ### BEGIN SOLUTION
@@ -704,13 +686,16 @@ alternate = check.alternate(alternate)
 torch.manual_seed(1)
 ring = ring_of_gaussians()  # eight modes on a circle of radius 2
 small = GAN(StandardGaussian(2), mlp([2, 32, 32, 2]), mlp([2, 32, 32, 1]))
-networks = small.generator, small.discriminator
-g_optimiser, d_optimiser = (Adam(net.parameters(), lr=2e-3, betas=(0.5, 0.999)) for net in networks)
+both = (small.generator, small.discriminator)
+g_optimiser, d_optimiser = (
+    Adam(player.parameters(), lr=2e-3, betas=(0.5, 0.999)) for player in both
+)
 turns, snapshots = [], {}
 for turn in progress(range(1501), desc="your game"):
     if turn in (0, 250, 600, 1500):
         snapshots[turn] = copy.deepcopy(small)
-    turns.append(alternate(ring.sample((64,)), small.prior, *networks, d_optimiser, g_optimiser))
+    batch = ring.sample((64,))
+    turns.append(alternate(batch, small.prior, *both, d_optimiser, g_optimiser))
 
 # %% jupyter={"source_hidden": true}
 torch.manual_seed(0)
@@ -778,13 +763,11 @@ yours = yours.cpu()
 if history.steps:
     late = history.steps[-max(1, len(history.steps) // 5) :]
     verdicts = [np.mean([row[name] for row in late]) for name in ("real", "fake")]
-    display(
-        Markdown(
-            f"**The game {history.stopped}** after {history.steps[-1]['step']:,} steps. Over the"
-            f" last fifth of them the expert gave real digits {verdicts[0]:.2f} and fakes"
-            f" {verdicts[1]:.2f}. The shipped `gan` had {recipes.card('gan')['epochs_trained']}"
-            f" epochs on 50,000 digits, against your {len(history.epochs)} on {len(train):,}."
-        )
+    plot.markdown(
+        f"**The game {history.stopped}** after {history.steps[-1]['step']:,} steps. Over the last"
+        f" fifth of them the expert gave real digits {verdicts[0]:.2f} and fakes"
+        f" {verdicts[1]:.2f}. The shipped `gan` had {recipes.card('gan')['epochs_trained']} epochs"
+        f" on 50,000 digits, against your {len(history.epochs)} on {len(train):,}."
     )
 
 # %% [markdown]
@@ -809,22 +792,16 @@ latent_traversal("gan")
 
 # %% jupyter={"source_hidden": true}
 classifier = recipes.load("digit_classifier")
-features, classify = (
-    partial(classifier.features, rows=100),
-    partial(classifier.classify, rows=100),
-)  # a little at a time
+features = partial(classifier.features, rows=100)  # a little at a time
+classify = partial(classifier.classify, rows=100)
 with torch.no_grad():
     torch.manual_seed(8)
     start, end = gan.prior.sample((500,)), gan.prior.sample((500,))
     fakes = gan.generator(start), gan.generator(end)
 
     def sure(images: Tensor) -> float:
-        return (
-            torch.cat([classifier.log_prob(part).amax(-1) for part in images.split(100)])
-            .exp()
-            .mean()
-            .item()
-        )
+        best = [classifier.log_prob(part).amax(-1) for part in images.split(100)]
+        return torch.cat(best).exp().mean().item()
 
     middles, blends = gan.generator((start + end) / 2), (fakes[0] + fakes[1]) / 2
     certain = {"ends": sure(fakes[0]), "middles": sure(middles), "blends": sure(blends)}
@@ -855,16 +832,13 @@ plot.show(
 places = [
     f"{'first' if i < 10 else 'second'} row, {i % 10 + 1}" for i in range(20) if real_or_fake[i]
 ]
-eight = sum(math.comb(10, k) ** 2 for k in (8, 9, 10)) / math.comb(
-    20, 10
-)  # or more right, by chance
-display(
-    Markdown(
-        "<details><summary>Which of the twenty at the top were real?</summary>\n\n"
-        + "; ".join(places)
-        + ".\n\nGuessing finds five of the ten on average, eight or more only once in "
-        + f"{1 / eight:.0f} tries.</details>"
-    )
+# The probability of eight or more right, by chance.
+eight = sum(math.comb(10, k) ** 2 for k in (8, 9, 10)) / math.comb(20, 10)
+plot.markdown(
+    "<details><summary>Which of the twenty at the top were real?</summary>\n\n"
+    + "; ".join(places)
+    + ".\n\nGuessing finds five of the ten on average, eight or more only once in "
+    + f"{1 / eight:.0f} tries.</details>"
 )
 
 # %% [markdown]
@@ -882,22 +856,23 @@ display(
 
 # %%
 def neighbour(a: Tensor, b: Tensor) -> Tensor:
-    """For each picture of both heaps: does its nearest neighbour come from the same one?"""
+    """For each picture of both heaps: is its nearest neighbour from the same one?"""
     both, mine = torch.cat([a, b]), torch.arange(len(a) + len(b)) < len(a)
     distance = torch.cdist(both, both).fill_diagonal_(math.inf)
     return mine[distance.argmin(1)] == mine
 
 
 def fresh(a: Tensor, b: Tensor, seed: int = 0) -> Tensor:
-    """The same question to a network trained on the first three quarters of each heap, about the
-    rest.
+    """The same question to a network trained on the first three quarters of each heap,
+    about the last.
     """
     torch.manual_seed(seed)
     n, net = len(a) * 3 // 4, mlp([784, 256, 1], leaky)
     optimiser = Adam(net.parameters(), lr=1e-3)
     for _ in range(300):
         rows = torch.randint(n, (2, 64))
-        maximise(discriminator_objective(net(a[rows[0]])[:, 0], net(b[rows[1]])[:, 0]), optimiser)
+        logits = net(a[rows[0]])[:, 0], net(b[rows[1]])[:, 0]
+        maximise(discriminator_objective(*logits), optimiser)
     with torch.no_grad():
         return torch.cat([net(a[n:])[:, 0] > 0, net(b[n:])[:, 0] < 0])
 
@@ -910,7 +885,8 @@ def share_right(right: Tensor) -> str:
 
 # %% tags=["claim-14"]
 torch.manual_seed(1)
-real, again, fakes, mine = pool[:2000], pool[2000:], gan.sample(2000), yours.sample(2000)
+real, again = pool[:2000], pool[2000:]
+fakes, mine = gan.sample(2000), yours.sample(2000)
 with torch.no_grad():
     own = torch.cat([gan.logit(real) > 0, gan.logit(fakes) < 0])
 told = {
@@ -922,54 +898,43 @@ told = {
     "a fresh network": (fresh(real, fakes), fresh(real, again)),
 }
 distance = {
-    name: frechet(features(real), features(x)) for name, x in (("gan", fakes), ("real", again))
+    "gan": frechet(features(real), features(fakes)),
+    "real": frechet(features(real), features(again)),
 }
 rate = told["a fresh network"][0].double().mean().item()
 measured["claim-14"] = (
-    f"a fresh network is right in {share_right(told['a fresh network'][0])} of its answers (two"
-    f" heaps of real digits: {share_right(told['a fresh network'][1])}), and the Frechet distance"
-    f" of 2,000 fakes is {distance['gan']:.0f}, of as many other real digits {distance['real']:.1f}"
+    f"a fresh network is right in {share_right(told['a fresh network'][0])} of its"
+    f" answers (two heaps of real digits: {share_right(told['a fresh network'][1])}),"
+    f" and the Frechet distance of 2,000 fakes is {distance['gan']:.0f}, of as many"
+    f" other real digits {distance['real']:.1f}"
 )
-display(Markdown(f"**Measured:** {measured['claim-14']}."))
+plot.markdown(f"**Measured:** {measured['claim-14']}.")
 
 # %% jupyter={"source_hidden": true}
-display(
-    Markdown(
-        "\n".join(
-            [
-                "| expert | real or fake: right | real or real: right |",
-                "|:--|--:|--:|",
-                *(
-                    f"| {name} | {share_right(a)} |"
-                    f" {share_right(b) if b is not None else 'not asked'} |"
-                    for name, (a, b) in told.items()
-                ),
-                "",
-                (
-                    f"*{len(real):,} real training digits and as many samples of `gan`, unless said"
-                    " otherwise; the fresh network is asked about"
-                    f" {len(told['a fresh network'][0]):,} it was not trained on. Standard errors"
-                    " from the number asked.*"
-                ),
-            ]
-        )
-    )
+plot.markdown(
+    "| expert | real or fake: right | real or real: right |",
+    "|:--|--:|--:|",
+    *(
+        f"| {name} | {share_right(a)} | {share_right(b) if b is not None else 'not asked'} |"
+        for name, (a, b) in told.items()
+    ),
+    "",
+    (
+        f"*{len(real):,} real training digits and as many samples of `gan`, unless said otherwise;"
+        f" the fresh network is asked about {len(told['a fresh network'][0]):,} it was not trained"
+        " on. Standard errors from the number asked.*"
+    ),
 )
 
 # %% jupyter={"source_hidden": true}
-verdict = (
-    "**hardly** is too strong for this game"
-    if rate > 0.75
-    else "the claim holds even against a machine, here"
-)
-display(
-    Markdown(
-        f"With a fresh network right in {rate:.0%} of its answers, {verdict}. Look for what a"
-        " network sees that you forgive: single dark pixels far from any stroke, grey where pens"
-        " leave black or nothing. What you judge is whether it *could* be a digit; what the"
-        " network judges is all 784 pixels. [Notebook 06](06_more_gans.ipynb) asks the same of"
-        " convolutional networks."
-    )
+verdict = "the claim holds even against a machine, here"
+if rate > 0.75:
+    verdict = "**hardly** is too strong for this game"
+plot.markdown(
+    f"With a fresh network right in {rate:.0%} of its answers, {verdict}. Look for what a network"
+    " sees that you forgive: single dark pixels far from any stroke, grey where pens leave black"
+    " or nothing. What you judge is whether it *could* be a digit; what the network judges is all"
+    " 784 pixels. [Notebook 06](06_more_gans.ipynb) asks the same of convolutional networks."
 )
 
 # %% [markdown]
@@ -1037,19 +1002,17 @@ modes = {
 course = {kind: torch.stack(rows) for kind, rows in modes.items()}  # (looks, seeds)
 ends = {kind: coverage(shots[1500], ring, 0.1) for kind, shots in runs.items()}
 failed = {kind: (found < 8) | (near < 0.75) for kind, (found, near) in ends.items()}
-lost = {
-    kind: (rows[1:] < rows[:-1]).float().sum(0).mean().item() for kind, rows in course.items()
-}  # per game
+lost = {}  # times that a game loses modes
+for kind, rows in course.items():
+    lost[kind] = (rows[1:] < rows[:-1]).float().sum(0).mean().item()
 
 
 # %% jupyter={"source_hidden": true}
 def wilson(k: int, n: int) -> tuple[float, float]:
     """The 95 % interval for a probability of which k of n trials were seen."""
     z = 1.96
-    middle, half = (
-        (k + z * z / 2) / (n + z * z),
-        z / (n + z * z) * math.sqrt(k * (n - k) / n + z * z / 4),
-    )
+    middle = (k + z * z / 2) / (n + z * z)
+    half = z / (n + z * z) * math.sqrt(k * (n - k) / n + z * z / 4)
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
@@ -1064,7 +1027,7 @@ measured["claim-15"] = (
     + f". On its way to step 1,500 a game with 2 loses modes {lost['2 latent dimensions']:.1f}"
     " times on average"
 )
-display(Markdown(f"**Measured:** {measured['claim-15']}."))
+plot.markdown(f"**Measured:** {measured['claim-15']}.")
 fig, (left, middle, right) = plt.subplots(
     1, 3, figsize=(plot.WIDTH, 2.6), width_ratios=(1.25, 1.25, 1)
 )
@@ -1131,21 +1094,18 @@ plot.show(
 # %% jupyter={"source_hidden": true}
 plain, saturated = (counts[kind] for kind in ("2 latent dimensions", "2, saturating"))
 gains = course["8 latent dimensions"][-1] - course["8 latent dimensions"][-6]
-gain = f"{gains.mean():+.1f} ± {gains.std() / SEEDS**0.5:.1f}"
 overlap = spans["2 latent dimensions"][0] <= saturated / SEEDS <= spans["2 latent dimensions"][1]
-display(
-    Markdown(
-        f"Eight dimensions of noise in place of two, and {counts['8 latent dimensions']} games fail"
-        f" in place of {plain}; they still gain {gain} modes over the last 500 steps, so this is"
-        " being slow as much as being unstable. The saturating objective, with its lost lessons,"
-        f" fails {saturated} times against {plain}:"
-        f" {'no difference that 20 seeds could show' if overlap else 'a difference beyond chance'}."
-        " In the plane the fakes overlap with the data from the start, and Adam divides each"
-        " gradient by its own usual size, so that a weak lesson makes no small step. With digits,"
-        f" above, a factor of {ratio.mean():,.0f} lay between the two.\n\nThe optimiser is part of"
-        " the game, too: these have the usual Adam, with $\\beta_1 = 0.5$; [notebook"
-        " 05](05_wgan.ipynb) also tries one without momentum."
-    )
+plot.markdown(
+    f"Eight dimensions of noise in place of two, and {counts['8 latent dimensions']} games fail in"
+    f" place of {plain}; they still gain {mean_and_error(gains, '+.1f')} modes over the last 500"
+    " steps, so this is being slow as much as being unstable. The saturating objective, with its"
+    f" lost lessons, fails {saturated} times against {plain}:"
+    f" {'no difference that 20 seeds could show' if overlap else 'a difference beyond chance'}. In"
+    " the plane the fakes overlap with the data from the start, and Adam divides each gradient by"
+    " its own usual size, so that a weak lesson makes no small step. With digits, above, a factor"
+    f" of {ratio.mean():,.0f} lay between the two.\n\nThe optimiser is part of the game, too:"
+    " these have the usual Adam, with $\\beta_1 = 0.5$; [notebook 05](05_wgan.ipynb) also tries"
+    " one without momentum."
 )
 
 # %% [markdown]
@@ -1157,9 +1117,9 @@ display(
 
 
 # %%
-def tiny_game(rate: float, by_turns: bool, penalty: float = 0.0, steps: int = 400) -> np.ndarray:
-    """The path (theta, psi): a fraud lowers V = log(1 - sigma(psi theta)), an expert raises V -
-    penalty psi^2 / 2.
+def tiny_game(rate: float, by_turns: bool, penalty: float = 0.0, steps: int = 400):
+    """The path (theta, psi): a fraud lowers V = log(1 - sigma(psi theta)), an expert
+    raises V - penalty psi^2 / 2.
     """
     theta, psi, path = 1.0, 0.0, []
     for _ in range(steps):
@@ -1219,18 +1179,12 @@ PACE = 2e-3  # both rates, where they are equal
 
 
 def broken_then_cured(copies: int = 8):
-    quick, game = many(
-        ring,
-        lr=(PACE / 50**0.5, PACE * 50**0.5),
-        steps=500,
-        every=20,
-        copies=copies,
-        label="too quick",
-    )
-    cured, _ = many(
-        ring, lr=PACE, steps=700, every=50, copies=copies, game=game, label="rates equal"
-    )
-    return {step: quick[step] for step in quick}, {500 + step: cured[step] for step in cured}
+    rates = (PACE / 50**0.5, PACE * 50**0.5)
+    schedule = {"steps": 500, "every": 20, "label": "too quick"}
+    quick, game = many(ring, lr=rates, copies=copies, **schedule)
+    schedule = {"steps": 700, "every": 50, "label": "rates equal"}
+    cured, _ = many(ring, lr=PACE, copies=copies, game=game, **schedule)
+    return quick, {500 + step: fakes for step, fakes in cured.items()}
 
 
 quick, cured = broken_then_cured()
@@ -1249,18 +1203,13 @@ def frame(step: int, fakes: Tensor) -> plt.Figure:
     return fig
 
 
-late = torch.stack(
-    [fakes for step, fakes in quick.items() if step >= 240]
-)  # (looks, copies, 500, 2)
+late = torch.stack([quick[step] for step in quick if step >= 240])  # (looks, copies, 500, 2)
 centre = late.median(2, keepdim=True).values
 jumps = (centre[1:] - centre[:-1]).norm(dim=-1)[..., 0]  # (looks - 1, copies)
-restless = (
-    jumps.mean(0).argsort(descending=True).tolist()
-)  # the seeds, the one that moves most first
+restless = jumps.mean(0).argsort(descending=True).tolist()  # seeds; first, who moves most
 collapsed = {step: coverage(fakes, ring, 0.1)[0] for step, fakes in (quick | cured).items()}
-shown = {
-    step: (quick | cured)[step] for step in (*range(300, 501, 20), *range(550, 801, 50), 1000, 1200)
-}
+looks = (*range(300, 501, 20), *range(550, 801, 50), 1000, 1200)
+shown = {step: (quick | cured)[step] for step in looks}
 film(
     [frame(step, fakes) for step, fakes in shown.items()],
     [
@@ -1304,9 +1253,8 @@ plot.show(
         "The fakes crowd where the expert is fooled, and leave when it has noticed: half of them"
         f" lie within {spread:.1f} of their middle (the ring's radius is 2), and from one look to"
         f" the next, 20 steps, the middle moves by {jump:.1f}, on average. Modes found at step 500:"
-        f" {before.mean():.1f} ± {before.std() / len(before) ** 0.5:.1f}; after 700 steps with"
-        f" equal rates {after.mean():.1f} ± {after.std() / len(after) ** 0.5:.1f} ({len(before)}"
-        " seeds)."
+        f" {mean_and_error(before)}; after 700 steps with equal rates {mean_and_error(after)}"
+        f" ({len(before)} seeds)."
     ),
 )
 
@@ -1319,13 +1267,13 @@ plot.show(
 # How quick is too quick? Move the slider.
 
 # %%
-PACES = {
+PACES = {  # fraud : expert
     "1 : 100": 10.0,
     "1 : 10": 10**0.5,
     "1 : 1": 1.0,
     "10 : 1": 10**-0.5,
     "100 : 1": 0.1,
-}  # fraud : expert
+}
 paced = {}
 for name, factor in PACES.items():
     rates = PACE * factor, PACE / factor  # the expert's, the fraud's
@@ -1352,7 +1300,7 @@ def draw_paces(rates: str) -> plt.Figure:
             title=f"seed {i}",
         )
     mean = torch.stack([found.mean() for found in reached_modes.values()])
-    error = torch.stack([found.std() / len(found) ** 0.5 for found in reached_modes.values()])
+    error = [standard_error(found) for found in reached_modes.values()]
     axes[3].errorbar(range(len(PACES)), mean, error, fmt="o-", color=MODEL, capsize=3)
     axes[3].plot(list(PACES).index(rates), reached_modes[rates].mean(), "o", color="#D55E00", ms=9)
     axes[3].set(ylim=(0, 8.4), ylabel="modes found, of 8")
@@ -1382,10 +1330,7 @@ plot.show(
     + ", ".join(f"{n.mean():.1f}" for n in reached_modes.values())
     + ".",
     caption="Modes found after 600 steps, fraud : expert = "
-    + ", ".join(
-        f"{name}: {n.mean():.1f} ± {n.std() / len(n) ** 0.5:.1f}"
-        for name, n in reached_modes.items()
-    )
+    + ", ".join(f"{name}: {mean_and_error(n)}" for name, n in reached_modes.items())
     + " (mean and standard error, 6 seeds). Share of the samples near a mode: "
     + ", ".join(f"{near.mean():.0%}" for near in near_modes.values())
     + ".",
@@ -1394,16 +1339,14 @@ plot.show(
 # %% jupyter={"source_hidden": true}
 slow_modes, slow_near = reached_modes["1 : 100"].mean(), near_modes["1 : 100"].mean()
 best = max(PACES, key=lambda name: reached_modes[name].mean())
-display(
-    Markdown(
-        "Both ends are bad, each in its own way. With a fraud too quick the fakes are nowhere for"
-        f" long ({near_modes['100 : 1'].mean():.0%} near a mode). With an expert too quick"
-        f" {slow_near:.0%} are near a mode, but the modes are only {slow_modes:.1f} of 8: the fraud"
-        " stays where it was first believed. **The cure is balance**: rates, or steps a turn, with"
-        f" which neither outruns the other. That need not be 1 : 1; of these five {best} finds"
-        f" most, {reached_modes[best].mean():.1f} modes. Or an expert that cannot become too steep:"
-        " [notebook 05](05_wgan.ipynb)."
-    )
+plot.markdown(
+    "Both ends are bad, each in its own way. With a fraud too quick the fakes are nowhere for long"
+    f" ({near_modes['100 : 1'].mean():.0%} near a mode). With an expert too quick {slow_near:.0%}"
+    f" are near a mode, but the modes are only {slow_modes:.1f} of 8: the fraud stays where it was"
+    " first believed. **The cure is balance**: rates, or steps a turn, with which neither outruns"
+    f" the other. That need not be 1 : 1; of these five {best} finds most,"
+    f" {reached_modes[best].mean():.1f} modes. Or an expert that cannot become too steep:"
+    " [notebook 05](05_wgan.ipynb)."
 )
 
 # %% [markdown]
@@ -1418,16 +1361,13 @@ wild_history = play(wild, ring, steps=200, batch_size=64, lr=1e4, progress=False
 finite = all(p.isfinite().all() for p in wild.parameters())
 far = wild.sample(500).abs().mean()
 print(
-    f"Its parameters are {'all finite' if finite else 'not finite'}, and its fakes about {far:.0e}"
-    " from the origin."
+    f"Its parameters are {'all finite' if finite else 'not finite'}, and its fakes"
+    f" about {far:.0e} from the origin."
 )
-tame = GAN(
-    StandardGaussian(2), mlp([2, 32, 32, 2]), mlp([2, 32, 32, 1])
-)  # no smaller step mends it: begin anew
-print(
-    f"A new game at a rate of {PACE}:"
-    f" {play(tame, ring, steps=200, batch_size=64, lr=PACE, progress=False).stopped}."
-)
+# No smaller step mends it: begin anew.
+tame = GAN(StandardGaussian(2), mlp([2, 32, 32, 2]), mlp([2, 32, 32, 1]))
+tame_history = play(tame, ring, steps=200, batch_size=64, lr=PACE, progress=False)
+print(f"A new game at a rate of {PACE}: {tame_history.stopped}.")
 
 # %% [markdown]
 # ## Sampling, and what need not be written down
@@ -1457,12 +1397,12 @@ for latent_dim in (2, 64, 512):
         lambda two=two: (two.discriminator_step(batch), two.generator_step(batch))
     )
 measured["claim-16"] = (
-    f"it trains with no density written down; {1e3 * per_image:.0f} microseconds an image of 784"
-    " pixels, in one pass; a turn of the game takes "
+    f"it trains with no density written down; {1e3 * per_image:.0f} microseconds an"
+    " image of 784 pixels, in one pass; a turn of the game takes "
     + ", ".join(f"{ms:.0f} ms at {d}" for d, ms in turn_ms.items())
     + " latent dimensions, with one code for each digit (the fastest of 5 runs)"
 )
-display(Markdown(f"**Measured:** {measured['claim-16']}."))
+plot.markdown(f"**Measured:** {measured['claim-16']}.")
 
 # %% [markdown]
 # One code a digit, whatever the dimension: the game never asks which of all codes made *this*
@@ -1494,11 +1434,13 @@ except NotImplementedError as error:
 torch.manual_seed(2)
 vae = recipes.load("vae_40d")
 with torch.no_grad():
-    vae_means = torch.cat([vae.decoder(z).mean for z in vae.prior.sample((2000,)).split(200)])
-close = [
-    torch.cdist(part, again).topk(10, largest=False).indices for part in again.split(250)
-]  # itself among them
-smudges = torch.stack([again[rows].mean(0) for rows in torch.cat(close)])
+    parts = vae.prior.sample((2000,)).split(200)
+    vae_means = torch.cat([vae.decoder(z).mean for z in parts])
+smudges = []  # each digit with its nine nearest
+for part in again.split(250):
+    close = torch.cdist(part, again).topk(10, largest=False).indices
+    smudges += [again[rows].mean(0) for rows in close]
+smudges = torch.stack(smudges)
 heaps = {
     "your GAN": mine,
     "gan": fakes,
@@ -1511,9 +1453,9 @@ WIDTHS_H = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
 
 def kernel_estimate(samples: Tensor, x: Tensor, h: float) -> Tensor:
     """log of the mean over samples of N(x | sample, h^2 I): (B,), nats."""
-    log_bumps = -(torch.cdist(x, samples) ** 2) / (2 * h**2) - x.shape[-1] / 2 * math.log(
-        2 * math.pi * h**2
-    )
+    D = x.shape[-1]
+    squared = torch.cdist(x, samples) ** 2
+    log_bumps = -squared / (2 * h**2) - D / 2 * math.log(2 * math.pi * h**2)
     return torch.logsumexp(log_bumps, 1) - math.log(len(samples))
 
 
@@ -1553,7 +1495,7 @@ measured["claim-17"] = (
     f" of {len(WIDTHS_H)} bandwidths, by anything from {min(spread_h):.0f} to {max(spread_h):.0f}"
     " nats"
 )
-display(Markdown(f"**Measured:** {measured['claim-17']}."))
+plot.markdown(f"**Measured:** {measured['claim-17']}.")
 fig, (left, right) = plt.subplots(1, 2, figsize=(plot.WIDTH, 2.9), width_ratios=(1.5, 1))
 marks = {
     "your GAN": (MODEL, "v:"),
@@ -1563,12 +1505,10 @@ marks = {
     "smudges": ("#7F7F00", "^-."),
 }
 for name, (colour, mark) in marks.items():
-    open_ = (
-        {"ms": 9, "mfc": "none"} if name == "VAE, means" else {"ms": 4}
-    )  # it lies on the real digits' line
-    left.plot(
-        WIDTHS_H, estimates[name].mean(1), mark, color=colour, linewidth=1.4, label=name, **open_
-    )
+    # The VAE's marks are open: they lie on the real digits' line.
+    style = {"ms": 9, "mfc": "none"} if name == "VAE, means" else {"ms": 4}
+    style |= {"color": colour, "linewidth": 1.4, "label": name}
+    left.plot(WIDTHS_H, estimates[name].mean(1), mark, **style)
 left.set(xlabel="bandwidth h", ylabel="kernel estimate, nats per digit", ylim=(-900, 350))
 left.legend(fontsize=8, loc="lower right")
 right.plot(list(short), list(short.values()), "o-", color=DATA)
@@ -1594,14 +1534,10 @@ plot.show(
         f"{len(held_out):,} held-out digits, 1,000 samples each. At h = {WIDTHS_H[top]}, the best"
         " for real digits, the order is "
     )
-    + ", ".join(
-        f"{name} {values.mean():.0f} ± {values.std() / len(held_out) ** 0.5:.0f}"
-        for name in orders[top]
-        for values in [estimates[name][top]]
-    )
-    + f" (digit by digit, real digits are {lead.mean():.0f} ± {lead.std() / len(lead) ** 0.5:.0f}"
-    f" ahead of the VAE). Right: of a Gaussian's own samples it is {short[2]:.2f} nats short in 2"
-    f" dimensions and {short[50]:.1f} in 50.",
+    + ", ".join(f"{name} {mean_and_error(estimates[name][top], '.0f')}" for name in orders[top])
+    + f" (digit by digit, real digits are {mean_and_error(lead, '.0f')} ahead of the VAE). Right:"
+    f" of a Gaussian's own samples it is {short[2]:.2f} nats short in 2 dimensions and"
+    f" {short[50]:.1f} in 50.",
 )
 
 # %% jupyter={"source_hidden": true}
@@ -1651,13 +1587,15 @@ def distances(x: Tensor, y: Tensor, seen_x: Tensor, seen_y: Tensor) -> list[floa
         for seen in (seen_x, seen_y)
     ]
     variation = 0.5 * (classes[0] - classes[1]).abs().sum().item()
-    return [wasserstein(x, y), sliced_wasserstein(x, y), frechet(seen_x, seen_y), variation]
+    by_pixels = [wasserstein(x, y), sliced_wasserstein(x, y)]
+    return [*by_pixels, frechet(seen_x, seen_y), variation]
 
 
 MEASURES, judged = ["exact W", "sliced W", "Frechet", "classes"], {}
 seen_real = features(real)
 for name, heap in heaps.items():
-    four = zip(*(part.split(500) for part in (heap, real, features(heap), seen_real)), strict=True)
+    compared = heap, real, features(heap), seen_real
+    four = zip(*(part.split(500) for part in compared), strict=True)
     judged[name] = torch.tensor([distances(*parts) for parts in four])
 by_measure = [
     sorted(heaps, key=lambda name, k=k: judged[name][:, k].mean().item())
@@ -1665,30 +1603,24 @@ by_measure = [
 ]
 
 # %% jupyter={"source_hidden": true}
-display(
-    Markdown(
-        "\n".join(
-            [
-                "| against 500 real digits | " + " | ".join(MEASURES) + " |",
-                "|:--|" + "--:|" * len(MEASURES),
-                *(
-                    f"| {name + (' (others)' if name == 'real digits' else '')} | "
-                    + " | ".join(
-                        f"{m:.{p}f} $\\pm$ {s:.{p}f}"
-                        for m, s, p in zip(rows.mean(0), rows.std(0) / 2, (2, 3, 0, 2), strict=True)
-                    )
-                    + " |"
-                    for name, rows in judged.items()
-                ),
-                "",
-                (
-                    "*Mean and standard error over four disjoint heaps of 500. The smudges are made"
-                    " of the other real digits, not of those they are compared with. Neighbours"
-                    " less than two standard errors apart have no order.*"
-                ),
-            ]
+plot.markdown(
+    "| against 500 real digits | " + " | ".join(MEASURES) + " |",
+    "|:--|" + "--:|" * len(MEASURES),
+    *(
+        f"| {name + (' (others)' if name == 'real digits' else '')} | "
+        + " | ".join(
+            f"{m:.{p}f} $\\pm$ {s:.{p}f}"
+            for m, s, p in zip(rows.mean(0), rows.std(0) / 2, (2, 3, 0, 2), strict=True)
         )
-    )
+        + " |"
+        for name, rows in judged.items()
+    ),
+    "",
+    (
+        "*Mean and standard error over four disjoint heaps of 500. The smudges are made of the"
+        " other real digits, not of those they are compared with. Neighbours less than two"
+        " standard errors apart have no order.*"
+    ),
 )
 firsts = [order[0] for order in by_measure]
 smudged = [order.index("smudges") + 1 for order in by_measure]
@@ -1698,7 +1630,7 @@ measured["claim-18"] = (
     + f"; {sum(name != 'real digits' for name in firsts)} of {len(firsts)} put something before"
     " real digits"
 )
-display(Markdown(f"**Measured:** {measured['claim-18']}."))
+plot.markdown(f"**Measured:** {measured['claim-18']}.")
 
 # %% [markdown]
 # Each is right about what it looks at. The exact distance of pixels forgives blur, even rewards it.
@@ -1714,31 +1646,30 @@ display(Markdown(f"**Measured:** {measured['claim-18']}."))
 
 # %% tags=["claim-19"]
 grid25 = grid_of_gaussians(spacing=4.0, std=0.2)  # 5 x 5
-on_grid = many(grid25, hidden=64, steps=1200, every=1200, copies=8, label="25 modes")[0][1200]
+shots, _ = many(grid25, hidden=64, steps=1200, every=1200, copies=8, label="25 modes")
+on_grid = shots[1200]
 of_25, near_25 = coverage(on_grid, grid25, 0.2)
 images = {"gan": fakes, "real": real, "others": again}
-named = {name: torch.bincount(classify(x), minlength=10) / len(x) for name, x in images.items()}
-variation = {
-    name: 0.5 * (named[name] - named["real"]).abs().sum().item() for name in ("gan", "others")
-}
+named = {}  # the shares of the ten classes, and how far they are from the real ones'
+for name, heap in images.items():
+    named[name] = torch.bincount(classify(heap), minlength=10) / len(heap)
+off = {name: (shares - named["real"]).abs() for name, shares in named.items()}
+variation = {name: 0.5 * off[name].sum().item() for name in off}
 
 # %% jupyter={"source_hidden": true}
 rarest, most = named["gan"].argmin().item(), named["gan"].argmax().item()
 of_8 = {kind: found for kind, (found, _) in ends.items()}
 
 
-def pm(values: Tensor) -> str:
-    return f"{values.mean():.1f} $\\pm$ {values.std() / len(values) ** 0.5:.1f}"
-
-
+in_tex = partial(mean_and_error, pm=r"$\pm$")
 measured["claim-19"] = (
-    f"on the ring {pm(of_8['2 latent dimensions'])} of 8 modes with 2 latent dimensions,"
-    f" {pm(of_8['8 latent dimensions'])} with 8 (20 seeds); on the grid {pm(of_25)} of 25 (8"
-    f" seeds); of digits, {named['gan'][most]:.0%} are {most}s and {named['gan'][rarest]:.0%}"
+    f"on the ring {in_tex(of_8['2 latent dimensions'])} of 8 modes with 2 latent dimensions,"
+    f" {in_tex(of_8['8 latent dimensions'])} with 8 (20 seeds); on the grid {in_tex(of_25)} of 25"
+    f" (8 seeds); of digits, {named['gan'][most]:.0%} are {most}s and {named['gan'][rarest]:.0%}"
     f" {rarest}s, a total variation of {variation['gan']:.2f} from the data's classes, real from"
     f" real {variation['others']:.2f}"
 )
-display(Markdown(f"**Measured:** {measured['claim-19']}."))
+plot.markdown(f"**Measured:** {measured['claim-19']}.")
 fig, (left, right) = plt.subplots(1, 2, figsize=(plot.WIDTH, 2.8), width_ratios=(1, 1.5))
 best_grid = int(of_25.argmax())
 left.plot(*grid25.components.mean.T, "o", ms=6, mfc="none", color=DATA, markeredgewidth=0.7)
@@ -1749,15 +1680,8 @@ at = torch.arange(10)
 for shift, name, colour, label in ((-0.2, "real", DATA, "real digits"), (0.2, "gan", MODEL, "gan")):
     p = named[name]
     right.bar(at + shift, p, 0.38, color=colour, alpha=0.6, label=label)
-    right.errorbar(
-        at + shift,
-        p,
-        (p * (1 - p) / 2000).sqrt(),
-        fmt="none",
-        color="#111111",
-        capsize=2,
-        linewidth=1,
-    )
+    error = (p * (1 - p) / 2000).sqrt()
+    right.errorbar(at + shift, p, error, fmt="none", color="#111111", capsize=2, linewidth=1)
 right.set(xlabel="class, as the classifier names it", ylabel="share", xticks=range(10))
 right.legend(fontsize=8)
 fewer = [str(k) for k in range(10) if named["gan"][k] < 0.7 * named["real"][k]]
@@ -1774,12 +1698,10 @@ plot.show(
         f" {math.pi * 0.8**2 / 16:.0%}). Right: 2,000 digits each, with binomial errors. "
     )
     + (
-        "Made less than 0.7 times as often as in the data: the digit "
+        f"Made less than 0.7 times as often as in the data: the digit {', '.join(fewer)}."
         if fewer
-        else "None is made less than 0.7 times as often as it occurs"
-    )
-    + ", ".join(fewer)
-    + ".",
+        else "None is made less than 0.7 times as often as it occurs."
+    ),
 )
 
 # %% [markdown]
@@ -1800,8 +1722,7 @@ claims = {
     18: "there is no clear quantitative assessment",
     19: "it misses modes",
 }
-table = [f"| {claim} | {measured[f'claim-{n}']} |" for n, claim in claims.items()]
-display(Markdown("\n".join(["| the lecture says | you measured |", "|:--|:--|", *table])))
+plot.claims_table(claims, measured)
 
 # %% [markdown]
 # ## For and against

@@ -1,5 +1,12 @@
 # ---
 # jupyter:
+#   dgmcourse:
+#     part: The game
+#     question: Does a better distance calm the game?
+#     about: the earth-mover distance, a critic whose slope is bounded, and whether it calms the
+#       game, over 20 seeds
+#     slides: Wasserstein GAN
+#     minutes: 70
 #   jupytext:
 #     text_representation:
 #       extension: .py
@@ -43,13 +50,10 @@ if "google.colab" in sys.modules:
 import math
 import sys
 import time
-from functools import partial
 
 import numpy as np
 import torch
-from IPython.display import Markdown, display
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from dgmcourse import plot, recipes
 from dgmcourse.check import wgan as check
@@ -60,13 +64,12 @@ from dgmcourse.models.gan import GAN, leaky
 from dgmcourse.models.wasserstein_gan import WassersteinGAN, gradient_penalty
 from dgmcourse.networks import mlp
 from dgmcourse.play import adam
-from dgmcourse.plot import CRITIC, DATA, MODEL, NOISE, plt
+from dgmcourse.plot import CRITIC, DATA, MODEL, NOISE, mean_and_error, plt, progress, standard_error
 from dgmcourse.studies.gans_on_ring import Method, play_at_rates, ring_game, sliced_from
 from dgmcourse.train import TrainingError, maximise
 from dgmcourse.widgets.figure import slider_figure
 from dgmcourse.widgets.film import film
 
-progress = partial(tqdm, file=sys.stdout, bar_format="{desc} |{bar:24}| {n}/{total}")
 torch.set_num_threads(1)  # small networks gain little from more, and lose much on a busy machine
 measured = {}  # claim -> what you found, for the table at the end
 LOG_2 = math.log(2)
@@ -153,9 +156,8 @@ slider_figure(
 # 3. Find the width and the distance with the smallest work. Is it 0?
 
 # %% jupyter={"source_hidden": true}
-near, far = (
-    {"w1": w1(heap, bell(d - 0.5, 0.6)), "js": js(heap, bell(d - 0.5, 0.6))} for d in (5.0, 10.0)
-)
+models = [bell(d - 0.5, 0.6) for d in (5.0, 10.0)]
+near, far = ({"w1": w1(heap, model), "js": js(heap, model)} for model in models)
 plot.show(
     draw_piles(5.0, 0.6, True),
     alt=(
@@ -179,14 +181,12 @@ muddled = (
     np.abs(ours - np.random.default_rng(0).permutation(theirs)).mean()
     / np.abs(ours - theirs).mean()
 )
-display(
-    Markdown(
-        "**Explained.** Far away the order costs nothing: every load goes right, whichever goes"
-        " where. At distance 0 and width 0.6 some go right and some left, and a plan without order"
-        f" is {muddled:.1f} times the work. A distance must take the cheapest plan. The smallest is"
-        f" {tried_piles[at_d, at_w]:.2f}, at distance {at_d:g} and width {at_w:.1f}. It is not 0,"
-        " since one bump never makes two."
-    )
+plot.markdown(
+    "**Explained.** Far away the order costs nothing: every load goes right, whichever goes where."
+    " At distance 0 and width 0.6 some go right and some left, and a plan without order is"
+    f" {muddled:.1f} times the work. A distance must take the cheapest plan. The smallest is"
+    f" {tried_piles[at_d, at_w]:.2f}, at distance {at_d:g} and width {at_w:.1f}. It is not 0,"
+    " since one bump never makes two."
 )
 
 # %% [markdown]
@@ -214,12 +214,9 @@ places = np.arange(8.0)
 pile_a = np.array([2, 4, 1, 0, 0, 3, 2, 0]) / 12
 pile_b = np.array([0, 1, 3, 2, 1, 0, 2, 3]) / 12
 cost = np.abs(places[:, None] - places)  # to carry a unit of mass from bin i to bin j
-margins = np.vstack(
-    [np.kron(np.eye(8), np.ones(8)), np.kron(np.ones(8), np.eye(8))]
-)  # sums of rows, sums of columns
-solution = linprog(
-    cost.ravel(), A_eq=margins, b_eq=np.concatenate([pile_a, pile_b])
-)  # of a plan >= 0
+margins = np.vstack([np.kron(np.eye(8), np.ones(8)), np.kron(np.ones(8), np.eye(8))])
+piles = np.concatenate([pile_a, pile_b])  # sums of a plan's rows, then of its columns
+solution = linprog(cost.ravel(), A_eq=margins, b_eq=piles)  # of a plan >= 0
 best_plan, work = solution.x.reshape(8, 8), solution.fun
 
 # %% [markdown]
@@ -507,30 +504,25 @@ plot.show(
 random, n, twins = np.random.default_rng(0), 12, []
 at = np.arange(float(n))
 table = np.vstack([np.kron(np.eye(n), np.ones(n)), np.kron(np.ones(n), np.eye(n))])
-between = np.eye(n - 1, n, 1) - np.eye(n - 1, n)  # D(i + 1) - D(i)
+between = np.eye(n - 1, n, 1) - np.eye(n - 1, n)  # D(i + 1) - D(i), from -1 to 1
+slopes = {"A_ub": np.vstack([between, -between]), "b_ub": np.ones(2 * n - 2)}
+costs = np.abs(at[:, None] - at)
 for _ in range(25):
-    counts = [
-        random.multinomial(60, random.dirichlet(np.full(n, even))) for even in (0.4, 1.0)
-    ]  # 60 grains in 12 bins
+    shares = (random.dirichlet(np.full(n, even)) for even in (0.4, 1.0))
+    counts = [random.multinomial(60, share) for share in shares]  # 60 grains in 12 bins
     a, b = (c / 60 for c in counts)
-    plan = linprog(np.abs(at[:, None] - at).ravel(), A_eq=table, b_eq=np.concatenate([a, b])).fun
-    prices = linprog(
-        b - a, A_ub=np.vstack([between, -between]), b_ub=np.ones(2 * n - 2), bounds=[(0, None)] * n
-    )
+    plan = linprog(costs.ravel(), A_eq=table, b_eq=np.concatenate([a, b]))
+    prices = linprog(b - a, **slopes, bounds=[(0, None)] * n)
     by_rank = wasserstein_1d(*(torch.tensor(np.repeat(at, c)) for c in counts)).item()
-    twins.append((plan, -prices.fun, by_rank))
+    twins.append((plan.fun, -prices.fun, by_rank))
 twins = np.array(twins)
 apart = np.abs(twins - twins[:, :1]).max()
 exactly = (
-    f"on {len(twins)} pairs of piles the best plan, the best 1-Lipschitz prices and the sorted"
-    f" grains agree to {apart:.0e}"
+    f"on {len(twins)} pairs of piles the best plan, the best 1-Lipschitz prices and"
+    f" the sorted grains agree to {apart:.0e}"
 )
-display(
-    Markdown(
-        f"**Measured.** O{exactly[1:]}; the distances run from {twins.min():.2f} to"
-        f" {twins.max():.2f}."
-    )
-)
+span = f"the distances run from {twins.min():.2f} to {twins.max():.2f}"
+plot.measured(f"{exactly}; {span}")
 
 # %% [markdown]
 # ## The Wasserstein GAN
@@ -613,7 +605,8 @@ class Bumps(Gaussian):
         self.places = torch.tensor(places)
 
     def sample(self, shape=()):
-        return super().sample(shape) + self.places[torch.randint(len(self.places), (*shape, 1))]
+        noise = super().sample(shape)
+        return noise + self.places[torch.randint(len(self.places), (*shape, 1))]
 
 
 data, fakes = Bumps(-2, 2), Bumps(-4, 0, 4)  # a prior that makes the fakes itself, and
@@ -667,9 +660,8 @@ def inspect(critic: nn.Module, c: float) -> dict:
 
 tried = [inspect(clipped_critic(c), c) for c in progress(CLIPS, desc="critics")]
 for one in tried:
-    one["share"] = (
-        one["estimate"] / one["K"] / exact_zigzag
-    )  # of the distance, had it been divided by its steepest slope
+    # Of the distance, had it been divided by its steepest slope.
+    one["share"] = one["estimate"] / one["K"] / exact_zigzag
 
 
 def draw_clipped(one: dict) -> plt.Figure:
@@ -762,20 +754,16 @@ plot.show(
 third = math.log(tried[4]["estimate"] / small["estimate"]) / math.log(tried[4]["c"] / small["c"])
 longer = inspect(clipped_critic(large["c"], steps=800), large["c"])["estimate"]
 inside = tried[1:-1]
-display(
-    Markdown(
-        "**Too small.** A slope of three layers is a product of three small weights. From c ="
-        f" {small['c']:g} to {tried[4]['c']:g} the estimate grows like c to the power {third:.1f},"
-        " and so does the gradient that the generator gets.\n\n**Too large.** The objective has no"
-        " maximum within reach, and the critic gets steeper for as long as you train: after twice"
-        f" the steps the estimate at c = {large['c']:g} is {longer:,.0f},"
-        f" {longer / large['estimate']:.1f} times as much.\n\n**In between** the scale may be"
-        f" right, and the shape is still poor. From c = {inside[0]['c']:g} to {inside[-1]['c']:g},"
-        f" {min(t['at the ends'] for t in inside):.0%} to"
-        f" {max(t['at the ends'] for t in inside):.0%} of the weights sit at an end of the box,"
-        " since the objective always wants more slope. A critic whose weights are all c or -c is"
-        " simple."
-    )
+plot.markdown(
+    "**Too small.** A slope of three layers is a product of three small weights. From c ="
+    f" {small['c']:g} to {tried[4]['c']:g} the estimate grows like c to the power {third:.1f}, and"
+    " so does the gradient that the generator gets.\n\n**Too large.** The objective has no maximum"
+    " within reach, and the critic gets steeper for as long as you train: after twice the steps"
+    f" the estimate at c = {large['c']:g} is {longer:,.0f}, {longer / large['estimate']:.1f} times"
+    " as much.\n\n**In between** the scale may be right, and the shape is still poor. From c ="
+    f" {inside[0]['c']:g} to {inside[-1]['c']:g}, {min(t['at the ends'] for t in inside):.0%} to"
+    f" {max(t['at the ends'] for t in inside):.0%} of the weights sit at an end of the box, since"
+    " the objective always wants more slope. A critic whose weights are all c or -c is simple."
 )
 
 # %% [markdown]
@@ -802,8 +790,8 @@ PENALTY, CLIP = 10.0, 0.2
 
 
 def critics(kind: str, real, fake, copies: int, steps: int = 500) -> nn.Module:
-    """`copies` critics at once, each with its own start and its own data, trained on two densities
-    that stand still.
+    """`copies` critics at once, each with its own start and its own data, trained on
+    two densities that stand still.
     """
     critic = mlp([1, 32, 32, 1], leaky, copies=copies, spectral=kind == "spectral")
     optimiser = adam(critic.parameters(), lr=3e-3)
@@ -922,7 +910,7 @@ measured["claim-20"] = (
     f" {within['clip']} of {total} clipped critics, {within['penalty']} with a penalty,"
     f" {within['spectral']} spectral ones"
 )
-display(Markdown(f"**Measured.** O{measured['claim-20'][1:]}."))
+plot.markdown(f"**Measured.** O{measured['claim-20'][1:]}.")
 
 # %% [markdown]
 # The penalty is right where the critic is a slope, with the excess that you computed. Where it must
@@ -944,9 +932,8 @@ display(Markdown(f"**Measured.** O{measured['claim-20'][1:]}."))
 # distance, averaged over the rates. The rates stay open: **a stable method should not care much.**
 
 # %%
-search = recipes.study(
-    "gans_on_ring"
-)  # `python -m dgmcourse.studies gans_on_ring` repeats it, in some minutes
+# `python -m dgmcourse.studies gans_on_ring` repeats it, in some minutes.
+search = recipes.study("gans_on_ring")
 METHODS = {name: Method(**kept) for name, kept in search["methods"].items()}
 
 # %% [markdown]
@@ -972,43 +959,32 @@ def same(name: str, optimiser: str) -> float:
 
 newest, memory = with_the("rmsprop"), with_the("adam")
 better = sum(newest[key] < memory[key] for key in newest)
-display(
-    Markdown(
-        "\n".join(
-            [
-                (
-                    "| | setting kept | optimiser | critic steps a turn | distance with RMSprop |"
-                    " with Adam |"
-                ),
-                "|:--|:--|:--|--:|--:|--:|",
-                *(
-                    f"| {name} | {kept.about} | {kept.settings['optimiser']} |"
-                    f" {kept.settings['discriminator_steps']} | {same(name, 'rmsprop'):.2f} |"
-                    f" {same(name, 'adam'):.2f} |"
-                    for name, kept in METHODS.items()
-                ),
-                "",
-                (
-                    f"*Mean over {search['settings']['games a rate']} games at each of"
-                    f" {len(search['settings']['rates'])} rates, which chose the setting, too. With"
-                    f" RMSprop {better} of all {len(newest)} settings come closer than with Adam.*"
-                ),
-            ]
-        )
-    )
+plot.markdown(
+    "| | setting kept | optimiser | critic steps a turn | distance with RMSprop | with Adam |",
+    "|:--|:--|:--|--:|--:|--:|",
+    *(
+        f"| {name} | {kept.about} | {kept.settings['optimiser']} |"
+        f" {kept.settings['discriminator_steps']} | {same(name, 'rmsprop'):.2f} |"
+        f" {same(name, 'adam'):.2f} |"
+        for name, kept in METHODS.items()
+    ),
+    "",
+    (
+        f"*Mean over {search['settings']['games a rate']} games at each of"
+        f" {len(search['settings']['rates'])} rates, which chose the setting, too. With RMSprop"
+        f" {better} of all {len(newest)} settings come closer than with Adam.*"
+    ),
 )
 adam_costs = {name: same(name, "adam") / same(name, "rmsprop") for name in METHODS}
 hurt = max(adam_costs, key=adam_costs.get)
 closest, farthest = (f(same(name, "rmsprop") for name in METHODS) for f in (min, max))
-display(
-    Markdown(
-        f"**Explained.** With RMSprop the worst of the five is {farthest / closest:.1f} times as"
-        " far from the data as the best. Adam's memory multiplies a method's distance by"
-        f" {min(adam_costs.values()):.1f} to {max(adam_costs.values()):.1f}, most for the {hurt}:"
-        " it answers a critic that is no longer there. The WGAN's authors warn of momentum and"
-        " take RMSprop. A method is its objective *and* its optimiser: who compares with one for"
-        " all measures the optimiser."
-    )
+plot.markdown(
+    f"**Explained.** With RMSprop the worst of the five is {farthest / closest:.1f} times as far"
+    " from the data as the best. Adam's memory multiplies a method's distance by"
+    f" {min(adam_costs.values()):.1f} to {max(adam_costs.values()):.1f}, most for the {hurt}: it"
+    " answers a critic that is no longer there. The WGAN's authors warn of momentum and take"
+    " RMSprop. A method is its objective *and* its optimiser: who compares with one for all"
+    " measures the optimiser."
 )
 
 # %% [markdown]
@@ -1051,32 +1027,24 @@ def compete(*names: str) -> None:
 
 # %% jupyter={"source_hidden": true}
 ring = ring_of_gaussians()
-MODES, STD = (
-    2
-    * torch.stack(
-        [(torch.arange(8) * math.pi / 4).cos(), (torch.arange(8) * math.pi / 4).sin()], 1
-    ),
-    0.1,
-)
+angles = torch.arange(8) * math.pi / 4
+MODES, STD = 2 * torch.stack([angles.cos(), angles.sin()], 1), 0.1
 torch.manual_seed(0)
 pool, held_out, others = ring.sample((50_000,)), ring.sample((4000,)), ring.sample((10, 4000))
-sliced = sliced_from(
-    held_out
-)  # the sliced earth-mover distance of samples (..., n, 2), over 24 directions
-LOOKS = sorted(
-    {round(t) for t in np.geomspace(20, STEPS, 20)}
-)  # steps at which every game is measured: dense at first
+# The sliced earth-mover distance of samples (..., n, 2), over 24 directions.
+sliced = sliced_from(held_out)
+# The steps at which every game is measured, dense at first.
+LOOKS = sorted({round(t) for t in np.geomspace(20, STEPS, 20)})
 
 
 class Watch:
-    """Keeps every game's objective, and how far its samples are from the data, at some times of the
-    training.
+    """Keeps every game's objective, and the distance of its samples from the data, at the steps
+    in LOOKS.
     """
 
     def __init__(self, bar):
-        self.objective, self.distance = (
-            torch.full((len(LOOKS), GAMES), math.nan) for _ in range(2)
-        )
+        self.objective = torch.full((len(LOOKS), GAMES), math.nan)
+        self.distance = self.objective.clone()
         self.sum, self.count, self.looks, self.bar = torch.zeros(GAMES), 0, 0, bar
 
     def __call__(self, game, step, parts):
@@ -1123,11 +1091,6 @@ for r in result.values():
 
 def at_best(name: str, what: str) -> Tensor:
     return result[name][what][:, result[name]["best"]]
-
-
-def pm(values: Tensor, places: int = 2) -> str:
-    """Mean and standard error."""
-    return f"{values.mean():.{places}f} ± {values.std() / len(values) ** 0.5:.{places}f}"
 
 
 def spread(values: Tensor) -> str:
@@ -1191,29 +1154,23 @@ plot.show(
 # %% tags=["claim-21"] jupyter={"source_hidden": true}
 rows = [
     f"| {name} | {RATES[r['best']]:g} | {at_best(name, 'modes').mean():.1f} |"
-    f" {pm(at_best(name, 'distance'))} | {spread(at_best(name, 'distance'))} |"
+    f" {mean_and_error(at_best(name, 'distance'), '.2f')} | {spread(at_best(name, 'distance'))} |"
     f" {int(at_best(name, 'failed').sum())} of {SEEDS} | {failed[name]} of {GAMES} |"
     for name, r in result.items()
 ]
-display(
-    Markdown(
-        "\n".join(
-            [
-                (
-                    "| | best rate | modes of 8 | distance there | its spread over seeds | failed"
-                    " there | failed at all rates |"
-                ),
-                "|:--|--:|--:|--:|--:|--:|--:|",
-                *rows,
-                "",
-                (
-                    f"*{SEEDS} seeds for each rate. Mean ± standard error; spread: standard"
-                    " deviation ± its standard error. The best rate is chosen on the same seeds,"
-                    " for each method in the same way.*"
-                ),
-            ]
-        )
-    )
+plot.markdown(
+    (
+        "| | best rate | modes of 8 | distance there | its spread over seeds | failed there |"
+        " failed at all rates |"
+    ),
+    "|:--|--:|--:|--:|--:|--:|--:|",
+    *rows,
+    "",
+    (
+        f"*{SEEDS} seeds for each rate. Mean ± standard error; spread: standard deviation ± its"
+        " standard error. The best rate is chosen on the same seeds, for each method in the same"
+        " way.*"
+    ),
 )
 
 
@@ -1226,13 +1183,8 @@ def steadier(name: str, than: str = "GAN") -> float:
 
 def said(name: str) -> str:
     z = steadier(name)
-    word = (
-        "fewer failures than"
-        if z > 2
-        else "more failures than"
-        if z < -2
-        else "about as many failures as"
-    )
+    word = "fewer failures than" if z > 2 else "about as many failures as"
+    word = "more failures than" if z < -2 else word
     return f"the {name} has {word} the GAN ({failed[name]} against {failed['GAN']} of {GAMES})"
 
 
@@ -1246,7 +1198,7 @@ measured["claim-21"] = (
         f" {max(adam_costs.values()):.1f} times as large"
     )
 )
-display(Markdown(f"**Measured.** {measured['claim-21'][0].upper()}{measured['claim-21'][1:]}."))
+plot.measured(measured["claim-21"])
 
 # %% [markdown]
 # A game can fail in two ways: it has not got going within its 1,500 steps, or it got lost. At the
@@ -1270,9 +1222,8 @@ for name, game in games.items():
             ],
             1,
         )
-    rank = rated.argsort(-1).argsort(-1).float() / (
-        len(plane) - 1
-    )  # each critic has a scale of its own: show ranks
+    # Each critic has a scale of its own: show ranks.
+    rank = rated.argsort(-1).argsort(-1).float() / (len(plane) - 1)
     opinions[name] = (255 * rank).to(torch.uint8).reshape(SEEDS, len(RATES), 45, 45)
 kept = {name: x[:, :250].reshape(SEEDS, len(RATES), 250, 2) for name, x in drawn.items()}
 
@@ -1335,9 +1286,8 @@ plot.show(
 # clipped WGAN's; the one with penalty?
 
 # %%
-strong = recipes.study(
-    "strong_critics_on_ring"
-)  # `python -m dgmcourse.studies strong_critics_on_ring`: some minutes
+# `python -m dgmcourse.studies strong_critics_on_ring` repeats it, in some minutes.
+strong = recipes.study("strong_critics_on_ring")
 
 # %% jupyter={"source_hidden": true}
 reached = {
@@ -1357,7 +1307,7 @@ for j, (ax, rate) in enumerate(zip(axes, strong_rates, strict=True)):
     for i, name in enumerate(strong["methods"]):
         mark, colour = looks[name]
         means = [reached[name, n][:, j].mean() for n in (few, many)]
-        errors = [reached[name, n][:, j].std() / N_STRONG**0.5 for n in (few, many)]
+        errors = [standard_error(reached[name, n][:, j]) for n in (few, many)]
         ax.errorbar(
             np.arange(2) + 0.04 * (i - 1.5),
             means,
@@ -1388,7 +1338,8 @@ def clearly_worse(name: str) -> int:
 
 
 at_largest = "; ".join(
-    f"{name} {pm(reached[name, few][:, -1])} and {pm(reached[name, many][:, -1])}"
+    f"{name} {mean_and_error(reached[name, few][:, -1], '.2f')} and"
+    f" {mean_and_error(reached[name, many][:, -1], '.2f')}"
     for name in strong["methods"]
 )
 promise = ", ".join(f"{clearly_worse(name)} ({name})" for name in strong["methods"])
@@ -1428,8 +1379,8 @@ def ranks(values: Tensor) -> Tensor:
 
 
 def agreement(name: str) -> Tensor:
-    """Spearman's correlation of the objective with the distance over a training, for each seed at
-    the best rate.
+    """Spearman's correlation of the objective with the distance over a training, for each seed
+    at the best rate.
     """
     seen = watched[name].objective, watched[name].distance
     a, b = (ranks(v[:, result[name]["best"] :: len(RATES)]) - (len(LOOKS) - 1) / 2 for v in seen)
@@ -1457,7 +1408,7 @@ for ax, name in zip(axes, METHODS, strict=True):
         fontsize=8,
     )
 axes[0].set_ylabel("distance from data")
-follows = [name for name, r in rank_agreement.items() if r.mean() > 2 * r.std() / SEEDS**0.5]
+follows = [name for name, r in rank_agreement.items() if r.mean() > 2 * standard_error(r)]
 plot.show(
     fig,
     alt=(
@@ -1468,7 +1419,7 @@ plot.show(
         f"Seed {typical}, from light (early) to dark (late). Rank correlation over the {len(LOOKS)}"
         f" times, mean ± standard error over {SEEDS} seeds: "
     )
-    + ", ".join(f"{name} {pm(r)}" for name, r in rank_agreement.items())
+    + ", ".join(f"{name} {mean_and_error(r, '.2f')}" for name, r in rank_agreement.items())
     + f". Clearly positive: {', '.join(follows) or 'none'}.",
 )
 
@@ -1483,38 +1434,33 @@ plot.show(
 cost_of = {name: spent[name] / spent["GAN"] for name in METHODS}
 missed = {name: int((result[name]["modes"] < 8).sum()) for name in METHODS}
 between_modes = {name: 1 - at_best(name, "near").mean().item() for name in METHODS}
-display(
-    Markdown(
-        "\n".join(
-            [
-                "| | time | games that missed a mode | samples far from every mode | "
-                "failed at rate " + ", ".join(f"{rate:g}" for rate in RATES) + " |",
-                "|:--|--:|--:|--:|--:|",
-                *(
-                    f"| {name} | {cost_of[name]:.2f} | {missed[name]} of {GAMES} |"
-                    f" {between_modes[name]:.0%} | "
-                    + ", ".join(str(int(n)) for n in result[name]["failed"].sum(0))
-                    + f" of {SEEDS} |"
-                    for name in METHODS
-                ),
-                "",
-                (
-                    "*Time relative to the GAN's, measured here. Far: more than four standard"
-                    " deviations, at the best rate.*"
-                ),
-            ]
-        )
-    )
+plot.markdown(
+    "| | time | games that missed a mode | samples far from every mode | "
+    "failed at rate " + ", ".join(f"{rate:g}" for rate in RATES) + " |",
+    "|:--|--:|--:|--:|--:|",
+    *(
+        f"| {name} | {cost_of[name]:.2f} | {missed[name]} of {GAMES} |"
+        f" {between_modes[name]:.0%} | "
+        + ", ".join(str(int(n)) for n in result[name]["failed"].sum(0))
+        + f" of {SEEDS} |"
+        for name in METHODS
+    ),
+    "",
+    (
+        "*Time relative to the GAN's, measured here. Far: more than four standard deviations, at"
+        " the best rate.*"
+    ),
 )
 measured["claim-22"] = (
     f"{min(missed.values())} to {max(missed.values())} of {GAMES} games still miss a mode, and at"
     f" the best rate {min(between_modes.values()):.0%} to {max(between_modes.values()):.0%} of the"
     f" samples lie between modes; clipping spoils the critic ({clip_finding}); the penalty takes"
-    f" {cost_of['WGAN with penalty']:.1f} times a GAN's time; the objective's rank correlation with"
-    f" the distance is {pm(rank_agreement['clipped WGAN'])} (clipped),"
-    f" {pm(rank_agreement['WGAN with penalty'])} (penalty), {pm(rank_agreement['GAN'])} (GAN)"
+    f" {cost_of['WGAN with penalty']:.1f} times a GAN's time; the objective's rank correlation"
+    f" with the distance is {mean_and_error(rank_agreement['clipped WGAN'], '.2f')} (clipped),"
+    f" {mean_and_error(rank_agreement['WGAN with penalty'], '.2f')} (penalty),"
+    f" {mean_and_error(rank_agreement['GAN'], '.2f')} (GAN)"
 )
-display(Markdown(f"**Measured.** {measured['claim-22'][0].upper()}{measured['claim-22'][1:]}."))
+plot.measured(measured["claim-22"])
 
 # %% [markdown]
 # ## On digits
@@ -1558,18 +1504,13 @@ live = plot.Live(
 history = play(wgan, digits.train, steps=450, discriminator_steps=3, lr=1e-3, live=live)
 
 # %% jupyter={"source_hidden": true}
-start, peak, end = (
-    history.steps[0],
-    max(history.steps, key=lambda row: row["distance"]),
-    history.steps[-1],
-)
-display(
-    Markdown(
-        f"**Explained.** The estimate begins at {start['distance']:.1f}, has its peak,"
-        f" {peak['distance']:.1f}, at step {peak['step']}, and ends at {end['distance']:.1f}. A"
-        " critic that has learned nothing estimates nothing: until it has caught up, the number"
-        " says more of the critic than of the samples."
-    )
+start, end = history.steps[0], history.steps[-1]
+peak = max(history.steps, key=lambda row: row["distance"])
+plot.markdown(
+    f"**Explained.** The estimate begins at {start['distance']:.1f}, has its peak,"
+    f" {peak['distance']:.1f}, at step {peak['step']}, and ends at {end['distance']:.1f}. A critic"
+    " that has learned nothing estimates nothing: until it has caught up, the number says more of"
+    " the critic than of the samples."
 )
 
 # %% [markdown]
@@ -1581,9 +1522,8 @@ display(
 # earth-mover distance in pixels, and how far the shares of the ten classes are off.
 
 # %%
-table = recipes.study(
-    "gans_on_mnist"
-)  # half an hour of training: `python -m dgmcourse.studies gans_on_mnist`
+# Half an hour of training: `python -m dgmcourse.studies gans_on_mnist`.
+table = recipes.study("gans_on_mnist")
 
 # %% [markdown]
 # **Predict.** On the ring, each at its best rate, the five ended close together. Does one of these
@@ -1617,22 +1557,13 @@ titles = {
     "sliced_wasserstein": "sliced earth-mover",
     "class_distance": "classes off by",
 }
-shapes_ = ["D", "s", "o", "v"]
+marks = [("D", DATA), ("s", MODEL), ("o", CRITIC), ("v", "#E69F00")]  # as on the ring
 for ax, (what, title) in zip(axes, titles.items(), strict=True):
     for i, name in enumerate(names):
-        values = column(name, what)
-        ax.plot(
-            i + np.linspace(-0.15, 0.15, len(values)),
-            values,
-            shapes_[i % 4],
-            ms=4,
-            mew=0,
-            alpha=0.7,
-            color=[DATA, MODEL, CRITIC, "#E69F00"][i % 4],
-        )  # as on the ring
-        ax.errorbar(
-            i + 0.28, values.mean(), values.std() / len(values) ** 0.5, fmt="_", color="black"
-        )
+        values, (mark, colour) = column(name, what), marks[i % 4]
+        at = i + np.linspace(-0.15, 0.15, len(values))
+        ax.plot(at, values, mark, ms=4, mew=0, alpha=0.7, color=colour)
+        ax.errorbar(i + 0.28, values.mean(), standard_error(values), fmt="_", color="black")
     ax.axhline(real[what], color=NOISE, ls=":")
     ax.set(title=title, ylim=(0, None))
     ax.set_xticks(
@@ -1651,44 +1582,40 @@ plot.show(
     + ".",
     caption=(
         f"{N_DIGITS} seeds each, {table['settings']['steps']:,} critic steps. Smallest Fréchet"
-        f" distance: {best_digits}, {pm(column(best_digits, 'frechet'), 0)}; the GAN has"
-        f" {pm(column(gan_digits, 'frechet'), 0)}. Dotted: real against real."
+        f" distance: {best_digits}, {mean_and_error(column(best_digits, 'frechet'), '.0f')}; the"
+        f" GAN has {mean_and_error(column(gan_digits, 'frechet'), '.0f')}. Dotted: real against"
+        " real."
     ),
 )
 
 # %% tags=["claim-21"] jupyter={"source_hidden": true}
-display(
-    Markdown(
-        "\n".join(
-            [
-                (
-                    "| on digits | rate | steps of D a turn | Fréchet distance | its spread over"
-                    " seeds | sliced earth-mover | classes off by | lost | time |"
-                ),
-                "|:--|--:|--:|--:|--:|--:|--:|--:|--:|",
-                *(
-                    f"| {name} | {column(name, 'lr')[0]:g} |"
-                    f" {table['methods'][name]['settings']['discriminator_steps']} |"
-                    f" {pm(column(name, 'frechet'), 0)} | {column(name, 'frechet').std():.0f} |"
-                    f" {pm(column(name, 'sliced_wasserstein'), 4)} |"
-                    f" {pm(column(name, 'class_distance'))} | {lost(name)} of {N_DIGITS} |"
-                    f" {column(name, 'seconds').mean() / column(names[0], 'seconds').mean():.2f} |"
-                    for name in names
-                ),
-                "",
-                (
-                    f"*{table['data']}. Real against real: {real['frechet']:.1f},"
-                    f" {real['sliced_wasserstein']:.4f}, {real['class_distance']:.2f}. Lost:"
-                    " diverged, or classes off by more than half. Time: relative to the GAN's.*"
-                ),
-            ]
-        )
-    )
+plot.markdown(
+    (
+        "| on digits | rate | steps of D a turn | Fréchet distance | its spread over seeds |"
+        " sliced earth-mover | classes off by | lost | time |"
+    ),
+    "|:--|--:|--:|--:|--:|--:|--:|--:|--:|",
+    *(
+        f"| {name} | {column(name, 'lr')[0]:g} |"
+        f" {table['methods'][name]['settings']['discriminator_steps']} |"
+        f" {mean_and_error(column(name, 'frechet'), '.0f')} | {column(name, 'frechet').std():.0f} |"
+        f" {mean_and_error(column(name, 'sliced_wasserstein'), '.4f')} |"
+        f" {mean_and_error(column(name, 'class_distance'), '.2f')} | {lost(name)} of {N_DIGITS} |"
+        f" {column(name, 'seconds').mean() / column(names[0], 'seconds').mean():.2f} |"
+        for name in names
+    ),
+    "",
+    (
+        f"*{table['data']}. Real against real: {real['frechet']:.1f},"
+        f" {real['sliced_wasserstein']:.4f}, {real['class_distance']:.2f}. Lost: diverged, or"
+        " classes off by more than half. Time: relative to the GAN's.*"
+    ),
 )
 measured["claim-21"] += (
     f"; on digits, {N_DIGITS} seeds, the Fréchet distance is "
     + ", ".join(
-        f"{pm(column(name, 'frechet'), 0)}, spread {column(name, 'frechet').std():.0f} ({name})"
+        f"{mean_and_error(column(name, 'frechet'), '.0f')}, spread"
+        f" {column(name, 'frechet').std():.0f} ({name})"
         for name in names
     )
     + f"; {sum(lost(name) for name in names)} of {N_DIGITS * len(names)} games are lost"
@@ -1709,13 +1636,11 @@ def against(name: str) -> str:
 at_edge = [
     name for name in names if table["methods"][name]["lr"] == max(table["settings"]["rates tried"])
 ]
-display(
-    Markdown(
-        f"**Explained.** On digits {'; '.join(against(name) for name in names[1:])}. Two cautions:"
-        f" for {len(at_edge)} of the {len(names)} the best rate was the largest tried, so a wider"
-        f" search might move them; and after {table['settings']['steps']:,} steps all are far from"
-        f" the {real['frechet']:.1f} of real digits."
-    )
+plot.markdown(
+    f"**Explained.** On digits {'; '.join(against(name) for name in names[1:])}. Two cautions: for"
+    f" {len(at_edge)} of the {len(names)} the best rate was the largest tried, so a wider search"
+    f" might move them; and after {table['settings']['steps']:,} steps all are far from the"
+    f" {real['frechet']:.1f} of real digits."
 )
 
 # %% [markdown]
@@ -1727,8 +1652,7 @@ claims = {
     21: "WGAN stabilises training",
     22: "other problems remain",
 }
-rows = [f"| {claim} | {measured[f'claim-{n}']} |" for n, claim in claims.items()]
-display(Markdown("\n".join(["| the lecture says | you measured |", "|:--|:--|", *rows])))
+plot.claims_table(claims, measured)
 
 # %% jupyter={"source_hidden": true}
 steadiest_digits = min(names, key=lambda name: column(name, "frechet").std())
@@ -1738,21 +1662,24 @@ narrower = [
     for name in list(METHODS)[1:]
     if at_best(name, "distance").std() < 0.75 * at_best("GAN", "distance").std()
 ]
-listed = lambda names: " and ".join(f"the {name}" for name in names) if names else "none"  # noqa: E731
-display(
-    Markdown(
-        '**The verdict on "stabilises training", here.** Clearly fewer failures over all rates'
-        f" than the GAN: {listed(ahead)}. "
-        "A spread over seeds at the best rate below three quarters of the GAN's:"
-        f" {listed(narrower)}. "
-        f"Clipping as the lecture has it: {said('clipped WGAN')}. At the two larger rates alone,"
-        " failures are "
-        + ", ".join(f"{int(r['failed'][:, 1:].sum())} ({name})" for name, r in result.items())
-        + f" of {SEEDS * 2}. With {many} critic steps a turn, distances are clearly worse at"
-        f" {promise} of {len(strong_rates)} rates. On digits, {N_DIGITS} seeds each, every game"
-        f" counted, the smallest Fréchet distance is that of the {best_digits} and the smallest"
-        f" spread that of the {steadiest_digits}."
-    )
+
+
+def listed(names: list[str]) -> str:
+    return " and ".join(f"the {name}" for name in names) or "none"
+
+
+plot.markdown(
+    '**The verdict on "stabilises training", here.** Clearly fewer failures over all rates'
+    f" than the GAN: {listed(ahead)}. "
+    "A spread over seeds at the best rate below three quarters of the GAN's:"
+    f" {listed(narrower)}. "
+    f"Clipping as the lecture has it: {said('clipped WGAN')}. At the two larger rates alone,"
+    " failures are "
+    + ", ".join(f"{int(r['failed'][:, 1:].sum())} ({name})" for name, r in result.items())
+    + f" of {SEEDS * 2}. With {many} critic steps a turn, distances are clearly worse at"
+    f" {promise} of {len(strong_rates)} rates. On digits, {N_DIGITS} seeds each, every game"
+    f" counted, the smallest Fréchet distance is that of the {best_digits} and the smallest"
+    f" spread that of the {steadiest_digits}."
 )
 
 # %% [markdown]

@@ -1,5 +1,13 @@
 # ---
 # jupyter:
+#   dgmcourse:
+#     part: The game
+#     question: What did others make of it?
+#     about: convolutional, auxiliary classifier and bidirectional GANs, and the Wasserstein
+#       auto-encoder beside the VAE
+#     slides: More GANs
+#     minutes: 80
+#     weights: {dcgan: GAN, wae_gan: Wasserstein auto-encoder}
 #   jupytext:
 #     text_representation:
 #       extension: .py
@@ -47,7 +55,17 @@ import math
 import torch
 
 from dgmcourse import plot, recipes
-from dgmcourse.plot import CRITIC, DATA, MODEL, NOISE, POSTERIOR, PRIOR, plt
+from dgmcourse.plot import (
+    CRITIC,
+    DATA,
+    MODEL,
+    NOISE,
+    POSTERIOR,
+    PRIOR,
+    plt,
+    standard_error,
+    value_and_error,
+)
 from dgmcourse.widgets.figure import slider_figure
 
 acgan = recipes.load("acgan")
@@ -132,16 +150,10 @@ def panel(ax, title, boxes, arrows):
         frame = {"boxstyle": "round,pad=0.35", "facecolor": colour + "22", "edgecolor": colour}
         drawn[name] = ax.text(x, y, text, ha="center", va="center", fontsize=10, bbox=frame)
     for start, end in arrows:
-        ends = {
-            "patchA": drawn[start].get_bbox_patch(),
-            "patchB": drawn[end].get_bbox_patch(),
-            "shrinkA": 1,
-            "shrinkB": 2,
-        }
-        link = {"arrowstyle": "-|>", "color": DATA, "linewidth": 1.1}
-        ax.annotate(
-            "", drawn[end].get_position(), drawn[start].get_position(), arrowprops=link | ends
-        )
+        a, b = drawn[start], drawn[end]
+        link = {"arrowstyle": "-|>", "color": DATA, "linewidth": 1.1, "shrinkA": 1, "shrinkB": 2}
+        link |= {"patchA": a.get_bbox_patch(), "patchB": b.get_bbox_patch()}
+        ax.annotate("", b.get_position(), a.get_position(), arrowprops=link)
 
 
 Z, G, X = r"$\mathbf{z}$", "$G$", r"$\mathbf{x}$"
@@ -178,13 +190,20 @@ panel(
     {
         "z": (0.8, 4.6, Z, NOISE),
         "G": (3, 4.6, G, MODEL),
-        "made": (5.8, 4.6, r"$(G(\mathbf{z}),\, \mathbf{z})$", NOISE),
+        "fake pair": (5.8, 4.6, r"$(G(\mathbf{z}),\, \mathbf{z})$", NOISE),
         "x": (0.8, 1.4, X, DATA),
         "E": (3, 1.4, "$E$", POSTERIOR),
-        "found": (5.8, 1.4, r"$(\mathbf{x},\, E(\mathbf{x}))$", DATA),
+        "real pair": (5.8, 1.4, r"$(\mathbf{x},\, E(\mathbf{x}))$", DATA),
         "D": (8.9, 3, "$D$: which?", CRITIC),
     },
-    [("z", "G"), ("G", "made"), ("x", "E"), ("E", "found"), ("made", "D"), ("found", "D")],
+    [
+        ("z", "G"),
+        ("G", "fake pair"),
+        ("x", "E"),
+        ("E", "real pair"),
+        ("fake pair", "D"),
+        ("real pair", "D"),
+    ],
 )
 panel(
     axes[1, 1],
@@ -231,7 +250,6 @@ import sys
 
 import numpy as np
 import torch.nn.functional as F
-from IPython.display import Markdown, display
 from torch import Tensor, nn
 
 from dgmcourse.check import more_gans as check
@@ -251,25 +269,20 @@ from dgmcourse.widgets.latent import latent_traversal
 
 # %%
 DEVICE = best_device()
-DIGITS, BATCH = 10_000, 64  # your own trainings see so many digits only, for the sake of time
-SPLITS = 4  # samples are judged in so many parts of 500, whose spread gives the error bar
-N, ROWS = (
-    SPLITS * 500,
-    100,
-)  # and ROWS images go through a network at a time, for the sake of memory
+DIGITS, BATCH = 10_000, 64  # your own trainings see these few, for the sake of time
+SPLITS = 4  # samples are judged in parts of 500, whose spread gives the error bar
+N = SPLITS * 500
+ROWS = 100  # images that go through a network at a time, for the sake of memory
 
-torch.set_num_threads(1)  # small networks gain little from more, and lose much on a busy machine
+torch.set_num_threads(1)  # small networks gain little from more threads
 digits = mnist(None)  # grey
 few = torch.arange(min(DIGITS, len(digits.train)))
-digits = digits._replace(train=digits.train[few], valid=None)  # the rest need not stay in memory
+digits = digits._replace(train=digits.train[few], valid=None)  # no need of the others
 judge = recipes.load("digit_classifier")  # it has no part in any game
-pool = (
-    digits.test if len(digits.test) >= 2 * N else digits.train
-)  # of the embedded 5,000 the test part is too small
-real, again = (
-    pool[:N].tensor(),
-    pool[N : 2 * N].tensor(),
-)  # what samples are held against, and other real digits
+# Of the embedded 5,000 digits the test part is too small.
+pool = digits.test if len(digits.test) >= 2 * N else digits.train
+real = pool[:N].tensor()  # what samples are held against
+again = pool[N : 2 * N].tensor()  # other real digits
 measured = {}  # what you found, for the table at the end
 
 
@@ -284,14 +297,15 @@ def watch(draw, columns: int = 8, unit: str = "objective, nats") -> plot.Live:
 @torch.no_grad()
 def samples(model, n: int = N, seed: int = 0) -> Tensor:
     """n images; of a model with a decoder its means, so that no pixel noise of p(x|z) is judged."""
+
+    def draw(n: int) -> Tensor:
+        if hasattr(model, "decoder"):
+            return model.decoder(model.prior.sample((n,))).mean
+        return model.sample(n)
+
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         parts = [ROWS] * (n // ROWS) or [n]
-        draw = (
-            (lambda k: model.decoder(model.prior.sample((k,))).mean)
-            if hasattr(model, "decoder")
-            else model.sample
-        )
         return torch.cat([draw(k) for k in parts])
 
 
@@ -316,16 +330,9 @@ def distance(x: Tensor) -> tuple[float, float]:
     """The Frechet distance of images from real ones in the judge's features: mean and standard
     error over the splits.
     """
-    each = [
-        frechet(features(a), b)
-        for a, b in zip(x.chunk(SPLITS), features_real.chunk(SPLITS), strict=True)
-    ]
-    return float(np.mean(each)), float(np.std(each, ddof=1) / SPLITS**0.5)
-
-
-def pm(value_and_error, digits: int = 1) -> str:
-    value, error = value_and_error
-    return f"{value:,.{digits}f} ± {error:.{digits}f}"
+    pairs = zip(x.chunk(SPLITS), features_real.chunk(SPLITS), strict=True)
+    each = [frechet(features(a), b) for a, b in pairs]
+    return float(np.mean(each)), standard_error(each)
 
 
 def share(right: Tensor) -> tuple[float, float]:
@@ -338,20 +345,20 @@ def steps(history) -> int:
     return history.steps[-1]["step"] if history.steps else 0
 
 
-def held_against(x, y, places: int = 1, better: str = "lower", worse: str = "higher") -> str:
+def held_against(x, y, spec: str = ".1f", better: str = "lower", worse: str = "higher") -> str:
     """x against y, each with its standard error: a difference of less than two errors is none."""
     gap, error = x[0] - y[0], math.hypot(x[1], y[1])
     word = "not to be told from" if abs(gap) < 2 * error else f"{better if gap < 0 else worse} than"
-    return f"{pm(x, places)}, {word} {pm(y, places)}"
+    return f"{value_and_error(*x, spec)}, {word} {value_and_error(*y, spec)}"
 
 
 def mean(values: Tensor) -> tuple[float, float]:
-    return values.mean().item(), values.std().item() / len(values) ** 0.5
+    return values.mean().item(), standard_error(values)
 
 
 def table(head: str, rows: list[str], note: str, columns: str = "--:") -> None:
     line = "|:--" + f"|{columns}" * (head.count("|") - 2) + "|"
-    display(Markdown("\n".join([head, line, *rows, "", f"*{note}*"])))
+    plot.markdown(head, line, *rows, "", f"*{note}*")
     gc.collect()  # figures that were closed
 
 
@@ -399,9 +406,8 @@ discriminator = nn.Sequential(
 
 # %%
 torch.manual_seed(0)
-game = GAN(
-    StandardGaussian(K), initialise(generator, std=0.02), initialise(discriminator, std=0.02)
-)
+players = initialise(generator, std=0.02), initialise(discriminator, std=0.02)
+game = GAN(StandardGaussian(K), *players)
 untrained = copy.deepcopy(game).eval()
 
 history = play(
@@ -421,15 +427,13 @@ if len(history.steps) > 100:
     D_found, G_found = (
         np.array([row[side] for row in history.steps]) for side in ("discriminator", "generator")
     )
-    display(
-        Markdown(
-            f"**Measured.** Over the last 100 of your {steps(history)} steps the discriminator's"
-            f" objective was {D_found[-100:].mean():.2f} on average, the generator's"
-            f" {G_found[-100:].mean():.2f}. If $D$ could only guess they would be $-2\\log 2$ ="
-            f" {-2 * math.log(2):.2f} and $-\\log 2$ = {-math.log(2):.2f}. Over all steps the two"
-            f" correlate by {np.corrcoef(D_found, G_found)[0, 1]:.2f}: below 0, one side's gain is"
-            " the other's loss."
-        )
+    plot.markdown(
+        f"**Measured.** Over the last 100 of your {steps(history)} steps the discriminator's"
+        f" objective was {D_found[-100:].mean():.2f} on average, the generator's"
+        f" {G_found[-100:].mean():.2f}. If $D$ could only guess they would be $-2\\log 2$ ="
+        f" {-2 * math.log(2):.2f} and $-\\log 2$ = {-math.log(2):.2f}. Over all steps the two"
+        f" correlate by {np.corrcoef(D_found, G_found)[0, 1]:.2f}: below 0, one side's gain is the"
+        " other's loss."
     )
 
 # %% jupyter={"source_hidden": true}
@@ -461,16 +465,17 @@ table(
     f"| | Frechet distance, 500 at a time | of {many['n']:,} | weights of G | epochs | seconds of"
     " training |",
     [
-        f"| yours | {pm(far['yours'])} | | {weights['yours']:,} | | |",
+        f"| yours | {value_and_error(*far['yours'])} | | {weights['yours']:,} | | |",
         (
-            f"| gan, shipped | {pm(far['gan, shipped'])} | {many_g['frechet']:.1f} |"
+            f"| gan, shipped | {value_and_error(*far['gan, shipped'])} | {many_g['frechet']:.1f} |"
             f" {weights['gan, shipped']:,} | {card_g['epochs_trained']} | {card_g['seconds']:,} |"
         ),
         (
-            f"| dcgan, shipped | {pm(far['dcgan, shipped'])} | {many['frechet']:.1f} |"
-            f" {weights['dcgan, shipped']:,} | {card_d['epochs_trained']} | {card_d['seconds']:,} |"
+            f"| dcgan, shipped | {value_and_error(*far['dcgan, shipped'])} | {many['frechet']:.1f}"
+            f" | {weights['dcgan, shipped']:,} | {card_d['epochs_trained']} |"
+            f" {card_d['seconds']:,} |"
         ),
-        f"| other real digits | {pm(apart)} | {many['real_frechet']:.1f} | | | |",
+        f"| other real digits | {value_and_error(*apart)} | {many['real_frechet']:.1f} | | | |",
     ],
     f"First column: {N:,} samples and as many real digits in {SPLITS} parts of 500, mean and"
     " standard error over the parts. The others are from the weights' headers. Few samples add to"
@@ -483,7 +488,7 @@ measured["DCGAN: convolutions make a better GAN"] = (
     f" {many_g['frechet']:.1f}. Its generator has"
     f" {weights['dcgan, shipped'] / weights['gan, shipped']:.2f} times the weights"
 )
-display(Markdown(f"**Measured.** {measured['DCGAN: convolutions make a better GAN']}."))
+plot.markdown(f"**Measured.** {measured['DCGAN: convolutions make a better GAN']}.")
 
 # %% [markdown]
 # A convolution knows before any training that near pixels belong together and that a stroke is a
@@ -505,9 +510,7 @@ START = 7  # two ends that are different digits
 
 
 def way(a: Tensor, b: Tensor, t: Tensor, straight: bool) -> Tensor:
-    """Codes between a and b at the shares t, along a line or along the arc of the sphere between
-    them.
-    """
+    """Codes between a and b at the shares t, along a line or along the arc of a sphere."""
     t = t[:, None]
     if straight:
         return (1 - t) * a + t * b
@@ -539,12 +542,10 @@ slider_figure(
 
 # %% jupyter={"source_hidden": true}
 a, b = normal(2, N, dcgan.prior.dim, seed=1)
-ends = [
+(sure_a, digit_a), (sure_b, digit_b) = (
     in_parts(lambda z: judge.log_prob(dcgan.decoder(z).mean), z[:100]).exp().max(-1) for z in (a, b)
-]
-clear = (
-    (ends[0].values > 0.95) & (ends[1].values > 0.95) & (ends[0].indices != ends[1].indices)
-)  # two digits, not twice one
+)
+clear = (sure_a > 0.95) & (sure_b > 0.95) & (digit_a != digit_b)  # two digits, not twice one
 with torch.no_grad():
     half = {
         s: distance(in_parts(lambda z: dcgan.decoder(z).mean, way(a, b, torch.full((N,), 0.5), s)))
@@ -565,9 +566,9 @@ plot.show(
     caption=(
         f"Half-way along the line a code has length {lengths.mean():.1f} ± {lengths.std():.1f}"
         f" (mean and spread of {N:,}); draws from the prior have {a.norm(dim=-1).mean():.1f} ±"
-        f" {a.norm(dim=-1).std():.1f}. Frechet distance of the half-way digits: {pm(half[True])} on"
-        f" the line, {pm(half[False])} on the arc, {pm(far['dcgan, shipped'])} for draws from the"
-        " prior."
+        f" {a.norm(dim=-1).std():.1f}. Frechet distance of the half-way digits:"
+        f" {value_and_error(*half[True])} on the line, {value_and_error(*half[False])} on the arc,"
+        f" {value_and_error(*far['dcgan, shipped'])} for draws from the prior."
     ),
 )
 
@@ -588,9 +589,8 @@ faces = frey_faces()  # widened to 28 x 28, or None where they are not
 if faces is not None:
     torch.manual_seed(0)
     prior = StandardGaussian(K)
-    faced = GAN(
-        prior, *(initialise(copy.deepcopy(net), std=0.02) for net in (generator, discriminator))
-    ).to(DEVICE)
+    players = [copy.deepcopy(net) for net in (generator, discriminator)]
+    faced = GAN(prior, *(initialise(net, std=0.02) for net in players)).to(DEVICE)
     faced_history = play(
         faced,
         faces,
@@ -604,14 +604,14 @@ if faces is not None:
 
 # %% jupyter={"source_hidden": true}
 if faces is not None:
-    made, film = samples(faced.cpu(), 500), faces[::3].tensor()[:500]
-    apart_made, apart_film = (torch.pdist(part).mean().item() for part in (made, film))
-    grain_made, grain_film = (
-        part.reshape(-1, 28, 28).diff(dim=-1).square().mean().item() for part in (made, film)
+    drawn, film = samples(faced.cpu(), 500), faces[::3].tensor()[:500]
+    apart_drawn, apart_film = (torch.pdist(part).mean().item() for part in (drawn, film))
+    grain_drawn, grain_film = (
+        part.reshape(-1, 28, 28).diff(dim=-1).square().mean().item() for part in (drawn, film)
     )
     plot.show(
         plot.images(
-            [1 - made[:12], 1 - made[12:24], 1 - film[::42][:12]],
+            [1 - drawn[:12], 1 - drawn[12:24], 1 - film[::42][:12]],
             columns=12,
             titles=["made", "made", "film"],
         ),
@@ -621,12 +621,12 @@ if faces is not None:
         ),
         caption=(
             f"{steps(faced_history)} steps on {len(faces):,} pictures. Two made ones differ by"
-            f" {apart_made:.1f} on average, two of the film by {apart_film:.1f} (Euclidean,"
-            f" {len(made)} each); but of the former much is grain: the squared step from pixel to"
-            f" pixel is {grain_made / grain_film:.1f} times the film's."
+            f" {apart_drawn:.1f} on average, two of the film by {apart_film:.1f} (Euclidean,"
+            f" {len(drawn)} each); but of the former much is grain: the squared step from pixel to"
+            f" pixel is {grain_drawn / grain_film:.1f} times the film's."
         ),
     )
-    del made, film
+    del drawn, film
 
 # %% [markdown]
 # Eyes, nose and mouth find their places first: they are where all pictures agree. Smooth skin comes
@@ -652,20 +652,17 @@ if faces is not None:
 
 
 # %% tags=["exercise"]
-def auxiliary(
-    real: Tensor, fake: Tensor, named_real: Tensor, named_fake: Tensor, y: Tensor, c: Tensor
-):
+def auxiliary(real, fake, named_real, named_fake, y, c) -> tuple[Tensor, Tensor]:
     """What the discriminator and what the generator maximises, in nats.
 
-    real, fake: (B,), logits. named_real, named_fake: (B, 10), log-probabilities. y, c: (B,), whole
-    numbers: the real images' labels, and the classes the fakes were told. Returns: discriminator
-    (B,), generator (B,).
+    real, fake: (B,), logits. named_real, named_fake: (B, 10), log-probabilities.
+    y, c: (B,), whole numbers: the real images' labels, the classes the fakes were told.
+    Returns: discriminator (B,), generator (B,).
     """
     ### BEGIN SOLUTION
     named = named_fake.gather(1, c[:, None])[:, 0]
-    discriminator = (
-        F.logsigmoid(real) + F.logsigmoid(-fake) + named_real.gather(1, y[:, None])[:, 0] + named
-    )
+    judged = F.logsigmoid(real) + F.logsigmoid(-fake)
+    discriminator = judged + named_real.gather(1, y[:, None])[:, 0] + named
     return discriminator, F.logsigmoid(fake) + named
     ### END SOLUTION
 
@@ -684,9 +681,8 @@ class Yours(AuxiliaryClassifierGAN):
 
     def ask(self, x, y, still=False):
         z, c = self.prior.sample((len(x),)), self.draw_classes(x)
-        with torch.set_grad_enabled(
-            not still
-        ):  # in the discriminator's turn the generator stands still
+        # In the discriminator's turn the generator stands still.
+        with torch.set_grad_enabled(not still):
             fakes = self.generate(z, c)
         (real, named_real), (fake, named_fake) = self.judge(x), self.judge(fakes)
         return auxiliary(real, fake, named_real, named_fake, y, c)
@@ -700,7 +696,8 @@ class Yours(AuxiliaryClassifierGAN):
 
 torch.manual_seed(0)
 told = Yours(latent_dim=16, channels=C)
-z_shown, c_shown = normal(4, 1, 16, seed=0).expand(4, 10, 16), torch.arange(10).expand(4, 10)
+z_shown = normal(4, 1, 16, seed=0).expand(4, 10, 16).to(DEVICE)
+c_shown = torch.arange(10).expand(4, 10).to(DEVICE)
 history = play(
     told,
     digits.train,
@@ -709,7 +706,7 @@ history = play(
     batch_size=BATCH,
     lr=2e-3,
     device=DEVICE,
-    live=watch(lambda g: g.generate(z_shown.to(DEVICE), c_shown.to(DEVICE)).flatten(0, 1), 10),
+    live=watch(lambda game: game.generate(z_shown, c_shown).flatten(0, 1), 10),
 )
 told = told.cpu()
 
@@ -755,31 +752,35 @@ plot.show(
         f"Of yours {obeyed['yours'][0]:.0f} % are named as ordered, at a Frechet distance of"
         f" {closeness['yours'][0]:.0f}: a class can be read long before a digit looks real. Two 7s"
         f" of the shipped model are on average {ratio['shipped'][7]:.2f} times as far apart, in"
-        f" pixels, as two real ones (of 150 each); over all classes {pm(mean(ratio['shipped']), 2)}"
-        " (mean and standard error of the ten)."
+        " pixels, as two real ones (of 150 each); over all classes"
+        f" {value_and_error(*mean(ratio['shipped']), '.2f')} (mean and standard error of the ten)."
     ),
 )
 table(
     "| | named as ordered, % | spread within a class, real = 1 | Frechet distance |",
     [
-        f"| {name} | {pm(obeyed[name])} | {pm(mean(ratio[name]), 2)} | {pm(closeness[name])} |"
+        f"| {name} | {value_and_error(*obeyed[name])} |"
+        f" {value_and_error(*mean(ratio[name]), '.2f')} | {value_and_error(*closeness[name])} |"
         for name in ("yours", "shipped")
     ]
-    + [f"| real digits | {pm(obeyed['real'])} | {pm(mean(ratio['real']), 2)} | {pm(apart)} |"],
+    + [
+        (
+            f"| real digits | {value_and_error(*obeyed['real'])} |"
+            f" {value_and_error(*mean(ratio['real']), '.2f')} | {value_and_error(*apart)} |"
+        )
+    ],
     f"{N:,} digits each, as many of each class; the real line compares {N:,} other real ones"
     f" (labels for orders). Errors: of a share; over the ten classes; over {SPLITS} parts of 500.",
 )
 measured["AC-GAN: samples show the class they are told"] = (
     "named as ordered"
-    f" {held_against(obeyed['shipped'], obeyed['real'], 1, 'less often', 'more often')} % of real"
-    " digits by their labels; spread within a class, real = 1:"
-    f" {held_against(mean(ratio['shipped']), mean(ratio['real']), 2)} of other real digits"
+    f" {held_against(obeyed['shipped'], obeyed['real'], '.1f', 'less often', 'more often')} % of"
+    " real digits by their labels; spread within a class, real = 1:"
+    f" {held_against(mean(ratio['shipped']), mean(ratio['real']), '.2f')} of other real digits"
 )
-display(
-    Markdown(
-        "**Measured.** Of the shipped model:"
-        f" {measured['AC-GAN: samples show the class they are told']}."
-    )
+plot.markdown(
+    "**Measured.** Of the shipped model:"
+    f" {measured['AC-GAN: samples show the class they are told']}."
 )
 
 # %% [markdown]
@@ -808,20 +809,21 @@ display(
 
 
 # %% tags=["exercise"]
-def bidirectional(x: Tensor, z: Tensor, encoder, generator, discriminator) -> tuple[Tensor, Tensor]:
-    """What the discriminator maximises, and what generator and encoder maximise, in nats.
+def bidirectional(x: Tensor, z: Tensor, encoder, generator, discriminator):
+    """What the discriminator and what generator and encoder maximise, in nats.
 
-    x: (B, D), real images. z: (B, K), draws from the prior. encoder(x): (B, K). generator(z): (B,
-    D). Returns: discriminator (B,), without a gradient to encoder and generator; generator and
-    encoder (B,).
+    x: (B, D), real images. z: (B, K), draws from the prior.
+    encoder(x): (B, K). generator(z): (B, D).
+    Returns: discriminator (B,), without a gradient to encoder and generator; generator
+    and encoder (B,).
     """
     ### BEGIN SOLUTION
-    found, made = encoder(x), generator(z)
-    judges = F.logsigmoid(discriminator(x, found.detach())) + F.logsigmoid(
-        -discriminator(made.detach(), z)
-    )
-    makers = F.logsigmoid(discriminator(made, z)) + F.logsigmoid(-discriminator(x, found))
-    return judges, makers
+    code, fake = encoder(x), generator(z)
+    real_logit = discriminator(x, code.detach())
+    fake_logit = discriminator(fake.detach(), z)
+    judged = F.logsigmoid(real_logit) + F.logsigmoid(-fake_logit)
+    fake_logit, real_logit = discriminator(fake, z), discriminator(x, code)
+    return judged, F.logsigmoid(fake_logit) + F.logsigmoid(-real_logit)
     ### END SOLUTION
 
 
@@ -839,9 +841,8 @@ class Paired(BidirectionalGAN):
     """All networks feed-forward, and your two objectives."""
 
     def ask(self, x):
-        return bidirectional(
-            x, self.prior.sample((len(x),)), self.inverse, self.generator, self.logit
-        )
+        z = self.prior.sample((len(x),))
+        return bidirectional(x, z, self.inverse, self.generator, self.logit)
 
     def discriminator_objective(self, x):
         return (value := self.ask(x)[0]), {"discriminator": value}
@@ -857,7 +858,8 @@ shown = digits.test[:12].tensor()
 
 def beside(model) -> Tensor:
     """Test digits, each with what comes back."""
-    return torch.stack([shown, model.reconstruct(shown.to(DEVICE)).cpu()], 1).flatten(0, 1)
+    back = model.reconstruct(shown.to(DEVICE)).cpu()
+    return torch.stack([shown, back], 1).flatten(0, 1)
 
 
 history = play(
@@ -897,8 +899,8 @@ def there_and_back(model, x: Tensor) -> Tensor:
 
 
 def found_again(model, n: int = N) -> float:
-    """The correlation of z and E(G(z)), over n codes, all dimensions: 1 if E inverts G, 0 if it
-    found nothing of z.
+    """The correlation of z and E(G(z)), over n codes, all dimensions: 1 if E inverts G,
+    0 if it finds nothing of z.
     """
     z = normal(n, model.prior.dim, seed=5)
     back = in_parts(lambda z: model.encoder(model.decoder(z).mean).mean, z)
@@ -950,19 +952,28 @@ plot.show(
 table(
     "| there and back | squared error of G(E(x)), summed over pixels | same class, % | correlation"
     " of E(G(z)) and z |",
-    [f"| {name} | {pm(error[name])} | {pm(kept[name])} | {again_z[name]:.2f} |" for name in back]
-    + [f"| *in its place {name}* | {pm(error[name])} | {pm(kept[name])} | |" for name in strangers],
+    [
+        f"| {name} | {value_and_error(*error[name])} | {value_and_error(*kept[name])} |"
+        f" {again_z[name]:.2f} |"
+        for name in back
+    ]
+    + [
+        f"| *in its place {name}* | {value_and_error(*error[name])} |"
+        f" {value_and_error(*kept[name])} | |"
+        for name in strangers
+    ],
     f"{len(x):,} test digits, standard errors over digits; {N:,} codes, all their numbers together."
     " The last column is 1 for an inverse (or a multiple of it), 0 for an encoder that finds"
     " nothing of z again.",
 )
 measured["BiGAN: the encoder inverts the generator"] = (
-    f"{pm(kept['bigan'])} % of digits keep their class there and back ({pm(kept['wae_mmd'])} % in"
-    f" wae_mmd), at an error of {held_against(error['bigan'], error['another digit of its class'])}"
-    f" of another digit of the class; E(G(z)) correlates with z by {again_z['bigan']:.2f} (wae_mmd"
+    f"{value_and_error(*kept['bigan'])} % of digits keep their class there and back"
+    f" ({value_and_error(*kept['wae_mmd'])} % in wae_mmd), at an error of"
+    f" {held_against(error['bigan'], error['another digit of its class'])} of another digit of the"
+    f" class; E(G(z)) correlates with z by {again_z['bigan']:.2f} (wae_mmd"
     f" {again_z['wae_mmd']:.2f})"
 )
-display(Markdown(f"**Measured.** {measured['BiGAN: the encoder inverts the generator']}."))
+plot.markdown(f"**Measured.** {measured['BiGAN: the encoder inverts the generator']}.")
 
 # %% [markdown]
 # "Where $D$ can only guess" is a condition about the end of a game that has no end. Short of it the
@@ -980,12 +991,12 @@ labelled, asked = digits.train[:4000], digits.test[:2000]
 
 def nearest(encode) -> Tensor:
     """Which test digits have the label of their nearest labelled digit in `encode`'s space."""
-    known, new = (
-        torch.cat(
-            [in_parts(encode, data[i : i + 1000].tensor()) for i in range(0, len(data), 1000)]
-        )
-        for data in (labelled, asked)
-    )
+
+    def codes(data) -> Tensor:
+        parts = [data[i : i + 1000].tensor() for i in range(0, len(data), 1000)]
+        return torch.cat([in_parts(encode, part) for part in parts])
+
+    known, new = codes(labelled), codes(asked)
     at = in_parts(lambda z: torch.cdist(z, known).argmin(1), new)
     return labelled.y[at] == asked.y
 
@@ -1025,14 +1036,15 @@ plot.show(
     + ".",
     caption=(
         f"{len(labelled):,} labelled digits; bars are two standard errors. Best: {first},"
-        f" {pm(accuracy[first])} %. Digit by digit, bigan's encoder differs from pixels by"
-        f" {pm(step_up)} points, vae_8d's means by {pm(step_vae)}."
+        f" {value_and_error(*accuracy[first])} %. Digit by digit, bigan's encoder differs from"
+        f" pixels by {value_and_error(*step_up)} points, vae_8d's means by"
+        f" {value_and_error(*step_vae)}."
     ),
 )
 ours, pixels, theirs = (accuracy[name] for name in ("bigan's encoder", "pixels", "vae_8d's means"))
 measured["BiGAN: its features are useful"] = (
-    f"1-nearest-neighbour accuracy {pm(ours)} %; pixels {pm(pixels)} %, vae_8d's means "
-    f"{pm(theirs)} %"
+    f"1-nearest-neighbour accuracy {value_and_error(*ours)} %; pixels {value_and_error(*pixels)}"
+    f" %, vae_8d's means {value_and_error(*theirs)} %"
 )
 
 # %% [markdown]
@@ -1064,12 +1076,11 @@ def G_toy(z: Tensor) -> Tensor:
     return torch.stack([z, torch.sin(1.5 * z)], -1)
 
 
-z_toy = StandardGaussian(1).mean + torch.special.ndtri(
-    (torch.arange(8.0) + 0.5) / 8
-)  # the prior as eight equal parts
+z_toy = torch.special.ndtri((torch.arange(8.0) + 0.5) / 8)  # equal parts of the prior
 x_toy = torch.stack([0.4 + 0.9 * normal(8, seed=3), 0.9 * normal(8, seed=4)], -1)
 cost = ((x_toy[:, None] - G_toy(z_toy)) ** 2).sum(-1)  # (8, 8): of encoding x_i as z_j
-encoders = torch.tensor(list(itertools.permutations(range(8))))  # every code used once: q(z) = p(z)
+# Every code used once: q(z) = p(z).
+encoders = torch.tensor(list(itertools.permutations(range(8))))
 errors = cost[torch.arange(8), encoders].mean(-1)
 free = cost.argmin(1)  # each x takes the code it likes, whoever else has it
 
@@ -1080,10 +1091,9 @@ plan = linear_sum_assignment(cost.numpy())[1]
 transport = cost[torch.arange(8), torch.tensor(plan)].mean().item()
 line = torch.linspace(-2.2, 2.2, 200)
 fig, axes = plt.subplots(1, 2, figsize=(plot.WIDTH, 2.6), sharey=True)
-for ax, codes, title in (
-    (axes[0], encoders[errors.argmin()], f"every code used once: error {errors.min():.2f}"),
-    (axes[1], free, f"no condition: error {cost.min(1).values.mean():.2f}"),
-):
+best = encoders[errors.argmin()], f"every code used once: error {errors.min():.2f}"
+freest = free, f"no condition: error {cost.min(1).values.mean():.2f}"
+for ax, (codes, title) in zip(axes, (best, freest), strict=True):
     ax.plot(*G_toy(line).T, color=MODEL, linewidth=1, alpha=0.5)
     ax.plot(*G_toy(z_toy).T, "o", color=MODEL, ms=6, label=r"$G(\mathbf{z})$")
     ax.plot(*x_toy.T, "s", color=DATA, ms=5, label=r"$\mathbf{x}$")
@@ -1164,8 +1174,8 @@ mmd = check.mmd(mmd)
 
 # %%
 def kernel(a: Tensor, b: Tensor, scales=(0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)) -> Tensor:
-    """Inverse multiquadratic, C / (C + |a - b|^2), summed over scales: near and far pairs both have
-    a slope.
+    """Inverse multiquadratic, C / (C + |a - b|^2), summed over scales: near and far
+    pairs both have a slope.
     """
     squares = ((a[:, None] - b) ** 2).sum(-1)
     return sum(c / (c + squares) for c in (2 * a.shape[1] * s for s in scales))
@@ -1180,7 +1190,8 @@ def small_wae(weight: float, live=None, steps: int = 400):
         z = model.encoder(x).mean
         cost = ((x - model.decoder(z).mean) ** 2).sum(-1)
         penalty = mmd(z, model.prior.sample((len(x),)), kernel)
-        return -cost - weight * penalty, {"cost": cost, "penalty": penalty.expand_as(cost)}
+        shown = {"cost": cost, "penalty": penalty.expand_as(cost)}
+        return -cost - weight * penalty, shown
 
     train = digits.train[: 100 * steps // 5]
     history = fit(
@@ -1219,7 +1230,7 @@ def misfit(z: Tensor) -> tuple[float, float]:
         mmd(part, normal(*part.shape, seed=10 + i), kernel).item()
         for i, part in enumerate(z.chunk(4))
     ]
-    return float(np.mean(each)), float(np.std(each, ddof=1) / 2)
+    return float(np.mean(each)), standard_error(each)
 
 
 trace = {}
@@ -1309,7 +1320,8 @@ plot.show(
 table(
     "| $\\lambda$ | reconstruction error | MMD² of codes and prior | Frechet distance of samples |",
     [
-        f"| {w} | {pm(at['cost'])} | {pm(at['mmd'], 3)} | {pm(at['frechet'])} |"
+        f"| {w} | {value_and_error(*at['cost'])} | {value_and_error(*at['mmd'], '.3f')} |"
+        f" {value_and_error(*at['frechet'])} |"
         for w, at in trace.items()
     ],
     f"{len(x):,} test digits and codes, {N:,} samples, one training each: the errors are those of"
@@ -1337,9 +1349,12 @@ LAPLACE = torch.tensor([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]])[None, None]
 
 def sharpness(x: Tensor) -> Tensor:
     """The variance of each image's Laplacian: (N,)."""
-    return in_parts(
-        lambda x: F.conv2d(x.reshape(-1, 1, 28, 28), LAPLACE, padding=1).flatten(1).var(1), x
-    )
+
+    def variance(x: Tensor) -> Tensor:
+        edges = F.conv2d(x.reshape(-1, 1, 28, 28), LAPLACE, padding=1)
+        return edges.flatten(1).var(1)
+
+    return in_parts(variance, x)
 
 
 # %% jupyter={"source_hidden": true}
@@ -1368,22 +1383,23 @@ plot.show(
         " with MMD and of the adversarial one."
     ),
     caption="Sharpness of samples, real digits = 1: "
-    + ", ".join(f"{name} {pm(sharp[name], 3)}" for name in order)
+    + ", ".join(f"{name} {value_and_error(*sharp[name], '.3f')}" for name in order)
     + ". Frechet distance: "
-    + ", ".join(f"{name} {pm(near[name], 0)}" for name in order)
+    + ", ".join(f"{name} {value_and_error(*near[name], '.0f')}" for name in order)
     + ".",
 )
 table(
     "| same networks | sharpness of samples | of reconstructions | Frechet, samples |"
     " reconstruction error | MMD² of codes |",
     [
-        f"| {name} | {pm(sharp[name], 3)} | {pm(sharp_back[name], 3)} | {pm(near[name])} |"
-        f" {pm(error[name])} | {pm(codes_fit[name], 3)} |"
+        f"| {name} | {value_and_error(*sharp[name], '.3f')} |"
+        f" {value_and_error(*sharp_back[name], '.3f')} | {value_and_error(*near[name])} |"
+        f" {value_and_error(*error[name])} | {value_and_error(*codes_fit[name], '.3f')} |"
         for name in three
     ]
     + [
-        f"| real digits, draws from the prior | {pm(sharp_again, 3)} | | {pm(apart)} | | "
-        f"{pm(prior_fit, 3)} |"
+        f"| real digits, draws from the prior | {value_and_error(*sharp_again, '.3f')} | |"
+        f" {value_and_error(*apart)} | | {value_and_error(*prior_fit, '.3f')} |"
     ],
     f"Sharpness relative to real digits. {N:,} samples, {len(x):,} test digits; standard errors"
     " over images, or over 4 parts. Of the VAE the means of p(x|z) are judged, and codes drawn"
@@ -1394,31 +1410,28 @@ table(
 measured["WAE: sharper samples than a VAE"] = (
     "Sharpness of samples: "
     + "; ".join(
-        f"{name} {held_against(sharp[name], sharp['vae_8d'], 3, 'less', 'more')} of the VAE"
+        f"{name} {held_against(sharp[name], sharp['vae_8d'], '.3f', 'less', 'more')} of the VAE"
         for name in ("wae_mmd", "wae_gan")
     )
     + "; Frechet distance "
-    + ", ".join(f"{name} {pm(near[name], 0)}" for name in three)
+    + ", ".join(f"{name} {value_and_error(*near[name], '.0f')}" for name in three)
 )
 price, width = 2 * vae.decoder.log_var.exp().item(), codes_of(vae).std(0)
-cloud = (
-    in_parts(lambda x: vae.encoder(x).log_var.exp(), x).mean().sqrt().item()
-)  # a standard deviation of q(z|x)
+# A standard deviation of q(z|x).
+cloud = in_parts(lambda x: vae.encoder(x).log_var.exp(), x).mean().sqrt().item()
 low, high = (f(value for value, _ in sharp_back.values()) for f in (min, max))
-display(Markdown(f"**Measured.** {measured['WAE: sharper samples than a VAE']}."))
-display(
-    Markdown(
-        "Why do the VAE's codes fit worst? Multiply its bound by twice its pixel variance, and it"
-        f" is $-|\\mathbf{{x}} - G(\\mathbf{{z}})|^2$ less {price:.3f} times the KL: its own"
-        " $\\lambda$, chosen by maximum likelihood. At that price its codes have standard"
-        f" deviations from {width.min():.2f} to {width.max():.2f} where the prior has 1 (wae_mmd:"
-        f" {codes_of(wae).std(0).min():.2f} to {codes_of(wae).std(0).max():.2f}).\n\nIs it the"
-        " overlap of clouds that blurs? Here there is little of it: one cloud has a standard"
-        f" deviation of {cloud:.2f}. And the *reconstructions* of all three models have {low:.2f}"
-        f" to {high:.2f} of the real sharpness, with clouds and without. So the blur here is the"
-        " squared error's, whose best answer to a doubt is a mean. The argument is not confirmed,"
-        " nor refuted: it needs a VAE whose KL counts more."
-    )
+plot.markdown(f"**Measured.** {measured['WAE: sharper samples than a VAE']}.")
+plot.markdown(
+    "Why do the VAE's codes fit worst? Multiply its bound by twice its pixel variance, and it is"
+    f" $-|\\mathbf{{x}} - G(\\mathbf{{z}})|^2$ less {price:.3f} times the KL: its own $\\lambda$,"
+    " chosen by maximum likelihood. At that price its codes have standard deviations from"
+    f" {width.min():.2f} to {width.max():.2f} where the prior has 1 (wae_mmd:"
+    f" {codes_of(wae).std(0).min():.2f} to {codes_of(wae).std(0).max():.2f}).\n\nIs it the overlap"
+    " of clouds that blurs? Here there is little of it: one cloud has a standard deviation of"
+    f" {cloud:.2f}. And the *reconstructions* of all three models have {low:.2f} to {high:.2f} of"
+    " the real sharpness, with clouds and without. So the blur here is the squared error's, whose"
+    " best answer to a doubt is a mean. The argument is not confirmed, nor refuted: it needs a VAE"
+    " whose KL counts more."
 )
 
 # %% [markdown]
@@ -1486,9 +1499,9 @@ plot.show(
         "Half-way between 250 random pairs the classifier is sure of its best class by, on"
         " average, "
     )
-    + ", ".join(f"{pm(value, 2)} ({name})" for name, value in sure.items())
+    + ", ".join(f"{value_and_error(*value, '.2f')} ({name})" for name, value in sure.items())
     + f"; pixels means the two images' average. Of the {len(ends)} digits themselves it is sure by"
-    f" {pm(sure_ends, 2)}.",
+    f" {value_and_error(*sure_ends, '.2f')}.",
 )
 
 # %% [markdown]
@@ -1501,19 +1514,21 @@ plot.show(
 
 # %% tags=["claim-14", "claim-19"]
 def told_apart(x: Tensor, of: Tensor = features_real[:1000]) -> tuple[float, float]:
-    """The share, in %, of samples and real digits whose nearest other one in the judge's features
-    is of their kind.
+    """The share, in %, of samples and real digits whose nearest other one, in the
+    judge's features, is of their kind.
     """
     both = torch.cat([of, features(x[: len(of)])])
     place = torch.arange(len(both))
-    nearest = in_parts(
-        lambda z, i: torch.cdist(z, both).scatter(1, i[:, None], math.inf).argmin(1), both, place
-    )
+
+    def nearest_other(z: Tensor, i: Tensor) -> Tensor:
+        return torch.cdist(z, both).scatter(1, i[:, None], math.inf).argmin(1)
+
+    nearest = in_parts(nearest_other, both, place)
     return share((nearest < len(of)) == (place < len(of)))
 
 
 def classes_found(x: Tensor) -> int:
-    """How many of the ten digits have at least a fifth of their share of the real ones."""
+    """How many of the ten digits have at least a fifth of their real share."""
     drawn, there = (torch.bincount(classes(part), minlength=10) for part in (x, real))
     return int((drawn >= 0.2 * there).sum())
 
@@ -1529,10 +1544,8 @@ line = {
 }
 cards = {name: recipes.card(name) for name in line}
 apart_by, modes = {"real": told_apart(again)}, {"real": classes_found(again)}
-near_to = near | {
-    "gan": far["gan, shipped"],
-    "dcgan": far["dcgan, shipped"],
-}  # measured above, of the same samples
+# Measured above, of the same samples.
+near_to = near | {"gan": far["gan, shipped"], "dcgan": far["dcgan, shipped"]}
 for name, model in line.items():
     images = samples(model)
     apart_by[name], modes[name] = told_apart(images), classes_found(images)
@@ -1541,9 +1554,10 @@ for name, model in line.items():
 best, hidden = (min(line, key=lambda name: by[name][0]) for by in (near_to, apart_by))
 spreads = {name: card["results"]["class_distance"] for name, card in cards.items()}
 measured["claim-14"] = (
-    f"nearest neighbours tell the best, {hidden}, from real digits in {pm(apart_by[hidden])} % of"
-    f" cases (real from real {pm(apart_by['real'])} %); the best by Frechet distance, {best}, has"
-    f" {pm(near_to[best])} (real {pm(apart)})"
+    f"nearest neighbours tell the best, {hidden}, from real digits in"
+    f" {value_and_error(*apart_by[hidden])} % of cases (real from real"
+    f" {value_and_error(*apart_by['real'])} %); the best by Frechet distance, {best},"
+    f" has {value_and_error(*near_to[best])} (real {value_and_error(*apart)})"
 )
 games = ("gan", "dcgan", "bigan")  # the games without labels
 measured["claim-19"] = (
@@ -1561,14 +1575,15 @@ rows = []
 for name, card in cards.items():
     r, megabytes = card["results"], path_of(name).stat().st_size / 1e6
     rows.append(
-        f"| {name} | {pm(near_to[name])} | {pm(apart_by[name])} | {r['frechet']:.1f} |"
-        f" {r['sliced_wasserstein']:.3f} | {r['class_distance']:.3f} | {card['seconds']:,} |"
-        f" {megabytes:.1f} |"
+        f"| {name} | {value_and_error(*near_to[name])} | {value_and_error(*apart_by[name])} |"
+        f" {r['frechet']:.1f} | {r['sliced_wasserstein']:.3f} | {r['class_distance']:.3f} |"
+        f" {card['seconds']:,} | {megabytes:.1f} |"
     )
 r = cards["dcgan"]["results"]
 rows.append(
-    f"| *real digits* | {pm(apart)} | {pm(apart_by['real'])} | {r['real_frechet']:.1f} | "
-    f"{r['real_sliced_wasserstein']:.3f} | {r['real_class_distance']:.3f} | | |"
+    f"| *real digits* | {value_and_error(*apart)} | {value_and_error(*apart_by['real'])} |"
+    f" {r['real_frechet']:.1f} | {r['real_sliced_wasserstein']:.3f} |"
+    f" {r['real_class_distance']:.3f} | | |"
 )
 table(
     f"| model | Frechet, 500 at a time | told apart, % | Frechet, {n:,} | sliced Wasserstein |"
@@ -1580,16 +1595,14 @@ table(
     " them, which was busy. Of vae_8d the means of p(x|z) are judged. The acgan had labels, the"
     " others none.",
 )
-display(
-    Markdown(
-        f"**Measured.** By Frechet distance the best is {best}, by nearest neighbours {hidden}. "
-        + (
-            "The two agree."
-            if best == hidden
-            else (
-                "The two do not agree: a Frechet distance sees means and covariances of all "
-                "samples together, a neighbour each sample by itself."
-            )
+plot.markdown(
+    f"**Measured.** By Frechet distance the best is {best}, by nearest neighbours {hidden}. "
+    + (
+        "The two agree."
+        if best == hidden
+        else (
+            "The two do not agree: a Frechet distance sees means and covariances of all "
+            "samples together, a neighbour each sample by itself."
         )
     )
 )

@@ -1,5 +1,13 @@
 # ---
 # jupyter:
+#   dgmcourse:
+#     part: The bound
+#     question: Can a bound replace the integral?
+#     about: from log p(x) to the bound, step by step; write it, train it, measure it, make it
+#       collapse
+#     slides: Variational Auto-Encoder
+#     minutes: 75
+#     weights: {vae_2d: VAE, vae_40d: VAE}
 #   jupytext:
 #     text_representation:
 #       extension: .py
@@ -45,9 +53,7 @@ from dgmcourse import plot
 from dgmcourse.data.images import mnist
 from dgmcourse.widgets.latent import latent_grid, latent_traversal
 
-digits = mnist(
-    "dynamic"
-)  # training: binarised anew at every visit; validation and test: binarised once
+digits = mnist("dynamic")  # training: binarised anew at every visit; test: once
 latent_traversal("vae_2d", digits.test)
 
 # %% jupyter={"source_hidden": true}
@@ -96,17 +102,14 @@ plot.show(
 # %% jupyter={"source_hidden": true}
 import copy
 import math
-import sys
 from functools import partial
 
 import ipywidgets as widgets
 import numpy as np
 import torch
 import torch.nn.functional as F
-from IPython.display import Markdown, display
 from torch import Tensor
 from torch.distributions import Normal
-from tqdm import tqdm
 
 from dgmcourse import recipes
 from dgmcourse.check import vae as check
@@ -121,20 +124,26 @@ from dgmcourse.evaluate import (
     precision_and_recall,
 )
 from dgmcourse.models import VAE
-from dgmcourse.plot import DATA, MODEL, NOISE, POSTERIOR, PRIOR, plt
+from dgmcourse.plot import (
+    DATA,
+    MODEL,
+    NOISE,
+    POSTERIOR,
+    PRIOR,
+    mean_and_error,
+    plt,
+    progress,
+    standard_error,
+)
 from dgmcourse.train import best_device, fit
 
 # %%
 DEVICE = best_device()
-DIGITS, EPOCHS, RATE = (
-    10_000,
-    5,
-    2e-3,
-)  # of your own training: a fifth of the digits, for the sake of time
-SMALL = {"latent_dim": 10, "hidden": 100}  # the networks of the experiments that train many
+DIGITS = 10_000  # of your own training: a fifth of them, for the sake of time
+EPOCHS, RATE = 5, 2e-3
+SMALL = {"latent_dim": 10, "hidden": 100}  # where many networks are trained
 
-progress = partial(tqdm, file=sys.stdout, bar_format="{desc} |{bar:24}| {n}/{total}")
-torch.set_num_threads(1)  # small networks gain little from more, and lose much on a busy machine
+torch.set_num_threads(1)  # small networks gain little from more threads
 
 test, labels = digits.test[:2000].tensor(), digits.test.y[:2000]
 measured = {}  # claim -> what you found, for the table at the end
@@ -218,18 +227,17 @@ plot.show(
 grid = torch.linspace(-12, 12, 6001, dtype=torch.float64)
 step = grid[1] - grid[0]
 tiny_prior = Normal(*torch.tensor([0.0, 1.0], dtype=torch.float64))
-tiny_log_lik = Normal(grid + grid**2 / 2, torch.full_like(grid, 0.25)).log_prob(
-    grid * 0
-)  # log p(x = 0 | z)
+tiny_decoder = Normal(grid + grid**2 / 2, torch.full_like(grid, 0.25))
+tiny_log_lik = tiny_decoder.log_prob(grid * 0)  # log p(x = 0 | z)
 tiny_log_p = torch.logsumexp(tiny_log_lik + tiny_prior.log_prob(grid), 0) + step.log()
 tiny_log_posterior = tiny_log_lik + tiny_prior.log_prob(grid) - tiny_log_p
 
 
 def exact(mean: float, sigma: float) -> dict[str, float]:
-    """All of the bound's parts for q = N(mean, sigma^2), integrated over the grid: nats."""
-    log_q = Gaussian(*torch.tensor([[mean], [2 * math.log(sigma)]], dtype=torch.float64)).log_prob(
-        grid[:, None]
-    )
+    """All of the bound's parts for q = N(mean, sigma^2), by quadrature: nats."""
+    log_var = 2 * math.log(sigma)
+    q = Gaussian(*torch.tensor([[mean], [log_var]], dtype=torch.float64))
+    log_q = q.log_prob(grid[:, None])
     weight = log_q.exp() * step
     parts = {
         "reconstruction": weight @ tiny_log_lik,
@@ -249,9 +257,8 @@ sweep = torch.linspace(-3.5, 1.5, 151, dtype=torch.float64).tolist()
 widths = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 1.0)
 bounds = {(m, s): exact(m, s)["elbo"] for m in sweep for s in widths}
 best = max(bounds, key=bounds.get)
-dip = min(
-    (m for m in sweep if -1.5 < m < -0.5), key=lambda m: bounds[m, best[1]]
-)  # between the bumps, at best's width
+# Between the bumps, at best's width.
+dip = min((m for m in sweep if -1.5 < m < -0.5), key=lambda m: bounds[m, best[1]])
 left_best = max((m for m in sweep if m < dip), key=lambda m: bounds[m, best[1]]), best[1]
 free = [max(bounds[m, s] for s in widths) for m in sweep]  # the best width at each mean
 
@@ -337,18 +344,20 @@ plot.show(
 # %% tags=["claim-23"]
 nodes, weights = np.polynomial.legendre.leggauss(200)
 z = 8 * nodes  # from -8 to 8
-joint = np.exp(-0.5 * ((z + z**2 / 2) / 0.25) ** 2 - 0.5 * z**2) / (
-    2 * math.pi * 0.25
-)  # p(x = 0 | z) p(z)
+exponent = -0.5 * ((z + z**2 / 2) / 0.25) ** 2 - 0.5 * z**2
+joint = np.exp(exponent) / (2 * math.pi * 0.25)  # p(x = 0 | z) p(z)
 log_p = math.log(8 * weights @ joint)
 
 
 def by_hand(m: float, s: float) -> float:
-    """The bound for q = N(m, s^2) from its two terms, with E_q[(z + z^2 / 2)^2] from q's moments:
-    nats.
+    """The bound for q = N(m, s^2) from its two terms, in nats, with the moments of q in
+    E_q[(z + z^2 / 2)^2].
     """
-    squared_error = (m**2 + s**2) + (m**3 + 3 * m * s**2) + (m**4 + 6 * m**2 * s**2 + 3 * s**4) / 4
-    reconstruction = -0.5 * math.log(2 * math.pi * 0.25**2) - squared_error / (2 * 0.25**2)
+    second, third = m**2 + s**2, m**3 + 3 * m * s**2  # E_q[z^2], E_q[z^3]
+    fourth = m**4 + 6 * m**2 * s**2 + 3 * s**4
+    squared_error = second + third + fourth / 4
+    reconstruction = -0.5 * math.log(2 * math.pi * 0.25**2)
+    reconstruction -= squared_error / (2 * 0.25**2)
     return reconstruction - 0.5 * (s**2 + m**2 - 1 - 2 * math.log(s))
 
 
@@ -357,10 +366,11 @@ tried = [(-3 + 4.5 * u, 0.05 + v) for u, v in uniform]  # mean and width
 above = sum(by_hand(*q) > log_p for q in tried)
 off = max(abs(log_p - by_hand(*q) - exact(*q)["kl to posterior"]) for q in tried)
 measured["claim-23"] = (
-    f"{above} of {len(tried):,} choices of q exceed log p(x) = {log_p:.3f}; log p(x) - ELBO equals"
-    f" the KL from q to the posterior to {off:.0e} nats, each of the three computed in its own way"
+    f"{above} of {len(tried):,} choices of q exceed log p(x) = {log_p:.3f}; log p(x) -"
+    f" ELBO equals the KL from q to the posterior to {off:.0e} nats, each of the three"
+    " computed in its own way"
 )
-display(Markdown(f"**Measured.** {measured['claim-23']}."))
+plot.markdown(f"**Measured.** {measured['claim-23']}.")
 
 # %% [markdown]
 # ## Two forces
@@ -420,36 +430,36 @@ plot.show(
 
 # %% jupyter={"source_hidden": true}
 def scatter(draws: Tensor, S: int) -> float:
-    """The standard deviation of the S-sample estimate for a digit (root mean square over digits):
-    nats.
+    """The standard deviation of the S-sample estimate for a digit, in nats: the root mean square
+    over digits.
     """
-    return draws[: len(draws) // S * S].unflatten(0, (-1, S)).mean(1).var(0).mean().sqrt().item()
+    estimates = draws[: len(draws) // S * S].unflatten(0, (-1, S)).mean(1)
+    return estimates.var(0).mean().sqrt().item()
 
 
 # %% tags=["claim-24"]
 vae40 = recipes.load("vae_40d")
-x, sampled, closed = test[:20], [], []
+x_scatter = test[:20]
+sampled, closed = [], []  # one-sample estimates of the 20 bounds
 with torch.no_grad():
-    q = vae40.encoder(x)
+    q = vae40.encoder(x_scatter)
     for _ in range(48):
         z = q.rsample((64,))
-        reconstruction = vae40.decoder(z).log_prob(x)
+        reconstruction = vae40.decoder(z).log_prob(x_scatter)
         sampled.append(reconstruction + vae40.prior.log_prob(z) - q.log_prob(z))
         closed.append(reconstruction - kl_per_dimension(q, vae40.prior).sum(-1))
-sampled, closed = (
-    torch.cat(sampled),
-    torch.cat(closed),
-)  # (3072, 20): one-sample estimates of 20 bounds
+sampled, closed = torch.cat(sampled), torch.cat(closed)  # (3072, 20)
 
 sizes = [1, 3, 10, 30, 100, 300]
-spread, spread_closed = ([scatter(draws, S) for S in sizes] for draws in (sampled, closed))
+spread = [scatter(sampled, S) for S in sizes]
+spread_closed = [scatter(closed, S) for S in sizes]
 slope = np.polyfit(np.log(sizes), np.log(spread), 1)[0]
 difference = (sampled - closed).mean(0)
 measured["claim-24"] = (
-    f"one draw scatters by {spread[0]:.1f} nats a digit ({spread_closed[0]:.1f} with the KL in"
-    f" closed form), S draws by S to the power {slope:.2f} of that"
+    f"one draw scatters by {spread[0]:.1f} nats a digit ({spread_closed[0]:.1f} with"
+    f" the KL in closed form), S draws by S to the power {slope:.2f} of that"
 )
-display(Markdown(f"**Measured.** {measured['claim-24']}."))
+plot.markdown(f"**Measured.** {measured['claim-24']}.")
 
 # %% jupyter={"source_hidden": true}
 fig, ax = plt.subplots(figsize=(plot.WIDTH, 2.6))
@@ -468,9 +478,9 @@ plot.show(
         " (KL in closed form) at S = 1."
     ),
     caption=(
-        f"{len(x)} test digits, {len(sampled):,} draws each. The scatter falls like S to the power"
-        f" {slope:.2f} (theory: -0.5). Both versions have the same mean: {difference.mean():+.2f} ±"
-        f" {difference.std() / len(x) ** 0.5:.2f} nats apart."
+        f"{len(x_scatter)} test digits, {len(sampled):,} draws each. The scatter falls like S to"
+        f" the power {slope:.2f} (theory: -0.5). Both versions have the same mean:"
+        f" {mean_and_error(difference, '+.2f')} nats apart."
     ),
 )
 
@@ -519,10 +529,10 @@ kl = check.kl(kl)
 
 # %% tags=["exercise"]
 def elbo(x: Tensor, encoder, decoder) -> tuple[Tensor, Tensor, Tensor]:
-    """The evidence lower bound with one sample of z for each x, and its two parts, in nats.
+    """The evidence lower bound with one sample of z for each x, and its parts: nats.
 
-    x: (B, D), zeros and ones. Returns: bound (B,), reconstruction (B,), regulariser (B,), where
-    bound = reconstruction - regulariser.
+    x: (B, D), zeros and ones.  Returns: bound, reconstruction, regulariser, (B,) each,
+    where bound = reconstruction - regulariser.
     """
     ### BEGIN SOLUTION
     q = encoder(x)
@@ -570,14 +580,12 @@ vae = VAE(latent_dim=20, hidden=200)
 
 
 def objective(x: Tensor, beta: float) -> tuple[Tensor, dict[str, Tensor]]:
-    """What fit maximises, and what it shows. fit raises beta during a warm-up; here is none, beta =
-    1.
+    """What fit maximises, and what it shows. fit raises beta during a warm-up: there is
+    none here, beta = 1.
     """
     bound, reconstruction, regulariser = elbo(x, vae.encoder, vae.decoder)
-    with torch.no_grad():
-        spread = (
-            vae.encoder(x).mean.var(0).sum() / 2
-        )  # how much of the KL is codes that differ from one another
+    with torch.no_grad():  # how much of the KL is codes that differ from one another
+        spread = vae.encoder(x).mean.var(0).sum() / 2
     return bound, {
         "elbo": bound,
         "reconstruction": reconstruction,
@@ -601,16 +609,14 @@ vae = vae.cpu()
 # %% jupyter={"source_hidden": true}
 if history.steps:
     first, last = history.steps[0], history.steps[-1]
-    display(
-        Markdown(
-            f"A coin for each pixel: {784 * math.log(0.5):.0f} nats. At step {first['step']} the"
-            f" bound was {first['elbo']:.0f} with a KL of {first['kl']:.1f}: random logits are not"
-            f" 0, and cost {784 * math.log(0.5) - first['reconstruction']:.0f} nats more than a"
-            f" coin. After step {last['step']:,} it is **{last['elbo']:.1f}**"
-            f" ({last['reconstruction']:.1f} - {last['kl']:.1f}). These were {len(history.epochs)}"
-            f" epochs on {min(DIGITS, len(digits.train)):,} digits; vae_40d below had"
-            f" {recipes.card('vae_40d')['epochs_trained']:,} on 50,000."
-        )
+    plot.markdown(
+        f"A coin for each pixel: {784 * math.log(0.5):.0f} nats. At step {first['step']} the bound"
+        f" was {first['elbo']:.0f} with a KL of {first['kl']:.1f}: random logits are not 0, and"
+        f" cost {784 * math.log(0.5) - first['reconstruction']:.0f} nats more than a coin. After"
+        f" step {last['step']:,} it is **{last['elbo']:.1f}** ({last['reconstruction']:.1f} -"
+        f" {last['kl']:.1f}). These were {len(history.epochs)} epochs on"
+        f" {min(DIGITS, len(digits.train)):,} digits; vae_40d below had"
+        f" {recipes.card('vae_40d')['epochs_trained']:,} on 50,000."
     )
 early = [row for row in history.steps if row["step"] <= 100]
 if len(early) > 50:  # if you stopped it earlier, there is nothing to see yet
@@ -683,21 +689,15 @@ for name in ("vae_2d", "vae_40d"):
         f"| {name} | {card['epochs_trained']:,} | {r['test_elbo']:.2f} | **{-r['test_nll']:.2f}**"
         f" $\\pm$ {r['test_nll_se']:.2f} | {r['active_units']} |"
     )
-display(
-    Markdown(
-        "\n".join(
-            [
-                f"| model | epochs | test ELBO | test log p(x), S = {r['S']:,} | active units |",
-                "|:--|--:|--:|--:|--:|",
-                *rows,
-                "",
-                (
-                    f"*Nats per digit, over {r['n']:,} test digits, with the standard error over"
-                    " digits, as the recipe measured.*"
-                ),
-            ]
-        )
-    )
+plot.markdown(
+    f"| model | epochs | test ELBO | test log p(x), S = {r['S']:,} | active units |",
+    "|:--|--:|--:|--:|--:|",
+    *rows,
+    "",
+    (
+        f"*Nats per digit, over {r['n']:,} test digits, with the standard error over digits, as"
+        " the recipe measured.*"
+    ),
 )
 
 # %% [markdown]
@@ -765,9 +765,7 @@ def nearest(z: Tensor, y: Tensor, queries: Tensor) -> Tensor:
 
 
 def linear(z: Tensor, y: Tensor, queries: Tensor) -> Tensor:
-    """The largest of ten linear functions, fitted to the labels by least squares with a little
-    ridge.
-    """
+    """The largest of ten linear functions, fitted to the labels by ridge regression."""
     z, queries = (F.pad(a, (0, 1), value=1.0) for a in (z, queries))
     gram = z.T @ z
     ridge = 0.1 * gram.diagonal().mean() * torch.eye(len(gram))
@@ -791,15 +789,16 @@ spaces = {
     "vae_40d": lambda x: vae40.encoder(x).mean.detach(),
     "vae_2d": lambda x: vae2.encoder(x).mean.detach(),
 }
+counts = (100, 400, len(known))  # of labelled digits
 correct = {}  # (reader, space) -> labelled digits -> percent correct
 for name, space in spaces.items():
     z, queries = space(known_x), space(test)
     for reader in (nearest, linear):
-        found = {n: percent_correct(reader, z, queries, n) for n in (100, 400, len(known))}
+        found = {n: percent_correct(reader, z, queries, n) for n in counts}
         correct[reader.__name__, name] = found
 
 many = {name: np.mean(correct["linear", name][len(known)]) for name in spaces}
-cases = [(reader, n) for reader in ("nearest", "linear") for n in (100, 400, len(known))]
+cases = [(reader, n) for reader in ("nearest", "linear") for n in counts]
 beaten = [
     sum(
         np.mean(correct[reader, "vae_40d"][n]) > np.mean(correct[reader, rival][n])
@@ -808,27 +807,25 @@ beaten = [
     for rival in ("784 pixels", "40 principal components")
 ]
 measured["claim-34"] = (
-    f"in {beaten[0]} of {len(cases)} cases vae_40d's code names more digits than the pixels do, in"
-    f" {beaten[1]} more than 40 principal components; for the linear reader of {len(known):,}"
-    f" labels it is {many['vae_40d']:.0f} % against {many['784 pixels']:.0f} and"
-    f" {many['40 principal components']:.0f} %"
+    f"in {beaten[0]} of {len(cases)} cases vae_40d's code names more digits than the"
+    f" pixels do, in {beaten[1]} more than 40 principal components; for the linear"
+    f" reader of {len(known):,} labels it is {many['vae_40d']:.0f} % against"
+    f" {many['784 pixels']:.0f} and {many['40 principal components']:.0f} %"
 )
-display(Markdown(f"**Measured.** {measured['claim-34']}."))
+plot.markdown(f"**Measured.** {measured['claim-34']}.")
 
 # %% jupyter={"source_hidden": true}
 fig, axes = plt.subplots(1, 2, figsize=(plot.WIDTH, 2.9), sharey=True)
 looks = dict(
     zip(spaces, (("s--", DATA), ("^:", NOISE), ("o-", MODEL), ("d-.", POSTERIOR)), strict=True)
 )
-for ax, reader, title in zip(
-    axes, ("nearest", "linear"), ("nearest neighbour", "linear classifier"), strict=True
-):
+titles = {"nearest": "nearest neighbour", "linear": "linear classifier"}
+for ax, (reader, title) in zip(axes, titles.items(), strict=True):
     for name, (style, colour) in looks.items():
         found = correct[reader, name]
         values = [np.mean(v) for v in found.values()]
-        bars = [
-            np.std(v) if len(v) > 1 else np.nan for v in found.values()
-        ]  # a single choice has no spread to show
+        # A single choice has no spread to show.
+        bars = [np.std(v) if len(v) > 1 else np.nan for v in found.values()]
         ax.errorbar([*found], values, bars, fmt=style, color=colour, label=name, capsize=3, ms=5)
     ax.set(xscale="log", xlabel="labelled digits", title=title)
     ax.set_xticks([*found], [f"{n:,}" for n in found])
@@ -864,12 +861,10 @@ plot.show(
 )
 in_use = spaces["vae_40d"](test).var(0)[active_units(vae40, test)]
 by_components = spaces["40 principal components"](test).var(0)
-display(
-    Markdown(
-        f"How wide are the directions? The widest of the {len(in_use)} active units of vae_40d has"
-        f" {in_use.max() / in_use.min():.0f} times the variance of the narrowest; among the 40"
-        f" principal components it is {by_components.max() / by_components.min():.0f} times."
-    )
+plot.markdown(
+    f"How wide are the directions? The widest of the {len(in_use)} active units of vae_40d has"
+    f" {in_use.max() / in_use.min():.0f} times the variance of the narrowest; among the 40"
+    f" principal components it is {by_components.max() / by_components.min():.0f} times."
 )
 
 # %% [markdown]
@@ -893,14 +888,12 @@ steps = torch.linspace(0, 1, 10)[:, None]
 torch.manual_seed(0)
 with torch.no_grad():
     code = vae40.encoder(test[:4]).mean
-    paths = torch.cat(
-        [(1 - steps) * code[i] + steps * code[i + 1] for i in range(3)]
-    )  # three walks of ten steps
+    walks = [(1 - steps) * code[i] + steps * code[i + 1] for i in range(3)]
     blocks = {
         "test digits": test[:10],
         "reconstructed": vae40.reconstruct(test[:10]),
         "walk in pixels": (1 - steps) * test[0] + steps * test[1],
-        "walks in z": vae40.decoder(paths).mean,
+        "walks in z": vae40.decoder(torch.cat(walks)).mean,
         "samples\n(means)": vae40.decoder(vae40.prior.sample((20,))).mean,
     }
 
@@ -943,12 +936,15 @@ shares = {
     name: [100 * kind.mean().item() for kind in precision_and_recall(test[:n], x)]
     for name, x in drawn.items()
 }
-measured["claim-5"] = (
-    f"of {n:,} samples of vae_40d "
-    + "{:.0f} % are realistic, {:.0f} % of the test digits covered ".format(*shares["vae_40d"])
-    + "(other test digits: {:.0f} and {:.0f} %)".format(*shares["other test digits"])
+(realistic, covered), (realistic_real, covered_real) = (
+    shares[name] for name in ("vae_40d", "other test digits")
 )
-display(Markdown(f"**Measured.** {measured['claim-5']}."))
+measured["claim-5"] = (
+    f"of {n:,} samples of vae_40d {realistic:.0f} % are realistic, {covered:.0f} % of"
+    f" the test digits covered (other test digits: {realistic_real:.0f} and"
+    f" {covered_real:.0f} %)"
+)
+plot.markdown(f"**Measured.** {measured['claim-5']}.")
 
 # %% jupyter={"source_hidden": true}
 fig, (left, right) = plt.subplots(1, 2, figsize=(plot.WIDTH, 3.4), width_ratios=(1, 1.15))
@@ -1012,19 +1008,17 @@ plot.show(
 # between $S = 1$ and $S = 5000$, and has it stopped climbing by then?
 
 # %%
-x = test[:40]
+x_estimate = test[:40]
 torch.manual_seed(0)
 with torch.no_grad():
-    log_w = torch.empty(
-        5000, len(x)
-    )  # filled in place: small pieces kept would break up the memory
+    # Filled in place: small pieces that are kept would break up the memory.
+    log_w = torch.empty(5000, len(x_estimate))
     for rows in progress(log_w.split(50), desc="log-weights"):
-        rows[:] = vae40.log_weight(x, (50,))
+        rows[:] = vae40.log_weight(x_estimate, (50,))
 sizes = [1, 2, 5, 10, 50, 200, 1000, 5000]
-estimates = [
-    log_mean_exp(log_w.unflatten(0, (-1, S)), 1).mean(-1) for S in sizes
-]  # each (5000 / S,)
-climb = log_mean_exp(log_w) - log_w.mean(0)  # (40,): log p(x) - ELBO
+# For each S the estimates, (5000 / S,), each a mean over the digits.
+estimates = [log_mean_exp(log_w.unflatten(0, (-1, S)), 1).mean(-1) for S in sizes]
+rise = log_mean_exp(log_w) - log_w.mean(0)  # (40,): log p(x) - ELBO
 ess = effective_sample_size(log_w)
 
 # %% jupyter={"source_hidden": true}
@@ -1046,22 +1040,20 @@ plot.show(
         f" {value[-1]:.2f} at S = 5,000, ever more slowly."
     ),
     caption=(
-        f"{len(x)} test digits; bars are the standard deviation of repeats. From S = 1 to 5,000 the"
-        f" estimate climbs {climb.mean():.2f} ± {climb.std() / len(x) ** 0.5:.2f} nats (standard"
-        " error over digits)."
+        f"{len(x_estimate)} test digits; bars are the standard deviation of repeats. From S = 1 to"
+        f" 5,000 the estimate climbs {mean_and_error(rise, '.2f')} nats (standard error over"
+        " digits)."
     ),
 )
 card = recipes.card("vae_40d")["results"]
-display(
-    Markdown(
-        "Has it stopped climbing? Not quite: five times the samples, from 1,000 to 5,000, still"
-        f" brought {value[-1] - value[-2]:.2f} nats. Of 5,000 samples {ess.median():.0f} carry the"
-        f" estimate (median effective sample size; {ess.min():.0f} for the worst digit). The level,"
-        f" {value[-1]:.1f}, has a standard error of {log_mean_exp(log_w).std() / len(x) ** 0.5:.1f}"
-        f" over these {len(x)} digits; the recipe measured {-card['test_nll']:.2f} $\\pm$"
-        f" {card['test_nll_se']:.2f} on {card['n']:,}. **Compare models at the same S and on the"
-        " same digits only.**"
-    )
+plot.markdown(
+    "Has it stopped climbing? Not quite: five times the samples, from 1,000 to 5,000, still"
+    f" brought {value[-1] - value[-2]:.2f} nats. Of 5,000 samples {ess.median():.0f} carry the"
+    f" estimate (median effective sample size; {ess.min():.0f} for the worst digit). The level,"
+    f" {value[-1]:.1f}, has a standard error of {standard_error(log_mean_exp(log_w)):.1f}"
+    f" over these {len(x_estimate)} digits; the recipe measured {-card['test_nll']:.2f} $\\pm$"
+    f" {card['test_nll_se']:.2f} on {card['n']:,}. **Compare models at the same S and on the same"
+    " digits only.**"
 )
 
 # %% [markdown]
@@ -1075,17 +1067,14 @@ display(
 # with a grid, and the posterior of a *trained* VAE is exact.
 
 # %% jupyter={"source_hidden": true}
-x = test[:100]
+x_plane = test[:100]
 side = torch.linspace(-5, 5, 401)
-plane, cell = (
-    torch.cartesian_prod(side, side),
-    2 * (side[1] - side[0]).log(),
-)  # (160801, 2); a cell's log area
+plane = torch.cartesian_prod(side, side)  # (160801, 2)
+cell = 2 * (side[1] - side[0]).log()  # a cell's log area
 with torch.no_grad():
     q = vae2.encoder(digits.valid[:500].tensor())
-clouds = Mixture(
-    torch.zeros(len(q.mean)), Gaussian(q.mean, torch.log(q.log_var.exp() + 0.3**2))
-)  # another prior, for later
+wider = Gaussian(q.mean, torch.log(q.log_var.exp() + 0.3**2))
+clouds = Mixture(torch.zeros(len(q.mean)), wider)  # another prior, for later
 
 
 @torch.no_grad()
@@ -1093,13 +1082,10 @@ def walk(*priors) -> tuple[list[Tensor], Tensor]:
     """log p(x) of each x with each prior, (100,) each, as sums over the grid; and the first
     posterior's peak, (100, 2).
     """
-    sums, top, peaks = (
-        [[] for _ in priors],
-        torch.full((len(x),), -math.inf),
-        torch.zeros(len(x), 2),
-    )
+    sums = [[] for _ in priors]
+    top, peaks = torch.full((len(x_plane),), -math.inf), torch.zeros(len(x_plane), 2)
     for z in plane.split(250):
-        log_lik = vae2.decoder(z).cross_log_prob(x)  # (100, 250)
+        log_lik = vae2.decoder(z).cross_log_prob(x_plane)  # (100, 250)
         log_joints = [log_lik + prior.log_prob(z) for prior in priors]
         for found, log_joint in zip(sums, log_joints, strict=True):
             found.append(log_joint.logsumexp(1))
@@ -1112,21 +1098,20 @@ def walk(*priors) -> tuple[list[Tensor], Tensor]:
 (log_p, log_p_clouds), peaks = walk(vae2.prior, clouds)
 torch.manual_seed(0)
 with torch.no_grad():
-    bound = torch.cat([vae2.log_weight(part, (200,)).mean(0) for part in x.split(2)])
-    sampled = log_likelihood(vae2, x[:30], S=5000)
+    pairs = x_plane.split(2)
+    bound = torch.cat([vae2.log_weight(pair, (200,)).mean(0) for pair in pairs])
+    sampled = log_likelihood(vae2, x_plane[:30], S=5000)
 gap, missed = log_p - bound, log_p[:30] - sampled
 
 # %% jupyter={"source_hidden": true}
-se = gap.std().item() / len(x) ** 0.5
-display(
-    Markdown(
-        f"Over {len(x)} test digits: exact $\\log p(\\mathbf{{x}})$ {log_p.mean():.2f}, ELBO"
-        f" {bound.mean():.2f}, gap **{gap.mean():.2f}** $\\pm$ {se:.2f} nats. The bound is below"
-        f" the evidence for {(gap > 0).sum()} of {len(x)}. Importance sampling with S = 5,000 falls"
-        f" short of the exact value by {missed.median():.3f} nats for the median of {len(missed)}"
-        f" digits, and by {missed.max():.2f} for the worst. The gap's median is {gap.median():.2f}:"
-        f" a few digits make the mean, {gap.max():.0f} the worst."
-    )
+se = standard_error(gap)
+plot.markdown(
+    f"Over {len(x_plane)} test digits: exact $\\log p(\\mathbf{{x}})$ {log_p.mean():.2f}, ELBO"
+    f" {bound.mean():.2f}, gap **{gap.mean():.2f}** $\\pm$ {se:.2f} nats. The bound is below the"
+    f" evidence for {(gap > 0).sum()} of {len(x_plane)}. Importance sampling with S = 5,000 falls"
+    f" short of the exact value by {missed.median():.3f} nats for the median of {len(missed)}"
+    f" digits, and by {missed.max():.2f} for the worst. The gap's median is {gap.median():.2f}: a"
+    f" few digits make the mean, {gap.max():.0f} the worst."
 )
 
 # %% [markdown]
@@ -1141,30 +1126,31 @@ display(
 
 # %% jupyter={"source_hidden": true}
 order = gap.argsort()
-chosen = order[[len(x) // 10, len(x) // 2, len(x) * 9 // 10]]
+chosen = order[[len(x_plane) // 10, len(x_plane) // 2, len(x_plane) * 9 // 10]]
 fig, axes = plt.subplots(1, 3, figsize=(plot.WIDTH, 2.75))
 for ax, i in zip(axes, chosen.tolist(), strict=True):
     with torch.no_grad():
-        q = vae2.encoder(x[i : i + 1])
+        q = vae2.encoder(x_plane[i : i + 1])
     mean, width = q.mean[0], (q.log_var[0] / 2).exp()
     reach = 4 * width + (peaks[i] - mean).abs()
     across, down = (torch.linspace(-1, 1, 61) * reach[d] + mean[d] for d in (0, 1))
     local = torch.cartesian_prod(across, down)
     with torch.no_grad():
-        log_joint = vae2.decoder(local).cross_log_prob(x[i : i + 1])[0] + vae2.prior.log_prob(local)
+        log_lik = vae2.decoder(local).cross_log_prob(x_plane[i : i + 1])[0]
+        log_joint = log_lik + vae2.prior.log_prob(local)
     posterior = (log_joint - log_joint.max()).exp().reshape(61, 61).T
     ax.contourf(
         across, down, posterior, levels=[0.01, 0.05, 0.14, 0.37, 0.6, 0.8, 1.0], cmap="Greys"
     )
     for k in (1, 2):
         ax.plot(*(mean[:, None] + k * width[:, None] * circle), color=POSTERIOR, linewidth=1.5)
-    plot.draw_images(ax.inset_axes([0.02, 0.74, 0.26, 0.26]), x[i : i + 1], 1)
+    plot.draw_images(ax.inset_axes([0.02, 0.74, 0.26, 0.26]), x_plane[i : i + 1], 1)
     ax.set(xlabel="$z_1$", title=f"gap {gap[i]:.2f} nats")
     ax.tick_params(labelsize=8)
 axes[0].set_ylabel("$z_2$")
 low, middle, high = (f"{gap[i]:.2f}" for i in chosen)
 with torch.no_grad():
-    clipped = (vae2.encoder(x).log_var <= -6).float().mean().item()
+    clipped = (vae2.encoder(x_plane).log_var <= -6).float().mean().item()
 plot.show(
     fig,
     alt=(
@@ -1197,8 +1183,8 @@ plot.show(
 # %% jupyter={"source_hidden": true}
 @torch.no_grad()
 def neighbours(model: VAE) -> Tensor:
-    """Correlation of the standardised residuals of pixels side by side, in 20 groups of 25 test
-    digits: (20,).
+    """Correlation of the standardised residuals of pixels side by side: (20,), one for each 25
+    test digits.
     """
     p = model.decoder(model.encoder(test[:500]).rsample()).mean
     r = ((test[:500] - p) / (p * (1 - p)).sqrt().clamp_min(0.05)).unflatten(1, (28, 28))
@@ -1209,18 +1195,16 @@ def neighbours(model: VAE) -> Tensor:
 # %% tags=["claim-26"]
 gain = log_p_clouds - log_p  # (100,): another prior, the same decoder
 residual, residual40 = neighbours(vae2), neighbours(vae40)
+in_tex = partial(mean_and_error, spec=".2f", pm=r"$\pm$")
 measured["claim-26"] = (
-    f"in vae_2d the exact posterior would gain {gap.mean():.2f} $\\pm$ {se:.2f} nats (median"
-    f" {gap.median():.2f}), a prior of clouds {gain.mean():.2f} $\\pm$"
-    f" {gain.std() / len(x) ** 0.5:.2f}; residuals of neighbouring pixels correlate by"
-    f" {residual.mean():.2f} $\\pm$ {residual.std() / 20**0.5:.2f} where the decoder says 0"
+    f"in vae_2d the exact posterior would gain {in_tex(gap)} nats (median"
+    f" {gap.median():.2f}), a prior of clouds {in_tex(gain)}; residuals of neighbouring"
+    f" pixels correlate by {in_tex(residual)} where the decoder says 0"
 )
-display(
-    Markdown(
-        f"**Measured.** {measured['claim-26']}. One digit of the {len(x)} makes"
-        f" {gap.max() / gap.sum():.0%} of the mean. In vae_40d the residuals correlate by"
-        f" {residual40.mean():.2f}."
-    )
+plot.markdown(
+    f"**Measured.** {measured['claim-26']}. One digit of the {len(x_plane)} makes"
+    f" {gap.max() / gap.sum():.0%} of the mean. In vae_40d the residuals correlate by"
+    f" {residual40.mean():.2f}."
 )
 
 # %% [markdown]
@@ -1242,14 +1226,13 @@ display(
 few = digits.train[:6000]
 
 
-def train_small(
-    model: VAE, data: Data = few, beta: float = 1.0, objective=VAE.objective, **settings
-):
-    """A few seconds of maximising reconstruction - beta KL, or `objective(model, x, beta)`."""
+def train_small(model, data=few, beta=1.0, objective=VAE.objective, **settings):
+    """A few seconds of maximising reconstruction - beta KL, or another objective."""
+    settings = {"epochs": 5, "lr": RATE, "progress": False} | settings
     history = fit(
         model,
         data,
-        **{"epochs": 5, "lr": RATE, "progress": False} | settings,
+        **settings,
         device=DEVICE,
         objective=lambda x, rising: objective(model, x, beta * rising),
     )
@@ -1262,9 +1245,8 @@ def small(seed: int = 0, likelihood: str = "bernoulli") -> VAE:
 
 
 ink, ink_history = train_small(small())
-grey, _ = train_small(
-    small(likelihood="gaussian"), Data(few.x), clip=50
-)  # bytes as they are: grey values
+# Bytes as they are: grey values.
+grey, _ = train_small(small(likelihood="gaussian"), Data(few.x), clip=50)
 
 # %% jupyter={"source_hidden": true}
 grey_x = digits.test.x[:1000].float() / 255
@@ -1305,32 +1287,22 @@ plot.show(
 
 
 # %% jupyter={"source_hidden": true}
-def with_error(values: Tensor) -> str:
-    return f"{values.mean():,.1f} $\\pm$ {values.std() / len(values) ** 0.5:.1f}"
-
-
 bytes_ = scores["grey"] - 784 * math.log(255)
-display(
-    Markdown(
-        "\n".join(
-            [
-                "| what the number is the logarithm of | test ELBO, nats per digit |",
-                "|:--|--:|",
-                f"| a probability of a binary image (Bernoulli) | {with_error(scores['ink'])} |",
-                (
-                    "| a density of grey values from 0 to 1 (Gaussian) |"
-                    f" {with_error(scores['grey'])} |"
-                ),
-                f"| a density of grey values from 0 to 255, same model | {with_error(bytes_)} |",
-                "",
-                (
-                    f"*{len(grey_x):,} test digits. The last line is"
-                    f" {-bytes_.mean() / (784 * math.log(2)):.1f} bits a pixel, to be held against"
-                    " a byte's 8 only after noise has been put between the bytes.*"
-                ),
-            ]
-        )
-    )
+ink_nats, grey_nats, byte_nats = (
+    mean_and_error(values, ",.1f", r"$\pm$") for values in (scores["ink"], scores["grey"], bytes_)
+)
+plot.markdown(
+    "| what the number is the logarithm of | test ELBO, nats per digit |",
+    "|:--|--:|",
+    f"| a probability of a binary image (Bernoulli) | {ink_nats} |",
+    f"| a density of grey values from 0 to 1 (Gaussian) | {grey_nats} |",
+    f"| a density of grey values from 0 to 255, same model | {byte_nats} |",
+    "",
+    (
+        f"*{len(grey_x):,} test digits. The last line is"
+        f" {-bytes_.mean() / (784 * math.log(2)):.1f} bits a pixel, to be held against a byte's 8"
+        " only after noise has been put between the bytes.*"
+    ),
 )
 
 # %% [markdown]
@@ -1352,15 +1324,16 @@ display(
 
 # %%
 betas = [0.1, 0.5, 1, 2, 5, 10, 20]
-x = test[:1000]
+x_swept = test[:1000]
 
 
 @torch.no_grad()
 def autopsy(model: VAE) -> dict:
-    """The KL of each unit, largest first, how many are used, and the bound at beta = 1: nats."""
+    """The KL of each unit, largest first, the units in use, the bound at beta = 1."""
     torch.manual_seed(0)
-    units = kl_of_each_unit(model, x).sort(descending=True).values
-    return {"kl": units, "used": int((units > 0.1).sum()), "elbo": model.elbo(x).mean().item()}
+    units = kl_of_each_unit(model, x_swept).sort(descending=True).values
+    used, bound = int((units > 0.1).sum()), model.elbo(x_swept).mean().item()
+    return {"kl": units, "used": used, "elbo": bound}
 
 
 swept = {
@@ -1486,26 +1459,20 @@ cures = {
     "$\\beta = 1$, both times": autopsy(longer),
     f"$\\beta = 20$ with free bits, {ALLOWANCE} nats a unit": autopsy(rescued),
 }
-display(
-    Markdown(
-        "\n".join(
-            [
-                "| trained with | test ELBO ($\\beta = 1$) | KL | units used, of 10 |",
-                "|:--|--:|--:|--:|",
-                *(
-                    f"| {name} | {at['elbo']:.1f} | {at['kl'].sum():.1f} | {at['used']} |"
-                    for name, at in cures.items()
-                ),
-                "",
-                (
-                    f"*{len(x):,} test digits, one training each: differences of a nat are noise."
-                    " The detour over $\\beta = 20$ costs"
-                    f" {autopsy(longer)['elbo'] - autopsy(reopened)['elbo']:.1f} nats at the same"
-                    " number of steps.*"
-                ),
-            ]
-        )
-    )
+plot.markdown(
+    "| trained with | test ELBO ($\\beta = 1$) | KL | units used, of 10 |",
+    "|:--|--:|--:|--:|",
+    *(
+        f"| {name} | {at['elbo']:.1f} | {at['kl'].sum():.1f} | {at['used']} |"
+        for name, at in cures.items()
+    ),
+    "",
+    (
+        f"*{len(x_swept):,} test digits, one training each: differences of a nat are noise. The"
+        " detour over $\\beta = 20$ costs"
+        f" {autopsy(longer)['elbo'] - autopsy(reopened)['elbo']:.1f} nats at the same number of"
+        " steps.*"
+    ),
 )
 
 # %% [markdown]
@@ -1521,18 +1488,18 @@ display(
 # changed: how far apart do they end? And with ten times the learning rate?
 
 # %% tags=["claim-33"]
-runs = [
-    (ink, ink_history),
-    *(train_small(small(seed), seed=seed) for seed in progress(range(1, 5), desc="seeds")),
-]
+runs = [(ink, ink_history)]
+for seed in progress(range(1, 5), desc="seeds"):
+    runs.append(train_small(small(seed), seed=seed))
 hot, hot_history = train_small(small(), lr=10 * RATE)
 ends = torch.tensor([autopsy(model)["elbo"] for model, _ in runs])
 hot_end = autopsy(hot)["elbo"]
 measured["claim-33"] = (
-    f"{len(ends)} seeds end within {ends.max() - ends.min():.1f} nats of one another, at a test"
-    f" ELBO of {ends.mean():.1f}; ten times the learning rate gives {hot_end:.1f}"
+    f"{len(ends)} seeds end within {ends.max() - ends.min():.1f} nats of one another,"
+    f" at a test ELBO of {ends.mean():.1f}; ten times the learning rate gives"
+    f" {hot_end:.1f}"
 )
-display(Markdown(f"**Measured.** {measured['claim-33']}."))
+plot.markdown(f"**Measured.** {measured['claim-33']}.")
 
 # %% jupyter={"source_hidden": true}
 fig, ax = plt.subplots(figsize=(plot.WIDTH, 2.7))
@@ -1552,9 +1519,10 @@ plot.show(
         " from their mean on test digits."
     ),
     caption=(
-        f"Five seeds end within {ends.max() - ends.min():.1f} nats of one another on {len(x):,}"
-        f" test digits, after a climb of {ends.mean() - ink_history.steps[0]['elbo']:.0f}. Ten"
-        f" times the learning rate ends {hot_end - ends.mean():+.1f} nats from their mean."
+        f"Five seeds end within {ends.max() - ends.min():.1f} nats of one another on"
+        f" {len(x_swept):,} test digits, after a climb of"
+        f" {ends.mean() - ink_history.steps[0]['elbo']:.0f}. Ten times the learning rate ends"
+        f" {hot_end - ends.mean():+.1f} nats from their mean."
     ),
 )
 
@@ -1578,8 +1546,7 @@ claims = {
     33: "training is stable",
     34: "it finds a latent representation",
 }
-table = [f"| {claim} | {measured[f'claim-{n}']} |" for n, claim in claims.items()]
-display(Markdown("\n".join(["| the lecture says | you measured |", "|:--|:--|", *table])))
+plot.claims_table(claims, measured)
 
 # %% [markdown]
 # ## For and against

@@ -1,5 +1,11 @@
 # ---
 # jupyter:
+#   dgmcourse:
+#     part: The bound
+#     question: Can a gradient pass a draw?
+#     about: why the gradient is a problem, and two ways round it, compared by their variance
+#     slides: Variational Auto-Encoder
+#     minutes: 75
 #   jupytext:
 #     text_representation:
 #       extension: .py
@@ -142,9 +148,7 @@ except RuntimeError as error:
 
 # %%
 def estimate(mu, seed, R=300, S=100):
-    """R independent estimates of E[f(z)] in one dimension, (R,). The seed is the state of the
-    dice.
-    """
+    """R independent estimates, (R,), of E[f(z)] in one dimension, from this seed."""
     torch.manual_seed(seed)
     mean = torch.full((R, 1), mu, dtype=torch.float64)
     return f(Gaussian(mean, torch.zeros_like(mean)).sample((S,))).mean(0)
@@ -206,10 +210,11 @@ plot.show(
 def score_function(f, q, parameters, S):
     """The score-function estimate of the gradient of E_q[f(z)].
 
-    f: maps z (S, D) to (S,); may be any function; if it depends on the parameters itself, that part
-                 of its gradient must be 0 on average, as it is for -log q(z)
-    q:           a Density: q.sample((S,)) is (S, D) without gradient, q.log_prob(z) is (S,)
-    parameters:  the tensors q was made of, here [mean, log_var]
+    f:           maps z (S, D) to (S,); may be any function; if it depends on the
+                 parameters itself, that part of its gradient must be 0 on average, as
+                 it is for -log q(z)
+    q:           a Density: q.sample((S,)), (S, D), has no gradient; q.log_prob(z), (S,)
+    parameters:  the tensors of q, here [mean, log_var]
     returns      one gradient for each parameter, of its shape
     """
     ### BEGIN SOLUTION
@@ -269,10 +274,10 @@ for S in (10, 1000, 100_000):
 
 # %% tags=["exercise"]
 def reparameterize(mean, log_var, noise=None):
-    """A sample of N(mean, diag(exp(log_var))), as a differentiable function of mean and log_var.
+    """A sample of N(mean, diag(exp(log_var))), differentiable in mean and log_var.
 
     mean, log_var:  (B, D), or any one shape
-    noise:          standard Gaussian numbers of the same shape to use; if None, draw them
+    noise:          standard Gaussian numbers of the same shape; if None, draw them
     returns         z, of the same shape
     """
     ### BEGIN SOLUTION
@@ -326,8 +331,8 @@ ESTIMATORS = {
 
 
 def repeat(estimator, S, D, R=500):
-    """R independent estimates, (R,), of the gradient for mu_1 at mu = 1, sigma = 1. The truth is
-    -2.
+    """R independent estimates, (R,), of the gradient for mu_1 at mu = 1, sigma = 1, in
+    truth -2.
     """
     mean = torch.ones(R, D, requires_grad=True)
     return estimator(f, Gaussian(mean, torch.zeros(R, D)), [mean], S)[0][:, 0]
@@ -336,11 +341,11 @@ def repeat(estimator, S, D, R=500):
 torch.manual_seed(0)
 for name, estimator in ESTIMATORS.items():
     g = repeat(estimator, S=10, D=10, R=4000)
-    error = g.std() / len(g) ** 0.5
+    error = plot.standard_error(g)
     off = abs(g.mean() + 2) / error
     print(
-        f"{name:28} mean {g.mean():6.3f} ± {error:.3f} ({off:.1f} errors off), deviation"
-        f" {g.std():5.2f}"
+        f"{name:28} mean {g.mean():6.3f} ± {error:.3f} ({off:.1f} errors off),"
+        f" deviation {g.std():5.2f}"
     )
 
 # %% [markdown]
@@ -355,7 +360,7 @@ S_values, D_values = [2, 4, 8, 16, 32, 64, 128], [1, 2, 4, 8, 16, 32, 64, 128]
 def variance(estimator, S, D):
     """The variance of one estimate and its standard error, from 10 groups of 50."""
     groups = repeat(estimator, S, D).reshape(10, 50).var(-1)
-    return groups.mean().item(), (groups.std() / 10**0.5).item()
+    return groups.mean().item(), plot.standard_error(groups)
 
 
 torch.manual_seed(0)
@@ -436,9 +441,9 @@ figures.play_histograms()
 
 
 # %% tags=["break-it"]
-def climb(sigma_of, raw, step=0.1, target=0.1, steps=60):
-    """sigma after each step up the gradient of E_q[log p(z)] - E_q[log q(z)] for p = N(0,
-    target^2).
+def sigma_path(sigma_of, raw, step=0.1, target=0.1, steps=60):
+    """sigma after each step up the gradient of E_q[log p(z)] - E_q[log q(z)] for
+    p = N(0, target^2).
     """
     torch.manual_seed(0)
     path = []
@@ -461,10 +466,12 @@ WAYS = {
 
 # %% jupyter={"source_hidden": true}
 def race(step, target):
-    return figures.paths({name: climb(*way, step, target) for name, way in WAYS.items()}, target)
+    return figures.paths(
+        {name: sigma_path(*way, step, target) for name, way in WAYS.items()}, target
+    )
 
 
-raw, logs, soft = (climb(*way) for way in WAYS.values())
+raw, logs, soft = (sigma_path(*way) for way in WAYS.values())
 negative = sum(not s > 0 for s in raw)
 plot.show(
     race(0.1, 0.1),
@@ -512,7 +519,7 @@ slider_figure(
 def gaussian_head(output):
     """A network's output as the parameters of a Gaussian.
 
-    output:  (B, 2 D), any real numbers: the D means first, then the D values of log sigma^2
+    output:  (B, 2 D), any real numbers: the D means, then the D values of log sigma^2
     returns  mean (B, D) and sigma (B, D), sigma above 0
     """
     ### BEGIN SOLUTION
@@ -554,7 +561,7 @@ from dgmcourse.train import fit
 
 
 def objective_of(vae, way, S=1):
-    """What `fit` maximises: the ELBO, with the encoder's gradient had in one of four ways."""
+    """What `fit` maximises: the ELBO, with the encoder's gradient had in this way."""
 
     def objective(x, beta=1.0):
         q = vae.encoder(x)
@@ -564,11 +571,12 @@ def objective_of(vae, way, S=1):
         elbo = (log_p - kl(q, vae.prior)).mean(0)
         if "score" not in way:
             return elbo, {"elbo": elbo}
-        values = log_p.detach() - (leave_one_out(log_p.detach()) if "baseline" in way else 0)
+        values = log_p.detach()
+        if "baseline" in way:
+            values = values - leave_one_out(values)
         surrogate = (values * q.log_prob(z)).mean(0)
-        return elbo + surrogate - surrogate.detach(), {
-            "elbo": elbo
-        }  # the ELBO, with a further gradient
+        # The ELBO, with a further gradient.
+        return elbo + surrogate - surrogate.detach(), {"elbo": elbo}
 
     return objective
 
@@ -596,7 +604,7 @@ RUNS = [
 ]
 RUNS += [("nothing", 1)]
 SEEDS, EPOCHS = 3, 10
-torch.set_num_threads(1)  # small networks gain little from more, and lose much on a busy machine
+torch.set_num_threads(1)  # small networks gain little from more threads
 curves, elbos, trained = {}, {}, {}
 bar = tqdm(total=len(RUNS) * SEEDS, desc="trainings", file=sys.stdout)
 for run in RUNS:
@@ -605,9 +613,8 @@ for run in RUNS:
         torch.manual_seed(seed)
         vae = VAE(latent_dim=8, hidden=64, data_dim=196)
         objective = objective_of(vae, *run)
-        history = fit(
-            vae, train, epochs=EPOCHS, lr=1e-3, seed=seed, objective=objective, progress=False
-        )
+        settings = {"epochs": EPOCHS, "lr": 1e-3, "seed": seed, "progress": False}
+        history = fit(vae, train, objective=objective, **settings)
         values.append([row["elbo"] for row in history.steps])
         with torch.no_grad():
             elbos[run].append(vae.elbo(test).mean().item())
@@ -665,10 +672,8 @@ plot.show(
 # %%
 for (way, S), vae in trained.items():
     with torch.no_grad():
-        q = vae.encoder(test)
-        print(
-            f"{way:28} S = {S}   KL from the prior = {kl(q, vae.prior).mean():6.2f} nats per image"
-        )
+        nats = kl(vae.encoder(test), vae.prior).mean()
+    print(f"{way:28} S = {S}   KL from the prior = {nats:6.2f} nats per image")
 
 # %% [markdown]
 # Its only gradient comes from the KL, which is least when $q_\phi(\mathbf{z}|\mathbf{x})$ is the
@@ -683,32 +688,31 @@ for (way, S), vae in trained.items():
 
 # %%
 def encoder_noise(vae, way, x, groups=4):
-    """The variance of the encoder's gradient, summed over all its weights, in each group of ten
-    repeats: (groups,).
+    """The variance of the encoder's gradient, summed over all its weights, in each
+    group of ten repeats: (groups,).
     """
     weights, objective = list(vae.encoder.parameters()), objective_of(vae, way, S=4)
 
     def gradient():
-        return torch.cat(
-            [g.flatten() for g in torch.autograd.grad(objective(x)[0].mean(), weights)]
-        )
+        each = torch.autograd.grad(objective(x)[0].mean(), weights)
+        return torch.cat([g.flatten() for g in each])
 
-    return torch.stack(
-        [torch.stack([gradient() for _ in range(10)]).var(0).sum() for _ in range(groups)]
-    )
+    def variance():
+        return torch.stack([gradient() for _ in range(10)]).var(0).sum()
+
+    return torch.stack([variance() for _ in range(groups)])
 
 
 torch.manual_seed(0)
-noise = {way: encoder_noise(trained["pathwise", 1], way, test[:100]) for way in figures.LOOKS}
+vae = trained["pathwise", 1]
+noise = {way: encoder_noise(vae, way, test[:100]) for way in figures.LOOKS}
 
 
 def times_pathwise(way):
     """How many times the pathwise variance, and its standard error from the groups."""
     ratio = noise[way].mean() / noise["pathwise"].mean()
-    off = [
-        noise[name].std() / len(noise[name]) ** 0.5 / noise[name].mean()
-        for name in (way, "pathwise")
-    ]
+    pair = (noise[way], noise["pathwise"])
+    off = [plot.standard_error(values) / values.mean() for values in pair]
     return ratio.item(), (ratio * (off[0] ** 2 + off[1] ** 2) ** 0.5).item()
 
 
@@ -749,8 +753,10 @@ plot.show(
 # %%
 from torch import distributions as td
 
-kinds = [td.Normal, td.Laplace, td.Gamma, td.Dirichlet, td.Bernoulli, td.Categorical, td.Poisson]
-print("  ".join(f"{kind.__name__}: {'yes' if kind.has_rsample else 'no'}" for kind in kinds))
+kinds = [td.Normal, td.Laplace, td.Gamma, td.Dirichlet]
+kinds += [td.Bernoulli, td.Categorical, td.Poisson]
+has = [f"{kind.__name__}: {'yes' if kind.has_rsample else 'no'}" for kind in kinds]
+print("  ".join(has))
 
 # %% [markdown]
 # Anything of the form *location + scale x noise* has one (Gaussian, Laplace, logistic), and so has
@@ -782,9 +788,8 @@ def coin_value(z):
 torch.manual_seed(0)
 R, truth = 100_000, 0.25 * (0.55**2 - 0.45**2)
 logits = torch.zeros(R, requires_grad=True)
-g = torch.stack(
-    [torch.autograd.grad(coin_value(relaxed(logits, tau)).sum(), logits)[0] for tau in taus]
-)
+values = (coin_value(relaxed(logits, tau)).sum() for tau in taus)
+g = torch.stack([torch.autograd.grad(value, logits)[0] for value in values])
 bias, error, deviation = g.mean(1) - truth, g.std(1) / R**0.5, g.std(1)
 
 # %% jupyter={"source_hidden": true}
@@ -802,7 +807,7 @@ plot.show(
         f" {taus[cold]:g} it is {bias[cold] / truth:.1%} ± {error[cold] / truth:.1%}; on the way"
         f" there the deviation of one estimate grows {deviation[cold] / deviation[hot]:.0f}-fold."
         f" The exact score function: bias {(exact.mean() - truth) / truth:.1%} ±"
-        f" {exact.std() / R**0.5 / truth:.1%}, deviation {exact.std():.2f}. {R:,} draws each."
+        f" {plot.standard_error(exact) / truth:.1%}, deviation {exact.std():.2f}. {R:,} draws each."
     ),
 )
 
@@ -829,8 +834,8 @@ plot.show(
         " all exactly 0."
     ),
     caption=(
-        f"At a jump the score function's mean is {jump['score function'].mean():.3f} ±"
-        f" {jump['score function'].std() / 2000**0.5:.3f}, the truth"
+        "At a jump the score function's mean is"
+        f" {plot.mean_and_error(jump['score function'], '.3f')}, the truth"
         f" {figures.step_slope(0.5, float('inf')):.3f}. The pathwise mean is"
         f" {jump['pathwise'].mean():.3f} with a standard deviation of {jump['pathwise'].std():.3f}:"
         " no noise at all, and wrong. S = 10, 2,000 repetitions."
@@ -856,7 +861,10 @@ figures.play_cliff()
 # %%
 steepness = [0.5, 1, 2, 5, 10, 20, 50, 100, 200]
 found = [figures.step_estimates(0.5, k, S=1, R=20_000) for k in steepness]
-spread = {name: [g[name].std().item() for g in found] for name in ("score function", "pathwise")}
+spread = {
+    name: [estimates[name].std().item() for estimates in found]
+    for name in ("score function", "pathwise")
+}
 
 # %% jupyter={"source_hidden": true}
 crossing = next(k for k, a, b in zip(steepness, *spread.values(), strict=True) if b > a)
@@ -884,30 +892,23 @@ plot.show(
 # ## The lecture's claim, and what you measured
 
 # %% jupyter={"source_hidden": true}
-from IPython.display import Markdown, display
 
 rows = []
 for run in RUNS[1:]:
     g = tested[PATH] - tested[run]
     rows.append(f"| {name_of[run]} | {g.median():.1f} ({g.min():.1f} to {g.max():.1f}) |")
 loud, quiet = (times_pathwise(way) for way in ("score function", "score function with baseline"))
-display(
-    Markdown(
-        "\n".join(
-            [
-                "| encoder's gradient | nats behind pathwise, S = 1: median and range |",
-                "|:--|--:|",
-                *rows,
-                "",
-                (
-                    f"*Test ELBO of a small VAE, {SEEDS} seeds, {EPOCHS} epochs of {len(train):,}"
-                    f" digits. At the same S the plain score function's gradient has {loud[0]:,.0f}"
-                    f" ± {loud[1]:,.0f} times the pathwise variance; with a leave-one-out baseline"
-                    f" {quiet[0]:,.0f} ± {quiet[1]:,.0f} times (standard errors).*"
-                ),
-            ]
-        )
-    )
+plot.markdown(
+    "| encoder's gradient | nats behind pathwise, S = 1: median and range |",
+    "|:--|--:|",
+    *rows,
+    "",
+    (
+        f"*Test ELBO of a small VAE, {SEEDS} seeds, {EPOCHS} epochs of {len(train):,} digits. At"
+        f" the same S the plain score function's gradient has {loud[0]:,.0f} ± {loud[1]:,.0f}"
+        f" times the pathwise variance; with a leave-one-out baseline {quiet[0]:,.0f} ±"
+        f" {quiet[1]:,.0f} times (standard errors).*"
+    ),
 )
 
 behind = (tested[PATH] - tested[LOUD]).median()
@@ -922,8 +923,7 @@ measured = {
         f" {SEEDS} seeds, S = 1)"
     )
 }
-table = [f"| {claim} | {measured[f'claim-{n}']} |" for n, claim in claims.items()]
-display(Markdown("\n".join(["| the lecture says | you measured |", "|:--|:--|", *table])))
+plot.claims_table(claims, measured)
 
 # %% [markdown]
 # It holds, with a footnote. For a Gaussian encoder and a smooth decoder one sample a step trained

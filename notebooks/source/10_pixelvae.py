@@ -1,5 +1,13 @@
 # ---
 # jupyter:
+#   dgmcourse:
+#     part: A better bound
+#     question: Can pixels know of each other?
+#     about: "a better decoder: masked convolutions, a digit drawn pixel by pixel at a thirtieth of
+#       the usual cost, and what is left to the code"
+#     slides: Improving the decoder
+#     minutes: 70
+#     weights: {pixelvae: PixelVAE, gated_pixelcnn: PixelCNN}
 #   jupytext:
 #     text_representation:
 #       extension: .py
@@ -45,9 +53,7 @@ from dgmcourse import plot, recipes
 from dgmcourse.data.images import mnist
 from dgmcourse.widgets.pixels import pixel_writer, reach_explorer, reach_picture
 
-digits = mnist(
-    "dynamic"
-)  # training: binarised anew at every visit; validation and test: binarised once
+digits = mnist("dynamic")  # training: binarised anew at every visit; test: once
 test, labels = digits.test[:1000].tensor(), digits.test.y[:1000]
 plain, gated = recipes.load("pixelcnn"), recipes.load("gated_pixelcnn")
 pixel_writer({"gated PixelCNN": gated, "PixelCNN": plain}, test[:12], rows=14)
@@ -113,8 +119,6 @@ from functools import partial
 
 import numpy as np
 import torch.nn.functional as F
-from IPython.display import Markdown, display
-from tqdm import tqdm
 
 from dgmcourse.check import pixelvae as check
 from dgmcourse.data.images import Data
@@ -124,53 +128,64 @@ from dgmcourse.models.latent_variable_model import LatentVariableModel
 from dgmcourse.models.pixelcnn import PixelCNN, PixelNet
 from dgmcourse.models.pixelvae import free_bits
 from dgmcourse.networks import MaskedConv2d, initialise
-from dgmcourse.plot import MODEL, NOISE, POSTERIOR, PRIOR, plt
+from dgmcourse.plot import (
+    MODEL,
+    NOISE,
+    POSTERIOR,
+    PRIOR,
+    mean_and_error,
+    plt,
+    progress,
+    standard_error,
+    value_and_error,
+)
 from dgmcourse.studies import pixels_against_code
 from dgmcourse.train import best_device, fit
 from dgmcourse.weights import build
 from dgmcourse.widgets.figure import slider_figure
 
-progress = partial(tqdm, file=sys.stdout, bar_format="{desc} |{bar:24}| {n}/{total}")
-
 
 @torch.no_grad()
 def in_parts(f, *tensors: Tensor, rows: int = 40) -> Tensor:
-    """f of the tensors' rows, forty at a time: the features of a thousand images would fill the
+    """f of the tensors' rows, a few at a time: the features of a thousand images need too much
     memory.
     """
     return torch.cat([f(*part) for part in zip(*(t.split(rows) for t in tensors), strict=True)])
 
 
 # %%
-vae, pixelvae = recipes.load("vae_40d"), recipes.load("pixelvae")  # 40 and 16 latent dimensions
+vae = recipes.load("vae_40d")  # 40 latent dimensions
+pixelvae = recipes.load("pixelvae")  # 16
+both = {"VAE": vae, "PixelVAE": pixelvae}
 DEVICE = best_device()
 measured = {}  # claim -> what you found, for the table at the end
 
 torch.manual_seed(0)
 chosen = test[:6]  # six digits, a code for each, and 200 draws from each code
-codes = {
-    name: model.encoder(chosen).rsample().detach()
-    for name, model in (("VAE", vae), ("PixelVAE", pixelvae))
-}
+codes = {name: model.encoder(chosen).rsample().detach() for name, model in both.items()}
 draws = {
     name: torch.cat([model.decoder(codes[name]).sample((20,)) for _ in range(10)])
-    for name, model in (("VAE", vae), ("PixelVAE", pixelvae))
+    for name, model in both.items()
 }
-redrawn = {  # 300 digits, a code for each, and one draw from it
-    name: in_parts(lambda x: model.decoder(model.encoder(x).rsample()).sample(), test[:300])  # noqa: B023
-    for name, model in (("VAE", vae), ("PixelVAE", pixelvae))
-}
+
+
+def draw_again(model):
+    """A function of digits: a code for each, and one draw from it."""
+    return lambda x: model.decoder(model.encoder(x).rsample()).sample()
+
+
+redrawn = {name: in_parts(draw_again(both[name]), test[:300]) for name in both}
 
 
 # %% jupyter={"source_hidden": true}
 def lone(x: Tensor) -> tuple[float, float]:
-    """How many pixels of an image (..., 784) differ from all four next to them: mean over images,
-    and its standard error.
+    """The number of pixels in an image (..., 784) that differ from all four next to them: the mean
+    over images, and its standard error.
     """
     x = x.reshape(-1, 1, 28, 28)
     cross = torch.tensor([[0.0, 1, 0], [1, 0, 1], [0, 1, 0]])[None, None]
     count = (F.conv2d(F.pad(x, (1, 1, 1, 1)), cross) == 4 * (1 - x)).float().sum((1, 2, 3))
-    return count.mean().item(), count.std().item() / len(count) ** 0.5
+    return count.mean().item(), standard_error(count)
 
 
 pick = [0, 1, 3]
@@ -223,8 +238,8 @@ def entropy(p: Tensor) -> Tensor:
 
 
 def neighbours(residual: Tensor) -> Tensor:
-    """Correlation of the residuals (N, 784) of pixels side by side, in 20 groups of digits:
-    (20,).
+    """Correlation of the residuals (N, 784) of pixels side by side: (20,), one for each group of
+    digits.
     """
     r = residual.unflatten(-1, (28, 28))
     a, b = r[..., :-1].reshape(20, -1), r[..., 1:].reshape(20, -1)
@@ -234,36 +249,42 @@ def neighbours(residual: Tensor) -> Tensor:
 # %% tags=["claim-30"]
 with torch.no_grad():
     p = pixelvae.decoder(codes["PixelVAE"])
-    logits = in_parts(
-        p.logits, draws["PixelVAE"], rows=8
-    )  # (200, 6, 784): of each pixel, given z and those before it
-    log_p = in_parts(p.log_prob, draws["PixelVAE"], rows=8).mean(
-        0
-    )  # (6,): minus the image's entropy given z
+    # Of each pixel, given z and those before it: (200, 6, 784).
+    logits = in_parts(p.logits, draws["PixelVAE"], rows=8)
+    # Minus the image's entropy given z: (6,).
+    log_p = in_parts(p.log_prob, draws["PixelVAE"], rows=8).mean(0)
     total_correlation = entropy(torch.sigmoid(logits).mean(0)).sum(-1) + log_p
 
+
+def residual(x: Tensor) -> Tensor:
+    """What the VAE leaves of digits, each at a code of its own."""
+    return x - vae.decoder(vae.encoder(x).rsample()).mean
+
+
+def pixel_residual(x: Tensor) -> Tensor:
+    """The same for the PixelVAE, whose means depend on the pixels before."""
+    q = pixelvae.encoder(x)
+    return x - torch.sigmoid(pixelvae.decoder(q.rsample()).logits(x))
+
+
 x = test[: len(test) // 20 * 20]
-residuals = {  # of the test digits, each at a code of its own
-    "VAE": in_parts(lambda x: x - vae.decoder(vae.encoder(x).rsample()).mean, x),
-    "PixelVAE": in_parts(
-        lambda x: x - torch.sigmoid(pixelvae.decoder(pixelvae.encoder(x).rsample()).logits(x)), x
-    ),
+left_over = {
+    "VAE": neighbours(in_parts(residual, x)),
+    "PixelVAE": neighbours(in_parts(pixel_residual, x)),
 }
-left_over = {name: neighbours(r) for name, r in residuals.items()}
 from_grey = neighbours(x - digits.test.x[: len(x)].float() / 255)
-said = {name: f"{r.mean():.3f} $\\pm$ {r.std() / 20**0.5:.3f}" for name, r in left_over.items()}
+in_tex = partial(mean_and_error, spec=".3f", pm=r"$\pm$")
 measured["claim-30"] = (
-    f"residuals of neighbouring pixels in {len(x):,} test digits correlate by {said['VAE']} under"
-    f" the VAE (its decoder says 0) and by {said['PixelVAE']} under the PixelVAE. Given one code,"
-    f" its draws have a total correlation of {total_correlation.mean():.1f} nats"
+    f"residuals of neighbouring pixels in {len(x):,} test digits correlate by"
+    f" {in_tex(left_over['VAE'])} under the VAE (its decoder says 0) and by"
+    f" {in_tex(left_over['PixelVAE'])} under the PixelVAE. Given one code, its draws"
+    f" have a total correlation of {total_correlation.mean():.1f} nats"
     f" ({total_correlation.min():.1f} to {total_correlation.max():.1f} over six codes,"
     f" {len(logits)} draws each), the VAE's 0"
 )
-display(
-    Markdown(
-        f"**Measured.** {measured['claim-30']}. Given the grey picture residuals correlate by "
-        f"{from_grey.mean():.3f} $\\pm$ {from_grey.std() / 20**0.5:.3f}."
-    )
+plot.markdown(
+    f"**Measured.** {measured['claim-30']}. Given the grey picture residuals correlate"
+    f" by {in_tex(from_grey)}."
 )
 
 # %% [markdown]
@@ -301,7 +322,7 @@ display(
 
 # %% tags=["exercise"]
 def mask(size: int, kind: str) -> Tensor:
-    """Where a masked convolution may look: (size, size), zeros and ones, mask[row, column].
+    """Where a masked convolution may look: (size, size), of 0 and 1, mask[row, column].
 
     size: odd.  kind: "A" (the centre is closed) or "B" (the centre is open).
     """
@@ -368,7 +389,8 @@ plot.show(
 def log_prob(x: Tensor, net) -> Tensor:
     """log p(x) under an autoregressive network, in nats.
 
-    x: (B, D), zeros and ones. net(x): (B, D), the logit of each pixel given those before it.
+    x: (B, D), zeros and ones.
+    net(x): (B, D), the logit of each pixel given those before it.
     Returns: (B,).
     """
     ### BEGIN SOLUTION
@@ -390,9 +412,11 @@ log_prob = check.log_prob(log_prob)
 
 # %% tags=["exercise"]
 def draw(x: Tensor, i: int, net) -> Tensor:
-    """The images x with pixel i drawn from p(x_i | x_0, ..., x_{i-1}), and all others as they were.
+    """The images x with pixel i drawn from p(x_i | x_0, ..., x_{i-1}), and all others
+    as they were.
 
-    x: (B, D), of which the first i pixels are drawn.  net(x): (B, D), logits.  Returns: (B, D).
+    x: (B, D), of which the first i pixels are drawn.  net(x): (B, D), logits.
+    Returns: (B, D).
     """
     ### BEGIN SOLUTION
     p = torch.sigmoid(net(x)[:, i])
@@ -416,15 +440,14 @@ draw = check.draw(draw)
 
 # %%
 def pixelcnn(first: str = "A", width: int = 16, layers: int = 4) -> PixelCNN:
-    """A small PixelCNN with your masks: 7x7 of kind `first`, then 3x3 of kind B, then a logit for
-    each pixel.
+    """A small PixelCNN with your masks: 7x7 of kind `first`, then 3x3 of kind B, then a
+    logit for each pixel.
     """
     net = PixelNet(width, layers)
     for i, conv in enumerate(net.convs):
         size, kind = (7, first) if i == 0 else (3, "B")
-        net.convs[i] = MaskedConv2d(
-            conv.in_channels, width, torch.as_tensor(mask(size, kind)).float()
-        )
+        window = torch.as_tensor(mask(size, kind)).float()
+        net.convs[i] = MaskedConv2d(conv.in_channels, width, window)
     initialise(net.convs)
     return PixelCNN(net)
 
@@ -465,16 +488,14 @@ own = own.cpu()
 if history.steps:
     reached = next((row["step"] for row in history.steps if row["log_p"] > -150), None)
     score = in_parts(own.log_prob, test)
-    display(
-        Markdown(
-            "The training average passed $-150$ nats"
-            f" {'at step ' + str(reached) if reached else 'not yet'}. After step"
-            f" {history.steps[-1]['step']:,} your model gives {len(test):,} test digits"
-            f" **{score.mean():.1f}** $\\pm$ {score.std() / len(score) ** 0.5:.1f} nats each,"
-            " exactly: there is no gap, because there is no bound. It has"
-            f" {sum(w.numel() for w in own.parameters()):,} weights; the decoder of vae_40d alone"
-            f" has {sum(w.numel() for w in vae.decoder.parameters()):,}."
-        )
+    plot.markdown(
+        "The training average passed $-150$ nats"
+        f" {'at step ' + str(reached) if reached else 'not yet'}. After step"
+        f" {history.steps[-1]['step']:,} your model gives {len(test):,} test digits"
+        f" **{score.mean():.1f}** $\\pm$ {standard_error(score):.1f} nats each, exactly:"
+        " there is no gap, because there is no bound. It has"
+        f" {sum(w.numel() for w in own.parameters()):,} weights; the decoder of vae_40d alone has"
+        f" {sum(w.numel() for w in vae.decoder.parameters()):,}."
     )
 
 # %% [markdown]
@@ -497,9 +518,7 @@ if history.steps:
 # %%
 @torch.no_grad()
 def by_the_book(net, n: int, passes: int = 784) -> Tensor:
-    """n images, (n, 784): your `draw`, pixel after pixel, with a full pass of the network for
-    each.
-    """
+    """n images, (n, 784), by your `draw`, pixel after pixel: a full pass for each."""
     x = torch.zeros(n, 784)
     for i in range(passes):
         x = draw(x, i, net)
@@ -514,12 +533,15 @@ fast = own.sample((5,))
 ended = time.process_time()
 
 # %% jupyter={"source_hidden": true}
-noise = torch.rand(
-    1, 784
-)  # the same for both: a logit far above 0 where it is less than p, and far below elsewhere
-same = torch.equal(
-    by_the_book(lambda x: 1e9 * (own.net(x) - torch.logit(noise)), 1), own.sample((1,), noise=noise)
-)
+noise = torch.rand(1, 784)  # the same for both
+
+
+def certain(x: Tensor) -> Tensor:
+    """Logits far above 0 where the noise is less than p, and far below elsewhere."""
+    return 1e9 * (own.net(x) - torch.logit(noise))
+
+
+same = torch.equal(by_the_book(certain, 1), own.sample((1,), noise=noise))
 plot.show(
     plot.images([torch.cat([slow, fast])]),
     alt=(
@@ -561,25 +583,19 @@ for name, model in (("PixelCNN", plain), ("gated PixelCNN", gated)):
             f" {784 * weights[name] * n / 1e9:,.2f} | {naive:.1f} s | {once:.2f} s |"
             f" **{naive / once:.0f}** |"
         )
-display(
-    Markdown(
-        "\n".join(
-            [
-                (
-                    "| model | images | multiply-adds by the book, $10^9$ | each once, $10^9$ |"
-                    " time by the book | each once | times faster |"
-                ),
-                "|:--|--:|--:|--:|--:|--:|--:|",
-                *rows,
-                "",
-                (
-                    "*The shipped models, processor time: the best of 3 draws; by the book, the"
-                    f" better of 2 runs of {few[1]} passes ({few[16]} for 16 images), scaled to"
-                    f" 784. The factor is from {min(factors):.0f} to {max(factors):.0f}.*"
-                ),
-            ]
-        )
-    )
+plot.markdown(
+    (
+        "| model | images | multiply-adds by the book, $10^9$ | each once, $10^9$ | time by the"
+        " book | each once | times faster |"
+    ),
+    "|:--|--:|--:|--:|--:|--:|--:|",
+    *rows,
+    "",
+    (
+        "*The shipped models, processor time: the best of 3 draws; by the book, the better of 2"
+        f" runs of {few[1]} passes ({few[16]} for 16 images), scaled to 784. The factor is from"
+        f" {min(factors):.0f} to {max(factors):.0f}.*"
+    ),
 )
 
 # %% [markdown]
@@ -596,7 +612,8 @@ display(
 # will have no influence at all? Click one on the left to see.
 
 # %%
-reach_explorer({"PixelCNN": plain.net, "gated PixelCNN": gated.net}, test[:8], cell=(14, 12))
+nets, cell = {"PixelCNN": plain.net, "gated PixelCNN": gated.net}, (14, 12)
+reach_explorer(nets, test[:8], cell=cell)
 
 # %% [markdown]
 # Three things to try: walk to the right along row 14 and watch the orange triangle right above the
@@ -604,25 +621,19 @@ reach_explorer({"PixelCNN": plain.net, "gated PixelCNN": gated.net}, test[:8], c
 # column (is something still missing within reach, and why?); go to row 2, close under the upper
 # edge.
 
+
 # %% jupyter={"source_hidden": true}
-nets, cell = {"PixelCNN": plain.net, "gated PixelCNN": gated.net}, (14, 12)
-
-
 def seen(net: nn.Module, cell: tuple[int, int]) -> Tensor:
     """Which pixels have a gradient on the logit at the cell, for some of eight digits: (28, 28)."""
     x = test[:8].clone().requires_grad_()
-    return (
-        torch.autograd.grad(net(x)[:, cell[0] * 28 + cell[1]].sum(), x)[0]
-        .abs()
-        .sum(0)
-        .reshape(28, 28)
-        > 0
-    )
+    logit = net(x)[:, cell[0] * 28 + cell[1]]
+    gradient = torch.autograd.grad(logit.sum(), x)[0]
+    return gradient.abs().sum(0).reshape(28, 28) > 0
 
 
 def within(cell: tuple[int, int]) -> Tensor:
-    """The earlier pixels that layers of this size could see at best, nine rows up and nine columns
-    to either side: (28, 28).
+    """The earlier pixels that layers of this size could see at best, nine rows up and nine
+    columns to either side: (28, 28).
     """
     (r, c), window = cell, torch.zeros(28, 28, dtype=torch.bool)
     window[max(0, r - 9) : r + 1, max(0, c - 9) : c + 10] = True
@@ -700,16 +711,16 @@ torch.manual_seed(0)
 with torch.no_grad():
     x = test[:50]
     q = pixelvae.encoder(x)
-    map_of_z = pixelvae.decoder.given(
-        q.rsample()
-    )  # (50, 16) to (50, 32 * 784): 32 features for each pixel
-    chain_given_z = lambda x: pixelvae.decoder.net(x, map_of_z)  # noqa: E731
-    by_hand = log_prob(x, chain_given_z) - kl(q, pixelvae.prior)  # the equation above, (50,)
+    # (50, 16) to (50, 32 * 784): 32 features for each pixel.
+    map_of_z = pixelvae.decoder.given(q.rsample())
+    chain_given_z = partial(pixelvae.decoder.net, given=map_of_z)
+    # The equation above, (50,).
+    by_hand = log_prob(x, chain_given_z) - kl(q, pixelvae.prior)
     torch.manual_seed(0)
     by_model = pixelvae.elbo(x)
 print(
-    f"{len(x)} test digits, nats: {by_hand.mean():.2f} with your log_prob, {by_model.mean():.2f} by"
-    " pixelvae.elbo"
+    f"{len(x)} test digits, nats: {by_hand.mean():.2f} with your log_prob,"
+    f" {by_model.mean():.2f} by pixelvae.elbo"
 )
 
 # %% [markdown]
@@ -750,7 +761,7 @@ plot.show(
     ),
     caption=(
         "Samples, zeros and ones all of them. Within a column the PixelVAE's three have one code"
-        f" and share {shared.mean():.0%} ± {shared.std() / 10**0.5:.0%} of their ink (mean over ten"
+        f" and share {mean_and_error(shared, '.0%')} of their ink (mean over ten"
         f" codes and its standard error); draws from different codes share {by_chance.mean():.0%},"
         " by chance. What goes beyond that is z's doing."
     ),
@@ -785,22 +796,16 @@ for name, words in names.items():
         f"| {words} | **{r['test_nll']:.2f}** $\\pm$ {r['test_nll_se']:.2f} | {kind} |"
         f" {size[name]:,} | {cards[name]['epochs_trained']} |"
     )
-display(
-    Markdown(
-        "\n".join(
-            [
-                "| model | test NLL, nats | | weights | epochs |",
-                "|:--|--:|:--|--:|--:|",
-                *lines,
-                "",
-                (
-                    f"*Negative log-likelihood over all {cards['pixelvae']['results']['n']:,} test"
-                    " digits, with the standard error over digits: less is better. As the recipes"
-                    " measured. Importance sampling with S codes gives an upper bound of the NLL.*"
-                ),
-            ]
-        )
-    )
+plot.markdown(
+    "| model | test NLL, nats | | weights | epochs |",
+    "|:--|--:|:--|--:|--:|",
+    *lines,
+    "",
+    (
+        f"*Negative log-likelihood over all {cards['pixelvae']['results']['n']:,} test digits,"
+        " with the standard error over digits: less is better. As the recipes measured. Importance"
+        " sampling with S codes gives an upper bound of the NLL.*"
+    ),
 )
 nll = {name: card["results"]["test_nll"] for name, card in cards.items()}
 order = sorted(nll, key=nll.get)
@@ -813,20 +818,17 @@ S_card = cards["pixelvae"]["results"]["S"]
 at_S = log_mean_exp(log_w[: len(log_w) // S_card * S_card].unflatten(0, (-1, S_card)), 1).mean(0)
 gained = log_mean_exp(log_w) - at_S
 chain = sum(w.numel() for w in pixelvae.decoder.net.parameters())
-display(
-    Markdown(
-        f"The order, best first: {', '.join(names[name] for name in order)}. From the PixelCNN to"
-        " the gated one, at fewer weights, the NLL changes by"
-        f" {nll['gated_pixelcnn'] - nll['pixelcnn']:+.1f} nats; with a code beside the pixels by"
-        f" another {nll['pixelvae'] - nll['gated_pixelcnn']:+.1f}, though the PixelVAE's decoder"
-        " sees 4 rows up and the gated PixelCNN 9. Not all of that need be the code's doing: the"
-        f" PixelVAE has {size['pixelvae'] / size['gated_pixelcnn']:.0f} times the weights"
-        f" ({chain:,} of them in the chain of pixels) and saw the digits"
-        f" {cards['pixelvae']['epochs_trained']} times in place of"
-        f" {cards['gated_pixelcnn']['epochs_trained']}.\n\nHow loose is S = {S_card}? On"
-        f" {log_w.shape[1]} digits, {len(log_w)} codes in place of {S_card} lower the NLL by"
-        f" {gained.mean():.2f} $\\pm$ {gained.std() / len(gained) ** 0.5:.2f} nats."
-    )
+plot.markdown(
+    f"The order, best first: {', '.join(names[name] for name in order)}. From the PixelCNN to the"
+    " gated one, at fewer weights, the NLL changes by"
+    f" {nll['gated_pixelcnn'] - nll['pixelcnn']:+.1f} nats; with a code beside the pixels by"
+    f" another {nll['pixelvae'] - nll['gated_pixelcnn']:+.1f}, though the PixelVAE's decoder sees"
+    " 4 rows up and the gated PixelCNN 9. Not all of that need be the code's doing: the PixelVAE"
+    f" has {size['pixelvae'] / size['gated_pixelcnn']:.0f} times the weights ({chain:,} of them in"
+    f" the chain of pixels) and saw the digits {cards['pixelvae']['epochs_trained']} times in"
+    f" place of {cards['gated_pixelcnn']['epochs_trained']}.\n\nHow loose is S = {S_card}? On"
+    f" {log_w.shape[1]} digits, {len(log_w)} codes in place of {S_card} lower the NLL by"
+    f" {gained.mean():.2f} $\\pm$ {standard_error(gained):.2f} nats."
 )
 
 # %% [markdown]
@@ -851,52 +853,51 @@ def named(x: Tensor) -> Tensor:
 
 
 # %%
+def kl_of(model):
+    return lambda x: kl(model.encoder(x), model.prior)
+
+
 x, y = test[:300], labels[:300]
 rows = []
-for name, model in (("VAE", vae), ("PixelVAE", pixelvae)):
+for name, model in both.items():
     again = redrawn[name]  # a code for each digit and one draw from it, as above
-    kept, same_pixels = (
-        (named(again) == y).float().mean().item(),
-        (again == x).float().mean().item(),
-    )
-    nats = in_parts(lambda x: kl(model.encoder(x), model.prior), x).mean().item()  # noqa: B023
-    units = f"{int(active_units(model, test).sum())} of {model.prior.sample((1,)).shape[-1]}"
+    kept = (named(again) == y).float().mean().item()
+    same_pixels = (again == x).float().mean().item()
+    nats = in_parts(kl_of(model), x).mean().item()
+    dim = model.prior.sample((1,)).shape[-1]
+    units = f"{int(active_units(model, test).sum())} of {dim}"
     rows.append((name, nats, units, kept, same_pixels))
 ceiling = (named(x) == y).float().mean().item()
 
+
 # %% jupyter={"source_hidden": true}
-bar = lambda p: (p * (1 - p) / len(x)) ** 0.5  # noqa: E731
-display(
-    Markdown(
-        "\n".join(
-            [
-                (
-                    "| model | KL, nats | active units | drawn anew, still the same digit | pixels"
-                    " that are the same |"
-                ),
-                "|:--|--:|--:|--:|--:|",
-                *(
-                    f"| {name} | {kl:.1f} | {units} | {kept:.0%} $\\pm$ {bar(kept):.0%} |"
-                    f" {pixels:.1%} |"
-                    for name, kl, units, kept, pixels in rows
-                ),
-                "",
-                (
-                    f"*{len(x)} test digits; the classifier names {ceiling:.0%} of the digits"
-                    f" themselves. A blank picture has {1 - x.mean():.1%} of a digit's pixels"
-                    f" right, another digit {(x == x.roll(1, 0)).float().mean():.1%}.*"
-                ),
-            ]
-        )
-    )
+def share(p: float) -> str:
+    """A share of the digits with its standard error."""
+    return value_and_error(p, (p * (1 - p) / len(x)) ** 0.5, ".0%", r"$\pm$")
+
+
+plot.markdown(
+    (
+        "| model | KL, nats | active units | drawn anew, still the same digit | pixels that are"
+        " the same |"
+    ),
+    "|:--|--:|--:|--:|--:|",
+    *(
+        f"| {name} | {kl:.1f} | {units} | {share(kept)} | {pixels:.1%} |"
+        for name, kl, units, kept, pixels in rows
+    ),
+    "",
+    (
+        f"*{len(x)} test digits; the classifier names {ceiling:.0%} of the digits themselves. A"
+        f" blank picture has {1 - x.mean():.1%} of a digit's pixels right, another digit"
+        f" {(x == x.roll(1, 0)).float().mean():.1%}.*"
+    ),
 )
 kl_ratio = rows[1][1] / rows[0][1]
-display(
-    Markdown(
-        f"With {kl_ratio:.0%} of the VAE's nats the PixelVAE's code still keeps the digit in"
-        f" {rows[1][3]:.0%} of the cases, the VAE's in {rows[0][3]:.0%}. The rest the pixels settle"
-        " among themselves."
-    )
+plot.markdown(
+    f"With {kl_ratio:.0%} of the VAE's nats the PixelVAE's code still keeps the digit in"
+    f" {rows[1][3]:.0%} of the cases, the VAE's in {rows[0][3]:.0%}. The rest the pixels settle"
+    " among themselves."
 )
 
 # %% [markdown]
@@ -920,19 +921,17 @@ display(
 # decoder loses nothing. **Predict.** How many will it be with 0 rows in sight, how many with 7?
 
 # %%
-SEVEN_FREE = (  # seven rows again, 1 nat for each dimension of z free of charge: see below
-    "7, free bits"
-)
-decoders = {
+# Seven rows again, with 1 nat for each dimension of z free of charge: see below.
+SEVEN_FREE = "7, free bits"
+decoders = {  # rows, free nats
     "0": (0, 0.0),
     "1": (1, 0.0),
     "3": (3, 0.0),
     "7": (7, 0.0),
     SEVEN_FREE: (7, 1.0),
-}  # rows, free nats
-small = Data(
-    (255 * pixels_against_code.halved(digits.train.x[:4000])).round().byte(), binarise="dynamic"
-)
+}
+half_size = (255 * pixels_against_code.halved(digits.train.x[:4000])).round().byte()
+small = Data(half_size, binarise="dynamic")
 
 
 def small_pixelvae(rows: int, nats: float) -> LatentVariableModel:
@@ -960,15 +959,13 @@ tug = {
 # %%
 @torch.no_grad()
 def lost_with_another_code(model: LatentVariableModel, x: Tensor) -> Tensor:
-    """By how many nats a digit's own code explains it better than another digit's: (N,)."""
+    """By how many nats a digit's own code explains it better than another's: (N,)."""
+
+    def lead(x, own, other):
+        return model.decoder(own).log_prob(x) - model.decoder(other).log_prob(x)
+
     z = model.encoder(x).rsample()
-    another = z[torch.randperm(len(z))]
-    return in_parts(
-        lambda x, z, other: model.decoder(z).log_prob(x) - model.decoder(other).log_prob(x),
-        x,
-        z,
-        another,
-    )
+    return in_parts(lead, x, z, z[torch.randperm(len(z))])
 
 
 torch.manual_seed(0)
@@ -990,22 +987,15 @@ def apart(x: Tensor) -> str:
     """How far the means of 32 draws from a code are from those of another's, and of 32 further
     draws from the same.
     """
-    gaps = torch.cdist(
-        x[:32].mean(0), x[32:].mean(0), 1
-    )  # in pixels: |differences| summed over the image
+    # In pixels: |differences| summed over the image.
+    gaps = torch.cdist(x[:32].mean(0), x[32:].mean(0), 1)
     n = len(gaps)
     same = gaps.diagonal().mean()
     return f"{(gaps.mean() * n - same) / (n - 1):.1f} | {same:.1f}"
 
 
-def with_error(v: Tensor, places: int = 1) -> str:
-    return f"{v.mean():.{places}f} ± {v.std() / len(v) ** 0.5:.{places}f}"
-
-
 def draw_tug(rows: str) -> plt.Figure:
-    """Digits and draws from their codes; what the codes say and what they are worth, for all
-    decoders.
-    """
+    """Digits and draws from their codes; what the codes say and are worth, for all decoders."""
     fig, (left, right) = plt.subplots(1, 2, figsize=(plot.WIDTH, 3.1), width_ratios=(1.35, 1))
     of_eight = of_codes[rows][:, :8]
     plot.draw_images(
@@ -1019,10 +1009,8 @@ def draw_tug(rows: str) -> plt.Figure:
         (tug_kl, -0.2, PRIOR, "KL: what the code says"),
         (lost, 0.2, POSTERIOR, "lost with another's code"),
     ):
-        means, errors = (
-            [v.mean() for v in values.values()],
-            [v.std() / len(v) ** 0.5 for v in values.values()],
-        )
+        means = [v.mean() for v in values.values()]
+        errors = [standard_error(v) for v in values.values()]
         bars = right.bar(
             at + shift,
             means,
@@ -1075,40 +1063,34 @@ plot.show(
         "Digits, and the mean of 64 draws from the code of each. From 0 to 7 rows the cost of"
         " another digit's code goes from "
     )
-    + " to ".join(with_error(lost[name]) for name in ("0", "7"))
+    + " to ".join(mean_and_error(lost[name]) for name in ("0", "7"))
     + " nats, the KL goes from "
-    + " to ".join(with_error(tug_kl[name], 2) for name in ("0", "7"))
-    + f" nats; with free bits a wrong code costs {with_error(lost[SEVEN_FREE])}.",
+    + " to ".join(mean_and_error(tug_kl[name], ".2f") for name in ("0", "7"))
+    + f" nats; with free bits a wrong code costs {mean_and_error(lost[SEVEN_FREE])}.",
 )
-display(
-    Markdown(
-        "\n".join(
-            [
-                (
-                    "| rows in sight | KL, nats | lost with another's code | bound | two codes'"
-                    " means differ by | one code's, drawn twice |"
-                ),
-                "|:--|--:|--:|--:|--:|--:|",
-                *(
-                    f"| {name} | {with_error(tug_kl[name], 2)} | **{with_error(lost[name])}** |"
-                    f" {tug_bound[name].mean():.1f} | {apart(of_codes[name])} |"
-                    for name in tug
-                ),
-                "",
-                (
-                    f"*{len(small_test):,} test digits, ± standard error over digits; one training"
-                    " each. With free bits 8 nats are free. Last columns: means of 32 draws,"
-                    " differences in pixels; what one code's own draws differ by is chance.*"
-                ),
-                "",
-                (
-                    f"From 3 to 7 rows the bound goes from {tug_bound['3'].mean():.1f} to"
-                    f" {tug_bound['7'].mean():.1f}: seven layers need a longer training than three."
-                    " A deaf decoder would lose 0.0 with another's code."
-                ),
-            ]
-        )
-    )
+plot.markdown(
+    (
+        "| rows in sight | KL, nats | lost with another's code | bound | two codes' means differ"
+        " by | one code's, drawn twice |"
+    ),
+    "|:--|--:|--:|--:|--:|--:|",
+    *(
+        f"| {name} | {mean_and_error(tug_kl[name], '.2f')} | **{mean_and_error(lost[name])}** |"
+        f" {tug_bound[name].mean():.1f} | {apart(of_codes[name])} |"
+        for name in tug
+    ),
+    "",
+    (
+        f"*{len(small_test):,} test digits, ± standard error over digits; one training each. With"
+        " free bits 8 nats are free. Last columns: means of 32 draws, differences in pixels; what"
+        " one code's own draws differ by is chance.*"
+    ),
+    "",
+    (
+        f"From 3 to 7 rows the bound goes from {tug_bound['3'].mean():.1f} to"
+        f" {tug_bound['7'].mean():.1f}: seven layers need a longer training than three. A deaf"
+        " decoder would lose 0.0 with another's code."
+    ),
 )
 
 # %% [markdown]
@@ -1143,24 +1125,25 @@ spread = {
 }
 low, high = min(by_reach), max(by_reach)
 measured["claim-26"] = (
-    f"another decoder is another posterior: from {low} to {high} rows in sight the KL goes from"
-    f" {mean['kl'][low]:.1f} $\\pm$ {spread['kl'][low]:.1f} to {mean['kl'][high]:.1f} $\\pm$"
-    f" {spread['kl'][high]:.1f} nats and the NLL from {mean['nll'][low]:.1f} $\\pm$"
-    f" {spread['nll'][low]:.1f} to {mean['nll'][high]:.1f} $\\pm$ {spread['nll'][high]:.1f}"
-    f" (standard deviation over {len(by_reach[low])} seeds)"
+    f"another decoder is another posterior: from {low} to {high} rows in sight the KL"
+    f" goes from {mean['kl'][low]:.1f} $\\pm$ {spread['kl'][low]:.1f} to"
+    f" {mean['kl'][high]:.1f} $\\pm$ {spread['kl'][high]:.1f} nats and the NLL from"
+    f" {mean['nll'][low]:.1f} $\\pm$ {spread['nll'][low]:.1f} to"
+    f" {mean['nll'][high]:.1f} $\\pm$ {spread['nll'][high]:.1f} (standard deviation"
+    f" over {len(by_reach[low])} seeds)"
 )
 least = min(row["active"] for row in study["rows"] if row["free_bits"] == 0)
-display(
-    Markdown(
-        f"**Measured.** {measured['claim-26']}. In no run are fewer than {least} of 8 dimensions"
-        " active: the code"
-        f" {'says less, and is not silenced' if least else 'falls silent altogether in some'}. From"
-        f" the short training above to this one the KL goes from {tug_kl[str(high)].mean():.1f} to"
-        f" {mean['kl'][high]:.1f} nats at {high} rows, but also from {tug_kl[str(low)].mean():.1f}"
-        f" to {mean['kl'][low]:.1f} at {low}: {high} rows leave"
-        f" {tug_kl[str(high)].mean() / tug_kl[str(low)].mean():.0%} of the blind decoder's nats"
-        f" after the one, {mean['kl'][high] / mean['kl'][low]:.0%} after the other."
-    )
+fate = "says less, and is not silenced"
+if least == 0:
+    fate = "falls silent altogether in some"
+plot.markdown(
+    f"**Measured.** {measured['claim-26']}. In no run are fewer than {least} of 8"
+    f" dimensions active: the code {fate}. From the short training above to this one"
+    f" the KL goes from {tug_kl[str(high)].mean():.1f} to {mean['kl'][high]:.1f} nats"
+    f" at {high} rows, but also from {tug_kl[str(low)].mean():.1f} to"
+    f" {mean['kl'][low]:.1f} at {low}: {high} rows leave"
+    f" {tug_kl[str(high)].mean() / tug_kl[str(low)].mean():.0%} of the blind decoder's"
+    f" nats after the one, {mean['kl'][high] / mean['kl'][low]:.0%} after the other."
 )
 
 # %% jupyter={"source_hidden": true}
@@ -1244,7 +1227,13 @@ leaked = leaky.sample((10,))
 
 # %% jupyter={"source_hidden": true}
 cheat, honest = (in_parts(model.log_prob, test).mean().item() for model in (leaky, own))
-framed = lambda x: F.pad(x.reshape(-1, 28, 28), (1, 1, 1, 1), value=0.3).flatten(1)  # noqa: E731 - or a blank one is nothing
+
+
+def framed(x: Tensor) -> Tensor:
+    """Images in a grey frame, without which a blank one shows nothing."""
+    return F.pad(x.reshape(-1, 28, 28), (1, 1, 1, 1), value=0.3).flatten(1)
+
+
 torch.manual_seed(0)
 plot.show(
     plot.images(
@@ -1274,7 +1263,7 @@ plot.show(
 
 # %%
 def leaks(model: PixelCNN) -> str:
-    """Of how many logits there is a gradient to the logit's own pixel or to a later one."""
+    """How many logits have a gradient to the logit's own pixel or to a later one."""
     x, found, asked = torch.rand(1, 784, requires_grad=True), 0, range(0, 784, 27)
     for i in asked:
         gradient = torch.autograd.grad(model.net(x)[0, i], x)[0][0]
@@ -1282,11 +1271,10 @@ def leaks(model: PixelCNN) -> str:
     return f"{found} of {len(asked)}"
 
 
-display(
-    Markdown(
-        f"**Caught.** Logits that see their own pixel or a later one: {leaks(leaky)} in the leaking"
-        f" network, {leaks(own)} in yours, {leaks(gated)} in the gated PixelCNN."
-    )
+plot.markdown(
+    f"**Caught.** Logits that see their own pixel or a later one: {leaks(leaky)} in"
+    f" the leaking network, {leaks(own)} in yours, {leaks(gated)} in the gated"
+    " PixelCNN."
 )
 
 # %% [markdown]
@@ -1300,8 +1288,8 @@ torch.manual_seed(0)
 x, y, kept_rows = test[:100], labels[:100], [0, 6, 10, 14, 18, 22, 28]
 settled = []
 for r in kept_rows:
-    known = torch.arange(784) < 28 * r
-    settled.append((named(gated.sample((len(x),), x=x, known=known)) == y).float().mean().item())
+    filled = gated.sample((len(x),), x=x, known=torch.arange(784) < 28 * r)
+    settled.append((named(filled) == y).float().mean().item())
 
 # %% jupyter={"source_hidden": true}
 fig, ax = plt.subplots(figsize=(plot.WIDTH, 2.6))
@@ -1353,8 +1341,7 @@ claims = {
         r" has them"
     ),
 }
-table = [f"| {claim} | {measured[f'claim-{n}']} |" for n, claim in claims.items()]
-display(Markdown("\n".join(["| the lecture says | you measured |", "|:--|:--|", *table])))
+plot.claims_table(claims, measured)
 
 # %% [markdown]
 # ## For and against

@@ -1,5 +1,13 @@
 # ---
 # jupyter:
+#   dgmcourse:
+#     part: A better bound
+#     question: Can the prior be learned?
+#     about: "a better prior: where codes are and the prior is not, mixtures, autoregressive
+#       priors, the VampPrior, two layers"
+#     slides: Improving the prior
+#     minutes: 70
+#     weights: {hvae: VAE, vamp_vae: VAE, vamp_hvae: VAE}
 #   jupytext:
 #     text_representation:
 #       extension: .py
@@ -45,14 +53,24 @@ import torch
 from dgmcourse import plot, recipes
 from dgmcourse.data.images import mnist
 from dgmcourse.densities import Gaussian, Mixture
-from dgmcourse.plot import DATA, MODEL, NOISE, POSTERIOR, PRIOR, plt
+from dgmcourse.plot import (
+    DATA,
+    MODEL,
+    NOISE,
+    POSTERIOR,
+    PRIOR,
+    mean_and_error,
+    plt,
+    progress,
+    standard_error,
+    value_and_error,
+)
 from dgmcourse.widgets.figure import slider_figure
 
 torch.set_num_threads(1)  # small networks gain little from more, and lose much on a busy machine
 digits = mnist("dynamic")  # training: binarised anew at every visit; test: binarised once
-digits = digits._replace(
-    train=digits.train[torch.arange(min(20_000, len(digits.train)))]
-)  # enough here, and light
+few = torch.arange(min(20_000, len(digits.train)))  # enough here, and light
+digits = digits._replace(train=digits.train[few])
 vae2 = recipes.load("vae_2d")  # two latent dimensions, trained on 50,000 digits
 
 
@@ -68,8 +86,8 @@ def posteriors(model, n: int) -> Gaussian:
 
 @torch.no_grad()
 def log_prob_of(density, z: torch.Tensor) -> torch.Tensor:
-    """density.log_prob(z), 50 rows at a time, filled in place: small pieces kept would break up the
-    memory.
+    """density.log_prob(z), 50 rows at a time, filled in place: small pieces that are kept would
+    break up the memory.
     """
     found = torch.empty(len(z))
     for part, rows in zip(found.split(50), z.split(50), strict=True):
@@ -80,17 +98,16 @@ def log_prob_of(density, z: torch.Tensor) -> torch.Tensor:
 torch.manual_seed(0)
 q2 = posteriors(vae2, 10_000)
 with torch.no_grad():
-    aggregate = Mixture(
-        torch.zeros(len(q2.mean)), q2
-    )  # their mean: how often the encoder uses a place
+    # Their mean: how often the encoder uses a place.
+    aggregate = Mixture(torch.zeros(len(q2.mean)), q2)
     drawn = vae2.prior.sample((10_000,))
     used = log_prob_of(aggregate, drawn) - vae2.prior.log_prob(drawn)
 fullest_first = used.argsort(descending=True)
 
 
 def draw_tenth(tenth: int) -> plt.Figure:
-    """Twenty of the prior's draws, from the tenth of them that lies in the fullest (1) or the
-    emptiest (10) places.
+    """Twenty of the prior's draws, from the tenth of them in the fullest (1) to the emptiest (10)
+    places.
     """
     fig, (left, right) = plt.subplots(1, 2, figsize=(plot.WIDTH, 3.0), width_ratios=(1, 1.45))
     part = fullest_first.tensor_split(10)[tenth - 1]
@@ -153,17 +170,14 @@ def in_hole(used: torch.Tensor) -> torch.Tensor:
 
 hole = in_hole(used)
 with torch.no_grad():
-    in_holes, elsewhere = (
-        sure(vae2.decoder(drawn[hole]).mean),
-        sure(vae2.decoder(drawn[~hole][:1000]).mean),
-    )
+    in_holes = sure(vae2.decoder(drawn[hole]).mean)
+    elsewhere = sure(vae2.decoder(drawn[~hole][:1000]).mean)
     digits_themselves = sure(vae2.decoder(q2.mean[:1000]).mean)
-all_, by = (
-    posteriors(vae2, len(digits.train)),
-    {},
-)  # how many holes there are if so many digits are known
-for n in (2500, len(all_.mean)):
-    known = Mixture(torch.zeros(len(all_.mean[:n])), Gaussian(all_.mean[:n], all_.log_var[:n]))
+q_all = posteriors(vae2, len(digits.train))
+by = {}  # how many holes there are if so many digits are known
+for n in (2500, len(q_all.mean)):
+    mean, log_var = q_all.mean[:n], q_all.log_var[:n]
+    known = Mixture(torch.zeros(len(mean)), Gaussian(mean, log_var))
     by[n] = share(in_hole(log_prob_of(known, drawn) - vae2.prior.log_prob(drawn)).float())
 fig, axes = plt.subplot_mosaic(
     [["plane", "elsewhere"], ["plane", "holes"]], figsize=(plot.WIDTH, 3.3), width_ratios=(1, 1.1)
@@ -195,7 +209,7 @@ plot.show(
         f"{share(hole.float())} of the prior's draws fall into holes: places that the encoder uses"
         f" less than a tenth as often as the prior promises ({len(drawn):,} draws, {len(q2.mean):,}"
         f" training digits). Each digit more fills some: by 2,500 it would be {by[2500]}, by"
-        f" {len(all_.mean):,} it is {by[len(all_.mean)]}."
+        f" {len(q_all.mean):,} it is {by[len(q_all.mean)]}."
         f" {share((drawn[hole].norm(dim=1) < 2).float())} of them lie within the dotted circle:"
         " most holes are gaps between the clumps. A classifier is sure (one digit has more than"
         f" nine tenths) of {share(in_holes)} of what is decoded there, of {share(elsewhere)}"
@@ -227,10 +241,8 @@ import math
 from functools import partial
 
 import numpy as np
-from IPython.display import Markdown, display
 from scipy.special import stdtrit
 from torch import Tensor
-from tqdm import tqdm
 
 from dgmcourse.check import priors as check
 from dgmcourse.data.images import Data
@@ -248,20 +260,13 @@ from dgmcourse.train import Adam, fit, maximise
 from dgmcourse.widgets.film import film
 
 # %%
-DIGITS, EPOCHS, RATE = (
-    8000,
-    4,
-    3e-3,
-)  # of your own trainings: few of the digits, for the sake of time
+DIGITS = 8000  # of your own trainings: few of them, for the sake of time
+EPOCHS, RATE = 4, 3e-3
 SMALL = {"latent_dim": 2, "hidden": 100}  # their networks
-PSEUDO, FITS, SEEDS = (
-    50,
-    2,
-    3,
-)  # pseudo-inputs; fits of a prior alone, and repetitions of what is drawn
-STEPS = 500  # when a prior alone is fitted
+PSEUDO = 50  # pseudo-inputs
+FITS, STEPS = 2, 500  # where a prior alone is fitted
+SEEDS = 3  # repetitions of what is drawn
 
-progress = partial(tqdm, file=sys.stdout, bar_format="{desc} |{bar:24}| {n}/{total}")
 test = digits.test[:2000].tensor()
 measured = {}  # claim -> what you found, for the table at the end
 
@@ -292,9 +297,8 @@ torch.manual_seed(0)
 q40 = posteriors(vae40, 20_000)
 for name, q in (("vae_2d", q2), ("vae_40d", q40)):
     bill = kl(q, StandardGaussian(q.mean.shape[-1])).mean()
-    print(
-        f"{name} pays {bill:.1f} nats for a digit's code (mean of {len(q.mean):,} training digits)"
-    )
+    of = f"(mean of {len(q.mean):,} training digits)"
+    print(f"{name} pays {bill:.1f} nats for a digit's code {of}")
 
 # %% [markdown]
 # To measure either part of it you need $\log \bar q$, the log-density of a mixture.
@@ -312,11 +316,11 @@ for name, q in (("vae_2d", q2), ("vae_40d", q40)):
 
 
 # %% tags=["exercise"]
-def mixture_log_prob(z: Tensor, log_weights: Tensor, means: Tensor, log_vars: Tensor) -> Tensor:
+def mixture_log_prob(z: Tensor, log_weights, means, log_vars) -> Tensor:
     """log sum_k pi_k N(z | mu_k, diag(sigma_k^2)) in nats.
 
-    z: (B, D). log_weights: (K,), log pi_k. means: (K, D). log_vars: (K, D), log sigma_k^2. Returns:
-    (B,).
+    z: (B, D).  log_weights: (K,), log pi_k.  means: (K, D).
+    log_vars: (K, D), log sigma_k^2.  Returns: (B,).
     """
     ### BEGIN SOLUTION
     squares = (z[:, None] - means) ** 2 / torch.exp(log_vars)
@@ -345,13 +349,13 @@ mixture_log_prob = check.mixture_log_prob(mixture_log_prob)
 def split_kl(z: Tensor, q: Gaussian, prior) -> tuple[Tensor, Tensor]:
     """What each code says of its digit, and what the prior wastes on it, in nats.
 
-    z: (N, D), z_n a draw from q(z|x_n). q: its q.mean and q.log_var are (N, D), one row a digit.
-    prior.log_prob(z): (N,). Returns: two tensors, (N,) each; their sum is log q(z_n|x_n) - log
-    p(z_n).
+    z: (N, D), z_n a draw from q(z|x_n).  prior.log_prob(z): (N,).
+    q: its q.mean and q.log_var are (N, D), one row a digit.
+    Returns: two tensors, (N,) each, whose sum is log q(z_n|x_n) - log p(z_n).
     """
     ### BEGIN SOLUTION
-    n = len(z)
-    log_aggregate = mixture_log_prob(z, torch.full((n,), -math.log(n)), q.mean, q.log_var)
+    log_weights = torch.full((len(z),), -math.log(len(z)))
+    log_aggregate = mixture_log_prob(z, log_weights, q.mean, q.log_var)
     return q.log_prob(z) - log_aggregate, log_aggregate - prior.log_prob(z)
     ### END SOLUTION
 
@@ -369,8 +373,8 @@ split_kl = check.split_kl(split_kl)
 # %%
 @torch.no_grad()
 def bracket(q: Gaussian, prior) -> tuple[Tensor, Tensor, Tensor]:
-    """At a code of each digit: the information, its own digit in the mean and not; the whole KL.
-    (N,) each, nats.
+    """At a code of each digit, the information, its own digit in the mean and not, and
+    the whole KL: (N,) each, nats.
     """
     n = len(q.mean)
     z, log_all, log_others = q.sample(), torch.empty(n), torch.empty(n)
@@ -393,11 +397,6 @@ print(f"your split, {len(says):,} digits: {says.mean():.2f} + {wastes.mean():.2f
 
 
 # %% jupyter={"source_hidden": true}
-def mean_pm(values: Tensor, sign: str = "") -> str:
-    """Mean and standard error over digits."""
-    return f"{values.mean():{sign}.2f} ± {values.std() / len(values) ** 0.5:.2f}"
-
-
 low, high, total = found[-1]
 fig, ax = plt.subplots(figsize=(plot.WIDTH, 2.8))
 ax.plot(
@@ -422,7 +421,7 @@ ax.set(xscale="log", xlabel="digits N", ylabel="nats", ylim=(4, 12))
 ax.set_xticks(sizes, [f"{n:,}" for n in sizes])
 ax.minorticks_off()
 ax.legend(fontsize=9)
-waste = f"{mean_pm(total - high)} to {mean_pm(total - low)}"
+waste = f"{mean_and_error(total - high, '.2f')} to {mean_and_error(total - low, '.2f')}"
 plot.show(
     fig,
     alt=(
@@ -468,8 +467,8 @@ counts = [n for n in (10, 100, 1000) if n < len(q2.mean)] + [len(q2.mean)]
 
 @torch.no_grad()
 def gain(prior, q: Gaussian) -> Tensor:
-    """What the bound gains if this prior replaces N(0, I): log p(z) - log N(z | 0, I) at a code of
-    each digit, (N,).
+    """What the bound gains if this prior replaces N(0, I): log p(z) - log N(z | 0, I)
+    at a code of each digit, (N,).
     """
     z = q.sample()
     return log_prob_of(prior, z) - StandardGaussian(z.shape[-1]).log_prob(z)
@@ -480,12 +479,13 @@ for name, model, q in (("vae_2d", vae2, q2), ("vae_40d", vae40, q40)):
     with torch.no_grad():
         new_digits = model.encoder(test)
     for n in counts:
-        prior = Mixture(torch.zeros(n), Gaussian(q.mean[:n], q.log_var[:n]))
-        own = gain(prior, Gaussian(q.mean[: min(n, 2000)], q.log_var[: min(n, 2000)]))
-        for on, values in (("its own digits", own), ("test digits", gain(prior, new_digits))):
-            memory.setdefault((name, on), []).append(
-                (values.mean().item(), values.std().item() / len(values) ** 0.5)
-            )
+        known = q.select(torch.arange(n))
+        prior = Mixture(torch.zeros(n), known)
+        own = gain(prior, known.select(torch.arange(min(n, 2000))))
+        on_both = {"its own digits": own, "test digits": gain(prior, new_digits)}
+        for on, values in on_both.items():
+            pair = (values.mean().item(), standard_error(values))
+            memory.setdefault((name, on), []).append(pair)
 
 # %% jupyter={"source_hidden": true}
 fig, axes = plt.subplots(1, 2, figsize=(plot.WIDTH, 2.8))
@@ -550,8 +550,8 @@ plot.show(
 
 # %%
 def fit_prior(prior, q: Gaussian, rate: float, seed: int = 0):
-    """Maximise log p(z) over codes of the posteriors q, 250 in a step; the learning rate falls to
-    0.
+    """Maximise log p(z) over codes of the posteriors q, 250 in a step; the rate falls
+    to 0.
     """
     torch.manual_seed(seed)
     optimiser = Adam(prior.parameters(), lr=rate)
@@ -564,23 +564,24 @@ def fit_prior(prior, q: Gaussian, rate: float, seed: int = 0):
 
 FAMILIES = {
     "mixture of Gaussians": lambda dim: MixturePrior(dim, components=100, spread=0.1),
-    "autoregressive": lambda dim: AutoregressivePrior(dim, hidden=(100, 100), components=5),
+    "autoregressive": lambda dim: AutoregressivePrior(dim, (100, 100), components=5),
     "autoregressive flow": lambda dim: FlowDensity(
         StandardGaussian(dim), autoregressive_flows(dim, 4, hidden=(100,))
     ),
 }
-RATES = {
+RATES = {  # the best we tried
     "mixture of Gaussians": 3e-2,
     "autoregressive": 7e-3,
     "autoregressive flow": 1e-2,
-}  # the best we tried
+}
 
 
 def one_gaussian(q: Gaussian) -> Gaussian:
-    """The best prior with one bump and a diagonal covariance: the mean and variance of all
+    """The best prior with one bump and a diagonal covariance: mean and variance of all
     codes.
     """
-    return Gaussian(q.mean.mean(0), torch.log(q.mean.var(0) + q.log_var.exp().mean(0)))
+    variance = q.mean.var(0) + q.log_var.exp().mean(0)
+    return Gaussian(q.mean.mean(0), torch.log(variance))
 
 
 # %% [markdown]
@@ -588,11 +589,8 @@ def one_gaussian(q: Gaussian) -> Gaussian:
 # of the two bills does a fitted prior save on test digits?
 
 # %%
-gains, fitted, single = (
-    {},
-    {},
-    {},
-)  # (model, family) -> gains on test digits, one row a seed; model -> of one Gaussian
+gains, fitted = {}, {}  # (model, family) -> gains on test digits, one row a seed; prior
+single = {}  # model -> gain by one Gaussian
 for name, model, q in (("vae_2d", vae2, q2), ("vae_40d", vae40, q40)):
     with torch.no_grad():
         new_digits = model.encoder(test)
@@ -600,19 +598,17 @@ for name, model, q in (("vae_2d", vae2, q2), ("vae_40d", vae40, q40)):
     for family in progress(FAMILIES, desc=name):
         for seed in range(FITS):
             torch.manual_seed(seed)
-            prior = fit_prior(FAMILIES[family](q.mean.shape[-1]), q, RATES[family], seed)
+            prior = FAMILIES[family](q.mean.shape[-1])
+            prior = fit_prior(prior, q, RATES[family], seed)
             gains.setdefault((name, family), []).append(gain(prior, new_digits))
         fitted[name, family] = prior
 
 
 # %% jupyter={"source_hidden": true}
 def widened(q: Gaussian, width: float = 0.1) -> Mixture:
-    """The aggregate posterior, each posterior widened by a standard deviation of 0.1 for the eye's
-    sake.
-    """
-    return Mixture(
-        torch.zeros(len(q.mean)), Gaussian(q.mean, torch.log(q.log_var.exp() + width**2))
-    )
+    """The aggregate posterior, each posterior a little wider, for the eye."""
+    wider = Gaussian(q.mean, torch.log(q.log_var.exp() + width**2))
+    return Mixture(torch.zeros(len(q.mean)), wider)
 
 
 @torch.no_grad()
@@ -655,12 +651,12 @@ axes[0].set_ylabel("$z_2$")
 def over_seeds(values: list[Tensor]) -> tuple[float, float]:
     """Mean over seeds and digits, and its standard error over digits."""
     each = torch.stack(values).mean(0)
-    return each.mean().item(), each.std().item() / len(each) ** 0.5
+    return each.mean().item(), standard_error(each)
 
 
 def in_holes_of(prior, n: int = 2000) -> str:
     """The share of the prior's draws at places that the encoder uses less than a tenth as often as
-    this prior promises.
+    the prior.
     """
     torch.manual_seed(3)
     z = prior.sample((n,))
@@ -668,6 +664,8 @@ def in_holes_of(prior, n: int = 2000) -> str:
 
 
 best2 = max(FAMILIES, key=lambda family: over_seeds(gains["vae_2d", family])[0])
+most = value_and_error(*over_seeds(gains["vae_2d", best2]), ".2f")
+by_one = mean_and_error(single["vae_2d"], ".2f")
 plot.show(
     fig,
     alt=(
@@ -678,52 +676,40 @@ plot.show(
     ),
     caption="Draws in holes: "
     + ", ".join(f"{name} {in_holes_of(prior)}" for name, prior in panels.items())
-    + f" (2,000 each). The {best2} saves most, {over_seeds(gains['vae_2d', best2])[0]:.2f} ±"
-    f" {over_seeds(gains['vae_2d', best2])[1]:.2f} nats on {len(test):,} test digits (standard"
-    f" error over digits), one Gaussian {mean_pm(single['vae_2d'])}. On training digits the bill"
-    f" left room for {waste}.",
+    + f" (2,000 each). The {best2} saves most, {most} nats on {len(test):,} test digits (standard"
+    f" error over digits), one Gaussian {by_one}. On training digits the bill left room for"
+    f" {waste}.",
 )
 
 # %% jupyter={"source_hidden": true}
-rows = []
+rows, in_tex = [], partial(value_and_error, spec="+.2f", pm=r"$\pm$")
 for name in ("vae_2d", "vae_40d"):
-    mean, error = over_seeds([single[name]])
-    rows.append(f"| {name} | one Gaussian | {mean:+.2f} $\\pm$ {error:.2f} | |")
+    rows.append(f"| {name} | one Gaussian | {in_tex(*over_seeds([single[name]]))} | |")
     for family in FAMILIES:
-        mean, error = over_seeds(gains[name, family])
+        nats = in_tex(*over_seeds(gains[name, family]))
         seeds = torch.stack([g.mean() for g in gains[name, family]])
-        rows.append(
-            f"| {name} | {family} | {mean:+.2f} $\\pm$ {error:.2f} | {seeds.min():+.2f} to"
-            f" {seeds.max():+.2f} |"
-        )
+        span = f"{seeds.min():+.2f} to {seeds.max():+.2f}"
+        rows.append(f"| {name} | {family} | {nats} | {span} |")
 torch.manual_seed(0)
-far = gain(
-    fit_prior(MixturePrior(40, components=100, spread=1.0), q40, RATES["mixture of Gaussians"]),
-    new_digits,
-)
-display(
-    Markdown(
-        "\n".join(
-            [
-                (
-                    "| encoder and decoder | prior fitted afterwards | gain of the bound, test"
-                    " digits | over seeds |"
-                ),
-                "|:--|:--|--:|--:|",
-                *rows,
-                "",
-                (
-                    f"*Nats against the standard normal on {len(test):,} test digits (standard"
-                    f" error over digits), means of {FITS} fits of {STEPS} steps each on the codes"
-                    f" of {len(q2.mean):,} training digits, {len(q40.mean):,} with 40 dimensions."
-                    " So few steps favour what learns fast: this is no order of the families. With"
-                    " 40 dimensions it matters where a mixture's means begin: a standard deviation"
-                    f" of 1 apart instead of 0.1, it gains {mean_pm(far, '+')}. Components far from"
-                    " all codes are responsible for none, and get no gradient.*"
-                ),
-            ]
-        )
-    )
+spread_out = MixturePrior(40, components=100, spread=1.0)
+far = gain(fit_prior(spread_out, q40, RATES["mixture of Gaussians"]), new_digits)
+plot.markdown(
+    (
+        "| encoder and decoder | prior fitted afterwards | gain of the bound, test digits | over"
+        " seeds |"
+    ),
+    "|:--|:--|--:|--:|",
+    *rows,
+    "",
+    (
+        f"*Nats against the standard normal on {len(test):,} test digits (standard error over"
+        f" digits), means of {FITS} fits of {STEPS} steps each on the codes of {len(q2.mean):,}"
+        f" training digits, {len(q40.mean):,} with 40 dimensions. So few steps favour what learns"
+        " fast: this is no order of the families. With 40 dimensions it matters where a mixture's"
+        " means begin: a standard deviation of 1 apart instead of 0.1, it gains"
+        f" {mean_and_error(far, '+.2f')}. Components far from all codes are responsible for none,"
+        " and get no gradient.*"
+    ),
 )
 
 # %% [markdown]
@@ -739,8 +725,8 @@ display(
 # %%
 @torch.no_grad()
 def distance_to_digits(decoder, prior, seed: int = 0, n: int = 1000) -> float:
-    """Frechet distance of n decoded draws (means) from as many test digits, in the classifier's
-    features.
+    """Frechet distance of n decoded draws (means) from as many test digits, in the
+    classifier's features.
     """
     torch.manual_seed(seed)
     means = torch.cat([decoder(z).mean for z in prior.sample((n,)).split(100)])
@@ -749,19 +735,24 @@ def distance_to_digits(decoder, prior, seed: int = 0, n: int = 1000) -> float:
 
 torch.manual_seed(1)
 count = min(1000, len(digits.test))
-real_features, again = (
-    classifier.features(
-        Data(part.x[torch.randperm(len(part))[:count]]).tensor(), rows=100
-    )  # of grey digits
-    for part in (digits.test, digits.train)
-)
-afterwards = {"standard normal": vae40.prior} | {
-    family: fitted["vae_40d", family] for family in FAMILIES
-}
-distances = {
-    name: [distance_to_digits(vae40.decoder, prior, seed, count) for seed in range(SEEDS)]
-    for name, prior in afterwards.items()
-}
+
+
+def features_of(part: Data) -> Tensor:
+    """The classifier's features of some grey digits."""
+    grey = Data(part.x[torch.randperm(len(part))[:count]]).tensor()
+    return classifier.features(grey, rows=100)
+
+
+def distances_of(decoder, prior) -> list[float]:
+    return [distance_to_digits(decoder, prior, seed, count) for seed in range(SEEDS)]
+
+
+real_features, again = features_of(digits.test), features_of(digits.train)
+afterwards = {"standard normal": vae40.prior}
+afterwards |= {family: fitted["vae_40d", family] for family in FAMILIES}
+distances = {}
+for name, prior in afterwards.items():
+    distances[name] = distances_of(vae40.decoder, prior)
 with torch.no_grad():
     torch.manual_seed(5)
     blocks = [vae40.decoder(prior.sample((20,))).mean for prior in afterwards.values()]
@@ -770,12 +761,11 @@ with torch.no_grad():
 closest = min(FAMILIES, key=lambda family: np.mean(distances[family]))
 
 
-def pm(values) -> str:
+def rounded(values) -> str:
     """Mean and standard error over repetitions, with as many digits as the error allows."""
-    values = np.asarray(values)
-    error = values.std(ddof=1) / len(values) ** 0.5
+    error = standard_error(values)
     places = min(4, max(0, -math.floor(math.log10(error / 3)))) if error > 0 else 2
-    return f"{values.mean():.{places}f} ± {error:.{places}f}"
+    return mean_and_error(values, f".{places}f")
 
 
 plot.show(
@@ -793,7 +783,7 @@ plot.show(
         f" gain of {over_seeds(gains['vae_40d', closest])[0]:.2f} nats. Distance from test digits"
         f" (Fréchet, in a classifier's features, {count:,} draws, {SEEDS} repetitions): "
     )
-    + "; ".join(f"{name} {pm(d)}" for name, d in distances.items())
+    + "; ".join(f"{name} {rounded(d)}" for name, d in distances.items())
     + f"; {count:,} training digits {frechet(again, real_features):.2g}.",
 )
 
@@ -827,7 +817,8 @@ def vamp_log_prob(z: Tensor, u: Tensor, encoder) -> Tensor:
     """
     ### BEGIN SOLUTION
     q = encoder(u)
-    return mixture_log_prob(z, torch.full((len(u),), -math.log(len(u))), q.mean, q.log_var)
+    log_weights = torch.full((len(u),), -math.log(len(u)))
+    return mixture_log_prob(z, log_weights, q.mean, q.log_var)
     ### END SOLUTION
 
 
@@ -854,8 +845,8 @@ class YourVampPrior(VampPrior):
 
 
 def with_prior(prior, seed: int = 0) -> LatentVariableModel:
-    """A small VAE whose prior is made by `prior(encoder)`; for one seed, its networks start from
-    the same weights.
+    """A small VAE with the prior `prior(encoder)`; a seed fixes its networks' first
+    weights.
     """
     torch.manual_seed(seed)
     plain = VAE(**SMALL)
@@ -880,15 +871,19 @@ yours = with_prior(lambda encoder: YourVampPrior(encoder, 784, PSEUDO))
 shots, steps = {}, iter(range(10**6))
 
 
+def shot() -> tuple:
+    return yours.prior.pseudo_inputs.detach().clone(), copy.deepcopy(yours.encoder)
+
+
 def watched(x: Tensor, beta: float) -> tuple[Tensor, dict]:
-    """The model's objective; now and then it keeps a copy of pseudo-inputs and encoder."""
+    """The model's objective; now and then keep a copy of pseudo-inputs and encoder."""
     if (step := next(steps)) in (0, 10, 30, 60, 100, 200, 400):
-        shots[step] = yours.prior.pseudo_inputs.detach().clone(), copy.deepcopy(yours.encoder)
+        shots[step] = shot()
     return yours.objective(x, beta)
 
 
 train(yours, objective=watched)
-shots[next(steps)] = yours.prior.pseudo_inputs.detach().clone(), copy.deepcopy(yours.encoder)
+shots[next(steps)] = shot()
 
 
 # %% jupyter={"source_hidden": true}
@@ -915,9 +910,7 @@ def draw_shot(step: int) -> plt.Figure:
 
 
 def spreads(q: Gaussian) -> tuple[float, float]:
-    """How far codes scatter within a posterior, and posteriors' means: roots of the mean variance
-    over dimensions.
-    """
+    """How far codes scatter within a posterior, and posteriors' means: roots of mean variances."""
     return q.log_var.exp().mean().sqrt().item(), q.mean.var(0).mean().sqrt().item()
 
 
@@ -981,16 +974,13 @@ for seed in range(2):
 def bound_of(model: LatentVariableModel, seed: int = 0) -> Tensor:
     """The ELBO of each of 2,000 test digits, a mean of three draws: (N,)."""
     torch.manual_seed(seed)
-    return torch.stack(
-        [torch.cat([model.elbo(rows) for rows in test.split(500)]) for _ in range(3)]
-    ).mean(0)
+    draws = [torch.cat([model.elbo(rows) for rows in test.split(500)]) for _ in range(3)]
+    return torch.stack(draws).mean(0)
 
 
 @torch.no_grad()
 def square_of(model: LatentVariableModel) -> tuple[Gaussian, Tensor, float]:
-    """The posteriors of 1,500 test digits, and the middle and reach of the square that holds their
-    codes.
-    """
+    """The posteriors of 1,500 test digits; the middle and reach of the square with their codes."""
     q = model.encoder(test[:1500])
     middle = (q.mean.amin(0) + q.mean.amax(0)) / 2
     return q, middle, 1.1 * (q.mean - middle).abs().max().item()
@@ -1041,7 +1031,7 @@ for seed, style in enumerate(("o-", "s--")):
     ax.errorbar(
         at,
         [d.mean() for d in each],
-        [d.std() / len(d) ** 0.5 for d in each],
+        [standard_error(d) for d in each],
         fmt=style,
         color=MODEL,
         capsize=3,
@@ -1053,7 +1043,9 @@ ax.axhline(0, color=NOISE, linewidth=1)
 ax.set(xlabel="pseudo-inputs K", ylabel="gain of the bound, nats")
 ax.set_xticks(range(len(KS) + 1), [normal, *KS])
 ax.legend(fontsize=9, loc="lower right")
-rises = [[mean_pm(gained[K, seed] - gained[1, seed], "+") for seed in range(2)] for K in KS[1:]]
+rises = [
+    [mean_and_error(gained[K, seed] - gained[1, seed], "+.2f") for seed in range(2)] for K in KS[1:]
+]
 between = abs(size_bounds[normal, 0].mean() - size_bounds[normal, 1].mean())
 plot.show(
     fig,
@@ -1063,9 +1055,9 @@ plot.show(
         " there."
     ),
     caption=(
-        f"Against the standard normal, {len(test):,} test digits gain {mean_pm(gained[1, 0], '+')}"
-        f" and {mean_pm(gained[1, 1], '+')} nats with one pseudo-input (two seeds; standard errors"
-        " over digits), and beyond that "
+        f"Against the standard normal, {len(test):,} test digits gain"
+        f" {mean_and_error(gained[1, 0], '+.2f')} and {mean_and_error(gained[1, 1], '+.2f')} nats"
+        " with one pseudo-input (two seeds; standard errors over digits), and beyond that "
     )
     + ", ".join(f"{a} and {b} with {K}" for K, (a, b) in zip(KS[1:], rises, strict=True))
     + f". Lines compare like with like: the two standard normals themselves are {between:.1f} nats"
@@ -1093,7 +1085,8 @@ PRIORS = {
     ),
 }
 runs = {normal: by_size[normal, 0]}
-runs |= {name: train(with_prior(prior)) for name, prior in progress(PRIORS.items(), desc="priors")}
+for name, prior in progress(PRIORS.items(), desc="priors"):
+    runs[name] = train(with_prior(prior))
 runs["VampPrior"] = yours
 together = {name: bound_of(model) for name, model in runs.items()}
 
@@ -1122,7 +1115,7 @@ plot.show(
         f" {base.mean():.1f} nats on {len(test):,} test digits; against it "
     )
     + ", ".join(
-        f"{name} {mean_pm(values - base, '+')}"
+        f"{name} {mean_and_error(values - base, '+.2f')}"
         for name, values in together.items()
         if values is not base
     )
@@ -1133,24 +1126,19 @@ for name in (normal, "VampPrior"):
     torch.manual_seed(0)
     low, high, total = bracket(posteriors(runs[name], 5000), runs[name].prior.fixed())
     rows.append(
-        f"| {name} | {mean_pm(total)} | {mean_pm(low)} to {mean_pm(high)} | {mean_pm(total - high)}"
-        f" to {mean_pm(total - low)} |"
+        f"| {name} | {mean_and_error(total, '.2f')} | {mean_and_error(low, '.2f')} to"
+        f" {mean_and_error(high, '.2f')} | {mean_and_error(total - high, '.2f')} to"
+        f" {mean_and_error(total - low, '.2f')} |"
     )
-display(
-    Markdown(
-        "\n".join(
-            [
-                "| trained with | the bill, KL | what the code says | what the prior wastes |",
-                "|:--|--:|--:|--:|",
-                *rows,
-                "",
-                (
-                    f"*Nats, on {len(low):,} training digits, with each code's own digit in the"
-                    " mean and without; standard errors over digits.*"
-                ),
-            ]
-        )
-    )
+plot.markdown(
+    "| trained with | the bill, KL | what the code says | what the prior wastes |",
+    "|:--|--:|--:|--:|",
+    *rows,
+    "",
+    (
+        f"*Nats, on {len(low):,} training digits, with each code's own digit in the mean and"
+        " without; standard errors over digits.*"
+    ),
 )
 
 # %% [markdown]
@@ -1197,74 +1185,67 @@ def against(name: str, base: str, key: str, better: int = -1) -> tuple[str, bool
     Student's t for so few seeds.
     """
     difference = better * (columns[name][key] - columns[base][key])
-    n = len(difference)
-    return pm(difference), bool(
-        difference.mean() > stdtrit(n - 1, 0.95) * difference.std(ddof=1) / n**0.5
-    )
+    least = stdtrit(len(difference) - 1, 0.95) * standard_error(difference)
+    return rounded(difference), bool(difference.mean() > least)
 
 
 gain_of = {name: against(name, normal, "test_nll")[0] if name != normal else "" for name in columns}
-display(
-    Markdown(
-        "\n".join(
-            [
-                (
-                    "| trained together | test log p(x) | against the standard normal | Fréchet"
-                    " distance | sharpness |"
-                ),
-                "|:--|--:|--:|--:|--:|",
-                *(
-                    f"| {name} | {-c['test_nll'].mean():.2f} | {gain_of[name]} "
-                    f"| {pm(c['frechet'])} | {pm(c['sharpness'] / table['digits']['sharpness'])} |"
-                    for name, c in columns.items()
-                ),
-                f"| training digits | | | {table['digits']['frechet']:.1f} | 1 |",
-                "",
-                (
-                    f"*Each model was trained anew, {table['settings']['epochs']} epochs on"
-                    f" {table['data'].split(' and')[0]} digits, far shorter than those of the"
-                    " weights, with 100 hidden units and 100 components or pseudo-inputs. Means"
-                    f" and standard errors over {len(whole)} seeds; log p(x) in nats with S ="
-                    f" {table['settings']['S']:,} on {table['settings']['digits']:,} test digits;"
-                    f" distances of {table['settings']['drawn']:,} decoded draws (means) from as"
-                    " many test digits, in a classifier's features (from fewer images a distance"
-                    " comes out larger: compare within a table); sharpness: squared differences of"
-                    " neighbouring pixels, 1 as in training digits. With two layers there are ten"
-                    " dimensions in each, and more weights: that gain is not the second layer's"
-                    f" alone. Below, a difference over {len(whole)} seeds is within the noise"
-                    " unless it passes Student's one-sided t test at 95 %:"
-                    f" {stdtrit(len(whole) - 1, 0.95):.1f} standard errors.*"
-                ),
-            ]
-        )
-    )
+plot.markdown(
+    (
+        "| trained together | test log p(x) | against the standard normal | Fréchet distance |"
+        " sharpness |"
+    ),
+    "|:--|--:|--:|--:|--:|",
+    *(
+        f"| {name} | {-c['test_nll'].mean():.2f} | {gain_of[name]} "
+        f"| {rounded(c['frechet'])} | {rounded(c['sharpness'] / table['digits']['sharpness'])} |"
+        for name, c in columns.items()
+    ),
+    f"| training digits | | | {table['digits']['frechet']:.1f} | 1 |",
+    "",
+    (
+        f"*Each model was trained anew, {table['settings']['epochs']} epochs on"
+        f" {table['data'].split(' and')[0]} digits, far shorter than those of the weights, with"
+        " 100 hidden units and 100 components or pseudo-inputs. Means and standard errors over"
+        f" {len(whole)} seeds; log p(x) in nats with S = {table['settings']['S']:,} on"
+        f" {table['settings']['digits']:,} test digits; distances of"
+        f" {table['settings']['drawn']:,} decoded draws (means) from as many test digits, in a"
+        " classifier's features (from fewer images a distance comes out larger: compare within a"
+        " table); sharpness: squared differences of neighbouring pixels, 1 as in training digits."
+        " With two layers there are ten dimensions in each, and more weights: that gain is not the"
+        f" second layer's alone. Below, a difference over {len(whole)} seeds is within the noise"
+        " unless it passes Student's one-sided t test at 95 %:"
+        f" {stdtrit(len(whole) - 1, 0.95):.1f} standard errors.*"
+    ),
 )
 
 # %% tags=["claim-26"]
 finished = over_seeds(gains["vae_40d", closest])
 with_others = against("VampPrior", normal, "test_nll")
 measured["claim-26"] = (
-    f"with encoder and decoder as they are, a prior fitted to vae_40d's codes ({closest}) gains"
-    f" {finished[0]:+.2f} $\\pm$ {finished[1]:.2f} nats of the bound and brings the samples'"
-    f" Fréchet distance from {pm(distances['standard normal'])} to {pm(distances[closest])};"
-    f" trained together, in the smaller models, a VampPrior gains {with_others[0]} nats of log p(x)"
+    "with encoder and decoder as they are, a prior fitted to vae_40d's codes"
+    f" ({closest}) gains {in_tex(*finished)} nats of the bound and brings the samples'"
+    f" Fréchet distance from {rounded(distances['standard normal'])} to"
+    f" {rounded(distances[closest])}; trained together, in the smaller models, a"
+    f" VampPrior gains {with_others[0]} nats of log p(x)"
     + ("" if with_others[1] else ", within the noise")
 )
-display(Markdown(f"**Measured:** {measured['claim-26']}."))
+plot.markdown(f"**Measured:** {measured['claim-26']}.")
 
 # %% tags=["claim-31"]
-learned = [name for name in columns if name != normal and not name.startswith("two layers")]
+one_layer = [name for name in columns if not name.startswith("two layers")]
+learned = [name for name in one_layer if name != normal]
 better = {name: against(name, normal, "test_nll") for name in learned}
 measured["claim-31"] = (
-    f"{share(hole.float())} of vae_2d's prior lies in holes, judged by {len(q2.mean):,} digits"
-    f" ({by[len(all_.mean)]} by {len(all_.mean):,}); trained together with ten dimensions, learned"
-    " priors gain, in nats of log p(x): "
+    f"{share(hole.float())} of vae_2d's prior lies in holes, judged by"
+    f" {len(q2.mean):,} digits ({by[len(q_all.mean)]} by {len(q_all.mean):,}); trained"
+    " together with ten dimensions, learned priors gain, in nats of log p(x): "
     + ", ".join(
         f"{name} {text}" + ("" if clear else " (within the noise)")
         for name, (text, clear) in better.items()
     )
 )
-display(Markdown(f"**Measured:** {measured['claim-31']}."))
+plot.markdown(f"**Measured:** {measured['claim-31']}.")
 
 # %% jupyter={"source_hidden": true}
 fig, axes = plt.subplots(1, 3, figsize=(plot.WIDTH, 3.0), sharey=True)
@@ -1274,16 +1255,15 @@ titles = {
     "frechet": "Fréchet distance\n(left is better)",
     "sharpness": "sharpness\n(right is better)",
 }
+unit = {"sharpness": table["digits"]["sharpness"], "test_nll": -1}
 for ax, (key, title) in zip(axes, titles.items(), strict=True):
     for i, name in enumerate(names):
-        values = columns[name][key] / (
-            table["digits"]["sharpness"] if key == "sharpness" else -1 if key == "test_nll" else 1
-        )
+        values = columns[name][key] / unit.get(key, 1)
         two = name.startswith("two")
         ax.errorbar(
             values.mean(),
             i,
-            xerr=values.std(ddof=1) / len(values) ** 0.5,
+            xerr=standard_error(values),
             fmt="s" if two else "o",
             capsize=3,
             ms=5,
@@ -1294,17 +1274,14 @@ for ax, (key, title) in zip(axes, titles.items(), strict=True):
     ax.grid(axis="x", color="#dddddd", linewidth=0.6)
 axes[0].invert_yaxis()
 mean_of = {key: {name: columns[name][key].mean() for name in names} for key in titles}
-at_odds = [
+at_odds = [  # a is likelier, b draws better
     (a, b)
     for a in names
     for b in names
     if against(a, b, "test_nll")[1] and against(b, a, "frechet")[1]
-]  # a is likelier, b draws better
-a, b = max(
-    at_odds,
-    default=(None, None),
-    key=lambda pair: mean_of["test_nll"][pair[1]] - mean_of["test_nll"][pair[0]],
-)
+]
+nll = mean_of["test_nll"]
+a, b = max(at_odds, default=(None, None), key=lambda pair: nll[pair[1]] - nll[pair[0]])
 plot.show(
     fig,
     alt=(
@@ -1334,17 +1311,14 @@ plot.show(
 # missing, and the sharpness of the strokes.
 
 # %%
-LARGE = {
-    name: recipe for name, recipe in recipes.all_recipes().items() if recipe.published
-}  # 40 dimensions in each layer
+# 40 dimensions in each layer.
+LARGE = {name: recipe for name, recipe in recipes.all_recipes().items() if recipe.published}
 drawn_by, drawn = {}, {}
-for name in LARGE:  # one after the other: together they would fill a small laptop's memory
+for name in LARGE:  # one after the other: together they need too much memory
     model = recipes.load(name)
     with torch.no_grad():
         prior = model.prior.fixed()
-        drawn_by[name] = [
-            distance_to_digits(model.decoder, prior, seed, count) for seed in range(SEEDS)
-        ]
+        drawn_by[name] = distances_of(model.decoder, prior)
         torch.manual_seed(5)
         drawn[name] = model.decoder(prior.sample((30,))).mean
 
@@ -1360,7 +1334,7 @@ plot.show(
         "Test digits, and draws of the large models (the decoder's means). Fréchet distance from "
         f"{count:,} test digits, {count:,} draws, {SEEDS} repetitions: "
     )
-    + "; ".join(f"{name} {pm(d)}" for name, d in drawn_by.items())
+    + "; ".join(f"{name} {rounded(d)}" for name, d in drawn_by.items())
     + f"; training digits {frechet(again, real_features):.2g}.",
 )
 
@@ -1372,24 +1346,24 @@ alone = {
     "the second layer alone": "two layers, standard normal",
 }
 per_part = {part: against(name, plain, "frechet")[0] for part, name in alone.items()}
+times = columns[best]["sharpness"].mean() / columns[plain]["sharpness"].mean()
 measured["claim-32"] = (
-    f"the Fréchet distance falls by {closer[0]} from {columns[plain]['frechet'].mean():.0f}"
+    f"the Fréchet distance falls by {closer[0]} from"
+    f" {columns[plain]['frechet'].mean():.0f}"
     + ("" if closer[1] else ", within the noise")
     + f" (by {per_part['the VampPrior alone']} with the VampPrior alone,"
     f" {per_part['the second layer alone']} with the second layer alone), to"
     f" {columns[best]['frechet'].mean():.0f}; training digits are at"
-    f" {table['digits']['frechet']:.1f}. Strokes are"
-    f" {columns[best]['sharpness'].mean() / columns[plain]['sharpness'].mean():.2f} times as"
-    " sharp"
+    f" {table['digits']['frechet']:.1f}. Strokes are {times:.2f} times as sharp"
     + ("" if sharper[1] else ", within the noise")
     + " (two layers also have twice the latent dimensions)"
 )
-at = [f"{name} {pm(values)}" for name, values in drawn_by.items()]
+at = [f"{name} {rounded(values)}" for name, values in drawn_by.items()]
 measured["claim-32"] += (
     f". The large models, by {count:,} draws, where training digits are at "
     f"{frechet(again, real_features):.2g}: {', '.join(at)} (one training each)"
 )
-display(Markdown(f"**Measured**, over {len(whole)} seeds: {measured['claim-32']}"))
+plot.markdown(f"**Measured**, over {len(whole)} seeds: {measured['claim-32']}")
 
 # %% [markdown]
 # Likelihood and images need not agree: the bound asks how well *real* digits are explained, and
@@ -1406,8 +1380,8 @@ display(Markdown(f"**Measured**, over {len(whole)} seeds: {measured['claim-32']}
 
 # %%
 def layers(q: Ancestral, p: Ancestral) -> tuple[Tensor, Tensor]:
-    """The KL of z_2, and of z_1 given z_2, at one draw: (B,) each, nats. An `Ancestral` draws z_2,
-    then z_1.
+    """The KL of z_2, and of z_1 given z_2, at one draw: (B,) each, nats. An `Ancestral`
+    draws z_2, then z_1.
     """
     z2, log_q2 = q.top.rsample_and_log_prob()
     z1, log_q1 = q.below(z2).rsample_and_log_prob()
@@ -1420,8 +1394,9 @@ for name in [name for name in LARGE if "hvae" in name]:
     torch.manual_seed(1)
     with torch.no_grad():
         prior = model.prior.fixed()  # here the pseudo-inputs are encoded, once
-        parts = zip(*(layers(model.encoder(x), prior) for x in test.split(50)), strict=True)
-        each[name] = [mean_pm(torch.cat(part)) for part in parts]
+        shares = [layers(model.encoder(x), prior) for x in test.split(50)]
+        parts = zip(*shares, strict=True)
+        each[name] = [mean_and_error(torch.cat(part), ".2f") for part in parts]
 
 # %% jupyter={"source_hidden": true}
 shown = "vamp_hvae"
@@ -1436,18 +1411,10 @@ with torch.no_grad():
         return model.decoder(torch.cat([z2, fixed.below(z2).sample()], -1)).mean
 
     pairs = draw_below(1000, 2)
-    digit = torch.stack(
-        [classifier.classify(pairs[:, i], rows=100) for i in range(2)], 1
-    )  # (1000, 2)
-    same, chance = (
-        (digit[:, 0] == digit[:, 1]).float(),
-        (digit[:, 0] == digit[:, 1].roll(1)).float(),
-    )
-    squares = lambda a, b: ((a - b) ** 2).sum(-1).mean().item()  # noqa: E731
-    within_row, across = (
-        squares(pairs[:, 0], pairs[:, 1]),
-        squares(pairs[:, 0], pairs[:, 1].roll(1, 0)),
-    )
+    one, other = pairs.unbind(1)
+    digit_one, digit_other = (classifier.classify(x, rows=100) for x in (one, other))
+    same, chance = ((digit_one == y).float() for y in (digit_other, digit_other.roll(1)))
+    within_row, across = (((one - x) ** 2).sum(-1).mean().item() for x in (other, other.roll(1, 0)))
     rows = draw_below(6, 12)
 plot.show(
     plot.images(rows.flatten(0, 1), columns=12),
@@ -1502,9 +1469,9 @@ plot.show(
     caption=(
         f"First column: pseudo-inputs of {whose}; then draws from their posteriors, decoded. A"
         " pseudo-input and what its own posterior's mean is decoded to have a cosine of"
-        f" {mean_pm(alike)}, with another's {mean_pm(chance)} (all {len(u_all)}). Within one"
-        f" posterior codes scatter by {within:.2f}, between pseudo-inputs by {between:.2f} (root of"
-        " the mean variance over dimensions)."
+        f" {mean_and_error(alike, '.2f')}, with another's {mean_and_error(chance, '.2f')} (all"
+        f" {len(u_all)}). Within one posterior codes scatter by {within:.2f}, between"
+        f" pseudo-inputs by {between:.2f} (root of the mean variance over dimensions)."
     ),
 )
 
@@ -1520,10 +1487,10 @@ plot.show(
 # **Predict.** What gains more, the VampPrior or the second layer?
 
 # %% jupyter={"source_hidden": true}
-OTHERS = [
+OTHERS = [  # no such model here
     ("two, and a PixelCNN", "standard normal", 79.70),
     ("two, and a PixelCNN", "VampPrior", 78.45),
-]  # no such model here
+]
 cards = {name: recipes.card(name) for name in LARGE}  # each weight's header
 PATIENCE = 50  # epochs without a better validation bound, after which the paper stops
 
@@ -1539,10 +1506,8 @@ def last_rise(name: str) -> tuple[float, int]:
 
 def compared(a: str, b: str, what: str) -> str:
     """A row: what b gains over a, here and in the paper, and how long both were trained."""
-    ours, se = (
-        np.array([cards[name]["results"][key] for name in (a, b)])
-        for key in ("test_nll", "test_nll_se")
-    )
+    results = [cards[name]["results"] for name in (a, b)]
+    ours, se = ([r[key] for r in results] for key in ("test_nll", "test_nll_se"))
     epochs = [f"{cards[name]['epochs_trained']:,}" for name in (a, b)]
     return (
         f"| {what} | {ours[0] - ours[1]:+.2f} $\\pm$ {np.hypot(*se):.2f} |"
@@ -1563,9 +1528,8 @@ rows += [
     f"| {layers_} | {prior_} | no model here | | | | | {paper:.2f} |"
     for layers_, prior_, paper in OTHERS
 ]
-((samples_, count_),) = {
-    (c["results"]["S"], c["results"]["n"]) for c in cards.values()
-}  # one protocol
+# One protocol for all.
+((samples_, count_),) = {(c["results"]["S"], c["results"]["n"]) for c in cards.values()}
 to_the_end = sum(c["epochs_trained"] == c["settings"]["epochs"] for c in cards.values())
 steps_ = [
     ("the VampPrior, one layer", "vae_40d", "vamp_vae"),
@@ -1576,44 +1540,31 @@ steps_ = [
     ("convolution, standard normal", "hvae", "conv_hvae"),
     ("convolution, VampPrior", "vamp_hvae", "vamp_conv_hvae"),
 ]
-display(
-    Markdown(
-        "\n".join(
-            [
-                "| layers | prior | -log p(x), ours | -ELBO | epochs | hours | last rise | paper |",
-                "|:--|:--|--:|--:|--:|--:|--:|--:|",
-                *rows,
-                "",
-                (
-                    f"*Nats a digit, smaller is better; S = {samples_:,} on {count_:,} test digits;"
-                    " standard errors over digits, one training each. Hours are of the training's"
-                    " clock, on whatever machine it ran; the last rise is the validation bound's,"
-                    f" in so many epochs. {to_the_end} of {len(cards)} trainings went to their"
-                    " recipe's end, where the learning rate is 0. The paper trains for 2,000"
-                    f" epochs at most and stops after {PATIENCE} without a better validation bound;"
-                    " its numbers are quoted as we know them, not checked against the print. Its"
-                    " convolutional decoder has 64 channels at full size; ours has 24 at 14x14"
-                    " pixels and 48 at 7x7, a small part of the work, and was trained shorter.*"
-                ),
-            ]
-        )
-    )
+plot.markdown(
+    "| layers | prior | -log p(x), ours | -ELBO | epochs | hours | last rise | paper |",
+    "|:--|:--|--:|--:|--:|--:|--:|--:|",
+    *rows,
+    "",
+    (
+        f"*Nats a digit, smaller is better; S = {samples_:,} on {count_:,} test digits; standard"
+        " errors over digits, one training each. Hours are of the training's clock, on whatever"
+        " machine it ran; the last rise is the validation bound's, in so many epochs."
+        f" {to_the_end} of {len(cards)} trainings went to their recipe's end, where the learning"
+        f" rate is 0. The paper trains for 2,000 epochs at most and stops after {PATIENCE} without"
+        " a better validation bound; its numbers are quoted as we know them, not checked against"
+        " the print. Its convolutional decoder has 64 channels at full size; ours has 24 at 14x14"
+        " pixels and 48 at 7x7, a small part of the work, and was trained shorter.*"
+    ),
 )
-display(
-    Markdown(
-        "\n".join(
-            [
-                "| gain of | here, nats | epochs | paper |",
-                "|:--|--:|--:|--:|",
-                *(compared(a, b, what) for what, a, b in steps_),
-                "",
-                (
-                    "*Errors are at most so large, for the digits are the same. Where two numbers"
-                    " of epochs stand, the two were not trained equally long.*"
-                ),
-            ]
-        )
-    )
+plot.markdown(
+    "| gain of | here, nats | epochs | paper |",
+    "|:--|--:|--:|--:|",
+    *(compared(a, b, what) for what, a, b in steps_),
+    "",
+    (
+        "*Errors are at most so large, for the digits are the same. Where two numbers of epochs"
+        " stand, the two were not trained equally long.*"
+    ),
 )
 
 # %% jupyter={"source_hidden": true}
@@ -1670,8 +1621,7 @@ claims = {
     ),
     32: "a hierarchical VAE with a VampPrior generates better images than a VAE",
 }
-table_ = [f"| {claim} | {measured[f'claim-{n}']} |" for n, claim in claims.items()]
-display(Markdown("\n".join(["| the lecture says | you measured |", "|:--|:--|", *table_])))
+plot.claims_table(claims, measured)
 
 # %% [markdown]
 # ## For and against

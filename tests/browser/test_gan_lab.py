@@ -13,12 +13,13 @@ from torch import nn
 
 from dgmcourse.data.toy import grid_of_gaussians, ring_of_gaussians
 from dgmcourse.distances import modes_found
+from dgmcourse.widgets import esm
 from dgmcourse.widgets import gan_lab as module
 from dgmcourse.widgets.gan_lab import OBJECTIVES, gan_lab
 
 pytestmark = pytest.mark.browser
 TOLERANCE = 1e-8  # Adam makes 1e-9 of the rounding in a gradient that is 0
-SOURCE = (module.HERE / "gan_lab.js").read_text()
+SOURCE = esm("gan_lab")
 LATENT, HIDDEN, N = 3, 7, 11
 
 

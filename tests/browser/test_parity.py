@@ -13,7 +13,7 @@ from torch import nn
 from dgmcourse.densities import BernoulliConditional, GaussianConditional
 from dgmcourse.models import VAE
 from dgmcourse.networks import BatchNormRows
-from dgmcourse.widgets import latent
+from dgmcourse.widgets import esm, latent
 
 TOLERANCE = 1e-4
 
@@ -22,7 +22,7 @@ TOLERANCE = 1e-4
 def page(browser):
     """An empty page with latent.js in it as `window.latent`."""
     page = browser.new_page()
-    source = base64.b64encode((latent.HERE / "latent.js").read_bytes()).decode()
+    source = base64.b64encode(esm("latent").encode()).decode()
     page.evaluate(
         f"async () => {{ window.latent = await import('data:text/javascript;base64,{source}'); }}"
     )
