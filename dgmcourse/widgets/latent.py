@@ -293,7 +293,7 @@ def found(model, x):
         return model.posterior_mean(x)
 
 
-def influence(model, z):
+def picture_variance(model, z):
     """How much the picture varies if one dimension of z does and the others are 0: (d,), summed
     over the pixels.
     """
@@ -334,6 +334,6 @@ def _prepare(model, data):
     if not codes.isfinite().all():
         raise ValueError("the encoder's means are not finite: has training diverged?")
     with torch.no_grad():
-        variance = codes.var(0) if len(x) else influence(model, codes[:50])
+        variance = codes.var(0) if len(x) else picture_variance(model, codes[:50])
     order = [0, 1] if len(variance) == 2 else variance.argsort(descending=True).tolist()
     return model, x, y, codes, variance, order
