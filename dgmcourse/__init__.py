@@ -2,7 +2,7 @@
 
 __version__ = "0.1.0"
 
-_WHERE = {"load": "dgmcourse.recipes", "fit": "dgmcourse.train", "mnist": "dgmcourse.data.images"}
+_WHERE = {"load": "dgmcourse.weights", "fit": "dgmcourse.train", "mnist": "dgmcourse.data.images"}
 
 
 def __getattr__(name):

@@ -1,4 +1,4 @@
-"""The command line: `python -m dgmcourse doctor | data | train NAME | evaluate NAME`.
+"""The command line: `python -m dgmcourse doctor | data | train NAME | evaluate NAME | study NAME`.
 
 Exit status: 0 done, 1 it did not work, 2 asked for something that is not there, 130 interrupted.
 """
@@ -12,6 +12,7 @@ VERBS = {
     "data": "download the data sets into the cache, and verify them",
     "train": "train a model by its recipe, as the shipped weights were",
     "evaluate": "measure a shipped model on its test set again",
+    "study": "run a study, many trainings, and write its table",
 }
 
 
@@ -26,7 +27,7 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt as stop:
         print(f"\n{stop or 'Interrupted.'}", file=sys.stderr)
         return 130
-    except (FileNotFoundError, ValueError, ArithmeticError) as error:
+    except (OSError, ValueError, ArithmeticError) as error:
         print(error, file=sys.stderr)
         return 1
 
@@ -52,15 +53,16 @@ def parser() -> argparse.ArgumentParser:
 
     add("doctor", doctor, "The exit status is 0 if the course can run.")
     add("data", data, "Where they go: DGMCOURSE_CACHE, else ~/.cache/dgmcourse.")
+
+    def model_and_device(one):
+        one.add_argument("name", metavar="NAME", nargs="?", help="which model; none: list them")
+        device_help = "cpu, cuda or mps (default: the fastest that is here)"
+        one.add_argument("--device", type=device, help=device_help)
+
     one = add("train", train, "Interrupted (Ctrl-C), the same command goes on where it stopped.")
-    one.add_argument(
-        "name", metavar="NAME", nargs="?", help="which model; without it, the models are listed"
-    )
+    model_and_device(one)
     one.add_argument(
         "--out", metavar="DIR", help="where the weights go (default: the package's own weights)"
-    )
-    one.add_argument(
-        "--device", type=device, help="cpu, cuda or mps (default: the fastest that is here)"
     )
     one.add_argument(
         "--epochs", type=positive, metavar="N", help="at most so many (default: the recipe's)"
@@ -69,17 +71,20 @@ def parser() -> argparse.ArgumentParser:
         "--fresh", action="store_true", help="start anew, even if an interrupted training is there"
     )
     one = add("evaluate", evaluate)
-    one.add_argument(
-        "name", metavar="NAME", nargs="?", help="which model; without it, the models are listed"
-    )
+    model_and_device(one)
     one.add_argument(
         "--samples",
         type=positive,
         metavar="S",
         help="samples of z per test point (default: 5,000; 200,000 for a model without an encoder)",
     )
+    one = add("study", study, "Interrupted (Ctrl-C), the same command goes on where it stopped.")
+    one.add_argument("names", metavar="NAME", nargs="*", help="which studies; none: list them")
     one.add_argument(
-        "--device", type=device, help="cpu, cuda or mps (default: the fastest that is here)"
+        "--jobs", type=positive, metavar="N", default=1, help="processes, of one thread each"
+    )
+    one.add_argument(
+        "--scheduler", metavar="ADDRESS", help="of a dask cluster that is to do the work"
     )
     return top
 
@@ -118,12 +123,11 @@ def train(options):
     from dgmcourse import recipes
     from dgmcourse.train import available, best_device
 
-    if options.name not in recipes.RECIPES:
-        return unknown_model(options.name, recipes.RECIPES)
+    if options.name not in recipes.all_recipes():
+        return unknown_model(options.name, recipes.all_recipes())
     place = available(options.device or best_device())
-    out = {} if options.out is None else {"out": options.out}
     path = recipes.train(
-        options.name, device=place, epochs=options.epochs, resume=not options.fresh, **out
+        options.name, options.out, device=place, epochs=options.epochs, resume=not options.fresh
     )
     print(f"{options.name}: trained and measured; its weights are in {path}")
     return 0
@@ -133,8 +137,8 @@ def evaluate(options):
     from dgmcourse import recipes
     from dgmcourse.train import available, best_device
 
-    if options.name not in recipes.RECIPES:
-        return unknown_model(options.name, recipes.RECIPES)
+    if options.name not in recipes.all_recipes():
+        return unknown_model(options.name, recipes.all_recipes())
     place = available(options.device or best_device())
     recorded = recipes.card(options.name)["results"]
     results = recipes.evaluate(options.name, S=options.samples, device=place)
@@ -146,13 +150,31 @@ def evaluate(options):
     return 0
 
 
+def study(options):
+    from dgmcourse import studies
+
+    there = studies.all_studies()
+    for name in options.names or [None]:
+        if name not in there:
+            return not_there("study", name, there)
+    for name in options.names:
+        path = studies.run(name, options.jobs, options.scheduler)
+        print(f"{name}: its table is in {path}")
+    return 0
+
+
 def unknown_model(name, models):
-    if name is None:
-        print("Which model?")
-        for known, recipe in models.items():
-            print(f"  {known:19} {recipe.about}")
-        return 2
-    return unknown("model", name, models)
+    return not_there("model", name, {known: recipe.about for known, recipe in models.items()})
+
+
+def not_there(kind, name, known):
+    """Names what there is, each with what it is about, where no name was given."""
+    if name is not None:
+        return unknown(kind, name, known)
+    print(f"Which {kind}?")
+    for one, about in known.items():
+        print(f"  {one:22} {about}")
+    return 2
 
 
 def unknown(kind, name, known):

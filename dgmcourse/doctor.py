@@ -173,7 +173,7 @@ def check_weights():
     from dgmcourse import recipes
 
     missing = []
-    for name in recipes.RECIPES:
+    for name in recipes.all_recipes():
         try:
             recipes.load(name)
         except FileNotFoundError:
@@ -184,7 +184,7 @@ def check_weights():
             f"missing: {', '.join(missing)}",
             f"python -m dgmcourse train {missing[0]} makes it again",
         )
-    return Finding(OK, f"{', '.join(recipes.RECIPES)} load")
+    return Finding(OK, f"{', '.join(recipes.all_recipes())} load")
 
 
 def check_widgets():

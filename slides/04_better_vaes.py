@@ -27,6 +27,7 @@ from dgmcourse.models.planar_flow import PlanarFlow
 from dgmcourse.models.vamp_prior import VampPrior
 from dgmcourse.plot import DATA, MODEL, NOISE, POSTERIOR, PRIOR, plt
 from dgmcourse.train import Adam, fit, maximise
+from dgmcourse.weights import build
 from dgmcourse.widgets.film import film
 
 torch.set_num_threads(1)
@@ -941,7 +942,7 @@ lines = []
 for name, words in names.items():
     card, size = (
         recipes.card(name),
-        sum(p.numel() for p in recipes.recipe(name).model().parameters()),
+        sum(p.numel() for p in build(recipes.recipe(name).model).parameters()),
     )
     r = card["results"]
     lines.append(
@@ -1248,7 +1249,7 @@ claim(
 # rows with each other. The paper's numbers are quoted as the course knows them.
 
 # %%
-TRAINED = {name: recipe for name, recipe in recipes.RECIPES.items() if recipe.published}
+TRAINED = {name: recipe for name, recipe in recipes.all_recipes().items() if recipe.published}
 cards = {name: recipes.card(name) for name in TRAINED}
 ((samples, count),) = {
     (card["results"]["S"], card["results"]["n"]) for card in cards.values()

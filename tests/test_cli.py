@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dgmcourse import doctor, recipes
+from dgmcourse import doctor, recipes, studies, weights
 from dgmcourse.__main__ import main
 from dgmcourse.data import images, source
 
@@ -35,12 +35,12 @@ def tiny(monkeypatch, tmp_path):
 
     recipe = recipes.Recipe(
         about="a small one",
-        model=lambda: VAE(2, hidden=8),
+        model=weights.constructor(VAE, latent_dim=2, hidden=8),
         data=data,
         settings={"epochs": 3, "batch_size": 50, "lr": 1e-3},
     )
-    monkeypatch.setattr(recipes, "RECIPES", {"tiny": recipe})
-    monkeypatch.setattr(recipes, "WEIGHTS", tmp_path / "weights")
+    monkeypatch.setattr(recipes, "all_recipes", lambda: {"tiny": recipe})
+    monkeypatch.setattr(weights, "WEIGHTS", tmp_path / "weights")
     return recipe
 
 
@@ -67,6 +67,11 @@ def run(*argv):
             "There is no model 'vae_2'. Did you mean vae_2d? There are: vae_2d, vae_40d",
         ),
         (("evaluate", "vae40"), "Did you mean vae_40d?"),
+        (
+            ("study", "prior"),
+            "There is no study 'prior'. Did you mean priors? There are: flows_on_",
+        ),
+        (("study", "priors", "--jobs", "0"), "'0' is not a positive whole number"),
         (("train", "vae_2d", "--epochs", "0"), "'0' is not a positive whole number"),
         (("evaluate", "vae_2d", "--samples", "many"), "'many' is not a positive whole number"),
         (("train", "vae_2d", "--device", "tpu"), "'tpu' is none of cpu, cuda, mps"),
@@ -83,7 +88,9 @@ def test_help_names_every_command(capsys):
     for argv in (("--help",), ()):
         assert run(*argv) == 0
         said = capsys.readouterr().out
-        assert all(f"    {verb} " in said for verb in ("doctor", "data", "train", "evaluate"))
+        assert all(
+            f"    {verb} " in said for verb in ("doctor", "data", "train", "evaluate", "study")
+        )
         assert max(map(len, said.splitlines())) < 100
     assert run("train", "--help") == 0
     assert "the same command goes on where it" in capsys.readouterr().out
@@ -92,7 +99,24 @@ def test_help_names_every_command(capsys):
 def test_train_without_a_name_lists_the_models(capsys):
     assert run("train") == 2
     said = capsys.readouterr().out
-    assert all(name in said and recipe.about in said for name, recipe in recipes.RECIPES.items())
+    assert all(
+        name in said and recipe.about in said for name, recipe in recipes.all_recipes().items()
+    )
+
+
+def test_study_without_a_name_lists_the_studies_and_runs_those_named(monkeypatch, capsys):
+    assert run("study") == 2
+    said = capsys.readouterr().out
+    assert all(f"  {name} " in said for name in ("priors", "gans_on_mnist")) and "Five" in said
+    ran = []
+    monkeypatch.setattr(studies, "run", lambda *args: ran.append(args) or "a path")
+    assert run("study", "priors", "gans_on_ring", "--jobs", "3") == 0
+    assert run("study", "priors", "--scheduler", "tcp://10.0.0.1:8786") == 0
+    assert ran == [
+        ("priors", 3, None),
+        ("gans_on_ring", 3, None),
+        ("priors", 1, "tcp://10.0.0.1:8786"),
+    ]
 
 
 def test_train_then_evaluate(tiny, tmp_path, capsys):

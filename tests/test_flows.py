@@ -430,37 +430,6 @@ def test_flows_of_no_steps():
         householder_flow.HouseholderFlow(D, 0, H)
 
 
-def test_the_study_goes_on_to_the_same_table(monkeypatch, tmp_path):
-    """Twelve random pictures and one epoch: a row for each posterior, T and seed, and a broken
-    study goes on.
-    """
-    from dgmcourse import recipes, studies
-    from dgmcourse.data.images import Data, Splits
-
-    torch.set_default_dtype(torch.float32)
-    pictures = torch.bernoulli(torch.rand(12, 784))
-    splits = Splits(Data(pictures), Data(pictures), Data(pictures))
-    monkeypatch.setattr(recipes, "dynamic_mnist", lambda: splits)
-    monkeypatch.setattr(
-        studies, "FLOW_SETTINGS", {"epochs": 1, "batch_size": 4, "mixed_precision": True}
-    )
-    monkeypatch.setattr(studies, "FLOW_SEEDS", range(2))
-    monkeypatch.setattr(studies, "FLOW_SAMPLES", 5)
-    monkeypatch.chdir(tmp_path)
-    kept = []
-    table = studies.flows_on_mnist([], lambda rows: kept.append([*rows]))
-    assert [(r["posterior"], r["T"], r["seed"]) for r in table["rows"][:4]] == [
-        (*kind, 0) for kind in studies.FLOWS[:4]
-    ]
-    assert len(table["rows"]) == len(kept) == 16 and not list(tmp_path.glob("runs/*.pt"))
-    for row in table["rows"]:
-        assert row["gap"] > 0 and row["elbo_se"] > 0 and row["nll"] > 0 > row["elbo"]
-    again = studies.flows_on_mnist(kept[9], lambda rows: None)
-    assert [r | {"seconds": 0} for r in again["rows"]] == [
-        r | {"seconds": 0} for r in table["rows"]
-    ]
-
-
 def test_no_inverse_says_so():
     class Square(normalizing_flow.Flow):
         def forward(self, z, given=None):

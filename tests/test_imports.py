@@ -25,7 +25,7 @@ MAY_SEE = {
     "evaluate": ["densities", "data.images"],
     "check": ["densities", "train", "check"],  # of train `maximise`: what an optimiser is for
     "plot": [],
-    "widgets": ["plot", "recipes", "widgets", "data", "densities", "gradients"],
+    "widgets": ["plot", "weights", "widgets", "data", "densities", "gradients"],
     "widgets.gan_lab": [
         "plot",
         "data",
@@ -36,19 +36,25 @@ MAY_SEE = {
         "play",
         "train",
     ],  # plays beside the browser
-    "recipes": [
-        "densities",
-        "networks",
-        "models",
-        "distances",
-        "train",
-        "play",
-        "evaluate",
+    "weights": [],  # models only by name
+    "measure": ["data.images", "distances", "evaluate", "train", "weights"],
+    "recipes": ["data", "measure", "models", "play", "recipes", "train", "weights"],
+    "studies": [
         "data",
+        "densities",
+        "distances",
+        "evaluate",
+        "measure",
+        "models",
+        "networks",
+        "play",
+        "studies",
+        "train",
+        "weights",
     ],
-    "studies": ["densities", "networks", "models", "play", "recipes"],
+    "studies.__main__": ["__main__"],
     "doctor": ["data", "recipes", "train"],
-    "__main__": ["doctor", "data", "recipes", "train"],
+    "__main__": ["doctor", "data", "recipes", "studies", "train"],
     "__init__": [],
 }
 HEAVY = {
@@ -58,6 +64,8 @@ HEAVY = {
     "mlxtend",
     "pandas",
     "scipy",
+    "joblib",
+    "distributed",
     "IPython",
     "ipywidgets",
     "anywidget",
@@ -133,6 +141,7 @@ def test_the_rules_catch_what_they_are_for():
     assert wrong_directions("densities", "from dgmcourse.models.vae import VAE") == ["models.vae"]
     assert wrong_directions("train", "def f():\n    from dgmcourse import recipes") == ["recipes"]
     assert wrong_directions("train", "import dgmcourse.data.source") == ["data.source"]
+    assert wrong_directions("weights", "from dgmcourse import recipes") == ["recipes"]
     assert wrong_directions("models.vae", "from dgmcourse.densities import kl") == []
     assert heavy_at_the_top("evaluate", "if True:\n    from sklearn.x import y") == ["sklearn"]
     assert heavy_at_the_top("evaluate", "def f():\n    import sklearn") == []
@@ -159,7 +168,10 @@ def test_training_and_models_load_nothing_heavy():
         "play",
         "evaluate",
         "distances",
+        "weights",
+        "measure",
         "recipes",
+        "studies",
         "data.images",
         "densities",
         "networks",
@@ -173,8 +185,8 @@ def test_training_and_models_load_nothing_heavy():
 def test_lazy_names_are_the_modules_own():
     import dgmcourse
     from dgmcourse import fit, load, mnist
-    from dgmcourse.recipes import load as load_there
     from dgmcourse.train import fit as fit_there
+    from dgmcourse.weights import load as load_there
 
     assert fit is fit_there and load is load_there and mnist.__module__ == "dgmcourse.data.images"
     assert {"load", "fit", "mnist"} <= set(dir(dgmcourse))

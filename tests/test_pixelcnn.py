@@ -12,8 +12,7 @@ from oracles import all_images, close, grid, survives
 from scipy import stats
 from torch import nn
 
-from dgmcourse import networks, recipes, studies
-from dgmcourse.data.images import Data, Splits
+from dgmcourse import networks
 from dgmcourse.densities import GaussianConditional, StandardGaussian
 from dgmcourse.evaluate import log_likelihood
 from dgmcourse.models import gated_pixelcnn, pixelcnn, pixelvae, pixelwalk
@@ -575,60 +574,3 @@ def test_a_draw_leaves_the_network_and_its_gradients_alone():
     )
     assert all(p.requires_grad and p.grad is None for p in net.parameters())
     assert isinstance(np.float64(drawn.sum()), float)
-
-
-# ---- recipes and the study
-
-
-def test_an_exact_likelihood_is_measured_as_by_hand():
-    p, x = PixelCNN(tiny(pixelcnn)), torch.bernoulli(torch.full((700, 9), 0.4))
-    found = recipes.measure_exact(p, Splits(None, None, Data(x)))
-    each = torch.stack([p.log_prob(row) for row in x]).detach().numpy()
-    assert found == {
-        "test_nll": round(-each.mean(), 3),
-        "test_nll_se": round(each.std(ddof=1) / 700**0.5, 3),
-        "n": 700,
-    }
-
-
-def test_a_row_of_the_study_is_what_it_says(monkeypatch):
-    """A few steps: same seed, same row; with 0 rows in sight no pixel matters, with 2 those of 2
-    rows do; free bits are used.
-    """
-    torch.set_default_dtype(torch.float32)
-    grey = torch.randint(0, 256, (300, 784), dtype=torch.uint8)
-    close(
-        recipes.halved(grey)[5].reshape(14, 14)[3, 4],
-        grey[5].reshape(28, 28)[6:8, 8:10].double().mean() / 255,
-        1e-6,
-        1e-6,
-    )
-    data = Splits(Data(grey), Data(grey), Data(grey))
-
-    def run(*args):
-        row = recipes.pixel_run(*args, data, digits=200, epochs=1, batch=50, lr=1e-3, S=5)
-        return row | {"seconds": 0}
-
-    first = run(2, 0.0, 1)
-    assert first == run(2, 0.0, 1) != run(2, 0.0, 2) | {"seed": 1}
-    assert first.keys() == {"reach", "free_bits", "seed", "kl", "elbo", "nll", "active", "seconds"}
-    assert run(2, 5.0, 1)["kl"] != first["kl"]
-    z, x = torch.randn(1, 8), torch.rand(1, 196, requires_grad=True)
-    for reach in (0, 1, 2, 4):
-        logits = recipes.small_pixelvae(reach).decoder(z).logits(x)[0]
-        gradient = torch.autograd.grad(logits[10 * 14 + 7], x, allow_unused=True)[0]
-        rows = (
-            torch.zeros(0) if gradient is None else gradient.reshape(14, 14).abs().sum(1).nonzero()
-        )
-        assert (10 - int(rows.min()) if rows.numel() else 0) == reach
-
-
-def test_the_shipped_study_has_a_row_for_each_reach_and_seed():
-    table = recipes.study("pixels_against_code")
-    runs = {(row["reach"], row["free_bits"], row["seed"]) for row in table["rows"]}
-    expected = {(reach, 0.0, seed) for reach in studies.REACHES for seed in studies.PIXEL_SEEDS}
-    assert runs == expected | {
-        (studies.REACHES[-1], studies.FREE_BITS, seed) for seed in studies.PIXEL_SEEDS
-    }
-    assert len(table["rows"]) == len(runs) and table["settings"] == studies.PIXEL_SETTINGS
-    assert all(row["nll"] < -row["elbo"] and row["kl"] > 0 for row in table["rows"])

@@ -11,8 +11,7 @@ from test_models import factor_analysis, factor_data, linear, tiny_images
 from torch import distributions as td
 from torch import nn
 
-from dgmcourse import densities, networks, recipes, studies
-from dgmcourse.data.images import Data, Splits
+from dgmcourse import densities, networks
 from dgmcourse.densities import (
     BernoulliConditional,
     Gaussian,
@@ -867,83 +866,3 @@ def test_mutant_is_caught(name):
     module, old, new, *checks = MUTANTS[name]
     for check in checks:
         assert not survives(check, module, old, new), f"{check.__name__} does not notice"
-
-
-# --- the study: each prior trained with the same networks ----------------------------------------
-
-
-@pytest.fixture
-def few_digits(monkeypatch, tmp_path):
-    """The study on sixty random pictures, two priors and two seeds, in float32 as it is run."""
-    torch.set_default_dtype(torch.float32)
-    pictures = torch.bernoulli(torch.full((60, 784), 0.3))
-    monkeypatch.setattr(recipes, "dynamic_mnist", lambda: Splits(*[Data(pictures)] * 3))
-    monkeypatch.setattr(
-        recipes, "grey_mnist", lambda: Splits(Data(pictures), Data(pictures), Data(1 - pictures))
-    )
-    for name, value in {
-        "PRIORS": ("standard normal", "VampPrior"),
-        "PRIOR_SEEDS": range(2),
-        "PRIOR_DIGITS": 7,
-        "PRIOR_SAMPLES": 5,
-        "PRIOR_DRAWN": 50,
-        "PRIOR_SETTINGS": {"epochs": 1, "batch_size": 20, "lr": 1e-3},
-    }.items():
-        monkeypatch.setattr(studies, name, value)
-    return pictures
-
-
-def test_the_study_of_priors_goes_on_and_says_what_it_did(few_digits, capsys):
-    saved = []
-    table = studies.priors([], lambda rows: saved.append(len(rows)))
-    assert saved == [1, 2, 3, 4]
-    assert [(row["model"], row["seed"]) for row in table["rows"]] == [
-        ("standard normal", 0),
-        ("VampPrior", 0),
-        ("standard normal", 1),
-        ("VampPrior", 1),
-    ]
-    assert all(
-        row["stopped"] == "finished" and row["n"] == 7 and row["S"] == 5 for row in table["rows"]
-    )
-    again = studies.priors(table["rows"][:3], lambda rows: None)
-    assert again["rows"] == table["rows"] and again["digits"] == table["digits"]
-    assert table["digits"]["n"] == 50
-
-
-def test_sharpness_counts_edges():
-    x = torch.zeros(2, 28, 28)
-    x[0, :, 14:] = 1.0  # one edge of 28 pixels
-    x[1, 5, 5] = 0.5  # a grey dot: four edges of a quarter
-    assert recipes.sharpness(x.flatten(1)) == pytest.approx((28 + 4 * 0.25) / 2)
-
-
-@pytest.mark.parametrize("name", studies.PRIORS)
-def test_each_of_the_studys_models_has_its_prior(name):
-    model, x = recipes.prior_model(name), torch.bernoulli(torch.full((5, 784), 0.2))
-    value, parts = model.objective(x)
-    assert value.shape == (5,) and value.isfinite().all() and model.sample(3).shape == (3, 784)
-    layers = 2 if name.startswith("two layers") else 1
-    assert model.prior.sample((3,)).shape == (3, 10 * layers)
-    top = model.prior.top if layers == 2 else model.prior
-    expected = {
-        "standard normal": "StandardGaussian",
-        "autoregressive flow": "FlowDensity",
-        "VampPrior": "VampPrior",
-        "mixture of Gaussians": "MixturePrior",
-        "autoregressive": "AutoregressivePrior",
-    }
-    assert type(top).__name__ == expected[name.removeprefix("two layers, ")]
-
-
-def test_the_shipped_study_is_whole():
-    table = recipes.study("priors")
-    assert sorted((row["model"], row["seed"]) for row in table["rows"]) == sorted(
-        (name, seed) for name in studies.PRIORS for seed in studies.PRIOR_SEEDS
-    )
-    assert all(
-        row["stopped"] == "finished" and row["S"] == studies.PRIOR_SAMPLES for row in table["rows"]
-    )
-    assert all(-row["test_elbo"] > row["test_nll"] - 0.5 for row in table["rows"]), (
-        "the bound is below the likelihood"
-    )

@@ -1,23 +1,19 @@
-"""Recipes and weights: the way from training to a file and back, and what the shipped files
-promise.
-"""
+"""Recipes: from training to a file and back, and what the shipped weights promise."""
 
 import functools
 import json
 import math
 import shutil
 from dataclasses import replace
-from types import SimpleNamespace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from scipy import stats
+from oracles import frechet_by_hand
 
-from dgmcourse import evaluate as measure
-from dgmcourse import recipes
+from dgmcourse import evaluate, measure, recipes, weights
 from dgmcourse.data.images import Data, Splits, embedded_digits, mnist
-from dgmcourse.densities import Gaussian
 from dgmcourse.models import VAE
 from dgmcourse.models.gan import ImageGAN
 from dgmcourse.train import History
@@ -34,7 +30,7 @@ def tiny_data():
 
 TINY = recipes.Recipe(
     about="a tiny VAE",
-    model=lambda: VAE(2, 8, data_dim=9),
+    model=weights.constructor(VAE, latent_dim=2, hidden=8, data_dim=9),
     data=tiny_data,
     settings={"epochs": 6, "batch_size": 20, "lr": 0.01, "warm_up": 2, "patience": 3},
     seed=4,
@@ -44,8 +40,8 @@ TINY = recipes.Recipe(
 
 @pytest.fixture
 def tiny(monkeypatch, tmp_path):
-    monkeypatch.setitem(recipes.RECIPES, "tiny", TINY)
-    monkeypatch.setattr(recipes, "WEIGHTS", tmp_path / "weights")
+    monkeypatch.setitem(recipes.all_recipes(), "tiny", TINY)
+    monkeypatch.setattr(weights, "WEIGHTS", tmp_path / "weights")
     monkeypatch.chdir(tmp_path)
     return lambda: recipes.train("tiny", out=tmp_path / "weights")
 
@@ -83,46 +79,10 @@ def test_train_write_load_evaluate(tiny, capsys):
     assert path.stat().st_size < 20_000
 
 
-def test_eight_bits_round_each_block_to_its_own_scale():
-    """Against quantising number by number in numpy; vectors, zeros, very small and very unequal
-    numbers among them.
-    """
-    generator = torch.Generator().manual_seed(1)
-    parameters = {
-        "matrix": torch.randn(7, 13, generator=generator) * torch.logspace(-3, 2, 7)[:, None],
-        "block": torch.randn(2, 32, generator=generator),
-        "image": torch.randn(3, 2, 5, 5, generator=generator),
-        "zeros": torch.zeros(4, 20),
-        "vector": torch.randn(9, generator=generator),
-    }
-    tensors = recipes.packed(parameters, 8)
-    back = recipes.unpacked(tensors)
-    assert back.keys() == parameters.keys() and all(p.dtype == torch.float32 for p in back.values())
-    assert (
-        torch.equal(back["vector"], parameters["vector"].half().float()) and not back["zeros"].any()
-    )
-    for name in ("matrix", "block", "image"):
-        assert tensors[name].dtype == torch.int8 and back[name].shape == parameters[name].shape
-        flat, seen = parameters[name].numpy().ravel(), back[name].numpy().ravel()
-        for at in range(0, len(flat), 32):
-            part = flat[at : at + 32]
-            scale = np.float32(np.float16(np.abs(part).max() / 127))
-            whole = np.clip(np.round(part / scale), -127, 127)
-            np.testing.assert_allclose(seen[at : at + 32], whole * scale, rtol=1e-6)
-            assert (
-                np.abs(seen[at : at + 32] - part).max() <= 0.5 * scale + 1e-3 * np.abs(part).max()
-            )
-    whole = recipes.packed(parameters)
-    assert all(
-        torch.equal(p, parameters[name].half().float())
-        for name, p in recipes.unpacked(whole).items()
-    )
-
-
 def test_a_weight_of_eight_bits_goes_all_the_way_round(tiny, monkeypatch, capsys):
     half = tiny().stat().st_size
     exact = recipes.load("tiny").state_dict()
-    monkeypatch.setitem(recipes.RECIPES, "tiny", replace(TINY, bits=8))
+    monkeypatch.setitem(recipes.all_recipes(), "tiny", replace(TINY, bits=8))
     path = tiny()  # the training is over: it is only written and measured again
     seen = recipes.load("tiny").state_dict()
     assert recipes.evaluate("tiny") == recipes.card("tiny")["results"]
@@ -130,7 +90,7 @@ def test_a_weight_of_eight_bits_goes_all_the_way_round(tiny, monkeypatch, capsys
         near = 1e-3 if p.dim() < 2 else 0.5 / 127 + 2e-3
         assert (seen[name] - p).abs().max() <= near * p.abs().max()
         assert p.dim() < 2 or not torch.equal(seen[name], p)
-    assert sum(t.numel() * t.element_size() for t in recipes.read("tiny")[0].values()) < 0.75 * half
+    assert sum(t.numel() * t.element_size() for t in weights.read("tiny")[0].values()) < 0.75 * half
     whole = path.read_bytes()
     path.write_bytes(whole[:-40] + bytes([whole[-40] ^ 1]) + whole[-39:])
     with pytest.raises(ValueError, match="is damaged"):
@@ -156,7 +116,7 @@ def test_measuring_leaves_random_numbers_alone(tiny, capsys):
 def test_an_interrupted_recipe_goes_on(tiny, monkeypatch, capsys):
     tiny()
     unbroken, card = recipes.load("tiny").state_dict(), recipes.card("tiny")
-    (state := recipes.Path("runs/tiny.pt")).unlink()
+    (state := Path("runs/tiny.pt")).unlink()
     objective, calls = VAE.objective, []
 
     def interrupted(self, x, beta=1.0):
@@ -180,46 +140,9 @@ def test_an_interrupted_recipe_goes_on(tiny, monkeypatch, capsys):
     assert recipes.card("tiny") | {"seconds": 0} == card | {"seconds": 0}
 
 
-def test_no_damage_goes_unnoticed(tiny, capsys):
-    """One byte flipped, anywhere among the parameters or in what describes them; or the end
-    missing.
-    """
-    path = tiny()
-    whole = path.read_bytes()
-    good = recipes.load("tiny").state_dict()
-    header = 8 + int.from_bytes(whole[:8], "little")
-    refused = 0
-    for at in [
-        *range(0, 200, 3),
-        *range(header - 400, header, 7),
-        *range(header, len(whole), 97),
-        len(whole) - 1,
-    ]:
-        for flip in (1, 128):
-            path.write_bytes(whole[:at] + bytes([whole[at] ^ flip]) + whole[at + 1 :])
-            try:
-                loaded = recipes.load("tiny").state_dict()
-            except ValueError as error:
-                refused += 1
-                assert (
-                    "is damaged" in str(error)
-                    and "\n" not in str(error)
-                    and "tiny.safetensors" in str(error)
-                )
-            else:
-                assert at < header and all(torch.equal(loaded[k], v) for k, v in good.items())
-    assert refused > 100
-    for part in (b"", whole[:5], whole[:header], whole[:-1]):
-        path.write_bytes(part)
-        with pytest.raises(ValueError, match="is damaged"):
-            recipes.load("tiny")
-    path.write_bytes(whole)
-    assert all(torch.equal(recipes.load("tiny").state_dict()[k], v) for k, v in good.items())
-
-
 def test_what_is_not_there_is_named(tiny):
     with pytest.raises(KeyError, match="no recipe 'vae_3d': there are vae_2d, vae_40d, .*tiny"):
-        recipes.load("vae_3d")
+        recipes.train("vae_3d")
     with pytest.raises(FileNotFoundError, match="python -m dgmcourse train tiny makes it"):
         recipes.load("tiny")
     with pytest.raises(FileNotFoundError):
@@ -236,12 +159,12 @@ def a_few_digits():
 
 GAME = recipes.Recipe(
     about="a tiny game",
-    model=lambda: ImageGAN(3, 4),
+    model=weights.constructor(ImageGAN, latent_dim=3, hidden=4),
     data=a_few_digits,
     settings={"epochs": 6, "batch_size": 20, "lr": 0.01, "discriminator_steps": 2},
     seed=4,
     source="a test",
-    measure=recipes.measure_samples,
+    measure=measure.samples,
     game=True,
 )
 
@@ -249,9 +172,9 @@ GAME = recipes.Recipe(
 @pytest.fixture
 def tiny_game(monkeypatch, tmp_path):
     (tmp_path / "weights").mkdir()
-    shutil.copy(recipes.weight_path("digit_classifier"), tmp_path / "weights")
-    monkeypatch.setitem(recipes.RECIPES, "tiny", GAME)
-    monkeypatch.setattr(recipes, "WEIGHTS", tmp_path / "weights")
+    shutil.copy(weights.path_of("digit_classifier"), tmp_path / "weights")
+    monkeypatch.setitem(recipes.all_recipes(), "tiny", GAME)
+    monkeypatch.setattr(weights, "WEIGHTS", tmp_path / "weights")
     monkeypatch.chdir(tmp_path)
     return lambda: recipes.train("tiny", out=tmp_path / "weights")
 
@@ -290,8 +213,8 @@ def test_a_long_games_curve_is_thinned_out():
 def test_an_interrupted_game_goes_on(tiny_game, monkeypatch, capsys):
     tiny_game()
     unbroken, card = recipes.load("tiny").state_dict(), recipes.card("tiny")
-    (state := recipes.Path("runs/tiny.pt")).unlink()
-    recipes.weight_path("tiny").unlink()
+    (state := Path("runs/tiny.pt")).unlink()
+    weights.path_of("tiny").unlink()
     objective, calls = ImageGAN.discriminator_objective, []
 
     def interrupted(self, x):
@@ -307,7 +230,7 @@ def test_an_interrupted_game_goes_on(tiny_game, monkeypatch, capsys):
             match=r"stopped after 3 epochs; the same command goes on from runs.tiny\.pt",
         ):
             tiny_game()
-    assert state.exists() and not (recipes.WEIGHTS / "tiny.safetensors").exists()
+    assert state.exists() and not (weights.WEIGHTS / "tiny.safetensors").exists()
     tiny_game()
     assert all(
         torch.equal(p, unbroken[name]) for name, p in recipes.load("tiny").state_dict().items()
@@ -319,7 +242,7 @@ def test_a_game_that_diverges_writes_nothing(tiny_game, monkeypatch, capsys):
     """Neither a weight, nor over the one there is."""
     path = tiny_game()
     before = path.read_bytes()
-    recipes.Path("runs/tiny.pt").unlink()
+    Path("runs/tiny.pt").unlink()
     objective, calls = ImageGAN.generator_objective, []
 
     def diverging(self, x):
@@ -336,139 +259,14 @@ def test_a_game_that_diverges_writes_nothing(tiny_game, monkeypatch, capsys):
     assert path.read_bytes() == before and "\n" not in str(error.value)
 
 
-# --- what is measured, by independent computations -----------------------------------------------
-
-
-class Prepared(torch.nn.Module):
-    """A model of which everything is known: it hands out its samples in order, and reconstructs
-    with a known error.
-    """
-
-    def __init__(self, x):
-        super().__init__()
-        self.x, self.given = torch.nn.Parameter(x, requires_grad=False), 0
-
-    def sample(self, n):
-        self.given += n
-        return self.x[self.given - n : self.given]
-
-    def reconstruct(self, x):
-        assert len(x) <= 1000
-        return 0.9 * x + 0.02
-
-
-def wide_digits(n):
-    """Grey digits, n training and n test ones: the embedded, turned left and right."""
-    x, y = embedded_digits()
-    return Splits(Data(x[-n:].flip(1), y[-n:]), Data(x[:1], y[:1]), Data(x[:n], y[:n]))
-
-
-def frechet_by_hand(x, y):
-    """The trace of the root of two covariances' product is a nuclear norm, which needs neither of
-    them to be regular.
-    """
-    gap = ((x.mean(0) - y.mean(0)) ** 2).sum()
-    x, y = ((points - points.mean(0)) / (len(points) - 1) ** 0.5 for points in (x, y))
-    root = np.linalg.norm(np.linalg.qr(x, "r") @ np.linalg.qr(y, "r").T, "nuc")
-    return gap + (x**2).sum() + (y**2).sum() - 2 * root
-
-
-def test_samples_are_measured_as_by_hand(monkeypatch):
-    """All of 1,100 test digits against as many samples and training digits: no chance is left but
-    the directions.
-    """
-    n = 1100
-    data = wide_digits(n)
-    generator = torch.Generator().manual_seed(1)
-    drawn = (data.train.tensor().flip(1) + 0.3 * torch.rand(n, 784, generator=generator)).clamp(
-        0, 1
-    )
-    monkeypatch.setattr(recipes, "SAMPLES", 5000)  # more than there are
-    torch.manual_seed(9)
-    expected = torch.rand(2)
-    torch.manual_seed(9)
-    found = recipes.measure_samples(Prepared(drawn), data)
-    assert torch.equal(torch.rand(2), expected) and found["n"] == n
-    classifier = recipes.load("digit_classifier")
-    real = data.test.tensor()
-    for prefix, x in (("", drawn), ("real_", data.train.tensor())):
-        h, h_real = (classifier.net(points).detach().double().numpy() for points in (x, real))
-        assert abs(found[prefix + "frechet"] / frechet_by_hand(h, h_real) - 1) < 1e-3
-        counts = [
-            np.bincount(classifier.log_prob(points).argmax(-1), minlength=10)
-            for points in (x, real)
-        ]
-        assert (
-            abs(found[prefix + "class_distance"] - np.abs(counts[0] - counts[1]).sum() / 2 / n)
-            < 1e-4
-        )
-        axes = np.random.default_rng(1).normal(size=(784, 60))
-        axes /= np.linalg.norm(axes, axis=0)
-        shadows = zip((x.numpy() @ axes).T, (real.numpy() @ axes).T, strict=True)
-        sliced = np.array([stats.wasserstein_distance(a, b) for a, b in shadows])
-        assert (
-            abs(found[prefix + "sliced_wasserstein"] - sliced.mean())
-            < 5 * sliced.std() * (1 / 60 + 1 / 200) ** 0.5
-        )
-    again = recipes.measure_samples(Prepared(drawn), data, S=150)  # fewer: the same ones each time
-    assert again == recipes.measure_samples(Prepared(drawn), data, S=150) and again["n"] == 150
-
-
-def test_an_autoencoder_is_measured_as_by_hand():
-    """Its samples are the decoder's means: the prior's codes, decoded. What `sample` would give is
-    not looked at.
-    """
-
-    class Noisy(Prepared):
-        @property
-        def prior(self):
-            return SimpleNamespace(sample=lambda shape: self.x[: shape[0], :700])
-
-        def decoder(self, z):
-            return Gaussian(torch.nn.functional.pad(z, (0, 84)), torch.zeros(len(z), 784))
-
-        def sample(self, n):
-            raise AssertionError("samples with the noise of every pixel")
-
-    data = wide_digits(1100)
-    drawn = data.train.tensor()
-    found = recipes.measure_autoencoder(Noisy(drawn), data, S=100)
-    x = data.test.tensor().double()
-    assert (
-        abs(found.pop("reconstruction_error") - ((0.02 - 0.1 * x) ** 2).sum(1).mean().item()) < 1e-3
-    )
-    drawn[:, 700:] = 0
-    assert found == recipes.measure_samples(Prepared(drawn), data, S=100)
-
-
-def test_an_accuracy_is_measured_as_by_hand():
-    class Guess(Prepared):
-        def classify(self, x):
-            return (x[:, 0] * 255).round().long()
-
-    y = torch.arange(250) % 10
-    x = torch.zeros(250, 4, dtype=torch.uint8)
-    x[:, 0] = torch.where(torch.arange(250) < 200, y, (y + 3) % 10)
-    found = recipes.measure_accuracy(Guess(torch.zeros(1)), Splits(None, None, Data(x, y)))
-    assert found == {
-        "test_accuracy": 0.8,
-        "test_accuracy_se": round((0.8 * 0.2 / 249) ** 0.5, 4),
-        "n": 250,
-    }
-
-
 # --- the shipped weights -------------------------------------------------------------------------
 
 
-ALL = dict(recipes.RECIPES)  # as it is before a test adds its own
-OF_A_LIKELIHOOD = [name for name, recipe in ALL.items() if recipe.measure is None]
-WITH_ENCODER = [
-    name for name in OF_A_LIKELIHOOD if hasattr(recipes.recipe(name).model(), "encoder")
-]
+ALL = dict(recipes.all_recipes())  # as it is before a test adds its own
+OF_A_LIKELIHOOD = [name for name, recipe in ALL.items() if recipe.measure is measure.likelihood]
+WITH_ENCODER = [name for name in OF_A_LIKELIHOOD if hasattr(recipes.load(name), "encoder")]
 OF_SAMPLES = [
-    name
-    for name, recipe in ALL.items()
-    if recipe.measure in (recipes.measure_samples, recipes.measure_autoencoder)
+    name for name, recipe in ALL.items() if recipe.measure in (measure.samples, measure.autoencoder)
 ]
 GAMES = [name for name, recipe in ALL.items() if recipe.game]
 
@@ -489,14 +287,19 @@ def digits(binarise="dynamic"):
 
 
 def test_every_recipe_has_its_weight_and_every_weight_its_recipe():
-    there = {path.stem for path in recipes.WEIGHTS.glob("*.safetensors")}
-    assert there == set(recipes.RECIPES)
+    there = {path.stem for path in weights.WEIGHTS.glob("*.safetensors")}
+    assert there == set(recipes.all_recipes())
+
+
+def test_no_recipe_hides_another_of_its_name():
+    files = (Path(recipes.__file__).parent).glob("[a-z]*.py")
+    assert sum(file.read_text().count(" = Recipe(\n") for file in files) == len(ALL)
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_a_shipped_weight_is_whole_small_and_says_what_it_is(name):
     recipe, card, model = recipes.recipe(name), recipes.card(name), recipes.load(name)
-    assert recipes.weight_path(name).stat().st_size <= 4 << 20
+    assert weights.path_of(name).stat().st_size <= 4 << 20
     assert all(p.isfinite().all() for p in model.state_dict().values()) and not model.training
     assert card["name"] == name and card["seed"] == recipe.seed
     assert card["settings"] == json.loads(json.dumps(recipe.settings))
@@ -508,7 +311,7 @@ def test_a_shipped_weight_is_whole_small_and_says_what_it_is(name):
             and card["results"]["test_elbo"] < -card["results"]["test_nll"]
         )
     elif name in OF_A_LIKELIHOOD:
-        assert card["results"]["S"] == recipes.FROM_PRIOR
+        assert card["results"]["S"] == measure.FROM_PRIOR
     assert card["about"] == recipe.about and card["source"] == recipe.source and card["torch"]
 
 
@@ -572,7 +375,7 @@ def test_a_shipped_weight_measures_what_its_header_says(name):
             )
             return
         some = x[torch.randperm(len(x))[:100]]
-        gap = measure.log_likelihood(model, some, 500) - model.log_weight(some, (100,)).mean(0)
+        gap = evaluate.log_likelihood(model, some, 500) - model.log_weight(some, (100,)).mean(0)
     assert (
         abs(bound.mean().item() - card["results"]["test_elbo"]) < 0.25
     )  # 0.05 is the noise of its one z for each x
@@ -604,7 +407,7 @@ def test_a_shipped_density_network_measures_what_its_header_says(name):
         assert abs(nll - card["results"]["test_nll"]) < 0.1
     else:
         trained = torch.stack(
-            [measure.log_likelihood_from_prior(model, x, model.samples).mean() for _ in range(5)]
+            [evaluate.log_likelihood_from_prior(model, x, model.samples).mean() for _ in range(5)]
         ).mean()
         error = log_p.std().item() / len(x) ** 0.5
         assert abs(trained - card["curve"]["log_p"][card["best_epoch"] - 1]) < 4 * error + 0.5
@@ -631,7 +434,7 @@ def test_a_shipped_generator_makes_what_its_header_says(name):
     )
     real, h_real = real_digits()
     torch.manual_seed(12)
-    autoencoder = recipes.recipe(name).measure is recipes.measure_autoencoder
+    autoencoder = recipes.recipe(name).measure is measure.autoencoder
     x = (
         model.decoder(model.prior.sample((len(real),))).mean.detach()
         if autoencoder

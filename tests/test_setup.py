@@ -397,9 +397,9 @@ def test_the_wheel_of_a_checkout_has_weights_widgets_and_data(tmp_path):
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "import dgmcourse.data.images, dgmcourse.widgets.latent\n"
-        "from dgmcourse import densities, recipes\n"
+        "from dgmcourse import densities, recipes, weights\n"
         "assert recipes.__file__.startswith(sys.argv[1]), recipes.__file__\n"
-        "models = [recipes.load(path.stem) for path in recipes.WEIGHTS.glob('*.safetensors')]\n"
+        "models = [recipes.load(path.stem) for path in weights.WEIGHTS.glob('*.safetensors')]\n"
         "many = lambda model: (2,) if isinstance(model, densities.Density) else 2\n"
         "print(*[model.sample(many(model)).shape[-1] for model in models if hasattr(model,"
         " 'sample')])\n"  # not the classifier

@@ -5,8 +5,11 @@ Rezende, Mohamed & Wierstra, Stochastic Backpropagation, 2014. Sizes of the feed
 Tomczak & Welling, VAE with a VampPrior, 2017.
 """
 
+from torch import nn
+
 from dgmcourse.densities import (
     GaussianConditional,
+    IsotropicGaussianConditional,
     StandardGaussian,
     outputs_per_pixel,
     pixel_decoder,
@@ -69,4 +72,18 @@ class ConvVAE(LatentVariableModel):
             StandardGaussian(latent_dim),
             GaussianConditional(conv_encoder(2 * latent_dim, channels, hidden)),
             pixel_decoder(conv_decoder(latent_dim, outputs, channels, hidden), likelihood),
+        )
+
+
+class SquaredErrorVAE(LatentVariableModel):
+    r"""The VAE with the Wasserstein auto-encoder's networks and, up to its scale, its cost.
+
+    $$\log p(x \mid z) = -\frac{|x - \mu(z)|^2}{2 \sigma^2} + \text{const}, \quad \mu(z) \in (0, 1)^{784}$$
+    """
+
+    def __init__(self, latent_dim: int = 8):
+        super().__init__(
+            StandardGaussian(latent_dim),
+            GaussianConditional(conv_encoder(2 * latent_dim), (-10.0, 2.0)),
+            IsotropicGaussianConditional(nn.Sequential(conv_decoder(latent_dim), nn.Sigmoid())),
         )

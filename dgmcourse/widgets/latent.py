@@ -309,7 +309,7 @@ def _prepare(model, data):
     drawn from the prior.
     """
     if isinstance(model, str):
-        from dgmcourse.recipes import load
+        from dgmcourse.weights import load
 
         model = load(model)
     if data is None:

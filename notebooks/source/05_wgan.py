@@ -61,7 +61,7 @@ from dgmcourse.models.wasserstein_gan import WassersteinGAN, gradient_penalty
 from dgmcourse.networks import mlp
 from dgmcourse.play import adam
 from dgmcourse.plot import CRITIC, DATA, MODEL, NOISE, plt
-from dgmcourse.studies import Method, play_at_rates, ring_game, sliced_from
+from dgmcourse.studies.gans_on_ring import Method, play_at_rates, ring_game, sliced_from
 from dgmcourse.train import TrainingError, maximise
 from dgmcourse.widgets.figure import slider_figure
 from dgmcourse.widgets.film import film

@@ -246,6 +246,7 @@ from dgmcourse.models.latent_variable_model import LatentVariableModel
 from dgmcourse.networks import initialise, mlp
 from dgmcourse.play import play
 from dgmcourse.train import best_device, fit
+from dgmcourse.weights import path_of
 from dgmcourse.widgets.latent import latent_traversal
 
 # %%
@@ -1558,7 +1559,7 @@ measured["claim-19"] = (
 n = min(card["results"]["n"] for card in cards.values())
 rows = []
 for name, card in cards.items():
-    r, megabytes = card["results"], recipes.weight_path(name).stat().st_size / 1e6
+    r, megabytes = card["results"], path_of(name).stat().st_size / 1e6
     rows.append(
         f"| {name} | {pm(near_to[name])} | {pm(apart_by[name])} | {r['frechet']:.1f} |"
         f" {r['sliced_wasserstein']:.3f} | {r['class_distance']:.3f} | {card['seconds']:,} |"

@@ -670,7 +670,7 @@ plot.show(
 
 # %% [markdown]
 # ## What a well-trained VAE knows
-# Two shipped models, trained by the [recipes](../dgmcourse/recipes.py) on 50,000 digits: one with 2
+# Two shipped models, trained by the [recipes](../dgmcourse/recipes/autoencoders.py) on 50,000 digits: one with 2
 # latent dimensions, to be looked at, one with 40. Their headers say how they were made and what
 # they scored.
 

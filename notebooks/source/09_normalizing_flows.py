@@ -188,6 +188,7 @@ from dgmcourse.models.normalizing_flow import (
 )
 from dgmcourse.models.planar_flow import PlanarFlow
 from dgmcourse.networks import gated_mlp
+from dgmcourse.studies import flows_on_mnist
 from dgmcourse.train import Adam, fit, maximise
 
 STARTS, STEPS, DRAWS = 3, 400, 256  # of each posterior's fit: the best of three starts is kept
@@ -1560,7 +1561,7 @@ def with_error(pair) -> str:
 
 
 def numbers_of(key) -> int:
-    return sum(p.numel() for p in recipes.flow_vae(*key).parameters())
+    return sum(p.numel() for p in flows_on_mnist.flow_vae(*key).parameters())
 
 
 def seconds_of(key) -> float:

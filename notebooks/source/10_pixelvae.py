@@ -125,7 +125,9 @@ from dgmcourse.models.pixelcnn import PixelCNN, PixelNet
 from dgmcourse.models.pixelvae import free_bits
 from dgmcourse.networks import MaskedConv2d, initialise
 from dgmcourse.plot import MODEL, NOISE, POSTERIOR, PRIOR, plt
+from dgmcourse.studies import pixels_against_code
 from dgmcourse.train import best_device, fit
+from dgmcourse.weights import build
 from dgmcourse.widgets.figure import slider_figure
 
 progress = partial(tqdm, file=sys.stdout, bar_format="{desc} |{bar:24}| {n}/{total}")
@@ -772,7 +774,9 @@ names = {
     "pixelvae": "PixelVAE",
 }
 cards = {name: recipes.card(name) for name in names}
-size = {name: sum(w.numel() for w in recipes.recipe(name).model().parameters()) for name in names}
+size = {
+    name: sum(w.numel() for w in build(recipes.recipe(name).model).parameters()) for name in names
+}
 lines = []
 for name, words in names.items():
     r = cards[name]["results"]
@@ -926,12 +930,14 @@ decoders = {
     "7": (7, 0.0),
     SEVEN_FREE: (7, 1.0),
 }  # rows, free nats
-small = Data((255 * recipes.halved(digits.train.x[:4000])).round().byte(), binarise="dynamic")
+small = Data(
+    (255 * pixels_against_code.halved(digits.train.x[:4000])).round().byte(), binarise="dynamic"
+)
 
 
 def small_pixelvae(rows: int, nats: float) -> LatentVariableModel:
     torch.manual_seed(0)
-    model = recipes.small_pixelvae(rows)
+    model = pixels_against_code.small_pixelvae(rows)
     fit(
         model,
         small,
@@ -966,7 +972,7 @@ def lost_with_another_code(model: LatentVariableModel, x: Tensor) -> Tensor:
 
 
 torch.manual_seed(0)
-small_test = torch.bernoulli(recipes.halved(digits.test.x[:1000]))
+small_test = torch.bernoulli(pixels_against_code.halved(digits.test.x[:1000]))
 lost = {name: lost_with_another_code(model, small_test) for name, model in tug.items()}
 
 # %% jupyter={"source_hidden": true}

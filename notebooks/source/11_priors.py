@@ -1335,7 +1335,7 @@ plot.show(
 
 # %%
 LARGE = {
-    name: recipe for name, recipe in recipes.RECIPES.items() if recipe.published
+    name: recipe for name, recipe in recipes.all_recipes().items() if recipe.published
 }  # 40 dimensions in each layer
 drawn_by, drawn = {}, {}
 for name in LARGE:  # one after the other: together they would fill a small laptop's memory

@@ -189,12 +189,12 @@ from dgmcourse.densities import Gaussian, Mixture, PointConditional, StandardGau
 from dgmcourse.distances import frechet as frechet_full
 from dgmcourse.distances import sliced_wasserstein
 from dgmcourse.evaluate import log_likelihood
+from dgmcourse.measure import sharpness
 from dgmcourse.models import VAE
 from dgmcourse.models.diffusion import Diffusion, NoiseNet, cosine_schedule, linear_schedule
 from dgmcourse.models.inverse_autoregressive_flow import autoregressive_flows
 from dgmcourse.models.latent_variable_model import LatentVariableModel
 from dgmcourse.models.normalizing_flow import Affine, FlowDensity, Flows
-from dgmcourse.recipes import sharpness
 from dgmcourse.train import Adam, fit, maximise
 from dgmcourse.widgets.figure import slider_figure
 from dgmcourse.widgets.film import film

@@ -1,0 +1,129 @@
+"""What is measured of a trained model on a test set, as a recipe and a study keep it.
+
+Each measure is a function (model, data, S) of a model, `Splits` and a number of samples (None: the
+measure's own), and returns a dictionary of rounded numbers; log-likelihoods are in nats. Nothing
+here changes the random numbers drawn outside.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from dgmcourse import weights
+from dgmcourse.data.images import Splits
+from dgmcourse.distances import frechet, sliced_wasserstein
+from dgmcourse.evaluate import active_units, log_likelihood, log_likelihood_from_prior
+from dgmcourse.train import own_randomness
+
+SAMPLES = 10_000  # for distances between samples: as many as there are test digits
+FROM_PRIOR = 200_000  # samples of z for a model without an encoder, where 5,000 are far too few
+
+
+def likelihood(model: nn.Module, data: Splits, S: int | None = None, rows: int = 500) -> dict:
+    """The negative test log-likelihood, with its standard error over the examples.
+
+    With an encoder by importance sampling (S = 5,000), `rows` examples at a time, and with the ELBO
+    and the number of active units; without one by S = 200,000 samples of the prior.
+    """
+    x = data.test.to(device_of(model)).tensor()
+    with own_randomness(x.device, seed=0):
+        if hasattr(model, "encoder"):
+            S = S or 5000
+            elbo = torch.cat([model.log_weight(part).detach() for part in x.split(2 * rows)])
+            log_p = log_likelihood(model, x, S, rows=rows, progress=True)
+            more = {
+                "test_elbo": round(elbo.mean().item(), 3),
+                "active_units": int(active_units(model, x).sum()),
+            }
+        else:
+            S, more = S or FROM_PRIOR, {}
+            log_p = log_likelihood_from_prior(model, x, S)
+    return negative(log_p) | more | {"S": S, "n": len(x)}
+
+
+def exact(model: nn.Module, data: Splits, S: int | None = None) -> dict:
+    """The negative test log-likelihood, with its standard error, of a model with a tractable one."""
+    x = data.test.to(device_of(model)).tensor()
+    with torch.no_grad():
+        log_p = torch.cat([model.log_prob(rows) for rows in x.split(500)])
+    return negative(log_p) | {"n": len(x)}
+
+
+def negative(log_p: Tensor) -> dict:
+    """The mean of -log p(x) and its standard error."""
+    error = log_p.std().item() / len(log_p) ** 0.5
+    return {"test_nll": round(-log_p.mean().item(), 3), "test_nll_se": round(error, 3)}
+
+
+def accuracy(model: nn.Module, data: Splits, S: int | None = None) -> dict:
+    """A classifier's accuracy on the test set, with its standard error."""
+    test = data.test.to(device_of(model))
+    right = (model.classify(test.tensor()) == test.y).double()
+    error = right.std().item() / len(right) ** 0.5
+    return {
+        "test_accuracy": round(right.mean().item(), 4),
+        "test_accuracy_se": round(error, 4),
+        "n": len(right),
+    }
+
+
+def samples(
+    model: nn.Module, data: Splits, S: int | None = None, draw: Callable | None = None
+) -> dict:
+    """Distances between S samples (10,000) and as many test images; "real_...": between training
+    images and the same, the best one can do.
+
+    The sliced Wasserstein distance of the pixels, the Frechet distance of the features of
+    `digit_classifier`, and the total variation distance between the classes it finds.
+
+    Args:
+        draw: a function n -> (n, D) in place of `model.sample`.
+    """
+    device = device_of(model)
+    real = data.test.to(device).tensor()
+    S = min(S or SAMPLES, len(real), len(data.train))
+    classifier = weights.load("digit_classifier").to(device)
+    with own_randomness(device, seed=0):
+        drawn = torch.cat([(draw or model.sample)(min(1000, S - at)) for at in range(0, S, 1000)])
+        real = real[torch.randperm(len(real))[:S]]
+        again = data.train.to(device)[torch.randperm(len(data.train))[:S]].tensor()
+
+    def seen(x: Tensor) -> tuple[Tensor, Tensor]:
+        features = classifier.features(x)
+        return features, torch.bincount(classifier.head(features).argmax(-1), minlength=10) / len(x)
+
+    results, (features_real, spread_real) = {}, seen(real)
+    for prefix, x in (("", drawn), ("real_", again)):
+        features, spread = seen(x)
+        results |= {
+            f"{prefix}sliced_wasserstein": round(sliced_wasserstein(x, real), 4),
+            f"{prefix}frechet": round(frechet(features, features_real), 3),
+            f"{prefix}class_distance": round(0.5 * (spread - spread_real).abs().sum().item(), 4),
+        }
+    return results | {"n": S}
+
+
+def autoencoder(model: nn.Module, data: Splits, S: int | None = None) -> dict:
+    """`samples`, and the squared error of reconstructed test images, summed over pixels.
+
+    Samples are the decoder's means: a Gaussian decoder's own have noise on every pixel, which would
+    be all that a distance sees.
+    """
+    x = data.test.to(device_of(model)).tensor()
+    errors = torch.cat([((model.reconstruct(rows) - rows) ** 2).sum(-1) for rows in x.split(1000)])
+    means = lambda n: model.decoder(model.prior.sample((n,))).mean.detach()  # noqa: E731
+    return samples(model, data, S, means) | {"reconstruction_error": round(errors.mean().item(), 3)}
+
+
+def sharpness(x: Tensor) -> float:
+    """Squared differences of neighbouring pixels of 28x28 images (N, 784), summed over an image,
+    averaged over images.
+    """
+    x = x.unflatten(-1, (28, 28))
+    across, down = x[:, :, 1:] - x[:, :, :-1], x[:, 1:] - x[:, :-1]
+    return ((across**2).sum((1, 2)) + (down**2).sum((1, 2))).mean().item()
+
+
+def device_of(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device

@@ -1,0 +1,156 @@
+"""How each shipped weight was trained: one file a family, one `Recipe` a weight.
+
+`python -m dgmcourse train NAME` trains it again. A Recipe at the top of a file in this folder is
+found under its variable's name, which is the weight's.
+"""
+
+import functools
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+
+import torch
+from torch import nn
+
+from dgmcourse import measure, weights
+from dgmcourse.data.images import Splits, available
+from dgmcourse.play import play
+from dgmcourse.train import History, fit
+from dgmcourse.weights import card, claims, load, study
+
+__all__ = [
+    "Recipe",
+    "all_recipes",
+    "card",
+    "claims",
+    "evaluate",
+    "load",
+    "recipe",
+    "study",
+    "train",
+]
+
+CURVE = ("elbo", "kl", "log_p", "log_p_y", "cost", "discrepancy", "valid")  # what a card keeps
+CURVE_POINTS = 50  # of a game, whose running curve stands for it
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one weight is trained and measured.
+
+    Args:
+        about: one line on what it is.
+        model: its `weights.constructor`.
+        data: a function that returns the data.
+        settings: arguments of `train.fit`, or of `play.play` for a game.
+        source: the paper.
+        layers, prior, published: the row of the table in `source`: layers of latent variables,
+            prior, test NLL in nats; the latter as the course knows it, not checked against the print.
+        measure: one of `dgmcourse.measure`, or another such function.
+        game: whether it is a game of two players.
+        bits: of a parameter in its file, 16 or 8.
+    """
+
+    about: str
+    model: dict
+    data: Callable[[], Splits]
+    settings: dict
+    seed: int = 0
+    source: str = ""
+    layers: str = ""
+    prior: str = ""
+    published: float | None = None
+    measure: Callable[[nn.Module, Splits, int | None], dict] = measure.likelihood
+    game: bool = False
+    bits: int = 16
+
+
+@functools.cache
+def all_recipes() -> dict[str, Recipe]:
+    """Every recipe in the files of this folder, by its name."""
+    modules = [import_module(f"{__name__}.{module.name}") for module in iter_modules(__path__)]
+    values = [item for module in modules for item in vars(module).items()]
+    return {name: value for name, value in values if isinstance(value, Recipe)}
+
+
+def recipe(name: str) -> Recipe:
+    """The recipe of that name; a KeyError that lists the names there are."""
+    if name not in all_recipes():
+        raise KeyError(f"no recipe {name!r}: there are {', '.join(all_recipes())}")
+    return all_recipes()[name]
+
+
+def train(
+    name: str,
+    out: os.PathLike | str | None = None,
+    device: torch.device | str | None = None,
+    epochs: int | None = None,
+    resume: bool = True,
+) -> Path:
+    """Train a weight by its recipe, measure it on the test set and write it to the folder `out` (by
+    default the package's own). Interrupted, the same call goes on.
+
+    Raises:
+        ArithmeticError: if the training diverged. Nothing is written.
+        KeyboardInterrupt: if it was interrupted, with a sentence on how to go on.
+    """
+    chosen, state = recipe(name), Path("runs") / f"{name}.pt"
+    data = chosen.data()
+    torch.manual_seed(chosen.seed)
+    model = weights.build(chosen.model)
+    settings = chosen.settings | ({"epochs": epochs} if epochs else {})
+    more = {"seed": chosen.seed, "device": device, "checkpoint": state, "resume": resume}
+    if chosen.game:
+        history = play(model, data.train, **settings, **more)
+    else:
+        history = fit(model, data.train, data.valid, **settings, **more)
+    if history.stopped.startswith("diverged"):
+        raise ArithmeticError(f"{name}: the game {history.stopped}; nothing was written")
+    if history.stopped == "interrupted":
+        raise KeyboardInterrupt(
+            f"stopped after {len(history.epochs)} epochs; the same command goes on from {state}"
+        )
+    tensors = weights.packed(model.state_dict(), chosen.bits)
+    model.load_state_dict(weights.unpacked(tensors))  # measure what is shipped
+    facts = {
+        "name": name,
+        "about": chosen.about,
+        "source": chosen.source,
+        "model": chosen.model,
+        "settings": settings,
+        "seed": chosen.seed,
+        "data": (
+            f"{len(data.train):,} training, {len(data.valid):,} validation and {len(data.test):,}"
+            " test examples"
+        ),
+        "torch": torch.__version__,
+        "epochs_trained": len(history.epochs),
+        "best_epoch": history.best_epoch,
+        "stopped": history.stopped,
+        "seconds": round(sum(history["seconds"])),
+        "curve": curve(history),
+        "results": chosen.measure(model.eval(), data, None),
+    }
+    return weights.write(tensors, facts, Path(out or weights.WEIGHTS) / f"{name}.safetensors")
+
+
+def evaluate(name: str, S: int | None = None, device: torch.device | str | None = None) -> dict:
+    """Measure a shipped weight again on its test set: {"test_nll", "test_nll_se", "test_elbo",
+    ...}, nats.
+    """
+    chosen = recipe(name)
+    return chosen.measure(load(name).to(available(device or "cpu")), chosen.data(), S)
+
+
+def curve(history: History) -> dict[str, list[float]]:
+    """What a card keeps of a training: the epochs' parts, or some points of a game's running
+    curve.
+    """
+    rows = history.epochs
+    if not rows[0].keys() & set(CURVE):
+        rows = history.steps[:: -(-len(history.steps) // CURVE_POINTS)]
+    names = [name for name in rows[-1] if name in CURVE or rows is not history.epochs]
+    return {name: [round(row[name], 2) for row in rows] for name in names}

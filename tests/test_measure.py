@@ -1,0 +1,138 @@
+"""Measures against independent computations."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from oracles import frechet_by_hand
+from scipy import stats
+
+from dgmcourse import measure, weights
+from dgmcourse.data.images import Data, Splits, embedded_digits
+from dgmcourse.densities import Gaussian
+from dgmcourse.models.pixelcnn import PixelCNN, PixelNet
+
+
+class Prepared(torch.nn.Module):
+    """A model of which everything is known: it hands out its samples in order, and reconstructs
+    with a known error.
+    """
+
+    def __init__(self, x):
+        super().__init__()
+        self.x, self.given = torch.nn.Parameter(x, requires_grad=False), 0
+
+    def sample(self, n):
+        self.given += n
+        return self.x[self.given - n : self.given]
+
+    def reconstruct(self, x):
+        assert len(x) <= 1000
+        return 0.9 * x + 0.02
+
+
+def wide_digits(n):
+    """Grey digits, n training and n test ones: the embedded, turned left and right."""
+    x, y = embedded_digits()
+    return Splits(Data(x[-n:].flip(1), y[-n:]), Data(x[:1], y[:1]), Data(x[:n], y[:n]))
+
+
+def test_samples_are_measured_as_by_hand(monkeypatch):
+    """All of 1,100 test digits against as many samples and training digits: no chance is left but
+    the directions.
+    """
+    n = 1100
+    data = wide_digits(n)
+    generator = torch.Generator().manual_seed(1)
+    drawn = (data.train.tensor().flip(1) + 0.3 * torch.rand(n, 784, generator=generator)).clamp(
+        0, 1
+    )
+    monkeypatch.setattr(measure, "SAMPLES", 5000)  # more than there are
+    torch.manual_seed(9)
+    expected = torch.rand(2)
+    torch.manual_seed(9)
+    found = measure.samples(Prepared(drawn), data)
+    assert torch.equal(torch.rand(2), expected) and found["n"] == n
+    classifier = weights.load("digit_classifier")
+    real = data.test.tensor()
+    for prefix, x in (("", drawn), ("real_", data.train.tensor())):
+        h, h_real = (classifier.net(points).detach().double().numpy() for points in (x, real))
+        assert abs(found[prefix + "frechet"] / frechet_by_hand(h, h_real) - 1) < 1e-3
+        counts = [
+            np.bincount(classifier.log_prob(points).argmax(-1), minlength=10)
+            for points in (x, real)
+        ]
+        assert (
+            abs(found[prefix + "class_distance"] - np.abs(counts[0] - counts[1]).sum() / 2 / n)
+            < 1e-4
+        )
+        axes = np.random.default_rng(1).normal(size=(784, 60))
+        axes /= np.linalg.norm(axes, axis=0)
+        shadows = zip((x.numpy() @ axes).T, (real.numpy() @ axes).T, strict=True)
+        sliced = np.array([stats.wasserstein_distance(a, b) for a, b in shadows])
+        assert (
+            abs(found[prefix + "sliced_wasserstein"] - sliced.mean())
+            < 5 * sliced.std() * (1 / 60 + 1 / 200) ** 0.5
+        )
+    again = measure.samples(Prepared(drawn), data, S=150)  # fewer: the same ones each time
+    assert again == measure.samples(Prepared(drawn), data, S=150) and again["n"] == 150
+
+
+def test_an_autoencoder_is_measured_as_by_hand():
+    """Its samples are the decoder's means: the prior's codes, decoded. What `sample` would give is
+    not looked at.
+    """
+
+    class Noisy(Prepared):
+        @property
+        def prior(self):
+            return SimpleNamespace(sample=lambda shape: self.x[: shape[0], :700])
+
+        def decoder(self, z):
+            return Gaussian(torch.nn.functional.pad(z, (0, 84)), torch.zeros(len(z), 784))
+
+        def sample(self, n):
+            raise AssertionError("samples with the noise of every pixel")
+
+    data = wide_digits(1100)
+    drawn = data.train.tensor()
+    found = measure.autoencoder(Noisy(drawn), data, S=100)
+    x = data.test.tensor().double()
+    assert (
+        abs(found.pop("reconstruction_error") - ((0.02 - 0.1 * x) ** 2).sum(1).mean().item()) < 1e-3
+    )
+    drawn[:, 700:] = 0
+    assert found == measure.samples(Prepared(drawn), data, S=100)
+
+
+def test_an_accuracy_is_measured_as_by_hand():
+    class Guess(Prepared):
+        def classify(self, x):
+            return (x[:, 0] * 255).round().long()
+
+    y = torch.arange(250) % 10
+    x = torch.zeros(250, 4, dtype=torch.uint8)
+    x[:, 0] = torch.where(torch.arange(250) < 200, y, (y + 3) % 10)
+    found = measure.accuracy(Guess(torch.zeros(1)), Splits(None, None, Data(x, y)))
+    assert found == {
+        "test_accuracy": 0.8,
+        "test_accuracy_se": round((0.8 * 0.2 / 249) ** 0.5, 4),
+        "n": 250,
+    }
+
+
+def test_an_exact_likelihood_is_measured_as_by_hand():
+    p, x = PixelCNN(PixelNet(width=4, layers=1, first=3, shape=(3, 3))), torch.rand(700, 9).round()
+    found = measure.exact(p, Splits(None, None, Data(x)))
+    each = torch.stack([p.log_prob(row) for row in x]).detach().numpy()
+    assert found["test_nll"] == pytest.approx(-each.mean(), abs=6e-4)
+    assert found["test_nll_se"] == pytest.approx(each.std(ddof=1) / 700**0.5, abs=6e-4)
+    assert found["n"] == 700
+
+
+def test_sharpness_counts_edges():
+    x = torch.zeros(2, 28, 28)
+    x[0, :, 14:] = 1.0  # one edge of 28 pixels
+    x[1, 5, 5] = 0.5  # a grey dot: four edges of a quarter
+    assert measure.sharpness(x.flatten(1)) == pytest.approx((28 + 4 * 0.25) / 2)
