@@ -12,8 +12,11 @@ import re
 import types
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
+
+from dgmcourse.densities import StandardGaussian
 
 
 def mutant(module: types.ModuleType, old: str, new: str) -> types.ModuleType:
@@ -44,6 +47,43 @@ def survives(check, module: types.ModuleType, old: str, new: str) -> bool:
         check(broken)
         return True
     return False
+
+
+def oracle_tests(*systems: tuple[types.ModuleType, dict]):
+    """Two tests for a test module: each oracle holds for the code, and fails for each mutant.
+
+    A system is a module and its oracles, {check: [(old, new), ...]} with a check's mutants.
+    """
+    oracles = [(module, check) for module, table in systems for check in table]
+    mutants = [
+        (module, check, *pair)
+        for module, table in systems
+        for check, pairs in table.items()
+        for pair in pairs
+    ]
+
+    @pytest.mark.parametrize(("module", "check"), oracles, ids=lambda part: part.__name__)
+    def test_oracle(module, check):
+        check(module)
+
+    names = [f"{check.__name__}: {new.strip() or 'without'}" for _, check, _, new in mutants]
+
+    @pytest.mark.parametrize(("module", "check", "old", "new"), mutants, ids=names)
+    def test_mutant_is_caught(module, check, old, new):
+        assert not survives(check, module, old, new)
+
+    return test_oracle, test_mutant_is_caught
+
+
+class Codes(StandardGaussian):
+    """A prior whose draws are decided beforehand, the same at every call."""
+
+    def __init__(self, z: Tensor):
+        super().__init__(z.shape[-1])
+        self.z = z
+
+    def sample(self, shape=()):
+        return self.z.expand(*shape, self.dim)
 
 
 def all_images(pixels: int = 9) -> Tensor:

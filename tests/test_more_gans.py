@@ -5,12 +5,11 @@ learns from which.
 import numpy as np
 import pytest
 import torch
-from oracles import close, survives
+from oracles import Codes, close, oracle_tests
 from scipy import special
 from torch import nn
 
 from dgmcourse.data.images import Data
-from dgmcourse.densities import StandardGaussian
 from dgmcourse.models import (
     auxiliary_classifier_gan,
     bidirectional_gan,
@@ -21,17 +20,6 @@ from dgmcourse.networks import mlp
 from dgmcourse.play import Players, play
 
 pytestmark = pytest.mark.usefixtures("float64")
-
-
-class Codes(StandardGaussian):
-    """A prior whose draws are decided beforehand, the same at every call."""
-
-    def __init__(self, z):
-        super().__init__(z.shape[-1])
-        self.z = z
-
-    def sample(self, shape=()):
-        return self.z.expand(*shape, self.dim)
 
 
 def log_sigmoid(a):
@@ -193,56 +181,6 @@ def check_told(module):
     assert np.abs(counts - 3000).max() < 4.5 * (9000 * (1 / 3) * (2 / 3)) ** 0.5
 
 
-def test_the_auxiliary_objectives_and_their_gradients_are_those_worked_out_by_hand():
-    check_auxiliary(auxiliary_classifier_gan)
-    check_told(auxiliary_classifier_gan)
-
-
-@pytest.mark.parametrize(
-    ("check", "old", "new"),
-    [
-        (
-            check_auxiliary,
-            "F.logsigmoid(real) + F.logsigmoid(-fake)",
-            "F.logsigmoid(real) - F.logsigmoid(fake)",
-        ),
-        (check_auxiliary, "pick(seen, y) + pick(seen_fake, c)", "pick(seen, y)"),
-        (
-            check_auxiliary,
-            "pick(seen, y) + pick(seen_fake, c)",
-            "pick(seen, y) + pick(seen_fake, y)",
-        ),
-        (
-            check_auxiliary,
-            "source, label = F.logsigmoid(fake), pick(seen, c)",
-            "source, label = -F.logsigmoid(-fake), pick(seen, c)",
-        ),
-        (
-            check_auxiliary,
-            "source, label = F.logsigmoid(fake), pick(seen, c)",
-            "source, label = F.logsigmoid(fake), pick(seen, y)",
-        ),
-        (
-            check_auxiliary,
-            'return source + label, {"generator"',
-            'return source - label, {"generator"',
-        ),
-        (
-            check_auxiliary,
-            "with torch.no_grad():\n            x_fake",
-            "if True:\n            x_fake",
-        ),
-        (check_auxiliary, "torch.log_softmax(classes, -1)", "torch.log_softmax(classes, 0)"),
-        (check_auxiliary, "torch.log_softmax(classes, -1)", "F.logsigmoid(classes)"),
-        (check_told, "torch.cat([z, told.to(z)], -1)", "torch.cat([told.to(z), z], -1)"),
-        (check_told, "torch.randint(self.classes,", "torch.randint(self.classes - 1,"),
-        (check_told, "torch.full((n,), c,", "torch.full((n,), 0,"),
-    ],
-)
-def test_an_error_in_the_auxiliary_classifier_would_be_found(check, old, new):
-    assert not survives(check, auxiliary_classifier_gan, old, new)
-
-
 @pytest.mark.parametrize(
     ("labels", "words"),
     [
@@ -275,7 +213,7 @@ def test_small_whole_numbers_lists_and_arrays_are_labels_too(labels):
     close(game.discriminator_objective(torch.tensor(X), labels)[0], auxiliary_by_hand()[0])
 
 
-def test_styles_images_and_counts_that_do_not_fit_give_one_sentence():
+def test_styles_and_images_that_do_not_fit_give_one_sentence():
     game = auxiliary_classifier_gan.AuxiliaryClassifierGAN(latent_dim=2, channels=1)
     with pytest.raises(ValueError, match="a style has 2 numbers"):
         game.generate(torch.randn(5, 3), torch.zeros(5, dtype=torch.long))
@@ -285,9 +223,6 @@ def test_styles_images_and_counts_that_do_not_fit_give_one_sentence():
         game.discriminator_objective(torch.rand(5, 784).float(), torch.zeros(5, dtype=torch.long))
     with pytest.raises(ValueError, match="whole number from 0 to 9"):
         game.sample(5, 10)
-    for n in (2.5, -1):
-        with pytest.raises(TypeError, match="a whole number such as 5"):
-            game.sample(n)
     for classes in (1, 0, 2.5):
         with pytest.raises(ValueError, match=f"at least 2 classes to tell apart, got {classes}"):
             auxiliary_classifier_gan.AuxiliaryClassifierGAN(classes=classes)
@@ -353,42 +288,6 @@ def check_bidirectional(module):
     close(grads(value, game.generator)[0], Z_PAIR.T @ (special.expit(-fake)[:, None] * up_made))
 
 
-def test_the_game_on_pairs_and_its_gradients_are_those_worked_out_by_hand():
-    check_bidirectional(bidirectional_gan)
-
-
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        ("F.logsigmoid(real) + F.logsigmoid(-fake)", "F.logsigmoid(real) + F.logsigmoid(fake)"),
-        (
-            "F.logsigmoid(self.logit(made, z)) + F.logsigmoid(-self.logit(x, found))",
-            "F.logsigmoid(self.logit(made, z))",
-        ),
-        (
-            "F.logsigmoid(self.logit(made, z)) + F.logsigmoid(-self.logit(x, found))",
-            "-F.logsigmoid(-self.logit(made, z)) - F.logsigmoid(self.logit(x, found))",
-        ),
-        (
-            "real, fake = self.logit(x, found), self.logit(made, z)",
-            "real, fake = self.logit(x, z), self.logit(made, z)",
-        ),
-        (
-            "real, fake = self.logit(x, found), self.logit(made, z)",
-            "real, fake = self.logit(x, found), self.logit(made, found)",
-        ),
-        ("with torch.no_grad():\n            found, made", "if True:\n            found, made"),
-        ("torch.cat([x, z], -1)", "torch.cat([x, -z], -1)"),
-        (
-            "found = self.decoder(z).mean, self.encoder(x).mean\n        value",
-            "found = self.decoder(z).mean, self.encoder(x).mean.detach()\n        value",
-        ),
-    ],
-)
-def test_an_error_in_the_game_on_pairs_would_be_found(old, new):
-    assert not survives(check_bidirectional, bidirectional_gan, old, new)
-
-
 def test_with_the_inverse_as_encoder_no_discriminator_can_tell_the_pairs_apart():
     """Where the data are G(z), z ~ p(z), and E inverts G, both kinds of pairs have one
     distribution: the objective's mean is at most -2 log 2 for every discriminator, and it is more
@@ -413,22 +312,13 @@ def test_with_the_inverse_as_encoder_no_discriminator_can_tell_the_pairs_apart()
     assert wrong.mean().item() > -2 * np.log(2) + 0.3
 
 
-def test_it_goes_there_and_back_by_its_two_networks():
-    game = bidirectional(bidirectional_gan)
-    close(game.reconstruct(torch.tensor(X)), X @ E_MATRIX @ G_MATRIX)
-    close(game.sample(6), Z_PAIR @ G_MATRIX)
-
-
-def test_codes_pixels_and_counts_that_do_not_fit_a_pair_give_one_sentence():
+def test_codes_and_pixels_that_do_not_fit_a_pair_give_one_sentence():
     game = bidirectional_gan.BidirectionalGAN(latent_dim=2, hidden=3, data_dim=4)
     for z in (torch.randn(6, 3), torch.randn(5, 2), torch.randn(2)):
         with pytest.raises(ValueError, match="a pair is an x and a code of 2 numbers"):
             game.logit(torch.tensor(X), z)
     with pytest.raises(ValueError, match="vectors of 4 numbers"):
         game.discriminator_objective(torch.randn(6, 5))
-    for n in ("6", -1):
-        with pytest.raises(TypeError, match="a whole number such as 5"):
-            game.sample(n)
 
 
 # ---- the Wasserstein auto-encoders
@@ -523,75 +413,84 @@ def check_adversarial_objectives(module):
     )
 
 
-def test_both_objectives_of_the_wasserstein_auto_encoder_are_those_worked_out_by_hand():
-    check_mmd_objective(wasserstein_autoencoder)
-    check_adversarial_objectives(wasserstein_autoencoder)
-
-
-@pytest.mark.parametrize(
-    ("check", "old", "new"),
-    [
-        (
-            check_mmd_objective,
-            "-cost - beta * self.weight * discrepancy",
-            "-cost + beta * self.weight * discrepancy",
-        ),
-        (
-            check_mmd_objective,
-            "-cost - beta * self.weight * discrepancy",
-            "-cost - self.weight * discrepancy",
-        ),
-        (
-            check_mmd_objective,
-            "((x - self.decoder(z).mean) ** 2).sum(-1)",
-            "((x - self.decoder(z).mean) ** 2).mean(-1)",
-        ),
-        (
-            check_mmd_objective,
-            "((x - self.decoder(z).mean) ** 2).sum(-1)",
-            "(x - self.decoder(z).mean).abs().sum(-1)",
-        ),
-        (check_mmd_objective, "mmd(z, self.prior", "mmd(z.detach(), self.prior"),
-        (
-            check_adversarial_objectives,
-            "F.logsigmoid(real) + F.logsigmoid(-fake)",
-            "F.logsigmoid(fake) + F.logsigmoid(-real)",
-        ),
-        (
-            check_adversarial_objectives,
-            "with torch.no_grad():\n            found",
-            "if True:\n            found",
-        ),
-        (check_adversarial_objectives, "-cost + self.weight * fooled", "-cost + fooled"),
-        (
-            check_adversarial_objectives,
-            "-cost + self.weight * fooled",
-            "-cost - self.weight * fooled",
-        ),
-        (
-            check_adversarial_objectives,
-            "fooled = F.logsigmoid(self.logit(z))",
-            "fooled = F.logsigmoid(self.logit(z.detach()))",
-        ),
-        (
-            check_adversarial_objectives,
-            "fooled = F.logsigmoid(self.logit(z))",
-            "fooled = -F.logsigmoid(-self.logit(z))",
-        ),
-    ],
+test_oracle, test_mutant_is_caught = oracle_tests(
+    (
+        auxiliary_classifier_gan,
+        {
+            check_auxiliary: [
+                (
+                    "F.logsigmoid(real) + F.logsigmoid(-fake)",
+                    "F.logsigmoid(real) - F.logsigmoid(fake)",
+                ),
+                ("pick(seen, y) + pick(seen_fake, c)", "pick(seen, y)"),
+                ("pick(seen, y) + pick(seen_fake, c)", "pick(seen, y) + pick(seen_fake, y)"),
+                ("F.logsigmoid(fake)", "-F.logsigmoid(-fake)"),
+                ("pick(seen, c)", "pick(seen, y)"),
+                ('return source + label, {"generator"', 'return source - label, {"generator"'),
+                ("with torch.no_grad():\n            x_fake", "if True:\n            x_fake"),
+                ("torch.log_softmax(classes, -1)", "torch.log_softmax(classes, 0)"),
+                ("torch.log_softmax(classes, -1)", "F.logsigmoid(classes)"),
+            ],
+            check_told: [
+                ("torch.cat([z, one_hot.to(z)], -1)", "torch.cat([one_hot.to(z), z], -1)"),
+                ("torch.randint(self.classes,", "torch.randint(self.classes - 1,"),
+                ("torch.full(z.shape[:-1], c)", "torch.full(z.shape[:-1], 0)"),
+            ],
+        },
+    ),
+    (
+        bidirectional_gan,
+        {
+            check_bidirectional: [
+                (
+                    "F.logsigmoid(real) + F.logsigmoid(-fake)",
+                    "F.logsigmoid(real) + F.logsigmoid(fake)",
+                ),
+                (" + F.logsigmoid(-self.logit(x, code))", ""),
+                (
+                    "F.logsigmoid(self.logit(fake_x, z)) + F.logsigmoid(-self.logit(x, code))",
+                    "-F.logsigmoid(-self.logit(fake_x, z)) - F.logsigmoid(self.logit(x, code))",
+                ),
+                ("real, fake = self.logit(x, code)", "real, fake = self.logit(x, z)"),
+                (", self.logit(fake_x, z)", ", self.logit(fake_x, code)"),
+                (
+                    "with torch.no_grad():\n            code, fake_x",
+                    "if True:\n            code, fake_x",
+                ),
+                ("torch.cat([x, z], -1)", "torch.cat([x, -z], -1)"),
+                (", self.encoder(x).mean", ", self.encoder(x).mean.detach()"),
+            ],
+        },
+    ),
+    (
+        wasserstein_autoencoder,
+        {
+            check_mmd_objective: [
+                ("-cost - beta", "-cost + beta"),
+                ("-cost - beta * self.weight * discrepancy", "-cost - self.weight * discrepancy"),
+                ("** 2).sum(-1", "** 2).mean(-1"),
+                ("(x - self.decoder(z).mean) ** 2", "x - self.decoder(z).mean).abs("),
+                ("mmd(z, self.prior", "mmd(z.detach(), self.prior"),
+            ],
+            check_adversarial_objectives: [
+                ("real) + F.logsigmoid(-fake", "fake) + F.logsigmoid(-real"),
+                ("with torch.no_grad():\n            code", "if True:\n            code"),
+                ("-cost + self.weight * fooled", "-cost + fooled"),
+                ("-cost + self.weight * fooled", "-cost - self.weight * fooled"),
+                ("self.logit(z)", "self.logit(z.detach())"),
+                ("fooled = F.logsigmoid(self.logit(z))", "fooled = -F.logsigmoid(-self.logit(z))"),
+            ],
+        },
+    ),
 )
-def test_an_error_in_the_auto_encoders_would_be_found(check, old, new):
-    assert not survives(check, wasserstein_autoencoder, old, new)
 
 
 def test_without_the_penalty_it_is_a_plain_auto_encoder():
     game = autoencoder(wasserstein_autoencoder, "WassersteinAutoEncoder", weight=0.0)
     close(game.objective(torch.tensor(X))[0], -cost_by_hand()[1])
-    close(game.reconstruct(torch.tensor(X)), X @ F_MATRIX @ D_MATRIX)
-    close(game.sample(6), Z_PRIOR @ D_MATRIX)
 
 
-def test_codes_weights_and_counts_that_do_not_fit_give_one_sentence():
+def test_codes_and_weights_that_do_not_fit_give_one_sentence():
     game = wasserstein_autoencoder.AdversarialWAE(latent_dim=2, channels=1, hidden=2)
     with pytest.raises(ValueError, match="vectors of 2 numbers"):
         game.logit(torch.randn(5, 3))
@@ -604,9 +503,6 @@ def test_codes_weights_and_counts_that_do_not_fit_give_one_sentence():
         )
     with pytest.raises(ValueError, match="784"):
         game.generator_objective(torch.rand(5, 100))
-    for n in (2.0, -1):
-        with pytest.raises(TypeError, match="a whole number such as 5"):
-            game.sample(n)
 
 
 # ---- all of them play
