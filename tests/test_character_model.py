@@ -59,32 +59,25 @@ def check_draws(module):
         assert ((share - p).abs() < 4.5 * (p * (1 - p) / n).sqrt() + 1e-9).all()
 
 
-test_oracle, test_mutant_is_caught = oracle_tests(
-    (
-        character_model,
-        {
-            check_conditionals: [
-                ("(N_hc + T_h * p) / (N_h + T_h)", "(N_hc + p) / (N_h + 1)"),
-                ("(torch.arange(len(codes)) >= n)", "(torch.arange(len(codes)) >= 0)"),
-                ("self._grams(codes, n)[n:]", "self._grams(codes, n)"),
-                (
-                    "index_add_(0, inverse, follows)",
-                    "index_add_(0, inverse, torch.ones_like(follows))",
-                ),
-                ("self.V**back", "self.V**(back - 1)"),
-            ],
-            check_probabilities: [
-                ("p = varied * p", "p = p"),
-                ("(h + 1) * self.V", "h * self.V + 1"),
-                ("in reversed(longest_first)", "in longest_first"),
-            ],
-            check_draws: [
-                ("* (counts.sum() + varied) - varied", "* counts.sum()"),
-                ("(counts.cumsum(0) > u)", "(counts.cumsum(0) > u / 2)"),
-            ],
-        },
-    )
-)
+MUTANTS = {
+    check_conditionals: """
+        (N_hc + T_h * p) / (N_h + T_h) => (N_hc + p) / (N_h + 1)
+        (torch.arange(len(codes)) >= n) => (torch.arange(len(codes)) >= 0)
+        self._grams(codes, n)[n:] => self._grams(codes, n)
+        index_add_(0, inverse, follows) => index_add_(0, inverse, torch.ones_like(follows))
+        self.V**back => self.V**(back - 1)
+    """,
+    check_probabilities: """
+        p = varied * p => p = p
+        (h + 1) * self.V => h * self.V + 1
+        in reversed(longest_first) => in longest_first
+    """,
+    check_draws: """
+        * (counts.sum() + varied) - varied => * counts.sum()
+        (counts.cumsum(0) > u) => (counts.cumsum(0) > u / 2)
+    """,
+}
+test_oracle, test_mutant_is_caught = oracle_tests((character_model, MUTANTS))
 
 
 def test_probabilities_sum_to_one_after_any_context():

@@ -64,32 +64,23 @@ def check_dropout_in_training_alone(classifier):
     assert not torch.equal(model.features(x), model.features(x))
 
 
-test_oracle, test_mutant_is_caught = oracle_tests(
-    (
-        classifier,
-        {
-            check_log_prob: [
-                ("torch.log_softmax(self.head(self.net(x)), -1)", "self.head(self.net(x))"),
-                ("self.head(self.net(x)), -1)", "self.head(self.net(x)), 0)"),
-            ],
-            check_objective: [
-                ("value = -F.nll_loss", "value = F.nll_loss"),
-                ('reduction="none")', 'reduction="mean").expand(len(x))'),
-                ("(log_p.argmax(-1) == y)", "(log_p.argmin(-1) == y)"),
-            ],
-            check_in_parts: [
-                ("self.log_prob(part).argmax(-1)", "self.log_prob(part).argmin(-1)"),
-                (
-                    "[self.net(part) for part in x.split(rows)]",
-                    "[self.net(part) for part in x.split(rows)][:1]",
-                ),
-            ],
-            check_dropout_in_training_alone: [
-                ("nn.Dropout(0.5)", "nn.Identity()"),
-            ],
-        },
-    )
-)
+MUTANTS = {
+    check_log_prob: """
+        torch.log_softmax(self.head(self.net(x)), -1) => self.head(self.net(x))
+        self.head(self.net(x)), -1) => self.head(self.net(x)), 0)
+    """,
+    check_objective: """
+        value = -F.nll_loss => value = F.nll_loss
+        reduction="none") => reduction="mean").expand(len(x))
+        (log_p.argmax(-1) == y) => (log_p.argmin(-1) == y)
+    """,
+    check_in_parts: """
+        self.log_prob(part).argmax(-1) => self.log_prob(part).argmin(-1)
+        [self.net(part) for part in x.split(rows)] => [self.net(part) for part in x.split(rows)][:1]
+    """,
+    check_dropout_in_training_alone: "nn.Dropout(0.5) => nn.Identity()",
+}
+test_oracle, test_mutant_is_caught = oracle_tests((classifier, MUTANTS))
 
 
 def test_it_learns_what_is_to_be_learned():

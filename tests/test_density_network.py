@@ -235,63 +235,39 @@ def check_gradient_in_the_limit(module):
     assert_mean(found, exact, errors=6)
 
 
+EVALUATE = {
+    check_quadrature: """
+        return total - math.log(S) => return total - math.log(S) + 0.02
+        torch.logsumexp(p.cross_log_prob(x), -1) => p.cross_log_prob(x).mean(-1)
+    """,
+    check_sum_over_all_images: "return total - math.log(S) => return total",
+    check_gaussian_quadrature: "return total - math.log(S) => return total - math.log(S + 200)",
+    check_chunks: """
+        (min(rows, S - done),) => (rows,)
+        logaddexp(total, torch.logsumexp(p.cross_log_prob(x), -1)) => \
+            maximum(total, torch.logsumexp(p.cross_log_prob(x), -1))
+    """,
+    check_ignored_z: "x.new_full((len(x),), -math.inf) => x.new_zeros((len(x),))",
+    check_far_below_zero: """
+        torch.logaddexp(total, torch.logsumexp(p.cross_log_prob(x), -1)) => \
+            (total.exp() + p.cross_log_prob(x).exp().sum(-1)).log()
+    """,
+}
+DENSITY_NETWORK = {
+    check_objective: """
+        math.log(self.samples) => 0.0
+        torch.logsumexp(self.decoder(z).cross_log_prob(x), -1) - math.log(self.samples) => \
+            self.decoder(z).cross_log_prob(x).mean(-1)
+        self.prior.sample((self.samples,)) => self.prior.sample((self.samples + 1,))[1:]
+    """,
+    check_gradient: "return log_p, { => return log_p * 2 - log_p.detach(), {",
+    check_gradient_in_the_limit: """
+        z = self.prior.sample((self.samples,)) log_p => \
+            z = 1.2 * self.prior.sample((self.samples,))\\n        log_p
+    """,
+}
 test_oracle, test_mutant_is_caught = oracle_tests(
-    (
-        evaluate,
-        {
-            check_quadrature: [
-                ("return total - math.log(S)", "return total - math.log(S) + 0.02"),
-                ("torch.logsumexp(p.cross_log_prob(x), -1)", "p.cross_log_prob(x).mean(-1)"),
-            ],
-            check_sum_over_all_images: [
-                ("return total - math.log(S)", "return total"),
-            ],
-            check_gaussian_quadrature: [
-                ("return total - math.log(S)", "return total - math.log(S + 200)"),
-            ],
-            check_chunks: [
-                ("(min(rows, S - done),)", "(rows,)"),
-                (
-                    "logaddexp(total, torch.logsumexp(p.cross_log_prob(x), -1))",
-                    "maximum(total, torch.logsumexp(p.cross_log_prob(x), -1))",
-                ),
-            ],
-            check_ignored_z: [
-                ("x.new_full((len(x),), -math.inf)", "x.new_zeros((len(x),))"),
-            ],
-            check_far_below_zero: [
-                (
-                    "torch.logaddexp(total, torch.logsumexp(p.cross_log_prob(x), -1))",
-                    "(total.exp() + p.cross_log_prob(x).exp().sum(-1)).log()",
-                ),
-            ],
-        },
-    ),
-    (
-        density_network,
-        {
-            check_objective: [
-                ("math.log(self.samples)", "0.0"),
-                (
-                    "torch.logsumexp(self.decoder(z).cross_log_prob(x), -1) - math.log(self.samples)",
-                    "self.decoder(z).cross_log_prob(x).mean(-1)",
-                ),
-                (
-                    "self.prior.sample((self.samples,))",
-                    "self.prior.sample((self.samples + 1,))[1:]",
-                ),
-            ],
-            check_gradient: [
-                ("return log_p, {", "return log_p * 2 - log_p.detach(), {"),
-            ],
-            check_gradient_in_the_limit: [
-                (
-                    "z = self.prior.sample((self.samples,))\n        log_p",
-                    "z = 1.2 * self.prior.sample((self.samples,))\n        log_p",
-                ),
-            ],
-        },
-    ),
+    (evaluate, EVALUATE), (density_network, DENSITY_NETWORK)
 )
 
 

@@ -247,43 +247,37 @@ def check_walk(module):
     assert steps == [(t, (3, 2)) for t in (5, 4, 3, 2, 1, 0)]
 
 
-test_oracle, test_mutant_is_caught = oracle_tests(
-    (
-        diffusion,
-        {
-            check_steps_add_up: [
-                ("torch.log1p(-(kept**2))", "torch.log1p(-kept)"),
-                ("alpha * check_event", "alpha**2 * check_event"),
-            ],
-            check_bayes: [
-                ("new.log() + F.logsigmoid(-log_snr_below)", "new.log() + F.logsigmoid(-log_snr)"),
-                ("new.log() + F.log", "F.log"),
-                ("r * z / alpha + new * x", "r * z + new * x"),
-            ],
-            check_layers_are_weighted_errors: [
-                ("(z - sigma * self.noise", "(z + sigma * self.noise"),
-                ("guess, t)", "z, t)"),
-            ],
-            check_one_random_layer_estimates_the_sum: [
-                ("(self.layers - 1) * self.layer_kl", "self.layer_kl"),
-                ("reconstruction - beta * regulariser,", "reconstruction + beta * regulariser,"),
-                ("layers + kl(", "layers - kl("),
-                ("randint(2, self.layers + 1", "randint(2, self.layers"),
-            ],
-            check_noise_objective: [
-                ("** 2).sum(-1)\n", "** 2).mean(-1)\n"),
-                ("value = -((", "value = (("),
-            ],
-            check_samples: [
-                ("new.log() + F.logsigmoid", "2 * new.log() + F.logsigmoid"),
-                ("guess, -self.at(1)[0])", "guess, self.at(1)[0])"),
-            ],
-            check_walk: [
-                ("range(self.layers, 0, -1)", "range(self.layers, 1, -1)"),
-            ],
-        },
-    )
-)
+MUTANTS = {
+    check_steps_add_up: """
+        torch.log1p(-(kept**2)) => torch.log1p(-kept)
+        alpha * check_event => alpha**2 * check_event
+    """,
+    check_bayes: """
+        new.log() + F.logsigmoid(-log_snr_below) => new.log() + F.logsigmoid(-log_snr)
+        new.log() + F.log => F.log
+        r * z / alpha + new * x => r * z + new * x
+    """,
+    check_layers_are_weighted_errors: """
+        (z - sigma * self.noise => (z + sigma * self.noise
+        guess, t) => z, t)
+    """,
+    check_one_random_layer_estimates_the_sum: """
+        (self.layers - 1) * self.layer_kl => self.layer_kl
+        reconstruction - beta * regulariser, => reconstruction + beta * regulariser,
+        layers + kl( => layers - kl(
+        randint(2, self.layers + 1 => randint(2, self.layers
+    """,
+    check_noise_objective: """
+        ** 2).sum(-1) => ** 2).mean(-1)
+        value = -(( => value = ((
+    """,
+    check_samples: """
+        new.log() + F.logsigmoid => 2 * new.log() + F.logsigmoid
+        guess, -self.at(1)[0]) => guess, self.at(1)[0])
+    """,
+    check_walk: "range(self.layers, 0, -1) => range(self.layers, 1, -1)",
+}
+test_oracle, test_mutant_is_caught = oracle_tests((diffusion, MUTANTS))
 
 
 # ---- the rest

@@ -198,80 +198,65 @@ def check_modes(distances):
     assert distances.modes_found(torch.full((5, 2), math.nan), modes, 0.5) == (0, 0.0)
 
 
-test_oracle, test_mutant_is_caught = oracle_tests(
-    (
-        distances,
-        {
-            check_on_a_line: [
-                ("y.sort(-1).values", "y"),
-                (".abs().mean(-1)", ".square().mean(-1)"),
-                (".abs().mean(-1)", ".abs().sum(-1)"),
-            ],
-            check_sliced: [
-                ("torch.nn.functional.normalize(", "torch.cumsum("),
-                ("normalize(axes, dim=0)", "normalize(axes, dim=1)"),
-                (".mean().item()\n\n\ndef wasserstein", "[0].item()\n\n\ndef wasserstein"),
-                ("(y @ axes).mT).mean()", "(y @ axes).mT).max()"),
-            ],
-            check_sliced_repeats: [
-                ("directions, generator=generator", "directions"),
-                ("manual_seed(seed)", "manual_seed(0)"),
-            ],
-            check_exact: [
-                (
-                    "rows, columns = linear_sum_assignment(cost)",
-                    "rows = columns = range(len(cost))",
-                ),
-                ("linear_sum_assignment(cost)", "range(len(cost)), cost.argmin(1)"),
-                ("linear_sum_assignment(cost)", "linear_sum_assignment(-cost)"),
-                (".double()).numpy()", ".double()).numpy() ** 2"),
-                ("torch.cdist(x, y, compute_mode=", "torch.cdist(x, y, p=1.0, compute_mode="),
-            ],
-            check_frechet: [
-                ("((x.mean(0) - y.mean(0)) ** 2)", "((x.mean(0) - y.mean(0)).abs())"),
-                ("- 2 * cross", "- cross"),
-                ("(root @ cy @ root).clamp(min=0).sqrt().sum()", "(root @ cy @ root).sum()"),
-                ("(points.mT.cov())", "(points.mT.cov()).diag().diag()"),
-                ("points.mT.cov()", "points.mT.cov(correction=0)"),
-                ("points.mT.cov()", "points.cov()[: x.shape[1], : x.shape[1]]"),
-            ],
-            check_frechet_of_few_points: [
-                ("root @ cy @ root", "root @ cy @ cy @ root"),
-            ],
-            check_mmd_double_loop: [
-                ("(n * (n - 1))", "(n * n)"),
-                ("- 2 * kernel(x, y)", "- kernel(x, y)"),
-                ("among(x) + among(y)", "2 * among(x)"),
-                ("unsqueeze(-1) ** 2", "unsqueeze(-1)"),
-                ("unsqueeze(-1) ** 2)).sum(-1)", "unsqueeze(-1) ** 2)).mean(-1)"),
-                ("2 * x.shape[-1] * torch", "2 * torch"),
-                (
-                    'torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")',
-                    "((x * x).sum(-1, keepdim=True) + (y * y).sum(-1) - 2 * x @ y.mT).clamp(min=0).sqrt()",
-                ),
-            ],
-            check_mmd_quadrature: [
-                ("(k.sum() - k.diagonal().sum()) / (n * (n - 1))", "k.mean()"),
-            ],
-            check_mmd_gradient: [
-                (
-                    'torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")',
-                    "((x.unsqueeze(1) - y) ** 2).sum(-1).sqrt()",
-                ),
-            ],
-            check_modes: [
-                ("<= 4 * std", "<= 2 * std"),
-                ("<= 4 * std", "<= 5 * std"),
-                ("nearest[near]", "nearest"),
-                ("max(1, share * len(x) / len(modes))", "1"),
-                ("max(1, share * len(x) / len(modes))", "share * len(x) / len(modes)"),
-                ("share * len(x) / len(modes)", "share * len(x)"),
-                ("count >= max(", "count > max("),
-                ("near.float().mean()", "near.float().sum()"),
-            ],
-        },
-    )
-)
+MUTANTS = {
+    check_on_a_line: """
+        y.sort(-1).values => y
+        .abs().mean(-1) => .square().mean(-1)
+        .abs().mean(-1) => .abs().sum(-1)
+    """,
+    check_sliced: """
+        torch.nn.functional.normalize( => torch.cumsum(
+        normalize(axes, dim=0) => normalize(axes, dim=1)
+        .mean().item() def wasserstein => [0].item()\\n\\n\\ndef wasserstein
+        (y @ axes).mT).mean() => (y @ axes).mT).max()
+    """,
+    check_sliced_repeats: """
+        directions, generator=generator => directions
+        manual_seed(seed) => manual_seed(0)
+    """,
+    check_exact: """
+        rows, columns = linear_sum_assignment(cost) => rows = columns = range(len(cost))
+        linear_sum_assignment(cost) => range(len(cost)), cost.argmin(1)
+        linear_sum_assignment(cost) => linear_sum_assignment(-cost)
+        .double()).numpy() => .double()).numpy() ** 2
+        torch.cdist(x, y, compute_mode= => torch.cdist(x, y, p=1.0, compute_mode=
+    """,
+    check_frechet: """
+        ((x.mean(0) - y.mean(0)) ** 2) => ((x.mean(0) - y.mean(0)).abs())
+        - 2 * cross => - cross
+        (root @ cy @ root).clamp(min=0).sqrt().sum() => (root @ cy @ root).sum()
+        (points.mT.cov()) => (points.mT.cov()).diag().diag()
+        points.mT.cov() => points.mT.cov(correction=0)
+        points.mT.cov() => points.cov()[: x.shape[1], : x.shape[1]]
+    """,
+    check_frechet_of_few_points: "root @ cy @ root => root @ cy @ cy @ root",
+    check_mmd_double_loop: """
+        (n * (n - 1)) => (n * n)
+        - 2 * kernel(x, y) => - kernel(x, y)
+        among(x) + among(y) => 2 * among(x)
+        unsqueeze(-1) ** 2 => unsqueeze(-1)
+        unsqueeze(-1) ** 2)).sum(-1) => unsqueeze(-1) ** 2)).mean(-1)
+        2 * x.shape[-1] * torch => 2 * torch
+        torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist") => \
+            ((x * x).sum(-1, keepdim=True) + (y * y).sum(-1) - 2 * x @ y.mT).clamp(min=0).sqrt()
+    """,
+    check_mmd_quadrature: "(k.sum() - k.diagonal().sum()) / (n * (n - 1)) => k.mean()",
+    check_mmd_gradient: """
+        torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist") => \
+            ((x.unsqueeze(1) - y) ** 2).sum(-1).sqrt()
+    """,
+    check_modes: """
+        <= 4 * std => <= 2 * std
+        <= 4 * std => <= 5 * std
+        nearest[near] => nearest
+        max(1, share * len(x) / len(modes)) => 1
+        max(1, share * len(x) / len(modes)) => share * len(x) / len(modes)
+        share * len(x) / len(modes) => share * len(x)
+        count >= max( => count > max(
+        near.float().mean() => near.float().sum()
+    """,
+}
+test_oracle, test_mutant_is_caught = oracle_tests((distances, MUTANTS))
 
 
 # --- what a reader does wrong --------------------------------------------------------------------

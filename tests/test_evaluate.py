@@ -160,75 +160,52 @@ def check_precision_and_recall(evaluate):
     assert recalled[:50].mean() > 0.9 and recalled[50:].sum() == 0
 
 
-test_oracle, test_mutant_is_caught = oracle_tests(
-    (
-        evaluate,
-        {
-            check_precision_and_recall: [
-                ("kthvalue(k + 1", "kthvalue(k"),
-                (
-                    "drawn, real), within_reach(real, drawn",
-                    "real, drawn), within_reach(drawn, real",
-                ),
-                ("torch.cdist(x, of) <= reach)", "torch.cdist(x, of) <= reach.max())"),
-                (".any(1)", ".all(1)"),
-            ],
-            check_exact_posterior: [
-                ("math.log(S)", "math.log(chunk)"),
-                ("range(0, S, chunk)", "range(0, S - S % chunk, chunk)"),
-                ("(min(chunk, S - done),)", "(chunk,)"),
-                ("+ prior.log_prob(z)", ""),
-                ("log_prob(z) - log_q", "log_prob(z)"),
-                ("(batch) + prior", "(batch) / batch.shape[-1] + prior"),
-                ("total - math.log(S)", "(total - math.log(S)) / math.log(2)"),
-                (
-                    "log_q = q.rsample_and_log_prob((min(chunk, S - done),))",
-                    "_ = q.rsample_and_log_prob((min(chunk, S - done),)); log_q = q.log_prob(q.sample(z.shape[:1]))",
-                ),
-            ],
-            check_ignored_z: [
-                ("total - math.log(S)", "total"),
-            ],
-            check_unbiased: [
-                (
-                    "logaddexp(total, torch.logsumexp(log_w, 0))",
-                    "maximum(total, log_w.max(0).values + math.log(S))",
-                ),
-                (
-                    ", log_q = q.rsample_and_log_prob((min(chunk, S - done),))",
-                    "= model.prior.sample((min(chunk, S - done), len(batch))); log_q = q.log_prob(z)",
-                ),
-            ],
-            check_converges_from_below: [
-                (
-                    "torch.logaddexp(total, torch.logsumexp(log_w, 0))",
-                    "log_w.mean(0) + math.log(S)",
-                ),
-            ],
-            check_work: [
-                ("q.rsample_and_log_prob", "model.encoder(batch).rsample_and_log_prob"),
-            ],
-            check_log_mean_exp: [
-                ("- math.log(log_w.shape[dim])", ""),
-                ("math.log(log_w.shape[dim])", "math.log(len(log_w))"),
-                ("return torch.logsumexp(log_w, dim) - ", "return log_w.exp().sum(dim).log() - "),
-            ],
-            check_effective_sample_size: [
-                ("torch.logsumexp(2 * log_w, dim)", "torch.logsumexp(log_w, dim)"),
-                (
-                    "torch.exp(2 * torch.logsumexp(log_w, dim) - torch.logsumexp(2 * log_w, dim))",
-                    "log_w.exp().sum(dim) ** 2 / (2 * log_w).exp().sum(dim)",
-                ),
-            ],
-            check_units: [
-                (".mean.var(0)", ".mean.std(0)"),
-                ("model.encoder(x).mean.var(0)", "(model.encoder(x).mean ** 2).mean(0)"),
-                ("model.encoder(x).mean.var(0)", "1 - model.encoder(x).log_var.exp().mean(0)"),
-                ("model.prior).mean(0)", "model.prior).sum(0)"),
-            ],
-        },
-    )
-)
+MUTANTS = {
+    check_precision_and_recall: """
+        kthvalue(k + 1 => kthvalue(k
+        drawn, real), within_reach(real, drawn => real, drawn), within_reach(drawn, real
+        torch.cdist(x, of) <= reach) => torch.cdist(x, of) <= reach.max())
+        .any(1) => .all(1)
+    """,
+    check_exact_posterior: """
+        math.log(S) => math.log(chunk)
+        range(0, S, chunk) => range(0, S - S % chunk, chunk)
+        (min(chunk, S - done),) => (chunk,)
+        + prior.log_prob(z) =>
+        log_prob(z) - log_q => log_prob(z)
+        (batch) + prior => (batch) / batch.shape[-1] + prior
+        total - math.log(S) => (total - math.log(S)) / math.log(2)
+        log_q = q.rsample_and_log_prob((min(chunk, S - done),)) => \
+            _ = q.rsample_and_log_prob((min(chunk, S - done),)); log_q = q.log_prob(q.sample(z.shape[:1]))
+    """,
+    check_ignored_z: "total - math.log(S) => total",
+    check_unbiased: """
+        logaddexp(total, torch.logsumexp(log_w, 0)) => maximum(total, log_w.max(0).values + math.log(S))
+        , log_q = q.rsample_and_log_prob((min(chunk, S - done),)) => \
+            = model.prior.sample((min(chunk, S - done), len(batch))); log_q = q.log_prob(z)
+    """,
+    check_converges_from_below: """
+        torch.logaddexp(total, torch.logsumexp(log_w, 0)) => log_w.mean(0) + math.log(S)
+    """,
+    check_work: "q.rsample_and_log_prob => model.encoder(batch).rsample_and_log_prob",
+    check_log_mean_exp: """
+        - math.log(log_w.shape[dim]) =>
+        math.log(log_w.shape[dim]) => math.log(len(log_w))
+        return torch.logsumexp(log_w, dim) - => return log_w.exp().sum(dim).log() -
+    """,
+    check_effective_sample_size: """
+        torch.logsumexp(2 * log_w, dim) => torch.logsumexp(log_w, dim)
+        torch.exp(2 * torch.logsumexp(log_w, dim) - torch.logsumexp(2 * log_w, dim)) => \
+            log_w.exp().sum(dim) ** 2 / (2 * log_w).exp().sum(dim)
+    """,
+    check_units: """
+        .mean.var(0) => .mean.std(0)
+        model.encoder(x).mean.var(0) => (model.encoder(x).mean ** 2).mean(0)
+        model.encoder(x).mean.var(0) => 1 - model.encoder(x).log_var.exp().mean(0)
+        model.prior).mean(0) => model.prior).sum(0)
+    """,
+}
+test_oracle, test_mutant_is_caught = oracle_tests((evaluate, MUTANTS))
 
 
 def test_weights_of_zero_and_no_gradient():

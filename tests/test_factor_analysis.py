@@ -391,123 +391,98 @@ def check_unlabelled(module):
         assert before.weight.isfinite().all()
 
 
+FACTOR_ANALYSIS = {
+    check_log_prob: """
+        likelihood + self.prior.log_prob(q.mean) - q => likelihood - q
+        p.mean[..., seen], p.log_var => p.mean[..., seen], 2 * p.log_var
+    """,
+    check_posterior: """
+        + torch.eye(weight.shape[1]).to(weight) =>
+        torch.cholesky_inverse(factor) => factor @ factor.mT
+        (check_event(x, p.bias) - p.bias)[..., seen] => x[..., seen]
+        p.log_var[seen] => (p.log_var[seen] / 2)
+    """,
+    check_log_weight: """
+        torch.linalg.cholesky(covariance)) => covariance)
+        off @ scaled @ covariance => off @ scaled
+    """,
+    check_sample: "z @ self.weight.mT + self.bias => z @ self.weight.mT",
+    check_em_maximises: """
+        second_moment[:-1, :-1] += total * q.covariance =>
+        = total * q. => = len(x) * q.
+        p.bias.add_(loadings[:, -1]) =>
+        moment = off.mT @ (weights.unsqueeze(-1) * z) => moment = off.mT @ z
+        (loadings * moment).sum(-1)) / total => 2 * (loadings * moment).sum(-1)) / total
+        off = x - p.bias  # => off = x  #
+    """,
+    check_em_reaches_the_library: """
+        (len(values) < 2 or values[-1] - values[-2] >= tolerance) => len(values) < 2
+    """,
+    check_initialise: """
+        p.log_var.copy_((variance / 2).log()) => p.log_var.copy_(variance.log())
+        mean = weights @ x / weights.sum() => mean = x.mean(0)
+        / p.weight.shape[1]).sqrt() => ).sqrt()
+    """,
+    check_probabilistic_pca: """
+        values[:-latent_dim].mean() => values[:-latent_dim].sum()
+        (values[-latent_dim:] - noise) => values[-latent_dim:]
+        torch.cov(x.mT, correction=0) => torch.cov(x.mT)
+    """,
+    check_complete: """
+        self.decoder(q.sample()).sample() => self.decoder(q.mean).sample()
+        self.decoder(q.sample()).sample() => self.decoder(q.sample()).mean
+        torch.where(observed, x, missing) => missing
+    """,
+    check_denoise: """
+        self.with_noise(noise_var).posterior(x) => self.posterior(x)
+        variance / (variance + noise_var) => noise_var / (variance + noise_var)
+        copy.deepcopy(self) => self
+    """,
+}
+MIXTURE_OF_FACTOR_ANALYSERS = {
+    check_mixture_log_prob: """
+        torch.log_softmax(self.log_weights, -1) + torch => self.log_weights + torch
+        component.log_prob(x, observed) for => component.log_prob(x) for
+        torch.logsumexp(self.log_joint(x, observed), -1) => self.log_joint(x, observed).max(-1).values
+    """,
+    check_mixture_sample: """
+        self.log_weights.softmax(-1), shape => torch.ones_like(self.log_weights), shape
+    """,
+    check_mixture_em: """
+        responsibility.mean(0).clamp_min(NEGLIGIBLE) => responsibility.mean(0).sqrt()
+        component.em_step(x[some], weights[some]) => component.em_step(x[some])
+        return log_p.mean().item() => return log_p.sum().item()
+    """,
+    check_mixture_keeps_to_what_is_allowed: """
+        joint if allowed is None else joint.masked_fill(~allowed, -torch.inf) => joint
+        masked_fill(~allowed => masked_fill(allowed
+    """,
+    check_mixture_complete: """
+        self.log_joint(x, observed).softmax(-1) => self.log_joint(x).softmax(-1)
+        component.complete(x, observed, draw) for => component.complete(x, observed) for
+    """,
+    check_mixture_denoise: """
+        component.with_noise(noise_var).log_prob(x) => component.log_prob(x)
+        component.denoise(x, noise_var) for => component.denoise(x, 2 * noise_var) for
+    """,
+    check_mixture_initialise: """
+        (1 + torch.bincount(nearest, minlength=len(centres))).log() => torch.ones(2)
+    """,
+}
+GENERATIVE_CLASSIFIER = {
+    check_joint: """
+        (self.classes, self.per_class)).logsumexp(-1 => (self.per_class, self.classes)).logsumexp(-2
+        self.log_joint(x).softmax(-1) => self.log_joint(x).sigmoid()
+    """,
+    check_labelled: "(y.unsqueeze(-1) == self.owner) => (y.unsqueeze(-1) >= self.owner)",
+    check_unlabelled: """
+        unsqueeze(-1) | => unsqueeze(-1) & (y >= -1).unsqueeze(-1) & (self.owner == 0) |
+    """,
+}
 test_oracle, test_mutant_is_caught = oracle_tests(
-    (
-        factor_analysis,
-        {
-            check_log_prob: [
-                ("likelihood + self.prior.log_prob(q.mean) - q", "likelihood - q"),
-                ("p.mean[..., seen], p.log_var", "p.mean[..., seen], 2 * p.log_var"),
-            ],
-            check_posterior: [
-                ("+ torch.eye(weight.shape[1]).to(weight)", ""),
-                ("torch.cholesky_inverse(factor)", "factor @ factor.mT"),
-                ("(check_event(x, p.bias) - p.bias)[..., seen]", "x[..., seen]"),
-                ("p.log_var[seen]", "(p.log_var[seen] / 2)"),
-            ],
-            check_log_weight: [
-                ("torch.linalg.cholesky(covariance))", "covariance)"),
-                ("off @ scaled @ covariance", "off @ scaled"),
-            ],
-            check_sample: [
-                ("z @ self.weight.mT + self.bias", "z @ self.weight.mT"),
-            ],
-            check_em_maximises: [
-                ("second_moment[:-1, :-1] += total * q.covariance", ""),
-                ("= total * q.", "= len(x) * q."),
-                ("p.bias.add_(loadings[:, -1])", ""),
-                ("moment = off.mT @ (weights.unsqueeze(-1) * z)", "moment = off.mT @ z"),
-                (
-                    "(loadings * moment).sum(-1)) / total",
-                    "2 * (loadings * moment).sum(-1)) / total",
-                ),
-                ("off = x - p.bias  #", "off = x  #"),
-            ],
-            check_em_reaches_the_library: [
-                ("(len(values) < 2 or values[-1] - values[-2] >= tolerance)", "len(values) < 2"),
-            ],
-            check_initialise: [
-                ("p.log_var.copy_((variance / 2).log())", "p.log_var.copy_(variance.log())"),
-                ("mean = weights @ x / weights.sum()", "mean = x.mean(0)"),
-                ("/ p.weight.shape[1]).sqrt()", ").sqrt()"),
-            ],
-            check_probabilistic_pca: [
-                ("values[:-latent_dim].mean()", "values[:-latent_dim].sum()"),
-                ("(values[-latent_dim:] - noise)", "values[-latent_dim:]"),
-                ("torch.cov(x.mT, correction=0)", "torch.cov(x.mT)"),
-            ],
-            check_complete: [
-                ("self.decoder(q.sample()).sample()", "self.decoder(q.mean).sample()"),
-                ("self.decoder(q.sample()).sample()", "self.decoder(q.sample()).mean"),
-                ("torch.where(observed, x, missing)", "missing"),
-            ],
-            check_denoise: [
-                ("self.with_noise(noise_var).posterior(x)", "self.posterior(x)"),
-                ("variance / (variance + noise_var)", "noise_var / (variance + noise_var)"),
-                ("copy.deepcopy(self)", "self"),
-            ],
-        },
-    ),
-    (
-        mixture_of_factor_analysers,
-        {
-            check_mixture_log_prob: [
-                ("torch.log_softmax(self.log_weights, -1) + torch", "self.log_weights + torch"),
-                ("component.log_prob(x, observed) for", "component.log_prob(x) for"),
-                (
-                    "torch.logsumexp(self.log_joint(x, observed), -1)",
-                    "self.log_joint(x, observed).max(-1).values",
-                ),
-            ],
-            check_mixture_sample: [
-                ("self.log_weights.softmax(-1), shape", "torch.ones_like(self.log_weights), shape"),
-            ],
-            check_mixture_em: [
-                ("responsibility.mean(0).clamp_min(NEGLIGIBLE)", "responsibility.mean(0).sqrt()"),
-                ("component.em_step(x[some], weights[some])", "component.em_step(x[some])"),
-                ("return log_p.mean().item()", "return log_p.sum().item()"),
-            ],
-            check_mixture_keeps_to_what_is_allowed: [
-                ("joint if allowed is None else joint.masked_fill(~allowed, -torch.inf)", "joint"),
-                ("masked_fill(~allowed", "masked_fill(allowed"),
-            ],
-            check_mixture_complete: [
-                ("self.log_joint(x, observed).softmax(-1)", "self.log_joint(x).softmax(-1)"),
-                (
-                    "component.complete(x, observed, draw) for",
-                    "component.complete(x, observed) for",
-                ),
-            ],
-            check_mixture_denoise: [
-                ("component.with_noise(noise_var).log_prob(x)", "component.log_prob(x)"),
-                ("component.denoise(x, noise_var) for", "component.denoise(x, 2 * noise_var) for"),
-            ],
-            check_mixture_initialise: [
-                ("(1 + torch.bincount(nearest, minlength=len(centres))).log()", "torch.ones(2)"),
-            ],
-        },
-    ),
-    (
-        generative_classifier,
-        {
-            check_joint: [
-                (
-                    "(self.classes, self.per_class)).logsumexp(-1",
-                    "(self.per_class, self.classes)).logsumexp(-2",
-                ),
-                ("self.log_joint(x).softmax(-1)", "self.log_joint(x).sigmoid()"),
-            ],
-            check_labelled: [
-                ("(y.unsqueeze(-1) == self.owner)", "(y.unsqueeze(-1) >= self.owner)"),
-            ],
-            check_unlabelled: [
-                (
-                    "unsqueeze(-1) |",
-                    "unsqueeze(-1) & (y >= -1).unsqueeze(-1) & (self.owner == 0) |",
-                ),
-            ],
-        },
-    ),
+    (factor_analysis, FACTOR_ANALYSIS),
+    (mixture_of_factor_analysers, MIXTURE_OF_FACTOR_ANALYSERS),
+    (generative_classifier, GENERATIVE_CLASSIFIER),
 )
 
 

@@ -199,73 +199,59 @@ def test_log_det_and_inverse_of_the_others(kind, given_dim):
     check_inverse(made(kind, D, given_dim), given_dim)
 
 
+PLANAR_FLOW = {
+    check_planar: """
+        1 - h * h)).sum => 1 - h)).sum
+        1 - h * h)).sum => 1 - (h * h).mean(-1, keepdim=True))).sum
+        torch.log1p(slope => torch.log(slope.abs()
+        in steps: => in steps:\\n            z = z.flip(-1)
+        return w, u + (slope - along) * (w / size) => return w, u
+    """,
+    check_planar_constraint: """
+        (1 - MARGIN) * (F.softplus(along + SHIFT) - 1) => along
+        (w / size) => w
+        + SHIFT =>
+    """,
+}
+HOUSEHOLDER_FLOW = {
+    check_householder: """
+        z - 2 * v => z - v
+        reversed(self.mirrors(given)) => self.mirrors(given)
+        dim=-1, eps => p=1, dim=-1, eps
+    """,
+    check_householder_chain: "v = apply(linear, v) => v = apply(linear, v).tanh()",
+}
+INVERSE_AUTOREGRESSIVE_FLOW = {
+    check_autoregressive: """
+        F.logsigmoid(s) => F.logsigmoid(-s)
+        torch.lerp(m, z, => torch.lerp(z, m,
+        1 + torch.exp(-s) => torch.exp(-s)
+        t % 2 == 1 => False
+        torch.sigmoid(s) => torch.sigmoid(s - OPEN)
+    """,
+}
+NETWORKS = {
+    check_masks: """
+        .unsqueeze(1) >= seen => .unsqueeze(1) > seen
+        place.unsqueeze(1) > seen => place.unsqueeze(1) >= seen
+        self.weight * self.mask => self.weight
+        torch.arange(dim, 0, -1) if reverse => torch.arange(1, dim + 1) if reverse
+        .repeat(outputs, 1) => .repeat_interleave(outputs, 0)
+    """,
+}
+NORMALIZING_FLOW = {
+    check_posterior: "return z, log_q0 - log_det => return z, log_q0 + log_det",
+    check_integrals: """
+        self.base.log_prob(noise) + log_det => self.base.log_prob(noise) - log_det
+        - self.flow(z0, self.given)[1] => + self.flow(z0, self.given)[1]
+    """,
+}
 test_oracle, test_mutant_is_caught = oracle_tests(
-    (
-        planar_flow,
-        {
-            check_planar: [
-                ("1 - h * h)).sum", "1 - h)).sum"),
-                ("1 - h * h)).sum", "1 - (h * h).mean(-1, keepdim=True))).sum"),
-                ("torch.log1p(slope", "torch.log(slope.abs()"),
-                ("in steps:", "in steps:\n            z = z.flip(-1)"),
-                ("return w, u + (slope - along) * (w / size)", "return w, u"),
-            ],
-            check_planar_constraint: [
-                ("(1 - MARGIN) * (F.softplus(along + SHIFT) - 1)", "along"),
-                ("(w / size)", "w"),
-                ("+ SHIFT", ""),
-            ],
-        },
-    ),
-    (
-        householder_flow,
-        {
-            check_householder: [
-                ("z - 2 * v", "z - v"),
-                ("reversed(self.mirrors(given))", "self.mirrors(given)"),
-                ("dim=-1, eps", "p=1, dim=-1, eps"),
-            ],
-            check_householder_chain: [
-                ("v = apply(linear, v)", "v = apply(linear, v).tanh()"),
-            ],
-        },
-    ),
-    (
-        inverse_autoregressive_flow,
-        {
-            check_autoregressive: [
-                ("F.logsigmoid(s)", "F.logsigmoid(-s)"),
-                ("torch.lerp(m, z,", "torch.lerp(z, m,"),
-                ("1 + torch.exp(-s)", "torch.exp(-s)"),
-                ("t % 2 == 1", "False"),
-                ("torch.sigmoid(s)", "torch.sigmoid(s - OPEN)"),
-            ],
-        },
-    ),
-    (
-        networks,
-        {
-            check_masks: [
-                (".unsqueeze(1) >= seen", ".unsqueeze(1) > seen"),
-                ("place.unsqueeze(1) > seen", "place.unsqueeze(1) >= seen"),
-                ("self.weight * self.mask", "self.weight"),
-                ("torch.arange(dim, 0, -1) if reverse", "torch.arange(1, dim + 1) if reverse"),
-                (".repeat(outputs, 1)", ".repeat_interleave(outputs, 0)"),
-            ],
-        },
-    ),
-    (
-        normalizing_flow,
-        {
-            check_posterior: [
-                ("return z, log_q0 - log_det", "return z, log_q0 + log_det"),
-            ],
-            check_integrals: [
-                ("self.base.log_prob(noise) + log_det", "self.base.log_prob(noise) - log_det"),
-                ("- self.flow(z0, self.given)[1]", "+ self.flow(z0, self.given)[1]"),
-            ],
-        },
-    ),
+    (planar_flow, PLANAR_FLOW),
+    (householder_flow, HOUSEHOLDER_FLOW),
+    (inverse_autoregressive_flow, INVERSE_AUTOREGRESSIVE_FLOW),
+    (networks, NETWORKS),
+    (normalizing_flow, NORMALIZING_FLOW),
 )
 
 

@@ -166,45 +166,30 @@ def check_optimal_discriminator(gan):
     assert 0.1 < jensen_shannon < math.log(2)
 
 
-test_oracle, test_mutant_is_caught = oracle_tests(
-    (
-        gan,
-        {
-            check_discriminator_objective: [
-                ("F.logsigmoid(real) + ", ""),
-                ("F.logsigmoid(real)", "real.sigmoid().log()"),
-                (
-                    'F.logsigmoid(-fake)\n        return value, {"disc',
-                    '(1 - fake.sigmoid()).log()\n        return value, {"disc',
-                ),
-                (
-                    "F.logsigmoid(real) + F.logsigmoid(-fake)",
-                    "(F.logsigmoid(real) + F.logsigmoid(-fake)) / 2",
-                ),
-                ('real.sigmoid(), "fake": fake', 'fake.sigmoid(), "fake": real'),
-                ('"real": real.sigmoid()', '"real": real'),
-            ],
-            check_saturating_is_the_minmax_game: [
-                (
-                    'F.logsigmoid(-fake)\n        return value, {"disc',
-                    'F.logsigmoid(fake)\n        return value, {"disc',
-                ),
-            ],
-            check_optimal_discriminator: [
-                ("F.logsigmoid(real)", "F.logsigmoid(-real)"),
-            ],
-            check_generator_objective: [
-                ("if self.saturating", "if True"),
-                ("if self.saturating", "if False"),
-                ("else F.logsigmoid(fake)", "else F.logsigmoid(-fake)"),
-            ],
-            check_sides: [
-                ("with torch.no_grad():  # in", "if True:  # in"),
-                ("fake = self.logit(self.make(x))", "fake = self.logit(self.make(x).detach())"),
-            ],
-        },
-    )
-)
+MUTANTS = {
+    check_discriminator_objective: """
+        F.logsigmoid(real) + =>
+        F.logsigmoid(real) => real.sigmoid().log()
+        F.logsigmoid(-fake) return value, {"disc => (1 - fake.sigmoid()).log()\\n        return value, {"disc
+        F.logsigmoid(real) + F.logsigmoid(-fake) => (F.logsigmoid(real) + F.logsigmoid(-fake)) / 2
+        real.sigmoid(), "fake": fake => fake.sigmoid(), "fake": real
+        "real": real.sigmoid() => "real": real
+    """,
+    check_saturating_is_the_minmax_game: """
+        F.logsigmoid(-fake) return value, {"disc => F.logsigmoid(fake)\\n        return value, {"disc
+    """,
+    check_optimal_discriminator: "F.logsigmoid(real) => F.logsigmoid(-real)",
+    check_generator_objective: """
+        if self.saturating => if True
+        if self.saturating => if False
+        else F.logsigmoid(fake) => else F.logsigmoid(-fake)
+    """,
+    check_sides: """
+        with torch.no_grad():  # in => if True:  # in
+        fake = self.logit(self.make(x)) => fake = self.logit(self.make(x).detach())
+    """,
+}
+test_oracle, test_mutant_is_caught = oracle_tests((gan, MUTANTS))
 
 
 # --- a model to look at, and small promises ------------------------------------------------------

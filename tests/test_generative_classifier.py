@@ -32,18 +32,14 @@ def check_start(module):
     close(model.mixture.log_weights.softmax(-1), torch.full((12,), 1 / 12))
 
 
-test_oracle, test_mutant_is_caught = oracle_tests(
-    (
-        generative_classifier,
-        {
-            check_start: [
-                ("x[mine].mean(0) if self.per_class == 1 else example", "example"),
-                ("x[mine].mean(0) if self.per_class == 1 else example", "x[mine].mean(0)"),
-                ("(y == owner).nonzero()", "(y >= owner).nonzero()"),
-            ],
-        },
-    )
-)
+MUTANTS = {
+    check_start: """
+        x[mine].mean(0) if self.per_class == 1 else example => example
+        x[mine].mean(0) if self.per_class == 1 else example => x[mine].mean(0)
+        (y == owner).nonzero() => (y >= owner).nonzero()
+    """,
+}
+test_oracle, test_mutant_is_caught = oracle_tests((generative_classifier, MUTANTS))
 
 
 @pytest.mark.parametrize(

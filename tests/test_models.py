@@ -198,60 +198,43 @@ def check_reconstruction(module):
     close(module.LatentVariableModel(*parts).reconstruct(x), expected)
 
 
-test_oracle, test_mutant_is_caught = oracle_tests(
-    (
-        latent_variable_model,
-        {
-            check_exact_posterior: [
-                ("+ self.prior.log_prob(z)", ""),
-                ("+ self.prior.log_prob(z) - log_q", ""),
-                ("+ self.prior", "/ x.shape[-1] + self.prior"),
-            ],
-            check_bound_and_gap: [
-                ("log_prob(z) - log_q", "log_prob(z)"),
-                ("return reconstruction - beta * regulariser", "return reconstruction"),
-                ("reconstruction - beta * reg", "reconstruction + beta * reg"),
-                ("kl(q, self.prior) if", "kl(q, self.prior) / q.mean.shape[-1] if"),
-                ("kl(q, self.prior) if", "0.5 * kl(q, self.prior) if"),
-            ],
-            check_binary_images: [
-                ("log_prob(z) -", "log_prob(z) +"),
-                (
-                    "z, log_q = self.encoder(x).rsample_and_log_prob(samples)",
-                    "q = self.encoder(x); z = self.prior.sample((*samples, len(x))); log_q = q.log_prob(z)",
-                ),
-                ("= self.encoder(x).", "= self.encoder(x.roll(1, 0))."),
-            ],
-            check_beta: [
-                ("- beta * regulariser", "- regulariser"),
-                ("reconstruction - beta * regulariser", "beta * reconstruction - regulariser"),
-                (", regulariser", ", beta * regulariser"),
-                (
-                    "reconstruction - beta * regulariser",
-                    "(reconstruction - beta * regulariser).mean()",
-                ),
-            ],
-            check_sampled_kl: [
-                ("else log_q - self.prior.log_prob(z)", "else -self.prior.log_prob(z)"),
-                ("else q.rsample_and_log_prob()", "else ((z := q.sample()), q.log_prob(z))"),
-                ("else log_q - self.prior", "else 2 * log_q - log_q.detach() - self.prior"),
-            ],
-            check_samples: [
-                (
-                    "(self.prior.sample(check_shape(shape))).sample()",
-                    "(self.prior.sample(check_shape(shape))).mean",
-                ),
-                (
-                    "self.prior.sample(check_shape(shape))",
-                    "self.prior.sample((1,)).expand(shape, -1)",
-                ),
-            ],
-            check_reconstruction: [
-                ("self.encoder(x).mean", "self.encoder(x).sample()"),
-            ],
-        },
-    )
-)
+MUTANTS = {
+    check_exact_posterior: """
+        + self.prior.log_prob(z) =>
+        + self.prior.log_prob(z) - log_q =>
+        + self.prior => / x.shape[-1] + self.prior
+    """,
+    check_bound_and_gap: """
+        log_prob(z) - log_q => log_prob(z)
+        return reconstruction - beta * regulariser => return reconstruction
+        reconstruction - beta * reg => reconstruction + beta * reg
+        kl(q, self.prior) if => kl(q, self.prior) / q.mean.shape[-1] if
+        kl(q, self.prior) if => 0.5 * kl(q, self.prior) if
+    """,
+    check_binary_images: """
+        log_prob(z) - => log_prob(z) +
+        z, log_q = self.encoder(x).rsample_and_log_prob(samples) => \
+            q = self.encoder(x); z = self.prior.sample((*samples, len(x))); log_q = q.log_prob(z)
+        = self.encoder(x). => = self.encoder(x.roll(1, 0)).
+    """,
+    check_beta: """
+        - beta * regulariser => - regulariser
+        reconstruction - beta * regulariser => beta * reconstruction - regulariser
+        , regulariser => , beta * regulariser
+        reconstruction - beta * regulariser => (reconstruction - beta * regulariser).mean()
+    """,
+    check_sampled_kl: """
+        else log_q - self.prior.log_prob(z) => else -self.prior.log_prob(z)
+        else q.rsample_and_log_prob() => else ((z := q.sample()), q.log_prob(z))
+        else log_q - self.prior => else 2 * log_q - log_q.detach() - self.prior
+    """,
+    check_samples: """
+        (self.prior.sample(check_shape(shape))).sample() => (self.prior.sample(check_shape(shape))).mean
+        self.prior.sample(check_shape(shape)) => self.prior.sample((1,)).expand(shape, -1)
+    """,
+    check_reconstruction: "self.encoder(x).mean => self.encoder(x).sample()",
+}
+test_oracle, test_mutant_is_caught = oracle_tests((latent_variable_model, MUTANTS))
 
 
 # --- the VAEs ------------------------------------------------------------------------------------

@@ -413,75 +413,58 @@ def check_adversarial_objectives(module):
     )
 
 
+AUXILIARY_CLASSIFIER_GAN = {
+    check_auxiliary: """
+        F.logsigmoid(real) + F.logsigmoid(-fake) => F.logsigmoid(real) - F.logsigmoid(fake)
+        pick(seen, y) + pick(seen_fake, c) => pick(seen, y)
+        pick(seen, y) + pick(seen_fake, c) => pick(seen, y) + pick(seen_fake, y)
+        F.logsigmoid(fake) => -F.logsigmoid(-fake)
+        pick(seen, c) => pick(seen, y)
+        return source + label, {"generator" => return source - label, {"generator"
+        with torch.no_grad(): x_fake => if True:\\n            x_fake
+        torch.log_softmax(classes, -1) => torch.log_softmax(classes, 0)
+        torch.log_softmax(classes, -1) => F.logsigmoid(classes)
+    """,
+    check_told: """
+        torch.cat([z, one_hot.to(z)], -1) => torch.cat([one_hot.to(z), z], -1)
+        torch.randint(self.classes, => torch.randint(self.classes - 1,
+        torch.full(z.shape[:-1], c) => torch.full(z.shape[:-1], 0)
+    """,
+}
+BIDIRECTIONAL_GAN = {
+    check_bidirectional: """
+        F.logsigmoid(real) + F.logsigmoid(-fake) => F.logsigmoid(real) + F.logsigmoid(fake)
+        + F.logsigmoid(-self.logit(x, code)) =>
+        F.logsigmoid(self.logit(fake_x, z)) + F.logsigmoid(-self.logit(x, code)) => \
+            -F.logsigmoid(-self.logit(fake_x, z)) - F.logsigmoid(self.logit(x, code))
+        real, fake = self.logit(x, code) => real, fake = self.logit(x, z)
+        , self.logit(fake_x, z) => , self.logit(fake_x, code)
+        with torch.no_grad(): code, fake_x => if True:\\n            code, fake_x
+        torch.cat([x, z], -1) => torch.cat([x, -z], -1)
+        , self.encoder(x).mean => , self.encoder(x).mean.detach()
+    """,
+}
+WASSERSTEIN_AUTOENCODER = {
+    check_mmd_objective: """
+        -cost - beta => -cost + beta
+        -cost - beta * self.weight * discrepancy => -cost - self.weight * discrepancy
+        ** 2).sum(-1 => ** 2).mean(-1
+        (x - self.decoder(z).mean) ** 2 => x - self.decoder(z).mean).abs(
+        mmd(z, self.prior => mmd(z.detach(), self.prior
+    """,
+    check_adversarial_objectives: """
+        real) + F.logsigmoid(-fake => fake) + F.logsigmoid(-real
+        with torch.no_grad(): code => if True:\\n            code
+        -cost + self.weight * fooled => -cost + fooled
+        -cost + self.weight * fooled => -cost - self.weight * fooled
+        self.logit(z) => self.logit(z.detach())
+        fooled = F.logsigmoid(self.logit(z)) => fooled = -F.logsigmoid(-self.logit(z))
+    """,
+}
 test_oracle, test_mutant_is_caught = oracle_tests(
-    (
-        auxiliary_classifier_gan,
-        {
-            check_auxiliary: [
-                (
-                    "F.logsigmoid(real) + F.logsigmoid(-fake)",
-                    "F.logsigmoid(real) - F.logsigmoid(fake)",
-                ),
-                ("pick(seen, y) + pick(seen_fake, c)", "pick(seen, y)"),
-                ("pick(seen, y) + pick(seen_fake, c)", "pick(seen, y) + pick(seen_fake, y)"),
-                ("F.logsigmoid(fake)", "-F.logsigmoid(-fake)"),
-                ("pick(seen, c)", "pick(seen, y)"),
-                ('return source + label, {"generator"', 'return source - label, {"generator"'),
-                ("with torch.no_grad():\n            x_fake", "if True:\n            x_fake"),
-                ("torch.log_softmax(classes, -1)", "torch.log_softmax(classes, 0)"),
-                ("torch.log_softmax(classes, -1)", "F.logsigmoid(classes)"),
-            ],
-            check_told: [
-                ("torch.cat([z, one_hot.to(z)], -1)", "torch.cat([one_hot.to(z), z], -1)"),
-                ("torch.randint(self.classes,", "torch.randint(self.classes - 1,"),
-                ("torch.full(z.shape[:-1], c)", "torch.full(z.shape[:-1], 0)"),
-            ],
-        },
-    ),
-    (
-        bidirectional_gan,
-        {
-            check_bidirectional: [
-                (
-                    "F.logsigmoid(real) + F.logsigmoid(-fake)",
-                    "F.logsigmoid(real) + F.logsigmoid(fake)",
-                ),
-                (" + F.logsigmoid(-self.logit(x, code))", ""),
-                (
-                    "F.logsigmoid(self.logit(fake_x, z)) + F.logsigmoid(-self.logit(x, code))",
-                    "-F.logsigmoid(-self.logit(fake_x, z)) - F.logsigmoid(self.logit(x, code))",
-                ),
-                ("real, fake = self.logit(x, code)", "real, fake = self.logit(x, z)"),
-                (", self.logit(fake_x, z)", ", self.logit(fake_x, code)"),
-                (
-                    "with torch.no_grad():\n            code, fake_x",
-                    "if True:\n            code, fake_x",
-                ),
-                ("torch.cat([x, z], -1)", "torch.cat([x, -z], -1)"),
-                (", self.encoder(x).mean", ", self.encoder(x).mean.detach()"),
-            ],
-        },
-    ),
-    (
-        wasserstein_autoencoder,
-        {
-            check_mmd_objective: [
-                ("-cost - beta", "-cost + beta"),
-                ("-cost - beta * self.weight * discrepancy", "-cost - self.weight * discrepancy"),
-                ("** 2).sum(-1", "** 2).mean(-1"),
-                ("(x - self.decoder(z).mean) ** 2", "x - self.decoder(z).mean).abs("),
-                ("mmd(z, self.prior", "mmd(z.detach(), self.prior"),
-            ],
-            check_adversarial_objectives: [
-                ("real) + F.logsigmoid(-fake", "fake) + F.logsigmoid(-real"),
-                ("with torch.no_grad():\n            code", "if True:\n            code"),
-                ("-cost + self.weight * fooled", "-cost + fooled"),
-                ("-cost + self.weight * fooled", "-cost - self.weight * fooled"),
-                ("self.logit(z)", "self.logit(z.detach())"),
-                ("fooled = F.logsigmoid(self.logit(z))", "fooled = -F.logsigmoid(-self.logit(z))"),
-            ],
-        },
-    ),
+    (auxiliary_classifier_gan, AUXILIARY_CLASSIFIER_GAN),
+    (bidirectional_gan, BIDIRECTIONAL_GAN),
+    (wasserstein_autoencoder, WASSERSTEIN_AUTOENCODER),
 )
 
 

@@ -298,96 +298,69 @@ def check_dcgan_sees_pictures(networks):
     assert reached.count_nonzero() == 784
 
 
-test_oracle, test_mutant_is_caught = oracle_tests(
-    (
-        networks,
-        {
-            check_gated_layer: [
-                ("GLU(dim=-1)]", "Softmax(-1), nn.GLU(dim=-1)]"),
-                ("nn.GLU(dim=-1)]\n", "nn.Tanh(), nn.GLU(dim=-1)]\n"),
-                (
-                    "nn.Linear(sizes[-2], sizes[-1]))",
-                    "nn.Linear(sizes[-2], sizes[-1]), nn.Sigmoid())",
-                ),
-            ],
-            check_initialisation: [
-                ('nonlinearity="relu"', 'nonlinearity="linear"'),
-                ('nonlinearity="relu"', 'nonlinearity="relu", mode="fan_out"'),
-                ("nn.init.zeros_(module.bias)", "nn.init.ones_(module.bias)"),
-            ],
-            check_convolutional_rows: [
-                ("*rows.shape[:-1], result.shape[-1]", "-1, *rows.shape[:-1]).movedim(0, -1"),
-                ("super().forward(flat)", "super().forward(flat.cumsum(0))"),
-            ],
-            check_dcgan: [
-                ("if std is not None:", "if False:"),
-                ("std=std)", "std=std**0.5)"),
-                (
-                    "nn.ConvTranspose2d(channels, 1, 4, stride=2, padding=1),\n            nn.Sigmoid(),",
-                    "nn.ConvTranspose2d(channels, 1, 4, stride=2, padding=1),",
-                ),
-                ("if batch_norm else nn.Identity()", ""),
-            ],
-            check_mlp: [
-                ("*([output] if output else [])", "activation()"),
-                ("*([output] if output else [])", ""),
-                ("[activation()]", "[nn.ReLU()]"),
-            ],
-            check_copies: [
-                ("bias.unsqueeze(1), x", "bias[:1].unsqueeze(1), x"),
-                (
-                    "x.flatten(1, -2), weight.mT)",
-                    "x.flatten(1, -2), weight[:1].expand_as(weight).mT)",
-                ),
-                ("x.flatten(1, -2), weight.mT", "x.flatten(1, -2).flip(0), weight.mT"),
-            ],
-            check_copies_initialised: [
-                ("(2 / module.in_features) ** 0.5", "(2 / module.weight[0].numel()) ** 0.5"),
-                ("(2 / module.in_features) ** 0.5", "2 / module.in_features"),
-                ("| ManyLinear)", ")"),
-            ],
-            check_spectral: [
-                ("return weight / (u.mT @ weight @ v)", "return weight"),
-                ("return weight / (u.mT @ weight @ v)", "return weight / weight.norm()"),
-                ("self.u.copy_(u)", "pass"),
-                (
-                    "            if self.training:\n                self.u",
-                    "            if True:\n                self.u",
-                ),
-                ("(u.mT @ weight @ v)  #", "(u.mT @ weight @ v).max()  #"),
-            ],
-            check_lipschitz: [
-                ("if spectral:", "if False:"),
-            ],
-            check_spectral_gradient: [
-                (
-                    "return weight / (u.mT @ weight @ v)",
-                    "return weight / (u.mT @ weight @ v).detach()",
-                ),
-            ],
-            check_spectral_one_step: [
-                ("range(self.steps if self.training else 1)", "range(5)"),
-            ],
-            check_batch_norm: [
-                ("[BatchNormRows(i)] * batch_norm", "[]"),
-                (
-                    "BatchNormRows(i)] * batch_norm + [activation()",
-                    "activation(), BatchNormRows(i)",
-                ),
-                (
-                    "reshape(math.prod(x.shape[:-1]), x.shape[-1])).reshape(x.shape",
-                    "movedim(-1, 1)).movedim(1, -1)[:1].expand_as(x",
-                ),
-            ],
-            check_dropout: [
-                ("[nn.Dropout(dropout)]", "[nn.Dropout(0.5)]"),
-                ("[nn.Dropout(dropout)]", "[]"),
-            ],
-            check_convolution_sees_pictures: [],
-            check_dcgan_sees_pictures: [],
-        },
-    )
-)
+MUTANTS = {
+    check_gated_layer: """
+        GLU(dim=-1)] => Softmax(-1), nn.GLU(dim=-1)]
+        nn.GLU(dim=-1)] => nn.Tanh(), nn.GLU(dim=-1)]
+        nn.Linear(sizes[-2], sizes[-1])) => nn.Linear(sizes[-2], sizes[-1]), nn.Sigmoid())
+    """,
+    check_initialisation: """
+        nonlinearity="relu" => nonlinearity="linear"
+        nonlinearity="relu" => nonlinearity="relu", mode="fan_out"
+        nn.init.zeros_(module.bias) => nn.init.ones_(module.bias)
+    """,
+    check_convolutional_rows: """
+        *rows.shape[:-1], result.shape[-1] => -1, *rows.shape[:-1]).movedim(0, -1
+        super().forward(flat) => super().forward(flat.cumsum(0))
+    """,
+    check_dcgan: """
+        if std is not None: => if False:
+        std=std) => std=std**0.5)
+        nn.ConvTranspose2d(channels, 1, 4, stride=2, padding=1), nn.Sigmoid(), => \
+            nn.ConvTranspose2d(channels, 1, 4, stride=2, padding=1),
+        if batch_norm else nn.Identity() =>
+    """,
+    check_mlp: """
+        *([output] if output else []) => activation()
+        *([output] if output else []) =>
+        [activation()] => [nn.ReLU()]
+    """,
+    check_copies: """
+        bias.unsqueeze(1), x => bias[:1].unsqueeze(1), x
+        x.flatten(1, -2), weight.mT) => x.flatten(1, -2), weight[:1].expand_as(weight).mT)
+        x.flatten(1, -2), weight.mT => x.flatten(1, -2).flip(0), weight.mT
+    """,
+    check_copies_initialised: """
+        (2 / module.in_features) ** 0.5 => (2 / module.weight[0].numel()) ** 0.5
+        (2 / module.in_features) ** 0.5 => 2 / module.in_features
+        | ManyLinear) => )
+    """,
+    check_spectral: """
+        return weight / (u.mT @ weight @ v) => return weight
+        return weight / (u.mT @ weight @ v) => return weight / weight.norm()
+        self.u.copy_(u) => pass
+        if self.training: self.u => if True:\\n                self.u
+        (u.mT @ weight @ v)  # => (u.mT @ weight @ v).max()  #
+    """,
+    check_lipschitz: "if spectral: => if False:",
+    check_spectral_gradient: """
+        return weight / (u.mT @ weight @ v) => return weight / (u.mT @ weight @ v).detach()
+    """,
+    check_spectral_one_step: "range(self.steps if self.training else 1) => range(5)",
+    check_batch_norm: """
+        [BatchNormRows(i)] * batch_norm => []
+        BatchNormRows(i)] * batch_norm + [activation() => activation(), BatchNormRows(i)
+        reshape(math.prod(x.shape[:-1]), x.shape[-1])).reshape(x.shape => \
+            movedim(-1, 1)).movedim(1, -1)[:1].expand_as(x
+    """,
+    check_dropout: """
+        [nn.Dropout(dropout)] => [nn.Dropout(0.5)]
+        [nn.Dropout(dropout)] => []
+    """,
+    check_convolution_sees_pictures: "",
+    check_dcgan_sees_pictures: "",
+}
+test_oracle, test_mutant_is_caught = oracle_tests((networks, MUTANTS))
 
 
 def test_rows_that_are_no_pictures_are_refused():

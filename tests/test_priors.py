@@ -538,92 +538,69 @@ PER_DIMENSION = """m = self.precomputed(); c = m.components
         square = (z.unsqueeze(-2) - c.mean) ** 2
         each = -0.5 * (1.8378770664093453 + c.log_var + square * torch.exp(-c.log_var))
         return torch.logsumexp(m.log_weights[:, None] + each, -2).sum(-1)"""
+NETWORKS = {
+    check_joined: """
+        left.expand(*right.shape[:-1], -1), right => right, left.expand(*right.shape[:-1], -1)
+        .split(self.sizes, -1) => [..., : self.sizes[0]], a[..., : self.sizes[1]]
+        a), self.g(b => a.expand(*b.shape[:-1], -1)), self.g(b
+    """,
+}
+MIXTURE_PRIOR = {
+    check_mixture_prior: """
+        Mixture(self.log_weights, => Mixture(0 * self.log_weights,
+        Gaussian(self.means, self.log_vars) => Gaussian(self.means, 2 * self.log_vars)
+    """,
+}
+AUTOREGRESSIVE_PRIOR = {
+    check_autoregressive_integrates_to_one: """
+        torch.log_softmax(weights, -2) => weights
+        torch.log_softmax(weights, -2) => torch.log_softmax(weights, -1)
+    """,
+    check_autoregressive_chain_rule: """
+        torch.logsumexp(each, -2).sum(-1) => torch.logsumexp(each.sum(-1), -1)
+    """,
+    check_autoregressive_masks: "self.net(z).to(z.dtype) => self.net(z.roll(-1, -1)).to(z.dtype)",
+    check_autoregressive_samples: """
+        z[..., d] = mean => z[..., d] = 0 * z[..., 0] + mean.roll(1, 0)
+        torch.exp(0.5 * log_var) => torch.exp(log_var)
+        (log_weights + gumbel) => log_weights
+    """,
+}
+VAMP_PRIOR = {
+    check_vamp_prior: """
+        return self.precomputed().log_prob(z) => \
+            m = self.precomputed(); c = m.components\\n        square = (z.unsqueeze(-2) - c.mean) ** 2\\n        each = -0.5 * (1.8378770664093453 + c.log_var + square * torch.exp(-c.log_var))\\n        return torch.logsumexp(m.log_weights[:, None] + each, -2).sum(-1)
+        .log_prob(z) => .log_prob(z) + torch.tensor(float(len(self.raw))).log()
+        self.encoder(self.pseudo_inputs) => \
+            type(q := self.encoder(self.pseudo_inputs))(q.mean.detach(), q.log_var.detach())
+    """,
+    check_vamp_samples: """
+        sample(shape) => components.mean[torch.randint(len(self.raw), shape)]
+        sample(shape) => components.select(torch.tensor(0)).sample(shape)
+    """,
+    check_first_pseudo_inputs: "self.raw.clamp(*self.bounds) => self.raw",
+    check_unbounded_pseudo_inputs: """
+        if self.bounds is None else self.raw.clamp(*self.bounds) => .clamp(0, 1)
+    """,
+}
+HIERARCHICAL_VAE = {
+    check_two_layers_are_one_gaussian: "(z2).sample() => (self.top.sample(shape)).sample()",
+    check_two_layer_posterior: """
+        + self.below(z2).log_prob(z1) =>
+        (x.dtype), self.log_var_range => (x.dtype), (-0.1, 0.1)
+    """,
+    check_a_draw_knows_its_density: """
+        torch.cat([z2, z1], -1), log_top => torch.cat([z1, z2], -1), log_top
+        = self.below(z2) => = self.below(self.top.mean + 0 * z2)
+    """,
+    check_exact_two_layer_posterior: """
+        torch.cat([z2, z1], -1), log_top + log_below => torch.cat([z2, z1], -1), log_top
+    """,
+}
 test_oracle, test_mutant_is_caught = oracle_tests(
-    (
-        networks,
-        {
-            check_joined: [
-                (
-                    "left.expand(*right.shape[:-1], -1), right",
-                    "right, left.expand(*right.shape[:-1], -1)",
-                ),
-                (".split(self.sizes, -1)", "[..., : self.sizes[0]], a[..., : self.sizes[1]]"),
-                ("a), self.g(b", "a.expand(*b.shape[:-1], -1)), self.g(b"),
-            ],
-        },
-    ),
-    (
-        mixture_prior,
-        {
-            check_mixture_prior: [
-                ("Mixture(self.log_weights,", "Mixture(0 * self.log_weights,"),
-                ("Gaussian(self.means, self.log_vars)", "Gaussian(self.means, 2 * self.log_vars)"),
-            ],
-        },
-    ),
-    (
-        autoregressive_prior,
-        {
-            check_autoregressive_integrates_to_one: [
-                ("torch.log_softmax(weights, -2)", "weights"),
-                ("torch.log_softmax(weights, -2)", "torch.log_softmax(weights, -1)"),
-            ],
-            check_autoregressive_chain_rule: [
-                ("torch.logsumexp(each, -2).sum(-1)", "torch.logsumexp(each.sum(-1), -1)"),
-            ],
-            check_autoregressive_masks: [
-                ("self.net(z).to(z.dtype)", "self.net(z.roll(-1, -1)).to(z.dtype)"),
-            ],
-            check_autoregressive_samples: [
-                ("z[..., d] = mean", "z[..., d] = 0 * z[..., 0] + mean.roll(1, 0)"),
-                ("torch.exp(0.5 * log_var)", "torch.exp(log_var)"),
-                ("(log_weights + gumbel)", "log_weights"),
-            ],
-        },
-    ),
-    (
-        vamp_prior,
-        {
-            check_vamp_prior: [
-                ("return self.precomputed().log_prob(z)", PER_DIMENSION),
-                (".log_prob(z)", ".log_prob(z) + torch.tensor(float(len(self.raw))).log()"),
-                (
-                    "self.encoder(self.pseudo_inputs)",
-                    "type(q := self.encoder(self.pseudo_inputs))(q.mean.detach(), q.log_var.detach())",
-                ),
-            ],
-            check_vamp_samples: [
-                ("sample(shape)", "components.mean[torch.randint(len(self.raw), shape)]"),
-                ("sample(shape)", "components.select(torch.tensor(0)).sample(shape)"),
-            ],
-            check_first_pseudo_inputs: [
-                ("self.raw.clamp(*self.bounds)", "self.raw"),
-            ],
-            check_unbounded_pseudo_inputs: [
-                ("if self.bounds is None else self.raw.clamp(*self.bounds)", ".clamp(0, 1)"),
-            ],
-        },
-    ),
-    (
-        hierarchical_vae,
-        {
-            check_two_layers_are_one_gaussian: [
-                ("(z2).sample()", "(self.top.sample(shape)).sample()"),
-            ],
-            check_two_layer_posterior: [
-                ("+ self.below(z2).log_prob(z1)", ""),
-                ("(x.dtype), self.log_var_range", "(x.dtype), (-0.1, 0.1)"),
-            ],
-            check_a_draw_knows_its_density: [
-                ("torch.cat([z2, z1], -1), log_top", "torch.cat([z1, z2], -1), log_top"),
-                ("= self.below(z2)", "= self.below(self.top.mean + 0 * z2)"),
-            ],
-            check_exact_two_layer_posterior: [
-                (
-                    "torch.cat([z2, z1], -1), log_top + log_below",
-                    "torch.cat([z2, z1], -1), log_top",
-                ),
-            ],
-        },
-    ),
+    (networks, NETWORKS),
+    (mixture_prior, MIXTURE_PRIOR),
+    (autoregressive_prior, AUTOREGRESSIVE_PRIOR),
+    (vamp_prior, VAMP_PRIOR),
+    (hierarchical_vae, HIERARCHICAL_VAE),
 )

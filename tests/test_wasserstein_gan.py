@@ -217,38 +217,34 @@ def check_second_derivative(module):
             close(slope[i, j], (above - below) / 2e-4, rtol=1e-3, atol=1e-4)
 
 
-test_oracle, test_mutant_is_caught = oracle_tests(
-    (
-        wasserstein_gan,
-        {
-            check_objectives: [
-                ("self.logit(x) - self.logit(fake)", "self.logit(x) + self.logit(fake)"),
-                ("self.logit(x) - self.logit(fake)", "self.logit(fake) - self.logit(x)"),
-                ("with torch.no_grad():\n            fake", "if True:\n            fake"),
-                ("value = self.logit(self.make(x))", "value = -self.logit(self.make(x))"),
-            ],
-            check_penalty_is_subtracted: [
-                ("distance - self.penalty * penalty", "distance + self.penalty * penalty"),
-                ("- 1) ** 2", ") ** 2"),
-            ],
-            check_clip: [
-                ("-self.clip, self.clip", "0.0, self.clip"),
-                ("self.discriminator.parameters()", "self.parameters()"),
-            ],
-            check_between: [
-                ("share * real + (1 - share) * fake", "real"),
-                ("share * real + (1 - share) * fake", "real + share * fake"),
-                ("torch.rand(*real.shape[:-1], 1,", "torch.rand(1,"),
-                ("torch.rand(*real.shape[:-1], 1,", "torch.rand(*real.shape,"),
-                ("gradient.norm(dim=-1)", "gradient.abs().sum(-1)"),
-            ],
-            check_second_derivative: [
-                ("create_graph=True", "create_graph=False"),
-                ("gradient.norm(dim=-1)", "gradient.detach().norm(dim=-1)"),
-            ],
-        },
-    )
-)
+MUTANTS = {
+    check_objectives: """
+        self.logit(x) - self.logit(fake) => self.logit(x) + self.logit(fake)
+        self.logit(x) - self.logit(fake) => self.logit(fake) - self.logit(x)
+        with torch.no_grad(): fake => if True:\\n            fake
+        value = self.logit(self.make(x)) => value = -self.logit(self.make(x))
+    """,
+    check_penalty_is_subtracted: """
+        distance - self.penalty * penalty => distance + self.penalty * penalty
+        - 1) ** 2 => ) ** 2
+    """,
+    check_clip: """
+        -self.clip, self.clip => 0.0, self.clip
+        self.discriminator.parameters() => self.parameters()
+    """,
+    check_between: """
+        share * real + (1 - share) * fake => real
+        share * real + (1 - share) * fake => real + share * fake
+        torch.rand(*real.shape[:-1], 1, => torch.rand(1,
+        torch.rand(*real.shape[:-1], 1, => torch.rand(*real.shape,
+        gradient.norm(dim=-1) => gradient.abs().sum(-1)
+    """,
+    check_second_derivative: """
+        create_graph=True => create_graph=False
+        gradient.norm(dim=-1) => gradient.detach().norm(dim=-1)
+    """,
+}
+test_oracle, test_mutant_is_caught = oracle_tests((wasserstein_gan, MUTANTS))
 
 
 def test_a_critic_that_says_the_same_everywhere_is_charged_in_full_and_without_nan():
