@@ -24,11 +24,8 @@ def check_gated_layer(networks):
 
 def check_initialisation(networks):
     """Weights of mean 0 and variance 2 / inputs, within four standard errors; biases 0."""
-    encoder, decoder = (
-        networks.conv_encoder(10, channels=16),
-        networks.conv_decoder(10, channels=16),
-    )
-    for net in (networks.gated_mlp([784, 300, 300, 80]), encoder, decoder):
+    convolutional = networks.conv_encoder(10, channels=16), networks.conv_decoder(10, channels=16)
+    for net in (networks.gated_mlp([784, 300, 300, 80]), *convolutional):
         for layer in net:
             if not hasattr(layer, "weight"):
                 continue
@@ -55,17 +52,18 @@ def check_convolutional_rows(networks):
         close(y, net(x.reshape(6, given)).reshape(3, 2, out))
 
 
-def check_convolution_sees_pictures(networks):
-    """A pixel of the decoder depends on its neighbourhood in the 7 x 7 picture, each of whose
-    positions is 4 pixels wide.
-    """
-    net = networks.conv_decoder(2, 1, 2, 4)
-    small = torch.randn(1, 4 * 49, requires_grad=True)
-    picture = net[4:](small).reshape(28, 28)
+def check_neighbourhoods(layers, channels):
+    """A pixel of 28 x 28 depends on the positions near it in the 7 x 7 picture, 4 pixels wide."""
+    small = torch.randn(1, channels * 49, requires_grad=True)
+    picture = layers(small).reshape(28, 28)
     for row, column in ((0, 0), (0, 27), (13, 14), (27, 5)):
         (reached,) = torch.autograd.grad(picture[row, column], small, retain_graph=True)
-        there = reached.reshape(4, 7, 7).abs().sum(0).nonzero()
+        there = reached.reshape(channels, 7, 7).abs().sum(0).nonzero()
         assert len(there) and (there * 4 + 1.5 - torch.tensor([row, column])).abs().max() <= 6.5
+
+
+def check_convolution_sees_pictures(networks):
+    check_neighbourhoods(networks.conv_decoder(2, 1, 2, 4)[4:], 4)
 
 
 def randomised(net):
@@ -120,10 +118,8 @@ def check_copies_initialised(networks):
         for layer in networks.mlp([300, 200, 100], copies=5, **settings):
             if hasattr(layer, "weight"):
                 w, inputs = layer.weight, layer.weight.shape[-1]
-                assert (
-                    abs(w.var() * inputs / 2 - 1) < 4 * (2 / w.numel()) ** 0.5
-                    and not layer.bias.any()
-                )
+                assert not layer.bias.any()
+                assert abs(w.var() * inputs / 2 - 1) < 4 * (2 / w.numel()) ** 0.5
                 assert torch.corrcoef(w.flatten(1)).fill_diagonal_(0).abs().max() < 0.05
 
 
@@ -234,9 +230,8 @@ def check_dropout(networks):
         torch.nn.init.ones_(p)
     x = torch.ones(1, 1)
     kept = net[:-1](x)
-    assert abs((kept > 0).double().mean() - 0.7) < 5 * (0.21 / 4000) ** 0.5 and not torch.equal(
-        net(x), net(x)
-    )
+    assert abs((kept > 0).double().mean() - 0.7) < 5 * (0.21 / 4000) ** 0.5
+    assert not torch.equal(net(x), net(x))
     close(kept[kept > 0], torch.full((int((kept > 0).sum()),), 2 / 0.7))
     close(net.eval()(x), [[8001.0]])
 
@@ -254,15 +249,13 @@ def check_dcgan(networks):
         for layer in net:
             if isinstance(layer, torch.nn.Linear | torch.nn.Conv2d | torch.nn.ConvTranspose2d):
                 w = layer.weight
-                assert (
-                    abs(w.var() / 0.02**2 - 1) < 5 * (2 / w.numel()) ** 0.5 and not layer.bias.any()
-                )
+                assert not layer.bias.any()
+                assert abs(w.var() / 0.02**2 - 1) < 5 * (2 / w.numel()) ** 0.5
                 torch.nn.init.normal_(w, std=0.3)
         x = torch.randn(3, 2, given)
         y = net(x)
-        assert y.shape == (3, 2, out) and (
-            out != 784 or (0 < y.min() and y.max() < 1 and y.std() > 0.05)
-        )
+        assert y.shape == (3, 2, out)
+        assert out != 784 or (0 < y.min() and y.max() < 1 and y.std() > 0.05)
         assert torch.allclose(net(x[:, :1]), y[:, :1]) == alone
         net.eval()
         y = net(x)
@@ -271,19 +264,8 @@ def check_dcgan(networks):
 
 
 def check_dcgan_sees_pictures(networks):
-    """A generated pixel depends on the positions near it in the 7 x 7 picture, 4 pixels wide each;
-    a score on all pixels, and a position of the discriminator's 7 x 7 picture on the pixels near
-    it.
-    """
-    generator = networks.dcgan_generator(
-        2, 8
-    ).eval()  # so many channels that some ReLU is open everywhere
-    small = torch.randn(1, 16 * 49, requires_grad=True)
-    picture = generator[1:](small).reshape(28, 28)
-    for row, column in ((0, 0), (0, 27), (13, 14), (27, 5)):
-        (reached,) = torch.autograd.grad(picture[row, column], small, retain_graph=True)
-        there = reached.reshape(16, 7, 7).abs().sum(0).nonzero()
-        assert len(there) and (there * 4 + 1.5 - torch.tensor([row, column])).abs().max() <= 6.5
+    """And a score on all pixels, a position of the discriminator's 7 x 7 picture on those near it."""
+    check_neighbourhoods(networks.dcgan_generator(2, 8).eval()[1:], 16)  # some ReLU is always open
     discriminator = networks.dcgan_discriminator(1, 2).eval()
     x = torch.rand(1, 784, requires_grad=True)
     for row, column in ((0, 0), (3, 4), (6, 1)):

@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import torch
-from oracles import all_images, assert_mean, close, grid, oracle_tests
+from oracles import assert_mean, check_samples_follow, close, grid, oracle_tests
 from test_models import factor_analysis, factor_data, linear, tiny_images
 from torch import distributions as td
 from torch import nn
@@ -27,7 +27,6 @@ from dgmcourse.models import (
     vamp_prior,
 )
 from dgmcourse.networks import Joined, gated, gated_mlp
-from dgmcourse.train import Adam, maximise
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -60,9 +59,6 @@ def check_mixture_prior(module):
     expected = torch.autograd.grad(oracle.log_prob(z).sum(), [*prior.parameters()])
     for a, b in zip(found, expected, strict=True):
         close(a, b)
-    z = prior.sample((20000,))
-    assert_mean(z, oracle.mean.detach())
-    assert_mean((z - oracle.mean.detach()) ** 2, oracle.variance.detach())
 
 
 # --- an autoregressive prior ---------------------------------------------------------------------
@@ -79,11 +75,10 @@ def made_autoregressive(module, dim=2, components=2):
     return prior
 
 
-def check_autoregressive_integrates_to_one(module):
+def check_autoregressive_samples(module):
     for components in (1, 3):
-        z, cell = grid(2, 16, 641)
         prior = made_autoregressive(module, components=components)
-        assert prior.log_prob(z).exp().sum().item() * cell == pytest.approx(1, abs=1e-5)
+        check_samples_follow(prior.log_prob, prior.sample, False)
 
 
 def check_autoregressive_masks(module):
@@ -112,24 +107,6 @@ def check_autoregressive_chain_rule(module):
         )
         total += td.MixtureSameFamily(*parts).log_prob(z[:, d])
     close(prior.log_prob(z), total)
-
-
-def check_autoregressive_samples(module):
-    """Samples have the moments of the density, integrated on a grid; the mixed one shows that z_2
-    looks at z_1.
-    """
-    prior = made_autoregressive(module)
-    at, cell = grid(2, 16, 641)
-    mass = prior.log_prob(at).exp().detach() * cell
-    z = prior.sample((4, 10000)).flatten(0, 1)
-    assert z.shape == (40000, 2) and not z.requires_grad
-    for moment in (
-        lambda z: z,
-        lambda z: z**2,
-        lambda z: z[:, :1] * z[:, 1:],
-        lambda z: (3 * z).sin(),
-    ):
-        assert_mean(moment(z), (mass[:, None] * moment(at)).sum(0))
 
 
 # --- the VampPrior -------------------------------------------------------------------------------
@@ -163,19 +140,8 @@ def check_vamp_prior(module):
 
 
 def check_vamp_samples(module):
-    """The mixture's moments. With the variance for the standard deviation, or the first components
-    only, they differ.
-    """
-    prior, encoder = made_vamp(module, K=4)
-    with torch.no_grad():
-        q = encoder(prior.pseudo_inputs)
-    oracle = as_torch(torch.zeros(4), q.mean, q.log_var)
-    assert (q.log_var.abs() > 0.2).any(), "a variance of 1 is its own square root"
-    z = prior.sample((30000,))
-    assert not z.requires_grad
-    assert_mean(z, oracle.mean)
-    assert_mean((z - oracle.mean) ** 2, oracle.variance)
-    assert_mean((2 * z).cos(), (oracle.sample((400000,)) * 2).cos().mean(0), errors=6)
+    prior, _ = made_vamp(module, K=4, D=2)
+    check_samples_follow(prior.log_prob, prior.sample, False)
 
 
 def check_first_pseudo_inputs(module):
@@ -191,9 +157,7 @@ def check_first_pseudo_inputs(module):
 
 def check_unbounded_pseudo_inputs(module):
     prior, _ = made_vamp(module, K=40, start=(-3.0, 1.0), bounds=None)
-    assert prior.pseudo_inputs.min() < -3 and prior.pseudo_inputs.std().item() == pytest.approx(
-        1, abs=0.2
-    )
+    assert prior.pseudo_inputs.min() < -3 and abs(prior.pseudo_inputs.std() - 1) < 0.2
 
 
 def test_the_models_encoder_is_the_priors_and_is_counted_once():
@@ -207,16 +171,6 @@ def test_the_models_encoder_is_the_priors_and_is_counted_once():
     twin = copy.deepcopy(model)  # the copy's prior looks at the copy's encoder
     twin.encoder.net[-1].bias.data += 1.0
     assert twin.prior.log_prob(torch.zeros(1, 2)) != model.prior.log_prob(torch.zeros(1, 2))
-
-
-def test_training_moves_pseudo_inputs_and_raises_the_bound():
-    torch.manual_seed(0)
-    model = vamp_prior.VampVAE(2, hidden=8, data_dim=6, components=4)
-    x = torch.bernoulli(torch.full((200, 6), 0.5)).clamp_min(torch.tensor([1.0, 0, 0, 1, 0, 0]))
-    adam, first = Adam(model.parameters(), lr=0.01), model.prior.pseudo_inputs.detach().clone()
-    values = [maximise(model.objective(x)[0], adam) for _ in range(60)]
-    assert sum(values[-5:]) > sum(values[:5])
-    assert (model.prior.pseudo_inputs - first).abs().max() > 0.05
 
 
 class Counted(nn.Module):
@@ -252,16 +206,13 @@ def test_the_likelihood_of_a_vamp_model_is_the_integral():
     """Binary images of nine pixels, z on a grid; the prior is a mixture of three posteriors."""
     decoder = tiny_images()[0][2]
     weight = torch.cat([0.3 * torch.randn(1, 9), torch.zeros(1, 9)])
-    encoder = GaussianConditional(
-        linear(weight, torch.tensor([0.0, 0.9]))
-    )  # wide and near: no importance weight is large
+    # wide and near: no importance weight is large
+    encoder = GaussianConditional(linear(weight, torch.tensor([0.0, 0.9])))
     prior = vamp_prior.VampPrior(encoder, 9, 3, start=(0.5, 0.4))
     x = torch.bernoulli(torch.full((4, 9), 0.5))
     z, cell = grid(1, 9, 2001)
-    exact = (
-        torch.logsumexp(decoder(z).cross_log_prob(x) + prior.log_prob(z), -1)
-        + torch.tensor(cell).log()
-    )
+    log_joint = decoder(z).cross_log_prob(x) + prior.log_prob(z)
+    exact = torch.logsumexp(log_joint, -1) + torch.tensor(cell).log()
     model = LatentVariableModel(prior, encoder, decoder)
     with torch.no_grad():
         bound = torch.stack([model.elbo(x) for _ in range(400)])
@@ -275,20 +226,13 @@ def test_the_likelihood_of_a_vamp_model_is_the_integral():
 
 def two_layers(module):
     """p(z_2) p(z_1 | z_2), both Gaussian, z_1 linear in z_2: a Gaussian whose moments are known."""
-    weight, bias = (
-        torch.tensor([[0.8, -0.5], [0.3, 1.1], [0.0, 0.7]]),
-        torch.tensor([0.2, -0.4, 1.0]),
-    )
-    log_var = torch.tensor([-1.0, 0.3, -0.5])
+    weight = torch.tensor([[0.8, -0.5], [0.3, 1.1], [0.0, 0.7]])
+    bias, log_var = torch.tensor([0.2, -0.4, 1.0]), torch.tensor([-1.0, 0.3, -0.5])
     net = nn.Sequential(linear(torch.cat([weight, torch.zeros(3, 2)]), torch.cat([bias, log_var])))
     prior = module.TwoLayerPrior(StandardGaussian(2), GaussianConditional(net), (2, 3))
     mean = torch.cat([torch.zeros(2), bias])
-    covariance = torch.cat(
-        [
-            torch.cat([torch.eye(2), weight.T], 1),
-            torch.cat([weight, weight @ weight.T + log_var.exp().diag()], 1),
-        ]
-    )
+    lower = torch.cat([weight, weight @ weight.T + log_var.exp().diag()], 1)
+    covariance = torch.cat([torch.cat([torch.eye(2), weight.T], 1), lower])
     return prior, td.MultivariateNormal(mean, covariance)
 
 
@@ -297,7 +241,6 @@ def check_two_layers_are_one_gaussian(module):
     z = torch.randn(4, 6, 5)
     close(prior.log_prob(z), oracle.log_prob(z))
     z = prior.sample((30000,))
-    assert z.shape == (30000, 5) and not z.requires_grad
     assert_mean(z, oracle.mean)
     centred = z - oracle.mean
     assert_mean(centred[:, :, None] * centred[:, None], oracle.covariance_matrix)
@@ -334,9 +277,8 @@ def check_two_layer_posterior(module):
     expected = 0
     for output, part in ((top, z[..., :2]), (below, z[..., 2:])):
         mean, log_var = output.chunk(2, -1)
-        expected = expected + td.Normal(mean, (log_var.clamp(-6, 2) / 2).exp()).log_prob(part).sum(
-            -1
-        )
+        normal = td.Normal(mean, (log_var.clamp(-6, 2) / 2).exp())
+        expected = expected + normal.log_prob(part).sum(-1)
     close(encoder(x).log_prob(z), expected)
 
 
@@ -347,10 +289,9 @@ def check_exact_two_layer_posterior(module):
     a, s = torch.tensor([0.9, -0.6]), torch.tensor([0.5, 0.8])  # z_1 = a z_2 + s noise, one by one
     parts, oracle, _ = factor_analysis()
     decoder_net, x = parts[2].net, factor_data(6)
-    top = nn.Sequential(
-        linear(torch.cat([a.diag(), torch.zeros(2, 2)]), torch.cat([torch.zeros(2), 2 * s.log()]))
-    )
-    prior = module.TwoLayerPrior(StandardGaussian(2), GaussianConditional(top), (2, 2))
+    biases = torch.cat([torch.zeros(2), 2 * s.log()])
+    top = GaussianConditional(linear(torch.cat([a.diag(), torch.zeros(2, 2)]), biases))
+    prior = module.TwoLayerPrior(StandardGaussian(2), top, (2, 2))
     W, m = decoder_net.weight[:5].detach(), decoder_net.bias[:5].detach()
     psi = decoder_net.bias[5:].detach().exp()
     marginal = a**2 + s**2  # of z_1
@@ -361,10 +302,8 @@ def check_exact_two_layer_posterior(module):
     y, r = to_z1 / noise[:, None], 1 / noise + s**2
     v2 = 1 / (1 + a**2 / r)
     to_top = (v2 * a / r)[:, None] * y
-    q2 = GaussianConditional(
-        linear(torch.cat([to_top, torch.zeros(2, 5)]), torch.cat([-to_top @ m, v2.log()])),
-        (-50, 50),
-    )
+    biases = torch.cat([-to_top @ m, v2.log()])
+    q2 = GaussianConditional(linear(torch.cat([to_top, torch.zeros(2, 5)]), biases), (-50, 50))
     v1 = 1 / (noise + 1 / s**2)  # of q(z_1 | x, z_2)
     from_x, from_z2 = v1[:, None] * to_z1, (v1 / s**2 * a).diag()
 
@@ -397,7 +336,7 @@ def small_hierarchical(convolutional: bool, components: int | None, likelihood: 
 @pytest.mark.parametrize("convolutional", [False, True])
 def test_a_hierarchical_vaes_weight_is_that_of_its_parts(convolutional, components, likelihood):
     """log p(z_2) + log p(z_1|z_2) + log p(x|z_1, z_2) - log q(z_2|x) - log q(z_1|x, z_2), each by
-    torch.distributions; every part depends on what it should, and all parameters learn.
+    torch.distributions; every part depends on what it should.
     """
     model, dim = small_hierarchical(convolutional, components, likelihood)
     x = torch.bernoulli(torch.full((4, dim), 0.3))
@@ -411,11 +350,10 @@ def test_a_hierarchical_vaes_weight_is_that_of_its_parts(convolutional, componen
             k = normal(model.encoder.top(model.prior.top.raw.clamp(0, 1)))
             top = td.MixtureSameFamily(td.Categorical(torch.ones(components)), k)
         p_x = model.decoder(z)
-        p_x = (
-            normal(p_x)
-            if likelihood == "gaussian"
-            else td.Independent(td.Bernoulli(logits=p_x.logits), 1)
-        )
+        if likelihood == "gaussian":
+            p_x = normal(p_x)
+        else:
+            p_x = td.Independent(td.Bernoulli(logits=p_x.logits), 1)
         log_p = top.log_prob(z2) + normal(model.prior.below(z2)).log_prob(z1) + p_x.log_prob(x)
         log_q = normal(model.encoder.top(x)).log_prob(z2) + normal(q.below(z2)).log_prob(z1)
         close(model.decoder(z).log_prob(x) + model.prior.log_prob(z) - q.log_prob(z), log_p - log_q)
@@ -424,46 +362,6 @@ def test_a_hierarchical_vaes_weight_is_that_of_its_parts(convolutional, componen
         assert not torch.allclose(model.prior.below(z2 + 1).mean, model.prior.below(z2).mean)
         assert not torch.allclose(q.below(z2 + 1).mean, q.below(z2).mean)
         assert not torch.allclose(model.encoder(1 - x).below(z2).mean, q.below(z2).mean)
-    assert model.sample(7).shape == (7, dim) and model.reconstruct(x).shape == (4, dim)
-    model.objective(x)[0].sum().backward()
-    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
-
-
-@pytest.mark.parametrize("components", [None, 5])
-@pytest.mark.parametrize("convolutional", [False, True])
-def test_a_hierarchical_vae_is_below_its_likelihood_and_trains(convolutional, components):
-    model, dim = small_hierarchical(convolutional, components)
-    x = torch.bernoulli(torch.full((40, dim), 0.3))
-    adam = Adam(model.parameters(), lr=0.01)
-    values = [maximise(model.objective(x)[0], adam) for _ in range(150)]
-    assert sum(values[-10:]) > sum(values[:10]) + 5
-    with torch.no_grad():
-        assert model.sample(7).shape == model.reconstruct(x[:7]).shape == (7, dim)
-        z = torch.cat([grid(1, 6, 61)[0], torch.zeros(61, 3)], 1)
-        assert model.prior.log_prob(z).shape == (61,)
-        w = model.log_weight(x, (300,))
-        assert (w.mean(0) <= log_likelihood(model, x, 3000) + 4 * w.std(0) / 300**0.5).all()
-    if components:
-        assert isinstance(model.prior.top, vamp_prior.VampPrior)
-        assert model.prior.top.precomputed().components.mean.shape == (5, 2)
-        assert model.prior.top.raw.grad.abs().sum() > 0
-
-
-def test_a_hierarchical_vaes_images_have_probabilities_that_sum_to_one():
-    """All 64 images of six pixels, z_2 and z_1 on a grid: the two layers are one prior, however it
-    was made.
-    """
-    model = hierarchical_vae.HierarchicalVAE(1, hidden=4, data_dim=6, components=3)
-    for p in model.parameters():
-        p.data += 0.2 * torch.randn_like(p)
-    z, cell = grid(2, 14, 561)
-    with torch.no_grad():
-        log_p = model.prior.log_prob(z)
-        each = torch.cat(
-            [model.decoder(part).cross_log_prob(all_images(6)) for part in z.split(5000)], 1
-        )
-        total = torch.logsumexp(each + log_p, 1).exp().sum() * cell
-        assert total.item() == pytest.approx(1, abs=1e-3)
 
 
 def test_wrong_numbers_of_components_or_dimensions_are_named():
@@ -480,15 +378,6 @@ def test_wrong_numbers_of_components_or_dimensions_are_named():
             make()
     with pytest.raises(ValueError, match="a smaller number and a larger one"):
         vamp_prior.VampPrior(encoder, 6, 5, bounds=(1.0, 0.0))
-    wrong = torch.zeros(4, 3)
-    for prior in (
-        vamp_prior.VampPrior(encoder, 6, 5),
-        mixture_prior.MixturePrior(2),
-        made_autoregressive(autoregressive_prior),
-        two_layers(hierarchical_vae)[0],
-    ):
-        with pytest.raises(ValueError, match=r"dimensions on the last axis, got shape \(4, 3\)"):
-            prior.log_prob(wrong)
 
 
 class Doubled(nn.Module):
@@ -499,17 +388,10 @@ class Doubled(nn.Module):
 
 
 def test_any_conditional_can_stand_below():
-    prior, z = (
-        hierarchical_vae.TwoLayerPrior(StandardGaussian(2), Doubled(), (2, 2)),
-        torch.randn(7, 4),
-    )
+    z = torch.randn(7, 4)
+    prior = hierarchical_vae.TwoLayerPrior(StandardGaussian(2), Doubled(), (2, 2))
     below = td.Independent(td.Normal(2 * z[:, :2], 1.0), 1)
     close(prior.log_prob(z), StandardGaussian(2).log_prob(z[:, :2]) + below.log_prob(z[:, 2:]))
-    assert prior.sample((3,)).shape == (3, 4)
-    with pytest.raises(
-        ValueError, match=r"vectors of 4 dimensions on the last axis, got shape \(7, 3\)"
-    ):
-        prior.log_prob(z[:, :3])
 
 
 # --- `Joined` ------------------------------------------------------------------------------------
@@ -534,10 +416,6 @@ def check_joined(networks):
 
 # --- each oracle holds for the module, and falls for a broken one --------------------------------
 
-PER_DIMENSION = """m = self.precomputed(); c = m.components
-        square = (z.unsqueeze(-2) - c.mean) ** 2
-        each = -0.5 * (1.8378770664093453 + c.log_var + square * torch.exp(-c.log_var))
-        return torch.logsumexp(m.log_weights[:, None] + each, -2).sum(-1)"""
 NETWORKS = {
     check_joined: """
         left.expand(*right.shape[:-1], -1), right => right, left.expand(*right.shape[:-1], -1)
@@ -552,15 +430,13 @@ MIXTURE_PRIOR = {
     """,
 }
 AUTOREGRESSIVE_PRIOR = {
-    check_autoregressive_integrates_to_one: """
-        torch.log_softmax(weights, -2) => weights
-        torch.log_softmax(weights, -2) => torch.log_softmax(weights, -1)
-    """,
     check_autoregressive_chain_rule: """
         torch.logsumexp(each, -2).sum(-1) => torch.logsumexp(each.sum(-1), -1)
     """,
     check_autoregressive_masks: "self.net(z).to(z.dtype) => self.net(z.roll(-1, -1)).to(z.dtype)",
     check_autoregressive_samples: """
+        torch.log_softmax(weights, -2) => weights
+        torch.log_softmax(weights, -2) => torch.log_softmax(weights, -1)
         z[..., d] = mean => z[..., d] = 0 * z[..., 0] + mean.roll(1, 0)
         torch.exp(0.5 * log_var) => torch.exp(log_var)
         (log_weights + gumbel) => log_weights
@@ -569,7 +445,9 @@ AUTOREGRESSIVE_PRIOR = {
 VAMP_PRIOR = {
     check_vamp_prior: """
         return self.precomputed().log_prob(z) => \
-            m = self.precomputed(); c = m.components\\n        square = (z.unsqueeze(-2) - c.mean) ** 2\\n        each = -0.5 * (1.8378770664093453 + c.log_var + square * torch.exp(-c.log_var))\\n        return torch.logsumexp(m.log_weights[:, None] + each, -2).sum(-1)
+            c = self.precomputed().components; return (lambda each: torch.logsumexp(each, -2).sum(-1)) \
+            (-0.5 * (1.8378770664093453 + c.log_var + (z.unsqueeze(-2) - c.mean) ** 2 \
+            * torch.exp(-c.log_var)) - torch.tensor(float(len(self.raw))).log())
         .log_prob(z) => .log_prob(z) + torch.tensor(float(len(self.raw))).log()
         self.encoder(self.pseudo_inputs) => \
             type(q := self.encoder(self.pseudo_inputs))(q.mean.detach(), q.log_var.detach())
