@@ -7,8 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from oracles import assert_mean, close, grid, oracle_tests
-from scipy.stats import multivariate_normal
+from oracles import assert_mean, check_samples_follow, close, grid, oracle_tests
 from sklearn import decomposition
 from torch import distributions as td
 
@@ -60,9 +59,6 @@ def check_log_prob(module):
     model, x = filled(module.FactorAnalysis(D, K)), points()
     mean, covariance = dense(model)
     close(model.log_prob(x), td.MultivariateNormal(mean, covariance).log_prob(x))
-    close(
-        model.log_prob(x), multivariate_normal(mean.numpy(), covariance.numpy()).logpdf(x.numpy())
-    )
     some = td.MultivariateNormal(mean[SOME], covariance[SOME][:, SOME])
     close(model.log_prob(x, SOME), some.log_prob(x[:, SOME]))
     unseen = torch.where(SOME, x, torch.nan)
@@ -88,12 +84,9 @@ def check_log_weight(module):
     close(model.elbo(x), exact)
 
 
-def check_sample(module):
-    model = filled(module.FactorAnalysis(D, K))
-    mean, covariance = dense(model)
-    x = model.sample(40_000)
-    assert_mean(x, mean)
-    assert_mean((x - mean)[:, :, None] * (x - mean)[:, None], covariance)
+def check_samples(module):
+    model = filled(module.FactorAnalysis(2, 1))
+    check_samples_follow(model.log_prob, model.sample, False)
 
 
 def check_em_maximises(module):
@@ -117,9 +110,8 @@ def check_em_maximises(module):
 
 def check_em_reaches_the_library(module):
     x = filled(factor_analysis.FactorAnalysis(8, K)).sample(500)
-    theirs = decomposition.FactorAnalysis(K, tol=1e-12, max_iter=20_000, svd_method="lapack").fit(
-        x.numpy()
-    )
+    theirs = decomposition.FactorAnalysis(K, tol=1e-12, max_iter=20_000, svd_method="lapack")
+    theirs.fit(x.numpy())
     model = module.FactorAnalysis(8, K)
     model.initialise(x)
     climbed = model.fit_em(x, steps=5000, tolerance=1e-11)
@@ -221,29 +213,18 @@ def check_mixture_log_prob(module):
     close(single.log_prob(x), single.components[0].log_prob(x))
 
 
-def check_mixture_sample(module):
-    model = mixture(module)
-    weights = model.log_weights.detach().softmax(0)
-    mean = sum(w * dense(c)[0] for w, c in zip(weights, model.components, strict=True))
-    second = sum(
-        w * (dense(c)[1] + torch.outer(dense(c)[0], dense(c)[0]))
-        for w, c in zip(weights, model.components, strict=True)
-    )
-    x = model.sample(40_000)
-    assert_mean(x, mean)
-    assert_mean(x[:, :, None] * x[:, None], second)
+def check_mixture_samples(module):
+    model = mixture(module, d=2, k=1)
+    model.log_weights.data.copy_(torch.tensor([0.0, 2.0, -1.0]))
+    check_samples_follow(model.log_prob, model.sample, False)
 
 
 def check_mixture_em(module):
     """EM never falls, says what the likelihood was, and ends where the likelihood has no
     gradient.
     """
-    x = torch.cat(
-        [
-            filled(factor_analysis.FactorAnalysis(5, 1), seed).sample(200 * seed) + 3 * seed
-            for seed in (1, 2)
-        ]
-    )
+    one, two = (filled(factor_analysis.FactorAnalysis(5, 1), seed) for seed in (1, 2))
+    x = torch.cat([one.sample(200) + 3, two.sample(400) + 6])
     model = module.MixtureOfFactorAnalysers(5, 1, 2)
     torch.manual_seed(0)
     model.initialise(x)
@@ -270,12 +251,6 @@ def check_mixture_keeps_to_what_is_allowed(module):
     close(model.log_weights.softmax(-1), torch.bincount(mine) / 50)
 
 
-def plane(model, reach=9.0, n=361):
-    """A grid of the plane, the mixture's density on it, and a cell's area."""
-    z, cell = grid(2, reach, n)
-    return z, model.log_prob(z).exp().detach(), cell
-
-
 def check_mixture_complete(module):
     """E[x_2 | x_1] by quadrature over x_2, and the draws' mean and square."""
     model, x = mixture(module, d=2, k=1), points(4, 2)
@@ -292,7 +267,8 @@ def check_mixture_complete(module):
 
 def check_mixture_denoise(module):
     model, noisy = mixture(module, d=2, k=1), points(3, 2)
-    clean, density, _ = plane(model)
+    clean, _ = grid(2, 9.0, 361)
+    density = model.log_prob(clean).exp().detach()
     for row, answer in zip(noisy, model.denoise(noisy, 0.6), strict=True):
         weight = density * torch.exp(-((clean - row) ** 2).sum(-1) / 1.2)
         close(answer, (weight @ clean) / weight.sum(), atol=1e-6)
@@ -307,10 +283,8 @@ def check_mixture_initialise(module):
     model.initialise(x, seed=1)
     weights = model.log_weights.softmax(-1).detach()
     close(weights.sort().values, torch.tensor([0.25, 0.75]), atol=0.02)
-    means = torch.stack([component.decoder.bias for component in model.components])[
-        weights.argsort()
-    ]
-    close(means, torch.stack([x[90:].mean(0), x[:90].mean(0)]), atol=3)
+    means = torch.stack([component.decoder.bias for component in model.components])
+    close(means[weights.argsort()], torch.stack([x[90:].mean(0), x[:90].mean(0)]), atol=3)
 
 
 # ---- the classifier
@@ -351,9 +325,8 @@ def check_labelled(module):
     model.fit_em(x, y, steps=5, tolerance=-math.inf)
     for c, component in enumerate(alone):
         component.fit_em(x[y == c], steps=5, tolerance=-math.inf)
-        for a, b in zip(
-            model.mixture.components[c].parameters(), component.parameters(), strict=True
-        ):
+        found = model.mixture.components[c].parameters()
+        for a, b in zip(found, component.parameters(), strict=True):
             close(a, b, atol=1e-7)
     close(model.mixture.log_weights.softmax(-1), torch.bincount(y) / len(y))
 
@@ -365,10 +338,7 @@ def check_unlabelled(module):
     x, y = labelled()
     hidden = torch.where(torch.arange(len(y)) % 3 == 0, y, -1)
     model = classifier(module)
-    joint = torch.stack(
-        [part.logsumexp(-1) for part in dense_log_joint(model.mixture, x).split(1, -1)], -1
-    )
-    known = hidden >= 0
+    joint, known = dense_log_joint(model.mixture, x), hidden >= 0
     expected = torch.cat([joint[known, hidden[known]], joint[~known].logsumexp(-1)]).mean()
     climbed = model.fit_em(x, hidden, steps=50, tolerance=-math.inf)
     assert climbed[0] == pytest.approx(expected.item(), abs=1e-10)
@@ -376,11 +346,8 @@ def check_unlabelled(module):
     without = classifier(module)
     without.fit_em(x[known], hidden[known], steps=50, tolerance=-math.inf)
     assert (without.log_prob(x) - model.log_prob(x)).abs().max() > 0.1
-    for c in range(
-        3
-    ):  # the weighted mean of class c counts its labelled x fully, those of others not at all
+    for c in range(3):  # class c counts its labelled x fully, those of others not at all
         r = torch.where(known, (hidden == c).double(), model.posterior(x)[:, c].detach())
-        before = model.mixture.components[c].decoder
         alone = factor_analysis.FactorAnalysis(D, 1)
         alone.load_state_dict(model.mixture.components[c].state_dict())
         alone.em_step(x, r)
@@ -388,7 +355,6 @@ def check_unlabelled(module):
         after.load_state_dict(model.state_dict())
         after.fit_em(x, hidden, steps=1)
         close(after.mixture.components[c].decoder.weight, alone.decoder.weight, atol=1e-6)
-        assert before.weight.isfinite().all()
 
 
 FACTOR_ANALYSIS = {
@@ -406,7 +372,7 @@ FACTOR_ANALYSIS = {
         torch.linalg.cholesky(covariance)) => covariance)
         off @ scaled @ covariance => off @ scaled
     """,
-    check_sample: "z @ self.weight.mT + self.bias => z @ self.weight.mT",
+    check_samples: "z @ self.weight.mT + self.bias => z @ self.weight.mT",
     check_em_maximises: """
         second_moment[:-1, :-1] += total * q.covariance =>
         = total * q. => = len(x) * q.
@@ -445,7 +411,7 @@ MIXTURE_OF_FACTOR_ANALYSERS = {
         component.log_prob(x, observed) for => component.log_prob(x) for
         torch.logsumexp(self.log_joint(x, observed), -1) => self.log_joint(x, observed).max(-1).values
     """,
-    check_mixture_sample: """
+    check_mixture_samples: """
         self.log_weights.softmax(-1), shape => torch.ones_like(self.log_weights), shape
     """,
     check_mixture_em: """
@@ -498,7 +464,7 @@ def test_a_pixel_that_never_varies_has_the_smallest_variance_not_none():
     assert model.log_prob(x).isfinite().all()
 
 
-def test_impossible_sizes_and_labels_are_told_in_words():
+def test_impossible_sizes_are_told_in_words():
     with pytest.raises(ValueError, match="between 1 and 4"):
         factor_analysis.probabilistic_pca(data(), 5)
     with pytest.raises(ValueError, match="5 dimensions"):
@@ -507,14 +473,6 @@ def test_impossible_sizes_and_labels_are_told_in_words():
         densities.FullGaussian(torch.zeros(3), torch.eye(2))
     with pytest.raises(ValueError, match="at least 1 component"):
         mixture_of_factor_analysers.MixtureOfFactorAnalysers(D, K, 0)
-    x, y = labelled()
-    model = generative_classifier.GenerativeClassifier(D, 4)
-    with pytest.raises(ValueError, match="class 3 has no labelled"):
-        model.initialise(x, y)
-    with pytest.raises(ValueError, match="labels from 0 to 3"):
-        model.fit_em(x, y[:-1])
-    with pytest.raises(ValueError, match="labels from 0 to 3"):
-        model.fit_em(x, y + 4)
 
 
 @pytest.mark.parametrize(
@@ -524,8 +482,7 @@ def test_impossible_sizes_and_labels_are_told_in_words():
 )
 def test_a_mask_that_is_none_is_refused(observed):
     """An integer mask would pick dimensions 0 and 1 again and again, and give a number."""
-    one, several = factor_analysis.FactorAnalysis(D, K), mixture(mixture_of_factor_analysers)
-    for model in (one, several):
+    for model in (factor_analysis.FactorAnalysis(D, K), mixture(mixture_of_factor_analysers)):
         for ask in (model.log_prob, model.complete):
             with pytest.raises(ValueError, match="one bool for each of 5 dimensions"):
                 ask(points(), observed)
@@ -538,10 +495,8 @@ def test_a_mask_that_is_none_is_refused(observed):
 )
 def test_data_that_em_cannot_use_are_refused_and_change_nothing(x):
     """One NaN among the data would make every parameter NaN."""
-    for model in (
-        filled(factor_analysis.FactorAnalysis(D, K)),
-        mixture(mixture_of_factor_analysers),
-    ):
+    one = filled(factor_analysis.FactorAnalysis(D, K))
+    for model in (one, mixture(mixture_of_factor_analysers)):
         before = {name: value.clone() for name, value in model.state_dict().items()}
         for step in (model.em_step, model.initialise):
             with pytest.raises(ValueError, match="need"):
