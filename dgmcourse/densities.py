@@ -1,19 +1,13 @@
-"""Probability distributions: what has a density, and what becomes one when something is given.
-
-Two protocols carry the whole course:
-
-* a **Density** can be evaluated, `log_prob(x)`, and drawn from, `sample(shape)`: p(x), p(z) or one
-  q(z|x);
-* a **Conditional** is a network that turns what is given into a Density: `encoder(x)` is q(z|x),
-  `decoder(z)` is p(x|z).
+"""Distributions (`Density`) and networks that return one (`Conditional`).
 
 Shapes: the event is the last axis. `log_prob` of an (S, B, D) tensor is (S, B), in nats, summed
-over the D dimensions. Parameters stand one Density per row, (B, D), and broadcast against what is
-evaluated.
+over the D dimensions. Parameters hold one Density per row, (B, D), and broadcast against x.
 """
 
 import math
 from abc import ABC, abstractmethod
+from numbers import Integral
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -21,10 +15,11 @@ from torch import Tensor, nn
 
 LOG_2PI = math.log(2 * math.pi)
 
-# softplus, too, goes through log1p, which under AVX-512 reads (masked out) a constant that -0.0
-# alone needs. Until its page of memory was truly read once, the processor suppresses a page fault
-# at each read: ten times slower (torch 2.15).
+# Work around slow page faults in torch's AVX-512 log1p, which softplus uses, too (torch 2.15): it
+# reads a constant that only -0.0 needs, ten times slower until one real read has loaded its page.
 torch.log1p(torch.full((16,), -0.0, dtype=torch.float32, device="cpu"))
+
+Shape = int | tuple[int, ...]  # of samples: a whole number n is the shape (n,)
 
 
 class Density(ABC):
@@ -35,29 +30,12 @@ class Density(ABC):
         """log p(x) in nats, for x of shape (..., D): shape (...)."""
 
     @abstractmethod
-    def sample(self, shape: tuple[int, ...] = ()) -> Tensor:
-        """Draws, of shape (*shape, *parameters' shape); no gradient flows through them."""
+    def sample(self, shape: Shape = ()) -> Tensor:
+        """Draw samples, without a gradient: (*shape, *parameters' shape)."""
 
-    def cross_log_prob(self, x: Tensor) -> Tensor:
-        """log p_k(x) for every x, (..., D), under each of K rows of parameters, (K, D): shape (...,
-        K), nats.
-        """
-        return self.log_prob(x.unsqueeze(-2))
-
-    def select(self, rows: Tensor) -> "Density":
-        """The Density of these rows of the parameters: with indices (n,), one row for each."""
-        raise NotImplementedError(f"the rows of a {type(self).__name__} can't be selected")
-
-    def fixed(self) -> "Density":
-        """The same distribution for many questions in a row: what no question changes (a
-        VampPrior's encoded pseudo-inputs) is computed once. Not for training, where the parameters
-        change.
-        """
-        return self
-
-    def rsample(self, shape: tuple[int, ...] = ()) -> Tensor:
-        """Draws as a differentiable function of the parameters (the reparameterization trick),
-        where there is one.
+    def rsample(self, shape: Shape = ()) -> Tensor:
+        """Draw samples as a differentiable function of the parameters, where there is one: the
+        reparameterization trick. Shape and random numbers as for `sample`.
         """
         raise NotImplementedError(
             f"{type(self).__name__} has no reparameterized sample: no smooth function of its"
@@ -65,12 +43,33 @@ class Density(ABC):
             " (dgmcourse.gradients) needs none."
         )
 
-    def rsample_and_log_prob(self, shape: tuple[int, ...] = ()) -> tuple[Tensor, Tensor]:
-        """A differentiable draw and its log-density: one pass where that is cheaper (a flow
-        overrides this).
-        """
+    def rsample_and_log_prob(self, shape: Shape = ()) -> tuple[Tensor, Tensor]:
+        """Draw by `rsample`, and give the draws' log-density. A flow needs only one pass for both."""
         x = self.rsample(shape)
         return x, self.log_prob(x)
+
+    def cross_log_prob(self, x: Tensor) -> Tensor:
+        """log p_k(x), nats, of each x, (..., D), under each of K rows of parameters: (..., K)."""
+        return self.log_prob(x.unsqueeze(-2))
+
+    def select(self, rows: Tensor) -> "Density":
+        """The Density whose parameters are these rows; indices may repeat."""
+        raise NotImplementedError(f"the rows of a {type(self).__name__} can't be selected")
+
+    def precomputed(self) -> "Density":
+        """An equal Density with its parameters computed once, for repeated evaluation.
+
+        A VampPrior, for instance, encodes its pseudo-inputs here and never again. Not for training,
+        during which the parameters change.
+        """
+        return self
+
+
+class Conditional(Protocol):
+    """What turns a given tensor into a Density: the encoder q(z|x), the decoder p(x|z)."""
+
+    def __call__(self, given: Tensor) -> Density:
+        """The Density given each row of `given`, (..., G): its parameters are (..., D)."""
 
 
 class Gaussian(Density):
@@ -78,14 +77,17 @@ class Gaussian(Density):
 
     $$\log p(x) = -\tfrac12 \sum_d \left[\log 2\pi + \log\sigma_d^2 + (x_d - \mu_d)^2 / \sigma_d^2\right]$$
 
+    >>> Gaussian(torch.zeros(2, 3), torch.zeros(2, 3)).sample(5).shape
+    torch.Size([5, 2, 3])
+
     Args:
         mean: (..., D).
-        log_var: log of the variances, same shape: a network's output may be any real number, a
-            variance may not.
+        log_var: logarithm of the variances, of the same shape. A network's output may be any real
+            number, a variance may not.
 
     Raises:
-        ValueError: if the shapes differ: broadcast, a variance shared by D dimensions would be
-            counted once.
+        ValueError: if the shapes differ. A variance that broadcasts would be counted once, not D
+            times.
     """
 
     def __init__(self, mean: Tensor, log_var: Tensor):
@@ -97,15 +99,14 @@ class Gaussian(Density):
         self.mean, self.log_var = mean, log_var
 
     def log_prob(self, x: Tensor) -> Tensor:
-        check_event(x, self.mean)
-        return -0.5 * (
-            LOG_2PI + self.log_var + (x - self.mean) ** 2 * torch.exp(-self.log_var)
-        ).sum(-1)
+        square = (check_event(x, self.mean) - self.mean) ** 2
+        return -0.5 * (LOG_2PI + self.log_var + square * torch.exp(-self.log_var)).sum(-1)
 
     def cross_log_prob(self, x: Tensor) -> Tensor:
-        r"""As in `Density`, but the (..., K, D) array of every pair is never made: with the square
-        multiplied out, $\sum_d (x_d - \mu_d)^2/\sigma_d^2$ is two matrix products. Its terms
-        cancel, so they are summed in float64.
+        r"""As in `Density`, without the (..., K, D) array of all pairs.
+
+        With the square multiplied out, $\sum_d (x_d - \mu_d)^2/\sigma_d^2$ is two matrix products.
+        Their terms cancel, so they are summed in float64.
         """
         check_event(x, self.mean)
         if self.mean.dim() != 2 or x.device.type == "mps":  # Apple's GPUs have no float64
@@ -113,33 +114,29 @@ class Gaussian(Density):
         mean, log_var, wide = self.mean.double(), self.log_var.double(), x.double()
         precision = torch.exp(-log_var)
         constant = (LOG_2PI + log_var + mean**2 * precision).sum(-1)
-        return (wide @ (mean * precision).mT - 0.5 * (wide**2 @ precision.mT + constant)).to(
-            x.dtype
-        )
+        log_p = wide @ (mean * precision).mT - 0.5 * (wide**2 @ precision.mT + constant)
+        return log_p.to(x.dtype)
 
     def select(self, rows: Tensor) -> "Gaussian":
         return Gaussian(self.mean[rows], self.log_var[rows])
 
-    def rsample(self, shape: tuple[int, ...] = ()) -> Tensor:
-        epsilon = torch.randn(
-            *check_shape(shape), *self.mean.shape, dtype=self.mean.dtype, device=self.mean.device
-        )
-        return self.mean + torch.exp(0.5 * self.log_var) * epsilon
+    def rsample(self, shape: Shape = ()) -> Tensor:
+        return self.mean + torch.exp(0.5 * self.log_var) * standard_noise(shape, self.mean)
 
     @torch.no_grad()
-    def sample(self, shape: tuple[int, ...] = ()) -> Tensor:
+    def sample(self, shape: Shape = ()) -> Tensor:
         return self.rsample(shape)
 
 
 class FullGaussian(Density):
-    r"""A Gaussian whose dimensions depend on one another, N(x | mean, L L^T), L lower triangular.
+    r"""A Gaussian with any covariance, N(x | mean, L L^T), L lower triangular.
 
     $$\log p(x) = -\tfrac12 \left[D \log 2\pi + |L^{-1}(x - \mu)|^2\right] - \sum_d \log L_{dd}$$
 
     Args:
         mean: (..., D).
-        scale_tril: L, (..., D, D) or one for all, (D, D), with a positive diagonal: the Cholesky
-            factor of the covariance.
+        scale_tril: L, the covariance's Cholesky factor, with a positive diagonal: (..., D, D), or
+            (D, D) for all rows.
     """
 
     def __init__(self, mean: Tensor, scale_tril: Tensor):
@@ -155,69 +152,59 @@ class FullGaussian(Density):
         return self.scale_tril @ self.scale_tril.mT
 
     def log_prob(self, x: Tensor) -> Tensor:
-        off = check_event(x, self.mean) - self.mean
-        if (
-            self.scale_tril.dim() == 2
-        ):  # one L for all: a single solve, without a copy of L for each row
-            noise = torch.linalg.solve_triangular(
-                self.scale_tril, off.reshape(-1, off.shape[-1]).mT, upper=False
-            ).mT
-            noise = noise.reshape(off.shape)
+        L, off = self.scale_tril, check_event(x, self.mean) - self.mean
+        if L.dim() == 2:  # shared: one solve with all rows as columns, without a copy of L for each
+            columns = off.reshape(-1, off.shape[-1]).mT
+            noise = torch.linalg.solve_triangular(L, columns, upper=False).mT.reshape(off.shape)
         else:
-            noise = torch.linalg.solve_triangular(
-                self.scale_tril, off.unsqueeze(-1), upper=False
-            ).squeeze(-1)
-        log_det = self.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+            noise = torch.linalg.solve_triangular(L, off.unsqueeze(-1), upper=False).squeeze(-1)
+        log_det = L.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         return -0.5 * (noise.shape[-1] * LOG_2PI + (noise**2).sum(-1)) - log_det
 
     def select(self, rows: Tensor) -> "FullGaussian":
-        return FullGaussian(
-            self.mean[rows],
-            self.scale_tril if self.scale_tril.dim() == 2 else self.scale_tril[rows],
-        )
+        shared = self.scale_tril.dim() == 2
+        return FullGaussian(self.mean[rows], self.scale_tril if shared else self.scale_tril[rows])
 
-    def rsample(self, shape: tuple[int, ...] = ()) -> Tensor:
-        epsilon = torch.randn(
-            *check_shape(shape), *self.mean.shape, dtype=self.mean.dtype, device=self.mean.device
-        )
-        return self.mean + (self.scale_tril @ epsilon.unsqueeze(-1)).squeeze(-1)
+    def rsample(self, shape: Shape = ()) -> Tensor:
+        noise = standard_noise(shape, self.mean)
+        return self.mean + (self.scale_tril @ noise.unsqueeze(-1)).squeeze(-1)
 
     @torch.no_grad()
-    def sample(self, shape: tuple[int, ...] = ()) -> Tensor:
+    def sample(self, shape: Shape = ()) -> Tensor:
         return self.rsample(shape)
 
 
 class StandardGaussian(Density, nn.Module):
-    """N(0, I) in `dim` dimensions: the plain VAE's prior. `sample((n,))` has shape (n, dim)."""
+    """N(0, I) in `dim` dimensions: the plain VAE's prior."""
 
     def __init__(self, dim: int):
         super().__init__()
         if dim < 1:
             raise ValueError(f"a latent space has at least 1 dimension, got {dim}")
         self.dim = dim
-        self.register_buffer(
-            "mean", torch.zeros(dim), persistent=False
-        )  # knows the device and dtype
+        # buffers, so that draws have the model's device and dtype
+        self.register_buffer("mean", torch.zeros(dim), persistent=False)
         self.register_buffer("log_var", torch.zeros(dim), persistent=False)
 
     def log_prob(self, z: Tensor) -> Tensor:
         return -0.5 * (self.dim * LOG_2PI + (check_event(z, self.mean) ** 2).sum(-1))
 
-    def sample(self, shape: tuple[int, ...] = ()) -> Tensor:
-        return torch.randn(
-            *check_shape(shape), self.dim, dtype=self.mean.dtype, device=self.mean.device
-        )
+    def sample(self, shape: Shape = ()) -> Tensor:
+        return standard_noise(shape, self.mean)
 
-    rsample = sample  # with no parameters, every draw is the noise itself
+    rsample = sample  # there are no parameters: a draw is the noise itself
 
 
 class Bernoulli(Density):
-    r"""Independent coin flips, one per dimension, from logits l: P(x_d = 1) = 1 / (1 + exp(-l_d)).
+    r"""Independent binary variables with logits l: P(x_d = 1) = 1 / (1 + exp(-l_d)).
 
     $$\log p(x) = \sum_d \left[x_d l_d - \log(1 + e^{l_d})\right]$$
 
-    Never from probabilities: 1 - p rounds to 0 where the logit is large, and a clamp caps what a
-    wrong pixel costs.
+    It takes logits and no probabilities: 1 - p rounds to 0 where a logit is large, and clamping p
+    would limit the cost of a wrong pixel.
+
+    >>> Bernoulli(torch.zeros(3)).log_prob(torch.tensor([0.0, 1.0, 1.0]))
+    tensor(-2.0794)
 
     Raises:
         ValueError: where x is anything but 0 or 1.
@@ -231,17 +218,13 @@ class Bernoulli(Density):
         return torch.sigmoid(self.logits)
 
     def log_prob(self, x: Tensor) -> Tensor:
-        check_event(x, self.logits)
-        check_binary(x)
-        # softplus(l) = log(1 + e^l), for which l is exact in float64 only from 40 on (torch's
-        # default: 20). Summed apart, only one array of the logits' size is alive beside them: a
-        # third sends memory back and forth to the system.
+        check_binary(check_event(x, self.logits))
+        # Two sums keep one temporary array alive instead of two, which avoids repeated allocation.
+        # softplus(l) = log(1 + e^l); in float64 it equals l only from 40 on (torch's default: 20).
         return (x * self.logits).sum(-1) - F.softplus(self.logits, threshold=40).sum(-1)
 
     def cross_log_prob(self, x: Tensor) -> Tensor:
-        """As in `Density`, but the (..., K, D) array of every pixel of every pair is never made:
-        one matrix product.
-        """
+        """As in `Density`, by a matrix product, without the (..., K, D) array of all pairs."""
         check_binary(check_event(x, self.logits))
         return x @ self.logits.mT - F.softplus(self.logits, threshold=40).sum(-1)
 
@@ -249,13 +232,12 @@ class Bernoulli(Density):
         return Bernoulli(self.logits[rows])
 
     @torch.no_grad()
-    def sample(self, shape: tuple[int, ...] = ()) -> Tensor:
+    def sample(self, shape: Shape = ()) -> Tensor:
         return torch.bernoulli(self.mean.expand(*check_shape(shape), *self.logits.shape))
 
 
 class Point(Density):
-    """All of the probability on one point: what a generator makes of a code. It can be sampled and
-    has no density.
+    """All probability on one point, a generator's output: it can be sampled and has no density.
 
     Args:
         mean: the point, (..., D).
@@ -271,21 +253,21 @@ class Point(Density):
             " density estimate) is another model."
         )
 
-    def rsample(self, shape: tuple[int, ...] = ()) -> Tensor:
+    def rsample(self, shape: Shape = ()) -> Tensor:
         return self.mean.expand(*check_shape(shape), *self.mean.shape)
 
-    def sample(self, shape: tuple[int, ...] = ()) -> Tensor:
+    def sample(self, shape: Shape = ()) -> Tensor:
         return self.rsample(shape).detach().clone()
 
 
 class Mixture(Density):
     r"""$$\log p(x) = \log \sum_k \pi_k\, p_k(x)$$
 
-    The log-sum-exp runs over the components, after each component has summed over its dimensions.
+    The log-sum-exp is over components, after each component has summed over its dimensions.
 
     Args:
         log_weights: (K,), normalised here.
-        components: a Gaussian (or Bernoulli) whose parameters have shape (K, D).
+        components: a Gaussian or a Bernoulli whose parameters have shape (K, D).
     """
 
     def __init__(self, log_weights: Tensor, components: Density):
@@ -296,24 +278,21 @@ class Mixture(Density):
         return torch.logsumexp(self.log_weights + self.components.cross_log_prob(x), -1)
 
     @torch.no_grad()
-    def sample(self, shape: tuple[int, ...] = ()) -> Tensor:
-        n = math.prod(check_shape(shape))
-        k = torch.multinomial(self.log_weights.exp(), n, replacement=True)
-        return self.components.select(k).sample().reshape(*shape, -1)
+    def sample(self, shape: Shape = ()) -> Tensor:
+        return self.components.select(draw_index(self.log_weights.exp(), shape)).sample()
 
 
 class GaussianConditional(nn.Module):
-    """A network's output, split in two: N(mean(given), diag(exp(log_var(given)))). The encoder
-    q(z|x).
+    """N(mean(given), diag(exp(log_var(given)))), such as the encoder q(z|x).
+
+    Under mixed precision the network may answer in half precision: its output is converted to the
+    dtype of `given`, in which log-probabilities are summed.
 
     Args:
-        net: maps (..., G) to (..., 2 D), the means first, then the log-variances.
-        log_var_range: the log-variances are clipped to it (VampPrior code: (-6, 2) for an encoder,
-            (-4.5, 0) for a decoder), since a density on grey values can be driven to infinity by a
-            variance that goes to 0.
-
-    Under mixed precision the network may answer in half precision: sums of log-probabilities go on
-    in that of `given`.
+        net: maps (..., G) to (..., 2 D): the means, then the log-variances.
+        log_var_range: the log-variances are clipped to it. Without a limit the density of grey
+            values grows to infinity as a variance goes to 0. VampPrior's code has (-6, 2) for an
+            encoder and (-4.5, 0) for a decoder.
     """
 
     def __init__(self, net: nn.Module, log_var_range: tuple[float, float] = (-6.0, 2.0)):
@@ -321,15 +300,11 @@ class GaussianConditional(nn.Module):
         self.net, self.log_var_range = net, log_var_range
 
     def forward(self, given: Tensor) -> Gaussian:
-        return gaussian_of(
-            self.net(check_given(given, self.net)).to(given.dtype), self.log_var_range
-        )
+        return gaussian_of(apply(self.net, given), self.log_var_range)
 
 
 def gaussian_of(output: Tensor, log_var_range: tuple[float, float]) -> Gaussian:
-    """A network's output, (..., 2 D), as a Gaussian: the means first, then the log-variances,
-    clipped to their range.
-    """
+    """A network's output, (..., 2 D), as a Gaussian: means, then log-variances, which are clipped."""
     if output.shape[-1] % 2:
         raise ValueError(
             "a mean and a log-variance each need an even output, the network has"
@@ -340,8 +315,10 @@ def gaussian_of(output: Tensor, log_var_range: tuple[float, float]) -> Gaussian:
 
 
 class BernoulliConditional(nn.Module):
-    """A network's output as logits: the decoder p(x|z) of a binary image. `net` maps (..., G) to
-    (..., D).
+    """Bernoulli(sigmoid(net(given))), such as the decoder p(x|z) of binary images.
+
+    Args:
+        net: maps (..., G) to logits (..., D).
     """
 
     def __init__(self, net: nn.Module):
@@ -349,12 +326,17 @@ class BernoulliConditional(nn.Module):
         self.net = net
 
     def forward(self, given: Tensor) -> Bernoulli:
-        return Bernoulli(self.net(check_given(given, self.net)).to(given.dtype))
+        return Bernoulli(apply(self.net, given))
 
 
 class IsotropicGaussianConditional(nn.Module):
-    """N(net(given), sigma^2 I) with one variance for all dimensions, which is learned: log p(x|z)
-    is a squared distance in units of sigma. `net` maps (..., G) to (..., D).
+    """N(net(given), sigma^2 I) with one learned variance for all dimensions.
+
+    log p(x|z) is then a squared distance in units of sigma.
+
+    Args:
+        net: maps (..., G) to means (..., D).
+        log_var: the first value of log sigma^2.
     """
 
     def __init__(self, net: nn.Module, log_var: float = -3.0):
@@ -362,13 +344,15 @@ class IsotropicGaussianConditional(nn.Module):
         self.net, self.log_var = net, nn.Parameter(torch.tensor(log_var))
 
     def forward(self, given: Tensor) -> Gaussian:
-        mean = self.net(check_given(given, self.net)).to(given.dtype)
+        mean = apply(self.net, given)
         return Gaussian(mean, self.log_var.to(mean).expand_as(mean))
 
 
 class PointConditional(nn.Module):
-    """A network's output as it is: the generator G of a GAN in the decoder's place. `net` maps
-    (..., G) to (..., D).
+    """All probability on net(given): a decoder without noise, such as a GAN's generator.
+
+    Args:
+        net: maps (..., G) to (..., D).
     """
 
     def __init__(self, net: nn.Module):
@@ -376,7 +360,30 @@ class PointConditional(nn.Module):
         self.net = net
 
     def forward(self, given: Tensor) -> Point:
-        return Point(self.net(check_given(given, self.net)).to(given.dtype))
+        return Point(apply(self.net, given))
+
+
+LIKELIHOODS = {"bernoulli": 1, "gaussian": 2}  # p(x|z) of pixels: a network's outputs for each
+
+
+def outputs_per_pixel(likelihood: str) -> int:
+    """How many numbers for each pixel a decoder's network has to give.
+
+    Raises:
+        ValueError: for a likelihood that is not in LIKELIHOODS.
+    """
+    if likelihood not in LIKELIHOODS:
+        raise ValueError(
+            f"likelihood is one of {', '.join(map(repr, LIKELIHOODS))}, got {likelihood!r}"
+        )
+    return LIKELIHOODS[likelihood]
+
+
+def pixel_decoder(net: nn.Module, likelihood: str) -> nn.Module:
+    """The decoder p(x|z) of binary pixels ("bernoulli") or grey ones ("gaussian") around a network."""
+    if likelihood == "bernoulli":
+        return BernoulliConditional(net)
+    return GaussianConditional(net, (-4.5, 0.0))
 
 
 def kl(q: Gaussian, p: Gaussian | StandardGaussian) -> Tensor:
@@ -399,42 +406,80 @@ def kl_per_dimension(q: Gaussian, p: Gaussian | StandardGaussian) -> Tensor:
             f"no closed form for KL[{type(q).__name__} || {type(p).__name__}], only between"
             " diagonal Gaussians: use E_q[log q(z) - log p(z)] by sampling"
         )
-    check_event(q.mean, p.mean)
+    square = (check_event(q.mean, p.mean) - p.mean) ** 2
     variance_ratio = torch.exp(q.log_var - p.log_var)
-    return 0.5 * (
-        p.log_var - q.log_var + variance_ratio + (q.mean - p.mean) ** 2 * torch.exp(-p.log_var) - 1
-    )
+    return 0.5 * (p.log_var - q.log_var + variance_ratio + square * torch.exp(-p.log_var) - 1)
 
 
 def has_closed_form(q: Density, p: Density) -> bool:
-    """Whether `kl(q, p)` can be had without sampling."""
+    """Whether `kl(q, p)` has a formula."""
     return isinstance(q, Gaussian) and isinstance(p, Gaussian | StandardGaussian)
 
 
-def check_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """shape, if it is one; else a TypeError that says so, where torch would speak of an iterable
-    after *.
-    """
-    if not isinstance(shape, tuple | list):
-        raise TypeError(f"sample takes a shape, a tuple such as (5,) for five draws, got {shape!r}")
-    return shape
+def standard_noise(shape: Shape, like: Tensor) -> Tensor:
+    """Draws of N(0, I), (*shape, *like.shape), with the dtype and device of `like`."""
+    return torch.randn(*check_shape(shape), *like.shape, dtype=like.dtype, device=like.device)
 
 
-def check_event(x: Tensor, parameter: Tensor) -> Tensor:
-    """x, if its last axis fits the parameter's; else a ValueError that says what was expected and
-    what came.
+def draw_index(probabilities: Tensor, shape: Shape) -> Tensor:
+    """Indices drawn with these probabilities, (K,): whole numbers of the given shape."""
+    shape = check_shape(shape)
+    if not (n := math.prod(shape)):  # which multinomial refuses
+        return torch.zeros(shape, dtype=torch.long, device=probabilities.device)
+    return torch.multinomial(probabilities, n, replacement=True).reshape(shape)
+
+
+def apply(net: nn.Module, given: Tensor, *more: Tensor) -> Tensor:
+    """net(given, *more), in the dtype of `given` (but of words, whole numbers, in the network's).
+
+    `given` is checked only if that fails, so that a training step spends no time on it. The error
+    then says in words what does not fit (`check_given`).
     """
-    if x.shape[-1:] != parameter.shape[-1:]:
+    try:
+        output = net(given, *more)
+        return output.to(given.dtype) if given.is_floating_point() else output
+    except Exception as error:
+        failure = error
+    check_given(given, net)
+    raise failure
+
+
+def check_shape(shape: Shape) -> tuple[int, ...]:
+    """The shape of samples as a tuple, (n,) for a whole number n.
+
+    Raises:
+        TypeError: for what is no shape, or has a size below 0.
+    """
+    sizes = shape if isinstance(shape, tuple | list) else (shape,)
+    if not all(isinstance(n, Integral) and n >= 0 for n in sizes):
+        raise TypeError(
+            "sample takes a shape, a whole number such as 5 or a tuple such as (5, 2), and no size"
+            f" below 0: got {shape!r}"
+        )
+    return tuple(sizes)
+
+
+def check_event(x: Tensor, like: Tensor | int) -> Tensor:
+    """x, if its last axis has as many dimensions as that of `like`.
+
+    Raises:
+        ValueError: if not; the message says what was expected and what came.
+    """
+    expected = (like,) if isinstance(like, int) else like.shape[-1:]
+    if x.shape[-1:] != expected:
         raise ValueError(
-            f"expected vectors of {parameter.shape[-1]} dimensions on the last axis, got shape"
+            f"expected vectors of {expected[0]} dimensions on the last axis, got shape"
             f" {tuple(x.shape)}"
         )
     return x
 
 
 def check_given(given: Tensor, net: nn.Module) -> Tensor:
-    """given, if the network can take it; else an error in words, where torch would speak of mat1
-    and mat2.
+    """given, if the network can take it.
+
+    Raises:
+        TypeError, ValueError: if not; the message names the type, the width or the dtype, where
+            torch would speak of mat1 and mat2.
     """
     if not isinstance(given, Tensor):
         raise TypeError(
@@ -447,10 +492,8 @@ def check_given(given: Tensor, net: nn.Module) -> Tensor:
             f"expected vectors of {width} numbers on the last axis, got shape {tuple(given.shape)}"
         )
     dtype = next((p.dtype for p in net.parameters()), given.dtype)
-    embeds = given.dtype == torch.int64 and any(
-        isinstance(part, nn.Embedding) for part in net.modules()
-    )
-    if given.dtype != dtype and not embeds:
+    embeds = any(isinstance(part, nn.Embedding) for part in net.modules())
+    if given.dtype != dtype and not (given.dtype == torch.int64 and embeds):
         raise ValueError(
             f"expected {dtype} like the network's parameters, got {given.dtype}: x.to({dtype})"
             " converts"
@@ -459,8 +502,10 @@ def check_given(given: Tensor, net: nn.Module) -> Tensor:
 
 
 def check_binary(x: Tensor) -> Tensor:
-    """x, if all of it is 0 or 1; else a ValueError: a Bernoulli's log-probability of grey values
-    means nothing.
+    """x, if all of it is 0 or 1.
+
+    Raises:
+        ValueError: if not: a Bernoulli's log-probability of grey values means nothing.
     """
     if not torch.equal(x * x, x):
         if x.isnan().any():

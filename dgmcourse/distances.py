@@ -1,7 +1,7 @@
-"""How far two sets of samples are apart: what is left to measure where a model has no likelihood.
+"""Distances between two sets of samples, for models without a likelihood.
 
-Each takes two sets of points, (N, D) and (M, D), and is symmetric in them. A number alone says
-little: quote beside it what two sets of real data give, which is not 0 for finite samples.
+Each takes two sets of points, (N, D) and (M, D), and is symmetric in them. Quote beside a distance
+that of two sets of real data, which is not 0 for finite samples.
 """
 
 import torch
@@ -9,13 +9,11 @@ from torch import Tensor
 
 
 def wasserstein_1d(x: Tensor, y: Tensor) -> Tensor:
-    r"""The earth-mover distance $W_1$ of two samples of one size on a line: the mean distance of
-    their sorted points.
+    r"""The earth-mover distance $W_1$ of samples on a line, both of N points, (..., N): (...).
 
     $$W_1 = \frac1N \sum_i |x_{(i)} - y_{(i)}|$$
 
-    In one dimension no plan beats keeping the order. The last axis holds the points, (..., N):
-    shape (...).
+    In one dimension the best plan keeps the order: it is the mean distance of the sorted points.
 
     Raises:
         ValueError: for sets of different sizes, or empty ones.
@@ -28,27 +26,26 @@ def wasserstein_1d(x: Tensor, y: Tensor) -> Tensor:
 
 
 def sliced_wasserstein(x: Tensor, y: Tensor, directions: int = 200, seed: int = 0) -> float:
-    """The mean over random directions of `wasserstein_1d` of the points' shadows on them (Rabin et
-    al. 2011): N log N, where the exact distance needs N^3. The same directions for the same seed.
-    At most the exact distance.
+    """The mean over random directions of `wasserstein_1d` of the points' projections on them.
+
+    It takes N log N steps, the exact distance N^3, of which it is a lower bound (Rabin et al. 2011).
+    The same seed gives the same directions.
 
     Raises:
         ValueError: for sets of different sizes or dimensions.
     """
     check_points(x, y)
     generator = torch.Generator().manual_seed(seed)
-    axes = torch.nn.functional.normalize(
-        torch.randn(x.shape[-1], directions, generator=generator), dim=0
-    ).to(x)
+    axes = torch.randn(x.shape[-1], directions, generator=generator)
+    axes = torch.nn.functional.normalize(axes, dim=0).to(x)
     return wasserstein_1d((x @ axes).mT, (y @ axes).mT).mean().item()
 
 
 def wasserstein(x: Tensor, y: Tensor) -> float:
-    r"""The exact earth-mover distance $W_1$ between two samples of one size, with the Euclidean
-    distance as cost.
+    r"""The exact earth-mover distance $W_1$ between two samples of one size, at Euclidean cost.
 
     The best plan matches them one to one (scipy's assignment solver): 0.1 s for 1,000 points, eight
-    times that for twice as many.
+    times as long for twice as many.
 
     Raises:
         ValueError: for sets of different sizes or dimensions.
@@ -64,13 +61,13 @@ def wasserstein(x: Tensor, y: Tensor) -> float:
 
 
 def frechet(x: Tensor, y: Tensor) -> float:
-    r"""The Frechet distance between two Gaussians with the samples' means and covariances (Heusel
-    et al. 2017).
+    r"""The Frechet distance between Gaussians with the samples' means and covariances.
 
     $$|m_x - m_y|^2 + \mathrm{tr}\left(C_x + C_y - 2 (C_x C_y)^{1/2}\right)$$
 
-    Of images it is taken in the features of a classifier, `DigitClassifier.features`. Biased
-    upwards for few points: compare only at one N, and use many more points than dimensions.
+    Of images it is taken in the features of a classifier, `DigitClassifier.features` (Heusel et al.
+    2017). It is biased upwards for few points: compare only at one N, and use many more points than
+    dimensions.
 
     Raises:
         ValueError: for fewer than two points, or different dimensions.
@@ -81,9 +78,8 @@ def frechet(x: Tensor, y: Tensor) -> float:
     root = square_root(cx)
     # the trace of the root of cx cy, by a similar, symmetric matrix
     cross = torch.linalg.eigvalsh(root @ cy @ root).clamp(min=0).sqrt().sum()
-    return max(
-        0.0, ((x.mean(0) - y.mean(0)) ** 2).sum().add(cx.trace() + cy.trace() - 2 * cross).item()
-    )
+    square = ((x.mean(0) - y.mean(0)) ** 2).sum()
+    return max(0.0, (square + (cx.trace() + cy.trace() - 2 * cross)).item())
 
 
 def square_root(matrix: Tensor) -> Tensor:
@@ -95,8 +91,7 @@ def square_root(matrix: Tensor) -> Tensor:
 def mmd(
     x: Tensor, y: Tensor, scales: tuple[float, ...] = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 ) -> Tensor:
-    r"""The squared maximum mean discrepancy, unbiased (Gretton et al. 2012), differentiable, a
-    scalar.
+    r"""The squared maximum mean discrepancy, unbiased (Gretton et al. 2012): (), differentiable.
 
     $$\frac{1}{N(N-1)} \sum_{i \ne j} k(x_i, x_j) + \frac{1}{M(M-1)} \sum_{i \ne j} k(y_i, y_j)
       - \frac{2}{NM} \sum_{i,j} k(x_i, y_j)$$
@@ -122,15 +117,14 @@ def mmd(
 
 
 def modes_found(x: Tensor, modes: Tensor, std: float, share: float = 0.2) -> tuple[int, float]:
-    """Of a mixture of equal Gaussians, how many modes a sample covers, and how much of it is near
-    any.
+    """How many modes of a mixture of equal Gaussians a sample covers, and how much is near any.
 
     Args:
         x: (N, D), the sample.
         modes: (K, D), the means.
         std: of each mode; a point is near a mode within four of them, and counts for the nearest.
-        share: a mode is found if it has this share of what it would have if all N were spread
-            evenly, and one point at least.
+        share: a mode is found if it has at least one point, and this share of the N / K that it
+            would have if all were spread evenly.
 
     Returns:
         how many modes are found, and the part of the sample near one, in [0, 1].
@@ -143,14 +137,12 @@ def modes_found(x: Tensor, modes: Tensor, std: float, share: float = 0.2) -> tup
 
 
 def pairwise(x: Tensor, y: Tensor) -> Tensor:
-    """|x_i - y_j|, (N, M), from differences: |x|^2 + |y|^2 - 2 xy rounds what is small beside the
-    norms away.
-    """
+    """|x_i - y_j|, (N, M), from differences: |x|^2 + |y|^2 - 2 xy would lose small distances."""
     return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def check_points(x: Tensor, y: Tensor, fewest: int = 1) -> None:
-    """A ValueError in one sentence for what are not two sets of points to compare."""
+    """Raise a ValueError for what are not two sets of points to compare."""
     if x.dim() != 2 or y.dim() != 2 or x.shape[-1] != y.shape[-1]:
         raise ValueError(
             f"two sets of points of one dimension, (N, D) and (M, D): got {tuple(x.shape)} and "

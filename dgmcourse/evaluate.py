@@ -1,8 +1,6 @@
-"""Measuring a trained model: how probable are new data, how tight is the bound, which latent
-dimensions are used.
+"""Measure a trained model: likelihoods, active latent dimensions, precision and recall.
 
-Likelihoods are in nats, (N,), one for each x; average them yourself, and quote the standard error
-over x beside.
+Likelihoods are in nats, (N,), one for each x. Average them, and quote their standard error over x.
 """
 
 import math
@@ -13,7 +11,7 @@ from tqdm import tqdm
 
 from dgmcourse.densities import kl_per_dimension
 
-# rows of z in one pass of the decoder: fewer cost calls, more cost memory (benchmarks/RESULTS.md)
+# rows of z in a pass of the decoder: fewer take more calls, more take memory (benchmarks/RESULTS.md)
 ROWS = 500
 
 
@@ -23,7 +21,8 @@ def log_likelihood(
 ) -> Tensor:
     r"""The importance-sampled estimate of log p(x) for a latent variable model: (N,), nats.
 
-    $$\log \hat p(x) = \log \frac1S \sum_{s=1}^S \frac{p(x \mid z_s)\, p(z_s)}{q(z_s \mid x)}, \quad z_s \sim q(z \mid x)$$
+    $$\log \hat p(x) = \log \frac1S \sum_{s=1}^S \frac{p(x \mid z_s)\, p(z_s)}{q(z_s \mid x)}, \quad
+      z_s \sim q(z \mid x)$$
 
     A stochastic lower bound that grows with S to log p(x) (Burda, Grosse & Salakhutdinov,
     Importance Weighted Autoencoders, 2016). Each x is encoded once; then many z of a few x go
@@ -43,10 +42,9 @@ def log_likelihood(
         raise ValueError(f"expected at least one x and one sample, got {len(x)} and S = {S}")
     chunk = min(S, 250)  # samples at a time; the rest of `rows` is filled with further x
     rows = rows if x.device.type == "cpu" else max(rows, 50_000)
-    prior, estimates = model.prior.fixed(), []
-    for batch in tqdm(
-        x.split(max(1, rows // chunk)), disable=not progress, desc=f"log p(x), S = {S}"
-    ):
+    prior, estimates = model.prior.precomputed(), []
+    batches = x.split(max(1, rows // chunk))
+    for batch in tqdm(batches, disable=not progress, desc=f"log p(x), S = {S}"):
         q = model.encoder(batch)
         total = batch.new_full((len(batch),), -math.inf)
         for done in range(0, S, chunk):
@@ -63,8 +61,8 @@ def log_likelihood_from_prior(model, x: Tensor, S: int = 5000, *, rows: int = RO
 
     $$\log \hat p(x) = \log \frac1S \sum_{s=1}^S p(x \mid z_s), \quad z_s \sim p(z)$$
 
-    The samples are the same for every x: each is decoded once. A stochastic lower bound like
-    `log_likelihood`, and a much looser one where few z explain an x.
+    The samples are the same for every x, and each is decoded once. Like `log_likelihood` this is a
+    stochastic lower bound, a much looser one where few z explain an x.
 
     Args:
         model: has `prior` and `decoder`.
@@ -77,7 +75,7 @@ def log_likelihood_from_prior(model, x: Tensor, S: int = 5000, *, rows: int = RO
     """
     if len(x) == 0 or S < 1:
         raise ValueError(f"expected at least one x and one sample, got {len(x)} and S = {S}")
-    prior, total = model.prior.fixed(), x.new_full((len(x),), -math.inf)
+    prior, total = model.prior.precomputed(), x.new_full((len(x),), -math.inf)
     for done in range(0, S, rows):
         p = model.decoder(prior.sample((min(rows, S - done),)))
         total = torch.logaddexp(total, torch.logsumexp(p.cross_log_prob(x), -1))
@@ -85,36 +83,36 @@ def log_likelihood_from_prior(model, x: Tensor, S: int = 5000, *, rows: int = RO
 
 
 def log_mean_exp(log_w: Tensor, dim: int = 0) -> Tensor:
-    """log of the mean of exp(log_w) along `dim`, without leaving the logarithm: the largest term is
-    taken out first.
-    """
+    """The log of the mean of exp(log_w) along `dim`, without overflow or underflow."""
     return torch.logsumexp(log_w, dim) - math.log(log_w.shape[dim])
 
 
 def effective_sample_size(log_w: Tensor, dim: int = 0) -> Tensor:
-    """(sum w)^2 / sum w^2 along `dim`: how many of the S samples carry the importance-sampled
-    estimate, from 1 to S.
-    """
+    """(sum w)^2 / sum w^2 along `dim`, from 1 to S: how many samples carry the estimate."""
     return torch.exp(2 * torch.logsumexp(log_w, dim) - torch.logsumexp(2 * log_w, dim))
 
 
 @torch.no_grad()
 def kl_of_each_unit(model, x: Tensor) -> Tensor:
-    """KL[q(z_d|x) || p(z_d)] averaged over x, for each latent dimension: (D,), nats. Gaussian
-    encoder and prior.
+    """KL[q(z_d|x) || p(z_d)] averaged over x, for each latent dimension: (D,), nats.
 
-    With a learned prior a unit has no KL of its own (its dimensions may depend on one another), and
-    this raises a TypeError: look at `active_units`, or at the whole of it, the "kl" that
-    `model.objective(x)` gives.
+    Raises:
+        TypeError: unless encoder and prior are diagonal Gaussians. The dimensions of a learned
+            prior may depend on one another, and have no KL of their own: take `active_units`, or
+            the "kl" of `model.objective(x)`, which is that of all dimensions.
     """
     return kl_per_dimension(model.encoder(x), model.prior).mean(0)
 
 
 @torch.no_grad()
 def active_units(model, x: Tensor, threshold: float = 0.01) -> Tensor:
-    """Which latent dimensions are used: (D,) booleans. Unit d is active if the variance over x of
-    q's mean exceeds 0.01 (Burda, Grosse & Salakhutdinov 2016); a collapsed one has the same
-    posterior, the prior, for every x.
+    """Which latent dimensions are used: (D,) booleans.
+
+    Unit d is active if the variance over x of q's mean exceeds 0.01 (Burda, Grosse & Salakhutdinov
+    2016). A collapsed one has the same posterior, the prior, for every x.
+
+    Raises:
+        ValueError: for fewer than two x.
     """
     if len(x) < 2:
         raise ValueError(f"a variance over x needs at least two x, got {len(x)}")
@@ -122,16 +120,15 @@ def active_units(model, x: Tensor, threshold: float = 0.01) -> Tensor:
 
 
 def precision_and_recall(real: Tensor, drawn: Tensor, k: int = 3) -> tuple[Tensor, Tensor]:
-    """Which drawn rows are realistic, (len(drawn),), and which real ones can be drawn,
-    (len(real),): 0 or 1 each.
+    """Which drawn rows are realistic, (len(drawn),), and which real ones can be drawn, (len(real),).
 
-    A row is realistic if it lies within reach of a real one, no farther than that one's own k-th
-    nearest real neighbour; and the other way round. Precision falls with bad samples, recall with
-    missed modes (Kynkaanniemi et al., Improved Precision and Recall Metric, 2019, there in a
-    classifier's feature space). Compare with real against real.
+    A drawn row is realistic, 1, if a real one lies at least as near as that one's k-th nearest real
+    neighbour, else 0; and the other way round. Precision, the mean of the first, falls with bad
+    samples, recall, that of the second, with missed modes (Kynkaanniemi et al., Improved Precision
+    and Recall Metric, 2019, in a classifier's feature space). Compare with real against real.
 
     Raises:
-        ValueError: if one side has no k neighbours: k + 1 rows at least.
+        ValueError: for fewer than k + 1 rows on one side.
     """
     if min(len(real), len(drawn)) <= k:
         raise ValueError(

@@ -2,7 +2,7 @@ r"""Two ways to the gradient of an expectation with respect to the distribution 
 
 $$\nabla_\phi\, \mathbb E_{z \sim q_\phi}[f(z)]$$
 
-Slides: the VAE's "problem" and its "solution". Both estimators are unbiased; what differs is their
+Slides: the VAE's "problem" and its "solution". Both estimators are unbiased; they differ in
 variance.
 """
 
@@ -21,39 +21,38 @@ def score_function(
     S: int = 1,
     baseline: bool = False,
 ) -> list[Tensor]:
-    r"""The score-function (REINFORCE) estimate with S samples (Williams 1992): asks nothing of f
-    but its values.
+    r"""The score-function (REINFORCE) estimate with S samples, which needs only the values of f.
+
+    Williams, 1992:
 
     $$\frac1S \sum_s f(z_s)\, \nabla_\phi \log q_\phi(z_s)$$
 
     Args:
         f: maps z (..., D) to (...).
-        q: built from `parameters`, with any batch of independent problems in front: q.sample((S,))
-            is (S, R, D).
+        q: made of `parameters`, for R independent problems at once if they are (R, D).
         parameters: tensors with requires_grad.
-        baseline: compare each f(z_s) with the mean of the other S - 1 values. E[grad log q] = 0
-            lets any number that does not depend on z_s be subtracted: less variance, still no bias.
+        baseline: subtract from each f(z_s) the mean of the other S - 1 values. E[grad log q] = 0,
+            so that any number that does not depend on z_s can be subtracted without a bias.
 
-    Returns: one gradient for each parameter, of its shape. Parameters of shape (R, D) give R
-        independent estimates.
+    Returns:
+        a gradient for each parameter, of its shape. Parameters (R, D) give R independent estimates.
 
     Raises:
-        ValueError: with a baseline and S = 1, when there are no others to compare with; if S < 1,
-            or f does not give one value for each z.
+        ValueError: with a baseline and S = 1, when there are no other values; if S < 1; if f does
+            not give one value for each z.
     """
-    values, z = one_each(f, q.sample, S)
+    values, z = draw_and_evaluate(f, q.sample, S)
     values = values.detach()
     if baseline:
         values = values - leave_one_out(values)
-    surrogate = (values * q.log_prob(z)).mean(
-        0
-    )  # its gradient is the estimate, its value means nothing
+    surrogate = (values * q.log_prob(z)).mean(0)  # only its gradient means something
     return list(torch.autograd.grad(surrogate.sum(), parameters))
 
 
 def leave_one_out(values: Tensor) -> Tensor:
-    """For each of S values, (S, ...), the mean of the others (Mnih & Rezende 2016; Kool et al.
-    2019).
+    """For each of S values, (S, ...), the mean of the others: (S, ...).
+
+    Mnih & Rezende, 2016; Kool et al., 2019.
     """
     if len(values) < 2:
         raise ValueError(
@@ -66,8 +65,9 @@ def leave_one_out(values: Tensor) -> Tensor:
 def pathwise(
     f: Callable[[Tensor], Tensor], q: Density, parameters: list[Tensor], S: int = 1
 ) -> list[Tensor]:
-    r"""The pathwise (reparameterized) estimate with S samples (Kingma & Welling 2014): needs f's
-    gradient.
+    r"""The pathwise (reparameterized) estimate with S samples, which needs the gradient of f.
+
+    Kingma & Welling, 2014:
 
     $$\frac1S \sum_s \nabla_\phi f(\mu + \sigma \odot \epsilon_s), \quad \epsilon_s \sim \mathcal N(0, I)$$
 
@@ -78,15 +78,17 @@ def pathwise(
         NotImplementedError: if q has none (a Bernoulli, for instance).
         ValueError: if S < 1, or f does not give one value for each z.
     """
-    values, _ = one_each(f, q.rsample, S)
+    values, _ = draw_and_evaluate(f, q.rsample, S)
     return list(torch.autograd.grad(values.mean(0).sum(), parameters))
 
 
-def one_each(
+def draw_and_evaluate(
     f: Callable[[Tensor], Tensor], sample: Callable[[tuple], Tensor], S: int
 ) -> tuple[Tensor, Tensor]:
-    """f(z), (S, ...), and z, (S, ..., D); a ValueError where that would be something else, and
-    broadcast unnoticed.
+    """f(z), (S, ...), and z, (S, ..., D).
+
+    Raises:
+        ValueError: if S < 1, or if f(z) has another shape, which could broadcast unnoticed.
     """
     if S < 1:
         raise ValueError(f"an estimate needs at least one sample, got S = {S}")

@@ -1,7 +1,7 @@
-"""Networks: tensors to tensors. No probability in here.
+"""Networks, from tensors to tensors; probability is elsewhere.
 
-Images arrive as rows of pixels, (B, 784): a convolutional net folds them into pictures itself and
-unfolds its result.
+Images are rows of pixels, (B, 784): a convolutional net folds them into pictures and unfolds its
+result itself.
 """
 
 import math
@@ -13,8 +13,10 @@ from torch import Tensor, nn
 def gated_mlp(sizes: list[int]) -> nn.Sequential:
     """A multi-layer perceptron whose hidden layers are gated, h = (A x + a) * sigmoid(B x + b).
 
-    Both matrices sit in one Linear, of which GLU multiplies one half by the sigmoid of the other.
-    `gated_mlp([784, 300, 300, 80])` has two hidden layers of 300 and a linear output of 80.
+    Both matrices are in one Linear, and GLU multiplies one half by the sigmoid of the other.
+
+    >>> gated_mlp([784, 300, 300, 80])(torch.zeros(5, 784)).shape  # hidden layers of 300
+    torch.Size([5, 80])
     """
     layers = []
     for i, o in zip(sizes[:-2], sizes[1:-1], strict=True):
@@ -23,13 +25,13 @@ def gated_mlp(sizes: list[int]) -> nn.Sequential:
 
 
 class Joined(nn.Module):
-    """joint([f(a), g(b)]): a network of two inputs, each with a layer of its own.
+    """joint([f(a), g(b)]): a network of two inputs, each with layers of its own.
 
-    Called with one tensor, its last axis holds a, then b. Axes that only b has in front (samples of
+    Called with one tensor, its last axis holds a, then b. Leading axes that only b has (samples of
     z for each x) are added after f, which sees each a once.
 
     Args:
-        f, g: Sequentials whose first layer tells how many numbers it takes (`row_length`).
+        f, g: Sequentials whose first layer has a known input size (`row_length`).
         joint: takes as many numbers as f and g give together.
     """
 
@@ -52,7 +54,7 @@ def gated(i: int, o: int) -> nn.Sequential:
 
 
 class MaskedLinear(nn.Linear):
-    """A linear layer of which only the weights where `mask`, (o, i), is 1 exist."""
+    """A linear layer whose weights are 0 where `mask`, (o, i), is 0."""
 
     def __init__(self, mask: Tensor):
         super().__init__(mask.shape[1], mask.shape[0])
@@ -63,20 +65,19 @@ class MaskedLinear(nn.Linear):
 
 
 class MaskedMLP(nn.Module):
-    """MADE: a multi-layer perceptron whose output for dimension d depends on dimensions before d
-    only.
+    """MADE: a perceptron whose outputs for dimension d depend only on the dimensions before d.
 
-    z, (..., D), to (..., outputs * D): for each of `outputs` blocks, D numbers, the first of which
-    is a constant (or depends on `given`). One pass gives what D passes of an ordinary network
-    would.
+    z, (..., D), to (..., outputs * D): `outputs` blocks of D numbers, the first of which is a
+    constant (or depends on `given` alone). One pass gives what takes D passes of an ordinary
+    network.
 
     Germain et al., MADE: Masked Autoencoder for Distribution Estimation, 2015, arXiv:1502.03509.
 
     Args:
         dim: D.
-        hidden: units of each hidden layer, D at least for every dimension to be seen.
+        hidden: units of each hidden layer; at least D, for every dimension to be seen.
         outputs: numbers for each dimension: 2 for a mean and a scale.
-        given_dim: H, of what all outputs may see.
+        given_dim: H, of what all outputs may depend on.
         reverse: the order runs from the last dimension to the first.
     """
 
@@ -90,14 +91,11 @@ class MaskedMLP(nn.Module):
     ):
         super().__init__()
         self.in_features, self.given_dim = dim, given_dim
-        place = (
-            torch.arange(dim, 0, -1) if reverse else torch.arange(1, dim + 1)
-        )  # of each dimension in the order
+        # the place of each dimension in the order; a unit of degree m sees the first m of them
+        place = torch.arange(dim, 0, -1) if reverse else torch.arange(1, dim + 1)
         layers, seen, low = [], place, 0 if given_dim or dim == 1 else 1
         for units in hidden:
-            degree = low + torch.arange(units) % (
-                dim - low
-            )  # a unit of degree m sees the first m dimensions
+            degree = low + torch.arange(units) % (dim - low)
             layers += [MaskedLinear(degree.unsqueeze(1) >= seen), nn.ELU()]
             seen = degree
         last = (place.unsqueeze(1) > seen).repeat(outputs, 1)
@@ -111,11 +109,7 @@ class MaskedMLP(nn.Module):
                 f"expected vectors of {self.in_features} dimensions on the last axis, got shape"
                 f" {tuple(z.shape)}"
             )
-        if (
-            (given is None) != (self.given_dim == 0)
-            or given is not None
-            and given.shape[-1] != self.given_dim
-        ):
+        if (None if given is None else given.shape[-1]) != (self.given_dim or None):
             got = None if given is None else f"shape {tuple(given.shape)}"
             raise ValueError(
                 f"this network was made for given_dim = {self.given_dim}, and what is given is"
@@ -136,21 +130,20 @@ def mlp(
     batch_norm: bool = False,
     dropout: float = 0.0,
 ) -> nn.Sequential:
-    """A plain multi-layer perceptron, the usual one in a small GAN: `mlp([2, 64, 64, 1])`.
+    """A plain multi-layer perceptron, such as `mlp([2, 64, 64, 1])`.
 
     Args:
         activation: after each hidden layer.
         output: a last module, nn.Sigmoid() for pixels.
-        copies: so many independent networks at once, from (copies, ..., i) to (copies, ..., o): 20
-            seeds for little more than the time of one, where a single network is too small to keep
-            the processor busy.
+        copies: so many independent networks at once, from (copies, ..., i) to (copies, ..., o). A
+            single network too small to keep the processor busy takes nearly as long as 20 of them.
         spectral: each layer's largest singular value is 1 (`SpectralLinear`): with ReLUs, the whole
             is 1-Lipschitz.
         batch_norm: before each activation.
         dropout: the share of each hidden layer's units that is left out in training.
 
     Raises:
-        ValueError: for batch_norm with copies, whose statistics would be one another's.
+        ValueError: for batch_norm with copies, which would share their statistics.
     """
     if batch_norm and copies:
         raise ValueError(
@@ -160,42 +153,31 @@ def mlp(
     layers = []
     for i, o in zip(sizes[:-1], sizes[1:], strict=True):
         if layers:
-            layers += (
-                [BatchNormRows(i)] * batch_norm
-                + [activation()]
-                + [nn.Dropout(dropout)] * (dropout > 0)
-            )
-        linear = (
-            SpectralLinear(i, o, copies)
-            if spectral
-            else ManyLinear(i, o, copies)
-            if copies
-            else nn.Linear(i, o)
-        )
-        layers.append(linear)
+            layers += [BatchNormRows(i)] * batch_norm + [activation()]
+            layers += [nn.Dropout(dropout)] * (dropout > 0)
+        if spectral:
+            layers.append(SpectralLinear(i, o, copies))
+        else:
+            layers.append(ManyLinear(i, o, copies) if copies else nn.Linear(i, o))
     return initialise(nn.Sequential(*layers, *([output] if output else [])))
 
 
 class BatchNormRows(nn.BatchNorm1d):
-    """Batch normalisation of rows, (..., D), whatever their leading axes: torch's takes (B, D)."""
+    """Batch normalisation of rows, (..., D), with any leading axes; torch's takes (B, D)."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.reshape(math.prod(x.shape[:-1]), x.shape[-1])).reshape(x.shape)
 
 
 class ManyLinear(nn.Module):
-    """`copies` linear layers side by side, (copies, ..., i) to (copies, ..., o): one batched matrix
-    product.
-    """
+    """`copies` linear layers in one matrix product: (copies, ..., i) to (copies, ..., o)."""
 
     def __init__(self, i: int, o: int, copies: int | None):
         super().__init__()
         many = () if copies is None else (copies,)
         self.in_features = i
-        self.weight, self.bias = (
-            nn.Parameter(torch.empty(*many, o, i)),
-            nn.Parameter(torch.zeros(*many, o)),
-        )
+        self.weight = nn.Parameter(torch.empty(*many, o, i))
+        self.bias = nn.Parameter(torch.zeros(*many, o))
 
     def matrix(self) -> Tensor:
         return self.weight
@@ -210,23 +192,22 @@ class ManyLinear(nn.Module):
                 f"{many} networks at once take ({many}, ..., {self.in_features}), got"
                 f" {tuple(x.shape)}"
             )
-        return torch.baddbmm(bias.unsqueeze(1), x.flatten(1, -2), weight.mT).reshape(
-            *x.shape[:-1], weight.shape[1]
-        )
+        result = torch.baddbmm(bias.unsqueeze(1), x.flatten(1, -2), weight.mT)
+        return result.reshape(*x.shape[:-1], weight.shape[1])
 
 
 class SpectralLinear(ManyLinear):
-    """A linear layer divided by its largest singular value, W / sigma(W), which a step of power
-    iteration follows at each pass in training (Miyato et al., Spectral Normalization for Generative
-    Adversarial Networks, 2018).
+    """A linear layer divided by its largest singular value, W / sigma(W).
+
+    Each pass in training makes `steps` steps of power iteration towards that value (Miyato et al.,
+    Spectral Normalization for Generative Adversarial Networks, 2018).
     """
 
     def __init__(self, i: int, o: int, copies: int | None = None, steps: int = 1):
         super().__init__(i, o, copies)
         self.steps = steps
-        self.register_buffer(
-            "u", nn.functional.normalize(torch.randn(*self.weight.shape[:-1], 1), dim=-2)
-        )
+        u = torch.randn(*self.weight.shape[:-1], 1)
+        self.register_buffer("u", nn.functional.normalize(u, dim=-2))
 
     def matrix(self) -> Tensor:
         weight = self.weight
@@ -241,9 +222,10 @@ class SpectralLinear(ManyLinear):
 
 
 def dcgan_generator(latent_dim: int, channels: int = 32) -> nn.Sequential:
-    """Codes (..., latent_dim) to 28x28 pixels in [0, 1], (..., 784), as in DCGAN (Radford et al.
-    2015): 7 -> 14 -> 28 by transposed convolutions of stride 2, batch normalisation and ReLUs
-    between them.
+    """Codes (..., latent_dim) to 28x28 pixels in [0, 1], (..., 784), as in DCGAN.
+
+    7 -> 14 -> 28 by transposed convolutions of stride 2, with batch normalisation and ReLUs between
+    them (Radford et al. 2015).
     """
     return initialise(
         RowsAsImages(
@@ -264,9 +246,10 @@ def dcgan_generator(latent_dim: int, channels: int = 32) -> nn.Sequential:
 def dcgan_discriminator(
     outputs: int = 1, channels: int = 32, batch_norm: bool = True
 ) -> nn.Sequential:
-    """28x28 pixels, (..., 784), to `outputs` numbers: 28 -> 14 -> 7 by convolutions of stride 2,
-    leaky ReLUs, and batch normalisation on the second one. Without it no image's score depends on
-    the rest of its batch.
+    """28x28 pixels, (..., 784), to `outputs` numbers, as in DCGAN.
+
+    28 -> 14 -> 7 by convolutions of stride 2 with leaky ReLUs, and batch normalisation after the
+    second one. Without it no image's score depends on the rest of its batch.
     """
     return initialise(
         RowsAsImages(
@@ -284,8 +267,9 @@ def dcgan_discriminator(
 
 
 def conv_encoder(out: int, channels: int = 32, hidden: int = 128) -> nn.Sequential:
-    """28x28 pixels, (..., 784), to `out` numbers: two gated convolutions of stride 2 (28 -> 14 ->
-    7), then a gated layer.
+    """28x28 pixels, (..., 784), to `out` numbers.
+
+    Two gated convolutions of stride 2 (28 -> 14 -> 7), a gated layer and a linear one.
     """
     return initialise(
         RowsAsImages(
@@ -305,7 +289,7 @@ def conv_encoder(out: int, channels: int = 32, hidden: int = 128) -> nn.Sequenti
 def conv_decoder(
     latent_dim: int, out_channels: int = 1, channels: int = 32, hidden: int = 128
 ) -> nn.Sequential:
-    """`latent_dim` numbers to 28x28 pixels, (..., 784 * out_channels): the encoder's way back."""
+    """`latent_dim` numbers to 28x28 pixels, (..., 784 * out_channels): `conv_encoder` reversed."""
     return initialise(
         RowsAsImages(
             nn.Linear(latent_dim, 2 * hidden),
@@ -321,8 +305,7 @@ def conv_decoder(
 
 
 class RowsAsImages(nn.Sequential):
-    """Layers that know pictures, (N, C, H, W), behind an interface that knows rows: (..., D) to
-    (..., D').
+    """Layers of pictures, (N, C, H, W), as a network of rows: (..., D) to (..., D').
 
     Raises:
         ValueError: for rows of another length than the first layer takes.
@@ -334,27 +317,20 @@ class RowsAsImages(nn.Sequential):
             raise ValueError(
                 f"expected rows of {width} numbers on the last axis, got shape {tuple(rows.shape)}"
             )
-        result = (
-            super().forward(rows.reshape(math.prod(rows.shape[:-1]), rows.shape[-1])).flatten(1)
-        )
+        flat = rows.reshape(math.prod(rows.shape[:-1]), rows.shape[-1])
+        result = super().forward(flat).flatten(1)
         return result.reshape(*rows.shape[:-1], result.shape[-1])
 
 
 def row_length(first: nn.Module) -> int | None:
-    """How many numbers this first layer takes: pixels to be folded into a picture, or a linear
-    layer's inputs.
-    """
-    return (
-        math.prod(first.unflattened_size)
-        if isinstance(first, nn.Unflatten)
-        else getattr(first, "in_features", None)
-    )
+    """How many numbers a first layer takes: a picture's pixels, or a linear layer's inputs."""
+    if isinstance(first, nn.Unflatten):
+        return math.prod(first.unflattened_size)
+    return getattr(first, "in_features", None)
 
 
 def initialise(net: nn.Module, std: float | None = None) -> nn.Module:
-    """He et al. (2015): weights ~ N(0, 2 / inputs), biases 0; or weights ~ N(0, std^2), which DCGAN
-    asks for.
-    """
+    """Draw weights from N(0, 2 / inputs), He et al. (2015), or N(0, std^2), and set biases to 0."""
     for module in net.modules():
         if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d | ManyLinear):
             if std is not None:
@@ -368,12 +344,12 @@ def initialise(net: nn.Module, std: float | None = None) -> nn.Module:
 
 
 def pixel_mask(size: int, kind: str, above: bool = True, left: bool = True) -> Tensor:
-    """Where a convolution may look that respects the order of reading, (size, size): 1 in the rows
-    above the centre and to the left of it. Kind "A" leaves the centre out, which is for pixels; "B"
-    has it, for features that stand at a pixel's place and know only those before it.
+    """The mask of a convolution that sees earlier pixels only, in the order of reading.
 
-    With left=False, the rows above alone (of kind "B", the whole row of the centre with them); with
-    above=False, the centre's row alone.
+    It is (size, size), and 1 in the rows above the centre and to the left of it. Kind "A" leaves
+    the centre out, for pixels; "B" has it, for features at a pixel's place that depend only on the
+    pixels before it. With left=False: the rows above alone (for kind "B" and the whole row of the
+    centre); with above=False: the centre's row alone.
     """
     if kind not in ("A", "B") or size % 2 == 0:
         raise ValueError(f"a mask is of kind 'A' or 'B' and of odd size, got {kind!r} and {size}")
@@ -386,33 +362,27 @@ def pixel_mask(size: int, kind: str, above: bool = True, left: bool = True) -> T
 
 
 class MaskedConv2d(nn.Conv2d):
-    """A convolution of which only the weights where `mask`, (size, size), is 1 exist: (N, i, H, W)
-    to (N, o, H, W). Rows and columns of the mask that are 0 altogether are neither stored nor
-    computed.
+    """A convolution whose weights are 0 where `mask`, (size, size), is 0.
+
+    From (N, i, H, W) to (N, o, H, W). Rows and columns at the mask's edges that are all 0 are
+    neither stored nor computed.
     """
 
     def __init__(self, i: int, o: int, mask: Tensor):
         rows, columns = (mask.sum(1 - axis).nonzero().squeeze(1) for axis in (0, 1))
         top, bottom, left, right = int(rows[0]), int(rows[-1]), int(columns[0]), int(columns[-1])
         super().__init__(i, o, (bottom - top + 1, right - left + 1))
-        self.register_buffer(
-            "mask", mask[top : bottom + 1, left : right + 1].to(self.weight.dtype), persistent=False
-        )
-        centre = len(mask) // 2
-        self.border = (
-            centre - left,
-            right - centre,
-            centre - top,
-            bottom - centre,
-        )  # zeros around; negative: cut off
+        kept = mask[top : bottom + 1, left : right + 1].to(self.weight.dtype)
+        self.register_buffer("mask", kept, persistent=False)
+        centre = len(mask) // 2  # around the input: zeros, or cut off where negative
+        self.border = (centre - left, right - centre, centre - top, bottom - centre)
 
     def masked_weight(self) -> Tensor:
         return self.weight * self.mask
 
     def forward(self, x: Tensor) -> Tensor:
-        return nn.functional.conv2d(
-            nn.functional.pad(x, self.border), self.masked_weight(), self.bias
-        )
+        padded = nn.functional.pad(x, self.border)
+        return nn.functional.conv2d(padded, self.masked_weight(), self.bias)
 
 
 def pixel_head(width: int) -> nn.Sequential:
@@ -421,9 +391,7 @@ def pixel_head(width: int) -> nn.Sequential:
 
 
 def pictures(x: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Rows of pixels, (..., D), as pictures, (N, 1, H, W), in the memory order in which
-    convolutions are fastest.
-    """
+    """Rows of pixels, (..., D), as pictures, (N, 1, H, W), in the order fastest to convolve."""
     return x.reshape(-1, 1, *shape).contiguous(memory_format=torch.channels_last)
 
 
@@ -432,10 +400,13 @@ def map_of(given: Tensor, shape: tuple[int, int]) -> Tensor:
     return given.reshape(-1, given.shape[-1] // math.prod(shape), *shape)
 
 
-def aligned(x: Tensor, given: Tensor | None) -> tuple[Tensor, Tensor | None, tuple[int, ...]]:
-    """Rows of pixels (..., D) and of maps (..., G) whose leading axes fit, and those of the result.
-    Axes that only the maps have in front (samples of z for each x) are not given to x, whose own
-    part is done once.
+def broadcast_leading(
+    x: Tensor, given: Tensor | None
+) -> tuple[Tensor, Tensor | None, tuple[int, ...]]:
+    """Broadcast the leading axes of pixels, (..., D), and maps, (..., G); return the result's, too.
+
+    x keeps its shape where only the maps have more axes in front (samples of z for each x), so that
+    what depends on x alone is computed once.
     """
     if given is None:
         return x, None, x.shape[:-1]
@@ -445,11 +416,9 @@ def aligned(x: Tensor, given: Tensor | None) -> tuple[Tensor, Tensor | None, tup
     return x, given.expand(*lead, given.shape[-1]), lead
 
 
-def plus(a: Tensor, b: Tensor) -> Tensor:
-    """a + b, where one may have so many times the other's rows: those are repeated as a whole."""
+def add_tiled(a: Tensor, b: Tensor) -> Tensor:
+    """Add tensors whose batch sizes differ by an integer factor, tiling the smaller."""
     small, large = sorted((a, b), key=len)
-    return (
-        large + small
-        if len(small) == len(large)
-        else (large.unflatten(0, (-1, len(small))) + small).flatten(0, 1)
-    )
+    if len(small) == len(large):
+        return large + small
+    return (large.unflatten(0, (-1, len(small))) + small).flatten(0, 1)

@@ -14,8 +14,11 @@ import types
 from unittest import mock
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
+
+from dgmcourse.densities import StandardGaussian
 
 
 def mutant(module: types.ModuleType, old: str, new: str, *below: types.ModuleType):
@@ -50,12 +53,50 @@ def survives(check, module: types.ModuleType, old: str, new: str, *below) -> boo
     """Whether the oracle lets the mutant pass. Only an AssertionError counts as caught, a crash is
     the test's own fault.
     """
-    # Out here: a mutant that can't be made is no mutant that was caught.
+    # Out here: a mutant that can't be made was not caught.
     broken = mutant(module, old, new, *below)
     with contextlib.suppress(AssertionError):
         check(broken)
         return True
     return False
+
+
+def oracle_tests(*systems: tuple[types.ModuleType, dict]):
+    """Two tests for a test module: each oracle holds for the code, and fails for each mutant.
+
+    A system is a module and its oracles, {check: mutants}. Mutants are lines "old => new"; a new
+    line in the code is written \\n.
+    """
+    oracles = [(module, check) for module, table in systems for check in table]
+    mutants = [
+        (module, check, *(part.strip().replace("\\n", "\n") for part in line.split("=>")))
+        for module, table in systems
+        for check, lines in table.items()
+        for line in lines.strip().splitlines()
+    ]
+
+    @pytest.mark.parametrize(("module", "check"), oracles, ids=lambda part: part.__name__)
+    def test_oracle(module, check):
+        check(module)
+
+    names = [f"{check.__name__}: {new or 'without ' + old}" for _, check, old, new in mutants]
+
+    @pytest.mark.parametrize(("module", "check", "old", "new"), mutants, ids=names)
+    def test_mutant_is_caught(module, check, old, new):
+        assert not survives(check, module, old, new)
+
+    return test_oracle, test_mutant_is_caught
+
+
+class Codes(StandardGaussian):
+    """A prior whose draws are decided beforehand, the same at every call."""
+
+    def __init__(self, z: Tensor):
+        super().__init__(z.shape[-1])
+        self.z = z
+
+    def sample(self, shape=()):
+        return self.z.expand(*shape, self.dim)
 
 
 def all_images(pixels: int = 9) -> Tensor:
@@ -101,3 +142,25 @@ def frechet_by_hand(x, y):
     x, y = ((points - points.mean(0)) / (len(points) - 1) ** 0.5 for points in (x, y))
     root = np.linalg.norm(np.linalg.qr(x, "r") @ np.linalg.qr(y, "r").T, "nuc")
     return gap + (x**2).sum() + (y**2).sum() - 2 * root
+
+
+def check_samples_follow(log_prob, sample, pixels: bool, rows: tuple = ()) -> None:
+    """exp(log_prob) sums to 1 over all 16 images of four pixels, or a grid of the plane; samples are
+    independent, and have each image as often, or the moments of the density.
+    """
+    x, cell = (all_images(4), 1.0) if pixels else grid(2, 11, 221)
+    with torch.no_grad():
+        p = log_prob(x.reshape(-1, *[1] * len(rows), x.shape[-1])).exp() * cell
+    close(p.sum(0), torch.ones(rows), 1e-3, 1e-3)
+
+    def features(x):
+        if pixels:
+            number = (x @ 2.0 ** torch.arange(3, -1, -1)).long()
+            return torch.nn.functional.one_hot(number, 16).double()
+        return torch.cat([x, x**2, x[..., :1] * x[..., 1:], (2 * x).sin()], -1)
+
+    expected = torch.einsum("n...,nf->...f", p, features(x))
+    drawn = sample((6_000 if pixels else 20_000,))
+    assert_mean(features(drawn), expected, errors=5)
+    off = drawn - drawn.mean(0)
+    assert_mean(off[1:] * off[:-1], torch.zeros_like(off[0]), errors=5)

@@ -4,7 +4,7 @@ against oracles in test_factor_analysis.
 
 import pytest
 import torch
-from oracles import close, survives
+from oracles import close, oracle_tests
 
 from dgmcourse.models import generative_classifier
 from dgmcourse.models.generative_classifier import GenerativeClassifier
@@ -32,20 +32,14 @@ def check_start(module):
     close(model.mixture.log_weights.softmax(-1), torch.full((12,), 1 / 12))
 
 
-def test_em_begins_where_the_labels_are():
-    check_start(generative_classifier)
-
-
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        ("x[mine].mean(0) if self.per_class == 1 else example", "example"),
-        ("x[mine].mean(0) if self.per_class == 1 else example", "x[mine].mean(0)"),
-        ("(y == owner).nonzero()", "(y >= owner).nonzero()"),
-    ],
-)
-def test_the_oracle_catches(old, new):
-    assert not survives(check_start, generative_classifier, old, new)
+MUTANTS = {
+    check_start: """
+        x[mine].mean(0) if self.per_class == 1 else example => example
+        x[mine].mean(0) if self.per_class == 1 else example => x[mine].mean(0)
+        (y == owner).nonzero() => (y >= owner).nonzero()
+    """,
+}
+test_oracle, test_mutant_is_caught = oracle_tests((generative_classifier, MUTANTS))
 
 
 @pytest.mark.parametrize(

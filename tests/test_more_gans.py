@@ -5,41 +5,23 @@ learns from which.
 import numpy as np
 import pytest
 import torch
-from oracles import close, survives
+from oracles import Codes, close, oracle_tests
 from scipy import special
 from torch import nn
 
-from dgmcourse.data.images import Data
-from dgmcourse.densities import StandardGaussian
 from dgmcourse.models import (
     auxiliary_classifier_gan,
     bidirectional_gan,
-    dcgan,
     wasserstein_autoencoder,
 )
 from dgmcourse.networks import mlp
-from dgmcourse.play import Players, play
+from dgmcourse.play import Players
 
 pytestmark = pytest.mark.usefixtures("float64")
 
 
-class Codes(StandardGaussian):
-    """A prior whose draws are decided beforehand, the same at every call."""
-
-    def __init__(self, z):
-        super().__init__(z.shape[-1])
-        self.z = z
-
-    def sample(self, shape=()):
-        return self.z.expand(*shape, self.dim)
-
-
 def log_sigmoid(a):
     return -np.logaddexp(0, -np.asarray(a))
-
-
-def array(t):
-    return t.detach().numpy()
 
 
 def named_as(scores, y):
@@ -55,15 +37,10 @@ def linear(weight, bias=None):
     return layer
 
 
-def grads(value, net):
-    """The gradients of the summed value in a linear layer: of its matrix, as `linear` takes it, and
-    its bias.
-    """
-    found = torch.autograd.grad(
-        value.sum(), [net.weight, net.bias], retain_graph=True, allow_unused=True
-    )
-    weight, bias = (torch.zeros(1, 1) if g is None else g for g in found)
-    return weight.mT, bias
+def gradient(value, net):
+    """The gradient of the summed value in a linear layer's matrix, as `linear` takes it."""
+    found = torch.autograd.grad(value.sum(), net.weight, retain_graph=True, materialize_grads=True)
+    return found[0].mT
 
 
 def moved(module):
@@ -73,46 +50,6 @@ def moved(module):
 
 RANDOM = np.random.RandomState(0)
 X = RANDOM.rand(6, 4)  # "images" of four pixels
-
-# ---- DCGAN: the GAN's game, the paper's networks
-
-
-def test_dcgan_is_the_gans_game_of_convolutional_networks():
-    """What the paper asks for: strides in place of pooling, batch normalisation, and weights that
-    begin at N(0, 0.02^2).
-    """
-    game = dcgan.DCGAN(latent_dim=10, channels=8)
-    kinds = {type(module) for module in game.modules()}
-    assert {nn.ConvTranspose2d, nn.Conv2d, nn.BatchNorm2d} <= kinds
-    assert not kinds & {nn.MaxPool2d, nn.AvgPool2d, nn.Upsample}
-    weights = [
-        m.weight.flatten()
-        for m in game.modules()
-        if isinstance(m, nn.Linear | nn.Conv2d | nn.ConvTranspose2d)
-    ]
-    assert torch.cat(weights).std().item() == pytest.approx(0.02, rel=0.02)
-    assert max(abs(w.mean().item()) / (0.02 / len(w) ** 0.5) for w in weights) < 4.5
-    x = game.sample(3)
-    assert x.shape == (3, 784) and 0 <= x.min() and x.max() <= 1
-    value, parts = game.discriminator_objective(torch.rand(5, 784))
-    real, fake = (special.logit(array(parts[name])) for name in ("real", "fake"))
-    close(value, log_sigmoid(real) + log_sigmoid(-fake))
-
-
-def test_a_picture_that_moves_by_four_pixels_moves_its_features_by_one_cell():
-    """The convolutions of the discriminator: whatever they see in one place they see in every
-    other, away from the edge.
-    """
-    game = dcgan.DCGAN(latent_dim=4, channels=4).eval()
-    convolutions = game.discriminator[:-2]  # without the last linear layer, which does know places
-    x = torch.zeros(1, 28, 28)
-    x[0, 8:14, 8:14] = torch.rand(6, 6)
-    there = x.roll((4, 8), (1, 2))
-    here, moved_ = (nn.Sequential(*convolutions)(a.reshape(1, -1)) for a in (x, there))
-    assert here.dim() == 4 and here.shape[-2:] == (7, 7)
-    close(here[0, :, 1:4, 1:4], moved_[0, :, 2:5, 3:6], atol=1e-12)
-    assert here[0, :, 1:4, 1:4].std() > 0
-
 
 # ---- the auxiliary classifier
 
@@ -126,11 +63,8 @@ B = RANDOM.randn(4, 1 + CLASSES)  # the source's logit and the classes'
 
 def auxiliary(module):
     game = module.AuxiliaryClassifierGAN(latent_dim=2, classes=CLASSES, channels=1)
-    game.generator, game.discriminator, game.prior = (
-        linear(A),
-        linear(B),
-        Codes(torch.tensor(Z_STYLE)),
-    )
+    game.generator, game.discriminator = linear(A), linear(B)
+    game.prior = Codes(torch.tensor(Z_STYLE))
     game.draw_classes = lambda x: torch.tensor(C_TOLD)
     return game
 
@@ -148,9 +82,8 @@ def auxiliary_by_hand():
     G = log_sigmoid(fake[:, 0]) + named_fake
 
     def slope(scores, y, source):  # of one row's terms in its scores
-        return np.concatenate(
-            [source[:, None], np.eye(CLASSES)[y] - special.softmax(scores[:, 1:], 1)], 1
-        )
+        classes = np.eye(CLASSES)[y] - special.softmax(scores[:, 1:], 1)
+        return np.concatenate([source[:, None], classes], 1)
 
     up_real = slope(real, Y, special.expit(-real[:, 0]))
     up_fake = slope(fake, C_TOLD, -special.expit(fake[:, 0]))
@@ -163,18 +96,19 @@ def check_auxiliary(module):
     D, G, slope_D, slope_G = auxiliary_by_hand()
     value, parts = game.discriminator_objective(torch.tensor(X), torch.tensor(Y))
     close(value, D)
-    close(grads(value, game.discriminator)[0], slope_D)
-    close(parts["class of real"], named_as((X @ B)[:, 1:], Y))
-    close(
-        parts["discriminator"],
-        D - named_as((X @ B)[:, 1:], Y) - named_as((auxiliary_fakes() @ B)[:, 1:], C_TOLD),
+    close(gradient(value, game.discriminator), slope_D)
+    named_real, named_fake = (
+        named_as((X @ B)[:, 1:], Y),
+        named_as((auxiliary_fakes() @ B)[:, 1:], C_TOLD),
     )
+    close(parts["class of real"], named_real)
+    close(parts["discriminator"], D - named_real - named_fake)
     value.sum().backward()
     assert not moved(game.generator), "in the discriminator's turn the generator stands still"
     value, parts = game.generator_objective(torch.tensor(X), torch.tensor(Y))
     close(value, G)
     close(parts["generator"] + parts["class of fake"], G)
-    close(grads(value, game.generator)[0], slope_G)
+    close(gradient(value, game.generator), slope_G)
 
 
 def check_told(module):
@@ -185,62 +119,11 @@ def check_told(module):
     told = game.generate(torch.tensor(Z_STYLE[:1]).expand(CLASSES, 2), torch.arange(CLASSES))
     close(told, Z_STYLE[:1] @ A[:2] + A[2:])
     game = module.AuxiliaryClassifierGAN(latent_dim=2, classes=CLASSES, channels=1)
-    game.generator = linear(
-        np.concatenate([np.zeros((2, CLASSES)), np.eye(CLASSES)])
-    )  # shows what it was told
+    shows_the_class = np.concatenate([np.zeros((2, CLASSES)), np.eye(CLASSES)])
+    game.generator = linear(shows_the_class)
     close(game.sample(5, 1), np.tile([0.0, 1.0, 0.0], (5, 1)))
-    counts = array(game.sample(9000)).sum(0)
+    counts = game.sample(9000).numpy().sum(0)
     assert np.abs(counts - 3000).max() < 4.5 * (9000 * (1 / 3) * (2 / 3)) ** 0.5
-
-
-def test_the_auxiliary_objectives_and_their_gradients_are_those_worked_out_by_hand():
-    check_auxiliary(auxiliary_classifier_gan)
-    check_told(auxiliary_classifier_gan)
-
-
-@pytest.mark.parametrize(
-    ("check", "old", "new"),
-    [
-        (
-            check_auxiliary,
-            "F.logsigmoid(real) + F.logsigmoid(-fake)",
-            "F.logsigmoid(real) - F.logsigmoid(fake)",
-        ),
-        (check_auxiliary, "pick(seen, y) + pick(seen_fake, c)", "pick(seen, y)"),
-        (
-            check_auxiliary,
-            "pick(seen, y) + pick(seen_fake, c)",
-            "pick(seen, y) + pick(seen_fake, y)",
-        ),
-        (
-            check_auxiliary,
-            "source, label = F.logsigmoid(fake), pick(seen, c)",
-            "source, label = -F.logsigmoid(-fake), pick(seen, c)",
-        ),
-        (
-            check_auxiliary,
-            "source, label = F.logsigmoid(fake), pick(seen, c)",
-            "source, label = F.logsigmoid(fake), pick(seen, y)",
-        ),
-        (
-            check_auxiliary,
-            'return source + label, {"generator"',
-            'return source - label, {"generator"',
-        ),
-        (
-            check_auxiliary,
-            "with torch.no_grad():\n            x_fake",
-            "if True:\n            x_fake",
-        ),
-        (check_auxiliary, "torch.log_softmax(classes, -1)", "torch.log_softmax(classes, 0)"),
-        (check_auxiliary, "torch.log_softmax(classes, -1)", "F.logsigmoid(classes)"),
-        (check_told, "torch.cat([z, told.to(z)], -1)", "torch.cat([told.to(z), z], -1)"),
-        (check_told, "torch.randint(self.classes,", "torch.randint(self.classes - 1,"),
-        (check_told, "torch.full((n,), c,", "torch.full((n,), 0,"),
-    ],
-)
-def test_an_error_in_the_auxiliary_classifier_would_be_found(check, old, new):
-    assert not survives(check, auxiliary_classifier_gan, old, new)
 
 
 @pytest.mark.parametrize(
@@ -256,9 +139,8 @@ def test_an_error_in_the_auxiliary_classifier_would_be_found(check, old, new):
 )
 def test_labels_that_do_not_fit_give_one_sentence(labels, words):
     game = auxiliary(auxiliary_classifier_gan)
-    with pytest.raises(
-        ValueError, match="each image has one class, a whole number from 0 to 2"
-    ) as error:
+    sentence = "each image has one class, a whole number from 0 to 2"
+    with pytest.raises(ValueError, match=sentence) as error:
         game.discriminator_objective(torch.tensor(X), labels)
     assert error.match(words) and "\n" not in str(error.value)
     with pytest.raises(ValueError, match="each style has one class"):
@@ -275,7 +157,7 @@ def test_small_whole_numbers_lists_and_arrays_are_labels_too(labels):
     close(game.discriminator_objective(torch.tensor(X), labels)[0], auxiliary_by_hand()[0])
 
 
-def test_styles_images_and_counts_that_do_not_fit_give_one_sentence():
+def test_styles_and_images_that_do_not_fit_give_one_sentence():
     game = auxiliary_classifier_gan.AuxiliaryClassifierGAN(latent_dim=2, channels=1)
     with pytest.raises(ValueError, match="a style has 2 numbers"):
         game.generate(torch.randn(5, 3), torch.zeros(5, dtype=torch.long))
@@ -285,9 +167,6 @@ def test_styles_images_and_counts_that_do_not_fit_give_one_sentence():
         game.discriminator_objective(torch.rand(5, 784).float(), torch.zeros(5, dtype=torch.long))
     with pytest.raises(ValueError, match="whole number from 0 to 9"):
         game.sample(5, 10)
-    for n in (2.5, -1):
-        with pytest.raises(TypeError, match="a whole number such as 5"):
-            game.sample(n)
     for classes in (1, 0, 2.5):
         with pytest.raises(ValueError, match=f"at least 2 classes to tell apart, got {classes}"):
             auxiliary_classifier_gan.AuxiliaryClassifierGAN(classes=classes)
@@ -317,12 +196,8 @@ W_PAIR, U_PAIR = RANDOM.randn(4, 2), RANDOM.randn(4)
 
 def bidirectional(module):
     game = module.BidirectionalGAN(latent_dim=2, hidden=3, data_dim=4)
-    game.generator, game.inverse, game.prior = (
-        linear(G_MATRIX),
-        linear(E_MATRIX),
-        Codes(torch.tensor(Z_PAIR)),
-    )
-    game.discriminator = Bilinear(W_PAIR, U_PAIR)
+    game.generator, game.inverse = linear(G_MATRIX), linear(E_MATRIX)
+    game.prior, game.discriminator = Codes(torch.tensor(Z_PAIR)), Bilinear(W_PAIR, U_PAIR)
     return game
 
 
@@ -336,11 +211,10 @@ def check_bidirectional(module):
     close(parts["real"], special.expit(real))
     close(parts["fake"], special.expit(fake))
     r, f = special.expit(-real)[:, None], special.expit(fake)[:, None]
-    slope = torch.autograd.grad(
-        value.sum(), [game.discriminator.W, game.discriminator.u], retain_graph=True
-    )
-    close(slope[0], X.T @ (r * found) - made.T @ (f * Z_PAIR))
-    close(slope[1], (r * X - f * made).sum(0))
+    D = game.discriminator
+    in_W, in_u = torch.autograd.grad(value.sum(), [D.W, D.u], retain_graph=True)
+    close(in_W, X.T @ (r * found) - made.T @ (f * Z_PAIR))
+    close(in_u, (r * X - f * made).sum(0))
     value.sum().backward()
     assert not moved(game.generator) and not moved(game.inverse), (
         "in the discriminator's turn the others stand still"
@@ -349,44 +223,8 @@ def check_bidirectional(module):
     close(value, log_sigmoid(fake) + log_sigmoid(-real))
     close(parts["generator"], value)
     up_code, up_made = X @ W_PAIR, Z_PAIR @ W_PAIR.T + U_PAIR
-    close(grads(value, game.inverse)[0], -X.T @ (special.expit(real)[:, None] * up_code))
-    close(grads(value, game.generator)[0], Z_PAIR.T @ (special.expit(-fake)[:, None] * up_made))
-
-
-def test_the_game_on_pairs_and_its_gradients_are_those_worked_out_by_hand():
-    check_bidirectional(bidirectional_gan)
-
-
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        ("F.logsigmoid(real) + F.logsigmoid(-fake)", "F.logsigmoid(real) + F.logsigmoid(fake)"),
-        (
-            "F.logsigmoid(self.logit(made, z)) + F.logsigmoid(-self.logit(x, found))",
-            "F.logsigmoid(self.logit(made, z))",
-        ),
-        (
-            "F.logsigmoid(self.logit(made, z)) + F.logsigmoid(-self.logit(x, found))",
-            "-F.logsigmoid(-self.logit(made, z)) - F.logsigmoid(self.logit(x, found))",
-        ),
-        (
-            "real, fake = self.logit(x, found), self.logit(made, z)",
-            "real, fake = self.logit(x, z), self.logit(made, z)",
-        ),
-        (
-            "real, fake = self.logit(x, found), self.logit(made, z)",
-            "real, fake = self.logit(x, found), self.logit(made, found)",
-        ),
-        ("with torch.no_grad():\n            found, made", "if True:\n            found, made"),
-        ("torch.cat([x, z], -1)", "torch.cat([x, -z], -1)"),
-        (
-            "found = self.decoder(z).mean, self.encoder(x).mean\n        value",
-            "found = self.decoder(z).mean, self.encoder(x).mean.detach()\n        value",
-        ),
-    ],
-)
-def test_an_error_in_the_game_on_pairs_would_be_found(old, new):
-    assert not survives(check_bidirectional, bidirectional_gan, old, new)
+    close(gradient(value, game.inverse), -X.T @ (special.expit(real)[:, None] * up_code))
+    close(gradient(value, game.generator), Z_PAIR.T @ (special.expit(-fake)[:, None] * up_made))
 
 
 def test_with_the_inverse_as_encoder_no_discriminator_can_tell_the_pairs_apart():
@@ -413,22 +251,13 @@ def test_with_the_inverse_as_encoder_no_discriminator_can_tell_the_pairs_apart()
     assert wrong.mean().item() > -2 * np.log(2) + 0.3
 
 
-def test_it_goes_there_and_back_by_its_two_networks():
-    game = bidirectional(bidirectional_gan)
-    close(game.reconstruct(torch.tensor(X)), X @ E_MATRIX @ G_MATRIX)
-    close(game.sample(6), Z_PAIR @ G_MATRIX)
-
-
-def test_codes_pixels_and_counts_that_do_not_fit_a_pair_give_one_sentence():
+def test_codes_and_pixels_that_do_not_fit_a_pair_give_one_sentence():
     game = bidirectional_gan.BidirectionalGAN(latent_dim=2, hidden=3, data_dim=4)
     for z in (torch.randn(6, 3), torch.randn(5, 2), torch.randn(2)):
         with pytest.raises(ValueError, match="a pair is an x and a code of 2 numbers"):
             game.logit(torch.tensor(X), z)
     with pytest.raises(ValueError, match="vectors of 4 numbers"):
         game.discriminator_objective(torch.randn(6, 5))
-    for n in ("6", -1):
-        with pytest.raises(TypeError, match="a whole number such as 5"):
-            game.sample(n)
 
 
 # ---- the Wasserstein auto-encoders
@@ -442,48 +271,34 @@ SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 def autoencoder(module, kind, **settings):
     game = getattr(module, kind)(latent_dim=2, channels=1, hidden=2, **settings)
-    game.encoder.net, game.decoder.net, game.prior = (
-        linear(F_MATRIX),
-        linear(D_MATRIX),
-        Codes(torch.tensor(Z_PRIOR)),
-    )
+    game.encoder.net, game.decoder.net = linear(F_MATRIX), linear(D_MATRIX)
+    game.prior = Codes(torch.tensor(Z_PRIOR))
     if kind == "AdversarialWAE":
         game.discriminator = linear(V)
     return game
 
 
 def cost_by_hand():
+    """Codes, costs, and the summed cost's gradient in decoder and encoder."""
     codes = X @ F_MATRIX
     off = codes @ D_MATRIX - X
-    return (
-        codes,
-        (off**2).sum(1),
-        codes.T @ (2 * off),
-        X.T @ (2 * off @ D_MATRIX.T),
-    )  # and in decoder and encoder
+    return codes, (off**2).sum(1), codes.T @ (2 * off), X.T @ (2 * off @ D_MATRIX.T)
 
 
 def discrepancy_by_hand(a, b):
-    """MMD^2, pair by pair, and its derivative in a."""
+    """MMD^2, pair by pair, and its derivative in a by central differences."""
 
     def k(p, q):
         return sum(4 * s / (4 * s + ((p - q) ** 2).sum()) for s in SCALES)
 
-    def slope(p, q):
-        return sum(-4 * s * 2 * (p - q) / (4 * s + ((p - q) ** 2).sum()) ** 2 for s in SCALES)
+    def mmd(a):
+        n, pairs = len(a), [(i, j) for i in range(len(a)) for j in range(len(a)) if i != j]
+        among = sum(k(z[i], z[j]) for z in (a, b) for i, j in pairs) / (n * (n - 1))
+        return among - 2 * np.mean([k(p, q) for p in a for q in b])
 
-    n = len(a)
-    distinct = [(i, j) for i in range(n) for j in range(n) if i != j]
-    value = np.mean([k(a[i], a[j]) for i, j in distinct]) + np.mean(
-        [k(b[i], b[j]) for i, j in distinct]
-    )
-    value -= 2 * np.mean([k(p, q) for p in a for q in b])
-    up = [
-        2 / (n * (n - 1)) * sum(slope(a[i], a[j]) for j in range(n) if j != i)
-        - 2 / n**2 * sum(slope(a[i], q) for q in b)
-        for i in range(n)
-    ]
-    return value, np.stack(up)
+    steps = 1e-5 * np.eye(a.size).reshape(-1, *a.shape)
+    slopes = [(mmd(a + step) - mmd(a - step)) / 2e-5 for step in steps]
+    return mmd(a), np.reshape(slopes, a.shape)
 
 
 def check_mmd_objective(module):
@@ -494,8 +309,8 @@ def check_mmd_objective(module):
     close(value, -cost - 3 * apart)
     close(parts["cost"], cost)
     close(parts["discrepancy"], np.full(6, apart))
-    close(grads(value, game.decoder.net)[0], -up_decoder)
-    close(grads(value, game.encoder.net)[0], -up_encoder - 6 * 3 * X.T @ up_codes)
+    close(gradient(value, game.decoder.net), -up_decoder)
+    close(gradient(value, game.encoder.net), -up_encoder - 6 * 3 * X.T @ up_codes, 1e-7, 1e-7)
     close(game.objective(torch.tensor(X), beta=0.25)[0], -cost - 0.75 * apart)
 
 
@@ -506,8 +321,8 @@ def check_adversarial_objectives(module):
     value, parts = game.discriminator_objective(torch.tensor(X))
     close(value, log_sigmoid(real) + log_sigmoid(-fake))
     close(parts["discriminator"], value)
-    slope = Z_PRIOR.T @ special.expit(-real)[:, None] - codes.T @ special.expit(fake)[:, None]
-    close(grads(value, game.discriminator)[0], slope)
+    expected = Z_PRIOR.T @ special.expit(-real)[:, None] - codes.T @ special.expit(fake)[:, None]
+    close(gradient(value, game.discriminator), expected)
     value.sum().backward()
     assert not moved(game.encoder) and not moved(game.decoder), (
         "in the discriminator's turn the auto-encoder stands still"
@@ -516,82 +331,72 @@ def check_adversarial_objectives(module):
     close(value, -cost + 3 * log_sigmoid(fake))
     close(parts["cost"], cost)
     close(parts["fooled"], log_sigmoid(fake))
-    close(grads(value, game.decoder.net)[0], -up_decoder)
-    close(
-        grads(value, game.encoder.net)[0],
-        -up_encoder + 3 * X.T @ (special.expit(-fake)[:, None] * V.T),
-    )
+    close(gradient(value, game.decoder.net), -up_decoder)
+    fooling = 3 * X.T @ (special.expit(-fake)[:, None] * V.T)
+    close(gradient(value, game.encoder.net), fooling - up_encoder)
 
 
-def test_both_objectives_of_the_wasserstein_auto_encoder_are_those_worked_out_by_hand():
-    check_mmd_objective(wasserstein_autoencoder)
-    check_adversarial_objectives(wasserstein_autoencoder)
-
-
-@pytest.mark.parametrize(
-    ("check", "old", "new"),
-    [
-        (
-            check_mmd_objective,
-            "-cost - beta * self.weight * discrepancy",
-            "-cost + beta * self.weight * discrepancy",
-        ),
-        (
-            check_mmd_objective,
-            "-cost - beta * self.weight * discrepancy",
-            "-cost - self.weight * discrepancy",
-        ),
-        (
-            check_mmd_objective,
-            "((x - self.decoder(z).mean) ** 2).sum(-1)",
-            "((x - self.decoder(z).mean) ** 2).mean(-1)",
-        ),
-        (
-            check_mmd_objective,
-            "((x - self.decoder(z).mean) ** 2).sum(-1)",
-            "(x - self.decoder(z).mean).abs().sum(-1)",
-        ),
-        (check_mmd_objective, "mmd(z, self.prior", "mmd(z.detach(), self.prior"),
-        (
-            check_adversarial_objectives,
-            "F.logsigmoid(real) + F.logsigmoid(-fake)",
-            "F.logsigmoid(fake) + F.logsigmoid(-real)",
-        ),
-        (
-            check_adversarial_objectives,
-            "with torch.no_grad():\n            found",
-            "if True:\n            found",
-        ),
-        (check_adversarial_objectives, "-cost + self.weight * fooled", "-cost + fooled"),
-        (
-            check_adversarial_objectives,
-            "-cost + self.weight * fooled",
-            "-cost - self.weight * fooled",
-        ),
-        (
-            check_adversarial_objectives,
-            "fooled = F.logsigmoid(self.logit(z))",
-            "fooled = F.logsigmoid(self.logit(z.detach()))",
-        ),
-        (
-            check_adversarial_objectives,
-            "fooled = F.logsigmoid(self.logit(z))",
-            "fooled = -F.logsigmoid(-self.logit(z))",
-        ),
-    ],
+AUXILIARY_CLASSIFIER_GAN = {
+    check_auxiliary: """
+        F.logsigmoid(real) + F.logsigmoid(-fake) => F.logsigmoid(real) - F.logsigmoid(fake)
+        pick(seen, y) + pick(seen_fake, c) => pick(seen, y)
+        pick(seen, y) + pick(seen_fake, c) => pick(seen, y) + pick(seen_fake, y)
+        F.logsigmoid(fake) => -F.logsigmoid(-fake)
+        pick(seen, c) => pick(seen, y)
+        return source + label, {"generator" => return source - label, {"generator"
+        with torch.no_grad(): x_fake => if True:\\n            x_fake
+        torch.log_softmax(classes, -1) => torch.log_softmax(classes, 0)
+        torch.log_softmax(classes, -1) => F.logsigmoid(classes)
+    """,
+    check_told: """
+        torch.cat([z, one_hot.to(z)], -1) => torch.cat([one_hot.to(z), z], -1)
+        torch.randint(self.classes, => torch.randint(self.classes - 1,
+        torch.full(z.shape[:-1], c) => torch.full(z.shape[:-1], 0)
+    """,
+}
+BIDIRECTIONAL_GAN = {
+    check_bidirectional: """
+        F.logsigmoid(real) + F.logsigmoid(-fake) => F.logsigmoid(real) + F.logsigmoid(fake)
+        + F.logsigmoid(-self.logit(x, code)) =>
+        F.logsigmoid(self.logit(fake_x, z)) + F.logsigmoid(-self.logit(x, code)) => \
+            -F.logsigmoid(-self.logit(fake_x, z)) - F.logsigmoid(self.logit(x, code))
+        real, fake = self.logit(x, code) => real, fake = self.logit(x, z)
+        , self.logit(fake_x, z) => , self.logit(fake_x, code)
+        with torch.no_grad(): code, fake_x => if True:\\n            code, fake_x
+        torch.cat([x, z], -1) => torch.cat([x, -z], -1)
+        , self.encoder(x).mean => , self.encoder(x).mean.detach()
+    """,
+}
+WASSERSTEIN_AUTOENCODER = {
+    check_mmd_objective: """
+        -cost - beta => -cost + beta
+        -cost - beta * self.weight * discrepancy => -cost - self.weight * discrepancy
+        ** 2).sum(-1 => ** 2).mean(-1
+        (x - self.decoder(z).mean) ** 2 => x - self.decoder(z).mean).abs(
+        mmd(z, self.prior => mmd(z.detach(), self.prior
+    """,
+    check_adversarial_objectives: """
+        real) + F.logsigmoid(-fake => fake) + F.logsigmoid(-real
+        with torch.no_grad(): code => if True:\\n            code
+        -cost + self.weight * fooled => -cost + fooled
+        -cost + self.weight * fooled => -cost - self.weight * fooled
+        self.logit(z) => self.logit(z.detach())
+        fooled = F.logsigmoid(self.logit(z)) => fooled = -F.logsigmoid(-self.logit(z))
+    """,
+}
+test_oracle, test_mutant_is_caught = oracle_tests(
+    (auxiliary_classifier_gan, AUXILIARY_CLASSIFIER_GAN),
+    (bidirectional_gan, BIDIRECTIONAL_GAN),
+    (wasserstein_autoencoder, WASSERSTEIN_AUTOENCODER),
 )
-def test_an_error_in_the_auto_encoders_would_be_found(check, old, new):
-    assert not survives(check, wasserstein_autoencoder, old, new)
 
 
 def test_without_the_penalty_it_is_a_plain_auto_encoder():
     game = autoencoder(wasserstein_autoencoder, "WassersteinAutoEncoder", weight=0.0)
     close(game.objective(torch.tensor(X))[0], -cost_by_hand()[1])
-    close(game.reconstruct(torch.tensor(X)), X @ F_MATRIX @ D_MATRIX)
-    close(game.sample(6), Z_PRIOR @ D_MATRIX)
 
 
-def test_codes_weights_and_counts_that_do_not_fit_give_one_sentence():
+def test_codes_and_weights_that_do_not_fit_give_one_sentence():
     game = wasserstein_autoencoder.AdversarialWAE(latent_dim=2, channels=1, hidden=2)
     with pytest.raises(ValueError, match="vectors of 2 numbers"):
         game.logit(torch.randn(5, 3))
@@ -604,33 +409,3 @@ def test_codes_weights_and_counts_that_do_not_fit_give_one_sentence():
         )
     with pytest.raises(ValueError, match="784"):
         game.generator_objective(torch.rand(5, 100))
-    for n in (2.0, -1):
-        with pytest.raises(TypeError, match="a whole number such as 5"):
-            game.sample(n)
-
-
-# ---- all of them play
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: dcgan.DCGAN(latent_dim=3, channels=2),
-        lambda: auxiliary_classifier_gan.AuxiliaryClassifierGAN(latent_dim=3, channels=2),
-        lambda: bidirectional_gan.BidirectionalGAN(latent_dim=3, hidden=8),
-        lambda: wasserstein_autoencoder.AdversarialWAE(latent_dim=3, channels=2, hidden=4),
-    ],
-)
-def test_a_few_steps_of_play_move_both_sides_and_keep_the_objective_one_number_for_each_image(make):
-    game = make()
-    before = {name: p.detach().clone() for name, p in game.named_parameters()}
-    history = play(
-        game,
-        Data(torch.rand(32, 784), torch.arange(32) % 10),
-        steps=4,
-        batch_size=8,
-        progress=False,
-    )
-    assert history.stopped == "finished"
-    still = [name for name, p in game.named_parameters() if torch.equal(p, before[name])]
-    assert not still, "each network is somebody's to train"

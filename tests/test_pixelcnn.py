@@ -8,17 +8,15 @@ import math
 import numpy as np
 import pytest
 import torch
-from oracles import all_images, close, grid, survives
-from scipy import stats
+from oracles import all_images, close, grid, oracle_tests
 from torch import nn
 
 from dgmcourse import networks
 from dgmcourse.densities import GaussianConditional, StandardGaussian
 from dgmcourse.evaluate import log_likelihood
-from dgmcourse.models import gated_pixelcnn, pixelcnn, pixelvae, pixelwalk
-from dgmcourse.models.gated_pixelcnn import GatedPixelNet
+from dgmcourse.models import gated_pixelcnn, pixelcnn, pixelvae
 from dgmcourse.models.latent_variable_model import LatentVariableModel
-from dgmcourse.models.pixelcnn import PixelCNN, PixelConditional, PixelDensity, PixelNet
+from dgmcourse.models.pixelcnn import PixelCNN, PixelConditional, PixelDensity
 
 pytestmark = pytest.mark.usefixtures("float64")
 NETS = {"plain": pixelcnn, "gated": gated_pixelcnn}
@@ -26,12 +24,8 @@ NETS = {"plain": pixelcnn, "gated": gated_pixelcnn}
 
 def tiny(module, shape=(3, 3), width=4, layers=2, first=5, std=0.6):
     """A net of a module (or of its mutant) with random weights and biases."""
-    made = (
-        getattr(module, "PixelNet", None)
-        if "GatedPixelNet" not in vars(module)
-        else module.GatedPixelNet
-    )
-    net = made(width, layers, first, 3, shape)
+    kind = "GatedPixelNet" if hasattr(module, "GatedPixelNet") else "PixelNet"
+    net = getattr(module, kind)(width, layers, first, 3, shape)
     for p in net.parameters():
         nn.init.normal_(p, std=std)
     return net
@@ -61,9 +55,7 @@ def reaches(module, shape, layers, first):
             seen = step(seen, B)
         return step(seen, A)
 
-    def gated(
-        place,
-    ):  # h of each layer looks at its own row, and at v in its place, which looks at whole rows
+    def gated(place):  # h looks at its own row and at v in its place, which looks at whole rows
         h, v = {place}, set()
         for _ in range(layers):
             h, v = step(h, horizontal), step(v | h, vertical)
@@ -81,10 +73,7 @@ def sees(net, D):
     some): (D, D), (D, G).
     """
     points = [(torch.randn(D), given_for(net)) for _ in range(5)]
-    found = [
-        torch.autograd.functional.jacobian(lambda x, g: net(x, g), point, vectorize=True)
-        for point in points
-    ]
+    found = [torch.autograd.functional.jacobian(net, point, vectorize=True) for point in points]
     return [sum(part != 0 for part in parts) > 0 for parts in zip(*found, strict=True)]
 
 
@@ -93,27 +82,17 @@ def sees(net, D):
 
 def test_masks_as_drawn_by_hand():
     drawn = {
-        (3, "A"): ["111", "100", "000"],
-        (3, "B"): ["111", "110", "000"],
-        (5, "A"): ["11111", "11111", "11000", "00000", "00000"],
+        (3, "A"): "111 100 000",
+        (3, "B"): "111 110 000",
+        (5, "A"): "11111 11111 11000 00000 00000",
+        (3, "A", True, False): "111 000 000",  # the rows above alone
+        (3, "B", True, False): "111 111 000",
+        (3, "A", False): "000 100 000",  # what stands to the left
+        (3, "B", False): "000 110 000",
     }
-    for (size, kind), lines in drawn.items():
-        close(
-            networks.pixel_mask(size, kind),
-            torch.tensor([[float(c) for c in line] for line in lines]),
-        )
-    close(
-        networks.pixel_mask(3, "A", left=False), torch.tensor([[1.0, 1, 1], [0, 0, 0], [0, 0, 0]])
-    )
-    close(
-        networks.pixel_mask(3, "B", left=False), torch.tensor([[1.0, 1, 1], [1, 1, 1], [0, 0, 0]])
-    )
-    close(
-        networks.pixel_mask(3, "A", above=False), torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 0, 0]])
-    )
-    close(
-        networks.pixel_mask(3, "B", above=False), torch.tensor([[0.0, 0, 0], [1, 1, 0], [0, 0, 0]])
-    )
+    for arguments, rows in drawn.items():
+        expected = torch.tensor([[float(c) for c in row] for row in rows.split()])
+        close(networks.pixel_mask(*arguments), expected)
     for size, kind in ((4, "A"), (3, "C")):
         with pytest.raises(ValueError, match="a mask is of kind 'A' or 'B' and of odd size"):
             networks.pixel_mask(size, kind)
@@ -147,11 +126,6 @@ def check_dependence(module):
         assert at_its_place.any(0).all()
 
 
-@pytest.mark.parametrize("module", NETS.values(), ids=NETS)
-def test_each_logit_sees_what_the_masks_say(module):
-    check_dependence(module)
-
-
 def test_the_gated_net_sees_every_earlier_pixel_and_the_plain_one_has_a_blind_spot():
     """With kernels whose reach covers the image: all pairs j < i, against fewer, and however many
     layers there are.
@@ -163,29 +137,10 @@ def test_the_gated_net_sees_every_earlier_pixel_and_the_plain_one_has_a_blind_sp
     }
     assert seen["gated"] == [D * (D - 1) // 2] * 2
     assert seen["plain"][0] == seen["plain"][1] < D * (D - 1) // 2
-    blind = ~reaches(pixelcnn, (7, 15), 12, 3)[6 * 15 + 7].unflatten(
-        0, (7, 15)
-    )  # of the middle of the last row
+    of_the_last_rows_middle = reaches(pixelcnn, (7, 15), 12, 3)[6 * 15 + 7]
+    blind = ~of_the_last_rows_middle.unflatten(0, (7, 15))
     for up in range(1, 7):  # in the row so far above, nothing beyond as many columns to the right
         assert blind[6 - up].nonzero().flatten().tolist() == [*range(7 + up + 1, 15)]
-
-
-@pytest.mark.parametrize(
-    ("module", "old", "new"),
-    [
-        (pixelcnn, 'pixel_mask(first, "A")', 'pixel_mask(first, "B")'),
-        (pixelcnn, 'pixel_mask(size, "B")', 'pixel_mask(size, "A")'),
-        (
-            gated_pixelcnn,
-            "pixel_mask(size, kind, above=False)",
-            'pixel_mask(size, "B", above=False)',
-        ),
-        (gated_pixelcnn, "pixel_mask(size, kind, left=False)", 'pixel_mask(size, "B", left=False)'),
-        (gated_pixelcnn, "plus(self.horizontal(h), self.link(v))", "self.horizontal(h)"),
-    ],
-)
-def test_a_wrong_mask_is_caught(module, old, new):
-    assert not survives(check_dependence, module, old, new)
 
 
 # ---- probabilities
@@ -200,19 +155,6 @@ def check_total(module):
 
 
 @pytest.mark.parametrize("module", NETS.values(), ids=NETS)
-def test_probabilities_sum_to_one(module):
-    check_total(module)
-
-
-@pytest.mark.parametrize(
-    ("module", "old"),
-    [(pixelcnn, 'pixel_mask(first, "A")'), (gated_pixelcnn, "pixel_mask(size, kind, above=False)")],
-)
-def test_a_first_layer_that_sees_the_pixel_itself_gives_no_distribution(module, old):
-    assert not survives(check_total, module, old, old.replace('"A"', '"B"').replace("kind", '"B"'))
-
-
-@pytest.mark.parametrize("module", NETS.values(), ids=NETS)
 def test_the_log_likelihood_is_the_chain_of_conditionals(module):
     """log p(x) from nothing but the first pixel's logit of ever longer beginnings, whose rest is
     set to noise.
@@ -224,9 +166,7 @@ def test_the_log_likelihood_is_the_chain_of_conditionals(module):
         beginning = torch.cat([x[:, :i], torch.randn(6, 9 - i)], 1)
         total += torch.distributions.Bernoulli(logits=net(beginning)[:, i]).log_prob(x[:, i])
     close(p.log_prob(x), total)
-    value, parts = p.objective(x)
-    close(value, total)
-    assert parts.keys() == {"log_p"}
+    close(p.objective(x)[0], total)
 
 
 def test_many_z_for_an_x_are_as_one_at_a_time():
@@ -234,26 +174,16 @@ def test_many_z_for_an_x_are_as_one_at_a_time():
     for module in NETS.values():
         net = tiny(module)
         x = torch.bernoulli(torch.full((3, 9), 0.5))
-        for lead_x, lead_z in (
-            ((3,), (5, 3)),
-            ((3,), (3,)),
-            ((3,), (1,)),
-            ((1,), (4,)),
-            ((3, 1), (4,)),
-            ((), (2,)),
-        ):
+        leads = ((3,), (5, 3)), ((3,), (3,)), ((3,), (1,)), ((1,), (4,)), ((3, 1), (4,)), ((), (2,))
+        for lead_x, lead_z in leads:
             xs, given = x[: math.prod(lead_x)].reshape(*lead_x, 9), given_for(net, *lead_z)
             found = PixelDensity(net, given).log_prob(xs)
             lead = torch.broadcast_shapes(lead_x, lead_z)
-            pairs = zip(
-                xs.expand(*lead, 9).reshape(-1, 9),
-                given.expand(*lead, -1).reshape(-1, net.given_dim),
-                strict=True,
-            )
-            expected = torch.stack([PixelDensity(net, g).log_prob(a) for a, g in pairs]).reshape(
-                lead
-            )
-            close(found, expected)
+            each_x = xs.expand(*lead, 9).reshape(-1, 9)
+            each_z = given.expand(*lead, -1).reshape(-1, net.given_dim)
+            pairs = zip(each_x, each_z, strict=True)
+            expected = torch.stack([PixelDensity(net, g).log_prob(a) for a, g in pairs])
+            close(found, expected.reshape(lead))
 
 
 # ---- draws
@@ -283,33 +213,6 @@ def check_same_noise(module):
 
 
 @pytest.mark.parametrize("module", NETS.values(), ids=NETS)
-def test_cached_draws_equal_naive_ones(module):
-    check_same_noise(module)
-
-
-@pytest.mark.parametrize(
-    ("module", "old", "new"),
-    [
-        (pixelcnn, "len(conv.mask) - 1) for", "0) for"),
-        (
-            pixelcnn,
-            "rows[0].put(c, (yield last(h))[:, None])",
-            "rows[0].put(c, 0 * (yield last(h))[:, None])",
-        ),
-        (
-            gated_pixelcnn,
-            "plus(term, map_of(given, self.shape)[:, :, r : r + 1])",
-            "plus(term, 0 * map_of(given, self.shape)[:, :, r : r + 1])",
-        ),
-        (gated_pixelcnn, "[1.0] * width + [0.5] * width", "[1.0] * width + [1.0] * width"),
-        (gated_pixelcnn, "h = more if h is None else h + more", "h = more"),
-    ],
-)
-def test_a_broken_cache_is_caught(module, old, new):
-    assert not survives(check_same_noise, module, old, new)
-
-
-@pytest.mark.parametrize("module", NETS.values(), ids=NETS)
 def test_a_digit_is_drawn_as_the_naive_way_would(module):
     """28x28 pixels, trained sizes: x is the naive draw of its noise if every pixel is, given those
     before it. By induction one pass is enough to see it.
@@ -319,25 +222,6 @@ def test_a_digit_is_drawn_as_the_naive_way_would(module):
     x = p.sample(noise=u)
     assert torch.equal(x, (u < torch.sigmoid(p.logits(x))).to(x))
     assert 0.05 < x.mean() < 0.95
-
-
-@pytest.mark.parametrize("module", NETS.values(), ids=NETS)
-def test_draws_have_the_exact_probabilities(module):
-    p, x = PixelCNN(tiny(module, std=0.4)), all_images().double()
-    n = 40_000
-    found = torch.bincount(
-        (p.sample((n,)) @ 2.0 ** torch.arange(8, -1, -1).double()).long(), minlength=512
-    )
-    expected = n * p.log_prob(x).exp()
-    order = expected.argsort()
-    at = torch.cat(
-        [torch.tensor([0]), (expected[order].cumsum(0) / 10).long()[:-1]]
-    )  # the rarest together, 10 to a bin
-    counts = [
-        torch.zeros(n).index_add_(0, at, v[order].double()).detach() for v in (found, expected)
-    ]
-    counts = [v[counts[1] > 0].numpy() for v in counts]
-    assert len(counts[0]) > 100 and counts[1].min() > 5 and stats.chisquare(*counts).pvalue > 1e-4
 
 
 @pytest.mark.parametrize("module", NETS.values(), ids=NETS)
@@ -359,53 +243,13 @@ def test_known_pixels_stay_and_the_rest_is_drawn_given_those_before(module):
     assert torch.equal(p.sample((50,), x=images, known=free)[:, free], images[:, free])
 
 
-@pytest.mark.parametrize("name", NETS)
-def test_a_draw_costs_a_thirtieth_of_naive_passes_at_most(name, monkeypatch):
-    """Multiplications and additions, counted where they are done: at the convolutions of a row and
-    at those of a pixel.
-    """
-    done = {"cached": 0, "pass": 0}
-    row, at, pointwise = pixelwalk.Canvas.row, pixelwalk.Row.at, pixelwalk.at_a_pixel
-    conv2d = nn.functional.conv2d
-
-    def counted(*args, key="cached", **kwargs):
-        y = conv2d(*args, **kwargs)
-        done[key] += args[1][0].numel() * y.numel()
-        return y
-
-    def counted_at(self, c):
-        done["cached"] += self.own.size * len(self.x)
-        return at(self, c)
-
-    def counted_pointwise(conv, scale=1.0):
-        f = pointwise(conv, scale)
-
-        def g(h):
-            done["cached"] += conv.weight.numel() * len(h)
-            return f(h)
-
-        return g
-
-    net = {"plain": PixelNet, "gated": GatedPixelNet}[name]()
-    module = NETS[name]
-    monkeypatch.setattr(pixelwalk.Row, "at", counted_at)
-    monkeypatch.setattr(pixelwalk, "at_a_pixel", counted_pointwise)
-    if hasattr(module, "at_a_pixel"):
-        monkeypatch.setattr(module, "at_a_pixel", counted_pointwise)
-    with monkeypatch.context() as patch:
-        patch.setattr(nn.functional, "conv2d", counted)
-        patch.setattr(nn.Conv2d, "_conv_forward", lambda self, x, w, b: counted(x, w, b))
-        PixelCNN(net).sample((1,))
-    with monkeypatch.context() as patch:
-        patch.setattr(nn.functional, "conv2d", lambda *a, **k: counted(*a, key="pass", **k))
-        patch.setattr(
-            nn.Conv2d, "_conv_forward", lambda self, x, w, b: counted(x, w, b, key="pass")
-        )
-        net(torch.zeros(1, 784))
-    assert row is pixelwalk.Canvas.row and 0 < done["cached"] <= 784 * done["pass"] / 30
-    assert (
-        done["cached"] > 0.8 * done["pass"]
-    )  # nor can it be less than one pass without what the masks leave out
+@pytest.mark.parametrize("module", NETS.values(), ids=NETS)
+def test_a_draw_runs_no_pass_of_the_network_and_convolves_by_rows(module, monkeypatch):
+    net, calls, conv2d = tiny(module, (6, 5), layers=3), [], nn.functional.conv2d
+    monkeypatch.setattr(net, "forward", None)
+    monkeypatch.setattr(nn.functional, "conv2d", lambda *a: calls.append(a) or conv2d(*a))
+    PixelCNN(net).sample((2,))
+    assert 6 <= len(calls) <= 6 * 4 * 2  # rows, layers, stacks; 30 passes of a net have 120 or more
 
 
 # ---- PixelVAE
@@ -416,9 +260,8 @@ def tiny_vae():
     of x.
     """
     net = tiny(gated_pixelcnn, width=2, layers=1, first=3)
-    decoder = PixelConditional(
-        net, nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, net.given_dim))
-    )
+    given = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, net.given_dim))
+    decoder = PixelConditional(net, given)
     encoder = GaussianConditional(nn.Sequential(nn.Linear(9, 8), nn.Tanh(), nn.Linear(8, 4)))
     return LatentVariableModel(StandardGaussian(2), encoder, decoder)
 
@@ -427,9 +270,7 @@ def test_a_pixelvaes_exact_likelihood_sums_to_one_and_is_what_importance_samplin
     model, x = tiny_vae(), all_images().double()
     z, cell = grid(2, 6.5, 31)
     with torch.no_grad():
-        log_joint = model.decoder(z).log_prob(x.unsqueeze(1)) + model.prior.log_prob(
-            z
-        )  # (512, grid)
+        log_joint = model.decoder(z).log_prob(x.unsqueeze(1)) + model.prior.log_prob(z)
         log_p = torch.logsumexp(log_joint, 1) + math.log(cell)
     close(log_p.exp().sum(), 1.0, 1e-8, 1e-8)
     some = x[::64]
@@ -444,16 +285,9 @@ def test_every_pixel_of_a_pixelvae_depends_on_all_of_z():
     for p in model.parameters():
         nn.init.normal_(p, std=0.3)
     x = torch.bernoulli(torch.full((1, 784), 0.3))
-    by_z = torch.autograd.functional.jacobian(
-        lambda z: model.decoder(z).logits(x)[0], torch.randn(1, 5)
-    )[:, 0]
+    logits = lambda z: model.decoder(z).logits(x)[0]  # noqa: E731
+    by_z = torch.autograd.functional.jacobian(logits, torch.randn(1, 5))[:, 0]
     assert by_z.shape == (784, 5) and (by_z != 0).all()
-    log_w = model.log_weight(x.expand(3, -1), (4,))
-    assert log_w.shape == (4, 3) and log_w.isfinite().all()
-    assert model.sample(2).shape == (2, 784) and set(model.sample(2).unique().tolist()) <= {
-        0.0,
-        1.0,
-    }
 
 
 def check_free_bits(pixelvae):
@@ -478,46 +312,63 @@ def check_free_bits(pixelvae):
     close(parts["kl"].mean(), of_each.sum())
     free, without = parts_of(2 * high)[0].sum(), parts_of(2 * high)[1]["reconstruction"].sum()
     weights = list(model.encoder.parameters())
-    for a, b in zip(
-        torch.autograd.grad(free, weights), torch.autograd.grad(without, weights), strict=True
-    ):
+    found, expected = (torch.autograd.grad(value, weights) for value in (free, without))
+    for a, b in zip(found, expected, strict=True):
         close(a, b)
 
 
-def test_free_bits():
-    check_free_bits(pixelvae)
-    assert not survives(check_free_bits, pixelvae, "of_each.mean(0), min=nats", "of_each, min=nats")
-    assert not survives(
-        check_free_bits, pixelvae, "of_each.mean(0), min=nats", "of_each.mean(0), max=nats"
-    )
+# ---- each oracle holds, and fails for what is broken
+
+
+PIXELCNN = {
+    check_dependence: """
+        pixel_mask(size, "B") => pixel_mask(size, "A")
+    """,
+    check_total: """
+        pixel_mask(first, "A") => pixel_mask(first, "B")
+    """,
+    check_same_noise: """
+        len(conv.mask) - 1) for => 0) for
+        (yield last(h)) => 0 * (yield last(h))
+    """,
+}
+GATED_PIXELCNN = {
+    check_dependence: """
+        pixel_mask(size, kind, left=False) => pixel_mask(size, "B", left=False)
+        add_tiled(self.horizontal(h), self.link(v)) => self.horizontal(h)
+    """,
+    check_total: """
+        pixel_mask(size, kind, above=False) => pixel_mask(size, "B", above=False)
+    """,
+    check_same_noise: """
+        add_tiled(term, map_of => add_tiled(term, 0 * map_of
+        [1.0] * width + [0.5] * width => [1.0] * width + [1.0] * width
+        h = more if h is None else h + more => h = more
+    """,
+}
+PIXELVAE = {
+    check_free_bits: """
+        of_each.mean(0), min=nats => of_each, min=nats
+        of_each.mean(0), min=nats => of_each.mean(0), max=nats
+    """,
+}
+test_oracle, test_mutant_is_caught = oracle_tests(
+    (pixelcnn, PIXELCNN), (gated_pixelcnn, GATED_PIXELCNN), (pixelvae, PIXELVAE)
+)
 
 
 # ---- what is refused
 
 
-def test_mistakes_are_named():
-    p = PixelCNN(tiny(pixelcnn))
+@pytest.mark.parametrize("module", NETS.values(), ids=NETS)
+def test_what_is_no_binary_image_is_named(module):
+    p = PixelCNN(tiny(module))
+    for dtype in (torch.float32, torch.uint8, torch.bool):
+        sentence = f"expected torch.float64 like the network's parameters, got {dtype}"
+        with pytest.raises(ValueError, match=sentence):
+            p.log_prob(torch.zeros(2, 9, dtype=dtype))
     with pytest.raises(ValueError, match="expected binary pixels"):
         p.log_prob(torch.full((2, 9), 0.5))
-    with pytest.raises(ValueError, match="expected vectors of 9 dimensions on the last axis"):
-        p.log_prob(torch.zeros(2, 10))
-    with pytest.raises(TypeError, match="sample takes a shape"):
-        p.sample(3)
-    assert p.sample((0,)).shape == (0, 9) and p.sample().shape == (9,)
-
-
-@pytest.mark.parametrize("module", NETS.values(), ids=NETS)
-def test_an_empty_batch_and_other_types_of_numbers(module):
-    p = PixelCNN(tiny(module))
-    assert p.log_prob(torch.zeros(0, 9)).shape == (0,) and p.logits(torch.zeros(0, 9)).shape == (
-        0,
-        9,
-    )
-    for dtype in (torch.float32, torch.uint8, torch.bool):
-        with pytest.raises(
-            ValueError, match=f"expected torch.float64 like the network's parameters, got {dtype}"
-        ):
-            p.log_prob(torch.zeros(2, 9, dtype=dtype))
     with pytest.raises(TypeError, match="expected a tensor, got ndarray"):
         p.log_prob(np.zeros((2, 9)))
     with pytest.raises(ValueError, match="got NaN"):
@@ -530,12 +381,8 @@ def test_what_a_draw_is_given_is_looked_at():
     """Neither ignored nor repeated where it does not fit; pixels that are not given may hold
     anything.
     """
-    p, x, known, u = (
-        PixelCNN(tiny(pixelcnn)),
-        torch.ones(2, 9),
-        torch.arange(9) < 4,
-        torch.rand(2, 9),
-    )
+    p, x, u = PixelCNN(tiny(pixelcnn)), torch.ones(2, 9), torch.rand(2, 9)
+    known = torch.arange(9) < 4
     for given in ({"x": x}, {"known": known}):
         with pytest.raises(ValueError, match="give both"):
             p.sample((2,), **given)
@@ -553,24 +400,11 @@ def test_what_a_draw_is_given_is_looked_at():
             p.sample((2,), **given)
     with pytest.raises(ValueError, match="expected binary pixels"):
         p.sample((2,), x=x / 2, known=known)
-    later = torch.where(known, x, torch.nan)
-    assert torch.equal(
-        p.sample((2,), noise=u, x=later, known=known), p.sample((2,), noise=u, x=x, known=known)
-    )
+    draws = [p.sample(2, u, a, known) for a in (x, torch.where(known, x, torch.nan))]
+    assert torch.equal(*draws)
 
 
 def test_free_bits_are_no_debt():
     for nats in (-0.1, math.nan):
         with pytest.raises(ValueError, match="expected 0 nats or more"):
             pixelvae.free_bits(tiny_vae(), nats)
-
-
-def test_a_draw_leaves_the_network_and_its_gradients_alone():
-    net = tiny(gated_pixelcnn)
-    before = [p.clone() for p in net.parameters()]
-    drawn = PixelCNN(net).sample((2,))
-    assert not drawn.requires_grad and all(
-        torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True)
-    )
-    assert all(p.requires_grad and p.grad is None for p in net.parameters())
-    assert isinstance(np.float64(drawn.sum()), float)

@@ -6,17 +6,16 @@ import copy
 
 import pytest
 import torch
-from oracles import all_images, assert_mean, close, grid, survives
+from oracles import assert_mean, check_samples_follow, close, grid, oracle_tests
 from test_models import factor_analysis, factor_data, linear, tiny_images
 from torch import distributions as td
 from torch import nn
 
-from dgmcourse import densities, networks
+from dgmcourse import networks
 from dgmcourse.densities import (
     BernoulliConditional,
     Gaussian,
     GaussianConditional,
-    Mixture,
     StandardGaussian,
 )
 from dgmcourse.evaluate import log_likelihood
@@ -28,89 +27,18 @@ from dgmcourse.models import (
     vamp_prior,
 )
 from dgmcourse.networks import Joined, gated, gated_mlp
-from dgmcourse.train import Adam, maximise
 
 pytestmark = pytest.mark.usefixtures("float64")
 
 
-# --- what the densities got for it: cross_log_prob, select, fixed --------------------------------
-
-
-def few(K=6, D=3, log_var=0.0):
-    return torch.randn(K, D), log_var + 0.4 * torch.randn(K, D)
+def few(K=6, D=3):
+    return torch.randn(K, D), 0.4 * torch.randn(K, D)
 
 
 def as_torch(log_weights, mean, log_var):
     """torch's own mixture of diagonal Gaussians."""
     components = td.Independent(td.Normal(mean, (log_var / 2).exp()), 1)
     return td.MixtureSameFamily(td.Categorical(logits=log_weights), components)
-
-
-def check_cross_log_prob(densities):
-    mean, log_var = few()
-    z = torch.randn(4, 5, 3)
-    each = td.Independent(td.Normal(mean, (log_var / 2).exp()), 1).log_prob(z[:, :, None])
-    close(densities.Gaussian(mean, log_var).cross_log_prob(z), each)
-    bits = torch.bernoulli(torch.full((4, 3), 0.4))
-    close(
-        densities.Bernoulli(mean).cross_log_prob(bits),
-        densities.Bernoulli(mean).log_prob(bits[:, None]),
-    )
-
-
-def check_narrow_components_in_float32(densities):
-    """At log-variances near -6 the two matrix products cancel: in float32 they must agree with the
-    direct form in float64.
-    """
-    mean, log_var = few(K=50, D=40, log_var=-6.0)
-    mean = (3 * mean).float()
-    near = mean[torch.arange(50)] + 0.05 * torch.randn(50, 40).float()
-    found = densities.Gaussian(mean, log_var.float()).cross_log_prob(near)
-    direct = Gaussian(mean.double(), log_var.float().double()).log_prob(near.double()[:, None])
-    assert found.dtype == torch.float32
-    close(found, direct, rtol=1e-6, atol=1e-4)
-
-
-def check_mixture_samples(densities):
-    """Means, second moments and the share of each component, of components far apart."""
-    log_weights = torch.tensor([0.1, 0.6, 0.3]).log()
-    mean = torch.tensor([[-20.0, 0.0], [0.0, 20.0], [20.0, -5.0]])
-    log_var = torch.tensor([[2.0, 0.2], [-1.0, 1.0], [0.3, -2.0]])
-    z = (
-        densities.Mixture(log_weights, densities.Gaussian(mean, log_var))
-        .sample((3, 8000))
-        .flatten(0, 1)
-    )
-    assert z.shape == (24000, 2)
-    k = torch.cdist(z, mean).argmin(1)
-    assert_mean(nn.functional.one_hot(k, 3).double(), log_weights.exp())
-    assert k[:200].unique().numel() == 3, "components are drawn, not taken in their order"
-    for i in range(3):
-        assert_mean(z[k == i], mean[i])
-        assert_mean((z[k == i] - mean[i]) ** 2, log_var[i].exp())
-
-
-def test_selected_rows_are_those_densities():
-    rows, x = torch.tensor([2, 0, 2, 5]), torch.randn(4, 3)
-    mean, log_var = few()
-    factor = torch.linalg.cholesky(torch.eye(3) + 0.3 * torch.ones(6, 3, 3))
-    bits = torch.bernoulli(torch.full((4, 3), 0.5))
-    for density, what in (
-        (Gaussian(mean, log_var), x),
-        (densities.FullGaussian(mean, factor), x),
-        (densities.FullGaussian(mean, factor[0]), x),
-        (densities.Bernoulli(mean), bits),
-    ):
-        one_by_one = torch.stack(
-            [
-                density.select(row[None]).log_prob(w[None])[0]
-                for row, w in zip(rows, what, strict=True)
-            ]
-        )
-        close(density.select(rows).log_prob(what), one_by_one)
-    close(Gaussian(mean, log_var).select(rows).mean, mean[rows])
-    with pytest.raises(NotImplementedError, match="rows of a StandardGaussian"):
-        StandardGaussian(2).select(rows)
 
 
 # --- a mixture -----------------------------------------------------------------------------------
@@ -131,14 +59,6 @@ def check_mixture_prior(module):
     expected = torch.autograd.grad(oracle.log_prob(z).sum(), [*prior.parameters()])
     for a, b in zip(found, expected, strict=True):
         close(a, b)
-    z = prior.sample((20000,))
-    assert_mean(z, oracle.mean.detach())
-    assert_mean((z - oracle.mean.detach()) ** 2, oracle.variance.detach())
-
-
-def check_mixture_integrates_to_one(module):
-    z, cell = grid(2, 14, 561)
-    assert made_mixture(module).log_prob(z).exp().sum().item() * cell == pytest.approx(1, abs=1e-8)
 
 
 # --- an autoregressive prior ---------------------------------------------------------------------
@@ -155,11 +75,10 @@ def made_autoregressive(module, dim=2, components=2):
     return prior
 
 
-def check_autoregressive_integrates_to_one(module):
+def check_autoregressive_samples(module):
     for components in (1, 3):
-        z, cell = grid(2, 16, 641)
         prior = made_autoregressive(module, components=components)
-        assert prior.log_prob(z).exp().sum().item() * cell == pytest.approx(1, abs=1e-5)
+        check_samples_follow(prior.log_prob, prior.sample, False)
 
 
 def check_autoregressive_masks(module):
@@ -188,24 +107,6 @@ def check_autoregressive_chain_rule(module):
         )
         total += td.MixtureSameFamily(*parts).log_prob(z[:, d])
     close(prior.log_prob(z), total)
-
-
-def check_autoregressive_samples(module):
-    """Samples have the moments of the density, integrated on a grid; the mixed one shows that z_2
-    looks at z_1.
-    """
-    prior = made_autoregressive(module)
-    at, cell = grid(2, 16, 641)
-    mass = prior.log_prob(at).exp().detach() * cell
-    z = prior.sample((4, 10000)).flatten(0, 1)
-    assert z.shape == (40000, 2) and not z.requires_grad
-    for moment in (
-        lambda z: z,
-        lambda z: z**2,
-        lambda z: z[:, :1] * z[:, 1:],
-        lambda z: (3 * z).sin(),
-    ):
-        assert_mean(moment(z), (mass[:, None] * moment(at)).sum(0))
 
 
 # --- the VampPrior -------------------------------------------------------------------------------
@@ -239,19 +140,8 @@ def check_vamp_prior(module):
 
 
 def check_vamp_samples(module):
-    """The mixture's moments. With the variance for the standard deviation, or the first components
-    only, they differ.
-    """
-    prior, encoder = made_vamp(module, K=4)
-    with torch.no_grad():
-        q = encoder(prior.pseudo_inputs)
-    oracle = as_torch(torch.zeros(4), q.mean, q.log_var)
-    assert (q.log_var.abs() > 0.2).any(), "a variance of 1 is its own square root"
-    z = prior.sample((30000,))
-    assert not z.requires_grad
-    assert_mean(z, oracle.mean)
-    assert_mean((z - oracle.mean) ** 2, oracle.variance)
-    assert_mean((2 * z).cos(), (oracle.sample((400000,)) * 2).cos().mean(0), errors=6)
+    prior, _ = made_vamp(module, K=4, D=2)
+    check_samples_follow(prior.log_prob, prior.sample, False)
 
 
 def check_first_pseudo_inputs(module):
@@ -267,15 +157,13 @@ def check_first_pseudo_inputs(module):
 
 def check_unbounded_pseudo_inputs(module):
     prior, _ = made_vamp(module, K=40, start=(-3.0, 1.0), bounds=None)
-    assert prior.pseudo_inputs.min() < -3 and prior.pseudo_inputs.std().item() == pytest.approx(
-        1, abs=0.2
-    )
+    assert prior.pseudo_inputs.min() < -3 and abs(prior.pseudo_inputs.std() - 1) < 0.2
 
 
 def test_the_models_encoder_is_the_priors_and_is_counted_once():
     model = vamp_prior.VampVAE(2, hidden=5, data_dim=6, components=3)
     names = [name for name, _ in model.named_parameters()]
-    assert names.count("prior.raw") == 1 and not any("prior._encoder" in name for name in names)
+    assert names.count("prior.raw") == 1 and not any("prior.encoder" in name for name in names)
     assert sum(p.numel() for p in model.prior.parameters()) == 18
     before = model.prior.log_prob(torch.zeros(1, 2))
     model.encoder.net[-1].bias.data += 1.0
@@ -283,16 +171,6 @@ def test_the_models_encoder_is_the_priors_and_is_counted_once():
     twin = copy.deepcopy(model)  # the copy's prior looks at the copy's encoder
     twin.encoder.net[-1].bias.data += 1.0
     assert twin.prior.log_prob(torch.zeros(1, 2)) != model.prior.log_prob(torch.zeros(1, 2))
-
-
-def test_training_moves_pseudo_inputs_and_raises_the_bound():
-    torch.manual_seed(0)
-    model = vamp_prior.VampVAE(2, hidden=8, data_dim=6, components=4)
-    x = torch.bernoulli(torch.full((200, 6), 0.5)).clamp_min(torch.tensor([1.0, 0, 0, 1, 0, 0]))
-    adam, first = Adam(model.parameters(), lr=0.01), model.prior.pseudo_inputs.detach().clone()
-    values = [maximise(model.objective(x)[0], adam) for _ in range(60)]
-    assert sum(values[-5:]) > sum(values[:5])
-    assert (model.prior.pseudo_inputs - first).abs().max() > 0.05
 
 
 class Counted(nn.Module):
@@ -328,16 +206,13 @@ def test_the_likelihood_of_a_vamp_model_is_the_integral():
     """Binary images of nine pixels, z on a grid; the prior is a mixture of three posteriors."""
     decoder = tiny_images()[0][2]
     weight = torch.cat([0.3 * torch.randn(1, 9), torch.zeros(1, 9)])
-    encoder = GaussianConditional(
-        linear(weight, torch.tensor([0.0, 0.9]))
-    )  # wide and near: no importance weight is large
+    # wide and near: no importance weight is large
+    encoder = GaussianConditional(linear(weight, torch.tensor([0.0, 0.9])))
     prior = vamp_prior.VampPrior(encoder, 9, 3, start=(0.5, 0.4))
     x = torch.bernoulli(torch.full((4, 9), 0.5))
     z, cell = grid(1, 9, 2001)
-    exact = (
-        torch.logsumexp(decoder(z).cross_log_prob(x) + prior.log_prob(z), -1)
-        + torch.tensor(cell).log()
-    )
+    log_joint = decoder(z).cross_log_prob(x) + prior.log_prob(z)
+    exact = torch.logsumexp(log_joint, -1) + torch.tensor(cell).log()
     model = LatentVariableModel(prior, encoder, decoder)
     with torch.no_grad():
         bound = torch.stack([model.elbo(x) for _ in range(400)])
@@ -351,20 +226,13 @@ def test_the_likelihood_of_a_vamp_model_is_the_integral():
 
 def two_layers(module):
     """p(z_2) p(z_1 | z_2), both Gaussian, z_1 linear in z_2: a Gaussian whose moments are known."""
-    weight, bias = (
-        torch.tensor([[0.8, -0.5], [0.3, 1.1], [0.0, 0.7]]),
-        torch.tensor([0.2, -0.4, 1.0]),
-    )
-    log_var = torch.tensor([-1.0, 0.3, -0.5])
+    weight = torch.tensor([[0.8, -0.5], [0.3, 1.1], [0.0, 0.7]])
+    bias, log_var = torch.tensor([0.2, -0.4, 1.0]), torch.tensor([-1.0, 0.3, -0.5])
     net = nn.Sequential(linear(torch.cat([weight, torch.zeros(3, 2)]), torch.cat([bias, log_var])))
     prior = module.TwoLayerPrior(StandardGaussian(2), GaussianConditional(net), (2, 3))
     mean = torch.cat([torch.zeros(2), bias])
-    covariance = torch.cat(
-        [
-            torch.cat([torch.eye(2), weight.T], 1),
-            torch.cat([weight, weight @ weight.T + log_var.exp().diag()], 1),
-        ]
-    )
+    lower = torch.cat([weight, weight @ weight.T + log_var.exp().diag()], 1)
+    covariance = torch.cat([torch.cat([torch.eye(2), weight.T], 1), lower])
     return prior, td.MultivariateNormal(mean, covariance)
 
 
@@ -373,7 +241,6 @@ def check_two_layers_are_one_gaussian(module):
     z = torch.randn(4, 6, 5)
     close(prior.log_prob(z), oracle.log_prob(z))
     z = prior.sample((30000,))
-    assert z.shape == (30000, 5) and not z.requires_grad
     assert_mean(z, oracle.mean)
     centred = z - oracle.mean
     assert_mean(centred[:, :, None] * centred[:, None], oracle.covariance_matrix)
@@ -410,9 +277,8 @@ def check_two_layer_posterior(module):
     expected = 0
     for output, part in ((top, z[..., :2]), (below, z[..., 2:])):
         mean, log_var = output.chunk(2, -1)
-        expected = expected + td.Normal(mean, (log_var.clamp(-6, 2) / 2).exp()).log_prob(part).sum(
-            -1
-        )
+        normal = td.Normal(mean, (log_var.clamp(-6, 2) / 2).exp())
+        expected = expected + normal.log_prob(part).sum(-1)
     close(encoder(x).log_prob(z), expected)
 
 
@@ -423,10 +289,9 @@ def check_exact_two_layer_posterior(module):
     a, s = torch.tensor([0.9, -0.6]), torch.tensor([0.5, 0.8])  # z_1 = a z_2 + s noise, one by one
     parts, oracle, _ = factor_analysis()
     decoder_net, x = parts[2].net, factor_data(6)
-    top = nn.Sequential(
-        linear(torch.cat([a.diag(), torch.zeros(2, 2)]), torch.cat([torch.zeros(2), 2 * s.log()]))
-    )
-    prior = module.TwoLayerPrior(StandardGaussian(2), GaussianConditional(top), (2, 2))
+    biases = torch.cat([torch.zeros(2), 2 * s.log()])
+    top = GaussianConditional(linear(torch.cat([a.diag(), torch.zeros(2, 2)]), biases))
+    prior = module.TwoLayerPrior(StandardGaussian(2), top, (2, 2))
     W, m = decoder_net.weight[:5].detach(), decoder_net.bias[:5].detach()
     psi = decoder_net.bias[5:].detach().exp()
     marginal = a**2 + s**2  # of z_1
@@ -437,10 +302,8 @@ def check_exact_two_layer_posterior(module):
     y, r = to_z1 / noise[:, None], 1 / noise + s**2
     v2 = 1 / (1 + a**2 / r)
     to_top = (v2 * a / r)[:, None] * y
-    q2 = GaussianConditional(
-        linear(torch.cat([to_top, torch.zeros(2, 5)]), torch.cat([-to_top @ m, v2.log()])),
-        (-50, 50),
-    )
+    biases = torch.cat([-to_top @ m, v2.log()])
+    q2 = GaussianConditional(linear(torch.cat([to_top, torch.zeros(2, 5)]), biases), (-50, 50))
     v1 = 1 / (noise + 1 / s**2)  # of q(z_1 | x, z_2)
     from_x, from_z2 = v1[:, None] * to_z1, (v1 / s**2 * a).diag()
 
@@ -473,7 +336,7 @@ def small_hierarchical(convolutional: bool, components: int | None, likelihood: 
 @pytest.mark.parametrize("convolutional", [False, True])
 def test_a_hierarchical_vaes_weight_is_that_of_its_parts(convolutional, components, likelihood):
     """log p(z_2) + log p(z_1|z_2) + log p(x|z_1, z_2) - log q(z_2|x) - log q(z_1|x, z_2), each by
-    torch.distributions; every part depends on what it should, and all parameters learn.
+    torch.distributions; every part depends on what it should.
     """
     model, dim = small_hierarchical(convolutional, components, likelihood)
     x = torch.bernoulli(torch.full((4, dim), 0.3))
@@ -487,11 +350,10 @@ def test_a_hierarchical_vaes_weight_is_that_of_its_parts(convolutional, componen
             k = normal(model.encoder.top(model.prior.top.raw.clamp(0, 1)))
             top = td.MixtureSameFamily(td.Categorical(torch.ones(components)), k)
         p_x = model.decoder(z)
-        p_x = (
-            normal(p_x)
-            if likelihood == "gaussian"
-            else td.Independent(td.Bernoulli(logits=p_x.logits), 1)
-        )
+        if likelihood == "gaussian":
+            p_x = normal(p_x)
+        else:
+            p_x = td.Independent(td.Bernoulli(logits=p_x.logits), 1)
         log_p = top.log_prob(z2) + normal(model.prior.below(z2)).log_prob(z1) + p_x.log_prob(x)
         log_q = normal(model.encoder.top(x)).log_prob(z2) + normal(q.below(z2)).log_prob(z1)
         close(model.decoder(z).log_prob(x) + model.prior.log_prob(z) - q.log_prob(z), log_p - log_q)
@@ -500,46 +362,6 @@ def test_a_hierarchical_vaes_weight_is_that_of_its_parts(convolutional, componen
         assert not torch.allclose(model.prior.below(z2 + 1).mean, model.prior.below(z2).mean)
         assert not torch.allclose(q.below(z2 + 1).mean, q.below(z2).mean)
         assert not torch.allclose(model.encoder(1 - x).below(z2).mean, q.below(z2).mean)
-    assert model.sample(7).shape == (7, dim) and model.reconstruct(x).shape == (4, dim)
-    model.objective(x)[0].sum().backward()
-    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
-
-
-@pytest.mark.parametrize("components", [None, 5])
-@pytest.mark.parametrize("convolutional", [False, True])
-def test_a_hierarchical_vae_is_below_its_likelihood_and_trains(convolutional, components):
-    model, dim = small_hierarchical(convolutional, components)
-    x = torch.bernoulli(torch.full((40, dim), 0.3))
-    adam = Adam(model.parameters(), lr=0.01)
-    values = [maximise(model.objective(x)[0], adam) for _ in range(150)]
-    assert sum(values[-10:]) > sum(values[:10]) + 5
-    with torch.no_grad():
-        assert model.sample(7).shape == model.reconstruct(x[:7]).shape == (7, dim)
-        z = torch.cat([grid(1, 6, 61)[0], torch.zeros(61, 3)], 1)
-        assert model.prior.log_prob(z).shape == (61,)
-        w = model.log_weight(x, (300,))
-        assert (w.mean(0) <= log_likelihood(model, x, 3000) + 4 * w.std(0) / 300**0.5).all()
-    if components:
-        assert isinstance(model.prior.top, vamp_prior.VampPrior)
-        assert model.prior.top.fixed().components.mean.shape == (5, 2)
-        assert model.prior.top.raw.grad.abs().sum() > 0
-
-
-def test_a_hierarchical_vaes_images_have_probabilities_that_sum_to_one():
-    """All 64 images of six pixels, z_2 and z_1 on a grid: the two layers are one prior, however it
-    was made.
-    """
-    model = hierarchical_vae.HierarchicalVAE(1, hidden=4, data_dim=6, components=3)
-    for p in model.parameters():
-        p.data += 0.2 * torch.randn_like(p)
-    z, cell = grid(2, 14, 561)
-    with torch.no_grad():
-        log_p = model.prior.log_prob(z)
-        each = torch.cat(
-            [model.decoder(part).cross_log_prob(all_images(6)) for part in z.split(5000)], 1
-        )
-        total = torch.logsumexp(each + log_p, 1).exp().sum() * cell
-        assert total.item() == pytest.approx(1, abs=1e-3)
 
 
 def test_wrong_numbers_of_components_or_dimensions_are_named():
@@ -556,19 +378,6 @@ def test_wrong_numbers_of_components_or_dimensions_are_named():
             make()
     with pytest.raises(ValueError, match="a smaller number and a larger one"):
         vamp_prior.VampPrior(encoder, 6, 5, bounds=(1.0, 0.0))
-    wrong = torch.zeros(4, 3)
-    for prior in (
-        vamp_prior.VampPrior(encoder, 6, 5),
-        mixture_prior.MixturePrior(2),
-        made_autoregressive(autoregressive_prior),
-        two_layers(hierarchical_vae)[0],
-    ):
-        with pytest.raises(ValueError, match=r"dimensions on the last axis, got shape \(4, 3\)"):
-            prior.log_prob(wrong)
-        with pytest.raises(TypeError, match="takes a shape"):
-            prior.sample(5)
-    assert made_autoregressive(autoregressive_prior).log_prob(torch.zeros(0, 2)).shape == (0,)
-    assert two_layers(hierarchical_vae)[0].log_prob(torch.zeros(0, 5)).shape == (0,)
 
 
 class Doubled(nn.Module):
@@ -579,20 +388,13 @@ class Doubled(nn.Module):
 
 
 def test_any_conditional_can_stand_below():
-    prior, z = (
-        hierarchical_vae.TwoLayerPrior(StandardGaussian(2), Doubled(), (2, 2)),
-        torch.randn(7, 4),
-    )
+    z = torch.randn(7, 4)
+    prior = hierarchical_vae.TwoLayerPrior(StandardGaussian(2), Doubled(), (2, 2))
     below = td.Independent(td.Normal(2 * z[:, :2], 1.0), 1)
     close(prior.log_prob(z), StandardGaussian(2).log_prob(z[:, :2]) + below.log_prob(z[:, 2:]))
-    assert prior.sample((3,)).shape == (3, 4)
-    with pytest.raises(
-        ValueError, match=r"vectors of 4 dimensions on the last axis, got shape \(7, 3\)"
-    ):
-        prior.log_prob(z[:, :3])
 
 
-# --- `Joined`, and answers that do not change while they are asked -------------------------------
+# --- `Joined` ------------------------------------------------------------------------------------
 
 
 def check_joined(networks):
@@ -612,257 +414,71 @@ def check_joined(networks):
     assert net.in_features == 5
 
 
-def test_fixed_is_the_same_distribution():
-    z = torch.randn(6, 2)
-    encoder = GaussianConditional(gated_mlp([6, 8, 4]))
-    for prior in (
-        StandardGaussian(2),
-        made_mixture(mixture_prior),
-        made_autoregressive(autoregressive_prior),
-        vamp_prior.VampPrior(encoder, 6, 5),
-    ):
-        close(prior.fixed().log_prob(z), prior.log_prob(z))
-    prior = hierarchical_vae.HierarchicalVAE(2, hidden=4, data_dim=6, components=3).prior
-    z = torch.randn(6, 4)
-    close(prior.fixed().log_prob(z), prior.log_prob(z))
-    assert isinstance(prior.fixed().top, Mixture)
-
-
 # --- each oracle holds for the module, and falls for a broken one --------------------------------
 
-ORACLES = {
-    densities: (check_cross_log_prob, check_narrow_components_in_float32, check_mixture_samples),
-    networks: (check_joined,),
-    mixture_prior: (check_mixture_prior, check_mixture_integrates_to_one),
-    autoregressive_prior: (
-        check_autoregressive_integrates_to_one,
-        check_autoregressive_masks,
-        check_autoregressive_chain_rule,
-        check_autoregressive_samples,
-    ),
-    vamp_prior: (
-        check_vamp_prior,
-        check_vamp_samples,
-        check_first_pseudo_inputs,
-        check_unbounded_pseudo_inputs,
-    ),
-    hierarchical_vae: (
-        check_two_layers_are_one_gaussian,
-        check_a_draw_knows_its_density,
-        check_two_layer_posterior,
-        check_exact_two_layer_posterior,
-    ),
+NETWORKS = {
+    check_joined: """
+        left.expand(*right.shape[:-1], -1), right => right, left.expand(*right.shape[:-1], -1)
+        .split(self.sizes, -1) => [..., : self.sizes[0]], a[..., : self.sizes[1]]
+        a), self.g(b => a.expand(*b.shape[:-1], -1)), self.g(b
+    """,
 }
-
-
-@pytest.mark.parametrize(
-    "module, check",
-    [(m, c) for m, checks in ORACLES.items() for c in checks],
-    ids=lambda v: v.__name__,
+MIXTURE_PRIOR = {
+    check_mixture_prior: """
+        Mixture(self.log_weights, => Mixture(0 * self.log_weights,
+        Gaussian(self.means, self.log_vars) => Gaussian(self.means, 2 * self.log_vars)
+    """,
+}
+AUTOREGRESSIVE_PRIOR = {
+    check_autoregressive_chain_rule: """
+        torch.logsumexp(each, -2).sum(-1) => torch.logsumexp(each.sum(-1), -1)
+    """,
+    check_autoregressive_masks: "self.net(z).to(z.dtype) => self.net(z.roll(-1, -1)).to(z.dtype)",
+    check_autoregressive_samples: """
+        torch.log_softmax(weights, -2) => weights
+        torch.log_softmax(weights, -2) => torch.log_softmax(weights, -1)
+        z[..., d] = mean => z[..., d] = 0 * z[..., 0] + mean.roll(1, 0)
+        torch.exp(0.5 * log_var) => torch.exp(log_var)
+        (log_weights + gumbel) => log_weights
+    """,
+}
+VAMP_PRIOR = {
+    check_vamp_prior: """
+        return self.precomputed().log_prob(z) => \
+            c = self.precomputed().components; return (lambda each: torch.logsumexp(each, -2).sum(-1)) \
+            (-0.5 * (1.8378770664093453 + c.log_var + (z.unsqueeze(-2) - c.mean) ** 2 \
+            * torch.exp(-c.log_var)) - torch.tensor(float(len(self.raw))).log())
+        .log_prob(z) => .log_prob(z) + torch.tensor(float(len(self.raw))).log()
+        self.encoder(self.pseudo_inputs) => \
+            type(q := self.encoder(self.pseudo_inputs))(q.mean.detach(), q.log_var.detach())
+    """,
+    check_vamp_samples: """
+        sample(shape) => components.mean[torch.randint(len(self.raw), shape)]
+        sample(shape) => components.select(torch.tensor(0)).sample(shape)
+    """,
+    check_first_pseudo_inputs: "self.raw.clamp(*self.bounds) => self.raw",
+    check_unbounded_pseudo_inputs: """
+        if self.bounds is None else self.raw.clamp(*self.bounds) => .clamp(0, 1)
+    """,
+}
+HIERARCHICAL_VAE = {
+    check_two_layers_are_one_gaussian: "(z2).sample() => (self.top.sample(shape)).sample()",
+    check_two_layer_posterior: """
+        + self.below(z2).log_prob(z1) =>
+        (x.dtype), self.log_var_range => (x.dtype), (-0.1, 0.1)
+    """,
+    check_a_draw_knows_its_density: """
+        torch.cat([z2, z1], -1), log_top => torch.cat([z1, z2], -1), log_top
+        = self.below(z2) => = self.below(self.top.mean + 0 * z2)
+    """,
+    check_exact_two_layer_posterior: """
+        torch.cat([z2, z1], -1), log_top + log_below => torch.cat([z2, z1], -1), log_top
+    """,
+}
+test_oracle, test_mutant_is_caught = oracle_tests(
+    (networks, NETWORKS),
+    (mixture_prior, MIXTURE_PRIOR),
+    (autoregressive_prior, AUTOREGRESSIVE_PRIOR),
+    (vamp_prior, VAMP_PRIOR),
+    (hierarchical_vae, HIERARCHICAL_VAE),
 )
-def test_oracle(module, check):
-    check(module)
-
-
-FIXED = "Mixture(self.raw.new_zeros(len(self.raw)), self._encoder[0](self.pseudo_inputs))"
-PER_DIMENSION = f"""(lambda m: torch.logsumexp(m.log_weights[:, None] - 0.5 * (1.8378770664093453 + m.components.log_var
-            + (z.unsqueeze(-2) - m.components.mean) ** 2 * torch.exp(-m.components.log_var)), -2).sum(-1))({FIXED})"""
-MUTANTS = {
-    "cross: in the dtype of the parameters": (
-        densities,
-        "self.mean.double(), self.log_var.double(), x.double()",
-        "self.mean, self.log_var, x",
-        check_narrow_components_in_float32,
-    ),
-    "cross: no normalisation": (
-        densities,
-        "constant = (LOG_2PI + log_var + ",
-        "constant = (LOG_2PI + ",
-        check_cross_log_prob,
-    ),
-    "cross: the mean's square without its precision": (
-        densities,
-        "mean**2 * precision).sum(-1)",
-        "mean**2).sum(-1)",
-        check_cross_log_prob,
-    ),
-    "samples: the first components only": (
-        densities,
-        "torch.multinomial(self.log_weights.exp(), n, replacement=True)",
-        "torch.arange(n, device=self.log_weights.device) % len(self.log_weights)",
-        check_mixture_samples,
-    ),
-    "samples: the variance for the standard deviation": (
-        densities,
-        "self.mean + torch.exp(0.5 * self.log_var) * epsilon",
-        "self.mean + torch.exp(self.log_var) * epsilon",
-        check_mixture_samples,
-    ),
-    "mixture prior: weights left out": (
-        mixture_prior,
-        "Mixture(self.log_weights,",
-        "Mixture(0 * self.log_weights,",
-        check_mixture_prior,
-    ),
-    "mixture prior: standard deviations for variances": (
-        mixture_prior,
-        "Gaussian(self.means, self.log_vars)",
-        "Gaussian(self.means, 2 * self.log_vars)",
-        check_mixture_prior,
-    ),
-    "autoregressive: the mixture's sum after the dimensions'": (
-        autoregressive_prior,
-        "torch.logsumexp(each, -2).sum(-1)",
-        "torch.logsumexp(each.sum(-1), -1)",
-        check_autoregressive_integrates_to_one,
-        check_autoregressive_chain_rule,
-    ),
-    "autoregressive: weights not normalised": (
-        autoregressive_prior,
-        "torch.log_softmax(weights, -2)",
-        "weights",
-        check_autoregressive_integrates_to_one,
-    ),
-    "autoregressive: weights normalised over dimensions": (
-        autoregressive_prior,
-        "torch.log_softmax(weights, -2)",
-        "torch.log_softmax(weights, -1)",
-        check_autoregressive_integrates_to_one,
-    ),
-    "autoregressive: z looks at itself": (
-        autoregressive_prior,
-        "self.net(z).to(z.dtype)",
-        "self.net(z.roll(-1, -1)).to(z.dtype)",
-        check_autoregressive_masks,
-        check_autoregressive_integrates_to_one,
-    ),
-    "autoregressive: all dimensions at once": (
-        autoregressive_prior,
-        "z[..., d] = mean",
-        "z[..., d] = 0 * z[..., 0] + mean.roll(1, 0)",
-        check_autoregressive_samples,
-    ),
-    "autoregressive: samples with the variance": (
-        autoregressive_prior,
-        "torch.exp(0.5 * log_var)",
-        "torch.exp(log_var)",
-        check_autoregressive_samples,
-    ),
-    "autoregressive: the likeliest component": (
-        autoregressive_prior,
-        "(log_weights + gumbel)",
-        "log_weights",
-        check_autoregressive_samples,
-    ),
-    "vamp: log-sum-exp for each dimension": (
-        vamp_prior,
-        "return self.fixed().log_prob(z)",
-        f"return {PER_DIMENSION}",
-        check_vamp_prior,
-    ),
-    "vamp: a sum, not a mean": (
-        vamp_prior,
-        "return self.fixed().log_prob(z)",
-        "return self.fixed().log_prob(z) + torch.tensor(float(len(self.raw))).log()",
-        check_vamp_prior,
-    ),
-    "vamp: the encoder gets no gradient": (
-        vamp_prior,
-        FIXED,
-        FIXED.replace(
-            "self._encoder[0](self.pseudo_inputs)",
-            "type(q := self._encoder[0](self.pseudo_inputs))(q.mean.detach(), q.log_var.detach())",
-        ),
-        check_vamp_prior,
-    ),
-    "vamp: samples are the components' means": (
-        vamp_prior,
-        "return self.fixed().sample(shape)",
-        "m = self.fixed(); return m.components.mean[torch.randint(len(self.raw), shape)]",
-        check_vamp_samples,
-    ),
-    "vamp: samples of one component": (
-        vamp_prior,
-        "return self.fixed().sample(shape)",
-        "return self.fixed().components.select(torch.tensor([0])).sample(shape)[..., 0, :]",
-        check_vamp_samples,
-    ),
-    "vamp: not clipped": (
-        vamp_prior,
-        "self.raw.clamp(*self.bounds)",
-        "self.raw",
-        check_first_pseudo_inputs,
-    ),
-    "vamp: always clipped": (
-        vamp_prior,
-        "self.raw if self.bounds is None else self.raw.clamp(*self.bounds)",
-        "self.raw.clamp(0, 1)",
-        check_unbounded_pseudo_inputs,
-    ),
-    "two layers: the lower one is not counted": (
-        hierarchical_vae,
-        "return self.top.log_prob(z2) + self.below(z2).log_prob(z1)",
-        "return self.top.log_prob(z2)",
-        check_two_layers_are_one_gaussian,
-        check_two_layer_posterior,
-        check_a_draw_knows_its_density,
-    ),
-    "two layers: a draw counts the upper one alone": (
-        hierarchical_vae,
-        "torch.cat([z2, z1], -1), log_top + log_below",
-        "torch.cat([z2, z1], -1), log_top",
-        check_a_draw_knows_its_density,
-        check_exact_two_layer_posterior,
-    ),
-    "two layers: the lower one first": (
-        hierarchical_vae,
-        "torch.cat([z2, z1], -1), log_top",
-        "torch.cat([z1, z2], -1), log_top",
-        check_a_draw_knows_its_density,
-    ),
-    "two layers: z_1 sees the top's mean": (
-        hierarchical_vae,
-        "z1, log_below = self.below(z2)",
-        "z1, log_below = self.below(self.top.mean + 0 * z2)",
-        check_a_draw_knows_its_density,
-        check_exact_two_layer_posterior,
-    ),
-    "two layers: sampled from another z_2": (
-        hierarchical_vae,
-        "torch.cat([z2, self.below(z2).sample()], -1)",
-        "torch.cat([z2, self.below(self.top.sample(shape)).sample()], -1)",
-        check_two_layers_are_one_gaussian,
-    ),
-    "two layers: another range": (
-        hierarchical_vae,
-        "gaussian_of(self.below(x, z2).to(x.dtype), self.log_var_range)",
-        "gaussian_of(self.below(x, z2).to(x.dtype), (-0.1, 0.1))",
-        check_two_layer_posterior,
-        check_exact_two_layer_posterior,
-    ),
-    "joined: the halves in the other order": (
-        networks,
-        "self.joint(torch.cat([left.expand(*right.shape[:-1], -1), right], -1))",
-        "self.joint(torch.cat([right, left.expand(*right.shape[:-1], -1)], -1))",
-        check_joined,
-    ),
-    "joined: split in the middle": (
-        networks,
-        "a, b = a.split(self.sizes, -1)",
-        "a, b = a[..., : self.sizes[0]], a[..., : self.sizes[1]]",
-        check_joined,
-    ),
-    "joined: f sees copies": (
-        networks,
-        "left, right = self.f(a), self.g(b)",
-        "left, right = self.f(a.expand(*b.shape[:-1], -1)), self.g(b)",
-        check_joined,
-    ),
-}
-
-
-@pytest.mark.parametrize("name", MUTANTS)
-def test_mutant_is_caught(name):
-    module, old, new, *checks = MUTANTS[name]
-    for check in checks:
-        assert not survives(check, module, old, new), f"{check.__name__} does not notice"

@@ -1,5 +1,4 @@
-"""The auxiliary classifier GAN: the generator is told a class, and the discriminator has to name
-it, too.
+"""The auxiliary classifier GAN: the generator is given a class, and the discriminator names it, too.
 
 Slides: "More GANs", auxiliary classifier GANs. Odena, Olah & Shlens, Conditional Image Synthesis
 with Auxiliary Classifier GANs, 2016.
@@ -11,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dgmcourse.densities import StandardGaussian, check_given
+from dgmcourse.densities import Shape, StandardGaussian, apply, check_shape
 from dgmcourse.networks import dcgan_discriminator, dcgan_generator
 
 
@@ -32,7 +31,7 @@ class AuxiliaryClassifierGAN(nn.Module):
         ValueError: for fewer than two classes.
     """
 
-    labelled = True  # its objectives want the labels, too
+    labelled = True  # its objectives take the labels, too
 
     parts = {"discriminator": "discriminator's", "generator": "generator's"}
     parts |= {"class of real": "log p of real labels", "class of fake": "log p of fake labels"}
@@ -47,20 +46,17 @@ class AuxiliaryClassifierGAN(nn.Module):
         self.discriminator = dcgan_discriminator(1 + classes, channels)
 
     def generate(self, z: Tensor, c: Tensor) -> Tensor:
-        """G(z, c): styles (..., latent_dim) and classes (...), whole numbers, to pixels (...,
-        784).
-        """
+        """G(z, c): styles (..., latent_dim), classes (...) as whole numbers; pixels (..., 784)."""
         if z.shape[-1:] != (self.prior.dim,):
             raise ValueError(
                 f"a style has {self.prior.dim} numbers on the last axis, got shape {tuple(z.shape)}"
             )
-        told = F.one_hot(self.check_classes(c, z, "style"), self.classes)
-        return self.generator(torch.cat([z, told.to(z)], -1)).to(z.dtype)
+        one_hot = F.one_hot(self.check_classes(c, z, "style"), self.classes)
+        return self.generator(torch.cat([z, one_hot.to(z)], -1)).to(z.dtype)
 
     def judge(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The logit of "real", (B,), and log p(y|x), (B, classes)."""
-        given = check_given(x, self.discriminator)
-        source, classes = self.discriminator(given).to(x.dtype).split([1, self.classes], -1)
+        source, classes = apply(self.discriminator, x).split([1, self.classes], -1)
         return source.squeeze(-1), torch.log_softmax(classes, -1)
 
     def discriminator_objective(self, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -75,26 +71,22 @@ class AuxiliaryClassifierGAN(nn.Module):
         return source + label, {"discriminator": source, "class of real": pick(seen, y)}
 
     def generator_objective(self, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """log D(G(z, c)) + log p(c | G(z, c)) at fresh z and c, as many as there are x: (B,),
-        nats.
-        """
+        """log D(G(z, c)) + log p(c | G(z, c)) at fresh z and c, one for each x: (B,), nats."""
         z, c = self.prior.sample(x.shape[:-1]), self.draw_classes(x)
         fake, seen = self.judge(self.generate(z, c))
         source, label = F.logsigmoid(fake), pick(seen, c)
         return source + label, {"generator": source, "class of fake": label}
 
     def draw_classes(self, x: Tensor) -> Tensor:
+        """A random class for each row of x, (B,)."""
         return torch.randint(self.classes, x.shape[:-1], device=x.device)
 
     def check_classes(self, c: Tensor, of: Tensor, what: str) -> Tensor:
         """c as whole numbers, one class for each row of `of`; else a ValueError."""
         c = torch.as_tensor(c, device=of.device)
         whole = not (c.is_floating_point() or c.is_complex() or c.dtype == torch.bool)
-        if (
-            not whole
-            or c.shape != of.shape[:-1]
-            or (c.numel() and not 0 <= c.min() <= c.max() < self.classes)
-        ):
+        inside = whole and (c.numel() == 0 or bool(0 <= c.min() <= c.max() < self.classes))
+        if not inside or c.shape != of.shape[:-1]:
             extent = f", from {c.min()} to {c.max()}" if c.numel() and whole else ""
             raise ValueError(
                 f"each {what} has one class, a whole number from 0 to {self.classes - 1}: got"
@@ -104,18 +96,13 @@ class AuxiliaryClassifierGAN(nn.Module):
         return c.long()
 
     @torch.no_grad()
-    def sample(self, n: int, c: int | None = None) -> Tensor:
-        """n images, (n, 784): of class c, or of classes drawn at random."""
-        if not isinstance(n, Integral) or n < 0:
-            raise TypeError(
-                f"sample takes the number of images, a whole number such as 5, got {n!r}"
-            )
-        z = self.prior.sample((n,))
-        return self.generate(
-            z, self.draw_classes(z) if c is None else torch.full((n,), c, device=z.device)
-        )
+    def sample(self, shape: Shape = (), c: int | None = None) -> Tensor:
+        """Draw images, (*shape, 784), of class c, or of classes drawn at random."""
+        z = self.prior.sample(check_shape(shape))
+        classes = self.draw_classes(z) if c is None else torch.full(z.shape[:-1], c).to(z.device)
+        return self.generate(z, classes)
 
 
 def pick(log_p: Tensor, y: Tensor) -> Tensor:
-    """log p(y): of the classes' log-probabilities (B, classes) the one that y, (B,), names."""
+    """log p(y): of the classes' log-probabilities, (B, classes), that of the class y, (B,)."""
     return log_p.gather(-1, y.unsqueeze(-1)).squeeze(-1)

@@ -1,10 +1,8 @@
-"""The bidirectional GAN: an encoder learns the generator's way back without ever comparing pixels.
+"""The bidirectional GAN: an encoder learns the generator's inverse without comparing pixels.
 
 Slides: "More GANs", bidirectional GANs. Donahue, Kraehenbuehl & Darrell, Adversarial Feature
 Learning, 2016.
 """
-
-from numbers import Integral
 
 import torch
 import torch.nn.functional as F
@@ -12,14 +10,16 @@ from torch import Tensor, nn
 
 from dgmcourse.densities import PointConditional, StandardGaussian
 from dgmcourse.models.gan import leaky
+from dgmcourse.models.latent_variable_model import AutoEncoder
 from dgmcourse.networks import mlp
 
 
-class BidirectionalGAN(nn.Module):
-    r"""$$\min_{G, E} \max_D\; \mathbb{E}_{x \sim p_{real}}[\log D(x, E(x))] + \mathbb{E}_{z \sim p(z)}[\log(1 - D(G(z), z))]$$
+class BidirectionalGAN(AutoEncoder):
+    r"""$$\min_{G, E} \max_D\; \mathbb{E}_{x \sim p_{real}}[\log D(x, E(x))]
+      + \mathbb{E}_{z \sim p(z)}[\log(1 - D(G(z), z))]$$
 
-    The discriminator sees pairs. Where it can't tell (x, E(x)) from (G(z), z), E inverts G: E(G(z))
-    = z.
+    The discriminator sees pairs. Where it can't tell (x, E(x)) from (G(z), z), E inverts G:
+    E(G(z)) = z. Nothing in the training asks a reconstruction G(E(x)) to be near x.
 
     Args:
         latent_dim: dimensions of z: uniform in the paper, N(0, I) here.
@@ -52,18 +52,16 @@ class BidirectionalGAN(nn.Module):
         """log D(x, E(x)) + log(1 - D(G(z), z)): (B,), nats."""
         z = self.prior.sample(x.shape[:-1])
         with torch.no_grad():
-            found, made = self.encoder(x).mean, self.decoder(z).mean
-        real, fake = self.logit(x, found), self.logit(made, z)
+            code, fake_x = self.encoder(x).mean, self.decoder(z).mean
+        real, fake = self.logit(x, code), self.logit(fake_x, z)
         value = F.logsigmoid(real) + F.logsigmoid(-fake)
         return value, {"discriminator": value, "real": real.sigmoid(), "fake": fake.sigmoid()}
 
     def generator_objective(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """What generator and encoder maximise: log D(G(z), z) + log(1 - D(x, E(x))), each pair
-        taken for the other: (B,).
-        """
+        """log D(G(z), z) + log(1 - D(x, E(x))), for generator and encoder: (B,), nats."""
         z = self.prior.sample(x.shape[:-1])
-        made, found = self.decoder(z).mean, self.encoder(x).mean
-        value = F.logsigmoid(self.logit(made, z)) + F.logsigmoid(-self.logit(x, found))
+        fake_x, code = self.decoder(z).mean, self.encoder(x).mean
+        value = F.logsigmoid(self.logit(fake_x, z)) + F.logsigmoid(-self.logit(x, code))
         return value, {"generator": value}
 
     @property
@@ -75,17 +73,3 @@ class BidirectionalGAN(nn.Module):
     def encoder(self) -> PointConditional:
         """q(z|x), all of it at E(x)."""
         return PointConditional(self.inverse)
-
-    @torch.no_grad()
-    def sample(self, n: int) -> Tensor:
-        """n objects G(z), z ~ p(z): shape (n, D)."""
-        if not isinstance(n, Integral) or n < 0:
-            raise TypeError(
-                f"sample takes the number of objects, a whole number such as 5, got {n!r}"
-            )
-        return self.decoder(self.prior.sample((n,))).mean
-
-    @torch.no_grad()
-    def reconstruct(self, x: Tensor) -> Tensor:
-        """G(E(x)), (B, D): nothing in the training asked for it to be near x."""
-        return self.decoder(self.encoder(x).mean).mean

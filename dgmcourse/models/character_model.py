@@ -10,18 +10,20 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from dgmcourse.densities import Density
+from dgmcourse.densities import check_shape
 
 
-class CharacterModel(Density):
+class CharacterModel:
     r"""An interpolated n-gram model over characters.
 
     $$p_n(c \mid h) = \frac{N(hc) + T(h)\, p_{n-1}(c \mid h')}{N(h) + T(h)}, \qquad p_{-1}(c) = 1/V$$
 
     h are the last n characters, h' the last n - 1; N(hc) counts how often c followed h, N(h) how
-    often anything did, T(h) how many different characters did. Read: what has often varied after h
-    leaves room for what never came. At the beginning of a text, where fewer than n characters stand
-    before, the shorter context is all there is.
+    often anything did, T(h) how many different characters did. The more different characters have
+    followed h, the more probability is left for new ones. At the beginning of a text, where fewer
+    than n characters precede, the shorter context is used.
+
+    It is no `Density`: an event is a text of any length, a str.
 
     Args:
         order: n, the number of characters the next one depends on, from 0 to 8.
@@ -30,16 +32,16 @@ class CharacterModel(Density):
 
     def __init__(self, order: int, alphabet: str | None = None):
         if not 0 <= order <= 8:
-            raise ValueError(
-                f"the order is 0 to 8 characters, got {order}"
-            )  # 9 characters of 127 fill 63 bits
+            # 9 characters of 127 fill the 63 bits of a whole number
+            raise ValueError(f"the order is 0 to 8 characters, got {order}")
         if len(set(alphabet or "")) != len(alphabet or ""):
             raise ValueError("the alphabet has a character twice")
         self.order, self.alphabet, self.tables = order, alphabet, []
 
     def fit(self, text: str) -> "CharacterModel":
-        """Count. A table for each n <= order: the n-grams hc as sorted numbers, N(hc), and for each
-        of them N(h), T(h).
+        """Count the n-grams of a text, for each n <= order.
+
+        A table holds them as sorted numbers, with N(hc), and their contexts h, with N(h) and T(h).
         """
         self.alphabet = self.alphabet or "".join(sorted(set(text)))
         if len(self.alphabet) > 127:
@@ -75,10 +77,8 @@ class CharacterModel(Density):
         p = torch.full((len(codes),), 1 / self.V, dtype=torch.float64)
         for n, (grams, follows, context, total, types) in enumerate(self._counted()):
             gram = self._grams(codes, n)
-            N_hc, N_h, T_h = (
-                look_up(gram, grams, follows),
-                *(look_up(gram // self.V, context, a) for a in (total, types)),
-            )
+            N_hc = look_up(gram, grams, follows)
+            N_h, T_h = (look_up(gram // self.V, context, counts) for counts in (total, types))
             mixed = (N_hc + T_h * p) / (N_h + T_h)
             p = torch.where((N_h > 0) & (torch.arange(len(codes)) >= n), mixed, p)
         return p.log()
@@ -88,36 +88,35 @@ class CharacterModel(Density):
         return self.log_conditionals(text).sum()
 
     def bits_per_character(self, text: str) -> float:
-        """-log2 p(text) / its length: what an ideal compressor with this model would need."""
+        """-log2 p(text) / its length, which an ideal compressor would reach with this model."""
         if not text:
             raise ValueError("an empty text has no bits per character")
         return -self.log_conditionals(text).mean().item() / math.log(2)
 
     def probabilities(self, context: str) -> Tensor:
-        """p(c | context) for each character of the alphabet: (V,). Only the last `order` characters
-        matter.
+        """p(c | context) for each character of the alphabet: (V,).
+
+        Only the last `order` characters of the context matter.
         """
         p = torch.full((self.V,), 1 / self.V, dtype=torch.float64)
-        for characters, counts, varied in reversed(
-            [*self._followers(self.encode(context).tolist())]
-        ):
+        longest_first = [*self._followers(self.encode(context).tolist())]
+        for characters, counts, varied in reversed(longest_first):
             p = varied * p
             p[characters] += counts
             p = p / (counts.sum() + varied)
         return p
 
     def sample(self, length: int, start: str = "") -> str:
-        """`start` and `length` characters more, each drawn given those before it.
+        """Draw `length` characters, each given those before it, and return them after `start`.
 
-        p_n is a mixture: N / (N + T) of what followed the longest context, T / (N + T) of what the
-        next shorter says. So is the draw.
+        p_n is a mixture: with probability N / (N + T) the next character is one of those that
+        followed the longest context, with T / (N + T) it is drawn by the next shorter context.
         """
+        (length,) = check_shape(length)
         codes = self.encode(start).tolist()
         for _ in range(length):
-            code = torch.randint(
-                self.V, ()
-            ).item()  # the order -1, should every other be passed over
-            for characters, counts, varied in self._followers(codes):  # the longest context first
+            code = torch.randint(self.V, ()).item()  # of order -1, if no context decides
+            for characters, counts, varied in self._followers(codes):
                 u = torch.rand(()) * (counts.sum() + varied) - varied
                 if u >= 0:
                     code = characters[(counts.cumsum(0) > u).int().argmax()].item()
@@ -137,16 +136,16 @@ class CharacterModel(Density):
         return len(self.alphabet)
 
     def _followers(self, codes: list[int]) -> Iterator[tuple[Tensor, Tensor, int]]:
-        """What followed the last n of `codes` wherever they were seen, for n = order, ..., 0:
-        characters, N(hc), T(h).
+        """What followed the last n of `codes` in the text, for n = order, ..., 0.
+
+        Yields characters, N(hc) and T(h), where n characters were seen.
         """
         tables = self._counted()[: len(codes) + 1]
         for n in range(len(tables) - 1, -1, -1):
             h = sum(code * self.V**i for i, code in enumerate(reversed(codes[len(codes) - n :])))
             grams, follows, *_ = tables[n]
-            first, last = torch.searchsorted(
-                grams, torch.tensor([h * self.V, (h + 1) * self.V])
-            ).tolist()
+            ends = torch.tensor([h * self.V, (h + 1) * self.V])
+            first, last = torch.searchsorted(grams, ends).tolist()
             if first < last:
                 yield grams[first:last] % self.V, follows[first:last], last - first
 
@@ -156,9 +155,7 @@ class CharacterModel(Density):
         return self.tables
 
     def _grams(self, codes: Tensor, n: int) -> Tensor:
-        """Each character with the n before it as one number; the first n of them lack something:
-        (T,).
-        """
+        """Each character with the n before it as one number, (T,); the first n are incomplete."""
         number = codes.clone()
         for back in range(1, n + 1):
             number[back:] += codes[: max(0, len(codes) - back)] * self.V**back

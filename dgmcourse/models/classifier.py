@@ -1,5 +1,6 @@
-"""A classifier of digits: the critic that is not part of any game. It names generated digits, and
-its features are where their Frechet distance is taken.
+"""A classifier of digits, which takes no part in any game.
+
+It names generated digits, and the Frechet distance is measured in its features.
 """
 
 import torch
@@ -13,11 +14,12 @@ class DigitClassifier(nn.Module):
     r"""$$\log p(y \mid x) = \mathrm{log\,softmax}(A\, h(x) + a)_y$$
 
     Args:
-        features: dimensions of h(x), what the last layer sees.
+        features: dimensions of h(x), the last layer's input.
         channels: of the first of two convolutions.
+        classes: values of y.
     """
 
-    labelled = True  # its objective wants the labels, too
+    labelled = True  # its objective takes the labels, too
 
     parts = {"log_p_y": "log p(y|x)", "right": "share of right answers"}
 
@@ -47,8 +49,11 @@ class DigitClassifier(nn.Module):
     def objective(
         self, x: Tensor, y: Tensor, beta: float = 1.0
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """log p(y|x), (B,), nats, and {"log_p_y", "right"}: itself, and 1 where the likeliest class
-        is y.
+        """log p(y|x), (B,), nats.
+
+        Returns:
+            what to maximise, and {"log_p_y", "right"} to watch: the same, and 1 where the most
+            probable class is y.
         """
         log_p = self.log_prob(x)
         value = -F.nll_loss(log_p, y.long(), reduction="none")
@@ -61,5 +66,5 @@ class DigitClassifier(nn.Module):
 
     @torch.no_grad()
     def classify(self, x: Tensor, rows: int = 1000) -> Tensor:
-        """The likeliest class of each x, (B,)."""
+        """The most probable class of each x, (B,)."""
         return torch.cat([self.log_prob(part).argmax(-1) for part in x.split(rows)])

@@ -1,4 +1,4 @@
-"""The deep convolutional GAN: the GAN's game between networks that know pictures.
+"""The deep convolutional GAN: the GAN's game between convolutional networks.
 
 Slides: "More GANs", deep convolutional GANs. Radford, Metz & Chintala, Unsupervised Representation
 Learning with Deep Convolutional Generative Adversarial Networks, 2015.
@@ -10,9 +10,10 @@ from dgmcourse.networks import dcgan_discriminator, dcgan_generator
 
 
 class DCGAN(GAN):
-    """The GAN with convolutional networks for 28x28 images. The paper's advice holds: strides in
-    place of pooling, batch normalisation, ReLUs in G and leaky ones in D, weights that start at
-    N(0, 0.02^2), Adam with 2e-4 and beta1 = 0.5.
+    """The GAN with convolutional networks for 28x28 images.
+
+    It follows the paper: strides in place of pooling, batch normalisation, ReLUs in G and leaky
+    ones in D, weights that start at N(0, 0.02^2), Adam with 2e-4 and beta1 = 0.5.
 
     Args:
         latent_dim: dimensions of z, 100 in the paper.

@@ -1,9 +1,10 @@
-r"""A diffusion model: a VAE of T layers whose encoder is fixed. It only adds noise, and all that is
-learned takes it away.
+r"""A diffusion model: a VAE of T layers whose encoder is fixed and only adds noise. All that is
+learned is the decoder, which removes it.
 
-$$q(z_t \mid x) = \mathcal N(\alpha_t x, \sigma_t^2 I), \qquad p(x, z_{1:T}) = p(z_T) \prod_{t=2}^T p(z_{t-1} \mid z_t)\; p(x \mid z_1)$$
+$$q(z_t \mid x) = \mathcal N(\alpha_t x, \sigma_t^2 I), \qquad
+  p(x, z_{1:T}) = p(z_T) \prod_{t=2}^T p(z_{t-1} \mid z_t)\; p(x \mid z_1)$$
 
-After the lecture: where hierarchical VAEs went. Sohl-Dickstein et al., Deep Unsupervised Learning
+After the lecture: what hierarchical VAEs became. Sohl-Dickstein et al., Deep Unsupervised Learning
 using Nonequilibrium Thermodynamics, 2015; Ho, Jain & Abbeel, Denoising Diffusion Probabilistic
 Models, 2020; Kingma et al., Variational Diffusion Models, 2021, whose notation this is.
 """
@@ -15,29 +16,27 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dgmcourse.densities import Gaussian, StandardGaussian, check_event, kl
+from dgmcourse.densities import Gaussian, Shape, StandardGaussian, check_event, check_shape, kl
+from dgmcourse.models.latent_variable_model import elbo_parts
 from dgmcourse.networks import mlp
 
 
 def linear_schedule(layers: int = 1000, first: float = 8.0, last: float = -8.0) -> Tensor:
-    """The log of the signal-to-noise ratio of each layer, in equal steps from nearly the data to
-    nearly pure noise: (T,).
-    """
+    """The log signal-to-noise ratio of each layer in equal steps, from data to noise: (T,)."""
     return torch.linspace(first, last, layers)
 
 
 def cosine_schedule(layers: int = 1000, margin: float = 0.012) -> Tensor:
-    r"""$\log(\alpha_t^2 / \sigma_t^2)$ for $\alpha_t = \cos(\pi u_t / 2)$, u in equal steps (Nichol
-    & Dhariwal 2021): (T,).
+    r"""$\log(\alpha_t^2 / \sigma_t^2)$ for $\alpha_t = \cos(\pi u_t / 2)$, u in equal steps: (T,).
+
+    Nichol & Dhariwal, Improved Denoising Diffusion Probabilistic Models, 2021.
     """
     u = torch.linspace(margin, 1 - margin, layers, dtype=torch.float64)
     return (-2 * torch.tan(math.pi / 2 * u).log()).float()
 
 
 class NoiseNet(nn.Module):
-    """The one network of all layers: the noise it suspects in z, from z, (..., D), and the layer's
-    log SNR, (..., 1).
-    """
+    """One network for all layers: z, (..., D), and the layer's log SNR, (..., 1), to the noise."""
 
     def __init__(self, dim: int, hidden: tuple[int, ...] = (128, 128, 128)):
         super().__init__()
@@ -45,18 +44,18 @@ class NoiseNet(nn.Module):
 
     def forward(self, z: Tensor, log_snr: Tensor) -> Tensor:
         log_snr = log_snr.expand(*z.shape[:-1], 1)
-        return self.net(
-            torch.cat([z, log_snr / 8, torch.sin(log_snr / 2), torch.cos(log_snr / 2)], -1)
-        )
+        waves = torch.sin(log_snr / 2), torch.cos(log_snr / 2)
+        return self.net(torch.cat([z, log_snr / 8, *waves], -1))
 
 
 class Diffusion(nn.Module):
-    r"""With $\mathrm{SNR}_t = \alpha_t^2 / \sigma_t^2$, $\alpha_t^2 + \sigma_t^2 = 1$ and $r =
-    \mathrm{SNR}_t / \mathrm{SNR}_{t-1}$,
+    r"""With $\mathrm{SNR}_t = \alpha_t^2 / \sigma_t^2$, $\alpha_t^2 + \sigma_t^2 = 1$ and
+    $r = \mathrm{SNR}_t / \mathrm{SNR}_{t-1}$,
 
-    $$q(z_{t-1} \mid z_t, x) = \mathcal N\left(\alpha_{t-1}\left[r\, z_t / \alpha_t + (1 - r)\, x\right], (1 - r)\, \sigma_{t-1}^2 I\right)$$
+    $$q(z_{t-1} \mid z_t, x)
+      = \mathcal N\left(\alpha_{t-1}\left[r\, z_t / \alpha_t + (1 - r)\, x\right], (1 - r)\, \sigma_{t-1}^2 I\right)$$
 
-    The decoder of layer t is this very Gaussian, with a guess $\hat x(z_t, t)$ in the place of x.
+    The decoder of layer t is the same Gaussian, with an estimate $\hat x(z_t, t)$ in place of x.
     Layers are counted from 1 (nearly x) to T (nearly noise). `t` is a number, or one for each row,
     (B,).
 
@@ -94,58 +93,50 @@ class Diffusion(nn.Module):
         return log_snr, torch.sigmoid(log_snr).sqrt(), torch.sigmoid(-log_snr).sqrt()
 
     def encoder(self, x: Tensor, t: Tensor | int) -> Gaussian:
-        """q(z_t|x): any layer at once, without the ones below."""
+        """q(z_t|x): any layer at once, without those below."""
         log_snr, alpha, _ = self.at(t)
         return isotropic(alpha * check_event(x, self.prior.mean), F.logsigmoid(-log_snr))
 
     def step(self, z: Tensor, t: Tensor | int) -> Gaussian:
-        """q(z_t|z_{t-1}) for t from 2 on: one step of the walk into noise."""
+        """q(z_t|z_{t-1}) for t from 2 on: one step towards noise."""
         kept = self.at(t)[1] / self.at(t - 1)[1]
         return isotropic(kept * z, torch.log1p(-(kept**2)))
 
     def posterior(self, z: Tensor, x: Tensor, t: Tensor | int) -> Gaussian:
         """q(z_{t-1}|z_t, x) for z = z_t and t from 2 on, by Bayes' rule."""
         (log_snr, alpha, _), (log_snr_below, alpha_below, _) = self.at(t), self.at(t - 1)
-        r, new = (
-            torch.exp(d := log_snr - log_snr_below),
-            -torch.expm1(d),
-        )  # new: 1 - r, without its rounding where r is nearly 1
-        return isotropic(
-            alpha_below * (r * z / alpha + new * x), new.log() + F.logsigmoid(-log_snr_below)
-        )
+        log_r = log_snr - log_snr_below
+        r, new = torch.exp(log_r), -torch.expm1(log_r)  # new: 1 - r, exact where r is nearly 1
+        mean = alpha_below * (r * z / alpha + new * x)
+        return isotropic(mean, new.log() + F.logsigmoid(-log_snr_below))
 
     def denoise(self, z: Tensor, t: Tensor | int) -> Tensor:
-        """The guess of x from z_t: z_t less the suspected noise, (..., D)."""
+        """The estimate of x from z_t, which is z_t less the estimated noise: (..., D)."""
         log_snr, alpha, sigma = self.at(t)
         return (z - sigma * self.noise(z, log_snr)) / alpha
 
     def decoder(self, z: Tensor, t: Tensor | int) -> Gaussian:
-        """p(z_{t-1}|z_t) for z = z_t; at t = 1 it is p(x|z_1), whose variance is that of z_1 /
-        alpha_1 about x.
-        """
+        """p(z_{t-1}|z_t) for z = z_t. At t = 1: p(x|z_1), with the variance of z_1 / alpha_1."""
         guess = self.denoise(z, t)
-        return (
-            isotropic(guess, -self.at(1)[0])
-            if isinstance(t, int) and t == 1
-            else self.posterior(z, guess, t)
-        )
+        if isinstance(t, int) and t == 1:
+            return isotropic(guess, -self.at(1)[0])
+        return self.posterior(z, guess, t)
 
     def layer_kl(self, x: Tensor, t: Tensor | int) -> Tensor:
-        """KL[q(z_{t-1}|z_t, x) || p(z_{t-1}|z_t)] at one z_t of q(z_t|x), t from 2 on: (B,),
-        nats.
-        """
+        """KL[q(z_{t-1}|z_t, x) || p(z_{t-1}|z_t)] at one draw of z_t, t from 2 on: (B,), nats."""
         z = self.encoder(x, t).rsample()
         return kl(self.posterior(z, x, t), self.decoder(z, t))
 
     def objective(self, x: Tensor, beta: float = 1.0) -> tuple[Tensor, dict[str, Tensor]]:
-        r"""The evidence lower bound, the sum over layers estimated at one of them, drawn for each
-        x: (B,), nats.
+        r"""The evidence lower bound, (B,), nats, with the sum over layers estimated at one of them,
+        drawn for each x.
 
-        $$\mathcal L(x) = \mathbb E[\log p(x \mid z_1)] - \sum_{t=2}^T \mathbb E\,\mathrm{KL}[q(z_{t-1} \mid z_t, x) \,\|\, p(z_{t-1} \mid z_t)]
+        $$\mathcal L(x) = \mathbb E[\log p(x \mid z_1)]
+          - \sum_{t=2}^T \mathbb E\,\mathrm{KL}[q(z_{t-1} \mid z_t, x) \,\|\, p(z_{t-1} \mid z_t)]
           - \mathrm{KL}[q(z_T \mid x) \,\|\, p(z_T)]$$
 
-        Returns: what to maximise, and {"elbo", "reconstruction", "kl"}, as of any
-        `LatentVariableModel`.
+        Returns:
+            what to maximise, and {"elbo", "reconstruction", "kl"}, as a `LatentVariableModel` does.
         """
         t = torch.randint(2, self.layers + 1, x.shape[:1], device=x.device)
         return self.bound(x, (self.layers - 1) * self.layer_kl(x, t), beta)
@@ -153,14 +144,10 @@ class Diffusion(nn.Module):
     def bound(
         self, x: Tensor, layers: Tensor, beta: float = 1.0
     ) -> tuple[Tensor, dict[str, Tensor]]:
+        """`objective`, given the KL of the layers 2 to T, (B,)."""
         reconstruction = self.decoder(self.encoder(x, 1).rsample(), 1).log_prob(x)
         regulariser = layers + kl(self.encoder(x, self.layers), self.prior)
-        parts = {
-            "elbo": reconstruction - regulariser,
-            "reconstruction": reconstruction,
-            "kl": regulariser,
-        }
-        return reconstruction - beta * regulariser, parts
+        return reconstruction - beta * regulariser, elbo_parts(reconstruction, regulariser)
 
     @torch.no_grad()
     def elbo(self, x: Tensor) -> Tensor:
@@ -168,28 +155,27 @@ class Diffusion(nn.Module):
         return self.bound(x, sum(self.layer_kl(x, t) for t in range(2, self.layers + 1)))[0]
 
     def noise_objective(self, x: Tensor, beta: float = 1.0) -> tuple[Tensor, dict[str, Tensor]]:
-        """Minus the squared error of the noise at a random layer, (B,): a layer's KL without its
-        factor (Ho et al. 2020).
+        """Minus the squared error of the noise at a random layer, (B,).
+
+        This is a layer's KL without its factor (Ho et al. 2020); `beta` changes nothing.
         """
-        (log_snr, alpha, sigma), epsilon = (
-            self.at(torch.randint(1, self.layers + 1, x.shape[:1])),
-            torch.randn_like(x),
-        )
+        log_snr, alpha, sigma = self.at(torch.randint(1, self.layers + 1, x.shape[:1]))
+        epsilon = torch.randn_like(x)
         value = -((epsilon - self.noise(alpha * x + sigma * epsilon, log_snr)) ** 2).sum(-1)
         return value, {"noise": value}
 
     @torch.no_grad()
-    def walk(self, n: int) -> Iterator[tuple[int, Tensor]]:
-        """Ancestral sampling: (T, z_T), (T - 1, z_{T-1}), ..., (0, x), each z of shape (n, D)."""
-        z = self.prior.sample((n,))
+    def walk(self, shape: Shape = ()) -> Iterator[tuple[int, Tensor]]:
+        """Ancestral sampling: (T, z_T), (T - 1, z_{T-1}), ..., (0, x), each z (*shape, D)."""
+        z = self.prior.sample(check_shape(shape))
         yield self.layers, z
         for t in range(self.layers, 0, -1):
             z = self.decoder(z, t).sample()
             yield t - 1, z
 
-    def sample(self, n: int) -> Tensor:
-        """n draws of x, (n, D), through all T layers."""
-        return [z for _, z in self.walk(n)][-1]
+    def sample(self, shape: Shape = ()) -> Tensor:
+        """Draw x, (*shape, D), through all T layers."""
+        return [z for _, z in self.walk(shape)][-1]
 
 
 def isotropic(mean: Tensor, log_var: Tensor) -> Gaussian:

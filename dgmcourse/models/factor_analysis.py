@@ -1,11 +1,11 @@
-r"""Factor analysis: the latent variable model whose integral is a formula, since all in it is
-linear and Gaussian.
+r"""Factor analysis: linear and Gaussian, a latent variable model whose integral is a formula.
 
 Slides: "Latent Variable Models". Rubin & Thayer, 1982 (EM); Tipping & Bishop, 1999 (probabilistic
 PCA).
 """
 
 import copy
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from dgmcourse.densities import FullGaussian, Gaussian, StandardGaussian, check_event
 from dgmcourse.models.latent_variable_model import LatentVariableModel
 
-SMALLEST = (
-    1e-6  # of Psi's variances: where a pixel never varies the likelihood would grow without limit
-)
+# of Psi's variances: the likelihood would grow without limit where a pixel never varies
+SMALLEST = 1e-6
 
 
 class LinearGaussianConditional(nn.Module):
-    """The decoder p(x|z) = N(W z + b, Psi): `weight` is W, (D, K), `bias` b, (D,), `log_var` the
-    log of Psi's diagonal.
+    """The decoder p(x|z) = N(W z + b, Psi), with a diagonal Psi.
+
+    `weight` is W, (D, K), `bias` b, (D,), and `log_var` the log of Psi's diagonal, (D,).
     """
 
     def __init__(self, latent_dim: int, data_dim: int):
@@ -35,11 +35,12 @@ class LinearGaussianConditional(nn.Module):
 
 
 class FactorAnalysis(LatentVariableModel):
-    r"""$$p(z) = \mathcal N(0, I), \quad p(x \mid z) = \mathcal N(W z + b, \Psi), \quad p(x) = \mathcal N(b, W W^T + \Psi)$$
+    r"""$$p(z) = \mathcal N(0, I), \quad p(x \mid z) = \mathcal N(W z + b, \Psi), \quad
+      p(x) = \mathcal N(b, W W^T + \Psi)$$
 
     Psi is diagonal. The encoder is no network but the posterior itself, so that every one-sample
-    `log_weight` is log p(x). All of it can be had for some of the dimensions only: `observed` is a
-    boolean mask, (D,).
+    `log_weight` is log p(x). `observed`, a boolean mask (D,), restricts posterior and likelihood to
+    some of the dimensions.
 
     Args:
         data_dim: D, dimensions of x.
@@ -47,18 +48,15 @@ class FactorAnalysis(LatentVariableModel):
     """
 
     def __init__(self, data_dim: int, latent_dim: int):
-        super().__init__(
-            StandardGaussian(latent_dim),
-            self.posterior,
-            LinearGaussianConditional(latent_dim, data_dim),
-        )
+        decoder = LinearGaussianConditional(latent_dim, data_dim)
+        super().__init__(StandardGaussian(latent_dim), self.posterior, decoder)
 
     def posterior(self, x: Tensor, observed: Tensor | None = None) -> FullGaussian:
-        r"""$$p(z \mid x) = \mathcal N\big(G W^T \Psi^{-1} (x - b),\; G\big), \quad G = (I + W^T \Psi^{-1} W)^{-1}$$"""
+        r"""$$p(z \mid x) = \mathcal N\big(G W^T \Psi^{-1} (x - b),\; G\big), \quad
+        G = (I + W^T \Psi^{-1} W)^{-1}$$"""
         p, seen = self.decoder, slice(None) if observed is None else observed
-        if observed is not None and (
-            observed.dtype != torch.bool or observed.shape != p.bias.shape
-        ):
+        whole = observed is None
+        if not whole and (observed.dtype != torch.bool or observed.shape != p.bias.shape):
             raise ValueError(
                 f"observed is one bool for each of {len(p.bias)} dimensions, got {observed.dtype}"
                 f" {tuple(observed.shape)}"
@@ -70,24 +68,21 @@ class FactorAnalysis(LatentVariableModel):
         return FullGaussian(off @ scaled @ covariance, torch.linalg.cholesky(covariance))
 
     def log_prob(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
-        r"""log p(x), exactly, (B,), nats; of the observed dimensions if so asked. No D x D matrix
-        is made: for every z
+        r"""log p(x), exactly, (B,), nats; if so asked, of the observed dimensions.
 
-        $$\log p(x) = \log p(x \mid z) + \log p(z) - \log p(z \mid x),$$ and at the posterior's mean nothing cancels.
+        It takes no D x D matrix, for at every z, here the posterior's mean,
+
+        $$\log p(x) = \log p(x \mid z) + \log p(z) - \log p(z \mid x).$$
         """
         q, seen = self.posterior(x, observed), slice(None) if observed is None else observed
-        given_z = self.decoder(q.mean)
-        likelihood = Gaussian(given_z.mean[..., seen], given_z.log_var[..., seen]).log_prob(
-            x[..., seen]
-        )
+        p = self.decoder(q.mean)
+        likelihood = Gaussian(p.mean[..., seen], p.log_var[..., seen]).log_prob(x[..., seen])
         return likelihood + self.prior.log_prob(q.mean) - q.log_prob(q.mean)
 
     @torch.no_grad()
     def initialise(self, x: Tensor, weights: Tensor | None = None) -> None:
-        """Mean and variance of the data, half of the variance for factors from torch's generator:
-        here EM can start.
-        """
-        p, weights = self.decoder, weighed(x, weights, self.decoder.bias)
+        """Start from the data's mean and variance, half of it for random factors, for EM to go on."""
+        p, weights = self.decoder, check_weights(x, weights, self.decoder.bias)
         mean = weights @ x / weights.sum()
         variance = (weights @ (x - mean) ** 2 / weights.sum()).clamp_min(SMALLEST)
         p.bias.copy_(mean)
@@ -96,14 +91,13 @@ class FactorAnalysis(LatentVariableModel):
 
     @torch.no_grad()
     def em_step(self, x: Tensor, weights: Tensor | None = None) -> float:
-        """One step of expectation-maximisation: the mean log p(x) before it, which never falls from
-        step to step.
+        """Make a step of expectation-maximisation, and return the mean log p(x) before it, nats.
 
-        E: the posterior of z for each x. M: regression of x on (z, 1), with E[z] and E[z z^T] in
-        their place, gives W and b; what it leaves unexplained is Psi. `weights`, (N,), count some x
-        less (a mixture's responsibilities).
+        E: the posterior of z for each x. M: a regression of x on (z, 1), with E[z] and E[z z^T] in
+        their place, gives W and b; the variance it leaves unexplained is Psi. The mean log p(x)
+        never falls. `weights`, (N,), count some x less (a mixture's responsibilities).
         """
-        weights = weighed(x, weights, self.decoder.bias)
+        weights = check_weights(x, weights, self.decoder.bias)
         p, q, total = self.decoder, self.posterior(x), weights.sum()
         log_p = (weights @ self.log_prob(x) / total).item()
         off = x - p.bias  # about the old mean, so that Psi is no difference of large numbers
@@ -119,14 +113,12 @@ class FactorAnalysis(LatentVariableModel):
         return log_p
 
     def fit_em(self, x: Tensor, steps: int = 100, tolerance: float = 1e-6) -> list[float]:
-        """EM until the mean log p(x) grows by less than `tolerance` nats a step: its values before
-        each step.
-        """
-        return climb(lambda: self.em_step(x), steps, tolerance)
+        """Run EM until the mean log p(x) grows by less than `tolerance` nats: its values, (steps,)."""
+        return run_em(lambda: self.em_step(x), steps, tolerance)
 
     @torch.no_grad()
     def complete(self, x: Tensor, observed: Tensor, draw: bool = False) -> Tensor:
-        """x with what is not observed replaced by its mean given the rest, or by a draw: (B, D)."""
+        """x with what is not observed replaced by its mean given the rest, or a draw: (B, D)."""
         q = self.posterior(x, observed)
         missing = self.decoder(q.sample()).sample() if draw else self.decoder(q.mean).mean
         return torch.where(observed, x, missing)
@@ -147,10 +139,11 @@ class FactorAnalysis(LatentVariableModel):
 
 @torch.no_grad()
 def probabilistic_pca(x: Tensor, latent_dim: int) -> FactorAnalysis:
-    r"""Factor analysis with Psi = sigma^2 I, whose maximum likelihood is a formula: U, lambda from
-    the covariance of x,
+    r"""Factor analysis with Psi = sigma^2 I, at its maximum likelihood, which is a formula:
 
-    $$\sigma^2 = \frac{1}{D-K} \sum_{d>K} \lambda_d, \quad W = U_K (\Lambda_K - \sigma^2 I)^{1/2}.$$
+    $$\sigma^2 = \frac{1}{D-K} \sum_{d>K} \lambda_d, \quad W = U_K (\Lambda_K - \sigma^2 I)^{1/2}$$
+
+    with U and lambda the eigenvectors and eigenvalues of the covariance of x.
     """
     if not 0 < latent_dim < x.shape[1]:
         raise ValueError(
@@ -161,26 +154,25 @@ def probabilistic_pca(x: Tensor, latent_dim: int) -> FactorAnalysis:
     model.initialise(x)
     values, vectors = torch.linalg.eigh(torch.cov(x.mT, correction=0))  # ascending
     noise = values[:-latent_dim].mean().clamp_min(SMALLEST)
-    model.decoder.weight.copy_(
-        vectors[:, -latent_dim:] * (values[-latent_dim:] - noise).clamp_min(0).sqrt()
-    )
+    scale = (values[-latent_dim:] - noise).clamp_min(0).sqrt()
+    model.decoder.weight.copy_(vectors[:, -latent_dim:] * scale)
     model.decoder.log_var.fill_(noise.log())
     return model
 
 
-def climb(step, steps: int, tolerance: float) -> list[float]:
-    """Call `step`, which returns what it found, until that grows by less than `tolerance`, or
-    `steps` times.
-    """
-    found = []
-    while len(found) < steps and (len(found) < 2 or found[-1] - found[-2] >= tolerance):
-        found.append(step())
-    return found
+def run_em(step: Callable[[], float], steps: int, tolerance: float) -> list[float]:
+    """Call `step`, at most `steps` times, until its value grows by less than `tolerance`."""
+    values = []
+    while len(values) < steps and (len(values) < 2 or values[-1] - values[-2] >= tolerance):
+        values.append(step())
+    return values
 
 
-def weighed(x: Tensor, weights: Tensor | None, parameter: Tensor) -> Tensor:
-    """The weights, (N,), of the x that EM is given, 1 if there are none; x or weights that it
-    cannot use are refused.
+def check_weights(x: Tensor, weights: Tensor | None, parameter: Tensor) -> Tensor:
+    """The weights of the x that EM is given, (N,); 1 if there are none.
+
+    Raises:
+        ValueError: for x or weights that EM cannot use.
     """
     if not len(check_event(x, parameter)) or not x.isfinite().all():
         raise ValueError(

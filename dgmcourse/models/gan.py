@@ -1,32 +1,29 @@
-"""The generative adversarial net: a generator and the discriminator that judges it, each with its
-own objective.
+"""The generative adversarial net: a generator and a discriminator, each with its own objective.
 
 Slides: "Generative Adversarial Nets". Goodfellow et al., Generative Adversarial Nets, 2014.
 """
-
-from numbers import Integral
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dgmcourse.densities import PointConditional, StandardGaussian, check_given
+from dgmcourse.densities import Density, PointConditional, StandardGaussian, apply
+from dgmcourse.models.latent_variable_model import GenerativeModel
 from dgmcourse.networks import mlp
 
 
-class GAN(nn.Module):
+class GAN(GenerativeModel):
     r"""$$\min_G \max_D\; \mathbb{E}_{x \sim p_{real}}[\log D(x)] + \mathbb{E}_{z \sim p(z)}[\log(1 - D(G(z)))]$$
 
-    The discriminator answers with a logit, D(x) = sigmoid(logit): log D = logsigmoid(l) and log(1 -
-    D) = logsigmoid(-l) are exact however sure it is. `dgmcourse.play` trains it; as a model to look
-    at it has `prior` and `decoder` like any other.
+    The discriminator answers with a logit, D(x) = sigmoid(logit): log D = logsigmoid(l) and
+    log(1 - D) = logsigmoid(-l) are exact however sure it is. `dgmcourse.play` trains it.
 
     Args:
         prior: p(z), a Density.
         generator: G, a network from (..., latent_dim) to (..., D).
         discriminator: a network from (..., D) to logits (..., 1).
         saturating: the generator's objective. False: log D(G(z)), whose gradient is strong while
-            the fakes are bad; True: -log(1 - D(G(z))), the min-max objective's own, whose gradient
+            the fakes are bad. True: -log(1 - D(G(z))), as in the min-max objective, whose gradient
             vanishes there.
     """
 
@@ -35,25 +32,21 @@ class GAN(nn.Module):
 
     def __init__(
         self,
-        prior: nn.Module,
+        prior: Density,
         generator: nn.Module,
         discriminator: nn.Module,
         saturating: bool = False,
     ):
         super().__init__()
-        self.prior, self.generator, self.discriminator, self.saturating = (
-            prior,
-            generator,
-            discriminator,
-            saturating,
-        )
+        self.prior, self.generator, self.discriminator = prior, generator, discriminator
+        self.saturating = saturating
 
     def discriminator_objective(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """log D(x) + log(1 - D(G(z))), which the discriminator maximises: (B,), nats; -2 log 2
-        where it has to guess.
+        """log D(x) + log(1 - D(G(z))), (B,), nats: -2 log 2 where D can only guess.
 
-        Returns: the objective, and {"discriminator", "real", "fake"}: itself, D(x) and D(G(z)),
-            (B,) each.
+        Returns:
+            what the discriminator maximises, and {"discriminator", "real", "fake"} to watch: the
+            same, D(x) and D(G(z)), (B,) each.
         """
         with torch.no_grad():  # in the discriminator's turn the generator stands still
             fakes = self.make(x)
@@ -62,48 +55,37 @@ class GAN(nn.Module):
         return value, {"discriminator": value, "real": real.sigmoid(), "fake": fake.sigmoid()}
 
     def generator_objective(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """What the generator maximises at fresh z, as many as there are x (which are not looked
-        at): (B,), nats.
-        """
+        """log D(G(z)) at fresh z, as many as there are x: (B,), nats. Of x only the shape is used."""
         fake = self.logit(self.make(x))
         value = -F.logsigmoid(-fake) if self.saturating else F.logsigmoid(fake)
         return value, {"generator": value}
 
     def logit(self, x: Tensor) -> Tensor:
         """The discriminator's logit of each x, (B,): positive where it says "real"."""
-        return self.discriminator(check_given(x, self.discriminator)).squeeze(-1).to(x.dtype)
+        return apply(self.discriminator, x).squeeze(-1)
 
     def make(self, x: Tensor) -> Tensor:
         """G(z) at fresh z, as many as there are x."""
-        z = self.prior.sample(x.shape[:-1])
-        return self.generator(z).to(z.dtype)  # mixed precision stays within the networks
+        return apply(self.generator, self.prior.sample(x.shape[:-1]))
 
     @property
     def decoder(self) -> PointConditional:
         """p(x|z), all of it at G(z)."""
         return PointConditional(self.generator)
 
-    @torch.no_grad()
-    def sample(self, n: int) -> Tensor:
-        """n objects G(z), z ~ p(z): shape (n, D)."""
-        if not isinstance(n, Integral):
-            raise TypeError(
-                f"sample takes the number of objects, a whole number such as 5, got {n!r}"
-            )
-        return self.generator(self.prior.sample((n,)))
-
 
 class ImageGAN(GAN):
     """The GAN of 28x28 images with feed-forward networks.
 
+    The discriminator leaves out 30 % of its units at random. Without that it is soon certain of
+    every image, and its gradient tells the generator nothing.
+
     Args:
         latent_dim: dimensions of z.
-        hidden: units in the smaller of the two hidden layers of each network; the larger, next to
+        hidden: units in the smaller of the two hidden layers of each network. The larger, next to
             the pixels, has twice as many.
         saturating: as in `GAN`.
-
-    The discriminator leaves out 30 % of its units at random: without that it is soon certain of
-    every image, and nothing it says is of use to the generator.
+        data_dim: dimensions of x.
     """
 
     def __init__(
@@ -118,7 +100,5 @@ class ImageGAN(GAN):
 
 
 def leaky() -> nn.Module:
-    """A ReLU that lets a fifth of the negative side through: the discriminator has a gradient
-    everywhere to pass on.
-    """
+    """A ReLU that passes a fifth of negative values, and with them a gradient to the generator."""
     return nn.LeakyReLU(0.2)

@@ -14,18 +14,18 @@ from torch import Tensor, nn
 from dgmcourse.models.pixelwalk import Canvas, at_a_pixel, head_at_a_pixel
 from dgmcourse.networks import (
     MaskedConv2d,
-    aligned,
+    add_tiled,
+    broadcast_leading,
     initialise,
     map_of,
     pictures,
     pixel_head,
     pixel_mask,
-    plus,
 )
 
 
 class GatedLayer(nn.Module):
-    r"""Two stacks: the vertical one v sees all rows above, the horizontal one h its own row, and v.
+    r"""Two stacks: the vertical one, v, sees the rows above; the horizontal one, h, its row and v.
 
     $$\mathbf{v}' = g(W * \mathbf{v}), \quad \mathbf{h}' = \mathbf{h} + R\, g(U * \mathbf{h} + L\, \mathbf{v}'), \quad
       g(\mathbf{a}, \mathbf{b}) = \tanh(\mathbf{a}) \odot \mathrm{sigmoid}(\mathbf{b})$$
@@ -42,17 +42,18 @@ class GatedLayer(nn.Module):
 
     def forward(self, v: Tensor, h: Tensor, given: Tensor | None = None) -> tuple[Tensor, Tensor]:
         v = gate(self.vertical(v))
-        both = plus(self.horizontal(h), self.link(v))
-        more = self.out(gate(both if given is None else plus(both, map_of(given, both.shape[-2:]))))
+        both = add_tiled(self.horizontal(h), self.link(v))
+        if given is not None:
+            both = add_tiled(both, map_of(given, both.shape[-2:]))
+        more = self.out(gate(both))
         return v, h + more if self.residual else more
 
 
 class GatedPixelNet(nn.Module):
-    """The gated network, whose logit for a pixel can see all pixels before it. Arguments as for
-    `PixelNet`.
+    """The gated network, in which a pixel's logit can see all pixels before it.
 
-    z enters the horizontal stack: the vertical one, most of the work, is done once for an x however
-    many z it is asked about.
+    z enters the horizontal stack. The vertical one, most of the work, is computed once for an x,
+    however many z come with it. Arguments as for `PixelNet`.
     """
 
     def __init__(
@@ -65,41 +66,35 @@ class GatedPixelNet(nn.Module):
     ):
         super().__init__()
         self.shape, self.given_dim = shape, 2 * width * math.prod(shape)
-        layers = [GatedLayer(1, width, first, "A")] + [
-            GatedLayer(width, width, size, "B") for _ in range(layers)
-        ]
-        self.layers, self.head = initialise(nn.ModuleList(layers)), pixel_head(width)
+        stack = [GatedLayer(1, width, first, "A")]
+        stack += [GatedLayer(width, width, size, "B") for _ in range(layers)]
+        self.layers, self.head = initialise(nn.ModuleList(stack)), pixel_head(width)
 
     def forward(self, x: Tensor, given: Tensor | None = None) -> Tensor:
-        x, given, lead = aligned(x, given)
+        x, given, lead = broadcast_leading(x, given)
         v = h = pictures(x, self.shape)
         for i, layer in enumerate(self.layers):
             v, h = layer(v, h, None if i else given)
         return self.head(h).reshape(*lead, math.prod(self.shape))
 
     def walk(self, n: int, given: Tensor | None = None) -> Generator[np.ndarray, np.ndarray, None]:
-        """As `PixelNet.walk`: the vertical stack a row at a time, the horizontal one a pixel at a
-        time.
-        """
-        tall = [
-            Canvas(layer.vertical, n, self.shape, len(layer.vertical.mask)) for layer in self.layers
-        ]
+        """As `PixelNet.walk`: the vertical stack row by row, the horizontal one pixel by pixel."""
+        verticals = [layer.vertical for layer in self.layers]
+        tall = [Canvas(conv, n, self.shape, len(conv.mask)) for conv in verticals]
         flat = [Canvas(layer.horizontal, n, self.shape, 0) for layer in self.layers]
-        # sigmoid(b) = (1 + tanh(b / 2)) / 2: one tanh does for both halves, if the second's weights
-        # are halved before and the gate's product after
+        # sigmoid(b) = (1 + tanh(b / 2)) / 2: one tanh serves both halves of a gate, if the second's
+        # weights are halved before it and the product after it
         width = self.layers[0].out.in_channels
         halved = torch.tensor([1.0] * width + [0.5] * width).to(tall[0].x)
-        outs, last = (
-            [at_a_pixel(layer.out, 0.5) for layer in self.layers],
-            head_at_a_pixel(self.head),
-        )
+        outs = [at_a_pixel(layer.out, 0.5) for layer in self.layers]
+        last = head_at_a_pixel(self.head)
         for r in range(self.shape[0]):
             rows = []
             for i, layer in enumerate(self.layers):
                 above = gate(tall[i].row(r))
                 term = flat[i].row(r) + layer.link(above)
                 if given is not None and i == 0:
-                    term = plus(term, map_of(given, self.shape)[:, :, r : r + 1])
+                    term = add_tiled(term, map_of(given, self.shape)[:, :, r : r + 1])
                 rows.append(flat[i].pixels(r, term, halved))
                 if i + 1 < len(self.layers):
                     tall[i + 1].put_row(r, above)
@@ -118,8 +113,6 @@ class GatedPixelNet(nn.Module):
 
 
 def gate(a: Tensor) -> Tensor:
-    """tanh of the first half of the features, times the sigmoid of the second; features on
-    axis 1.
-    """
+    """tanh of the first half of the features, on axis 1, times the sigmoid of the second."""
     a, b = a.chunk(2, 1)
     return torch.tanh(a) * torch.sigmoid(b)

@@ -1,4 +1,4 @@
-r"""A classifier that also knows what an object looks like: the joint model p(x, y).
+r"""A classifier that also models the objects: the joint distribution p(x, y).
 
 Slides: "Do we need generative modeling?". Learning from unlabelled data, too: Nigam et al., Text
 Classification from Labeled and Unlabeled Documents Using EM, 2000.
@@ -7,7 +7,7 @@ Classification from Labeled and Unlabeled Documents Using EM, 2000.
 import torch
 from torch import Tensor, nn
 
-from dgmcourse.models.factor_analysis import climb
+from dgmcourse.models.factor_analysis import run_em
 from dgmcourse.models.mixture_of_factor_analysers import MixtureOfFactorAnalysers
 
 UNLABELLED = -1
@@ -16,8 +16,8 @@ UNLABELLED = -1
 class GenerativeClassifier(nn.Module):
     r"""$$p(x, y) = p(y)\, p(x \mid y), \qquad p(y \mid x) = \frac{p(x, y)}{p(x)}, \qquad p(x) = \sum_y p(x, y)$$
 
-    Each p(x|y) is a mixture of `per_class` factor analysers; together they are one mixture whose
-    components have owners.
+    Each p(x|y) is a mixture of `per_class` factor analysers; together they are one mixture, each of
+    whose components belongs to a class.
 
     Args:
         data_dim: dimensions of x.
@@ -34,16 +34,15 @@ class GenerativeClassifier(nn.Module):
             )
         self.classes, self.per_class = classes, per_class
         self.mixture = MixtureOfFactorAnalysers(data_dim, latent_dim, classes * per_class)
-        self.register_buffer(
-            "owner", torch.arange(classes).repeat_interleave(per_class)
-        )  # of each component
+        owner = torch.arange(classes).repeat_interleave(per_class)  # the class of each component
+        self.register_buffer("owner", owner)
 
     def log_joint(self, x: Tensor) -> Tensor:
         """log p(x, y) for each y: (B, C), nats."""
         return self.mixture.log_joint(x).unflatten(-1, (self.classes, self.per_class)).logsumexp(-1)
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """log p(x): (B,), nats. How usual the object is, whatever its label."""
+        """log p(x), whatever the label: (B,), nats."""
         return self.mixture.log_prob(x)
 
     def posterior(self, x: Tensor) -> Tensor:
@@ -52,9 +51,10 @@ class GenerativeClassifier(nn.Module):
 
     @torch.no_grad()
     def initialise(self, x: Tensor, y: Tensor, seed: int = 0) -> None:
-        """Each component starts with the variance of all the data, at the mean of its class's
-        labelled examples; where it shares the class with others, at one of the examples, so that
-        they differ.
+        """Start each component at the mean of its class's labelled examples.
+
+        Where a class has several components, each starts at one of the examples, so that they
+        differ. All have the variance of all the data.
 
         Args:
             x: (B, data_dim). y: (B,), integers, -1 where there is no label.
@@ -80,15 +80,14 @@ class GenerativeClassifier(nn.Module):
     def fit_em(
         self, x: Tensor, y: Tensor, steps: int = 100, tolerance: float = 1e-6
     ) -> list[float]:
-        """EM from where the parameters are. What is maximised is the mean of log p(x, y), of log
-        p(x) where y = -1.
+        """Run EM from the present parameters, on log p(x, y), or log p(x) where y = -1.
 
         Returns:
-            its values before each step, nats.
+            the mean of it before each step, nats.
         """
         self._check(x, y)
         allowed = (y == UNLABELLED).unsqueeze(-1) | (y.unsqueeze(-1) == self.owner)
-        return climb(lambda: self.mixture.em_step(x, allowed), steps, tolerance)
+        return run_em(lambda: self.mixture.em_step(x, allowed), steps, tolerance)
 
     def _check(self, x: Tensor, y: Tensor) -> None:
         if len(x) == 0 or not x.is_floating_point() or not x.isfinite().all():
@@ -96,12 +95,8 @@ class GenerativeClassifier(nn.Module):
                 f"x must be finite floats, one row at least; got {x.dtype} of shape"
                 f" {tuple(x.shape)}"
             )
-        if (
-            y.shape != x.shape[:1]
-            or y.is_floating_point()
-            or y.min() < UNLABELLED
-            or y.max() >= self.classes
-        ):
+        whole = y.shape == x.shape[:1] and not y.is_floating_point()
+        if not whole or y.min() < UNLABELLED or y.max() >= self.classes:
             raise ValueError(
                 f"expected {len(x)} labels from 0 to {self.classes - 1}, or {UNLABELLED} for none,"
                 f" as integers, got {y.dtype} of shape {tuple(y.shape)}"

@@ -10,15 +10,18 @@ import torch
 from torch import Tensor, nn
 
 from dgmcourse.densities import (
+    Conditional,
     Density,
     Gaussian,
     GaussianConditional,
+    Shape,
     StandardGaussian,
     check_event,
     gaussian_of,
+    outputs_per_pixel,
+    pixel_decoder,
 )
 from dgmcourse.models.latent_variable_model import LatentVariableModel
-from dgmcourse.models.vae import outputs_per_pixel, pixels
 from dgmcourse.models.vamp_prior import VampPrior
 from dgmcourse.networks import Joined, conv_decoder, conv_encoder, gated, gated_mlp
 
@@ -26,8 +29,8 @@ from dgmcourse.networks import Joined, conv_decoder, conv_encoder, gated, gated_
 class Ancestral(Density):
     r"""$$p(z_2, z_1) = p(z_2)\, p(z_1 \mid z_2)$$
 
-    The event is the concatenation [z_2, z_1]: a model of two layers is a latent variable model of
-    one z.
+    The event is the concatenation [z_2, z_1], so that a model of two layers is a latent variable
+    model of one z.
 
     Args:
         top: p(z_2), a Density.
@@ -43,30 +46,29 @@ class Ancestral(Density):
         return self.top.log_prob(z2) + self.below(z2).log_prob(z1)
 
     @torch.no_grad()
-    def sample(self, shape: tuple[int, ...] = ()) -> Tensor:
+    def sample(self, shape: Shape = ()) -> Tensor:
         z2 = self.top.sample(shape)
         return torch.cat([z2, self.below(z2).sample()], -1)
 
-    def rsample(self, shape: tuple[int, ...] = ()) -> Tensor:
+    def rsample(self, shape: Shape = ()) -> Tensor:
         return self.rsample_and_log_prob(shape)[0]
 
-    def rsample_and_log_prob(self, shape: tuple[int, ...] = ()) -> tuple[Tensor, Tensor]:
+    def rsample_and_log_prob(self, shape: Shape = ()) -> tuple[Tensor, Tensor]:
         z2, log_top = self.top.rsample_and_log_prob(shape)
         z1, log_below = self.below(z2).rsample_and_log_prob()
         return torch.cat([z2, z1], -1), log_top + log_below
 
     @property
     def mean(self) -> Tensor:
-        """The top's mean, and the mean below given that one: where a reconstruction starts."""
+        """The top's mean, and the mean below given that one: a reconstruction starts here."""
         return torch.cat([self.top.mean, self.below(self.top.mean).mean], -1)
 
-    def fixed(self) -> "Ancestral":
-        return Ancestral(self.top.fixed(), self.below, self.top_dim)
+    def precomputed(self) -> "Ancestral":
+        return Ancestral(self.top.precomputed(), self.below, self.top_dim)
 
 
 class TwoLayerPrior(Density, nn.Module):
-    """p(z_2) p(z_1 | z_2), whose parts are modules with parameters: `Ancestral` does the
-    arithmetic.
+    """p(z_2) p(z_1 | z_2) as a module with parameters, around the arithmetic of `Ancestral`.
 
     Args:
         top: p(z_2), a Density.
@@ -74,18 +76,18 @@ class TwoLayerPrior(Density, nn.Module):
         dims: dimensions of z_2 and of z_1.
     """
 
-    def __init__(self, top: nn.Module, below: nn.Module, dims: tuple[int, int]):
+    def __init__(self, top: Density, below: Conditional, dims: tuple[int, int]):
         super().__init__()
         self.top, self.below, self.dims = top, below, dims
 
-    def fixed(self) -> Ancestral:
-        return Ancestral(self.top.fixed(), self.below, self.dims[0])
+    def precomputed(self) -> Ancestral:
+        return Ancestral(self.top.precomputed(), self.below, self.dims[0])
 
     def log_prob(self, z: Tensor) -> Tensor:
-        return self.fixed().log_prob(check_event(z, z.new_empty(sum(self.dims))))
+        return self.precomputed().log_prob(check_event(z, sum(self.dims)))
 
-    def sample(self, shape: tuple[int, ...] = ()) -> Tensor:
-        return self.fixed().sample(shape)
+    def sample(self, shape: Shape = ()) -> Tensor:
+        return self.precomputed().sample(shape)
 
 
 class TwoLayerEncoder(nn.Module):
@@ -99,7 +101,7 @@ class TwoLayerEncoder(nn.Module):
 
     def __init__(
         self,
-        top: GaussianConditional,
+        top: Conditional,
         below: Joined,
         log_var_range: tuple[float, float] = (-6.0, 2.0),
     ):
@@ -147,15 +149,18 @@ class HierarchicalVAE(LatentVariableModel):
             gated(latent_dim, hidden),
             gated_mlp([2 * hidden, hidden, outputs]),
         )
-        super().__init__(prior, encoder, pixels(decoder, likelihood))
+        super().__init__(prior, encoder, pixel_decoder(decoder, likelihood))
 
 
 class ConvHierarchicalVAE(LatentVariableModel):
-    """`HierarchicalVAE` with convolutional networks for 28x28 images; `channels` scales the
-    convolutions.
+    """`HierarchicalVAE` with convolutional networks for 28x28 images.
 
-    Pictures are made smaller and larger again by strides, 28 -> 14 -> 7 and back, as in `ConvVAE`:
-    the paper's decoder has four convolutions of 64 channels at full size, some 30 times the work.
+    Strides make pictures smaller and larger again, 28 -> 14 -> 7 and back, as in `ConvVAE`. The
+    paper's decoder has four convolutions of 64 channels at full size, some 30 times the work.
+
+    Args:
+        latent_dim, likelihood, components: as for `HierarchicalVAE`.
+        channels, hidden: of the convolutions, and of the layers between them and z.
     """
 
     def __init__(
@@ -176,17 +181,16 @@ class ConvHierarchicalVAE(LatentVariableModel):
         net = conv_decoder(2 * hidden, outputs_per_pixel(likelihood), channels, hidden)
         decoder = Joined(gated(latent_dim, hidden), gated(latent_dim, hidden), net)
         prior = two_layer_prior(encoder, latent_dim, hidden, 784, components)
-        super().__init__(prior, encoder, pixels(decoder, likelihood))
+        super().__init__(prior, encoder, pixel_decoder(decoder, likelihood))
 
 
 def two_layer_prior(
     encoder: TwoLayerEncoder, latent_dim: int, hidden: int, data_dim: int, components: int | None
 ) -> TwoLayerPrior:
     """p(z_2), a standard Gaussian or a VampPrior of so many components, and p(z_1 | z_2)."""
-    top = (
-        StandardGaussian(latent_dim)
-        if components is None
-        else VampPrior(encoder.top, data_dim, components)
-    )
+    if components is None:
+        top = StandardGaussian(latent_dim)
+    else:
+        top = VampPrior(encoder.top, data_dim, components)
     below = GaussianConditional(gated_mlp([latent_dim, hidden, hidden, 2 * latent_dim]))
     return TwoLayerPrior(top, below, (latent_dim, latent_dim))

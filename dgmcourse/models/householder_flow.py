@@ -1,7 +1,7 @@
-r"""The Householder flow: reflections, each in a mirror of its own. They turn the space and leave
-every volume as it was.
+r"""The Householder flow: a chain of reflections, which turn the space and change no volume.
 
-$$f(z) = \left(I - 2\, \frac{v v^\top}{\|v\|^2}\right) z, \qquad \log \left|\det \frac{\partial f}{\partial z}\right| = 0$$
+$$f(z) = \left(I - 2\, \frac{v v^\top}{\|v\|^2}\right) z, \qquad
+  \log \left|\det \frac{\partial f}{\partial z}\right| = 0$$
 
 Any orthogonal matrix is a product of at most D reflections: a diagonal Gaussian becomes one with
 any covariance.
@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dgmcourse.densities import check_event, check_given
+from dgmcourse.densities import apply, check_event
 from dgmcourse.models.normalizing_flow import Flow
 
 
@@ -37,29 +37,30 @@ class HouseholderFlow(Flow):
             )
         self.dim, self.steps, self.given_dim = dim, steps, given_dim
         if given_dim:
-            self.next = nn.ModuleList(
-                [nn.Linear(given_dim if t == 0 else dim, dim) for t in range(steps)]
-            )
+            inputs = [given_dim] + [dim] * (steps - 1)
+            self.next = nn.ModuleList([nn.Linear(i, dim) for i in inputs])
         else:
             self.v = nn.Parameter(torch.randn(steps, dim))
 
     def mirrors(self, given: Tensor | None) -> list[Tensor]:
-        """For each step the unit vector that its mirror is perpendicular to, (..., D)."""
-        if not self.given_is_due(given):
+        """The unit vector perpendicular to each step's mirror, (..., D)."""
+        if not self.check_condition(given):
             return list(unit(self.v).unbind(-2))
-        v, vectors = check_given(given, self.next[0]), []
+        v, vectors = given, []
         for linear in self.next:
-            v = linear(v)
-            vectors.append(v)
-        return [unit(v.to(given.dtype)) for v in vectors]
+            v = apply(linear, v)
+            vectors.append(unit(v))
+        return vectors
 
     def forward(self, z: Tensor, given: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        check_event(z, self.dim)
         for v in self.mirrors(given):
             z = reflect(z, v)
         return z, z.new_zeros(z.shape[:-1])
 
     def inverse(self, z: Tensor, given: Tensor | None = None) -> Tensor:
-        """A reflection undoes itself: the same ones, the last one first."""
+        """The same reflections, last first: each undoes itself."""
+        check_event(z, self.dim)
         for v in reversed(self.mirrors(given)):
             z = reflect(z, v)
         return z
@@ -67,14 +68,11 @@ class HouseholderFlow(Flow):
 
 def reflect(z: Tensor, v: Tensor) -> Tensor:
     """z reflected in the mirror through 0 perpendicular to the unit vector v, both (..., D)."""
-    return z - 2 * v * (check_event(z, v) * v).sum(-1, keepdim=True)
+    return z - 2 * v * (z * v).sum(-1, keepdim=True)
 
 
 def unit(v: Tensor) -> Tensor:
-    """v / |v| whatever v's size, without overflow or underflow; 0, which has no direction, stays 0:
-    no mirror.
-    """
+    """v / |v|, (..., D), without overflow or underflow; 0 stays 0, which is no mirror."""
     tiny = torch.finfo(v.dtype).tiny
-    return F.normalize(
-        v / v.detach().abs().amax(-1, keepdim=True).clamp_min(tiny), dim=-1, eps=tiny
-    )
+    largest = v.detach().abs().amax(-1, keepdim=True).clamp_min(tiny)
+    return F.normalize(v / largest, dim=-1, eps=tiny)

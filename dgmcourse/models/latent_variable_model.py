@@ -4,15 +4,36 @@ Slides: "Latent Variable Models" and "Variational Auto-Encoder". Kingma & Wellin
 Variational Bayes, 2014.
 """
 
-from numbers import Integral
-
 import torch
 from torch import Tensor, nn
 
-from dgmcourse.densities import has_closed_form, kl
+from dgmcourse.densities import Conditional, Density, Shape, check_shape, has_closed_form, kl
 
 
-class LatentVariableModel(nn.Module):
+class GenerativeModel(nn.Module):
+    """A model with a `prior` p(z) and a `decoder` p(x|z), however it is trained."""
+
+    prior: Density
+    decoder: Conditional
+
+    @torch.no_grad()
+    def sample(self, shape: Shape = ()) -> Tensor:
+        """Draw z from the prior, then x given z: (*shape, D). A whole number n stands for (n,)."""
+        return self.decoder(self.prior.sample(check_shape(shape))).sample()
+
+
+class AutoEncoder(GenerativeModel):
+    """A `GenerativeModel` that also has an `encoder` q(z|x)."""
+
+    encoder: Conditional
+
+    @torch.no_grad()
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """The mean of p(x|z) at the mean of q(z|x), (B, D)."""
+        return self.decoder(self.encoder(x).mean).mean
+
+
+class LatentVariableModel(AutoEncoder):
     r"""$$p(x) = \int p(x \mid z)\, p(z)\, dz$$
 
     Variants are composed, not derived: a VampPrior or a flow is another Density in the place of
@@ -27,12 +48,12 @@ class LatentVariableModel(nn.Module):
 
     parts = {"elbo": "ELBO", "reconstruction": "reconstruction", "kl": "KL"}
 
-    def __init__(self, prior: nn.Module, encoder: nn.Module, decoder: nn.Module):
+    def __init__(self, prior: Density, encoder: Conditional, decoder: Conditional):
         super().__init__()
         self.prior, self.encoder, self.decoder = prior, encoder, decoder
 
     def log_weight(self, x: Tensor, samples: tuple[int, ...] = ()) -> Tensor:
-        """log w = log p(x|z) + log p(z) - log q(z|x) for z ~ q(z|x): shape (*samples, B), nats.
+        """log w = log p(x|z) + log p(z) - log q(z|x) for z ~ q(z|x): (*samples, B), nats.
 
         Its mean over z is the ELBO; the log of the mean of w estimates log p(x)
         (`dgmcourse.evaluate`). x is encoded once.
@@ -52,36 +73,17 @@ class LatentVariableModel(nn.Module):
             what to maximise, and {"elbo" (beta = 1), "reconstruction", "kl"} to watch.
         """
         q = self.encoder(x)
-        z, log_q = q.rsample_and_log_prob()
+        closed = has_closed_form(q, self.prior)
+        z, log_q = (q.rsample(), None) if closed else q.rsample_and_log_prob()
         reconstruction = self.decoder(z).log_prob(x)
-        regulariser = (
-            kl(q, self.prior) if has_closed_form(q, self.prior) else log_q - self.prior.log_prob(z)
-        )
-        parts = {
-            "elbo": reconstruction - regulariser,
-            "reconstruction": reconstruction,
-            "kl": regulariser,
-        }
-        return reconstruction - beta * regulariser, parts
+        regulariser = kl(q, self.prior) if closed else log_q - self.prior.log_prob(z)
+        return reconstruction - beta * regulariser, elbo_parts(reconstruction, regulariser)
 
     def elbo(self, x: Tensor) -> Tensor:
         """The evidence lower bound, (B,), nats, estimated with one sample of z."""
         return self.objective(x)[1]["elbo"]
 
-    @torch.no_grad()
-    def sample(self, n: int) -> Tensor:
-        """n objects: first z from the prior, then x given z. Shape (n, D).
 
-        Raises:
-            TypeError: if n is not a whole number.
-        """
-        if not isinstance(n, Integral):
-            raise TypeError(
-                f"sample takes the number of objects, a whole number such as 5, got {n!r}"
-            )
-        return self.decoder(self.prior.sample((n,))).sample()
-
-    @torch.no_grad()
-    def reconstruct(self, x: Tensor) -> Tensor:
-        """The mean of p(x|z) at the mean of q(z|x), (B, D)."""
-        return self.decoder(self.encoder(x).mean).mean
+def elbo_parts(reconstruction: Tensor, kl: Tensor) -> dict[str, Tensor]:
+    """The evidence lower bound and its two terms, by name."""
+    return {"elbo": reconstruction - kl, "reconstruction": reconstruction, "kl": kl}

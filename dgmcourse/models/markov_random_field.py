@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dgmcourse.densities import Density, check_binary
+from dgmcourse.densities import Density, Shape, check_binary, check_shape, draw_index
 
 CHUNK = 1 << 14  # states that are held at once while all are enumerated
 MOST = 26  # pixels of a grid whose states can be enumerated: 2^26 of them take minutes
@@ -22,15 +22,15 @@ class IsingGrid(Density):
     $$p(x) = \frac1Z \prod_{i \sim j} e^{J s_i s_j} \prod_i e^{h s_i}, \qquad
       Z = \sum_{x \in \{0,1\}^{height \cdot width}} \prod_{i \sim j} e^{J s_i s_j} \prod_i e^{h s_i}$$
 
-    i ~ j are pixels side by side or one above the other; the grid has edges, nothing is joined
-    around them. x is a row of pixels, (..., height * width), as everywhere. An infinite grid begins
-    to order at J = log(1 + sqrt 2) / 2 = 0.4407 (Onsager 1944).
+    i ~ j are pixels side by side or one above the other; nothing joins opposite edges of the grid.
+    x is a row of pixels, (..., height * width). An infinite grid becomes ordered at
+    J = log(1 + sqrt 2) / 2 = 0.4407 (Onsager 1944).
 
     Args:
         height, width: of the grid.
-        coupling: J; positive: neighbours like to be equal. A tensor (B,) gives each of B grids its
-            own.
-        field: h; positive: pixels like to be 1. A tensor likewise.
+        coupling: J; if positive, neighbours tend to be equal. A tensor (B,) gives each of B grids
+            its own.
+        field: h; if positive, pixels tend to be 1. A tensor likewise.
     """
 
     CRITICAL = math.log(1 + math.sqrt(2)) / 2
@@ -42,25 +42,20 @@ class IsingGrid(Density):
             raise ValueError(f"a grid has at least one row and one column, got {height} x {width}")
         self.height, self.width = height, width
         self.coupling, self.field = torch.as_tensor(coupling), torch.as_tensor(field)
-        if max(self.coupling.dim(), self.field.dim()) > 1 or not (
-            self.coupling.isfinite().all() and self.field.isfinite().all()
-        ):
+        finite = self.coupling.isfinite().all() and self.field.isfinite().all()
+        if not finite or max(self.coupling.dim(), self.field.dim()) > 1:
             raise ValueError(
                 "coupling and field are finite numbers, or one for each of B grids, (B,)"
             )
 
     def log_potential(self, x: Tensor) -> Tensor:
-        """log prod_c psi_c(x_c), cheap for any size: x (..., height * width) to (...), nats."""
-        s = self._spins(check_binary(x))
-        beside, above = (
-            (s[..., 1:] * s[..., :-1]).sum((-1, -2)),
-            (s[..., 1:, :] * s[..., :-1, :]).sum((-1, -2)),
-        )
-        return self.coupling * (beside + above) + self.field * s.sum((-1, -2))
+        """log prod_c psi_c(x_c), nats, cheap for any size: x (..., height * width) to (...)."""
+        return self._log_potential(self._spins(check_binary(x)))
 
     def log_partition(self) -> Tensor:
-        """log Z as what it is, a sum over all 2^(height * width) images: () or (B,), nats. Each
-        pixel doubles the time.
+        """log Z by its definition, a sum over all 2^(height * width) images: () or (B,), nats.
+
+        Each pixel doubles the time.
 
         Raises:
             ValueError: for more than 26 pixels.
@@ -71,17 +66,12 @@ class IsingGrid(Density):
                 f"{self.height} x {self.width} pixels have 2^{pixels} states: too many to enumerate"
             )
         starts = range(0, 1 << pixels, CHUNK)
-        parts = torch.empty(
-            len(starts), *torch.broadcast_shapes(self.coupling.shape, self.field.shape)
-        )
-        for part, start in zip(
-            parts, starts, strict=True
-        ):  # in place: pieces kept one by one would break up the memory
-            part.copy_(
-                torch.logsumexp(
-                    self.log_potential(self._states(start, min(start + CHUNK, 1 << pixels))), 0
-                )
-            )
+        grids = torch.broadcast_shapes(self.coupling.shape, self.field.shape)
+        parts = torch.empty(len(starts), *grids)
+        for part, start in zip(parts, starts, strict=True):
+            states = self._states(start, min(start + CHUNK, 1 << pixels))
+            # in place: pieces kept one by one would break up the memory
+            part.copy_(torch.logsumexp(self._log_potential(self._spins(states)), 0))
         return torch.logsumexp(parts, 0)
 
     def log_prob(self, x: Tensor) -> Tensor:
@@ -89,70 +79,66 @@ class IsingGrid(Density):
         return self.log_potential(x) - self.log_partition()
 
     @torch.no_grad()
-    def sample(self, shape: tuple[int, ...] = ()) -> Tensor:
-        """Exact draws (*shape, height * width), by enumeration: up to 16 pixels, one coupling. Else
-        there is `gibbs`.
+    def sample(self, shape: Shape = ()) -> Tensor:
+        """Draw exactly, by enumeration: (*shape, height * width).
+
+        Raises:
+            ValueError: for more than 16 pixels, or more than one coupling: `gibbs` can do these.
         """
-        pixels = self.height * self.width
+        shape, pixels = check_shape(shape), self.height * self.width
         if pixels > 16 or self.coupling.dim() or self.field.dim():
             raise ValueError(
                 "exact draws need one coupling and at most 16 pixels, whose states are enumerated:"
                 " use gibbs(x, sweeps)"
             )
         states = self._states(0, 1 << pixels)
-        index = torch.multinomial(
-            torch.softmax(self.log_potential(states), 0), math.prod(shape), replacement=True
-        )
-        return states[index].reshape(*shape, pixels)
+        probabilities = torch.softmax(self._log_potential(self._spins(states)), 0)
+        return states[draw_index(probabilities, shape)]
 
     @torch.no_grad()
     def gibbs(self, x: Tensor, sweeps: int = 1) -> Tensor:
-        r"""Markov chains from x (..., height * width), after so many sweeps: each pixel drawn given
-        all the others.
+        r"""Run Markov chains from x, (..., height * width), in which each pixel is drawn given all
+        others.
 
         $$p(x_i = 1 \mid x_{others}) = \mathrm{sigmoid}\left(2 J \sum_{j \sim i} s_j + 2 h\right)$$
 
-        The chains are x's rows; with a coupling for each grid, x is (..., B, height * width). Z
-        cancels. The pixels of one colour of a chessboard have no neighbour of their own colour: all
-        at once.
+        Each row of x is a chain; with a coupling for each grid, x is (..., B, height * width). Z
+        cancels. The pixels of one colour of a chessboard are no neighbours and are drawn at once.
         """
-        s = self._spins(
-            check_binary(x).to(torch.get_default_dtype() if not x.is_floating_point() else x.dtype)
-        )
-        rows, columns = (
-            torch.arange(self.height, device=x.device),
-            torch.arange(self.width, device=x.device),
-        )
+        s = self._spins(check_binary(x))
+        rows = torch.arange(self.height, device=x.device)
+        columns = torch.arange(self.width, device=x.device)
         colour = (rows[:, None] + columns) % 2
-        coupling, field = (torch.as_tensor(a)[..., None, None] for a in (self.coupling, self.field))
+        coupling, field = (a[..., None, None] for a in (self.coupling, self.field))
         for _ in range(sweeps):
             for now in (0, 1):
                 around = F.pad(s, (1, 1, 1, 1))  # a rim of zeros: the edges have fewer neighbours
-                neighbours = (
-                    around[..., 1:-1, 2:]
-                    + around[..., 1:-1, :-2]
-                    + around[..., 2:, 1:-1]
-                    + around[..., :-2, 1:-1]
-                )
+                beside = around[..., 1:-1, 2:] + around[..., 1:-1, :-2]
+                neighbours = beside + around[..., 2:, 1:-1] + around[..., :-2, 1:-1]
                 p = torch.sigmoid(2 * (coupling * neighbours + field))
                 s = torch.where(colour == now, 2 * (torch.rand_like(s) < p).to(s.dtype) - 1, s)
         return ((s + 1) / 2).flatten(-2)
 
+    def _log_potential(self, s: Tensor) -> Tensor:
+        beside = (s[..., 1:] * s[..., :-1]).sum((-1, -2))
+        above = (s[..., 1:, :] * s[..., :-1, :]).sum((-1, -2))
+        return self.coupling * (beside + above) + self.field * s.sum((-1, -2))
+
     def _spins(self, x: Tensor) -> Tensor:
+        """s = 2 x - 1, (..., height, width): floats, for bytes would overflow."""
         if x.dim() == 0 or x.shape[-1] != self.height * self.width:
             raise ValueError(
                 f"expected rows of {self.height} x {self.width} pixels, got shape {tuple(x.shape)}"
             )
+        x = x if x.is_floating_point() else x.to(torch.get_default_dtype())
         return (2 * x - 1).unflatten(-1, (self.height, self.width))
 
     def _states(self, start: int, stop: int) -> Tensor:
-        """The images numbered start to stop - 1, their pixels the number's binary digits: (stop -
-        start, [1,] pixels).
+        """Images start to stop - 1, with a number's binary digits as pixels: (stop - start, pixels).
+
+        For grids with couplings of their own there is an axis of 1 in the middle.
         """
         numbers = torch.arange(start, stop)[:, None]
-        states = ((numbers >> torch.arange(self.height * self.width)) & 1).to(
-            torch.get_default_dtype()
-        )
-        return (
-            states.unsqueeze(1) if self.coupling.dim() or self.field.dim() else states
-        )  # beside (B,) couplings
+        states = (numbers >> torch.arange(self.height * self.width)) & 1
+        states = states.to(torch.get_default_dtype())
+        return states.unsqueeze(1) if self.coupling.dim() or self.field.dim() else states

@@ -7,7 +7,8 @@ Algorithm for Mixtures of Factor Analyzers, 1996.
 import torch
 from torch import Tensor, nn
 
-from dgmcourse.models.factor_analysis import FactorAnalysis, climb
+from dgmcourse.densities import Shape, draw_index
+from dgmcourse.models.factor_analysis import FactorAnalysis, run_em
 
 NEGLIGIBLE = 1e-8  # a responsibility that changes no sum
 
@@ -43,37 +44,34 @@ class MixtureOfFactorAnalysers(nn.Module):
 
     @torch.no_grad()
     def initialise(self, x: Tensor, seed: int = 0, rounds: int = 5) -> None:
-        """A few rounds of k-means from random examples, `seed` says which; each component starts as
-        its cluster.
+        """Start each component as a cluster, found by a few rounds of k-means.
 
-        The loadings come from torch's generator: torch.manual_seed before it makes all of it
-        repeatable.
+        The clusters start at examples that `seed` chooses. The loadings come from torch's generator:
+        with torch.manual_seed before, all is repeatable.
         """
         if len(x) < len(self.components):
             raise ValueError(
                 f"{len(self.components)} components need as many x at least, got {len(x)}"
             )
         random = torch.Generator().manual_seed(seed)
-        centres = x[
-            torch.randperm(len(x), generator=random)[: len(self.components)].to(x.device)
-        ].clone()
+        chosen = torch.randperm(len(x), generator=random)[: len(self.components)]
+        centres = x[chosen.to(x.device)].clone()
         for _ in range(rounds):
             nearest = torch.cdist(x, centres).argmin(-1)
             for k in nearest.unique():
                 centres[k] = x[nearest == k].mean(0)
         for k, component in enumerate(self.components):
-            # all examples count a little: a variance of one point, or of none, is nothing to start
-            # from
+            # all examples count a little: one point, or none, has no variance to start from
             component.initialise(x, 0.01 + (nearest == k).to(x))
         self.log_weights.copy_((1 + torch.bincount(nearest, minlength=len(centres))).log())
 
     @torch.no_grad()
     def em_step(self, x: Tensor, allowed: Tensor | None = None) -> float:
-        """One step of EM: the mean log p(x) before it. E: which component made x; M: a weighted
-        step of each.
+        """Make a step of EM, and return the mean log p(x) before it, nats.
 
-        `allowed`, (B, M) booleans, keeps an x from components that are known not to have made it:
-        then the value is the mean of log p(x and one of the allowed).
+        E: which component made each x. M: a weighted step of each component. `allowed`, (B, M)
+        booleans, excludes components that are known not to have made an x: then the value is the
+        mean of log p(x and one of the allowed).
         """
         joint = self.log_joint(x)
         if not joint.isfinite().all() or not len(x):
@@ -96,41 +94,38 @@ class MixtureOfFactorAnalysers(nn.Module):
         return log_p.mean().item()
 
     def fit_em(self, x: Tensor, steps: int = 100, tolerance: float = 1e-6) -> list[float]:
-        """EM until the mean log p(x) grows by less than `tolerance` nats a step: its values before
-        each step.
-        """
-        return climb(lambda: self.em_step(x), steps, tolerance)
+        """Run EM until the mean log p(x) grows by less than `tolerance` nats: its values, (steps,)."""
+        return run_em(lambda: self.em_step(x), steps, tolerance)
 
     @torch.no_grad()
-    def sample(self, n: int) -> Tensor:
-        """n draws, (n, D): first the component, then z, then x."""
-        k = torch.multinomial(self.log_weights.softmax(-1), n, replacement=True)
-        x = torch.empty(n, len(self.components[0].decoder.bias)).to(self.log_weights)
+    def sample(self, shape: Shape = ()) -> Tensor:
+        """Draw the component, then z, then x: (*shape, D)."""
+        k = draw_index(self.log_weights.softmax(-1), shape)
+        x = torch.empty(*k.shape, len(self.components[0].decoder.bias)).to(self.log_weights)
         for i in k.unique():
             x[k == i] = self.components[i].sample(int((k == i).sum()))
         return x
 
     @torch.no_grad()
     def complete(self, x: Tensor, observed: Tensor, draw: bool = False) -> Tensor:
-        """x with what is not observed replaced by its mean given the rest, or by a draw: (B, D)."""
+        """x with what is not observed replaced by its mean given the rest, or a draw: (B, D)."""
         responsibility = self.log_joint(x, observed).softmax(-1)
         if draw:
             chosen = torch.multinomial(responsibility, 1).squeeze(-1)
             responsibility = nn.functional.one_hot(chosen, len(self.components)).to(x)
-        each = (component.complete(x, observed, draw) for component in self.components)
-        missing = sum(
-            r.unsqueeze(-1) * result
-            for r, result in zip(responsibility.unbind(-1), each, strict=True)
-        )
-        return torch.where(observed, x, missing)
+        each = [component.complete(x, observed, draw) for component in self.components]
+        return torch.where(observed, x, average(each, responsibility))
 
     @torch.no_grad()
     def denoise(self, x: Tensor, noise_var: float) -> Tensor:
         """The mean of the clean x given x + noise, noise ~ N(0, noise_var I): (B, D)."""
         each = [component.with_noise(noise_var).log_prob(x) for component in self.components]
         responsibility = (self.log_weights + torch.stack(each, -1)).softmax(-1)
-        cleaned = (component.denoise(x, noise_var) for component in self.components)
-        return sum(
-            r.unsqueeze(-1) * result
-            for r, result in zip(responsibility.unbind(-1), cleaned, strict=True)
-        )
+        each = [component.denoise(x, noise_var) for component in self.components]
+        return average(each, responsibility)
+
+
+def average(each: list[Tensor], responsibility: Tensor) -> Tensor:
+    """The mean of M results, (B, D) each, weighted for each row by (B, M)."""
+    weights = responsibility.unsqueeze(-2).unbind(-1)
+    return sum(weight * result for weight, result in zip(weights, each, strict=True))

@@ -1,4 +1,4 @@
-"""A mixture of Gaussians as a prior: the first answer to a prior with a single bump.
+"""A mixture of Gaussians as a prior: the simplest one with more than one mode.
 
 Slides: "Improving the prior". As a VAE's prior: Dilokthanakul et al., Deep Unsupervised Clustering
 with Gaussian Mixture Variational Autoencoders, 2016, arXiv:1611.02648; and the baseline of Tomczak
@@ -8,7 +8,7 @@ with Gaussian Mixture Variational Autoencoders, 2016, arXiv:1611.02648; and the 
 import torch
 from torch import Tensor, nn
 
-from dgmcourse.densities import Density, Gaussian, Mixture
+from dgmcourse.densities import Density, Gaussian, Mixture, Shape
 
 
 class MixturePrior(Density, nn.Module):
@@ -19,8 +19,8 @@ class MixturePrior(Density, nn.Module):
     Args:
         dim: of z.
         components: K.
-        spread: standard deviation of the means at first. They must differ, or all components learn
-            the same.
+        spread: standard deviation of the first means. They must differ, or all components learn the
+            same.
     """
 
     def __init__(self, dim: int, components: int = 50, spread: float = 1.0):
@@ -30,19 +30,17 @@ class MixturePrior(Density, nn.Module):
                 f"a mixture has at least 1 dimension and at least 1 component, got {dim} and"
                 f" {components}"
             )
-        self.log_weights = nn.Parameter(
-            torch.zeros(components)
-        )  # up to a constant: Mixture normalises
+        self.log_weights = nn.Parameter(torch.zeros(components))  # Mixture normalises them
         self.means = nn.Parameter(spread * torch.randn(components, dim))
         self.log_vars = nn.Parameter(torch.zeros(components, dim))
 
-    def fixed(self) -> Mixture:
+    def precomputed(self) -> Mixture:
         """The mixture with its weights normalised."""
         return Mixture(self.log_weights, Gaussian(self.means, self.log_vars))
 
     def log_prob(self, z: Tensor) -> Tensor:
-        return self.fixed().log_prob(z)
+        return self.precomputed().log_prob(z)
 
     @torch.no_grad()
-    def sample(self, shape: tuple[int, ...] = ()) -> Tensor:
-        return self.fixed().sample(shape)
+    def sample(self, shape: Shape = ()) -> Tensor:
+        return self.precomputed().sample(shape)

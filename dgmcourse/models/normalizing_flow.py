@@ -1,5 +1,4 @@
-r"""Normalizing flows: a simple distribution sent through invertible maps, with the volume they
-change kept in account.
+r"""Normalizing flows: a simple distribution sent through invertible maps, corrected for volume.
 
 $$z^{(T)} = f^{(T)} \circ \dots \circ f^{(1)}(z^{(0)}), \qquad
   \log q(z^{(T)}) = \log q(z^{(0)}) - \sum_{t=1}^T \log \left|\det \frac{\partial f^{(t)}}{\partial z^{(t-1)}}\right|$$
@@ -13,14 +12,14 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from dgmcourse.densities import Density, check_event, check_given, gaussian_of
+from dgmcourse.densities import Density, Shape, apply, check_event, gaussian_of
 
 
 class Flow(nn.Module, ABC):
     """An invertible map f of z, (..., D) to (..., D), whose log-determinant can be computed.
 
-    `given` is what its parameters may depend on, (..., H): an encoder's features. With given_dim=0
-    a flow takes none.
+    `given`, (..., H), is what its parameters may depend on, such as an encoder's features. A flow
+    with given_dim = 0 takes none.
     """
 
     @abstractmethod
@@ -28,12 +27,14 @@ class Flow(nn.Module, ABC):
         """f(z), (..., D), and log |det df/dz|, (...)."""
 
     def inverse(self, z: Tensor, given: Tensor | None = None) -> Tensor:
-        """The z that f sends here, (..., D)."""
+        """The z that f maps to this one, (..., D)."""
         raise NotImplementedError(f"{type(self).__name__} has no inverse in closed form")
 
-    def given_is_due(self, given: Tensor | None) -> bool:
-        """Whether this flow's parameters depend on `given`; a ValueError if it is missing, or not
-        asked for.
+    def check_condition(self, given: Tensor | None) -> bool:
+        """Whether something is given.
+
+        Raises:
+            ValueError: if the flow was made for it and it is missing, or the other way round.
         """
         if (given is None) != (self.given_dim == 0):
             raise ValueError(
@@ -44,7 +45,7 @@ class Flow(nn.Module, ABC):
 
 
 class Flows(Flow):
-    """T flows, one after another; the log-determinants add up."""
+    """T flows, one after another; their log-determinants add up."""
 
     def __init__(self, *flows: Flow):
         super().__init__()
@@ -64,9 +65,7 @@ class Flows(Flow):
 
 
 class Affine(Flow):
-    """A shift and a positive scale of each dimension, learned: the units in which the other flows
-    see their data.
-    """
+    """A learned shift and positive scale of each dimension, which other flows can build on."""
 
     def __init__(self, dim: int):
         super().__init__()
@@ -81,8 +80,7 @@ class Affine(Flow):
 
 
 class FlowPosterior(Density):
-    """What a flow makes of draws from a base: q(z^(T)). Drawing and knowing the draw's density is
-    one pass.
+    """q(z^(T)), the distribution of f(z) for z from a base. One pass gives a draw and its density.
 
     Args:
         base: q(z^(0)), a Density with `rsample`.
@@ -95,21 +93,19 @@ class FlowPosterior(Density):
 
     @property
     def mean(self) -> Tensor:
-        """f of the base's mean: the centre's image, which stands in for a mean that has no closed
-        form.
-        """
+        """f of the base's mean, in place of the true mean, which has no closed form."""
         return self.flow(self.base.mean, self.given)[0]
 
-    def rsample_and_log_prob(self, shape: tuple[int, ...] = ()) -> tuple[Tensor, Tensor]:
+    def rsample_and_log_prob(self, shape: Shape = ()) -> tuple[Tensor, Tensor]:
         z0, log_q0 = self.base.rsample_and_log_prob(shape)
         z, log_det = self.flow(z0, self.given)
         return z, log_q0 - log_det
 
-    def rsample(self, shape: tuple[int, ...] = ()) -> Tensor:
+    def rsample(self, shape: Shape = ()) -> Tensor:
         return self.rsample_and_log_prob(shape)[0]
 
     @torch.no_grad()
-    def sample(self, shape: tuple[int, ...] = ()) -> Tensor:
+    def sample(self, shape: Shape = ()) -> Tensor:
         return self.rsample(shape)
 
     def log_prob(self, z: Tensor) -> Tensor:
@@ -119,17 +115,17 @@ class FlowPosterior(Density):
 
 
 class FlowDensity(Density, nn.Module):
-    r"""A flow fitted to data: it sends x to the base's noise, and the density is one pass.
+    r"""A flow fitted to data: it maps x to the base's noise, and the density takes one pass.
 
     $$\log p(x) = \log p_0(f(x)) + \log |\det \partial f / \partial x|$$
 
-    Drawing needs the inverse. As a prior (an autoregressive flow: Variational Lossy Autoencoder,
-    2016) or as p(x).
+    Sampling needs the inverse. It serves as a prior (an autoregressive flow: Variational Lossy
+    Autoencoder, 2016) or as p(x).
     """
 
     parts = {"log_p": "log p(x)"}
 
-    def __init__(self, base: nn.Module, flow: Flow):
+    def __init__(self, base: Density, flow: Flow):
         super().__init__()
         self.base, self.flow = base, flow
 
@@ -138,11 +134,11 @@ class FlowDensity(Density, nn.Module):
         return self.base.log_prob(noise) + log_det
 
     @torch.no_grad()
-    def sample(self, shape: tuple[int, ...] = ()) -> Tensor:
+    def sample(self, shape: Shape = ()) -> Tensor:
         return self.flow.inverse(self.base.sample(shape))
 
     def objective(self, x: Tensor, beta: float = 1.0) -> tuple[Tensor, dict[str, Tensor]]:
-        """log p(x), (B,), which is to be maximised; `beta` changes nothing."""
+        """log p(x), (B,), nats, and {"log_p"}, the same; `beta` changes nothing."""
         log_p = self.log_prob(x)
         return log_p, {"log_p": log_p}
 
@@ -165,18 +161,11 @@ class FlowConditional(nn.Module):
         log_var_range: tuple[float, float] = (-6.0, 2.0),
     ):
         super().__init__()
-        self.net, self.flow, self.given_dim, self.log_var_range = (
-            net,
-            flow,
-            given_dim,
-            log_var_range,
-        )
+        self.net, self.flow = net, flow
+        self.given_dim, self.log_var_range = given_dim, log_var_range
 
     def forward(self, x: Tensor) -> FlowPosterior:
-        output = self.net(check_given(x, self.net)).to(x.dtype)
+        output = apply(self.net, x)
         parameters, given = output.split([output.shape[-1] - self.given_dim, self.given_dim], -1)
-        return FlowPosterior(
-            gaussian_of(parameters, self.log_var_range),
-            self.flow,
-            given if self.given_dim else None,
-        )
+        base = gaussian_of(parameters, self.log_var_range)
+        return FlowPosterior(base, self.flow, given if self.given_dim else None)

@@ -1,4 +1,4 @@
-r"""An image as a chain of pixels, in the order of reading, each given all before it.
+r"""An image as a chain of pixels in the order of reading, each given all before it.
 
 $$p(\mathbf{x}) = \prod_{i=1}^D p(x_i \mid x_1, \dots, x_{i-1}), \qquad
   p(\mathbf{x} \mid \mathbf{z}) = \prod_{i=1}^D p(x_i \mid x_1, \dots, x_{i-1}, \mathbf{z})$$
@@ -19,45 +19,53 @@ from torch import Tensor, nn
 from dgmcourse.densities import (
     Bernoulli,
     Density,
+    Shape,
+    apply,
     check_binary,
     check_event,
-    check_given,
     check_shape,
 )
 from dgmcourse.models.pixelwalk import Canvas, check_noise_and_known, head_at_a_pixel
 from dgmcourse.networks import (
     MaskedConv2d,
-    aligned,
+    add_tiled,
+    broadcast_leading,
     initialise,
     map_of,
     pictures,
     pixel_head,
     pixel_mask,
-    plus,
 )
 
 
 class PixelDensity(Density):
-    """p(x|z) of binary images: a network that is masked, and what z adds to its first layer (None:
-    p(x)).
+    """p(x|z) of binary images by a masked network; p(x) where nothing is given.
 
     Args:
         net: `PixelNet` or `GatedPixelNet`.
-        given: (..., net.given_dim), one row for each image.
+        given: what z adds to the first layer, (..., net.given_dim), one row for each image.
     """
 
     def __init__(self, net: nn.Module, given: Tensor | None = None):
-        self.net, self.given = (
-            net,
-            given if given is None else check_event(given, given.new_empty(net.given_dim)),
+        self.net, self.given = net, given
+        if given is not None:
+            check_event(given, net.given_dim)
+
+    @property
+    def mean(self) -> Tensor:
+        raise NotImplementedError(
+            "a chain of pixels has no mean in closed form: average samples, or take"
+            " torch.sigmoid(p.logits(x)), each pixel's mean given those of x before it"
         )
 
     def logits(self, x: Tensor) -> Tensor:
-        """Of p(x_i = 1 | x_1, ..., x_{i-1}, z), for every i in one pass: the shape of x, or more if
-        z has more.
+        """Of p(x_i = 1 | x_1, ..., x_{i-1}, z), for every i in one pass: (..., D).
+
+        Leading axes are those of x, or more if z has more.
         """
-        x = check_event(check_given(x, self.net), x.new_empty(math.prod(self.net.shape)))
-        return self.net(x, self.given).to(x.dtype)
+        if isinstance(x, Tensor):  # if not, `apply` says so
+            check_event(x, math.prod(self.net.shape))
+        return apply(self.net, x, self.given)
 
     def log_prob(self, x: Tensor) -> Tensor:
         return Bernoulli(self.logits(x)).log_prob(x)
@@ -65,18 +73,19 @@ class PixelDensity(Density):
     @torch.no_grad()
     def sample(
         self,
-        shape: tuple[int, ...] = (),
+        shape: Shape = (),
         noise: Tensor | None = None,
         x: Tensor | None = None,
         known: Tensor | None = None,
     ) -> Tensor:
-        """Pixel by pixel, none of which is computed twice: (*shape, *rows of `given`, D).
+        """Draw pixel by pixel, none of which is computed twice: (*shape, *rows of `given`, D).
 
         Args:
+            shape: as for every Density.
             noise: uniform numbers of the result's shape, one for each pixel: x_i = 1 where it is
                 less than p(x_i = 1 | ...).
-            x, known: images and which of their pixels (booleans) are given; the others are drawn.
-                Only pixels before one have a say in it.
+            x, known: images, and which of their pixels (booleans) are given; the others are drawn,
+                each depending only on pixels before it.
 
         Raises:
             ValueError: for noise outside [0, 1], one of x and known alone, given pixels not 0 or 1,
@@ -86,12 +95,14 @@ class PixelDensity(Density):
         shape, like = (*check_shape(shape), *rows, D), next(self.net.parameters())
         u = torch.rand(shape, dtype=like.dtype, device=like.device) if noise is None else noise
         check_noise_and_known(u, x, known, shape)
-        columns = lambda t: t.expand(shape).reshape(-1, D).mT.contiguous().cpu()  # noqa: E731
-        given = (
-            None
-            if self.given is None
-            else self.given.expand(*shape[:-1], -1).reshape(-1, self.given.shape[-1]).cpu()
-        )
+
+        def columns(t: Tensor) -> Tensor:
+            """All images side by side, on the CPU: (D, n)."""
+            return t.expand(shape).reshape(-1, D).mT.contiguous().cpu()
+
+        given = self.given
+        if given is not None:
+            given = given.expand(*shape[:-1], -1).reshape(-1, given.shape[-1]).cpu()
         threshold = columns(torch.logit(u)).numpy()  # u < sigmoid(l) where logit(u) < l
         if known is not None:
             known = columns(known.bool()).numpy()
@@ -109,9 +120,7 @@ class PixelDensity(Density):
 
 
 class PixelCNN(PixelDensity, nn.Module):
-    """p(x) of binary images, which is exact and one pass of the network:
-    `PixelCNN(GatedPixelNet())`.
-    """
+    """p(x) of binary images, exact in one pass of the network: `PixelCNN(GatedPixelNet())`."""
 
     parts = {"log_p": "log p(x)"}
 
@@ -120,18 +129,17 @@ class PixelCNN(PixelDensity, nn.Module):
         PixelDensity.__init__(self, net)
 
     def objective(self, x: Tensor, beta: float = 1.0) -> tuple[Tensor, dict[str, Tensor]]:
-        """log p(x), (B,), nats, which is to be maximised; `beta` changes nothing."""
+        """log p(x), (B,), nats, and {"log_p"}, the same; `beta` changes nothing."""
         log_p = self.log_prob(x)
         return log_p, {"log_p": log_p}
 
 
 class PixelConditional(nn.Module):
-    """The decoder p(x|z) whose pixels see those before them, and all of z.
+    """The decoder p(x|z) whose pixels depend on those before them and on all of z.
 
     Args:
         net: `PixelNet` or `GatedPixelNet`.
-        given: maps z to (..., net.given_dim): a map of features, one for each pixel, that no mask
-            covers.
+        given: maps z to (..., net.given_dim): features for each pixel, which no mask covers.
     """
 
     def __init__(self, net: nn.Module, given: nn.Module):
@@ -144,11 +152,10 @@ class PixelConditional(nn.Module):
 
 
 class PixelNet(nn.Module):
-    """Masked convolutions, one after another: x, (..., D), to a logit for each pixel, which sees
-    pixels before it only.
+    """Masked convolutions: x, (..., D), to a logit for each pixel, which sees earlier pixels only.
 
-    Not all of them, however many layers there are: a triangle above and to the right is never seen,
-    the blind spot.
+    It does not see all of them, however many layers there are: a triangle above and to the right is
+    never seen, the blind spot.
 
     Args:
         width: features.
@@ -172,24 +179,27 @@ class PixelNet(nn.Module):
         self.convs, self.head = initialise(nn.ModuleList(convs)), pixel_head(width)
 
     def forward(self, x: Tensor, given: Tensor | None = None) -> Tensor:
-        x, given, lead = aligned(x, given)
+        x, given, lead = broadcast_leading(x, given)
         h = pictures(x, self.shape)
         for i, conv in enumerate(self.convs):
             h = conv(h)
-            h = torch.relu(h if i or given is None else plus(h, map_of(given, self.shape)))
+            if i == 0 and given is not None:
+                h = add_tiled(h, map_of(given, self.shape))
+            h = torch.relu(h)
         return self.head(h).reshape(*lead, math.prod(self.shape))
 
     def walk(self, n: int, given: Tensor | None = None) -> Generator[np.ndarray, np.ndarray, None]:
-        """Yields each pixel's logits, (n,), and is sent its values. What the rows above mean for a
-        row is computed once for all of it; what stands to the left of a pixel is added at that
-        pixel.
+        """Yield each pixel's logits, (n,), and be sent its values.
+
+        The rows above a row are taken into account once for all of it; what stands to the left of a
+        pixel is added at that pixel.
         """
         canvases = [Canvas(conv, n, self.shape, len(conv.mask) - 1) for conv in self.convs]
         last = head_at_a_pixel(self.head)
         for r in range(self.shape[0]):
             terms = [canvas.row(r) for canvas in canvases]
             if given is not None:
-                terms[0] = plus(terms[0], map_of(given, self.shape)[:, :, r : r + 1])
+                terms[0] = add_tiled(terms[0], map_of(given, self.shape)[:, :, r : r + 1])
             rows = [canvas.pixels(r, term) for canvas, term in zip(canvases, terms, strict=True)]
             for c in range(self.shape[1]):
                 h = np.maximum(rows[0].at(c), 0)

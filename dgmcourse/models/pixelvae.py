@@ -1,7 +1,7 @@
-"""A VAE whose decoder is a PixelCNN: z says what the picture is of, the pixels before say the rest.
+"""A VAE whose decoder is a PixelCNN: z tells what the picture is of, earlier pixels tell the rest.
 
 Slides: "Improving the decoder", "PixelVAE". Gulrajani et al., PixelVAE: A Latent Variable Model for
-Natural Images, 2016, arXiv:1611.05013; what z is left to say: Chen et al., Variational Lossy
+Natural Images, 2016, arXiv:1611.05013; what is left for z: Chen et al., Variational Lossy
 Autoencoder, 2016, arXiv:1611.02731.
 """
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dgmcourse.densities import GaussianConditional, StandardGaussian, kl_per_dimension
 from dgmcourse.models.gated_pixelcnn import GatedPixelNet
-from dgmcourse.models.latent_variable_model import LatentVariableModel
+from dgmcourse.models.latent_variable_model import LatentVariableModel, elbo_parts
 from dgmcourse.models.pixelcnn import PixelConditional
 from dgmcourse.networks import conv_decoder, conv_encoder
 
@@ -18,7 +18,7 @@ from dgmcourse.networks import conv_decoder, conv_encoder
 class PixelVAE(LatentVariableModel):
     r"""$$p(\mathbf{x}) = \int p(\mathbf{z}) \prod_{i=1}^D p(x_i \mid x_1, \dots, x_{i-1}, \mathbf{z})\, d\mathbf{z}$$
 
-    Binary images of 28x28 pixels. The fewer pixels the decoder sees, the more is left for z to say.
+    Binary images of 28x28 pixels. The fewer pixels the decoder sees, the more is left for z.
 
     Args:
         latent_dim: dimensions of z.
@@ -44,16 +44,16 @@ class PixelVAE(LatentVariableModel):
 
 
 def free_bits(model: LatentVariableModel, nats: float):
-    r"""An objective for `fit` under which so many nats a dimension, averaged over the batch, cost
-    nothing: a dimension that says less has nothing to gain by saying less still (Kingma et al.,
-    Inverse Autoregressive Flow, 2016).
+    r"""An objective for `fit` under which so many nats of KL in each dimension cost nothing.
 
     $$\mathbb{E}_{q}[\log p(\mathbf{x} \mid \mathbf{z})] - \sum_d \max(\lambda, \overline{\mathrm{KL}}_d)$$
 
-    It is no bound on log p(x); the parts it reports are those of the bound.
+    The mean is over the batch. A dimension below lambda has nothing to gain from telling even less
+    (Kingma et al., Inverse Autoregressive Flow, 2016). This is no bound on log p(x); the parts it
+    reports are those of the bound.
 
     Raises:
-        ValueError: for a number of nats that is negative, or none.
+        ValueError: for a number of nats that is negative or NaN.
     """
     if not nats >= 0:
         raise ValueError(f"expected 0 nats or more a dimension to be free, got {nats}")
@@ -62,12 +62,7 @@ def free_bits(model: LatentVariableModel, nats: float):
         q = model.encoder(x)
         reconstruction = model.decoder(q.rsample()).log_prob(x)
         of_each = kl_per_dimension(q, model.prior)
-        regulariser = of_each.sum(-1)
-        parts = {
-            "elbo": reconstruction - regulariser,
-            "reconstruction": reconstruction,
-            "kl": regulariser,
-        }
-        return reconstruction - beta * torch.clamp(of_each.mean(0), min=nats).sum(), parts
+        charged = torch.clamp(of_each.mean(0), min=nats).sum()
+        return reconstruction - beta * charged, elbo_parts(reconstruction, of_each.sum(-1))
 
     return objective

@@ -1,11 +1,11 @@
-"""From pixel to pixel without computing anything twice: how `pixelcnn` draws.
+"""Sampling pixel by pixel without computing anything twice: what `pixelcnn` draws with.
 
-A pass of the network gives all logits, and drawing pixel by pixel needs one of them at a time: 784
-passes for a digit, of which nearly all is thrown away. Here each feature is computed once, when it
-can be known. What rows above mean for a row is one convolution for all of the row; what stands to
-the left of a pixel is a product of a vector with a small matrix, in NumPy, whose calls cost a
-fraction of torch's. It runs on the CPU wherever the network is: on a GPU, too, the pixels of an
-image come one after another.
+A pass of the network gives all logits, and only one of them is needed at a time: 784 passes for a
+digit, nearly all of it thrown away. Here each feature is computed once, as soon as it can be. What
+rows above contribute to a row is one convolution for the whole row. What stands to the left of a
+pixel is a product of a vector with a small matrix, in NumPy, whose calls cost a fraction of
+torch's. It runs on the CPU wherever the network is: on a GPU, too, the pixels of an image come one
+after another.
 """
 
 from collections.abc import Callable
@@ -18,39 +18,29 @@ from dgmcourse.networks import MaskedConv2d
 
 
 class Canvas:
-    """What a masked convolution looks at, (n, H, W, C) with a border of zeros, while it is being
-    filled in.
+    """The input of a masked convolution while it is filled in: (n, H, W, C) in a border of zeros.
 
     Args:
         conv: the convolution.
+        n: how many images.
+        shape: their height and width, H and W.
         above: how many rows of its kernel, from the top, are taken for a row of pixels at once; the
             one after them is for what stands to the left of a pixel.
     """
 
     def __init__(self, conv: MaskedConv2d, n: int, shape: tuple[int, int], above: int):
         left, right, top, _ = conv.border
-        weight, taps = (
-            conv.masked_weight(),
-            0 if above == len(conv.mask) else int(conv.mask[above].sum()),
-        )
-        self.corner, self.rows, self.width, self.n, self.C = (
-            (top, left),
-            above,
-            shape[1],
-            n,
-            conv.in_channels,
-        )
+        weight = conv.masked_weight()
+        taps = 0 if above == len(conv.mask) else int(conv.mask[above].sum())
+        self.corner, self.rows = (top, left), above
+        self.width, self.n, self.C = shape[1], n, conv.in_channels
         self.above, self.bias = weight[:, :, :above], conv.bias
-        self.own = (
-            weight[:, :, -1, :taps]
-            .permute(2, 1, 0)
-            .reshape(taps * self.C, conv.out_channels)
-            .contiguous()
-        )
+        own = weight[:, :, -1, :taps].permute(2, 1, 0)
+        self.own = own.reshape(taps * self.C, conv.out_channels).contiguous()
         self.x = weight.new_zeros(n, top + shape[0], left + shape[1] + max(right, 0), self.C)
 
     def row(self, r: int) -> Tensor:
-        """What the rows of the kernel above make of row r, (n, out, 1, W)."""
+        """What the kernel's rows above contribute to row r, (n, out, 1, W)."""
         if not self.rows:
             return self.bias.view(1, -1, 1, 1).expand(self.n, -1, 1, self.width)
         return F.conv2d(self.x[:, r : r + self.rows].movedim(-1, 1), self.above, self.bias)
@@ -61,8 +51,11 @@ class Canvas:
         self.x[:, top + r, left : left + self.width] = features[:, :, 0].mT
 
     def pixels(self, r: int, term: Tensor, scale: Tensor | None = None) -> "Row":
-        """Row r, whose pixels come one by one, with what was known of it before, (n, out, 1, W);
-        all times `scale`, (out,).
+        """Row r, to be filled in pixel by pixel.
+
+        Args:
+            term: what the result already has from above, (n, out, 1, W).
+            scale: a factor of the whole result, (out,).
         """
         own, term = self.own, term[:, :, 0].permute(2, 0, 1)
         own, term = (own, term) if scale is None else (own * scale, term * scale)
@@ -70,8 +63,8 @@ class Canvas:
 
 
 class Row:
-    """One row of a canvas: x (n, columns, C), what is known of the result already, (W, n, out), and
-    the weights of the left.
+    """One row of a canvas: x, (n, columns, C), the terms from above, (W, n, out), and the weights
+    of what stands to the left.
     """
 
     def __init__(self, x: Tensor, term: Tensor, own: Tensor, shift: int):
@@ -92,9 +85,7 @@ class Row:
 
 
 def at_a_pixel(conv: nn.Conv2d, scale: float = 1.0) -> Callable[[np.ndarray], np.ndarray]:
-    """A 1x1 convolution as a function of one pixel's features, (n, C), which are multiplied by
-    `scale` first.
-    """
+    """A 1x1 convolution as a function of `scale` times one pixel's features, (n, C)."""
     weight, bias = (scale * conv.weight[:, :, 0, 0].mT).contiguous().numpy(), conv.bias.numpy()
     return lambda h: h.dot(weight) + bias
 
@@ -117,12 +108,11 @@ def check_noise_and_known(
     if not ((noise >= 0) & (noise <= 1)).all():  # nor is NaN
         raise ValueError("expected noise from 0 to 1, as torch.rand draws it")
     for name, t in {"noise": noise, "x": x, "known": known}.items():
-        pairs = zip(reversed(t.shape), reversed(shape), strict=False) if t is not None else ()
-        if t is not None and (
-            t.dim() > len(shape)
-            or t.shape[-1:] != shape[-1:]
-            or not all(n in (1, m) for n, m in pairs)
-        ):
+        if t is None:
+            continue
+        pairs = zip(reversed(t.shape), reversed(shape), strict=False)
+        repeats = t.dim() <= len(shape) and all(n in (1, m) for n, m in pairs)
+        if not repeats or t.shape[-1:] != shape[-1:]:
             raise ValueError(
                 f"expected {name} of shape {shape}, or one that is repeated to it, got"
                 f" {tuple(t.shape)}"

@@ -8,15 +8,14 @@ Tomczak & Welling, VAE with a VampPrior, 2017.
 from torch import nn
 
 from dgmcourse.densities import (
-    BernoulliConditional,
     GaussianConditional,
     IsotropicGaussianConditional,
     StandardGaussian,
+    outputs_per_pixel,
+    pixel_decoder,
 )
 from dgmcourse.models.latent_variable_model import LatentVariableModel
 from dgmcourse.networks import conv_decoder, conv_encoder, gated_mlp
-
-LIKELIHOODS = {"bernoulli": 1, "gaussian": 2}  # and the network's outputs per pixel
 
 
 class VAE(LatentVariableModel):
@@ -24,6 +23,9 @@ class VAE(LatentVariableModel):
 
     $$p(z) = \mathcal N(0, I), \quad q(z \mid x) = \mathcal N(\mu(x), \mathrm{diag}\,\sigma^2(x)), \quad
       p(x \mid z) = \mathrm{Bernoulli}(\pi(z)) \text{ or } \mathcal N(\mu(z), \mathrm{diag}\,\sigma^2(z))$$
+
+    >>> VAE(latent_dim=2, hidden=8).sample(5).shape
+    torch.Size([5, 784])
 
     Args:
         latent_dim: dimensions of z.
@@ -46,13 +48,16 @@ class VAE(LatentVariableModel):
         super().__init__(
             StandardGaussian(latent_dim),
             GaussianConditional(gated_mlp([data_dim, hidden, hidden, 2 * latent_dim])),
-            pixels(gated_mlp([latent_dim, hidden, hidden, outputs]), likelihood),
+            pixel_decoder(gated_mlp([latent_dim, hidden, hidden, outputs]), likelihood),
         )
 
 
 class ConvVAE(LatentVariableModel):
-    """The VAE with convolutional networks for 28x28 images. Arguments as for `VAE`; `channels`
-    scales the convolutions.
+    """The VAE with convolutional networks for 28x28 images.
+
+    Args:
+        latent_dim, likelihood: as for `VAE`.
+        channels, hidden: of the convolutions, and of the layer between them and z.
     """
 
     def __init__(
@@ -62,13 +67,11 @@ class ConvVAE(LatentVariableModel):
         hidden: int = 128,
         likelihood: str = "bernoulli",
     ):
+        outputs = outputs_per_pixel(likelihood)
         super().__init__(
             StandardGaussian(latent_dim),
             GaussianConditional(conv_encoder(2 * latent_dim, channels, hidden)),
-            pixels(
-                conv_decoder(latent_dim, outputs_per_pixel(likelihood), channels, hidden),
-                likelihood,
-            ),
+            pixel_decoder(conv_decoder(latent_dim, outputs, channels, hidden), likelihood),
         )
 
 
@@ -84,22 +87,3 @@ class SquaredErrorVAE(LatentVariableModel):
             GaussianConditional(conv_encoder(2 * latent_dim), (-10.0, 2.0)),
             IsotropicGaussianConditional(nn.Sequential(conv_decoder(latent_dim), nn.Sigmoid())),
         )
-
-
-def outputs_per_pixel(likelihood: str) -> int:
-    if likelihood not in LIKELIHOODS:
-        raise ValueError(
-            f"likelihood is one of {', '.join(map(repr, LIKELIHOODS))}, got {likelihood!r}"
-        )
-    return LIKELIHOODS[likelihood]
-
-
-def pixels(net: nn.Module, likelihood: str) -> nn.Module:
-    """The decoder p(x|z) around a network: logits for a Bernoulli, means and log-variances for a
-    Gaussian.
-    """
-    return (
-        BernoulliConditional(net)
-        if likelihood == "bernoulli"
-        else GaussianConditional(net, (-4.5, 0.0))
-    )

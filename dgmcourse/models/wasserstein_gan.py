@@ -1,5 +1,4 @@
-"""The Wasserstein GAN: the discriminator becomes a 1-Lipschitz critic, and its objective a
-distance.
+"""The Wasserstein GAN: the discriminator is a 1-Lipschitz critic, its objective a distance.
 
 Slides: "Wasserstein GAN". Arjovsky, Chintala & Bottou, Wasserstein GAN, 2017. The gradient penalty:
 Gulrajani et al., Improved Training of Wasserstein GANs, 2017.
@@ -8,7 +7,7 @@ Gulrajani et al., Improved Training of Wasserstein GANs, 2017.
 import torch
 from torch import Tensor, nn
 
-from dgmcourse.densities import check_given
+from dgmcourse.densities import Density, apply
 from dgmcourse.models.gan import GAN
 
 
@@ -23,12 +22,12 @@ class WassersteinGAN(GAN):
     Args:
         prior, generator: as in `GAN`.
         discriminator: the critic, a network from (..., D) to real numbers (..., 1).
-        clip: c, 0.01 in the paper; None: no clipping. With it the critic is K-Lipschitz for some K
-            that depends on c and the network, and its objective K times the distance at most. The
+        clip: c, 0.01 in the paper; None: no clipping. The critic is then K-Lipschitz, where K
+            depends on c and the network, and its objective is at most K times the distance. The
             first clipping is done here. Play it with optimiser="rmsprop", as the paper does: with
             Adam's memory most games of notebook 05 are lost.
-        penalty: lambda, 10 in the paper; 0: none. It wants a critic without batch normalisation,
-            whose slope at one point is no matter of the others.
+        penalty: lambda, 10 in the paper; 0: none. The critic must have no batch normalisation,
+            with which its slope at one point would depend on the others.
 
     Raises:
         ValueError: unless clip > 0 and penalty >= 0.
@@ -38,7 +37,7 @@ class WassersteinGAN(GAN):
 
     def __init__(
         self,
-        prior: nn.Module,
+        prior: Density,
         generator: nn.Module,
         discriminator: nn.Module,
         clip: float | None = None,
@@ -56,18 +55,17 @@ class WassersteinGAN(GAN):
     def discriminator_objective(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """D(x) - D(G(z)) less the penalty: (B,).
 
-        Returns: the objective, and {"distance"}: D(x) - D(G(z)), (B,). Its mean is at most the
-            distance if the critic is 1-Lipschitz, as spectral layers make it, and at most K times
-            the distance if it is clipped. With a penalty it is no bound: for fakes that are the
-            data shifted by W, the best critic says W (1 + W / 2 lambda).
+        Returns:
+            what the critic maximises, and {"distance"}: D(x) - D(G(z)), (B,). Its mean is at most
+            the distance if the critic is 1-Lipschitz, as spectral layers make it, and at most K
+            times the distance if it is clipped. With a penalty it is no bound: for fakes that are
+            the data shifted by W, the best critic gives W (1 + W / 2 lambda).
         """
         with torch.no_grad():
             fake = self.make(x)
         distance = self.logit(x) - self.logit(fake)
-        penalty = (
-            self.penalty * gradient_penalty(self.discriminator, x, fake) if self.penalty else 0.0
-        )
-        return distance - penalty, {"distance": distance}
+        penalty = gradient_penalty(self.discriminator, x, fake) if self.penalty else 0.0
+        return distance - self.penalty * penalty, {"distance": distance}
 
     def generator_objective(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """D(G(z)) at fresh z: (B,)."""
@@ -76,26 +74,23 @@ class WassersteinGAN(GAN):
 
     @torch.no_grad()
     def constrain(self) -> None:
-        """clip(weights, -c, c), if there is a c. To be called after each of the critic's steps, as
-        `play` does.
-        """
+        """Clip the critic's weights, if there is a c: `play` does it after each of its steps."""
         if self.clip is not None:
             for weight in self.discriminator.parameters():
                 weight.clamp_(-self.clip, self.clip)
 
 
 def gradient_penalty(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
-    r"""$(|\nabla D(\hat x)| - 1)^2$ at a random point $\hat x$ between each real and its fake:
-    (B,).
+    r"""$(|\nabla D(\hat x)| - 1)^2$ at a random point $\hat x$ between each real and its fake: (B,).
 
     Args:
-        critic: from (..., D) to (..., 1), each answer a function of its own row alone.
+        critic: from (..., D) to (..., 1), where each answer depends on its own row alone.
         real, fake: (..., D) of one shape; copies of a critic have an axis in front. No gradient
             goes back to them.
 
     Raises:
-        ValueError: for different shapes, rows or numbers that the critic can't take, or other than
-            one answer a row.
+        ValueError: for different shapes, for rows that the critic can't take, and unless the critic
+            gives one number for each row.
     """
     if real.shape != fake.shape:
         raise ValueError(
@@ -104,7 +99,7 @@ def gradient_penalty(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
     with torch.enable_grad():  # the slope is wanted even where nothing learns
         share = torch.rand(*real.shape[:-1], 1, dtype=real.dtype, device=real.device)
         between = (share * real + (1 - share) * fake).detach().requires_grad_()
-        answers = critic(check_given(between, critic))
+        answers = apply(critic, between)
         if answers.shape != (*real.shape[:-1], 1):
             raise ValueError(
                 f"a critic answers each row with one number, shape {(*real.shape[:-1], 1)}, not"

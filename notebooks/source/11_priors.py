@@ -841,7 +841,7 @@ class YourVampPrior(VampPrior):
     """The course's, which knows how to sample, with your log-density."""
 
     def log_prob(self, z: Tensor) -> Tensor:
-        return vamp_log_prob(z, self.pseudo_inputs, self._encoder[0])
+        return vamp_log_prob(z, self.pseudo_inputs, self.encoder)
 
 
 def with_prior(prior, seed: int = 0) -> LatentVariableModel:
@@ -1000,7 +1000,7 @@ def draw_both(model: LatentVariableModel, title: str) -> plt.Figure:
     q, middle, reach = square_of(model)
     top = show_density(axes[1], widened(q), middle, reach, "codes of test digits")
     axes[2].set_label("prior")
-    show_density(axes[2], model.prior.fixed(), middle, reach, title, top)
+    show_density(axes[2], model.prior.precomputed(), middle, reach, title, top)
     return fig
 
 
@@ -1096,7 +1096,7 @@ for (above, below), (name, model) in zip(axes.T, runs.items(), strict=True):
     q, middle, reach = square_of(model)
     top = show_density(above, widened(q), middle, reach, "\n".join(name.rsplit(" ", 1)))
     below.set_label("prior")
-    show_density(below, model.prior.fixed(), middle, reach, "", top)
+    show_density(below, model.prior.precomputed(), middle, reach, "", top)
 axes[0, 0].set_ylabel("codes")
 axes[1, 0].set_ylabel("prior")
 for ax in axes.flat:
@@ -1124,7 +1124,7 @@ plot.show(
 rows = []
 for name in (normal, "VampPrior"):
     torch.manual_seed(0)
-    low, high, total = bracket(posteriors(runs[name], 5000), runs[name].prior.fixed())
+    low, high, total = bracket(posteriors(runs[name], 5000), runs[name].prior.precomputed())
     rows.append(
         f"| {name} | {mean_and_error(total, '.2f')} | {mean_and_error(low, '.2f')} to"
         f" {mean_and_error(high, '.2f')} | {mean_and_error(total - high, '.2f')} to"
@@ -1317,7 +1317,7 @@ drawn_by, drawn = {}, {}
 for name in LARGE:  # one after the other: together they need too much memory
     model = recipes.load(name)
     with torch.no_grad():
-        prior = model.prior.fixed()
+        prior = model.prior.precomputed()
         drawn_by[name] = distances_of(model.decoder, prior)
         torch.manual_seed(5)
         drawn[name] = model.decoder(prior.sample((30,))).mean
@@ -1393,7 +1393,7 @@ for name in [name for name in LARGE if "hvae" in name]:
     model = recipes.load(name)
     torch.manual_seed(1)
     with torch.no_grad():
-        prior = model.prior.fixed()  # here the pseudo-inputs are encoded, once
+        prior = model.prior.precomputed()  # here the pseudo-inputs are encoded, once
         shares = [layers(model.encoder(x), prior) for x in test.split(50)]
         parts = zip(*shares, strict=True)
         each[name] = [mean_and_error(torch.cat(part), ".2f") for part in parts]
@@ -1403,7 +1403,7 @@ shown = "vamp_hvae"
 model = recipes.load(shown)
 torch.manual_seed(1)
 with torch.no_grad():
-    fixed = model.prior.fixed()
+    fixed = model.prior.precomputed()
 
     def draw_below(rows: int, columns: int) -> Tensor:
         """Pictures (rows, columns, 784): each row has one z_2, each column another z_1 given it."""
