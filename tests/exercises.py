@@ -25,6 +25,19 @@ def cells(notebook):
             )
 
 
+def as_answer(exercise, slip):
+    """A slip as a student's answer, which has its other outputs from the course's solution."""
+
+    def answer(*given):
+        if slip.of == 1:
+            return slip.function(*given)
+        parts = list(exercise.solution(*given))
+        parts[slip.output] = slip.function(*given)
+        return tuple(parts)
+
+    return answer
+
+
 def exercise_tests(check, notebook, right, wrong, **space):
     """A class of tests.
 
@@ -33,8 +46,9 @@ def exercise_tests(check, notebook, right, wrong, **space):
         notebook: its file's stem.
         right: {an exercise's name: an answer that is right and written differently, or a list of
             such}.
-        wrong: {an exercise's name: {a phrase of the message: a wrong answer that is to get it}},
-            five at least for each; an exercise of another notebook, tested there, has none.
+        wrong: {an exercise's name: {a phrase of the message: a wrong answer that is to get it}}, of
+            kinds that no slip of its judge states; with those, there are five at least. An exercise
+            of another notebook, tested there, has none.
         space: what the exercise cells find beside torch and Tensor, by name.
     """
     names = list(right)
@@ -44,6 +58,9 @@ def exercise_tests(check, notebook, right, wrong, **space):
         for answer in (right[name] if isinstance(right[name], list) else [right[name]])
     ]
     every = pytest.mark.parametrize("name", names)
+    slips = [
+        (name, slip) for name in wrong for slip in getattr(getattr(check, name).judge, "slips", [])
+    ]
 
     def verdict(name, answer):
         return getattr(check, name).verdict(answer)
@@ -106,9 +123,19 @@ def exercise_tests(check, notebook, right, wrong, **space):
             assert message in found.text, found.text
             assert function is getattr(check, name).solution
 
+        @pytest.mark.parametrize(
+            ("name", "slip"), slips, ids=[f"{n}-{s.message}" for n, s in slips]
+        )
+        def test_a_slip_is_told_apart_from_the_truth_and_from_other_slips(self, name, slip):
+            exercise = getattr(check, name)
+            found, function = verdict(name, as_answer(exercise, slip))
+            assert found.kind == "fail"
+            assert slip.message.rstrip(".") in found.text, found.text
+            assert function is exercise.solution
+
         @pytest.mark.parametrize("name", list(wrong))
         def test_there_are_five_wrong_answers_at_least(self, name):
-            assert len(wrong[name]) >= 5
+            assert len(wrong[name]) + sum(of == name for of, _ in slips) >= 5
 
         def test_the_callers_random_state_is_left_alone(self):
             before = torch.get_rng_state()

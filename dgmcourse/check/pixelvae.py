@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dgmcourse.check._exercise import Blank, Exercise, Wrong
-from dgmcourse.check.vae import _tensor
+from dgmcourse.check._old import _tensor
 
 ROWS = (
     20_000  # copies of one beginning: the share of ones among them is the probability that was used

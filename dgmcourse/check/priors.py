@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dgmcourse.check._exercise import Exercise, Wrong
-from dgmcourse.check.vae import _gradients
+from dgmcourse.check._old import _gradients
 from dgmcourse.densities import Gaussian, Mixture, kl
 
 B, K, D = 6, 4, 3
