@@ -1,4 +1,4 @@
-r"""The planar flow: each step pushes z along one direction, by an amount that changes across a plane.
+r"""The planar flow: each step moves z along one direction, by an amount that a plane decides.
 
 $$f(z) = z + \hat u \tanh(w^\top z + b), \qquad
   \log \left|\det \frac{\partial f}{\partial z}\right|
