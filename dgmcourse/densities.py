@@ -44,7 +44,7 @@ class Density(ABC):
         )
 
     def rsample_and_log_prob(self, shape: Shape = ()) -> tuple[Tensor, Tensor]:
-        """Draw by `rsample`, and give the draws' log-density. A flow needs only one pass for both."""
+        """`rsample`, and the log-density of its draws: a flow needs one pass for both."""
         x = self.rsample(shape)
         return x, self.log_prob(x)
 
@@ -304,7 +304,7 @@ class GaussianConditional(nn.Module):
 
 
 def gaussian_of(output: Tensor, log_var_range: tuple[float, float]) -> Gaussian:
-    """A network's output, (..., 2 D), as a Gaussian: means, then log-variances, which are clipped."""
+    """A network's output, (..., 2 D), as a Gaussian: means, then log-variances to be clipped."""
     if output.shape[-1] % 2:
         raise ValueError(
             "a mean and a log-variance each need an even output, the network has"
@@ -380,7 +380,7 @@ def outputs_per_pixel(likelihood: str) -> int:
 
 
 def pixel_decoder(net: nn.Module, likelihood: str) -> nn.Module:
-    """The decoder p(x|z) of binary pixels ("bernoulli") or grey ones ("gaussian") around a network."""
+    """The decoder p(x|z) of binary ("bernoulli") or grey ("gaussian") pixels around a network."""
     if likelihood == "bernoulli":
         return BernoulliConditional(net)
     return GaussianConditional(net, (-4.5, 0.0))

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from dgmcourse.densities import kl_per_dimension
 
-# rows of z in a pass of the decoder: fewer take more calls, more take memory (benchmarks/RESULTS.md)
+# rows of z in a pass of the decoder: fewer cost calls, more cost memory (benchmarks/RESULTS.md)
 ROWS = 500
 
 
@@ -83,7 +83,11 @@ def log_likelihood_from_prior(model, x: Tensor, S: int = 5000, *, rows: int = RO
 
 
 def log_mean_exp(log_w: Tensor, dim: int = 0) -> Tensor:
-    """The log of the mean of exp(log_w) along `dim`, without overflow or underflow."""
+    """The log of the mean of exp(log_w) along `dim`, without overflow or underflow.
+
+    >>> log_mean_exp(torch.full((3,), -1000.0))
+    tensor(-1000.)
+    """
     return torch.logsumexp(log_w, dim) - math.log(log_w.shape[dim])
 
 
@@ -120,7 +124,7 @@ def active_units(model, x: Tensor, threshold: float = 0.01) -> Tensor:
 
 
 def precision_and_recall(real: Tensor, drawn: Tensor, k: int = 3) -> tuple[Tensor, Tensor]:
-    """Which drawn rows are realistic, (len(drawn),), and which real ones can be drawn, (len(real),).
+    """Which drawn rows are realistic, (M,), and which of N real ones can be drawn, (N,).
 
     A drawn row is realistic, 1, if a real one lies at least as near as that one's k-th nearest real
     neighbour, else 0; and the other way round. Precision, the mean of the first, falls with bad

@@ -11,7 +11,6 @@ from torch import nn
 from dgmcourse import evaluate
 from dgmcourse.densities import Bernoulli, BernoulliConditional, Gaussian, StandardGaussian
 from dgmcourse.models import density_network
-from dgmcourse.networks import gated_mlp
 from dgmcourse.train import fit
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -25,23 +24,6 @@ class Parts(nn.Module):
     def __init__(self, prior, decoder):
         super().__init__()
         self.prior, self.decoder = prior, decoder
-
-
-class Curved(nn.Module):
-    """p(x|z) = N(f(z), diag): two data dimensions that bend with z, and a width that depends
-    on it.
-    """
-
-    def __init__(self, latent_dim):
-        super().__init__()
-        self.net = gated_mlp([latent_dim, 5, 4])
-        generator = torch.Generator().manual_seed(latent_dim)
-        for p in self.parameters():
-            p.data = torch.randn(p.shape, generator=generator) * 0.8
-
-    def forward(self, z):
-        mean, log_var = self.net(z).chunk(2, -1)
-        return Gaussian(mean, log_var.clamp(-2, 1))
 
 
 class Codes(StandardGaussian):
@@ -68,18 +50,14 @@ def tiny(latent_dim, samples=1000):
 def integrated(decoder, x, latent_dim):
     """log p(x) as a sum over a fine grid of z: differentiable, (B,)."""
     z, cell = grid(latent_dim, 8.0, 801 if latent_dim == 1 else 161)
-    log_joint = decoder(z).log_prob(x[:, None]) + torch.distributions.Normal(0.0, 1.0).log_prob(
-        z
-    ).sum(-1)
+    log_prior = torch.distributions.Normal(0.0, 1.0).log_prob(z).sum(-1)
+    log_joint = decoder(z).log_prob(x[:, None]) + log_prior
     return torch.logsumexp(log_joint, 1) + math.log(cell)
 
 
 @functools.cache
 def truth(latent_dim):
     return integrated(tiny(latent_dim).decoder, all_images(), latent_dim).detach()
-
-
-POINTS = torch.tensor([[0.3, -0.2], [1.0, 0.5], [-1.5, 0.8], [0.0, 2.0]])
 
 
 # ---- oracles of evaluate.log_likelihood_from_prior
@@ -90,26 +68,10 @@ def check_quadrature(evaluate):
     for latent_dim in (1, 2):
         model = tiny(latent_dim)
         for S, repeats in ((3, 2000), (40, 300)):
-            found = torch.stack(
-                [evaluate.log_likelihood_from_prior(model, all_images(), S) for _ in range(repeats)]
-            )
+            estimate = lambda: evaluate.log_likelihood_from_prior(model, all_images(), S)  # noqa: B023, E731
+            found = torch.stack([estimate() for _ in range(repeats)])
             assert_mean((found - truth(latent_dim)).exp(), torch.ones(2**IMAGES), errors=6)
-            if S == 3:
-                assert (
-                    found.mean(0) < truth(latent_dim)
-                ).all()  # the logarithm is biased, downward
-
-
-def check_gaussian_quadrature(evaluate):
-    for latent_dim in (1, 2):
-        model = Parts(StandardGaussian(latent_dim), Curved(latent_dim))
-        found = torch.stack(
-            [evaluate.log_likelihood_from_prior(model, POINTS, 2000).detach() for _ in range(50)]
-        )
-        assert_mean(
-            (found - integrated(model.decoder, POINTS, latent_dim).detach()).exp(),
-            torch.ones(len(POINTS)),
-        )
+            assert S > 3 or (found.mean(0) < truth(latent_dim)).all()  # the logarithm is too low
 
 
 def check_sum_over_all_images(evaluate):
@@ -155,10 +117,8 @@ def check_far_below_zero(evaluate):
     x = torch.tensor([[0.0], [60.0], [3000.0]])
     log_w = -0.5 * (x - 1000 * z.T) ** 2 - 0.5 * math.log(2 * math.pi)
     highest = log_w.amax(1)  # the others lie hundreds of nats below
-    close(
-        evaluate.log_likelihood_from_prior(Parts(Codes(z), Far()), x, 3, rows=2),
-        highest - math.log(3),
-    )
+    found = evaluate.log_likelihood_from_prior(Parts(Codes(z), Far()), x, 3, rows=2)
+    close(found, highest - math.log(3))
     assert highest.min() < -1_000_000
 
 
@@ -209,30 +169,11 @@ def check_gradient(module):
     for image in x:
         log_w = model.decoder(z).log_prob(image)
         for weight, value in zip(torch.softmax(log_w.detach(), 0), log_w, strict=True):
-            for total, part in zip(
-                expected, torch.autograd.grad(value, parameters, retain_graph=True), strict=True
-            ):
-                total += weight * part
+            slopes = torch.autograd.grad(value, parameters, retain_graph=True)
+            for total, slope in zip(expected, slopes, strict=True):
+                total += weight * slope
     for a, b in zip(found, expected, strict=True):
         close(a, b)
-
-
-def check_gradient_in_the_limit(module):
-    """With many codes: the gradient of log p(x) by quadrature, within its own scatter over
-    repeats.
-    """
-    model, x = model_of(module, latent_dim=1, samples=1000), all_images()[5::170]
-    parameters = list(model.decoder.parameters())
-
-    def flat(value):
-        return torch.cat([g.flatten() for g in torch.autograd.grad(value.sum(), parameters)])
-
-    exact = flat(integrated(model.decoder, x, 1))
-    found = torch.stack([flat(model.objective(x)[0]) for _ in range(200)])
-    assert exact.abs().max() > 0.1
-    # the estimate's bias is of the order 1 / samples: beside the scatter of the mean of 200 it is
-    # small
-    assert_mean(found, exact, errors=6)
 
 
 EVALUATE = {
@@ -241,7 +182,6 @@ EVALUATE = {
         torch.logsumexp(p.cross_log_prob(x), -1) => p.cross_log_prob(x).mean(-1)
     """,
     check_sum_over_all_images: "return total - math.log(S) => return total",
-    check_gaussian_quadrature: "return total - math.log(S) => return total - math.log(S + 200)",
     check_chunks: """
         (min(rows, S - done),) => (rows,)
         logaddexp(total, torch.logsumexp(p.cross_log_prob(x), -1)) => \
@@ -259,12 +199,9 @@ DENSITY_NETWORK = {
         torch.logsumexp(self.decoder(z).cross_log_prob(x), -1) - math.log(self.samples) => \
             self.decoder(z).cross_log_prob(x).mean(-1)
         self.prior.sample((self.samples,)) => self.prior.sample((self.samples + 1,))[1:]
+        self.prior.sample((self.samples,)) => 1.2 * self.prior.sample((self.samples,))
     """,
     check_gradient: "return log_p, { => return log_p * 2 - log_p.detach(), {",
-    check_gradient_in_the_limit: """
-        z = self.prior.sample((self.samples,)) log_p => \
-            z = 1.2 * self.prior.sample((self.samples,))\\n        log_p
-    """,
 }
 test_oracle, test_mutant_is_caught = oracle_tests(
     (evaluate, EVALUATE), (density_network, DENSITY_NETWORK)

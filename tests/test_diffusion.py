@@ -204,9 +204,7 @@ def check_noise_objective(module):
     schedule = linear_schedule(4, 3, -3)
     model, x = of_gaussian(schedule, module), MEAN + STD * torch.randn(60_000, 2)
     snr = schedule.exp()[:, None]
-    expected = (
-        -(snr * STD**2 / (1 + snr * STD**2)).sum(-1).mean()
-    )  # Var[noise | z] = SNR Var[x | z]
+    expected = -(snr * STD**2 / (1 + snr * STD**2)).sum(-1).mean()  # Var[noise|z] = SNR Var[x|z]
     value, _ = model.noise_objective(x)
     assert_mean(value, expected)
 
@@ -236,9 +234,8 @@ def check_samples(module):
     assert x.shape == (5000, 2)
     assert_mean(x, MEAN, 5)
     relative = (x.mT.cov() - torch.diag(STD**2)) / torch.outer(STD, STD)
-    assert relative.abs().max() < 0.1, (
-        relative
-    )  # 200 layers are coarse by 4 %, and 5,000 draws have an error of 2 %
+    # 200 layers are coarse by 4 %, and 5,000 draws have an error of 2 %
+    assert relative.abs().max() < 0.1, relative
 
 
 def check_walk(module):

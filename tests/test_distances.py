@@ -181,16 +181,13 @@ def check_modes(distances):
     at = lambda *counts: modes.repeat_interleave(torch.tensor(counts), 0)  # noqa: E731
     found = lambda *counts, **more: distances.modes_found(at(*counts), modes, 0.5, **more)  # noqa: E731
     assert found(10, 10, 10, 10) == (4, 1.0)
-    assert found(37, 1, 1, 1) == (
-        1,
-        1.0,
-    )  # of 40 spread evenly each has 10: two are a share of 0.2, one is not
+    # of 40 spread evenly each has 10: two are a share of 0.2, one is not
+    assert found(37, 1, 1, 1) == (1, 1.0)
     assert found(36, 2, 1, 1) == (2, 1.0)
     assert found(40, 0, 0, 0, share=0.0) == (1, 1.0)  # none without a point
     assert found(3, 0, 0, 0) == (1, 1.0) and found(1, 1, 0, 0, share=1.0) == (2, 1.0)
-    near = torch.tensor(
-        [[1.99, 0.0], [2.01, 0.0], [10.0, -1.99], [5.0, 0.0]]
-    )  # within four standard deviations or not
+    # within four standard deviations or not
+    near = torch.tensor([[1.99, 0.0], [2.01, 0.0], [10.0, -1.99], [5.0, 0.0]])
     assert distances.modes_found(near, modes, 0.5) == (2, 0.5)
     close_by = torch.tensor([[0.0], [1.0]])  # near both: counted once, for the nearer
     assert distances.modes_found(torch.tensor([[0.4], [0.45]]), close_by, 1.0) == (1, 1.0)

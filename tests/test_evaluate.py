@@ -140,9 +140,8 @@ def check_precision_and_recall(evaluate):
     """
 
     def within(x, of, k):
-        reach = [
-            sorted(float((a - b).norm()) for b in of)[k] for a in of
-        ]  # [0] is the point itself
+        # [0] is the point itself
+        reach = [sorted(float((a - b).norm()) for b in of)[k] for a in of]
         return [float(any((b - a).norm() <= r for a, r in zip(of, reach, strict=True))) for b in x]
 
     real, drawn = torch.randn(25, 3), 1.5 * torch.randn(18, 3) + 0.5

@@ -266,9 +266,7 @@ def test_the_gan_of_images():
     assert game.saturating and not gan.ImageGAN(5, 16).saturating
     x = game.sample(7)
     assert x.shape == (7, 784) and 0 <= x.min() and x.max() <= 1 and x.std() > 0.01
-    assert not torch.equal(
-        game.logit(x), game.logit(x)
-    )  # units left out, at random, of the discriminator
+    assert not torch.equal(game.logit(x), game.logit(x))  # units are left out at random
     z = torch.randn(3, 5)
     assert torch.equal(game.generator(z), game.generator(z))
     game.eval()

@@ -79,9 +79,8 @@ def test_the_pathwise_gradient_is_unbiased(f):
 
 
 def test_the_pathwise_gradient_of_the_entropy_has_no_variance():
-    estimates, truth = estimates_of(
-        pathwise, entropy
-    )  # -log q(mu + sigma eps) is sum log sigma + what eps decides
+    # -log q(mu + sigma eps) is sum log sigma + what eps decides
+    estimates, truth = estimates_of(pathwise, entropy)
     assert torch.allclose(estimates, truth.expand_as(estimates), atol=1e-12)
 
 
@@ -211,9 +210,8 @@ def test_the_baseline_is_the_mean_of_the_others():
 
 @pytest.mark.parametrize("estimator", [score_function, pathwise])
 def test_an_f_that_is_not_one_value_for_each_z_and_no_sample_are_refused(estimator):
-    mean, log_var = (
-        v.clone().requires_grad_() for v in (MEAN.expand(3, 3), LOG_VAR.expand(3, 3))
-    )  # square: it would broadcast
+    # square: it would broadcast
+    mean, log_var = (v.expand(3, 3).clone().requires_grad_() for v in (MEAN, LOG_VAR))
     q = Gaussian(mean, log_var)
     for f in (lambda z: z**2, lambda z: (z**2).sum(), lambda z: (z**2).sum(-1, keepdim=True)):
         with pytest.raises(ValueError, match="one value for each z"):

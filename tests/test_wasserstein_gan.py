@@ -73,9 +73,7 @@ def test_with_a_penalty_the_critic_of_shifted_data_has_the_slope_of_the_formula(
 @pytest.mark.parametrize(("shift", "scale"), PAIRS)
 def test_a_spectrally_normalised_critic_is_a_lower_bound(shift, scale):
     estimate, exact, slope = estimates(shift, scale, spectral=True)
-    assert (
-        slope <= 1 + 1e-3
-    )  # one step of power iteration a pass follows the singular value, with a little delay
+    assert slope <= 1 + 1e-3  # one step of power iteration a pass follows with a little delay
     assert estimate <= slope * exact + 1e-9
     if scale == 1.0:
         assert estimate == pytest.approx(exact, rel=0.02)
@@ -86,9 +84,8 @@ def test_a_spectrally_normalised_critic_is_a_lower_bound(shift, scale):
 @pytest.mark.parametrize(("shift", "scale"), PAIRS)
 def test_a_clipped_critic_has_the_distance_times_its_slope_at_most(shift, scale):
     estimate, exact, slope = estimates(shift, scale, clip=0.2)
-    assert (
-        slope <= 0.2**3 * 32 * 32 + 1e-6
-    )  # three layers of weights c: c sqrt(32) * c 32 * c sqrt(32) at most
+    # three layers of weights c: c sqrt(32) * c 32 * c sqrt(32) at most
+    assert slope <= 0.2**3 * 32 * 32 + 1e-6
     assert 0.3 * slope * exact < estimate <= slope * exact + 1e-9
 
 

@@ -1,4 +1,4 @@
-"""The auxiliary classifier GAN: the generator is given a class, and the discriminator names it, too.
+"""The auxiliary classifier GAN: the generator is given a class, which the discriminator names.
 
 Slides: "More GANs", auxiliary classifier GANs. Odena, Olah & Shlens, Conditional Image Synthesis
 with Auxiliary Classifier GANs, 2016.

@@ -81,7 +81,7 @@ class FactorAnalysis(LatentVariableModel):
 
     @torch.no_grad()
     def initialise(self, x: Tensor, weights: Tensor | None = None) -> None:
-        """Start from the data's mean and variance, half of it for random factors, for EM to go on."""
+        """Start at the data's mean and variance, half of which goes to random factors."""
         p, weights = self.decoder, check_weights(x, weights, self.decoder.bias)
         mean = weights @ x / weights.sum()
         variance = (weights @ (x - mean) ** 2 / weights.sum()).clamp_min(SMALLEST)
@@ -113,7 +113,7 @@ class FactorAnalysis(LatentVariableModel):
         return log_p
 
     def fit_em(self, x: Tensor, steps: int = 100, tolerance: float = 1e-6) -> list[float]:
-        """Run EM until the mean log p(x) grows by less than `tolerance` nats: its values, (steps,)."""
+        """Run EM until the mean log p(x) grows by less than `tolerance` nats; return its values."""
         return run_em(lambda: self.em_step(x), steps, tolerance)
 
     @torch.no_grad()

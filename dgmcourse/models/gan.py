@@ -55,7 +55,7 @@ class GAN(GenerativeModel):
         return value, {"discriminator": value, "real": real.sigmoid(), "fake": fake.sigmoid()}
 
     def generator_objective(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """log D(G(z)) at fresh z, as many as there are x: (B,), nats. Of x only the shape is used."""
+        """log D(G(z)) at fresh z, as many as there are x, of which only the shape is used: (B,)."""
         fake = self.logit(self.make(x))
         value = -F.logsigmoid(-fake) if self.saturating else F.logsigmoid(fake)
         return value, {"generator": value}

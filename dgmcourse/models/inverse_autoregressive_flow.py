@@ -1,4 +1,4 @@
-r"""The inverse autoregressive flow: each dimension is scaled and moved depending on those before it.
+r"""The inverse autoregressive flow: the scale and shift of each dimension depend on those before.
 
 $$z'_d = \sigma_d\, z_d + (1 - \sigma_d)\, m_d, \qquad (m_d, s_d) \text{ of } z_1, \dots, z_{d-1}, \quad
   \sigma_d = \mathrm{sigmoid}(s_d),$$

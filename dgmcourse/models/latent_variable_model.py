@@ -52,7 +52,7 @@ class LatentVariableModel(AutoEncoder):
         super().__init__()
         self.prior, self.encoder, self.decoder = prior, encoder, decoder
 
-    def log_weight(self, x: Tensor, samples: tuple[int, ...] = ()) -> Tensor:
+    def log_weight(self, x: Tensor, samples: Shape = ()) -> Tensor:
         """log w = log p(x|z) + log p(z) - log q(z|x) for z ~ q(z|x): (*samples, B), nats.
 
         Its mean over z is the ELBO; the log of the mean of w estimates log p(x)

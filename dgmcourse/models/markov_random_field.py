@@ -134,7 +134,7 @@ class IsingGrid(Density):
         return (2 * x - 1).unflatten(-1, (self.height, self.width))
 
     def _states(self, start: int, stop: int) -> Tensor:
-        """Images start to stop - 1, with a number's binary digits as pixels: (stop - start, pixels).
+        """Images start to stop - 1, whose pixels are the number's binary digits: (count, pixels).
 
         For grids with couplings of their own there is an axis of 1 in the middle.
         """

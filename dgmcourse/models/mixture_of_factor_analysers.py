@@ -46,8 +46,8 @@ class MixtureOfFactorAnalysers(nn.Module):
     def initialise(self, x: Tensor, seed: int = 0, rounds: int = 5) -> None:
         """Start each component as a cluster, found by a few rounds of k-means.
 
-        The clusters start at examples that `seed` chooses. The loadings come from torch's generator:
-        with torch.manual_seed before, all is repeatable.
+        The clusters start at examples that `seed` chooses. The loadings come from torch's
+        generator: with torch.manual_seed before, all is repeatable.
         """
         if len(x) < len(self.components):
             raise ValueError(
@@ -94,7 +94,7 @@ class MixtureOfFactorAnalysers(nn.Module):
         return log_p.mean().item()
 
     def fit_em(self, x: Tensor, steps: int = 100, tolerance: float = 1e-6) -> list[float]:
-        """Run EM until the mean log p(x) grows by less than `tolerance` nats: its values, (steps,)."""
+        """Run EM until the mean log p(x) grows by less than `tolerance` nats; return its values."""
         return run_em(lambda: self.em_step(x), steps, tolerance)
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-r"""The planar flow: each step pushes z along one direction, by an amount that changes across a plane.
+r"""The planar flow: each step moves z along one direction, depending on its distance from a plane.
 
 $$f(z) = z + \hat u \tanh(w^\top z + b), \qquad
   \log \left|\det \frac{\partial f}{\partial z}\right|
@@ -22,7 +22,7 @@ SHIFT = math.log(math.e - 1)  # softplus(SHIFT) = 1
 
 
 class PlanarFlow(Flow):
-    r"""T planar steps. A step is invertible if $w^\top \hat u > -1$; the paper moves u along w:
+    r"""T planar steps. To be invertible, $w^\top \hat u > -1$, the paper moves each u along w:
 
     $$\hat u = u + (m(w^\top u) - w^\top u)\, \frac{w}{\|w\|^2}, \qquad m(a) = \mathrm{softplus}(a) - 1$$
 

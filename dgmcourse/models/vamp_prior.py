@@ -65,7 +65,7 @@ class VampPrior(Density, nn.Module):
 
 
 class VampVAE(LatentVariableModel):
-    """The feed-forward VAE with a VampPrior of `components` pseudo-inputs; the rest as for `VAE`."""
+    """The feed-forward VAE with a VampPrior of `components` pseudo-inputs; else as `VAE`."""
 
     def __init__(
         self,

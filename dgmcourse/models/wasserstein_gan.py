@@ -81,7 +81,7 @@ class WassersteinGAN(GAN):
 
 
 def gradient_penalty(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
-    r"""$(|\nabla D(\hat x)| - 1)^2$ at a random point $\hat x$ between each real and its fake: (B,).
+    r"""$(|\nabla D(\hat x)| - 1)^2$ at a random point $\hat x$ between a real and its fake: (B,).
 
     Args:
         critic: from (..., D) to (..., 1), where each answer depends on its own row alone.
