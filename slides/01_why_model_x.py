@@ -19,7 +19,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from deck import Drawing, claim, live, show
-from IPython.display import Markdown, display
 from matplotlib.colors import LinearSegmentedColormap
 
 from dgmcourse import plot, recipes
@@ -48,29 +47,22 @@ network = gated_mlp([2, 50, 50, 2])
 optimiser = Adam(network.parameters(), lr=3e-3)
 for _ in range(600):
     batch = torch.randint(len(points), (100,))
-    maximise(
-        network(points[batch]).log_softmax(-1).gather(1, colours[batch, None]).squeeze(1), optimiser
-    )
+    log_probs = network(points[batch]).log_softmax(-1)
+    maximise(log_probs.gather(1, colours[batch, None]).squeeze(1), optimiser)
 joint = GenerativeClassifier(data_dim=2, classes=2, per_class=4)
 joint.initialise(points, colours, seed=1)
 joint.fit_em(points, colours, steps=60)
 with torch.no_grad():
     at = grid(extent, 121, 121)
     sure = network(at).softmax(-1)[:, 0].reshape(121, 121)
-    log_p, joint_sure = (
-        joint.log_prob(at).reshape(121, 121),
-        joint.posterior(at)[:, 0].reshape(121, 121),
-    )
+    log_p = joint.log_prob(at).reshape(121, 121)
+    joint_sure = joint.posterior(at)[:, 0].reshape(121, 121)
     star_p = network(torch.tensor([star])).softmax(-1).max().item()
-    star_log_p, least = (
-        joint.log_prob(torch.tensor([star])).item(),
-        joint.log_prob(points).min().item(),
-    )
+    star_log_p = joint.log_prob(torch.tensor([star])).item()
+    least = joint.log_prob(points).min().item()
 
-
-two_colours = LinearSegmentedColormap.from_list(
-    "two", ["#f7e0b0", "#ffffff", "#b9d9ee"]
-)  # as the widget has them, lighter
+# The widget's two colours, lighter.
+two_colours = LinearSegmentedColormap.from_list("two", ["#f7e0b0", "#ffffff", "#b9d9ee"])
 
 
 def moons(ax, new: bool = False) -> None:
@@ -89,13 +81,8 @@ def decision(ax) -> None:
 
 
 def density(ax) -> None:
-    ax.contourf(
-        log_p,
-        levels=[least + k for k in (0, 1, 2, 3, 4, 6, 9)],
-        extent=extent,
-        cmap="Blues",
-        extend="max",
-    )
+    levels = [least + k for k in (0, 1, 2, 3, 4, 6, 9)]
+    ax.contourf(log_p, levels=levels, extent=extent, cmap="Blues", extend="max")
 
 
 # %% [markdown] notebook="01_motivation"
@@ -183,11 +170,10 @@ show(fig, "The divided plane, with a star far from all points, at the lower left
 
 # %% tags=["right"]
 said = f"{100 * star_p:.2f} %" if star_p < 0.9999 else "more than 99.99 %"
-display(
-    Markdown(
-        f"An object far from all others.\n\n. . .\n\nThe network gives its colour **{said}**.\n\n."
-        " . .\n\nHigh probability of the *label*: a highly probable decision!"
-    )
+plot.markdown(
+    "An object far from all others.\n\n. . .\n",
+    f"The network gives its colour **{said}**.\n\n. . .\n",
+    "High probability of the *label*: a highly probable decision!",
 )
 
 # %% [markdown]
@@ -205,12 +191,10 @@ moons(ax, new=True)
 show(fig, "The density of the joint model with the star far outside.")
 
 # %% tags=["right"]
-display(
-    Markdown(
-        f"At the star $\\log p_\\theta(\\mathbf{{x}})$ is **{star_log_p:.0f}** nats; the least"
-        f" probable training point has {least:.1f}.\n\n. . .\n\nProbable *label*, improbable"
-        " *object*: an **uncertain decision**."
-    )
+plot.markdown(
+    f"At the star $\\log p_\\theta(\\mathbf{{x}})$ is **{star_log_p:.0f}** nats; the least"
+    f" probable training point has {least:.1f}.\n\n. . .\n",
+    "Probable *label*, improbable *object*: an **uncertain decision**.",
 )
 
 # %% [markdown]
@@ -235,10 +219,9 @@ fields = {
     "p(y|x), the joint model": joint_sure,
     "log p(x), the joint model": log_p,
 }
+densities = ["log p(x), the joint model"]
 live(
-    plane(
-        points, colours, fields, extent=extent, densities=["log p(x), the joint model"], point=star
-    ),
+    plane(points, colours, fields, extent=extent, densities=densities, point=star),
     fig,
     "Left, the plane as the network divides it; right, the joint model's density, high along the"
     " moons only.",
@@ -264,8 +247,8 @@ claim(
 )
 claim(
     1,
-    r"letters ([\d.]+ ± [\d.]+) and ([\d.]+ ± [\d.]+).*faces ([\d.]+ ± [\d.]+) and ([\d.]+ ±"
-    r" [\d.]+)",
+    r"letters ([\d.]+ ± [\d.]+) and ([\d.]+ ± [\d.]+).*"
+    r"faces ([\d.]+ ± [\d.]+) and ([\d.]+ ± [\d.]+)",
     "Digits against letters: certainty tells them apart with an AUC of {}, $\\log p(\\mathbf{{x}})$"
     " with {}; digits against faces: {} and **{}**.",
 )
@@ -302,12 +285,8 @@ claim(
 
 # %% tags=["left"]
 torch.manual_seed(3)
-cloud = torch.cat(
-    [
-        torch.randn(90, 2) * 0.55 + torch.tensor([0.0, 1.2]),
-        torch.randn(90, 2) * 0.55 - torch.tensor([0.0, 1.2]),
-    ]
-)
+apart = torch.tensor([0.0, 1.2])
+cloud = torch.cat([torch.randn(90, 2) * 0.55 + apart, torch.randn(90, 2) * 0.55 - apart])
 kind = torch.arange(180) // 90
 known = torch.tensor([3, 95])
 fig, ax = plt.subplots(figsize=(5.4, 4.3))
@@ -316,15 +295,8 @@ for i, marker in zip(known, ("o", "s"), strict=True):
     ax.scatter(
         *cloud[i], s=260, marker=marker, color=CLASSES[kind[i]], edgecolors=DATA, linewidths=2
     )
-ax.set(
-    xticks=[],
-    yticks=[],
-    xlabel="$x_1$",
-    ylabel="$x_2$",
-    aspect="equal",
-    xlim=(-2.6, 2.6),
-    ylim=(-2.9, 2.9),
-)
+ax.set(xticks=[], yticks=[], xlabel="$x_1$", ylabel="$x_2$")
+ax.set(aspect="equal", xlim=(-2.6, 2.6), ylim=(-2.9, 2.9))
 show(fig, "Two clouds of grey points, one above the other, with one labelled point in each.")
 
 # %% [markdown] tags=["right"]
@@ -339,8 +311,8 @@ show(fig, "Two clouds of grey points, one above the other, with one labelled poi
 # %%
 claim(
     3,
-    r"data in all\): |digits in all\): ([\d.]+ ± [\d.]+) points with 10 labels, ([\d.]+ ± [\d.]+)"
-    r" points with 50 labels, ([\d.]+ ± [\d.]+) points with 200",
+    r"data in all\): |digits in all\): ([\d.]+ ± [\d.]+) points with 10 labels,"
+    r" ([\d.]+ ± [\d.]+) points with 50 labels, ([\d.]+ ± [\d.]+) points with 200",
     "2,000 digits, 10 of them labelled: **{}** points of accuracy more than the better of two"
     " classifiers that see the labelled ones only; with 50 labels {}, with 200 {}.",
 )
@@ -420,11 +392,8 @@ show(
 fig, ax = plt.subplots(figsize=(11.3, 2.3))
 plot.draw_images(ax, torch.cat([drawn, real]), columns=11)
 for i, colour in enumerate((MODEL, DATA)):
-    ax.add_patch(
-        plt.Rectangle(
-            (-2, 30 * i - 0.5), 11 * 30 + 2, 28, fill=False, edgecolor=colour, linewidth=3
-        )
-    )
+    corner, width = (-2, 30 * i - 0.5), 11 * 30 + 2
+    ax.add_patch(plt.Rectangle(corner, width, 28, fill=False, edgecolor=colour, linewidth=3))
 ax.set(xlim=(-4, 332), ylim=(60, -3))
 show(
     fig,
@@ -453,23 +422,16 @@ text = python_manual()
 counted = CharacterModel(order=5, alphabet=text.alphabet).fit(text.train)
 torch.manual_seed(0)
 sample = " ".join(counted.sample(260, start="\n")[1:].split())
-display(
-    Markdown(
-        "$$p(\\mathbf{x}) = \\prod_t p(x_t|x_1, \\dots, x_{t-1}) \\approx \\prod_t p(x_t|x_{t-5},"
-        " \\dots, x_{t-1})$$\n\n> *"
-        + sample.replace("*", "")
-        .replace("$", "")
-        .replace("`", "")
-        .replace("_", " ")
-        .replace("<", "‹")
-        .replace("|", "/")
-        + "*"
-    )
+plain = sample.translate(str.maketrans("_<|", " ‹/", "*$`"))  # nothing that Markdown reads
+plot.markdown(
+    r"$$p(\mathbf{x}) = \prod_t p(x_t|x_1, \dots, x_{t-1})"
+    r" \approx \prod_t p(x_t|x_{t-5}, \dots, x_{t-1})$$",
+    f"\n> *{plain}*",
 )
 claim(
     6,
-    r"words that exist in 5 samples of 220 characters: ([\d]+ ± \d+ %) at n = 0, ([\d]+ ± \d+ %) at"
-    r" n = 5",
+    r"words that exist in 5 samples of 220 characters:"
+    r" ([\d]+ ± \d+ %) at n = 0, ([\d]+ ± \d+ %) at n = 5",
     "Words that exist: {} where characters are drawn one by one, **{}** given the last five.",
 )
 
@@ -489,12 +451,10 @@ ax.tick_params(length=0)
 show(fig, "A digit as a grid of 28 by 28 black and white pixels.")
 
 # %% tags=["right"]
-display(
-    Markdown(
-        "$28 \\times 28$ pixels, black or white:\n\n$$2^{784} \\approx 10^{"
-        + f"{784 * math.log10(2):.0f}"
-        + "}\\ \\text{images}$$\n\n. . .\n\nModelling in a high-dimensional space is difficult."
-    )
+plot.markdown(
+    "$28 \\times 28$ pixels, black or white:\n",
+    f"$$2^{{784}} \\approx 10^{{{784 * math.log10(2):.0f}}}\\ \\text{{images}}$$\n\n. . .\n",
+    "Modelling in a high-dimensional space is difficult.",
 )
 
 # %% [markdown]
@@ -504,7 +464,13 @@ display(
 # 50 s. A Markov random field: a positive factor for each group of neighbouring pixels, here each
 # edge. What is missing is the constant that makes the sum one. It is a sum over all images.
 
+
 # %% tags=["left"]
+def edge(d: Drawing, x1, y1, x2, y2, colour: str = "noise", width: int = 3, step=None) -> None:
+    look = f'style="stroke: var(--{colour})" stroke-width="{width}"'
+    d.add(f'<line x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}" {look}/>', step)
+
+
 d = Drawing(
     500,
     470,
@@ -515,21 +481,10 @@ for i in range(5):
     for j in range(5):
         x, y = 50 + 100 * j, 45 + 95 * i
         if j < 4:
-            d.add(
-                f'<line x1="{x}" y1="{y}" x2="{x + 100}" y2="{y}" style="stroke: var(--noise)"'
-                ' stroke-width="3"/>',
-                step=1,
-            )
+            edge(d, x, y, x + 100, y, step=1)
         if i < 4:
-            d.add(
-                f'<line x1="{x}" y1="{y}" x2="{x}" y2="{y + 95}" style="stroke: var(--noise)"'
-                ' stroke-width="3"/>',
-                step=1,
-            )
-d.add(
-    '<line x1="150" y1="140" x2="250" y2="140" style="stroke: var(--posterior)" stroke-width="9"/>',
-    step=2,
-)
+            edge(d, x, y, x, y + 95, step=1)
+edge(d, 150, 140, 250, 140, colour="posterior", width=9, step=2)
 ink = (test[3].view(28, 28)[4:24:4, 4:24:4] > 0.3).int().tolist()
 for i in range(5):
     for j in range(5):
@@ -556,10 +511,9 @@ factor = float(re.search(r"takes ([\d.]+) times", seventh)[1])
 fig, ax = plt.subplots(figsize=(5.5, 4.1))
 sizes = torch.arange(4, 101, dtype=torch.float64)
 ax.semilogy(sizes, factor ** (sizes - 20), color=MODEL)
-ax.axhline(3600 * 24 * 365, color=NOISE, ls="--")
-ax.text(
-    99, 3600 * 24 * 365 / 8, "a year, if 20 pixels\ntake a second", color=DATA, ha="right", va="top"
-)
+YEAR = 3600 * 24 * 365  # seconds
+ax.axhline(YEAR, color=NOISE, ls="--")
+ax.text(99, YEAR / 8, "a year, if 20 pixels\ntake a second", color=DATA, ha="right", va="top")
 ax.axhline(1, color=NOISE, ls=":")
 ax.text(99, 1 / 8, "20 pixels", color=DATA, ha="right", va="top")
 ax.set(xlabel="pixels", ylabel="time, 20 pixels = 1")
@@ -599,24 +553,13 @@ d = Drawing(
     "Left: pixels joined to one another. Right: a hidden variable z with arrows to each of the"
     " pixels, which are not joined any more.",
 )
+angles = [2 * math.pi * k / 5 - math.pi / 2 for k in range(5)]
+corners = [(round(200 + 140 * math.cos(a)), round(190 + 140 * math.sin(a))) for a in angles]
 for k in range(5):
     for m in range(k):
-        a, b = (2 * math.pi * k / 5 - math.pi / 2), (2 * math.pi * m / 5 - math.pi / 2)
-        d.add(
-            f'<line x1="{200 + 140 * math.cos(a):.0f}" y1="{190 + 140 * math.sin(a):.0f}"'
-            f' x2="{200 + 140 * math.cos(b):.0f}" y2="{190 + 140 * math.sin(b):.0f}" style="stroke:'
-            ' var(--noise)" stroke-width="3"/>'
-        )
-for k in range(5):
-    a = 2 * math.pi * k / 5 - math.pi / 2
-    d.node(
-        round(200 + 140 * math.cos(a)),
-        round(190 + 140 * math.sin(a)),
-        f"x{'₁₂₃₄₅'[k]}",
-        "maths",
-        r=38,
-        seen=True,
-    )
+        edge(d, *corners[k], *corners[m])
+for k, corner in enumerate(corners):
+    d.node(*corner, f"x{'₁₂₃₄₅'[k]}", "maths", r=38, seen=True)
 d.arrow(420, 190, 540, 190, step=1)
 d.node(780, 70, "z", colour="prior", step=1)
 for k in range(5):
@@ -713,24 +656,12 @@ def fall(decoder, n: int, half: bool = False, reach=(5.0, 3.3)):
     right.plot(*path.T, color=MODEL, lw=1.8)
     done = n - half
     if n <= 30:
-        right.plot(
-            torch.stack([mean[:done, 0], x[:done, 0]]),
-            torch.stack([mean[:done, 1], x[:done, 1]]),
-            color=NOISE,
-            lw=1.5,
-        )
+        right.plot(*torch.stack([mean[:done], x[:done]]).unbind(-1), color=NOISE, lw=1.5)
     right.plot(*x[:done].T, "o", color=DATA, ms=7 if n <= 30 else 3.5, mew=0, alpha=0.8)
     if n and n <= 3:
         right.plot(*mean[n - 1], "D", color=MODEL, ms=10)
-    right.set(
-        xlim=(-reach[0], reach[0]),
-        ylim=(-reach[1], reach[1]),
-        xticks=[],
-        yticks=[],
-        xlabel="$x_1$",
-        ylabel="$x_2$",
-        title="then: x given z",
-    )
+    right.set(xlim=(-reach[0], reach[0]), ylim=(-reach[1], reach[1]), xticks=[], yticks=[])
+    right.set(xlabel="$x_1$", ylabel="$x_2$", title="then: x given z")
     return fig
 
 
@@ -744,13 +675,9 @@ script = [
     (30, False, "30 draws."),
     (1000, False, "1,000 draws: what shape is it?"),
 ]
+pictures = [fall(line.decoder, n, half) for n, half, _ in script]
 live(
-    film(
-        [fall(line.decoder, n, half) for n, half, _ in script],
-        [words for *_, words in script],
-        label="draws",
-        seconds=1.2,
-    ),
+    film(pictures, [words for *_, words in script], label="draws", seconds=1.2),
     fall(line.decoder, 30),
     "Left, ticks where z was drawn under a bell; right, a straight line with points about it.",
 )
@@ -788,13 +715,15 @@ claim(
 # 50 s. Bend the line, keep everything else. Ask which ellipse fits this cloud. None. It is one
 # Gaussian for each value of z, strung along a curve: infinitely many of them.
 
+
 # %%
+def bent_line(z) -> Gaussian:
+    mean = bend(z)
+    return Gaussian(mean, torch.full_like(mean, 2 * math.log(0.2)))
+
+
 show(
-    fall(
-        lambda z: Gaussian(bend(z), torch.full_like(bend(z), 2 * math.log(0.2))),
-        1000,
-        reach=(4.6, 3.3),
-    ),
+    fall(bent_line, 1000, reach=(4.6, 3.3)),
     "Left, ticks under the bell of the prior; right, a line bent like a snake with points closely"
     " about it.",
 )
@@ -817,9 +746,8 @@ for ax, M in zip(axes, (4, 12, 48), strict=True):
     for place in places:
         ax.add_patch(plt.Circle(place.tolist(), 0.4, color=MODEL, alpha=min(0.5, 4 / M), lw=0))
     ax.plot(*path.T, color=DATA, lw=1.2)
-    ax.set(
-        xlim=(-2.4, 2.4), ylim=(-3, 3), xticks=[], yticks=[], title=f"{M} Gaussians", aspect="equal"
-    )
+    ax.set(xlim=(-2.4, 2.4), ylim=(-3, 3), xticks=[], yticks=[], aspect="equal")
+    ax.set_title(f"{M} Gaussians")
 show(
     fig,
     "The bent line with 4, 12 and 48 Gaussians strung along it: beads that grow together to a"
@@ -827,8 +755,8 @@ show(
 )
 claim(
     10,
-    r"about ([\d.]+) Gaussians at noise 0.4, ([\d.]+) Gaussians at noise 0.2, ([\d.]+) Gaussians at"
-    r" noise 0.1",
+    r"about ([\d.]+) Gaussians at noise 0.4, ([\d.]+) Gaussians at noise 0.2,"
+    r" ([\d.]+) Gaussians at noise 0.1",
     "A finite mixture within 0.01 nats of the bent line needs {} Gaussians at noise 0.4, {} at 0.2,"
     " **{}** at 0.1.",
 )

@@ -29,7 +29,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from deck import Drawing, claim, live, show
-from IPython.display import Markdown, display
 
 from dgmcourse import recipes
 from dgmcourse.data.images import mnist
@@ -40,7 +39,7 @@ from dgmcourse.evaluate import effective_sample_size
 from dgmcourse.models.gan import GAN, ImageGAN, leaky
 from dgmcourse.networks import gated_mlp, mlp
 from dgmcourse.play import Players, adam
-from dgmcourse.plot import CRITIC, DATA, MODEL, NOISE, POSTERIOR, tile
+from dgmcourse.plot import CRITIC, DATA, MODEL, NOISE, POSTERIOR, markdown, tile
 from dgmcourse.train import Adam, maximise
 from dgmcourse.widgets import gan_lab as lab
 from dgmcourse.widgets.film import film
@@ -60,21 +59,17 @@ def sheet(d: Drawing, x, y, w, images, columns: int, **more) -> Drawing:
 
 def bar(d: Drawing, x, y, w, h, colour: str) -> Drawing:
     """A bar from x to the right, its middle line at y."""
-    return d.add(
-        f'<rect x="{x}" y="{y - h / 2}" width="{max(w, 2):.0f}" height="{h}" style="fill:'
-        f' var(--{colour})"/>'
-    )
+    place = f'x="{x}" y="{y - h / 2}" width="{max(w, 2):.0f}" height="{h}"'
+    return d.add(f'<rect {place} style="fill: var(--{colour})"/>')
 
 
 def rule(d: Drawing, x1, y1, x2, y2, colour: str = "line") -> Drawing:
-    return d.add(
-        f'<path d="M{x1},{y1} L{x2},{y2}" style="stroke: var(--{colour})" stroke-width="2"/>'
-    )
+    look = f'style="stroke: var(--{colour})" stroke-width="2"'
+    return d.add(f'<path d="M{x1},{y1} L{x2},{y2}" {look}/>')
 
 
-def say(text: str) -> None:
-    """Words with computed numbers."""
-    display(Markdown(text))
+def dot(d: Drawing, x, y, r: int, colour: str, step=None) -> Drawing:
+    return d.add(f'<circle cx="{x}" cy="{y}" r="{r}" style="fill: var(--{colour})"/>', step)
 
 
 @torch.no_grad()
@@ -134,11 +129,8 @@ d.show()
 # nobody would write? Notebook 03 lets you walk here.
 
 # %%
-at = (
-    torch.special.ndtri((torch.arange(14.0) + 0.5) / 14),
-    torch.special.ndtri((torch.arange(6.0) + 0.5) / 6),
-)
-grid = torch.stack(torch.meshgrid(at[0], at[1].flip(0), indexing="xy"), -1).reshape(-1, 2)
+across, up = (torch.special.ndtri((torch.arange(n) + 0.5) / n) for n in (14, 6))
+grid = torch.stack(torch.meshgrid(across, up.flip(0), indexing="xy"), -1).reshape(-1, 2)
 with torch.no_grad():
     plane_of_digits = models["density_network_2d"].decoder(grid).mean
 d = Drawing(
@@ -150,14 +142,10 @@ d = Drawing(
 sheet(d, 600, 238, 1060, plane_of_digits, 14)
 d.arrow(70, 484, 1130, 484)
 d.arrow(50, 470, 50, 6)
-d.add(
-    '<text x="600" y="514" font-size="26" text-anchor="middle" dominant-baseline="central"><tspan'
-    ' class="maths">z</tspan><tspan font-size="20" dy="6">1</tspan></text>'
-)
-d.add(
-    '<text x="22" y="238" font-size="26" text-anchor="middle" dominant-baseline="central"><tspan'
-    ' class="maths">z</tspan><tspan font-size="20" dy="6">2</tspan></text>'
-)
+for x, y, k in ((600, 514, 1), (22, 238, 2)):
+    place = f'x="{x}" y="{y}" font-size="26" text-anchor="middle" dominant-baseline="central"'
+    index = f'<tspan font-size="20" dy="6">{k}</tspan>'
+    d.add(f'<text {place}><tspan class="maths">z</tspan>{index}</text>')
 d.show()
 
 # %% [markdown]
@@ -198,21 +186,15 @@ with torch.no_grad():
     all_weights = net.decoder(codes).cross_log_prob(hundred)
 effective = effective_sample_size(all_weights, 1)
 shown = int((effective > 2.5).nonzero()[0])  # a digit for which more than one code counts
-x_shown, share = hundred[shown : shown + 1], torch.softmax(all_weights[shown], 0)
+x_shown = hundred[shown : shown + 1]
+share = torch.softmax(all_weights[shown], 0)
 best = share.topk(3).indices
 fig, ax = plt.subplots(figsize=(5.2, 3.2))
 ax.plot(*codes.T, "s", ms=2.6, color="#7fc4ae", mew=0, antialiased=False)
-ax.scatter(
-    *codes[share > 0.003].T, s=500 * share[share > 0.003], color=POSTERIOR, linewidths=0, zorder=3
-)
-ax.set(
-    xlim=(-3.4, 3.4),
-    ylim=(-3.4, 3.4),
-    xticks=[-2, 0, 2],
-    yticks=[-2, 0, 2],
-    xlabel="$z_1$",
-    ylabel="$z_2$",
-)
+seen = share > 0.003
+ax.scatter(*codes[seen].T, s=500 * share[seen], color=POSTERIOR, linewidths=0, zorder=3)
+ax.set(xlim=(-3.4, 3.4), ylim=(-3.4, 3.4), xticks=[-2, 0, 2], yticks=[-2, 0, 2])
+ax.set(xlabel="$z_1$", ylabel="$z_2$")
 ax.text(3.3, 2.9, "share of the sum", color="#b34700", ha="right", va="center")
 show(
     fig,
@@ -231,7 +213,7 @@ for i, code in enumerate(best):
     sheet(d, 240 + 110 * i, 42, 80, best_means[i : i + 1], 1, frame="posterior")
     d.text(240 + 110 * i, 100, f"{share[code]:.0%}", size=22, colour="posterior")
 d.show()
-say(
+markdown(
     f'<p class="small">Of {len(codes):,} codes {effective.median():.1f} are effective (median of'
     f" {len(hundred)} digits).</p>"
 )
@@ -248,17 +230,13 @@ say(
 # %% tags=["left"]
 rows = ["| $\\log w_s$ | float32: $e^{\\log w_s}$ | float64 |", "|--:|--:|--:|"]
 for value in (-80.0, -110.0, 784 * math.log(0.5), -800.0):
-    single, double = (
-        torch.tensor(value).exp().item(),
-        torch.tensor(value, dtype=torch.float64).exp().item(),
-    )
-    cells = [
-        "**0**" if number == 0 else f"$10^{{{round(math.log10(number))}}}$"
-        for number in (single, double)
-    ]
+    cells = []
+    for dtype in (torch.float32, torch.float64):
+        number = torch.tensor(value, dtype=dtype).exp().item()
+        cells.append(f"$10^{{{round(math.log10(number))}}}$" if number else "**0**")
     rows.append(f"| {value:.0f} | {cells[0]} | {cells[1]} |".replace("| -", "| −"))
-say(f"784 pixels, each a coin: $\\log w =$ **{784 * math.log(0.5):.0f}**".replace("-", "−"))
-say("\n".join(rows))
+markdown(f"784 pixels, each a coin: $\\log w =$ **{784 * math.log(0.5):.0f}**".replace("-", "−"))
+markdown(*rows)
 
 # %% [markdown] tags=["right", "step"]
 # **Log-sum-exp**: take out the largest,
@@ -284,10 +262,8 @@ class ThickLine(torch.nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.f, self.log_sigma = (
-            gated_mlp([1, 32, 32, 2]),
-            torch.nn.Parameter(torch.tensor(math.log(0.5))),
-        )
+        self.f = gated_mlp([1, 32, 32, 2])
+        self.log_sigma = torch.nn.Parameter(torch.tensor(math.log(0.5)))
 
     def forward(self, z):
         mean = self.f(z)
@@ -296,24 +272,16 @@ class ThickLine(torch.nn.Module):
 
 torch.manual_seed(2)
 moons, decoder, prior = two_moons(2000), ThickLine(), StandardGaussian(1)
-optimiser, line, steps = (
-    Adam(decoder.parameters(), lr=1e-2),
-    torch.linspace(-3, 3, 300)[:, None],
-    400,
-)
-shots = {}
+optimiser = Adam(decoder.parameters(), lr=1e-2)
+line, steps, shots = torch.linspace(-3, 3, 300)[:, None], 400, {}
 for step in range(steps + 1):
     if step in (0, steps):
         with torch.no_grad():
             shots[step] = decoder(line).mean
-    x, optimiser.param_groups[0]["lr"] = (
-        moons[torch.randint(len(moons), (100,))],
-        1e-2 * min(1, 2.02 - 2 * step / steps),
-    )
-    maximise(
-        torch.logsumexp(decoder(prior.sample((100,))).cross_log_prob(x), 1) - math.log(100),
-        optimiser,
-    )
+    x = moons[torch.randint(len(moons), (100,))]
+    optimiser.param_groups[0]["lr"] = 1e-2 * min(1, 2.02 - 2 * step / steps)
+    log_weights = decoder(prior.sample((100,))).cross_log_prob(x)
+    maximise(torch.logsumexp(log_weights, 1) - math.log(100), optimiser)
 fig, axes = plt.subplots(2, 1, figsize=(5.0, 4.9))
 for ax, (step, curve) in zip(axes, shots.items(), strict=True):
     ax.plot(*moons[:250].T, ".", ms=4, color="#888888")
@@ -339,8 +307,8 @@ show(
 # %% tags=["right", "step"]
 claim(
     11,
-    r"from (-[\d.]+) to (-[\d.]+) nats, where the true density has (-[\d.]+): ([\d.]+ ±"
-    r" [\d.]+) are",
+    r"from (-[\d.]+) to (-[\d.]+) nats, where the true density has (-[\d.]+):"
+    r" ([\d.]+ ± [\d.]+) are",
     "Two moons, $S$ = 100: from {} to {} nats a point. The truth has {}; {} are missing.",
     notebook="03",
 )
@@ -360,27 +328,32 @@ for dim in dims:
     torch.manual_seed(dim)
     x = math.sqrt(1 + SIGMA**2) * torch.randn(20, dim)  # of N(0, (1 + sigma^2) I)
     z = torch.randn(S, dim)
-    counts.append(
-        effective_sample_size(-(torch.cdist(x, z) ** 2) / (2 * SIGMA**2), 1).median().item()
-    )
+    log_weights = -(torch.cdist(x, z) ** 2) / (2 * SIGMA**2)
+    counts.append(effective_sample_size(log_weights, 1).median().item())
 d = Drawing(
     540,
     480,
     "Effective codes of 10,000 against the dimensions of z, on a logarithmic axis: thousands at one"
     " dimension, about one from 20 on",
 )
-across, up = [112 + 9.8 * dim for dim in dims], [400 - 86 * math.log10(count) for count in counts]
+
+
+def place(dim: int, count: float) -> tuple[float, float]:
+    return 112 + 9.8 * dim, 400 - 86 * math.log10(count)
+
+
 for n in (1, 10, 100, 1000, 10_000):
-    rule(d, 112, 400 - 86 * math.log10(n), 530, 400 - 86 * math.log10(n))
-    d.text(102, 400 - 86 * math.log10(n), f"{n:,}", size=24, anchor="end", colour="quiet")
+    _, y = place(0, n)
+    rule(d, 112, y, 530, y)
+    d.text(102, y, f"{n:,}", size=24, anchor="end", colour="quiet")
 for dim in (0, 10, 20, 30, 40):
     d.text(112 + 9.8 * dim, 428, f"{dim}", size=24, colour="quiet")
-d.text(112, 22, f"effective codes, of {S:,}", size=26, anchor="start").text(
-    315, 464, "dimensions of z", size=26
-)
-d.trace(zip(across, up, strict=True), colour="model")
-for x, y in zip(across, up, strict=True):
-    d.add(f'<circle cx="{x:.0f}" cy="{y:.0f}" r="7" style="fill: var(--model)"/>')
+d.text(112, 22, f"effective codes, of {S:,}", size=26, anchor="start")
+d.text(315, 464, "dimensions of z", size=26)
+measured = [place(dim, count) for dim, count in zip(dims, counts, strict=True)]
+d.trace(measured, colour="model")
+for x, y in measured:
+    dot(d, f"{x:.0f}", f"{y:.0f}", 7, "model")
 d.show()
 
 # %% tags=["right", "step"]
@@ -392,8 +365,8 @@ claim(
 )
 claim(
     12,
-    r"decoder with ([\d,]+) blind codes has ([\d.]+) effective ones and falls (\d+ ± \d+) nats"
-    r" short of ([\d,]+) codes",
+    r"decoder with ([\d,]+) blind codes has ([\d.]+) effective ones"
+    r" and falls (\d+ ± \d+) nats short of ([\d,]+) codes",
     "Digits, 40 dimensions: of {} blind codes {} is effective, and they fall {} nats short of {}"
     " codes that an encoder chose.",
     notebook="03",
@@ -424,10 +397,11 @@ claim(
 
 # %% tags=["step"]
 a, b = (cards[name]["results"] for name in ("density_network_2d", "vae_2d"))
-say(
-    f'<div class="claim card">\n\nTest digits, 2 latent dimensions: −{a["test_nll"]:.1f} ±'
-    f" {a['test_nll_se']:.1f} nats; a VAE with a like decoder "
-    f"−{b['test_nll']:.1f} ± {b['test_nll_se']:.1f}.\n\n</div>"
+markdown(
+    '<div class="claim card">\n',
+    f"Test digits, 2 latent dimensions: −{a['test_nll']:.1f} ± {a['test_nll_se']:.1f} nats;"
+    f" a VAE with a like decoder −{b['test_nll']:.1f} ± {b['test_nll_se']:.1f}.\n",
+    "</div>",
 )
 claim(
     13,
@@ -495,20 +469,18 @@ d = Drawing(
     "Above, the fraud shows a grey blur and the expert says fake. Below, the fraud shows a digit"
     " and the expert thinks it is the artist's",
 )
-for row, (picture, words, first) in enumerate(
-    ((early, "Hm … fake!", None), (late_fake, "Hm … the artist’s!", 2))
+for y, when, picture, words, first in (
+    (100, "early", early, "Hm … fake!", None),
+    (360, "late", late_fake, "Hm … the artist’s!", 2),
 ):
-    y = 100 + 260 * row
-    d.text(60, y, "early" if not row else "late", size=26, colour="quiet", step=first)
+    d.text(60, y, when, size=26, colour="quiet", step=first)
     d.person(200, y - 10, colour="model", hat="mask", step=first)
     sheet(d, 390, y, 150, picture, 1, frame="model", step=first)
     d.arrow(482, y, 600, y, step=first)
     d.person(700, y - 10, colour="critic", step=first)
-    speech = 1 if not row else 3
-    d.add(
-        f'<path d="M 812,{y - 6} L 770,{y + 4} L 812,{y + 16} Z" style="fill: var(--critic)"/>',
-        speech,
-    )
+    speech = 1 if first is None else 3
+    tip = f"M 812,{y - 6} L 770,{y + 4} L 812,{y + 16} Z"
+    d.add(f'<path d="{tip}" style="fill: var(--critic)"/>', speech)
     d.box(965, y, 310, 84, words, size=30, round=30, colour="critic", step=speech)
 d.show()
 
@@ -581,10 +553,10 @@ d.show()
 # Both terms are its own.
 
 # %% tags=["step"]
-say(
+markdown(
     "A discriminator that can only guess says ½ and scores $-2\\log 2 \\approx$"
-    f" −{2 * math.log(2):.2f}. If no other does better, the fakes are distributed as the data: $p_G"
-    " = p_{real}$."
+    f" −{2 * math.log(2):.2f}. If no other does better, the fakes are distributed as the data:"
+    " $p_G = p_{real}$."
 )
 
 # %% [markdown]
@@ -601,22 +573,13 @@ given = lab.settings("ring", 0, "non-saturating", 2e-3, 1, 0.1, 32, 2)
 shots, _, real, of, _ = lab.train(given, (0, 1200))
 fig, axes = plt.subplots(1, 2, figsize=(9, 4.2), sharey=True)
 for ax, (step, found, fakes, logits, _) in zip(axes, shots, strict=True):
-    ax.contourf(
-        logits.sigmoid(),
-        np.linspace(0, 1, 8),
-        extent=(-3, 3, -3, 3),
-        cmap=lab.REAL_OR_FAKE,
-        antialiased=False,
-    )
+    levels, plane = np.linspace(0, 1, 8), (-3, 3, -3, 3)
+    verdict = logits.sigmoid()
+    ax.contourf(verdict, levels, extent=plane, cmap=lab.REAL_OR_FAKE, antialiased=False)
     ax.plot(*real[:120].T, "o", ms=4, color=DATA)
     ax.plot(*fakes[:120].T, "^", ms=5, color=MODEL)
-    ax.set(
-        xlim=(-3, 3),
-        ylim=(-3, 3),
-        xticks=[-2, 0, 2],
-        yticks=[-2, 0, 2],
-        title=f"step {step:,}: {found} of {of} modes",
-    )
+    ax.set(xlim=(-3, 3), ylim=(-3, 3), xticks=[-2, 0, 2], yticks=[-2, 0, 2])
+    ax.set_title(f"step {step:,}: {found} of {of} modes")
 live(
     lab.gan_lab("ring"),
     fig,
@@ -647,19 +610,17 @@ for i in range(20):
     x, y = 70 + 112 * (i % 10), 64 + 130 * (i // 10)
     sheet(d, x, y, 104, quiz[i : i + 1], 1)
     if is_real[i]:
-        d.add(
-            f'<rect x="{x - 55}" y="{y - 55}" width="110" height="110" rx="8" style="fill: none;'
-            ' stroke: var(--prior)" stroke-width="5"/>',
-            1,
-        )
+        place = f'x="{x - 55}" y="{y - 55}" width="110" height="110" rx="8"'
+        look = 'style="fill: none; stroke: var(--prior)" stroke-width="5"'
+        d.add(f"<rect {place} {look}/>", 1)
 d.text(575, 278, "framed: real", size=26, colour="prior", step=1)
 d.show()
 
 # %% tags=["step"]
 claim(
     14,
-    r"right in ([\d.]+% \$\\pm\$ [\d.]+%) of its answers \(two heaps of real digits: ([\d.]+%"
-    r" \$\\pm\$ [\d.]+%)\)",
+    r"right in ([\d.]+% \$\\pm\$ [\d.]+%) of its answers"
+    r" \(two heaps of real digits: ([\d.]+% \$\\pm\$ [\d.]+%)\)",
     "A fresh network, asked “real or fake?”, is right in {} of its answers; with two heaps of real"
     " digits in {}.",
     notebook="04",
@@ -678,9 +639,8 @@ claim(
 # %%
 torch.manual_seed(0)
 ring, COPIES = ring_of_gaussians(), 10
-game = GAN(
-    StandardGaussian(2), mlp([2, 32, 32, 2], copies=COPIES), mlp([2, 32, 32, 1], copies=COPIES)
-)
+generator, discriminator = (mlp([2, 32, 32, out], copies=COPIES) for out in (2, 1))
+game = GAN(StandardGaussian(2), generator, discriminator)
 players, TURNS = Players(game, 2e-3), 1000
 for _ in range(TURNS):
     players.discriminator_step(ring.sample((COPIES, 64)))
@@ -721,8 +681,8 @@ claim(
 
 # %%
 def tiny_game(rate: float, by_turns: bool, penalty: float = 0.0, steps: int = 400) -> np.ndarray:
-    """(theta, psi): a fraud lowers V = log(1 - sigma(psi theta)), an expert raises V - penalty
-    psi^2 / 2.
+    """The path of (theta, psi): a fraud at theta lowers V = log(1 - sigma(psi theta)), an expert
+    with slope psi raises V - penalty psi^2 / 2.
     """
     theta, psi, path = 1.0, 0.0, []
     for _ in range(steps):
@@ -748,23 +708,13 @@ d = Drawing(
 for i, (name, path) in enumerate(paths.items()):
     x, y, unit, step = 190 + 385 * i, 215, 66, i or None
     d.text(x, 24, name, size=28, step=step)
-    d.add(
-        f'<path d="M{x - 170},{y} H{x + 170} M{x},{y - 165} V{y + 165}" style="stroke: var(--line)"'
-        ' stroke-width="2"/>',
-        step,
-    )
-    d.trace(
-        ((x + unit * theta, y - unit * psi) for theta, psi in path[::2]),
-        colour="critic",
-        width=3,
-        step=step,
-    )
-    d.add(f'<circle cx="{x + unit}" cy="{y}" r="9" style="fill: var(--model)"/>', step)
-    d.add(
-        f'<path d="M{x - 12},{y} H{x + 12} M{x},{y - 12} V{y + 12}" style="stroke: var(--ink)"'
-        ' stroke-width="4"/>',
-        step,
-    )
+    axes = f"M{x - 170},{y} H{x + 170} M{x},{y - 165} V{y + 165}"
+    d.add(f'<path d="{axes}" style="stroke: var(--line)" stroke-width="2"/>', step)
+    places = [(x + unit * theta, y - unit * psi) for theta, psi in path[::2]]
+    d.trace(places, colour="critic", width=3, step=step)
+    dot(d, x + unit, y, 9, "model", step)
+    cross = f"M{x - 12},{y} H{x + 12} M{x},{y - 12} V{y + 12}"
+    d.add(f'<path d="{cross}" style="stroke: var(--ink)" stroke-width="4"/>', step)
 d.formula(372, 200, "θ", size=30)
 d.formula(212, 62, "ψ", size=30)
 d.formula(300, 425, "θ", size=30)
@@ -789,29 +739,16 @@ d = Drawing(
     "Four sheets of digits: training images, samples of a feed-forward GAN, of a DCGAN, and of an"
     " auxiliary classifier GAN",
 )
-sheets = {
-    f"training images: {real_distance:.1f}": digits.train[torch.arange(30)].tensor(),
-    **{
-        f"{name}: {cards[key]['results']['frechet']:.0f}": samples(key, 30, seed=2)
-        for key, name in (
-            ("gan", "GAN, feed-forward"),
-            ("dcgan", "DCGAN"),
-            ("acgan", "AC-GAN, given classes"),
-        )
-    },
-}
-for i, (title, images) in enumerate(sheets.items()):
-    x, y = 285 + 580 * (i % 2), 124 + 230 * (i // 2)
-    d.text(
-        x - 265,
-        y - 104,
-        title,
-        size=26,
-        anchor="start",
-        colour="ink" if not i else "model",
-        step=i or None,
-    )
-    sheet(d, x, y, 530, images, 10, step=i or None)
+first_thirty = digits.train[torch.arange(30)].tensor()
+sheets = [(f"training images: {real_distance:.1f}", first_thirty, "ink")]
+players_of = {"gan": "GAN, feed-forward", "dcgan": "DCGAN", "acgan": "AC-GAN, given classes"}
+for key, title in players_of.items():
+    title += f": {cards[key]['results']['frechet']:.0f}"
+    sheets.append((title, samples(key, 30, seed=2), "model"))
+for i, (title, images, colour) in enumerate(sheets):
+    x, y, step = 285 + 580 * (i % 2), 124 + 230 * (i // 2), i or None
+    d.text(x - 265, y - 104, title, size=26, anchor="start", colour=colour, step=step)
+    sheet(d, x, y, 530, images, 10, step=step)
 d.show()
 
 # %% [markdown]
@@ -840,9 +777,10 @@ claim(
     "**Easy sampling**: {} microseconds an image of {} pixels, in one pass.",
     notebook="04",
 )
-say(
-    '<div class="claim">\n\n**Gradients** train both players, the generator through the'
-    " discriminator.\n\n</div>"
+markdown(
+    '<div class="claim">\n',
+    "**Gradients** train both players, the generator through the discriminator.\n",
+    "</div>",
 )
 claim(
     16,
@@ -877,8 +815,8 @@ claim(
 )
 claim(
     18,
-    r"the smudges come in place (\d by exact W), (\d by sliced W), (\d) by Frechet, (\d by"
-    r" classes)",
+    r"the smudges come in place (\d by exact W), (\d by sliced W), (\d) by Frechet,"
+    r" (\d by classes)",
     "**No clear assessment**: of five heaps the smudges come in place {}, {}, {} by Fréchet, {}.",
     notebook="04",
 )
@@ -909,11 +847,8 @@ def bell(mean: float, std: float):
 
 def js(p, q) -> float:
     m = (p + q) / 2
-    return (
-        0.5
-        * STEP
-        * (torch.xlogy(p, p / m).nan_to_num() + torch.xlogy(q, q / m).nan_to_num()).sum().item()
-    )
+    to_mean = torch.xlogy(p, p / m).nan_to_num() + torch.xlogy(q, q / m).nan_to_num()
+    return 0.5 * STEP * to_mean.sum().item()
 
 
 def cdf(p):
@@ -928,7 +863,8 @@ def grains(p, n: int = 14) -> np.ndarray:
     return np.interp((np.arange(n) + 0.5) / n, cdf(p), places)
 
 
-heap, ways = 0.6 * bell(-1.2, 0.35) + 0.4 * bell(0.4, 0.5), [0, 1, 2, 4, 6, 10]
+heap = 0.6 * bell(-1.2, 0.35) + 0.4 * bell(0.4, 0.5)
+ways = [0, 1, 2, 4, 6, 10]
 model_of = {way: bell(way - 0.5, 0.6) for way in ways}
 measured = {way: (w1(heap, model_of[way]), js(heap, model_of[way])) for way in ways}
 
@@ -943,11 +879,10 @@ def piles(way: float) -> plt.Figure:
     ax.text(-3.8, -1.0, "model", color=MODEL)
     ax.set(xlim=(-4, 12), ylim=(-1.3, 1.3), yticks=[], xlabel="place")
     ax.spines["left"].set_visible(False)
-    for row, (value, top, name, colour) in enumerate(
-        ((work, 10.0, "earth mover", CRITIC), (divergence, math.log(2), "Jensen-Shannon", NOISE))
-    ):
-        right.barh(-row, value / top, 0.42, color=colour)
-        right.text(0, -row + 0.38, f"{name} {value:.2f}" + (" nats" if row else ""), va="center")
+    right.barh(0, work / 10, 0.42, color=CRITIC)
+    right.text(0, 0.38, f"earth mover {work:.2f}", va="center")
+    right.barh(-1, divergence / math.log(2), 0.42, color=NOISE)
+    right.text(0, -0.62, f"Jensen-Shannon {divergence:.2f} nats", va="center")
     right.set(xlim=(0, 1.06), ylim=(-1.4, 0.65), xticks=[], yticks=[])
     right.spines[:].set_visible(False)
     return fig
@@ -1009,20 +944,12 @@ near = slice(1380, 2420, 10)  # from -1.1 to 4.1
 at_x = 60 + 94 * (places + 1)
 for density, colour, name, place in ((p, "data", "data", 0), (q, "model", "fakes", AWAY)):
     inside = density > 0
-    d.trace(
-        zip(at_x[inside][::12], 400 - 105 * density[inside][::12], strict=True),
-        colour=colour,
-        fill=True,
-        width=0,
-    )
+    edge = zip(at_x[inside][::12], 400 - 105 * density[inside][::12], strict=True)
+    d.trace(edge, colour=colour, fill=True, width=0)
     d.text(60 + 94 * (place + 1), 400 - 105 * 2 - 18, name, size=26, colour=colour)
-    flat = 1.0 if name == "data" else 0.0
-    d.trace(
-        [(60 + 94 * (place + end), 400 - 105 * flat) for end in (0.5, 1.5)],
-        colour="noise",
-        dash="12 7",
-        width=5,
-    )
+    y = 400 - 105 * (1.0 if name == "data" else 0.0)
+    ends = [(60 + 94 * (place + end), y) for end in (0.5, 1.5)]
+    d.trace(ends, colour="noise", dash="12 7", width=5)
 rule(d, 60, 400, 530, 400)
 d.trace(zip(at_x[near], 400 - 105 * price[near], strict=True), colour="critic", width=5)
 gained = STEP * (price * (p - q)).sum().item()
@@ -1060,11 +987,8 @@ class Bumps(Gaussian):
 
 
 data, still = Bumps(-2, 2), Bumps(-4, 0, 4)
-ruler, clips, critics = (
-    torch.linspace(-5.5, 5.5, 551)[:, None],
-    (0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 1.0),
-    {},
-)
+ruler = torch.linspace(-5.5, 5.5, 551)[:, None]
+clips, critics = (0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 1.0), {}
 torch.manual_seed(1)
 seen, faked = data.sample((20_000,)), still.sample((20_000,))
 exact = wasserstein_1d(seen[:, 0], faked[:, 0]).item()
@@ -1094,12 +1018,8 @@ shape = critics[nearest][1]
 right.plot(ruler, best_prices / 4, ":", color=DATA, lw=2.4)
 right.plot(ruler, (shape - shape.mean()) / (shape.max() - shape.min()) + 0.25, color=CRITIC)
 right.text(0.1, 0.66, "best prices (dotted)", color=DATA, ha="center")
-right.set(
-    xlabel="x",
-    yticks=[],
-    ylim=(-0.65, 0.98),
-    title=f"critic at c = {nearest:g}, and what it should be",
-)
+right.set(xlabel="x", yticks=[], ylim=(-0.65, 0.98))
+right.set_title(f"critic at c = {nearest:g}, and what it should be")
 show(
     fig,
     "Left, the clipped critic's estimate against c on logarithmic axes, from a ten-thousandth to"
@@ -1129,11 +1049,9 @@ claim(
 # best by far on digits. So: in part. And still a fifth of the samples, or more, lie between modes.
 
 # %%
-row = next(
-    row for row in recipes.claims() if row["claim"] == 21 and row["notebook"].startswith("05")
-)
-games = int(re.search(r"failures of (\d+) games", row["measured"])[1])
-listed = re.search(r"failures of \d+ games: ([^;]+);", row["measured"])[1]
+rows = [row for row in recipes.claims() if row["claim"] == 21]
+text = next(row["measured"] for row in rows if row["notebook"].startswith("05"))
+games, listed = re.search(r"failures of (\d+) games: ([^;]+);", text).groups()
 failures = {name: int(count) for count, name in re.findall(r"(\d+) \(([^)]+)\)", listed)}
 table = recipes.study("gans_on_mnist")["rows"]
 methods = list(dict.fromkeys(row["method"] for row in table))
@@ -1145,30 +1063,26 @@ hue = {
     "spectral WGAN": "posterior",
     "spectral GAN": "prior",
 }
+counted = ", ".join(f"{name} {count}" for name, count in failures.items())
 d = Drawing(
     1150,
     330,
-    "Left, failed games on the ring: "
-    + ", ".join(f"{name} {count}" for name, count in failures.items())
-    + ". Right, the Fréchet distance of 20 seeds on digits for four methods; the WGAN with penalty"
-    " is lowest",
+    f"Left, failed games on the ring: {counted}. Right, the Fréchet distance of 20 seeds on digits"
+    " for four methods; the WGAN with penalty is lowest",
 )
 d.text(232, 24, f"ring: under 4 of 8 modes, of {games} games", size=26, anchor="start")
 for i, (name, count) in enumerate(failures.items()):
-    d.text(220, 74 + 48 * i, name, size=25, anchor="end")
-    bar(d, 232, 74 + 48 * i, 240 * count / max(failures.values()), 30, hue[name])
-    d.text(
-        244 + 240 * count / max(failures.values()), 74 + 48 * i, str(count), size=26, anchor="start"
-    )
+    y, width = 74 + 48 * i, 240 * count / max(failures.values())
+    d.text(220, y, name, size=25, anchor="end")
+    bar(d, 232, y, width, 30, hue[name])
+    d.text(244 + width, y, str(count), size=26, anchor="start")
 d.text(810, 24, f"digits: {len(table) // len(methods)} seeds each", size=26, anchor="start")
 for i, name in enumerate(methods):
     values = [row["frechet"] for row in table if row["method"] == name]
-    d.text(798, 74 + 48 * i, name.removeprefix("non-saturating "), size=25, anchor="end")
-    dots = "".join(
-        f'<circle cx="{810 + 1.15 * value:.0f}"'
-        f' cy="{74 + 48 * i - 12 + 24 * k / (len(values) - 1):.0f}" r="5"/>'
-        for k, value in enumerate(values)
-    )
+    y, dots = 74 + 48 * i, ""
+    d.text(798, y, name.removeprefix("non-saturating "), size=25, anchor="end")
+    for x, down in zip(values, np.linspace(-12, 12, len(values)), strict=True):
+        dots += f'<circle cx="{810 + 1.15 * x:.0f}" cy="{y + down:.0f}" r="5"/>'
     d.add(f'<g style="fill: var(--{hue[name]}); fill-opacity: 0.75">{dots}</g>')
 rule(d, 810, 256, 1145, 256, "quiet")
 for value in (0, 100, 200):
@@ -1207,17 +1121,16 @@ d.node(40, 140, "z", colour="noise", r=34)
 d.arrow(78, 140, 108, 140)
 for x, size, text in ((160, 70, "7 × 7"), (278, 104, "14 × 14")):
     for k in (2, 1, 0):
-        d.add(
-            f'<rect x="{x - size / 2 + 9 * k}" y="{140 - size / 2 - 9 * k}" width="{size}"'
-            f' height="{size}" style="fill: var(--wash); stroke: var(--model)" stroke-width="2.5"/>'
-        )
+        place = f'x="{x - size / 2 + 9 * k}" y="{140 - size / 2 - 9 * k}"'
+        look = 'style="fill: var(--wash); stroke: var(--model)" stroke-width="2.5"'
+        d.add(f'<rect {place} width="{size}" height="{size}" {look}/>')
     d.text(x, 246, text, size=24, colour="quiet")
 d.arrow(352, 140, 390, 140)
 sheet(d, 466, 140, 144, image, 1, frame="model")
 d.text(466, 246, "28 × 28", size=24, colour="quiet")
 d.text(270, 24, "DCGAN: convolutions", size=28)
 d.show()
-say(
+markdown(
     f"Fréchet distance {cards['dcgan']['results']['frechet']:.0f}; feed-forward"
     f" {cards['gan']['results']['frechet']:.0f}."
 )
@@ -1242,7 +1155,7 @@ sheet(d, 295, 170, 480, ordered, 9)
 for i, label in enumerate(told):
     d.text(30, 170 + (i - 1.5) * 53.5, str(label.item()), size=28, colour="prior")
 d.show()
-say(f"Fréchet distance {cards['acgan']['results']['frechet']:.0f}, with labels.")
+markdown(f"Fréchet distance {cards['acgan']['results']['frechet']:.0f}, with labels.")
 
 # %% [markdown] tags=["right"]
 # <p class="small">Odena, Olah, Shlens, 2016: Conditional image synthesis with auxiliary classifier GANs.<br>&nbsp;</p>
@@ -1330,32 +1243,26 @@ label_of = {
     "wae_mmd": "WAE, MMD",
     "wae_gan": "WAE, adversarial",
 }
-order = sorted(label_of, key=lambda name: cards[name]["results"]["frechet"])
-d = Drawing(
-    540,
-    460,
-    "Fréchet distances: "
-    + ", ".join(f"{label_of[name]} {cards[name]['results']['frechet']:.0f}" for name in order),
-)
-d.text(
-    222, 24, f"Fréchet distance, {cards['gan']['results']['n']:,} samples", size=25, anchor="start"
-)
-for i, (name, value, form) in enumerate(
-    [
-        ("real digits", real_distance, ".1f"),
-        *((label_of[name], cards[name]["results"]["frechet"], ".0f") for name in order),
-    ]
-):
-    d.text(210, 80 + 56 * i, name, size=26, anchor="end")
-    bar(d, 222, 80 + 56 * i, 2.2 * value, 34, "model" if i else "data")
-    d.text(232 + 2.2 * value, 80 + 56 * i, f"{value:{form}}", size=26, anchor="start")
+distance = {words: cards[name]["results"]["frechet"] for name, words in label_of.items()}
+order = sorted(distance, key=distance.get)
+listed = ", ".join(f"{name} {distance[name]:.0f}" for name in order)
+d = Drawing(540, 460, f"Fréchet distances: {listed}")
+n = cards["gan"]["results"]["n"]
+d.text(222, 24, f"Fréchet distance, {n:,} samples", size=25, anchor="start")
+lines = [("real digits", real_distance, f"{real_distance:.1f}", "data")]
+lines += [(name, distance[name], f"{distance[name]:.0f}", "model") for name in order]
+for i, (name, value, words, colour) in enumerate(lines):
+    y = 80 + 56 * i
+    d.text(210, y, name, size=26, anchor="end")
+    bar(d, 222, y, 2.2 * value, 34, colour)
+    d.text(232 + 2.2 * value, y, words, size=26, anchor="start")
 d.show()
 
 # %% tags=["right", "step"]
 claim(
     14,
-    r"tell the best, wae_gan, from real digits in ([\d.]+ ± [\d.]+ %) of cases \(real from real"
-    r" ([\d.]+ ± [\d.]+ %)\)",
+    r"tell the best, wae_gan, from real digits in ([\d.]+ ± [\d.]+ %) of cases"
+    r" \(real from real ([\d.]+ ± [\d.]+ %)\)",
     "Nearest neighbours name another winner, the adversarial WAE: told from real digits in {} of"
     " cases; real from real, {}.",
     notebook="06",
@@ -1363,8 +1270,8 @@ claim(
 )
 claim(
     19,
-    r"shares are off by ([\d.]+), ([\d.]+), ([\d.]+) in total variation, those of real digits by"
-    r" ([\d.]+)",
+    r"shares are off by ([\d.]+), ([\d.]+), ([\d.]+) in total variation,"
+    r" those of real digits by ([\d.]+)",
     "Class shares are off by {} (GAN), {} (DCGAN), {} (BiGAN); those of real digits by {}.",
     notebook="06",
 )

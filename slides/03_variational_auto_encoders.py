@@ -14,7 +14,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from deck import Drawing, claim, live, show
-from IPython.display import Markdown, display
 from torch.distributions import Normal
 
 from dgmcourse import plot, recipes
@@ -40,6 +39,21 @@ def together(d: Drawing, first: int) -> None:
     d.parts[first:] = [f'<g class="fragment">{"".join(d.parts[first:])}</g>']
 
 
+def dice(d: Drawing, x: int, y: int, side: int, off: int, r: int, round: int) -> None:
+    """A die that shows five, about (x, y): its dots have radius r and are `off` from the middle."""
+    d.box(x, y, side, side, colour="noise", round=round)
+    for right, down in ((-off, -off), (off, -off), (0, 0), (-off, off), (off, off)):
+        place = f'cx="{x + right}" cy="{y + down}" r="{r}"'
+        d.add(f'<circle {place} style="fill: var(--noise)"/>')
+
+
+def to_mean_and_width(d: Drawing, y: int) -> None:
+    """x -> encoder -> mu, sigma at the left, at height y."""
+    d.node(50, y, "x", seen=True).arrow(96, y, 146, y)
+    d.net(240, y, 180, 110, "encoder", narrow="right", colour="posterior")
+    d.arrow(332, y, 392, y).box(440, y, 92, 92).formula(440, y, "*μ*, *σ*", size=34)
+
+
 def density_network(d: Drawing, x: int, y: int, step=None) -> Drawing:
     """z -> decoder -> x, 460 wide, about (x, y)."""
     d.node(x - 186, y, "z", step=step).arrow(x - 140, y, x - 86, y, step=step)
@@ -59,8 +73,8 @@ def gan(d: Drawing, x: int, y: int, step=None) -> Drawing:
 
 
 def auto_encoder(d: Drawing, lit: str = "encoder decoder prior", step=None) -> Drawing:
-    """x -> encoder -> z -> decoder -> x, with the prior above z: 1150 x 250. What is not lit is
-    pale.
+    """x -> encoder -> z -> decoder -> x, with the prior above z: 1150 x 250. What is not in `lit`
+    is pale.
     """
 
     def colour(part, own):
@@ -96,47 +110,24 @@ def axes(
     def at(x, y) -> tuple[float, float]:
         return left + w * share(x, xlim, "x"), top + h * (1 - share(y, ylim, "y"))
 
-    d.add(
-        f'<path d="M{left},{top} V{top + h} H{left + w}" style="stroke: var(--quiet); fill: none"'
-        ' stroke-width="2"/>'
-    )
+    lines = f"M{left},{top} V{top + h} H{left + w}"
+    d.add(f'<path d="{lines}" style="stroke: var(--quiet); fill: none" stroke-width="2"/>')
     for x in xticks:
-        d.text(
-            round(at(x, ylim[0])[0]),
-            top + h + 20,
-            f"{x:,g}".replace("-", "−"),
-            size=22,
-            colour="quiet",
-        )
+        words = f"{x:,g}".replace("-", "−")
+        d.text(round(at(x, ylim[0])[0]), top + h + 20, words, size=22, colour="quiet")
     for y in yticks:
-        d.text(
-            left - 10,
-            round(at(xlim[0], y)[1]),
-            f"{y:,g}".replace("-", "−"),
-            size=22,
-            anchor="end",
-            colour="quiet",
-        )
+        words = f"{y:,g}".replace("-", "−")
+        place = left - 10, round(at(xlim[0], y)[1])
+        d.text(*place, words, size=22, anchor="end", colour="quiet")
     d.text(left + w / 2, top + h + 52, xlabel, size=24)
-    side = f"rotate(-90 {left - 74} {top + h / 2})"
-    d.add(
-        f'<text transform="{side}" x="{left - 74}" y="{top + h / 2}" font-size="24"'
-        f' text-anchor="middle" dominant-baseline="central">{ylabel}</text>'
-    )
+    x, y = left - 74, top + h / 2
+    place = f'transform="rotate(-90 {x} {y})" x="{x}" y="{y}" font-size="24"'
+    d.add(f'<text {place} text-anchor="middle" dominant-baseline="central">{ylabel}</text>')
     return at
 
 
 def curve(
-    d: Drawing,
-    at,
-    xs,
-    ys,
-    colour: str,
-    *,
-    dash: str = "",
-    marks: bool = False,
-    width: float = 4,
-    step=None,
+    d: Drawing, at, xs, ys, colour: str, *, dash="", marks=False, width: float = 4, step=None
 ) -> None:
     places = [at(x, y) for x, y in zip(xs, ys, strict=True)]
     d.trace(places, colour=colour, dash=dash, width=width, step=step)
@@ -238,19 +229,17 @@ d = Drawing(
     "Three rows: the density network, z to x; the variational auto-encoder, x to encoder to z to"
     " decoder to x; the adversarial net, z to generator to x to discriminator.",
 )
-d.text(0, 70, "Density", size=28, anchor="start").text(0, 104, "network", size=28, anchor="start")
+d.text(0, 70, "Density", size=28, anchor="start")
+d.text(0, 104, "network", size=28, anchor="start")
 density_network(d, 796, 87)
-d.text(0, 396, "Generative", size=28, anchor="start").text(
-    0, 430, "adversarial net", size=28, anchor="start"
-)
+d.text(0, 396, "Generative", size=28, anchor="start")
+d.text(0, 430, "adversarial net", size=28, anchor="start")
 gan(d, 846, 413)
-d.text(0, 233, "Variational", size=28, anchor="start", step=1).text(
-    0, 267, "auto-encoder", size=28, anchor="start", step=1
-)
+d.text(0, 233, "Variational", size=28, anchor="start", step=1)
+d.text(0, 267, "auto-encoder", size=28, anchor="start", step=1)
 d.node(238, 250, "x", seen=True, step=2).arrow(284, 250, 338, 250, step=2)
-d.net(424, 250, 170, 96, "encoder", narrow="right", colour="posterior", step=2).arrow(
-    510, 250, 564, 250, step=2
-)
+d.net(424, 250, 170, 96, "encoder", narrow="right", colour="posterior", step=2)
+d.arrow(510, 250, 564, 250, step=2)
 density_network(d, 796, 250, step=1).show()
 
 # %% [markdown]
@@ -270,15 +259,12 @@ d = Drawing(
     " reconstruction.",
 )
 auto_encoder(d)
-d.text(298, 272, "guesses the codes", colour="posterior", step=1).text(
-    298, 306, "that explain x", colour="posterior", step=1
-)
-d.text(852, 272, "a probability", colour="model", step=2).text(
-    852, 306, "for each pixel", colour="model", step=2
-)
-d.text(700, 30, "which codes are usual,", anchor="start", colour="prior", step=3).text(
-    700, 64, "whatever x is", anchor="start", colour="prior", step=3
-)
+d.text(298, 272, "guesses the codes", colour="posterior", step=1)
+d.text(298, 306, "that explain x", colour="posterior", step=1)
+d.text(852, 272, "a probability", colour="model", step=2)
+d.text(852, 306, "for each pixel", colour="model", step=2)
+d.text(700, 30, "which codes are usual,", anchor="start", colour="prior", step=3)
+d.text(700, 64, "whatever x is", anchor="start", colour="prior", step=3)
 d.show()
 
 # %% [markdown] tags=["step"]
@@ -349,9 +335,14 @@ claim(
 grid = torch.linspace(-12, 12, 6001, dtype=torch.float64)
 cell = (grid[1] - grid[0]).log()
 prior_at = Normal(torch.zeros(1, dtype=torch.float64), 1.0).log_prob(grid)
-likelihood_at = Normal(grid + grid**2 / 2, torch.full_like(grid, 0.25)).log_prob(
-    torch.zeros_like(grid)
-)  # log p(x = 0|z)
+
+
+def log_likelihood(z):
+    """log p(x = 0 | z), nats."""
+    return Normal(z + z**2 / 2, torch.full_like(z, 0.25)).log_prob(torch.zeros_like(z))
+
+
+likelihood_at = log_likelihood(grid)
 evidence = (torch.logsumexp(likelihood_at + prior_at, 0) + cell).item()
 
 
@@ -368,20 +359,12 @@ def bound(mean: float, sigma: float) -> float:
 
 
 sweep = np.linspace(-2.6, 0.7, 67).tolist()
-best = max(
-    ((m, s) for m in sweep for s in (0.15, 0.2, 0.25, 0.3, 0.35, 0.4)), key=lambda q: bound(*q)
-)
-hill = [bound(m, best[1]) for m in sweep]
-
-
-valley = min((m for m in sweep if -1.6 < m < -0.5), key=lambda m: bound(m, best[1]))
-places = [
-    -2.4,
-    max((m for m in sweep if m < valley), key=lambda m: bound(m, best[1])),
-    valley,
-    best[0],
-]
-gaps = [evidence - bound(m, best[1]) for m in places]
+pairs = [(m, s) for m in sweep for s in (0.15, 0.2, 0.25, 0.3, 0.35, 0.4)]
+best_mean, width = max(pairs, key=lambda q: bound(*q))
+hill = {m: bound(m, width) for m in sweep}  # at the best width
+valley = min((m for m in sweep if -1.6 < m < -0.5), key=hill.get)
+places = [-2.4, max((m for m in sweep if m < valley), key=hill.get), valley, best_mean]
+gaps = [evidence - bound(m, width) for m in places]
 d = Drawing(
     1152,
     450,
@@ -389,75 +372,35 @@ d = Drawing(
     " bound against the mean of q, two hills under the line log p(x). The gaps are"
     f" {', '.join(f'{gap:.1f}' for gap in gaps)} nats.",
 )
-at = axes(
-    d, 92, 30, 450, 340, (-3.2, 1.2), (0, 2), (-3, -2, -1, 0, 1), (0, 1, 2), "code z", "density"
-)
+ticks = (-3, -2, -1, 0, 1), (0, 1, 2)
+at = axes(d, 92, 30, 450, 340, (-3.2, 1.2), (0, 2), *ticks, "code z", "density")
 some = torch.linspace(-3.2, 1.2, 90, dtype=torch.float64)
-exact = (
-    Normal(some + some**2 / 2, torch.full_like(some, 0.25)).log_prob(torch.zeros_like(some))
-    - some**2 / 2
-    - math.log(2 * math.pi) / 2
-    - evidence
-).exp()
-area = " ".join(
-    f"{x:.0f},{y:.1f}"
-    for x, y in (
-        at(*pair)
-        for pair in [(-3.2, 0), *zip(some.tolist(), exact.tolist(), strict=True), (1.2, 0)]
-    )
-)
+log_joint = log_likelihood(some) - some**2 / 2 - math.log(2 * math.pi) / 2
+exact = (log_joint - evidence).exp()
+outline = [(-3.2, 0), *zip(some.tolist(), exact.tolist(), strict=True), (1.2, 0)]
+area = " ".join(f"{x:.0f},{y:.1f}" for x, y in (at(*pair) for pair in outline))
 d.add(f'<polygon points="{area}" style="fill: var(--line)"/>')
 d.text(530, 40, "grey: exact p(z|x)", size=24, anchor="end")
-to = axes(
-    d,
-    680,
-    30,
-    380,
-    340,
-    (-2.6, 0.7),
-    (-7, 0.6),
-    (-2, -1, 0),
-    (-6, -4, -2, 0),
-    "mean of q",
-    "ELBO, nats",
-)
-curve(
-    d,
-    to,
-    *zip(*((m, bound(m, best[1])) for m in sweep if bound(m, best[1]) > -7), strict=True),
-    "model",
-)
+ticks = (-2, -1, 0), (-6, -4, -2, 0)
+to = axes(d, 680, 30, 380, 340, (-2.6, 0.7), (-7, 0.6), *ticks, "mean of q", "ELBO, nats")
+inside = {m: value for m, value in hill.items() if value > -7}
+curve(d, to, inside.keys(), inside.values(), "model")
 curve(d, to, (-2.6, 0.7), (evidence, evidence), "ink", width=3)
 d.text(1066, round(to(0.7, evidence)[1]), "log p(x)", size=24, anchor="start")
 for k, (mean, gap) in enumerate(zip(places, gaps, strict=True), 1):
-    near = some[(some - mean).abs() < 3.2 * best[1]]
-    curve(
-        d,
-        at,
-        near.tolist(),
-        Normal(mean, best[1]).log_prob(near).exp().tolist(),
-        "posterior",
-        step=k,
-    )
-    peak, (x, y), (_, high) = (
-        at(mean, 1 / (best[1] * math.sqrt(2 * math.pi))),
-        to(mean, evidence - gap),
-        to(mean, evidence),
-    )
-    d.text(round(peak[0]), round(peak[1]) - 20, str(k), colour="posterior", step=k).text(
-        round(x), round(high) - 20, str(k), colour="posterior", step=k
-    )
+    near = some[(some - mean).abs() < 3.2 * width]
+    height = Normal(mean, width).log_prob(near).exp()
+    curve(d, at, near.tolist(), height.tolist(), "posterior", step=k)
+    peak = at(mean, 1 / (width * math.sqrt(2 * math.pi)))
+    (x, low), (_, high) = to(mean, evidence - gap), to(mean, evidence)
+    d.text(round(peak[0]), round(peak[1]) - 20, str(k), colour="posterior", step=k)
+    d.text(round(x), round(high) - 20, str(k), colour="posterior", step=k)
     curve(d, to, (mean, mean), (evidence - gap, evidence), "posterior", width=9, step=k)
-    low = y + 24 if y < 320 else y - 16  # beside the bar that reaches the axis
-    d.text(
-        round(x) + (14 if y > 320 else 8),
-        round(low),
-        f"{gap:.1f}",
-        size=24,
-        colour="posterior",
-        anchor="start" if y > 320 else "middle",
-        step=k,
-    )
+    words, look = f"{gap:.1f}", {"size": 24, "colour": "posterior", "step": k}
+    if low > 320:  # beside the bar that reaches the axis
+        d.text(round(x) + 14, round(low - 16), words, anchor="start", **look)
+    else:
+        d.text(round(x) + 8, round(low + 24), words, **look)
 d.show()
 
 # %% [markdown]
@@ -477,7 +420,7 @@ d.show()
 
 # %% tags=["step"]
 scales = np.geomspace(0.03, 2.5, 80).tolist()
-reconstruction, regulariser = map(np.array, zip(*(parts(best[0], s) for s in scales), strict=True))
+reconstruction, regulariser = np.array([parts(best_mean, s) for s in scales]).T
 top = int((reconstruction - regulariser).argmax())
 d = Drawing(
     1100,
@@ -485,20 +428,8 @@ d = Drawing(
     "Reconstruction falls as q gets wider, minus KL rises until width 1; their sum, the bound, is"
     f" highest at {scales[top]:.2f}.",
 )
-at = axes(
-    d,
-    110,
-    6,
-    800,
-    290,
-    (0.03, 2.5),
-    (-6, 1.2),
-    (0.03, 0.1, 0.3, 1),
-    (-6, -4, -2, 0),
-    "width of q",
-    "nats",
-    log="x",
-)
+ticks = (0.03, 0.1, 0.3, 1), (-6, -4, -2, 0)
+at = axes(d, 110, 6, 800, 290, (0.03, 2.5), (-6, 1.2), *ticks, "width of q", "nats", log="x")
 curve(d, at, (0.03, 2.5), (evidence, evidence), "ink", width=2)
 total = reconstruction - regulariser
 for values, colour, dash in (
@@ -506,39 +437,16 @@ for values, colour, dash in (
     (-regulariser, "prior", "4 7"),
     (total, "model", ""),
 ):
-    curve(
-        d,
-        at,
-        *zip(*((x, y) for x, y in zip(scales, values, strict=True) if y > -6), strict=True),
-        colour,
-        dash=dash,
-    )
+    inside = values > -6
+    curve(d, at, np.array(scales)[inside], values[inside], colour, dash=dash)
 curve(d, at, [scales[top]], [total[top]], "model", marks=True)
 d.text(918, round(at(1, evidence)[1]), "log p(x)", anchor="start", size=24)
-d.text(
-    122,
-    round(at(1, 0.75)[1]),
-    "reconstruction: “a point, please”",
-    anchor="start",
-    colour="posterior",
-    size=24,
-)
-d.text(
-    250,
-    round(at(1, -3.4)[1]),
-    "regulariser: “as wide as the prior”",
-    anchor="start",
-    colour="prior",
-    size=24,
-)
-d.text(
-    round(at(0.4, 0)[0]),
-    round(at(1, -2)[1]),
-    f"their sum: best at {scales[top]:.2f}",
-    colour="model",
-    size=24,
-    anchor="end",
-)
+y, words = round(at(1, 0.75)[1]), "reconstruction: “a point, please”"
+d.text(122, y, words, anchor="start", colour="posterior", size=24)
+y, words = round(at(1, -3.4)[1]), "regulariser: “as wide as the prior”"
+d.text(250, y, words, anchor="start", colour="prior", size=24)
+place, words = map(round, at(0.4, -2)), f"their sum: best at {scales[top]:.2f}"
+d.text(*place, words, colour="model", size=24, anchor="end")
 d.show()
 
 # %% [markdown]
@@ -581,20 +489,8 @@ d = Drawing(
     f" {spread[0]:.1f} nats at S = 1 to {spread[-1]:.1f} at S = 100; digits differ by"
     f" {between:.0f}.",
 )
-at = axes(
-    d,
-    100,
-    20,
-    440,
-    380,
-    (0.9, 110),
-    (0.2, 40),
-    (1, 10, 100),
-    (0.3, 1, 3, 10, 30),
-    "samples S",
-    "standard deviation, nats",
-    log="xy",
-)
+ticks, names = ((1, 10, 100), (0.3, 1, 3, 10, 30)), ("samples S", "standard deviation, nats")
+at = axes(d, 100, 20, 440, 380, (0.9, 110), (0.2, 40), *ticks, *names, log="xy")
 curve(d, at, (0.9, 110), (between, between), "ink", width=3)
 curve(d, at, sizes, spread, "model", marks=True)
 d.text(536, round(at(1, between)[1]) + 24, "from digit to digit", anchor="end", size=24)
@@ -620,23 +516,18 @@ d = Drawing(
     "x goes into the encoder, which gives mu and sigma; dice draw z from them; z goes into f. The"
     " gradient comes back from f to z and stops at the dice.",
 )
-d.node(50, 110, "x", seen=True).arrow(96, 110, 146, 110)
-d.net(240, 110, 180, 110, "encoder", narrow="right", colour="posterior").arrow(332, 110, 392, 110)
-d.box(440, 110, 92, 92).formula(440, 110, "*μ*, *σ*", size=34).arrow(488, 110, 556, 110)
-d.box(616, 110, 112, 112, colour="noise", round=22)
-for x, y in ((588, 82), (644, 82), (616, 110), (588, 138), (644, 138)):
-    d.add(f'<circle cx="{x}" cy="{y}" r="10" style="fill: var(--noise)"/>')
+to_mean_and_width(d, 110)
+d.arrow(488, 110, 556, 110)
+dice(d, 616, 110, 112, off=28, r=10, round=22)
 d.arrow(674, 110, 746, 110).node(794, 110, "z").arrow(840, 110, 910, 110)
 d.box(1000, 110, 170, 92, colour="model").formula(1000, 110, "f(*z*)", size=34)
 first = len(d.parts)
-d.arrow(1000, 164, 806, 162, colour="model", bend=70).formula(
-    905, 234, "∂f/∂*z*", colour="model", size=32
-)
+d.arrow(1000, 164, 806, 162, colour="model", bend=70)
+d.formula(905, 234, "∂f/∂*z*", colour="model", size=32)
 together(d, first)
 first = len(d.parts)
-d.arrow(782, 162, 640, 176, colour="posterior", dashed=True, bend=60).text(
-    616, 208, "?", size=52, colour="posterior"
-)
+d.arrow(782, 162, 640, 176, colour="posterior", dashed=True, bend=60)
+d.text(616, 208, "?", size=52, colour="posterior")
 d.text(400, 208, "how would z have moved?", colour="posterior")
 together(d, first)
 d.show()
@@ -661,13 +552,10 @@ d = Drawing(
     "The dice give epsilon, which enters mu plus sigma times epsilon from above; the gradient runs"
     " back from f through z to mu and sigma and the encoder.",
 )
-d.node(50, 190, "x", seen=True).arrow(96, 190, 146, 190)
-d.net(240, 190, 180, 110, "encoder", narrow="right", colour="posterior").arrow(332, 190, 392, 190)
-d.box(440, 190, 92, 92).formula(440, 190, "*μ*, *σ*", size=34).arrow(488, 190, 536, 190)
+to_mean_and_width(d, 190)
+d.arrow(488, 190, 536, 190)
 d.box(620, 190, 164, 84).formula(620, 190, "*μ* + *σ* ⊙ *ϵ*", size=32).arrow(704, 190, 746, 190)
-d.box(620, 50, 92, 92, colour="noise", round=20)
-for x, y in ((598, 28), (642, 28), (620, 50), (598, 72), (642, 72)):
-    d.add(f'<circle cx="{x}" cy="{y}" r="8" style="fill: var(--noise)"/>')
+dice(d, 620, 50, 92, off=22, r=8, round=20)
 d.arrow(620, 98, 620, 146, colour="noise")
 d.formula(684, 50, "*ϵ* ∼ N(*0*, *I*)", colour="noise", anchor="start", size=32)
 d.node(794, 190, "z").arrow(840, 190, 910, 190)
@@ -700,8 +588,8 @@ d.show()
 # %% tags=["left", "step"]
 claim(
     25,
-    r"has ([\d,]+ ± [\d,]+) times the pathwise variance, with a leave-one-out baseline (\d+ ± \d+)"
-    r" times; a small VAE ends ([\d.]+ nats) behind",
+    r"has ([\d,]+ ± [\d,]+) times the pathwise variance,"
+    r" with a leave-one-out baseline (\d+ ± \d+) times; a small VAE ends ([\d.]+ nats) behind",
     "In a small VAE the score function has **{}** times the variance, with a baseline {} times."
     " Training with the plain one ends {} behind.",
 )
@@ -712,27 +600,20 @@ dimensions = [1, 2, 4, 8, 16, 32, 64, 128]
 
 
 def variance(estimator, D: int, **settings) -> float:
-    """Of the gradient for mu_1, from 1,000 estimates with 10 samples each; f(z) = -|z|^2 at mu = 1,
-    sigma = 1.
+    """The variance of the gradient for mu_1, over 1,000 estimates with 10 samples each; f(z) =
+    -|z|^2 at mu = 1, sigma = 1.
     """
     mean = torch.ones(1000, D, requires_grad=True)
-    return (
-        estimator(
-            lambda z: -(z**2).sum(-1), Gaussian(mean, torch.zeros(1000, D)), [mean], 10, **settings
-        )[0][:, 0]
-        .var()
-        .item()
-    )
+    q = Gaussian(mean, torch.zeros(1000, D))
+    (gradient,) = estimator(lambda z: -(z**2).sum(-1), q, [mean], 10, **settings)
+    return gradient[:, 0].var().item()
 
 
+score = [variance(score_function, D) for D in dimensions]
+with_baseline = [variance(score_function, D, baseline=True) for D in dimensions]
 noise = {
-    "score function": ([variance(score_function, D) for D in dimensions], "noise", "", -26),
-    "with baseline": (
-        [variance(score_function, D, baseline=True) for D in dimensions],
-        "noise",
-        "12 8",
-        78,
-    ),
+    "score function": (score, "noise", "", -26),
+    "with baseline": (with_baseline, "noise", "12 8", 78),
     "non-centred": ([variance(pathwise, D) for D in dimensions], "model", "", 26),
 }
 d = Drawing(
@@ -741,30 +622,13 @@ d = Drawing(
     "Variance of the gradient against the number of dimensions: the score function's rises steeply,"
     " with a baseline less, the non-centred one's stays flat.",
 )
-at = axes(
-    d,
-    110,
-    40,
-    430,
-    380,
-    (0.9, 140),
-    (0.1, 1.2e4),
-    (1, 4, 16, 64),
-    (0.1, 1, 10, 100, 1000, 10000),
-    "latent dimensions",
-    "variance of the gradient",
-    log="xy",
-)
+ticks = (1, 4, 16, 64), (0.1, 1, 10, 100, 1000, 10000)
+names = "latent dimensions", "variance of the gradient"
+at = axes(d, 110, 40, 430, 380, (0.9, 140), (0.1, 1.2e4), *ticks, *names, log="xy")
 for name, (values, colour, dash, off) in noise.items():
     curve(d, at, dimensions, values, colour, dash=dash, marks=True)
-    d.text(
-        536,
-        round(at(128, values[-1])[1]) + off,
-        name,
-        anchor="end",
-        size=24,
-        colour="model" if colour == "model" else "ink",
-    )
+    y, ink = round(at(128, values[-1])[1]) + off, "model" if colour == "model" else "ink"
+    d.text(536, y, name, anchor="end", size=24, colour=ink)
 d.show()
 
 # %% [markdown] notebook="07_vae"
@@ -785,8 +649,7 @@ auto_encoder(Drawing(1150, 250, "The three boxes, the encoder lit."), "encoder")
 
 # %% tags=["right", "step"]
 net, K = widths(vae40.encoder.net), vae40.encoder(test[:1]).mean.shape[-1]
-display(
-    Markdown(f"""<div style="font-size: 26px">
+plot.markdown(f"""<div style="font-size: 26px">
 
 ```python
 net = gated_mlp({net})
@@ -797,7 +660,6 @@ q = Gaussian(mean, log_var)
 `x` (B, {net[0]}) → `mean`, `log_var` (B, {K}) each
 
 </div>""")
-)
 
 # %% [markdown]
 # ## The decoder
@@ -818,8 +680,7 @@ auto_encoder(Drawing(1150, 250, "The three boxes, the decoder lit."), "decoder")
 
 # %% tags=["right", "step"]
 net = widths(vae40.decoder.net)
-display(
-    Markdown(f"""<div style="font-size: 26px">
+plot.markdown(f"""<div style="font-size: 26px">
 
 ```python
 net = gated_mlp({net})
@@ -830,7 +691,6 @@ p.log_prob(x)
 `z` (B, {net[0]}) → `logits` (B, {net[-1]}) → `log_prob` (B,)
 
 </div>""")
-)
 
 # %% [markdown]
 # ## The prior
@@ -849,8 +709,7 @@ auto_encoder(Drawing(1150, 250, "The three boxes, the prior lit."), "prior").sho
 # $$p_\lambda(\mathbf{z}) = \mathcal N(\mathbf{z}\,|\,\mathbf{0}, \mathbf{I})$$
 
 # %% tags=["right", "step"]
-display(
-    Markdown(f"""<div style="font-size: 26px">
+plot.markdown(f"""<div style="font-size: 26px">
 
 ```python
 prior = StandardGaussian({K})
@@ -861,7 +720,6 @@ x = decoder(z).sample()
 `z` (n, {K}) → `x` (n, {net[-1]})
 
 </div>""")
-)
 
 # %% [markdown]
 # ## All of it
@@ -877,34 +735,24 @@ z = q.rsample()                            # mean + sigma * noise
 reconstruction = decoder(z).log_prob(x)    # (B,)
 regulariser = kl(q, prior)                 # (B,)
 elbo = reconstruction - regulariser        # maximise its mean"""
-scope = {
-    "encoder": vae40.encoder,
-    "decoder": vae40.decoder,
-    "prior": vae40.prior,
-    "x": test,
-    "kl": kl,
-}
+scope = {"encoder": vae40.encoder, "decoder": vae40.decoder, "prior": vae40.prior}
+scope |= {"x": test, "kl": kl}
 torch.manual_seed(0)
 with torch.no_grad():
     exec(listing, scope)
-found, n = (
-    {name: scope[name].mean().item() for name in ("elbo", "reconstruction", "regulariser")},
-    len(test),
-)
-display(Markdown(f"```python\n{listing}\n```"))
+names = "elbo", "reconstruction", "regulariser"
+elbo, gained, paid = (scope[name].mean().item() for name in names)
+plot.markdown("```python", listing, "```")
 
 # %% tags=["step"]
 results = recipes.card("vae_40d")["results"]
-display(
-    Markdown(
-        (
-            f"Just run, for {n} digits: {found['reconstruction']:.1f} - {found['regulariser']:.1f}"
-            f" = **{found['elbo']:.1f} nats**.\n\n`vae_40d` on {results['n']:,} test digits: ELBO"
-            f" {results['test_elbo']:.2f}, $\\log p(\\mathbf{{x}})$ {-results['test_nll']:.2f} ±"
-            f" {results['test_nll_se']:.2f} by {results['S']:,} samples."
-        ).replace("-", "−")
-    )
+text = (
+    f"Just run, for {len(test)} digits: {gained:.1f} - {paid:.1f} = **{elbo:.1f} nats**.\n\n"
+    f"`vae_40d` on {results['n']:,} test digits: ELBO {results['test_elbo']:.2f},"
+    f" $\\log p(\\mathbf{{x}})$ {-results['test_nll']:.2f} ± {results['test_nll_se']:.2f} by"
+    f" {results['S']:,} samples."
 )
+plot.markdown(text.replace("-", "−"))
 
 # %% [markdown]
 # ## Walk through the latent space
@@ -941,9 +789,8 @@ live(
 torch.manual_seed(1)
 with torch.no_grad():
     drawn = vae40.decoder(vae40.prior.sample((20,))).mean
-fig = plot.images(
-    [test[:10], back, drawn], titles=["test digits", "reconstructed", "samples"], width=9.6
-)
+titles = ["test digits", "reconstructed", "samples"]
+fig = plot.images([test[:10], back, drawn], titles=titles, width=9.6)
 show(
     fig,
     "Ten test digits, their reconstructions, somewhat smoother, and twenty samples, most of them"
@@ -972,11 +819,8 @@ share = torch.linspace(0, 1, 10)[:, None]
 with torch.no_grad():
     code = vae40.encoder(test[:3]).mean
     walks = [vae40.decoder((1 - share) * code[i] + share * code[i + 1]).mean for i in range(2)]
-fig = plot.images(
-    [(1 - share) * test[0] + share * test[1], torch.cat(walks)],
-    titles=["in pixels", "in z"],
-    width=9.6,
-)
+cross_fade = (1 - share) * test[0] + share * test[1]
+fig = plot.images([cross_fade, torch.cat(walks)], titles=["in pixels", "in z"], width=9.6)
 show(
     fig,
     "A walk between digits: in pixels a cross-fade of two images, in z strokes that bend from one"
@@ -986,9 +830,9 @@ show(
 # %% tags=["step"]
 claim(
     34,
-    r"in (\d+) of (\d+) cases vae_40d's code names more digits than the pixels do, in (\d+) more"
-    r" than 40 principal components; for the linear reader of ([\d,]+) labels it is (\d+ %) against"
-    r" (\d+)",
+    r"in (\d+) of (\d+) cases vae_40d's code names more digits than the pixels do,"
+    r" in (\d+) more than 40 principal components;"
+    r" for the linear reader of ([\d,]+) labels it is (\d+ %) against (\d+)",
     "As input of a simple classifier the code beats pixels in **{} of {}** cases and principal"
     " components in **{}**; for a linear one with {} labels it is {} against {} % right.",
     notebook="07",
@@ -1012,36 +856,22 @@ for seed in range(5):
     history = fit(runs[-1], few, epochs=5, lr=2e-3, seed=seed, progress=False)
     history = [(row["step"], row["elbo"]) for row in history.steps]
     if not seed:
-        d = Drawing(
-            552,
-            470,
-            "Training curves of five seeds lie on one another: a steep climb that flattens.",
-        )
-        at = axes(
-            d,
-            100,
-            20,
-            440,
-            380,
-            (0, history[-1][0]),
-            (-420, -110),
-            range(0, history[-1][0] + 1, 100),
-            (-400, -300, -200),
-            "step",
-            "training ELBO, nats",
-        )
-    means = np.convolve([value for _, value in history], np.ones(5) / 5, "valid")
-    shown = [
-        (step, value) for (step, _), value in zip(history[2:-2], means, strict=True) if value > -420
-    ]
-    curve(d, at, *zip(*(shown[:20] + shown[20::4]), strict=True), "model", width=2)
+        alt = "Training curves of five seeds lie on one another: a steep climb that flattens."
+        d, end = Drawing(552, 470, alt), history[-1][0]
+        ticks, names = (range(0, end + 1, 100), (-400, -300, -200)), ("step", "training ELBO, nats")
+        at = axes(d, 100, 20, 440, 380, (0, end), (-420, -110), *ticks, *names)
+    steps, values = np.array(history)[2:-2, 0], np.array(history)[:, 1]
+    values = np.convolve(values, np.ones(5) / 5, "valid")
+    shown = np.flatnonzero(values > -420)
+    shown = np.concatenate([shown[:20], shown[20::4]])  # thinner where the curve is flat
+    curve(d, at, steps[shown], values[shown], "model", width=2)
 d.text(300, 170, "five seeds", colour="model", anchor="start").show()
 
 # %% tags=["right"]
 claim(
     33,
-    r"(\d+) seeds end within ([\d.]+ nats) of one another, at a test ELBO of (-[\d.]+); ten times"
-    r" the learning rate gives (-[\d.]+)",
+    r"(\d+) seeds end within ([\d.]+ nats) of one another, at a test ELBO of (-[\d.]+);"
+    r" ten times the learning rate gives (-[\d.]+)",
     "**{}** seeds end within **{}** of one another, at a test ELBO of {}; ten times the learning"
     " rate gives {}.",
     notebook="07",
@@ -1070,28 +900,15 @@ d = Drawing(
     f"KL of each latent unit of vae_40d, sorted: {len(units) - closed} carry something, {closed}"
     " nothing.",
 )
-at = axes(
-    d,
-    90,
-    20,
-    452,
-    240,
-    (0.4, len(units) + 0.6),
-    (0, 3.2),
-    (1, 10, 20, 30, 40),
-    (0, 1, 2, 3),
-    "latent unit of vae_40d, sorted",
-    "KL, nats",
-)
+ticks = (1, 10, 20, 30, 40), (0, 1, 2, 3)
+names = "latent unit of vae_40d, sorted", "KL, nats"
+at = axes(d, 90, 20, 452, 240, (0.4, len(units) + 0.6), (0, 3.2), *ticks, *names)
 for k, value in enumerate(units.tolist(), 1):
     (x, y), ground = at(k - 0.4, value), at(k, 0)[1]
-    d.add(
-        f'<rect x="{x:.1f}" y="{y:.1f}" width="9" height="{ground - y:.1f}" style="fill:'
-        ' var(--posterior)"/>'
-    )
-d.text(542, 140, f"{closed} of {len(units)} units", anchor="end", size=26).text(
-    542, 172, "say nothing", anchor="end", size=26
-).show()
+    place = f'x="{x:.1f}" y="{y:.1f}" width="9" height="{ground - y:.1f}"'
+    d.add(f'<rect {place} style="fill: var(--posterior)"/>')
+d.text(542, 140, f"{closed} of {len(units)} units", anchor="end", size=26)
+d.text(542, 172, "say nothing", anchor="end", size=26).show()
 
 # %% [markdown] tags=["left", "step"]
 # A unit stays open while it earns more reconstruction than it costs KL.
@@ -1099,32 +916,24 @@ d.text(542, 140, f"{closed} of {len(units)} units", anchor="end", size=26).text(
 # %% tags=["right", "step"]
 torch.manual_seed(0)
 taxed = VAE(latent_dim=10, hidden=100)
-fit(
-    taxed,
-    few,
-    epochs=5,
-    lr=2e-3,
-    progress=False,
-    objective=lambda x, rising: taxed.objective(x, 20 * rising),
-)
+
+
+def twentyfold(x, rising: float):
+    return taxed.objective(x, 20 * rising)
+
+
+fit(taxed, few, epochs=5, lr=2e-3, progress=False, objective=twentyfold)
 with torch.no_grad():
     silent = kl_of_each_unit(taxed, test)
-    fig = plot.images(
-        [test[:6], runs[0].reconstruct(test[:6]), taxed.reconstruct(test[:6])],
-        6,
-        ["digits", "KL × 1", "KL × 20"],
-        5.5,
-    )
+    rows = [test[:6], runs[0].reconstruct(test[:6]), taxed.reconstruct(test[:6])]
 show(
-    fig,
+    plot.images(rows, 6, ["digits", "KL × 1", "KL × 20"], 5.5),
     "Six digits; their reconstructions by a small VAE; with the KL weighed twenty times all"
     " reconstructions are one smudge.",
 )
-display(
-    Markdown(
-        f"{int((silent < 0.1).sum())} of {len(silent)} units closed: {silent.sum():.2f} nats of KL."
-        " Cures: warm-up, free bits."
-    )
+plot.markdown(
+    f"{int((silent < 0.1).sum())} of {len(silent)} units closed: {silent.sum():.2f} nats of KL."
+    " Cures: warm-up, free bits."
 )
 
 # %% [markdown]
@@ -1143,21 +952,19 @@ display(
 torch.manual_seed(0)
 x = test[:40]
 with torch.no_grad():
-    anywhere = torch.cat(
-        [vae2.prior.sample((8000,)), vae2.encoder(x).rsample((200,)).flatten(0, 1)]
-    )
-    joint = torch.cat(
-        [vae2.decoder(z).cross_log_prob(x) + vae2.prior.log_prob(z) for z in anywhere.split(1000)],
-        1,
-    )
+    usual, guessed = vae2.prior.sample((8000,)), vae2.encoder(x).rsample((200,))
+    anywhere = torch.cat([usual, guessed.flatten(0, 1)])
+    likelihood = [vae2.decoder(z).cross_log_prob(x) for z in anywhere.split(1000)]
+    joint = torch.cat(likelihood, 1) + vae2.prior.log_prob(anywhere)
     peaks = anywhere[joint.argmax(1)]  # of each exact posterior, nearly
     lower = vae2.log_weight(x, (300,)).mean(0)
 
 
 @torch.no_grad()
 def exact_near(i: int, cells: int = 61):
-    """The exact joint over a rectangle that holds the encoder's ellipse and the posterior's peak,
-    and the gap, nats.
+    """The exact joint over a rectangle that holds the encoder's ellipse and the posterior's peak:
+    the places across and down, the joint relative to its maximum; the ellipse's mean and width; and
+    the gap, nats.
     """
     q = vae2.encoder(x[i : i + 1])
     mean, width = q.mean[0], (q.log_var[0] / 2).exp()
@@ -1167,21 +974,14 @@ def exact_near(i: int, cells: int = 61):
     log_joint = vae2.decoder(z).cross_log_prob(x[i : i + 1])[0] + vae2.prior.log_prob(z)
     area = (across[1] - across[0]) * (down[1] - down[0])
     gap = (log_joint.logsumexp(0) + area.log() - lower[i]).item()
-    return (
-        across,
-        down,
-        (log_joint - log_joint.max()).exp().reshape(cells, cells).T,
-        mean,
-        width,
-        gap,
-    )
+    height = (log_joint - log_joint.max()).exp().reshape(cells, cells).T
+    return across, down, height, mean, width, gap
 
 
 gaps = torch.tensor([exact_near(i)[-1] for i in range(len(x))])
 order = gaps.argsort().tolist()
-circle = torch.stack(
-    [torch.linspace(0, 2 * math.pi, 80).cos(), torch.linspace(0, 2 * math.pi, 80).sin()]
-)
+angle = torch.linspace(0, 2 * math.pi, 80)
+circle = torch.stack([angle.cos(), angle.sin()])
 fig, axes = plt.subplots(1, 3, figsize=(9.9, 3.5))
 for ax, i in zip(axes, (order[4], order[20], order[35]), strict=True):
     across, down, height, mean, width, gap = exact_near(i)
@@ -1216,8 +1016,8 @@ auto_encoder(d).show()
 # %% tags=["step"]
 claim(
     26,
-    r"the exact posterior would gain ([\d.]+ \$\\pm\$ [\d.]+) nats \(median ([\d.]+)\), a prior of"
-    r" clouds ([\d.]+ \$\\pm\$ [\d.]+)",
+    r"the exact posterior would gain ([\d.]+ \$\\pm\$ [\d.]+) nats \(median ([\d.]+)\),"
+    r" a prior of clouds ([\d.]+ \$\\pm\$ [\d.]+)",
     "Encoder: the exact posterior would gain **{}** nats (median {}). Prior: one of clouds gains"
     " **{}**.",
     notebook="07",
@@ -1226,8 +1026,8 @@ claim(
 # %% tags=["step"]
 claim(
     26,
-    r"residuals of neighbouring pixels correlate by ([\d.]+ \$\\pm\$ [\d.]+) where the decoder says"
-    r" (\d)",
+    r"residuals of neighbouring pixels correlate by ([\d.]+ \$\\pm\$ [\d.]+)"
+    r" where the decoder says (\d)",
     "Decoder: what it leaves of neighbouring pixels correlates by **{}**, where it says {}.",
     notebook="07",
 )
@@ -1244,32 +1044,19 @@ claim(
 
 # %%
 def row(decoder: str, sees: str, pixels: str, name: str) -> str:
-    return (
-        f"| {decoder} | {sees} | {pixels} | `{name}`, {recipes.card(name)['epochs_trained']:,}"
-        " epochs |"
-    )
+    epochs = recipes.card(name)["epochs_trained"]
+    return f"| {decoder} | {sees} | {pixels} | `{name}`, {epochs:,} epochs |"
 
 
-code, before, alone, tied = (
-    r"the code $\mathbf{z}$",
-    "the pixels before it",
-    "independent",
-    "dependent",
-)
-display(
-    Markdown(
-        "\n".join(
-            [
-                r"| decoder | a pixel sees | given $\mathbf{z}$, pixels are | with the course |",
-                "|:--|:--|:--|:--|",
-                row("feed-forward net", code, alone, "vae_40d"),
-                row("convolutional net", code, alone, "conv_hvae"),
-                row("PixelCNN", before, tied, "pixelcnn"),
-                row("gated PixelCNN", before, tied, "gated_pixelcnn"),
-                row("**PixelVAE**", "both", tied, "pixelvae"),
-            ]
-        )
-    )
+code, before = r"the code $\mathbf{z}$", "the pixels before it"
+plot.markdown(
+    r"| decoder | a pixel sees | given $\mathbf{z}$, pixels are | with the course |",
+    "|:--|:--|:--|:--|",
+    row("feed-forward net", code, "independent", "vae_40d"),
+    row("convolutional net", code, "independent", "conv_hvae"),
+    row("PixelCNN", before, "dependent", "pixelcnn"),
+    row("gated PixelCNN", before, "dependent", "gated_pixelcnn"),
+    row("**PixelVAE**", "both", "dependent", "pixelvae"),
 )
 
 # %% [markdown] tags=["step"]
@@ -1290,19 +1077,15 @@ d = Drawing(
     " of one another, a prior that lies where the codes are.",
 )
 auto_encoder(d)
-for k, (x_at, colour, first, second) in enumerate(
-    (
-        (298, "posterior", "a flexible posterior:", "flows"),
-        (852, "model", "pixels that know of", "one another: PixelVAE"),
-    ),
-    1,
+for k, x, colour, first, second in (
+    (1, 298, "posterior", "a flexible posterior:", "flows"),
+    (2, 852, "model", "pixels that know of", "one another: PixelVAE"),
 ):
-    d.arrow(x_at, 320, x_at, 248, colour=colour, step=k)
-    d.text(x_at, 346, first, step=k).text(x_at, 382, second, step=k)
+    d.arrow(x, 320, x, 248, colour=colour, step=k)
+    d.text(x, 346, first, step=k).text(x, 382, second, step=k)
 d.arrow(800, 42, 690, 42, colour="prior", step=3)
-d.text(814, 26, "a prior where the codes are:", anchor="start", step=3).text(
-    814, 60, "mixtures, VampPrior", anchor="start", step=3
-)
+d.text(814, 26, "a prior where the codes are:", anchor="start", step=3)
+d.text(814, 60, "mixtures, VampPrior", anchor="start", step=3)
 d.show()
 
 # %% [markdown]

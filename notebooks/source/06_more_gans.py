@@ -465,7 +465,7 @@ table(
     f"| | Frechet distance, 500 at a time | of {many['n']:,} | weights of G | epochs | seconds of"
     " training |",
     [
-        f"| yours | {value_and_error(*far['yours'])} | | {weights['yours']:,} | | |",
+        f"| yours | {value_and_error(*far['yours'], ',.1f')} | | {weights['yours']:,} | | |",
         (
             f"| gan, shipped | {value_and_error(*far['gan, shipped'])} | {many_g['frechet']:.1f} |"
             f" {weights['gan, shipped']:,} | {card_g['epochs_trained']} | {card_g['seconds']:,} |"
@@ -760,7 +760,7 @@ table(
     "| | named as ordered, % | spread within a class, real = 1 | Frechet distance |",
     [
         f"| {name} | {value_and_error(*obeyed[name])} |"
-        f" {value_and_error(*mean(ratio[name]), '.2f')} | {value_and_error(*closeness[name])} |"
+        f" {value_and_error(*mean(ratio[name]), '.2f')} | {value_and_error(*closeness[name], ',.1f')} |"
         for name in ("yours", "shipped")
     ]
     + [
