@@ -235,11 +235,13 @@ def curves(history, parts=None) -> list[tuple[str, list[float], dict]]:
     Labels are the model's `parts`. The KL is drawn as -KL, like the other term of the bound.
 
     Args:
-        parts: names, or {name: (colour, line, label)}; by default all that the history has.
+        parts: names, or {name: (colour, line, label)}; by default those that the model declares, or
+            all that the history has if these are others.
     """
     there = [name for name in (history.steps or [{}])[0] if name != "step"]
     if parts is None:
-        parts = sorted(there, key=lambda name: [*LOOKS, name].index(name))
+        parts = [name for name in there if name in history.labels] or there
+        parts = sorted(parts, key=lambda name: [*LOOKS, name].index(name))
     found = []
     for i, name in enumerate(name for name in parts if name in there):
         sign, minus = (-1, "-") if name == "kl" else (1, "")
