@@ -13,7 +13,6 @@ import math
 import numpy as np
 import torch
 from deck import Drawing, claim, live, quoted, show
-from IPython.display import Markdown, display
 from matplotlib.patches import Ellipse
 from torch import nn
 
@@ -119,10 +118,8 @@ class Posterior(nn.Module):
     def __init__(self, T: int, seed: int):
         super().__init__()
         torch.manual_seed(seed)
-        self.mean, self.log_var = (
-            nn.Parameter(0.5 * torch.randn(2)),
-            nn.Parameter(torch.full((2,), -1.0)),
-        )
+        self.mean = nn.Parameter(0.5 * torch.randn(2))
+        self.log_var = nn.Parameter(torch.full((2,), -1.0))
         self.flow = PlanarFlow(2, T) if T else None
 
     def forward(self):
@@ -136,8 +133,8 @@ class Posterior(nn.Module):
 
 
 def climbed(T: int, seed: int = 0, wrong: bool = False) -> tuple[Posterior, float]:
-    """A posterior after 400 steps up the bound, and where its objective ends; with `wrong` the KL
-    is taken at z^(0).
+    """A posterior after 400 steps up the bound, and the mean of its last objectives; with `wrong`
+    the KL is that of the Gaussian at z^(0), in closed form.
     """
     q, values = Posterior(T, seed), []
     optimiser = Adam(q.parameters(), lr=0.05)
@@ -145,9 +142,8 @@ def climbed(T: int, seed: int = 0, wrong: bool = False) -> tuple[Posterior, floa
         optimiser.param_groups[0]["lr"] = 0.05 * min(1, 2 * (1 - step / 400))
         if wrong:
             z, log_det = q.flow(q().base.rsample((256,)))
-            value = (
-                log_likelihood_of(z) + log_det - kl(q().base, Gaussian(prior.mean, prior.log_var))
-            )
+            closed_form = kl(q().base, Gaussian(prior.mean, prior.log_var))
+            value = log_likelihood_of(z) + log_det - closed_form
         else:
             z, log_q = q().rsample_and_log_prob((256,))
             value = log_joint(z) - log_q
@@ -155,27 +151,16 @@ def climbed(T: int, seed: int = 0, wrong: bool = False) -> tuple[Posterior, floa
     return q.double(), float(np.mean(values[-50:]))
 
 
-def outline(ax, **more) -> None:
+def outline(ax) -> None:
     """The exact posterior as two lines."""
     levels = torch.tensor([0.05, 0.3]) * log_posterior.exp().max()
-    ax.contour(
-        axis,
-        axis,
-        log_posterior.exp().reshape(181, 181).T,
-        levels,
-        colors=DATA,
-        linewidths=1.6,
-        **more,
-    )
-    ax.set(
-        xlim=(-2.2, 2.8),
-        ylim=(-2.4, 2.4),
-        aspect="equal",
-        xticks=[-2, 0, 2],
-        yticks=[-2, 0, 2],
-        xlabel="$z_1$",
-        ylabel="$z_2$",
-    )
+    height = log_posterior.exp().reshape(181, 181).T
+    ax.contour(axis, axis, height, levels, colors=DATA, linewidths=1.6)
+
+
+def latent_plane(ax, xlim, ylim, ticks) -> None:
+    ax.set(xlim=xlim, ylim=ylim, aspect="equal", xticks=ticks, yticks=ticks)
+    ax.set(xlabel="$z_1$", ylabel="$z_2$")
 
 
 def shades(ax, log_q, colours: str) -> None:
@@ -193,6 +178,7 @@ diagonal = min((climbed(0, seed)[0] for seed in range(3)), key=Posterior.exact_k
 fig, ax = plt.subplots(figsize=(5, 3.4))
 shades(ax, log_posterior, "Greys")
 outline(ax)
+latent_plane(ax, (-2.2, 2.8), (-2.4, 2.4), [-2, 0, 2])
 ax.set_title("the posterior, exact")
 show(fig, "The exact posterior over the latent plane: a bent band, a parabola open to the top.")
 
@@ -201,6 +187,7 @@ fig, ax = plt.subplots(figsize=(5, 3.4))
 with torch.no_grad():
     shades(ax, diagonal().log_prob(points), "Oranges")
 outline(ax)
+latent_plane(ax, (-2.2, 2.8), (-2.4, 2.4), [-2, 0, 2])
 ax.set_title("the best diagonal Gaussian")
 show(
     fig,
@@ -228,15 +215,8 @@ claim(
 line = torch.linspace(-3.2, 3.2, 801, dtype=torch.float64)
 mapped, slope = line + torch.tanh(2 * line), 1 + 2 * (1 - torch.tanh(2 * line) ** 2)
 q0 = torch.exp(-0.5 * (line - 0.3) ** 2) / math.sqrt(2 * math.pi)
-fig, axes = plt.subplots(
-    2,
-    2,
-    figsize=(5.5, 4.9),
-    width_ratios=(1, 2.3),
-    height_ratios=(2.3, 1),
-    sharex="col",
-    sharey="row",
-)
+ratios = {"width_ratios": (1, 2.3), "height_ratios": (2.3, 1)}
+fig, axes = plt.subplots(2, 2, figsize=(5.5, 4.9), sharex="col", sharey="row", **ratios)
 axes[0, 1].plot(line, mapped, color=MODEL)
 axes[0, 1].set_title("$z' = f(z)$", color=MODEL, loc="left")
 axes[1, 1].plot(line, q0, color=NOISE)
@@ -272,9 +252,7 @@ show(
 # $$q(\mathbf{z}') = q_0(\mathbf{z}) \left|\det \frac{\partial f}{\partial \mathbf{z}}\right|^{-1}$$
 
 # %% tags=["right", "step"]
-display(
-    Markdown(f"Area below the curve: with the factor {with_factor:.2f}, without {without:.2f}.")
-)
+plot.markdown(f"Area below the curve: with the factor {with_factor:.2f}, without {without:.2f}.")
 
 # %% [markdown]
 # ## Normalizing flows: one small bend after another
@@ -289,21 +267,18 @@ d = Drawing(1150, 190, "z 0 goes through the maps f 1 to f T, one after another,
 for i, (x, name) in enumerate(((90, "(0)"), (410, "(1)"), (1060, "(T)"))):
     d.node(x, 90, "z", r=50, colour="noise" if i == 0 else "posterior")
     d.text(x + 26, 74, name, size=21)
-d.arrow(142, 90, 190, 90).box(235, 90, 86, 70, "f", "maths", colour="model", size=36).text(
-    263, 74, "(1)", size=20
-)
-d.arrow(280, 90, 356, 90)
-d.arrow(462, 90, 510, 90).box(555, 90, 86, 70, "f", "maths", colour="model", size=36).text(
-    583, 74, "(2)", size=20
-)
-d.arrow(600, 90, 676, 90).text(715, 86, "· · ·", size=40)
-d.arrow(754, 90, 820, 90).box(865, 90, 86, 70, "f", "maths", colour="model", size=36).text(
-    893, 74, "(T)", size=20
-)
-d.arrow(910, 90, 1006, 90)
-d.text(90, 172, "diagonal Gaussian", size=24, colour="noise").text(
-    1060, 172, "any shape?", size=24, colour="posterior"
-)
+for start, x, end, name in (
+    (142, 235, 356, "(1)"),
+    (462, 555, 676, "(2)"),
+    (754, 865, 1006, "(T)"),
+):
+    d.arrow(start, 90, x - 45, 90)
+    d.box(x, 90, 86, 70, "f", "maths", colour="model", size=36).text(x + 28, 74, name, size=20)
+    d.arrow(x + 45, 90, end, 90)
+    if name == "(2)":
+        d.text(715, 86, "· · ·", size=40)
+d.text(90, 172, "diagonal Gaussian", size=24, colour="noise")
+d.text(1060, 172, "any shape?", size=24, colour="posterior")
 d.show()
 
 # %% [markdown]
@@ -346,12 +321,10 @@ tries = [climbed(STEPS, seed) for seed in range(4)]
 bent, right_end = min(tries, key=lambda found: found[0].exact_kl())
 _, wrong_end = climbed(STEPS, 0, wrong=True)
 side = "above" if wrong_end > log_p else "below"
-display(
-    Markdown(
-        "With the closed form at $\\mathbf{z}^{(0)}$ the “bound” of the band ends"
-        f" {abs(wrong_end - float(log_p)):.2f} nats **{side}** $\\log p(x)$; with the right term"
-        f" {float(log_p) - right_end:.2f} below."
-    )
+plot.markdown(
+    "With the closed form at $\\mathbf{z}^{(0)}$ the “bound” of the band ends"
+    f" {abs(wrong_end - float(log_p)):.2f} nats **{side}** $\\log p(x)$; with the right term"
+    f" {float(log_p) - right_end:.2f} below."
 )
 
 # %% [markdown]
@@ -370,35 +343,29 @@ d = Drawing(
     " stays as large: a volume-preserving flow.",
 )
 d.text(575, 24, "invertible, and |det J| cheap: in general it costs D³", size=28)
-for k, (x, colour, title, words) in enumerate(
-    (
-        (280, "model", "(i)  general: |det J| easy to compute", "planar, autoregressive"),
-        (870, "prior", "(ii)  volume-preserving: |det J| = 1", "reflections: Householder"),
-    ),
-    1,
+SQUARE = 'y="200" width="110" height="110"'
+
+
+def look(colour: str) -> str:
+    return f'style="fill: var(--wash); stroke: var(--{colour})" stroke-width="3"'
+
+
+for k, x, colour, title, words in (
+    (1, 280, "model", "(i)  general: |det J| easy to compute", "planar, autoregressive"),
+    (2, 870, "prior", "(ii)  volume-preserving: |det J| = 1", "reflections: Householder"),
 ):
     d.text(x, 100, title, size=29, colour=colour, step=k)
-    d.add(
-        f'<rect x="{x - 205}" y="200" width="110" height="110" style="fill: var(--wash); stroke:'
-        ' var(--noise)" stroke-width="3"/>',
-        k,
-    )
+    d.add(f'<rect x="{x - 205}" {SQUARE} {look("noise")}/>', k)
     d.arrow(x - 70, 255, x + 20, 255, step=k)
     d.text(x, 400, words, size=28, step=k)
-d.add(
-    '<path d="M330,330 C370,300 440,330 500,318 C482,270 500,220 486,172 C430,196 380,160 330,182'
-    ' C350,230 322,280 330,330 Z" style="fill: var(--wash); stroke: var(--model)"'
-    ' stroke-width="3"/>',
-    1,
+bent_square = (
+    "M330,330 C370,300 440,330 500,318 C482,270 500,220 486,172"
+    " C430,196 380,160 330,182 C350,230 322,280 330,330 Z"
 )
-d.add(
-    '<rect x="925" y="200" width="110" height="110" transform="rotate(33 980 255)" style="fill:'
-    ' var(--wash); stroke: var(--prior)" stroke-width="3"/>',
-    2,
-)
-d.text(280, 450, "the sum of log-determinants is computed", size=25, colour="quiet", step=1).text(
-    870, 450, "the sum is zero", size=25, colour="quiet", step=2
-)
+d.add(f'<path d="{bent_square}" {look("model")}/>', 1)
+d.add(f'<rect x="925" {SQUARE} transform="rotate(33 980 255)" {look("prior")}/>', 2)
+d.text(280, 450, "the sum of log-determinants is computed", size=25, colour="quiet", step=1)
+d.text(870, 450, "the sum is zero", size=25, colour="quiet", step=2)
 d.show()
 
 # %% [markdown]
@@ -430,48 +397,23 @@ mesh = torch.cartesian_prod(*[torch.linspace(-3.4, 3.4, 91, dtype=torch.float64)
 def draw_sheet(ax, sheet, log_q, reach: float, top: float) -> None:
     """The bent sheet with its density; some of its lines are drawn."""
     x, y = sheet.T.reshape(2, 91, 91).numpy()
-    ax.contourf(
-        x,
-        y,
-        log_q.exp().reshape(91, 91).numpy(),
-        levels=top * np.array([0.04, 0.15, 0.3, 0.45, 0.6, 0.8, 9]),
-        cmap="Oranges",
-        vmin=0,
-        vmax=top,
-    )
+    density, levels = log_q.exp().reshape(91, 91).numpy(), [0.04, 0.15, 0.3, 0.45, 0.6, 0.8, 9]
+    ax.contourf(x, y, density, top * np.array(levels), cmap="Oranges", vmin=0, vmax=top)
     for lines in slice(None, None, 9), 90:
         ax.plot(x[lines].T, y[lines].T, color=NOISE, lw=0.9)
         ax.plot(x[:, lines], y[:, lines], color=NOISE, lw=0.9)
-    ticks = [-4, 0, 4] if reach > 4 else [-2, 0, 2]
-    ax.set(
-        xlim=(-reach, reach),
-        ylim=(-reach, reach),
-        aspect="equal",
-        xlabel="$z_1$",
-        ylabel="$z_2$",
-        xticks=ticks,
-        yticks=ticks,
-    )
+    limits = (-reach, reach)
+    latent_plane(ax, limits, limits, [-4, 0, 4] if reach > 4 else [-2, 0, 2])
 
 
-w, u = (
-    torch.tensor([0.87, 0.5], dtype=torch.float64),
-    0.8 * torch.tensor([0.87, 0.5], dtype=torch.float64),
-)
+w = torch.tensor([0.87, 0.5], dtype=torch.float64)
+u = 0.8 * w
 h = torch.tanh(2 * mesh @ w)
 stretch = 1 + 2 * (u @ w) * (1 - h**2)
 log_q0 = prior.log_prob(mesh)
 fig, ax = plt.subplots(figsize=(5.4, 4.9))
 draw_sheet(ax, mesh + u * h[:, None], log_q0 - stretch.log(), 4.2, 0.16)
-ax.plot(
-    *(
-        torch.linspace(-6, 6, 2, dtype=torch.float64)[:, None]
-        * torch.tensor([-0.5, 0.87], dtype=torch.float64)
-    ).T,
-    "--",
-    color=DATA,
-    lw=1.8,
-)
+ax.plot([3, -3], [-5.22, 5.22], "--", color=DATA, lw=1.8)  # where w^T z = 0
 ax.set_title(f"one step: areas × {stretch.min():.1f} to × {stretch.max():.1f}")
 show(
     fig,
@@ -496,13 +438,15 @@ with torch.no_grad():
     torch.manual_seed(0)
     drawn, log_q = base.rsample_and_log_prob((20_000,))
     path, way = [(sheet, base.log_prob(sheet))], [float((log_q - log_joint(drawn) + log_p).mean())]
+
+    def step(t: int, z, log_q):
+        """z and log q(z) after step t."""
+        h = torch.tanh(z @ w[t] + b[t])
+        return z + h[:, None] * u[t], log_q - torch.log1p((w[t] @ u[t]) * (1 - h * h))
+
     for t in range(STEPS):
-        h, slope = torch.tanh(path[-1][0] @ w[t] + b[t]), w[t] @ u[t]
-        path.append(
-            (path[-1][0] + h[:, None] * u[t], path[-1][1] - torch.log1p(slope * (1 - h * h)))
-        )
-        h = torch.tanh(drawn @ w[t] + b[t])
-        drawn, log_q = drawn + h[:, None] * u[t], log_q - torch.log1p(slope * (1 - h * h))
+        path.append(step(t, *path[-1]))
+        drawn, log_q = step(t, drawn, log_q)
         way.append(float((log_q - log_joint(drawn) + log_p).mean()))
 nearer = sum(after < before for before, after in zip(way, way[1:], strict=False))
 
@@ -510,10 +454,7 @@ nearer = sum(after < before for before, after in zip(way, way[1:], strict=False)
 def draw_path(t: int):
     fig, (left, right) = plt.subplots(1, 2, figsize=(9.2, 3.5), width_ratios=(1, 1.1))
     draw_sheet(left, *path[t], 3, 0.45)
-    levels = torch.tensor([0.05, 0.3]) * log_posterior.exp().max()
-    left.contour(
-        axis, axis, log_posterior.exp().reshape(181, 181).T, levels, colors=DATA, linewidths=1.6
-    )
+    outline(left)
     left.set_title(f"after {t} of {STEPS} steps")
     right.semilogy(way, "o-", color=NOISE, ms=6, lw=1.5)
     right.semilogy([t], [way[t]], "o", color=POSTERIOR, ms=13)
@@ -534,11 +475,9 @@ live(
 )
 
 # %% tags=["step"]
-display(
-    Markdown(
-        f"{nearer} of {STEPS} steps come nearer. The bound judges the **last** cloud only:"
-        f" {way[-1]:.2f} nats."
-    )
+plot.markdown(
+    f"{nearer} of {STEPS} steps come nearer. The bound judges the **last** cloud only:"
+    f" {way[-1]:.2f} nats."
 )
 
 # %% [markdown]
@@ -566,30 +505,25 @@ d = Drawing(
     "A flat ellipse and its reflection in a slanted dashed mirror, which is the same ellipse"
     " turned.",
 )
-d.add(
-    '<g transform="translate(270 160)"><line x1="-225" y1="130" x2="225" y2="-130" style="stroke:'
-    ' var(--ink)" stroke-width="3" stroke-dasharray="10 8"/></g>'
-)
-d.add(
-    '<ellipse cx="270" cy="160" rx="170" ry="42" style="fill: none; stroke: var(--noise)"'
-    ' stroke-width="4"/>'
-)
-d.add(
-    '<ellipse cx="270" cy="160" rx="170" ry="42" transform="rotate(-60 270 160)" style="fill: none;'
-    ' stroke: var(--posterior)" stroke-width="4"/>',
-    1,
-)
+mirror = '<line x1="-225" y1="130" x2="225" y2="-130" style="stroke: var(--ink)"'
+dash = 'stroke-width="3" stroke-dasharray="10 8"'
+d.add(f'<g transform="translate(270 160)">{mirror} {dash}/></g>')
+for colour, turned, k in (
+    ("noise", "", None),
+    ("posterior", ' transform="rotate(-60 270 160)"', 1),
+):
+    line = f'style="fill: none; stroke: var(--{colour})" stroke-width="4"'
+    d.add(f'<ellipse cx="270" cy="160" rx="170" ry="42"{turned} {line}/>', k)
 d.arrow(270, 160, 218, 70, colour="model").text(196, 66, "v", "vector", size=32, colour="model")
-d.text(500, 20, "mirror", size=24).text(82, 108, "q of z⁰", size=24, colour="noise").text(
-    420, 288, "after one reflection", size=24, colour="posterior", step=1
-)
+d.text(500, 20, "mirror", size=24).text(82, 108, "q of z⁰", size=24, colour="noise")
+d.text(420, 288, "after one reflection", size=24, colour="posterior", step=1)
 d.show()
 
 # %%
 claim(
     28,
-    r"in (\d+) dimensions (\d+) reflections reach a random covariance to ([\d.]+) nats \(from"
-    r" ([\d.]+)",
+    r"in (\d+) dimensions (\d+) reflections reach a random covariance"
+    r" to ([\d.]+) nats \(from ([\d.]+)",
     "In {} dimensions {} reflections come to a random covariance within {} nats, from {}.",
 )
 
@@ -622,26 +556,20 @@ claim(
 # <p class="small">Kingma et al. (2016). Improving variational inference with inverse autoregressive flow. NIPS.</p>
 
 # %% tags=["right"]
-d, cell_px = (
-    Drawing(
-        520,
-        320,
-        "A Jacobian of six by six: zeros above the diagonal, sigma on it, other entries below.",
-    ),
-    48,
+d = Drawing(
+    520,
+    320,
+    "A Jacobian of six by six: zeros above the diagonal, sigma on it, other entries below.",
 )
 for i in range(6):
     for j in range(6):
-        fill = "var(--posterior)" if i == j else "var(--line)" if j < i else "var(--paper)"
-        d.add(
-            f'<rect x="{80 + j * cell_px}" y="{16 + i * cell_px}" width="{cell_px - 3}"'
-            f' height="{cell_px - 3}" style="fill: {fill}; stroke: var(--line)"'
-            ' stroke-width="1.5"/>'
-        )
+        fill = "posterior" if i == j else "line" if j < i else "paper"
+        place = f'x="{80 + 48 * j}" y="{16 + 48 * i}" width="45" height="45"'
+        line = f'style="fill: var(--{fill}); stroke: var(--line)" stroke-width="1.5"'
+        d.add(f"<rect {place} {line}/>")
 d.text(40, 160, "J =", "maths", size=34).text(268, 88, "0", size=40, colour="quiet")
-d.arrow(430, 250, 372, 274, colour="posterior").text(
-    458, 244, "σ", "maths", size=34, colour="posterior"
-)
+d.arrow(430, 250, 372, 274, colour="posterior")
+d.text(458, 244, "σ", "maths", size=34, colour="posterior")
 d.show()
 
 # %%
@@ -676,11 +604,11 @@ for row in study["rows"]:
 
 def over_seeds(key, column: str) -> tuple[float, float]:
     values = np.array([row[column] for row in runs[key]])
-    return values.mean(), values.std(ddof=1) / len(values) ** 0.5
+    return values.mean(), plot.standard_error(values)
 
 
-plain, fig = ("diagonal", 0), plt.figure(figsize=(5.7, 4.4))
-ax = fig.subplots()
+plain = ("diagonal", 0)
+fig, ax = plt.subplots(figsize=(5.7, 4.4))
 for name, style, colour, words in (
     ("inverse autoregressive", "^:", MODEL, "autoregressive"),
     ("planar", "o-", POSTERIOR, "planar"),
@@ -706,36 +634,34 @@ show(
 # %% tags=["right"]
 claim(
     27,
-    r"study gains \+?([\d.]+) nats of ELBO \(([a-z ]+), T = (\d+), (± [\d.]+) over (\d+) seeds",
+    r"study gains \+?([\d.]+) nats of ELBO"
+    r" \(([a-z ]+), T = (\d+), (± [\d.]+) over (\d+) seeds",
     "The best of the study gains **{}** nats of ELBO ({}, T = {}, {} over {} seeds).",
 )
 best = max((key for key in runs if key != plain), key=lambda key: over_seeds(key, "elbo")[0])
-less = {
-    column: over_seeds(plain, column)[0] - over_seeds(best, column)[0] for column in ("gap", "nll")
-}
-error = {
-    column: math.hypot(over_seeds(plain, column)[1], over_seeds(best, column)[1])
-    for column in ("gap", "nll")
-}
-larger = (
-    "the **model** gained more than the posterior"
-    if less["nll"] > less["gap"]
-    else "the posterior gained more than the model"
-)
-display(
-    Markdown(
-        f". . .\n\nThe gap to $\\log p(\\mathbf{{x}})$ closes by {less['gap']:.2f} ±"
-        f" {error['gap']:.2f} nats, the NLL falls by {less['nll']:.2f} ± {error['nll']:.2f}:"
-        f" {larger}."
-    )
+
+
+def less(column: str) -> tuple[float, float]:
+    """By how much the best flow's value is below the diagonal's, with its standard error."""
+    (before, a), (after, b) = over_seeds(plain, column), over_seeds(best, column)
+    return before - after, math.hypot(a, b)
+
+
+gap, nll = less("gap"), less("nll")
+larger = "the posterior gained more than the model"
+if nll > gap:
+    larger = "the **model** gained more than the posterior"
+plot.markdown(
+    ". . .\n",
+    f"The gap to $\\log p(\\mathbf{{x}})$ closes by {plot.value_and_error(*gap, '.2f')} nats, the"
+    f" NLL falls by {plot.value_and_error(*nll, '.2f')}: {larger}.",
 )
 
 # %% tags=["right"]
-display(
-    Markdown(
-        f'<p class="small">{len(runs[plain])} seeds, {study["rows"][0]["epochs"]} epochs; NLL with'
-        f" S = {study['samples']} on {study['digits']['nll']:,} test digits.</p>"
-    )
+epochs, n = study["rows"][0]["epochs"], study["digits"]["nll"]
+plot.markdown(
+    f'<p class="small">{len(runs[plain])} seeds, {epochs} epochs; NLL with S = {study["samples"]}'
+    f" on {n:,} test digits.</p>"
 )
 
 # %% [markdown] notebook="10_pixelvae"
@@ -807,14 +733,12 @@ for x, n, kind, words, side in (
 ):
     for i in range(n):
         for j in range(n):
-            centre, is_open = i == j == n // 2, i * n + j < n * n // 2 + (kind == "B")
-            fill = "var(--model)" if is_open else "var(--paper)"
-            edge = "var(--posterior)" if centre else "var(--line)"
-            d.add(
-                f'<rect x="{x + (j - n / 2) * side}" y="{52 + i * side}" width="{side - 4}"'
-                f' height="{side - 4}" style="fill: {fill}; stroke: {edge}; fill-opacity: 0.8"'
-                f' stroke-width="{5 if centre else 2}"/>'
-            )
+            fill = "model" if i * n + j < n * n // 2 + (kind == "B") else "paper"
+            edge, width = ("posterior", 5) if i == j == n // 2 else ("line", 2)
+            place = f'x="{x + (j - n / 2) * side}" y="{52 + i * side}"'
+            size = f'width="{side - 4}" height="{side - 4}"'
+            colours = f"fill: var(--{fill}); stroke: var(--{edge}); fill-opacity: 0.8"
+            d.add(f'<rect {place} {size} style="{colours}" stroke-width="{width}"/>')
     d.text(x, 20, f"mask {kind}: {words}", size=28)
 d.show()
 
@@ -835,26 +759,21 @@ d.show()
 
 # %% tags=["left"]
 fig, axes = plt.subplots(1, 2, figsize=(5.6, 2.2))
-cell_, reach = (14, 12), torch.zeros(28, 28, dtype=torch.bool)
-reach[cell_[0] - 9 : cell_[0] + 1, cell_[1] - 9 : cell_[1] + 10] = True
-reach &= (torch.arange(784) < cell_[0] * 28 + cell_[1]).reshape(28, 28)
-missed = []
-for ax, (name, model) in zip(
-    axes, (("PixelCNN", recipes.load("pixelcnn")), ("gated", gated)), strict=True
-):
+row, column = 14, 12
+place = row * 28 + column  # in the order of reading
+reach = torch.zeros(28, 28, dtype=torch.bool)
+reach[row - 9 : row + 1, column - 9 : column + 10] = True
+reach &= (torch.arange(784) < place).reshape(28, 28)
+missed, models = [], {"PixelCNN": recipes.load("pixelcnn"), "gated": gated}
+for ax, (name, model) in zip(axes, models.items(), strict=True):
     x = test[:8].clone().requires_grad_()
-    seen = (
-        torch.autograd.grad(model.net(x)[:, cell_[0] * 28 + cell_[1]].sum(), x)[0]
-        .abs()
-        .sum(0)
-        .reshape(28, 28)
-        > 0
-    )
+    (gradient,) = torch.autograd.grad(model.net(x)[:, place].sum(), x)
+    seen = gradient.abs().sum(0).reshape(28, 28) > 0
     missed.append(int((reach & ~seen).sum()))
     picture = np.full((28, 28, 3), 0.95)
     picture[seen] = plt.matplotlib.colors.to_rgb("#7fb8d8")
     picture[reach & ~seen] = plt.matplotlib.colors.to_rgb(POSTERIOR)
-    picture[cell_] = 0.15
+    picture[row, column] = 0.15
     ax.imshow(picture[2:18, :26], interpolation="nearest")
     ax.set(xticks=[], yticks=[], title=f"{name}: {missed[-1]} missed")
     ax.spines[:].set_visible(False)
@@ -865,11 +784,9 @@ show(
 )
 
 # %% tags=["left"]
-display(
-    Markdown(
-        f"Blue: seen. Orange: earlier, within reach of the layers, and never seen ({missed[0]} of"
-        f" {int(reach.sum())} pixels)."
-    )
+plot.markdown(
+    f"Blue: seen. Orange: earlier, within reach of the layers, and never seen ({missed[0]} of"
+    f" {int(reach.sum())} pixels)."
 )
 
 # %% [markdown] tags=["right"]
@@ -905,10 +822,9 @@ with torch.no_grad():
         vae.sample(12),
         vae.decoder(vae.prior.sample((12,))).mean,
     ]
+names = ["PixelVAE", "same codes", "gated PixelCNN", "VAE", "VAE, means"]
 show(
-    plot.images(
-        blocks, 12, ["PixelVAE", "same codes", "gated PixelCNN", "VAE", "VAE, means"], 11.3
-    ),
+    plot.images(blocks, 12, names, 11.3),
     "Five rows of twelve digits: two draws of the PixelVAE from the same codes, alike in the digit"
     " and different in the strokes; the gated PixelCNN's, strokes that are not always digits; the"
     " VAE's, speckled; and the VAE's means, smooth.",
@@ -940,37 +856,27 @@ names = {
 }
 lines = []
 for name, words in names.items():
-    card, size = (
-        recipes.card(name),
-        sum(p.numel() for p in build(recipes.recipe(name).model).parameters()),
-    )
+    card = recipes.card(name)
+    size = sum(p.numel() for p in build(recipes.recipe(name).model).parameters())
     r = card["results"]
+    kind = f"at most, S = {r['S']:,}" if "S" in r else "exact"
     lines.append(
-        f"| {words} | **{r['test_nll']:.2f}** ± {r['test_nll_se']:.2f} |"
-        f" {'at most, S = ' + format(r['S'], ',') if 'S' in r else 'exact'} | {size / 1e3:,.0f} |"
-        f" {card['epochs_trained']} |"
+        f"| {words} | **{r['test_nll']:.2f}** ± {r['test_nll_se']:.2f} | {kind} |"
+        f" {size / 1e3:,.0f} | {card['epochs_trained']} |"
     )
-display(
-    Markdown(
-        "\n".join(
-            [
-                "| model | test NLL, nats | | weights, thousands | epochs |",
-                "|:--|--:|:--|--:|--:|",
-                *lines,
-            ]
-        )
-    )
+plot.markdown(
+    "| model | test NLL, nats | | weights, thousands | epochs |",
+    "|:--|--:|:--|--:|--:|",
+    *lines,
 )
 
 # %% tags=["step"]
 nll = {name: recipes.card(name)["results"]["test_nll"] for name in names}
 order = [names[name] for name in sorted(nll, key=nll.get)]
-display(
-    Markdown(
-        f"{order[0]} is the best: **{nll['gated_pixelcnn'] - nll['pixelvae']:.1f}** nats less than"
-        f" the gated PixelCNN, which has no code, and **{nll['vae_40d'] - nll['pixelvae']:.1f}**"
-        " less than the VAE, whose pixels know nothing but the code."
-    )
+plot.markdown(
+    f"{order[0]} is the best: **{nll['gated_pixelcnn'] - nll['pixelvae']:.1f}** nats less than"
+    f" the gated PixelCNN, which has no code, and **{nll['vae_40d'] - nll['pixelvae']:.1f}**"
+    " less than the VAE, whose pixels know nothing but the code."
 )
 
 # %% tags=["step"]
@@ -983,12 +889,10 @@ claim(
 )
 
 # %%
-display(
-    Markdown(
-        '<p class="small">Dynamically binarised MNIST, n ='
-        f" {recipes.card('pixelvae')['results']['n']:,} test digits; ± standard error over digits;"
-        " from the weights' headers.</p>"
-    )
+n = recipes.card("pixelvae")["results"]["n"]
+plot.markdown(
+    f'<p class="small">Dynamically binarised MNIST, n = {n:,} test digits; ± standard error over'
+    " digits; from the weights' headers.</p>"
 )
 
 # %% [markdown] notebook="11_priors"
@@ -1012,26 +916,12 @@ fig, axes = plt.subplot_mosaic(
     [["plane", "elsewhere"], ["plane", "holes"]], figsize=(11.2, 4.2), width_ratios=(1, 1.55)
 )
 axes["plane"].plot(*q2.mean[:700].T, ".", ms=3, color=NOISE)
-axes["plane"].plot(
-    *drawn[hole][:120].T, "^", ms=9, color=PRIOR, markeredgecolor="white", markeredgewidth=0.6
-)
-axes["plane"].set(
-    xlim=(-3.6, 3.6),
-    ylim=(-3.6, 3.6),
-    aspect="equal",
-    xlabel="$z_1$",
-    ylabel="$z_2$",
-    xticks=[-2, 0, 2],
-    yticks=[-2, 0, 2],
-)
-for where, which in (("elsewhere", ~hole), ("holes", hole)):
+axes["plane"].plot(*drawn[hole][:120].T, "^", ms=9, color=PRIOR, mec="white", mew=0.6)
+latent_plane(axes["plane"], (-3.6, 3.6), (-3.6, 3.6), [-2, 0, 2])
+for panel, which, where in (("elsewhere", ~hole, "elsewhere"), ("holes", hole, "in holes")):
     with torch.no_grad():
-        plot.draw_images(
-            axes[where],
-            vae2.decoder(drawn[which][:20]).mean,
-            10,
-            f"the prior's draws, decoded: {'in holes' if where == 'holes' else 'elsewhere'}",
-        )
+        decoded = vae2.decoder(drawn[which][:20]).mean
+    plot.draw_images(axes[panel], decoded, 10, f"the prior's draws, decoded: {where}")
 show(
     fig,
     "Left, codes of digits in grey and the prior's draws in holes as green triangles, in the gaps"
@@ -1096,15 +986,8 @@ K = 50
 torch.manual_seed(0)
 small = VAE(latent_dim=2, hidden=100)
 vamp = LatentVariableModel(VampPrior(small.encoder, 784, K), small.encoder, small.decoder)
-fit(
-    vamp,
-    digits.train[: min(6000, len(digits.train))],
-    epochs=4,
-    batch_size=50,
-    lr=3e-3,
-    anneal=2,
-    progress=False,
-)
+few = digits.train[: min(6000, len(digits.train))]
+fit(vamp, few, epochs=4, batch_size=50, lr=3e-3, anneal=2, progress=False)
 vamp.eval()
 with torch.no_grad():
     learned, codes = vamp.prior.pseudo_inputs, vamp.encoder(test).mean
@@ -1115,15 +998,10 @@ right.plot(*codes[:600].T, ".", ms=2.5, color=NOISE)
 for mean, width in zip(parts.mean, (parts.log_var / 2).exp(), strict=True):
     right.add_patch(Ellipse(mean, *(2 * width), fill=False, color=PRIOR, linewidth=1.3))
 middle = (codes.amin(0) + codes.amax(0)) / 2
-reach_ = 1.15 * float((codes - middle).abs().max())
-right.set(
-    xlim=(middle[0] - reach_, middle[0] + reach_),
-    ylim=(middle[1] - reach_, middle[1] + reach_),
-    aspect="equal",
-    xticks=[],
-    yticks=[],
-)
-right.set(xlabel="$z_1$", ylabel="$z_2$", title="codes and prior")
+half = 1.15 * float((codes - middle).abs().max())
+xlim, ylim = ((m - half, m + half) for m in middle)
+latent_plane(right, xlim, ylim, [])
+right.set_title("codes and prior")
 show(
     fig,
     "Left, sixteen learned pseudo-inputs, faint pictures with parts of strokes. Right, codes of"
@@ -1173,13 +1051,11 @@ for x, title, colour in ((125, "generate", "model"), (415, "infer", "posterior")
         d.text(x + 20, y + 14, sub or " ", size=22)
     d.arrow(x, 149, x, 205, colour=colour)
     if title == "generate":
-        d.arrow(x, 294, x, 355, colour=colour).arrow(
-            x - 36, 130, x - 38, 378, colour=colour, bend=-62
-        )
+        d.arrow(x, 294, x, 355, colour=colour)
+        d.arrow(x - 36, 130, x - 38, 378, colour=colour, bend=-62)
     else:
-        d.arrow(x, 356, x, 295, colour=colour).arrow(
-            x + 38, 378, x + 37, 130, colour=colour, bend=-62
-        )
+        d.arrow(x, 356, x, 295, colour=colour)
+        d.arrow(x + 38, 378, x + 37, 130, colour=colour, bend=-62)
 d.show()
 
 # %% [markdown]
@@ -1196,24 +1072,15 @@ priors, found = recipes.study("priors"), {}
 for row in priors["rows"]:
     found.setdefault(row["model"], []).append(row)
 fig, axes = plt.subplots(1, 2, figsize=(11.3, 3.15), sharey=True)
-for ax, key, title in zip(
-    axes,
-    ("test_nll", "frechet"),
-    ("test log p(x), nats: right is better", "Fréchet distance: left is better"),
-    strict=True,
+for ax, key, sign, title in (
+    (axes[0], "test_nll", -1, "test log p(x), nats: right is better"),
+    (axes[1], "frechet", 1, "Fréchet distance: left is better"),
 ):
     for i, (name, rows) in enumerate(found.items()):
-        values = (-1 if key == "test_nll" else 1) * np.array([row[key] for row in rows])
-        two = name.startswith("two")
-        ax.errorbar(
-            values.mean(),
-            i,
-            xerr=values.std(ddof=1) / len(values) ** 0.5,
-            fmt="s" if two else "o",
-            capsize=4,
-            color=PRIOR if "Vamp" in name else MODEL,
-            ms=10,
-        )
+        values = sign * np.array([row[key] for row in rows])
+        marker, colour = "s" if name.startswith("two") else "o", PRIOR if "Vamp" in name else MODEL
+        error = plot.standard_error(values)
+        ax.errorbar(values.mean(), i, xerr=error, fmt=marker, color=colour, capsize=4, ms=10)
     ax.set(xlabel=title, yticks=range(len(found)), yticklabels=found)
     ax.grid(axis="x", color="#dddddd", linewidth=1)
 axes[0].invert_yaxis()
@@ -1251,24 +1118,17 @@ claim(
 # %%
 TRAINED = {name: recipe for name, recipe in recipes.all_recipes().items() if recipe.published}
 cards = {name: recipes.card(name) for name in TRAINED}
-((samples, count),) = {
-    (card["results"]["S"], card["results"]["n"]) for card in cards.values()
-}  # one protocol
+protocols = {(card["results"]["S"], card["results"]["n"]) for card in cards.values()}
+((samples, count),) = protocols  # one for all
 lines = []
 for name, recipe in TRAINED.items():
     r = cards[name]["results"]
     ours = f"**{r['test_nll']:.2f}** ± {r['test_nll_se']:.2f} | {cards[name]['epochs_trained']:,}"
     lines.append(f"| {recipe.layers} | {recipe.prior} | {ours} | {recipe.published:.2f} |")
-display(
-    Markdown(
-        "\n".join(
-            [
-                "| layers | prior | test NLL, nats, ours | epochs | the paper's |",
-                "|:--|:--|--:|--:|--:|",
-                *lines,
-            ]
-        )
-    )
+plot.markdown(
+    "| layers | prior | test NLL, nats, ours | epochs | the paper's |",
+    "|:--|:--|--:|--:|--:|",
+    *lines,
 )
 best = min(cards, key=lambda name: cards[name]["results"]["test_nll"])
 torch.manual_seed(5)
@@ -1279,12 +1139,10 @@ show(
     plot.images(blocks, 16, ["vae_40d", best], 10.4),
     f"Sixteen digits drawn by vae_40d, and sixteen by {best}: decoders' means.",
 )
-display(
-    Markdown(
-        f'<p class="small">Ours: S = {samples:,} on {count:,} test digits, dynamically binarised'
-        " MNIST, ± standard error over digits. The paper's: Tomczak & Welling (2017), as the"
-        " course quotes them, not checked against the print.</p>"
-    )
+plot.markdown(
+    f'<p class="small">Ours: S = {samples:,} on {count:,} test digits, dynamically binarised'
+    " MNIST, ± standard error over digits. The paper's: Tomczak & Welling (2017), as the"
+    " course quotes them, not checked against the print.</p>"
 )
 
 # %% [markdown]
@@ -1319,32 +1177,21 @@ d = Drawing(
     "Three drawings: a graph with a dashed link to be predicted; a table of ratings with gaps; a"
     " cell's code, moved by a drug.",
 )
-for a, b in (
-    ((90, 70), (170, 25)),
-    ((170, 25), (270, 50)),
-    ((90, 70), (130, 140)),
-    ((130, 140), (235, 130)),
-):
-    d.add(
-        f'<line x1="{a[0]}" y1="{a[1]}" x2="{b[0]}" y2="{b[1]}" style="stroke: var(--ink)"'
-        ' stroke-width="3"/>'
-    )
-d.add(
-    '<line x1="270" y1="50" x2="235" y2="130" style="stroke: var(--posterior)" stroke-width="4"'
-    ' stroke-dasharray="9 8"/>'
-)
-for x, y in ((90, 70), (170, 25), (270, 50), (130, 140), (235, 130)):
+nodes = [(90, 70), (170, 25), (270, 50), (130, 140), (235, 130)]
+link = 'style="stroke: var(--ink)" stroke-width="3"'
+asked = 'style="stroke: var(--posterior)" stroke-width="4" stroke-dasharray="9 8"'
+for i, j, look in ((0, 1, link), (1, 2, link), (0, 3, link), (3, 4, link), (2, 4, asked)):
+    (x1, y1), (x2, y2) = nodes[i], nodes[j]
+    d.add(f'<line x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}" {look}/>')
+for x, y in nodes:
     d.node(x, y, "", r=15, colour="model")
 for i, value in enumerate(("5", "", "3", "1", "", "4", "", "2", "?", "1", "5", "")):
     x, y = 482 + 62 * (i % 4), 30 + 50 * (i // 4)
     d.box(x, y, 56, 44, round=4, colour="line")
     d.text(x, y, value or " ", size=26, colour="posterior" if value == "?" else "ink")
-d.node(870, 70, "z", r=40).arrow(912, 70, 1006, 70, colour="posterior").node(
-    1050, 70, "z", r=40, colour="posterior"
-)
-d.text(958, 36, "drug", size=25, colour="posterior").text(870, 138, "before", size=24).text(
-    1050, 138, "after", size=24
-)
+d.node(870, 70, "z", r=40).arrow(912, 70, 1006, 70, colour="posterior")
+d.node(1050, 70, "z", r=40, colour="posterior").text(958, 36, "drug", size=25, colour="posterior")
+d.text(870, 138, "before", size=24).text(1050, 138, "after", size=24)
 d.show()
 
 # %% [markdown] notebook="16_looking_back"
@@ -1359,95 +1206,65 @@ d.show()
 
 # %%
 r = recipes.card("vae_40d")["results"]
+likelihood = f"vae_40d: NLL {plot.value_and_error(r['test_nll'], r['test_nll_se'], '.2f')} nats; "
+likelihood += quoted(23, r"(\d+) of ([\d,]+) choices of q exceed", "{} of {} bounds too high", "07")
+sampling = quoted(
+    5,
+    r"samples of vae_40d (\d+ %) are realistic.*\((?:other test digits: )(\d+) and",
+    "{} of its samples realistic; real digits: {} %",
+    "07",
+)
+gradients = quoted(
+    25,
+    r"has ([\d,]+ ± [\d,]+) times the pathwise variance",
+    "score function: {} times the non-centred one's variance",
+    "08",
+)
+stability = quoted(
+    33,
+    rf"scatters by {PM} % .*? and by {PM} %",
+    "Fréchet distance over seeds: scatter {} %, a GAN's {} %",
+    "16",
+)
+representation = quoted(
+    34,
+    r"for the linear reader of ([\d,]+ labels) it is (\d+ %) against (\d+)",
+    "linear reader, {}: {} right, from pixels {} %",
+    "07",
+)
+combination = quoted(
+    35,
+    rf"names {PM} % of them by Bayes' rule",
+    "a Gaussian a class, put in as prior: names {} % of digits",
+    "16",
+)
+explicit = quoted(
+    36,
+    r"bound is ([\d,]+ ± [\d,]+) nats at sigma = ([\d.]+), (-?[\d,]+) at ([\d.]+)",
+    "bound {} nats at σ = {}, {} at {}, none at 0",
+    "16",
+)
+sharpness = quoted(
+    37,
+    r"means of vae_40d have ([\d.]+) of the real sharpness, its draws ([\d.]+)"
+    r" .*?sees its own pixels draws at ([\d.]+)",
+    "sharpness (real 1): means {}, draws {}, PixelVAE's draws {}",
+    "16",
+)
 rows = [
-    (
-        "+",
-        "likelihood framework",
-        f"vae_40d: NLL {r['test_nll']:.2f} ± {r['test_nll_se']:.2f} nats; "
-        + quoted(23, r"(\d+) of ([\d,]+) choices of q exceed", "{} of {} bounds too high", "07"),
-    ),
-    (
-        "+",
-        "easy sampling",
-        quoted(
-            5,
-            r"samples of vae_40d (\d+ %) are realistic.*\((?:other test digits: )(\d+) and",
-            "{} of its samples realistic; real digits: {} %",
-            "07",
-        ),
-    ),
-    (
-        "+",
-        "training by gradients",
-        quoted(
-            25,
-            r"has ([\d,]+ ± [\d,]+) times the pathwise variance",
-            "score function: {} times the non-centred one's variance",
-            "08",
-        ),
-    ),
-    (
-        "+",
-        "stable training",
-        quoted(
-            33,
-            rf"scatters by {PM} % .*? and by {PM} %",
-            "Fréchet distance over seeds: scatter {} %, a GAN's {} %",
-            "16",
-        ),
-    ),
-    (
-        "+",
-        "finds a representation",
-        quoted(
-            34,
-            r"for the linear reader of ([\d,]+ labels) it is (\d+ %) against (\d+)",
-            "linear reader, {}: {} right, from pixels {} %",
-            "07",
-        ),
-    ),
-    (
-        "+",
-        "combines with others",
-        quoted(
-            35,
-            rf"names {PM} % of them by Bayes' rule",
-            "a Gaussian a class, put in as prior: names {} % of digits",
-            "16",
-        ),
-    ),
-    (
-        "−",
-        "only explicit models",
-        quoted(
-            36,
-            r"bound is ([\d,]+ ± [\d,]+) nats at sigma = ([\d.]+), (-?[\d,]+) at ([\d.]+)",
-            "bound {} nats at σ = {}, {} at {}, none at 0",
-            "16",
-        ),
-    ),
-    (
-        "−",
-        "blurry images (?)",
-        quoted(
-            37,
-            r"means of vae_40d have ([\d.]+) of the real sharpness, its draws ([\d.]+) .*?sees its"
-            r" own pixels draws at ([\d.]+)",
-            "sharpness (real 1): means {}, draws {}, PixelVAE's draws {}",
-            "16",
-        ),
-    ),
+    ("+", "likelihood framework", likelihood),
+    ("+", "easy sampling", sampling),
+    ("+", "training by gradients", gradients),
+    ("+", "stable training", stability),
+    ("+", "finds a representation", representation),
+    ("+", "combines with others", combination),
+    ("−", "only explicit models", explicit),
+    ("−", "blurry images (?)", sharpness),
 ]
-display(
-    Markdown(
-        "\n".join(
-            [
-                "| | the lecture | the course |",
-                "|:--|:--|:--|",
-                *(f"| **{sign}** | {a.replace(' ', '&nbsp;')} | {b} |" for sign, a, b in rows),
-            ]
-        )
-    )
+plot.markdown(
+    "| | the lecture | the course |",
+    "|:--|:--|:--|",
+    *(f"| **{sign}** | {a.replace(' ', '&nbsp;')} | {b} |" for sign, a, b in rows),
 )
 
 # %% [markdown]
@@ -1463,19 +1280,15 @@ display(
 d = Drawing(
     1150, 270, "A chain from x over z 1 and z 2 to z T, and below it a dashed chain back to x."
 )
-for i, (x, name, sub) in enumerate(
-    ((90, "x", ""), (350, "z", "1"), (610, "z", "2"), (1010, "z", "T"))
-):
-    d.node(x, 140, name, seen=i == 0, r=48, colour="ink" if i == 0 else "noise")
-    if sub:
-        d.text(x + 24, 156, sub, size=23)
+d.node(90, 140, "x", seen=True, r=48)
+for x, index in ((350, "1"), (610, "2"), (1010, "T")):
+    d.node(x, 140, "z", r=48, colour="noise").text(x + 24, 156, index, size=23)
 for x1, x2 in ((128, 312), (388, 572), (648, 972)):
     d.arrow(x1, 112, x2, 112, colour="posterior", bend=46)
     d.arrow(x2, 170, x1, 170, colour="model", bend=46, dashed=True)
 d.text(810, 140, "· · ·", size=40)
-d.text(480, 24, "fixed encoder: adds noise", size=27, colour="posterior").text(
-    480, 254, "learned decoder: a step back at a time", size=27, colour="model"
-)
+d.text(480, 24, "fixed encoder: adds noise", size=27, colour="posterior")
+d.text(480, 254, "learned decoder: a step back at a time", size=27, colour="model")
 d.show()
 
 # %% [markdown]
