@@ -84,7 +84,7 @@ WRONG = {
         "draw nothing": of_pixel(torch.bernoulli),
         "whole images of 0 and 1": lambda x, i, f: f(x[:, i : i + 1]),
         "these are images": lambda x, i, f: own_pixel_given_rest(x, i, f)[:, None] + 0 * x,
-        "for a batch of one not": of_pixel(torch.squeeze),
+        "not for a batch of one": of_pixel(torch.squeeze),
     },
 }
 TestExercises = exercise_tests(check, "01_motivation", RIGHT, WRONG)

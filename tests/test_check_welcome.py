@@ -53,7 +53,7 @@ WRONG = {
         ),
         "-inf nats where": lambda x, a: likelihood(x, a).log().sum(-1),
         "or clamped": lambda x, a: likelihood(x, a).clamp(1e-7).log().sum(-1),
-        "for a batch of one not": lambda x, a: pixels(x, a).sum(-1).squeeze(),
+        "not for a batch of one": lambda x, a: pixels(x, a).sum(-1).squeeze(),
         "rows must not mix": lambda x, a: by_loss(x, a) / len(x),
         "has no gradient": lambda x, a: by_loss(x, a).detach(),
         "is part of it cut off": lambda x, a: (x * a - F.softplus(a.detach())).sum(-1),
