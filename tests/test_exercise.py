@@ -243,7 +243,7 @@ def test_masks_and_numbers_are_accepted_as_what_they_are():
     mean = Function("mean", lambda x: x.mean(), cases=[(X,)], learn=(), kind=number)
     assert "right" in told(mean, lambda x: x.mean().item())
     assert "right" in told(mean, lambda x: x.mean())
-    assert "mean should be a tensor, it is str" in told(mean, lambda x: "0.3")
+    assert "mean should be one number, it is str" in told(mean, lambda x: "0.3")
 
 
 def noisy(x, noise=torch.randn_like):

@@ -136,8 +136,11 @@ def mask(value, name: str) -> Tensor:
 
 def number(value, name: str) -> Tensor:
     """The value, if it is one number, in a tensor or not."""
-    plain = hasattr(value, "__float__") and not isinstance(value, Tensor)
-    return torch.tensor(float(value), dtype=torch.float64) if plain else tensor(value, name)
+    if isinstance(value, Tensor):
+        return tensor(value, name)
+    if isinstance(value, bool) or not hasattr(value, "__float__"):
+        raise Wrong(f"{name} should be one number, it is {type(value).__name__}.")
+    return torch.tensor(float(value), dtype=torch.float64)
 
 
 # ---- the judges
