@@ -141,7 +141,7 @@ torch.manual_seed(0)
 network = train_classifier(points, colours, [2, 50, 50, 2])
 joint = GenerativeClassifier(2, classes=2, per_class=4)  # p(x|y): four Gaussians each
 joint.initialise(points, colours, seed=1)
-joint.fit_em(points, colours, steps=60)  # log p(x, y) rises with each step
+history = joint.fit_em(points, colours, steps=60)  # log p(x, y) rises with each step
 
 # %% [markdown]
 # Now drag the point, or focus the plane and use the arrow keys (with Shift, larger steps). Three

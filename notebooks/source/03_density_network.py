@@ -1527,7 +1527,7 @@ starved = {}
 for S in progress((1, 3, 10, 100, 1000), desc="trainings"):
     torch.manual_seed(0)
     model = DensityNetwork(2, hidden=100, samples=S)
-    fit(model, few_digits, epochs=24_000 // len(few_digits), **budget)
+    fit(model, few_digits, epochs=24_000 // len(few_digits), **budget, **quietly)
     model = model.cpu()
     starved[S] = model, log_likelihood_from_prior(model, few, 10_000)
 
