@@ -61,9 +61,8 @@ def replaced(critic, c):
     return critic
 
 
-def not_returned(critic, c):
-    for p in critic.parameters():
-        p.data.clamp_(-c, c)
+def clip_each(critic, c):
+    return [p.data.clamp_(-c, c) for p in critic.parameters()]
 
 
 WRONG = {
@@ -84,7 +83,12 @@ WRONG = {
     "clip_weights": {
         "you replaced": replaced,
         "within torch.no_grad()": lambda critic, c: [p.clamp_(-c, c) for p in critic.parameters()],
-        "now return the critic": not_returned,
+        "now return the critic": lambda critic, c: clip_each(critic, c) and None,
+        "return the critic itself": clip_each,
+        "turns autograd off": lambda critic, c: (
+            torch.set_grad_enabled(False),
+            clip_each(critic, c),
+        ),
         "you scaled the weights": check.set_to(lambda p, c: p * c / p.abs().max()),
         "no longer require": lambda critic, c: own_clip_weights(critic, c).requires_grad_(False),
     },

@@ -414,15 +414,17 @@ class Function:
             for t in plain
         ]
         return (
-            self.in_calls(answer, k)
+            self.in_calls(answer, k, plain[0])
             or self.of_terms(k, plain)
             or relation([t.found[k] for t in plain], [t.truth[k] for t in plain], sizes)
             or self.ignored(k, wrong)
             or f"{name} {place}"
         )
 
-    def in_calls(self, answer: Callable, k: int) -> str:
-        """What only further calls tell: whether it is random, and whether each row alone is right."""
+    def in_calls(self, answer: Callable, k: int, batch: Trial) -> str:
+        """What only further calls tell: whether it is random, and whether each row alone is right that
+        is not in the batch.
+        """
         try:
             self.repeat(answer)
             trials = [self.trial(answer, case) for case in self.alone]
@@ -430,7 +432,7 @@ class Function:
             return str(wrong)
         except Exception:  # one row may be too few for what the student does
             return ""
-        if trials and all(self.right(trial, k) for trial in trials):
+        if trials and not self.right(batch, k) and all(self.right(trial, k) for trial in trials):
             return (
                 "each row is right alone, but not in a batch: rows must not mix, so nothing may be"
                 " summed, averaged or compared over axis 0"

@@ -83,7 +83,13 @@ def gauss(constant=LOG_2PI, width=lambda v: v, square=lambda d, v: d**2 / v.exp(
     return mixture
 
 
+def with_weights(z, log_weights, means, log_vars):
+    return z, log_weights.log_softmax(0), means, log_vars
+
+
 Z, LOG_WEIGHTS, MEANS, LOG_VARS = *randn(0, (6, 3)), *randn(1, (4,), (4, 3), (4, 3))
+LOG_VARS = LOG_VARS / 2
+(WIDTHS,) = reals([[-9.0, 0, 9], [9, -8, 3], [-7, 7, 1], [3, -9, 0]])
 
 mixture_log_prob = Exercise(
     name="mixture_log_prob",
@@ -91,28 +97,19 @@ mixture_log_prob = Exercise(
     judge=Function(
         "mixture_log_prob",
         truth=of_torch,
-        given=lambda z, w, m, v: (z, w.log_softmax(0), m, v),
+        given=with_weights,
         rows="z",
         cases=[(Z, LOG_WEIGHTS, MEANS, LOG_VARS), randn(2, (5, 2), (7,), (7, 2), (7, 2))],
         edges=[
-            "in one dimension",
-            "",
-            (Z[:, :1], LOG_WEIGHTS, MEANS[:, :1], LOG_VARS[:, :1]),
-            *("for one component", "", (Z, LOG_WEIGHTS[:1], MEANS[:1], LOG_VARS[:1])),
-            "for log-variances from -9 to 9",
-            "any real number is allowed: no clamp",
-            (
-                MEANS,
-                LOG_WEIGHTS,
-                MEANS,
-                reals([[-9.0, 0, 9], [9, -8, 3], [-7, 7, 1], [3, -9, 0]])[0],
-            ),
-            *(
-                "where a weight is 1e-9",
-                "",
-                (Z, -20.0 * torch.arange(4.0).double(), MEANS, LOG_VARS),
-            ),
             *("200 standard deviations away", FAR, (Z + 200, LOG_WEIGHTS, MEANS, 0 * LOG_VARS)),
+            *(
+                "for log-variances from -9 to 9",
+                "any real number is allowed",
+                (MEANS, LOG_WEIGHTS, MEANS, WIDTHS),
+            ),
+            *("for one component", "", (Z, LOG_WEIGHTS[:1], MEANS[:1], LOG_VARS[:1])),
+            *("in one dimension", "", (Z[:, :1], LOG_WEIGHTS, MEANS[:, :1], LOG_VARS[:, :1])),
+            *("where weights are nearly 0", "", (Z, 40 * LOG_WEIGHTS, MEANS, LOG_VARS)),
         ],
         slips=[
             "each dimension was mixed on its own: sum over the dimensions first, then take the"
@@ -234,7 +231,7 @@ def first_of(aggregate):
     return lambda z, q, prior: three(z, q, prior)[0] - aggregate(z, q)
 
 
-def second(log_p, closed=False):
+def second(log_p):
     """A slip: the second part with another log p(z_n), of z, q and the prior."""
     return lambda z, q, prior: three(z, q, prior)[1] - log_p(z, q, prior)
 
@@ -429,7 +426,7 @@ vamp_log_prob = Exercise(
     judge=Vamp(
         "vamp_log_prob",
         truth=of_posteriors,
-        given=lambda z, u, weight: (z, u, Encoder(weight)),
+        given=lambda z, u, encoder: (z, u, Encoder(encoder)),
         rows="z",
         cases=[(LATENT, PIXELS, WEIGHT), (1.5 * LATENT[:5], OTHER, -WEIGHT)],
         edges=[
