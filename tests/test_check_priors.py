@@ -38,11 +38,8 @@ def own_vamp(z, u, encoder):
     return Mixture(torch.zeros(len(u)), encoder(u)).log_prob(z)
 
 
-RIGHT = {
-    "mixture_log_prob": [own_mixture, normalised_again],
-    "split_kl": own_split,
-    "vamp_log_prob": own_vamp,
-}
+MIXTURES = [own_mixture, normalised_again]
+RIGHT = {"mixture_log_prob": MIXTURES, "split_kl": own_split, "vamp_log_prob": own_vamp}
 
 
 # ---- wrong answers of kinds that no slip states, each with a phrase of its message
@@ -58,9 +55,9 @@ def changed(change):
     return lambda z, q, prior: change(*own_split(z, q, prior), q, prior.log_prob(z))
 
 
-def drawn(z, u, encoder):
-    q = encoder(u)
-    return Mixture(torch.zeros(len(u)), Gaussian(q.sample(), q.log_var)).log_prob(z)
+def kept(z, u, encoder, first=[]):  # noqa: B006 - what it keeps is the mistake
+    first.append(encoder(u))
+    return Mixture(torch.zeros(len(first[0].mean)), first[0]).log_prob(z)
 
 
 WRONG = {
@@ -79,7 +76,7 @@ WRONG = {
         "draw nothing": lambda z, q, prior: own_split(q.rsample(), q, prior),
     },
     "vamp_log_prob": {
-        "draw nothing": drawn,
+        "u and encoder has no influence": kept,
         "Encode u, not z": lambda z, u, encoder: own_vamp(z, z, encoder),
         "no gradient reaches u": lambda z, u, encoder: own_vamp(z, u.detach(), encoder),
         "outside [0, 1]": lambda z, u, encoder: own_vamp(z, u.clamp(0, 1), encoder),

@@ -60,7 +60,7 @@ def of_moves(work):
 def samples(seed: int, n: int) -> tuple[Tensor, Tensor]:
     """Two samples of n points with different means and widths."""
     x, y = randn(seed, (n,), (n,))
-    return x, 0.4 * y + 0.3 * x.flip(0) + 0.9
+    return x, 0.4 * y + 0.3 * x.flip(0) + 0.5
 
 
 X, Y = samples(0, 40)
@@ -198,7 +198,7 @@ def by_number(x: Tensor, prior: Prior, generator: Generator, critic: Critic) -> 
             " too."
         )
     if not prior.drawn:
-        raise Wrong("you drew z from N(0, I), whatever the prior is: use prior.sample.")
+        raise Wrong("you did not draw z from the prior, whatever the prior is: use prior.sample.")
     if critic.squares != SQUARES:
         raise Wrong("your function changes the critic's weights: it is only to ask for answers.")
     z, drawn = (torch.cat([z.view(-1, 2) for z in zs]) for zs in (generator.asked, prior.drawn))
@@ -208,7 +208,7 @@ def by_number(x: Tensor, prior: Prior, generator: Generator, critic: Critic) -> 
     z = z[-len(x) :]
     if len(z.unique(dim=0)) < len(x):
         raise Wrong(f"every fake comes from the same z: {one_each}")
-    if not (z[:, None] == drawn).all(-1).any(-1).all():
+    if not z[:, None].isclose(drawn).all(-1).any(-1).all():
         raise Wrong("the generator did not get the z that you drew from the prior.")
     return sum(
         sign * sum(w * x_d + SQUARES * x_d**2 for w, x_d in zip(critic.w, points.T, strict=True))
