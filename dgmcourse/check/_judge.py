@@ -99,7 +99,9 @@ def called(answer: Callable, arguments: dict, errors: dict[str, str] | None = No
         return next((k for k, v in before.items() if not torch.equal(v, arguments[k])), "")
 
     try:
-        result = answer(*arguments.values())
+        with torch.enable_grad():  # whatever the answer leaves behind
+            result = answer(*arguments.values())
+            watched = torch.is_grad_enabled()
     except Blank:
         if x := changed():
             raise Wrong(
@@ -111,6 +113,11 @@ def called(answer: Callable, arguments: dict, errors: dict[str, str] | None = No
             if part in str(error):
                 raise Wrong(f"{mistake}.") from None
         raise
+    if not watched:
+        raise Wrong(
+            "your function turns autograd off for all that follows: with torch.no_grad(): ends with"
+            " its block."
+        )
     if x := changed():
         raise Wrong(
             f"your function changes {x} in place, and so the caller's tensor: {x} += 1, {x}[0] = 1 or"
@@ -410,15 +417,17 @@ class Function:
             for t in plain
         ]
         return (
-            self.in_calls(answer, k)
+            self.in_calls(answer, k, plain[0])
             or self.of_terms(k, plain)
             or relation([t.found[k] for t in plain], [t.truth[k] for t in plain], sizes)
             or self.ignored(k, wrong)
             or f"{name} {place}"
         )
 
-    def in_calls(self, answer: Callable, k: int) -> str:
-        """What only further calls tell: whether it is random, and whether each row alone is right."""
+    def in_calls(self, answer: Callable, k: int, batch: Trial) -> str:
+        """What only further calls tell: whether it is random, and whether each row alone is right that
+        is not in the batch.
+        """
         try:
             self.repeat(answer)
             trials = [self.trial(answer, case) for case in self.alone]
@@ -426,7 +435,7 @@ class Function:
             return str(wrong)
         except Exception:  # one row may be too few for what the student does
             return ""
-        if trials and all(self.right(trial, k) for trial in trials):
+        if trials and not self.right(batch, k) and all(self.right(trial, k) for trial in trials):
             return (
                 "each row is right alone, but not in a batch: rows must not mix, so nothing may be"
                 " summed, averaged or compared over axis 0"
@@ -455,9 +464,14 @@ class Function:
         terms = self.terms.get(self.names[k])
         if not terms:
             return ""
-        settings = [self.setting(t.case.inputs, 1)[1].values() for t in trials]
-        made = {words: flat(term(*given) for given in settings) for words, term in terms.items()}
-        found = Estimate(*(flat(t.found[k][i] for t in trials) for i in (0, 1)))
+        made = {  # each is given arguments of its own, which draw what the answer's drew
+            words: flat(term(*self.setting(t.case.inputs, 1)[1].values()) for t in trials)
+            for words, term in terms.items()
+        }
+        error = flat(
+            torch.as_tensor(f.error).expand_as(f.value) for f in (t.found[k] for t in trials)
+        )
+        found = Estimate(flat(t.found[k].value for t in trials), error)
         return combination(made, found, flat(t.truth[k].value for t in trials))
 
     def ignored(self, k: int, trial: Trial) -> str:

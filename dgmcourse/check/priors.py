@@ -1,20 +1,17 @@
 """Checks of notebook 11: a mixture's log-density, a KL in two parts, the VampPrior.
 
-The truth is a sum of products of one-dimensional densities, none of them a logarithm, in float64;
-where that is 0 in float64, it is the one component that is left.
+The truth comes from torch's own mixture of independent Gaussians.
 """
 
 import math
 
 import torch
+import torch.distributions as D
 from torch import Tensor
 
 from dgmcourse.check._exercise import Exercise, Wrong
-from dgmcourse.check._old import _gradients
-from dgmcourse.densities import Gaussian, Mixture, kl
-
-B, K, D = 6, 4, 3
-
+from dgmcourse.check._judge import Function, randn, reals
+from dgmcourse.densities import LOG_2PI, Gaussian
 
 # ---- the course's own answers
 
@@ -35,320 +32,343 @@ def _vamp_log_prob(z: Tensor, u: Tensor, encoder) -> Tensor:
     return _mixture_log_prob(z, torch.full((len(u),), -math.log(len(u))).to(z), q.mean, q.log_var)
 
 
-# ---- the truth, without a logarithm before the end
+# ---- the truth, and what slips are made of
 
 
-def _each(z: Tensor, means: Tensor, log_vars: Tensor) -> Tensor:
-    """N(z_bd | mu_kd, sigma_kd^2) for each z, component and dimension: (B, K, D)."""
-    sigma = torch.sqrt(torch.exp(log_vars))
-    return torch.exp(-(((z[:, None] - means) / sigma) ** 2) / 2) / (sigma * math.sqrt(2 * math.pi))
+def gaussian(mean: Tensor, log_var: Tensor) -> D.Distribution:
+    return D.Independent(D.Normal(mean, log_var.exp().sqrt()), 1)
 
 
-def _density(z: Tensor, weights: Tensor, means: Tensor, log_vars: Tensor) -> Tensor:
-    """The mixture's density: (B,)."""
-    return _each(z, means, log_vars).prod(-1) @ weights
+def of_torch(z: Tensor, log_weights: Tensor, means: Tensor, log_vars: Tensor) -> Tensor:
+    """A mixture's log-density: (B,)."""
+    weights = D.Categorical(logits=log_weights, validate_args=False)
+    return D.MixtureSameFamily(weights, gaussian(means, log_vars), validate_args=False).log_prob(z)
 
 
-def _parameters(seed: int, n: int, k: int) -> tuple[Tensor, Tensor, Tensor]:
-    """z (n, D), means and log-variances (k, D), which have gradients, in float64."""
-    random = torch.Generator().manual_seed(seed)
-    z, means, log_vars = (
-        torch.randn(rows, D, generator=random, dtype=torch.float64) for rows in (n, k, k)
-    )
-    return z, means.requires_grad_(), log_vars.requires_grad_()
+def evenly(z: Tensor, means: Tensor, log_vars: Tensor) -> Tensor:
+    return of_torch(z, torch.zeros(len(means), dtype=z.dtype), means, log_vars)
+
+
+def table(z: Tensor, means: Tensor, log_vars: Tensor) -> Tensor:
+    """The log-density of each z under each component: (B, K)."""
+    return gaussian(means, log_vars).log_prob(z[:, None])
+
+
+def one_by_one(z: Tensor, means: Tensor, log_vars: Tensor) -> Tensor:
+    """The same for each dimension alone: (B, K, D)."""
+    return gaussian(means[..., None], log_vars[..., None]).log_prob(z[:, None, :, None])
+
+
+lse = torch.logsumexp
+FAR = (
+    "densities there are smaller than any float: no clamp, no small number added. Don't leave the"
+    " logarithm: torch.logsumexp"
+)
 
 
 # ---- the mixture
 
 
-def _judge_mixture(answer) -> str:
-    z, means, log_vars = _parameters(0, B, K)
-    weights = torch.tensor([0.1, 0.2, 0.3, 0.4], dtype=torch.float64)
-    log_weights = weights.log().requires_grad_()
-    value = _one_each(
-        answer(z, log_weights, means, log_vars),
+def mixed(mix):
+    """A slip: what is made of the log-weights and each z's log-density under each component."""
+    return lambda z, w, m, v: mix(w, table(z, m, v))
+
+
+def gauss(constant=LOG_2PI, width=lambda v: v, square=lambda d, v: d**2 / v.exp()):
+    """A slip: another log-density of one dimension, of the distance d and the log-variance v."""
+
+    def mixture(z, w, m, v):
+        return lse(w - 0.5 * (constant + width(v) + square(z[:, None] - m, v)).sum(-1), -1)
+
+    return mixture
+
+
+def with_weights(z, log_weights, means, log_vars):
+    return z, log_weights.log_softmax(0), means, log_vars
+
+
+Z, LOG_WEIGHTS, MEANS, LOG_VARS = *randn(0, (6, 3)), *randn(1, (4,), (4, 3), (4, 3))
+LOG_VARS = LOG_VARS / 2
+(WIDTHS,) = reals([[-9.0, 0, 9], [9, -8, 3], [-7, 7, 1], [3, -9, 0]])
+
+mixture_log_prob = Exercise(
+    name="mixture_log_prob",
+    solution=_mixture_log_prob,
+    judge=Function(
         "mixture_log_prob",
-        B,
-        {
-            (
-                B,
-                K,
-            ): (
-                "one number for each z and component: the log-sum-exp over the components, dim -1,"
-                " is missing"
+        truth=of_torch,
+        given=with_weights,
+        rows="z",
+        cases=[(Z, LOG_WEIGHTS, MEANS, LOG_VARS), randn(2, (5, 2), (7,), (7, 2), (7, 2))],
+        edges=[
+            *("200 standard deviations away", FAR, (Z + 200, LOG_WEIGHTS, MEANS, 0 * LOG_VARS)),
+            *(
+                "for log-variances from -9 to 9",
+                "any real number is allowed",
+                (MEANS, LOG_WEIGHTS, MEANS, WIDTHS),
             ),
-            (
-                B,
-                D,
-            ): (
-                "one number for each z and dimension: sum over the dimensions, the last axis,"
-                " before you mix"
-            ),
-            (K,): (
-                "one number for each component: take the log-sum-exp over the components and keep"
-                " the batch"
-            ),
-            (B, 1): "a spare axis at the end: one number for each z, without keepdim",
+            *("for one component", "", (Z, LOG_WEIGHTS[:1], MEANS[:1], LOG_VARS[:1])),
+            *("in one dimension", "", (Z[:, :1], LOG_WEIGHTS, MEANS[:, :1], LOG_VARS[:, :1])),
+            *("where weights are nearly 0", "", (Z, 40 * LOG_WEIGHTS, MEANS, LOG_VARS)),
+        ],
+        slips=[
+            "each dimension was mixed on its own: sum over the dimensions first, then take the"
+            " log-sum-exp over the components",
+            lambda z, w, m, v: lse(w[:, None] + one_by_one(z, m, v), 1).sum(-1),
+            "you averaged over the dimensions: sum them",
+            lambda z, w, m, v: lse(w + one_by_one(z, m, v).mean(-1), -1),
+            "the log-sum-exp ran over the dimensions, too: within a component they are a product, so sum"
+            " their logarithms",
+            lambda z, w, m, v: lse(w[:, None] + one_by_one(z, m, v), (1, 2)),
+            "the weights are missing: add log_weights to the components' log-densities",
+            mixed(lambda w, each: lse(each, -1)),
+            "all components count alike: add log_weights, not -log K",
+            mixed(lambda w, each: lse(each - math.log(len(w)), -1)),
+            "you added log_weights in every dimension: once for each component, after the sum over"
+            " dimensions",
+            lambda z, w, m, v: lse(z.shape[1] * w + table(z, m, v), -1),
+            "you multiplied by log_weights: a product of densities is a sum of logarithms",
+            mixed(lambda w, each: lse(w * each, -1)),
+            "you added the weights: add their logarithms, log_weights",
+            mixed(lambda w, each: lse(w.exp() + each, -1)),
+            "a mean of logarithms is not the logarithm of a mean: log-sum-exp over the components",
+            mixed(lambda w, each: (w.exp() * each).sum(-1)),
+            "you multiplied the components, that is added their logarithms: a mixture is a sum of"
+            " densities, log-sum-exp",
+            mixed(lambda w, each: (w + each).sum(-1)),
+            "you took the nearest component alone: all of them count, log-sum-exp",
+            mixed(lambda w, each: (w + each).amax(-1)),
+            "the minus is missing: log N(z | mu, sigma^2) is -1/2 of the three terms' sum",
+            mixed(lambda w, each: lse(w - each, -1)),
+            "the factor 1/2 is missing: it stands before all three terms, log 2 pi, log_vars and the"
+            " square",
+            mixed(lambda w, each: lse(w + 2 * each, -1)),
+            "the constant log 2 pi is missing",
+            gauss(constant=0),
+            "the constant log 2 pi is there once for each z, not once for each dimension",
+            lambda z, w, m, v: gauss(constant=LOG_2PI / z.shape[1])(z, w, m, v),
+            "the constant is log 2 pi, not log pi",
+            gauss(constant=math.log(math.pi)),
+            "the factor 1/2 is missing before log 2 pi",
+            gauss(constant=2 * LOG_2PI),
+            "the factor 1/2 stands before all three terms, before log 2 pi and log_vars, too",
+            gauss(2 * LOG_2PI, lambda v: 2 * v),
+            "the term log_vars is missing: a wide component is a low one",
+            gauss(width=lambda v: 0 * v),
+            "log_vars is log sigma^2: you divided by sigma, not by the variance exp(log_vars)",
+            gauss(square=lambda d, v: d**2 / (v / 2).exp()),
+            "log_vars is log sigma^2: you took exp(log_vars) for the standard deviation",
+            gauss(width=lambda v: 2 * v, square=lambda d, v: d**2 / (2 * v).exp()),
+            "log_vars is log sigma^2: you divided by exp(2 log_vars), the variance squared",
+            gauss(square=lambda d, v: d**2 / (2 * v).exp()),
+            "you took the exponential of log_vars twice: the variance is exp(log_vars)",
+            gauss(square=lambda d, v: d**2 / v.exp().exp()),
+            "you divided by log_vars: the variance is exp(log_vars)",
+            gauss(square=lambda d, v: d**2 / v),
+            "you multiplied the squares by the variance: divide by it",
+            gauss(square=lambda d, v: d**2 * v.exp()),
+            "the factor 1/2 is missing before the squares",
+            gauss(square=lambda d, v: 2 * d**2 / v.exp()),
+            "you forgot to square the distance",
+            gauss(square=lambda d, v: d / v.exp()),
+        ],
+        shapes=[
+            (6, 4),
+            "one number for each z and component: the log-sum-exp over the components, dim -1, is"
+            " missing",
+            (6, 3),
+            "one number for each z and dimension: sum over the dimensions, the last axis, before you mix",
+            (4,),
+            "one number for each component: take the log-sum-exp over the components and keep the batch",
+        ],
+        errors={
+            "must match the size": "two shapes do not fit together: every z meets every component in"
+            " z[:, None] - means, (B, K, D)",
         },
-    )
-    truth = _density(z, log_weights.exp(), means, log_vars).log()
-    each = _each(z, means, log_vars).detach()
-    m, v, right = means.detach(), log_vars.detach(), truth.detach()
-    log_each, constant = each.log().sum(-1), 0.5 * D * math.log(2 * math.pi)
-    far = (z[:, None] - m) ** 2
-
-    def mixed(log_components):
-        return torch.logsumexp(weights.log() + log_components, -1)
-
-    _match(
-        value.detach(),
-        right,
-        "mixture_log_prob",
-        {
-            "each dimension was mixed on its own: sum over the dimensions first, then take the log-sum-exp over the components": (
-                (weights[:, None] * each).sum(1).log().sum(-1)
-            ),
-            "the sign is turned round: return the log-density itself": -right,
-            "you averaged over the dimensions: sum them": mixed(log_each / D),
-            "you returned the density: take its logarithm": right.exp(),
-            "the log-sum-exp ran over the dimensions, too: within a component they are a product, so sum their logarithms": torch.logsumexp(
-                (weights[:, None] * each).log(), (1, 2)
-            ),
-            "the weights are missing: add log_weights to the components' log-densities": (
-                torch.logsumexp(log_each, -1)
-            ),
-            "all components count alike: add log_weights, not -log K": (
-                torch.logsumexp(log_each, -1) - math.log(K)
-            ),
-            "log_weights hold the 1/K already: no mean over the components, no - log K beside them": (
-                right - math.log(K)
-            ),
-            "you added log_weights in every dimension: once for each component, after the sum over dimensions": mixed(
-                log_each + (D - 1) * weights.log()
-            ),
-            "you multiplied by log_weights: a product of densities is a sum of logarithms": (
-                torch.logsumexp(weights.log() * log_each, -1)
-            ),
-            "you added the weights: add their logarithms, log_weights": torch.logsumexp(
-                weights + log_each, -1
-            ),
-            "a mean of logarithms is not the logarithm of a mean: log-sum-exp over the components": (
-                (weights * log_each).sum(-1)
-            ),
-            "you multiplied the components, that is added their logarithms: a mixture is a sum of densities, log-sum-exp": (
-                (weights.log() + log_each).sum(-1)
-            ),
-            "you took the nearest component alone: all of them count, log-sum-exp": (
-                (weights.log() + log_each).amax(-1)
-            ),
-            "the constant log 2 pi is missing": mixed(log_each + constant),
-            "the constant is there once for each z, not once for each dimension": mixed(
-                log_each + constant * (1 - 1 / D)
-            ),
-            "the constant is log 2 pi, not log pi": mixed(log_each + 0.5 * D * math.log(2)),
-            "the factor 1/2 is missing before log 2 pi": mixed(log_each - constant),
-            "the minus is missing: log N(z | mu, sigma^2) is -1/2 of the three terms' sum": mixed(
-                -log_each
-            ),
-            "the factor 1/2 is missing: it stands before all three terms, log 2 pi, log_vars and the square": mixed(
-                2 * log_each
-            ),
-            "the factor 1/2 stands before all three terms, before log 2 pi and log_vars, too": (
-                mixed(-2 * constant - v.sum(-1) - 0.5 * (far / v.exp()).sum(-1))
-            ),
-            "the term log_vars is missing: a wide component is a low one": mixed(
-                log_each + 0.5 * v.sum(-1)
-            ),
-            "log_vars is log sigma^2: you divided by sigma, not by the variance exp(log_vars)": (
-                mixed(-constant - 0.5 * (v + far / (v / 2).exp()).sum(-1))
-            ),
-            "log_vars is log sigma^2: you took exp(log_vars) for the standard deviation": mixed(
-                -constant - (v + far / (2 * v).exp() / 2).sum(-1)
-            ),
-            "log_vars is log sigma^2: you divided by exp(2 log_vars), the variance squared": mixed(
-                -constant - 0.5 * (v + far / (2 * v).exp()).sum(-1)
-            ),
-            "you divided by log_vars: the variance is exp(log_vars)": mixed(
-                -constant - 0.5 * (v + far / v).sum(-1)
-            ),
-            "you multiplied the squares by the variance: divide by it": mixed(
-                -constant - 0.5 * (v + far * v.exp()).sum(-1)
-            ),
-            "the factor 1/2 is missing before the squares": mixed(
-                -constant - (0.5 * v + far / v.exp()).sum(-1)
-            ),
-            "you forgot to square the distance": mixed(
-                -constant - 0.5 * (v + (z[:, None] - m) / v.exp()).sum(-1)
-            ),
-        },
-    )
-    parameters = {"log_weights": log_weights, "means": means, "log_vars": log_vars}
-    _gradients("mixture_log_prob", value, truth, parameters, atol=1e-6)
-    _far_away(answer)
-    return (
-        f"it is the logarithm of the summed densities to {(value - truth).abs().max().item():.0e}"
-        " nats, and so are its gradients."
-    )
-
-
-def _far_away(answer) -> None:
-    """A point 200 standard deviations from the first component and farther from the other: both
-    densities are 0 in any float.
-    """
-    z, means = torch.full((1, 1), 200.0), torch.tensor([[0.0], [-50.0]])
-    value = answer(z, torch.log(torch.tensor([0.25, 0.75])), means, torch.zeros(2, 1))
-    alone = math.log(0.25) - 0.5 * (math.log(2 * math.pi) + 200.0**2)
-    if not torch.isfinite(value).all():
-        raise Wrong(
-            "right nearby, but 200 standard deviations away it is not finite: densities there are"
-            " smaller than any float. Don't leave the logarithm: torch.logsumexp."
-        )
-    if abs(value.item() - alone) > 0.1:
-        raise Wrong(
-            f"right nearby, but far away it is {value.item():,.1f} nats where {alone:,.1f} is"
-            " right: no clamp, no small number added. torch.logsumexp needs neither."
-        )
+        nan="log_vars are logarithms already and may be negative: no further log or sqrt",
+        unit="nats",
+        praise="it agrees with torch's own mixture to {trial.off:.0e} nats, far away, too, and so do its"
+        " gradients.",
+    ),
+    hints=[
+        "Three steps: every z against every component, (B, K, D); the sum over D; the log-sum-exp"
+        " over K.",
+        "z[:, None] - means has shape (B, K, D). One dimension's log-density is -0.5 * (log 2 pi +"
+        " log_vars + square / variance).",
+        "each = that, summed with .sum(-1), (B, K); then torch.logsumexp(log_weights + each, -1).",
+    ],
+)
 
 
 # ---- the KL in two parts
 
 
-def _judge_split(answer) -> str:
-    n = 7
-    z, means, log_vars = _parameters(1, n, n)
-    z = means.detach() + torch.exp(log_vars.detach() / 2) * z  # z_n of q(z|x_n)
-    prior = Gaussian(
-        torch.full((D,), -1.3, dtype=torch.float64), torch.full((D,), 0.4, dtype=torch.float64)
-    )
-    parts = answer(z, Gaussian(means, log_vars), prior)
-    if not isinstance(parts, tuple | list) or len(parts) != 2:
-        raise Wrong(
-            "return two tensors, (N,) each: log q(z_n|x_n) - log aggregate(z_n), and log"
-            " aggregate(z_n) - log p(z_n)."
-        )
-    found = [
-        _one_each(
-            part,
-            name,
-            n,
-            {
-                (
-                    n,
-                    n,
-                ): (
-                    "each z is paired with each x: log q(z_n|x_n) takes the n-th of both,"
-                    " q.log_prob(z)"
-                )
-            },
-        )
-        for part, name in zip(parts, ("the first part", "the second part"), strict=True)
-    ]
-    table = _each(z, means, log_vars).prod(-1).detach()  # (z_n, x_m)
-    own, log_p = (
-        table.diagonal().log(),
-        _each(z, prior.mean[None], prior.log_var[None]).prod(-1)[:, 0].log(),
-    )
-    log_aggregate = table.mean(1).log()
-    truth = own - log_aggregate, log_aggregate - log_p
-    values = [part.detach() for part in found]
-    if _same(values[0], truth[1]) and _same(values[1], truth[0]):
-        raise Wrong(
-            "both are right, in the other order: the information first, then what the aggregate"
-            " posterior pays to the prior."
-        )
-    others = (table.sum(1) - table.diagonal()) / (n - 1)
+def three(z: Tensor, q: Gaussian, prior: Gaussian) -> tuple[Tensor, Tensor, Tensor]:
+    """log q(z_n|x_n), the log of the aggregate posterior, log p(z_n): (N,) each."""
+    log_p = gaussian(prior.mean, prior.log_var).log_prob(z)
+    return gaussian(q.mean, q.log_var).log_prob(z), evenly(z, q.mean, q.log_var), log_p
 
-    def with_(aggregate):
-        return own - aggregate, aggregate - log_p
 
-    slips = {
-        "the aggregate posterior is a mean over the N digits: your sum lacks 1/N, that is - log N": with_(
-            table.sum(1).log()
-        ),
-        "you took the mean over the codes, not over the digits: for one z, average q(z|x_m) over all m": with_(
-            table.mean(0).log()
-        ),
-        "a mean of logarithms is not the logarithm of a mean: the aggregate posterior is a mean of densities": with_(
-            table.log().mean(1)
-        ),
-        "you left out x_n itself: the aggregate posterior is the mean over all N": with_(
-            others.log()
-        ),
-        "the mixture takes the logarithms of its weights: -log N, not 1/N": with_(
-            table.sum(1).log() + 1 / n
-        ),
-        "the logarithm of the weight 1/N is -log N, not +log N": with_(
-            table.sum(1).log() + math.log(n)
-        ),
-        "the log-weights are -log N each, not 1": with_(table.sum(1).log() + 1),
-        "you took q.log_prob(z), each code's own posterior, for the aggregate posterior: average over all N": with_(
-            own
-        ),
-        "you averaged q(z_n|x_n), each code under its own digit: for one z, average q(z|x_m) over all m": with_(
-            own.exp().mean().log().expand(n)
-        ),
-        "you averaged log q(z_n|x_n), each code under its own digit: for one z, average q(z|x_m) over all m": with_(
-            own.mean().expand(n)
-        ),
-        "you used one wide Gaussian with the posteriors' mean parameters: average the densities, not the parameters": with_(
-            _each(z, means.mean(0, keepdim=True), log_vars.mean(0, keepdim=True))
-            .detach()
-            .prod(-1)[:, 0]
-            .log()
-        ),
-    }
-    standard = _each(z, torch.zeros_like(z[:1]), torch.zeros_like(z[:1])).prod(-1)[:, 0].log()
-    for i, name in enumerate(("the first part", "the second part")):
-        _match(
-            values[i],
-            truth[i],
-            name,
-            {
-                **{message: wrong[i] for message, wrong in slips.items()},
-                "the sign is turned round": -truth[i],
-                "this is the whole KL, log q(z_n|x_n) - log p(z_n): the parts add up to it": (
-                    own - log_p
-                ),
-                "this is a log-density: take the difference of two": (
-                    own if i == 0 else log_aggregate
-                ),
-                "you took N(0, I) for the prior: it is given, prior.log_prob(z)": (
-                    log_aggregate - standard if i else own - standard
-                ),
-                "this is the whole KL in closed form: take the difference of two logarithms at the codes z": (
-                    kl(Gaussian(means, log_vars), prior).detach()
-                ),
+def two_parts(z: Tensor, q: Gaussian, prior: Gaussian) -> tuple[Tensor, Tensor]:
+    own, aggregate, log_p = three(z, q, prior)
+    return own - aggregate, aggregate - log_p
+
+
+def first(aggregate):
+    """A slip: the first part with another aggregate posterior, of the table log q(z_n|x_m)."""
+
+    def part(z, q, prior):
+        log_q = table(z, q.mean, q.log_var)
+        return log_q.diagonal() - aggregate(log_q)
+
+    return part
+
+
+def first_of(aggregate):
+    """A slip: the first part with another aggregate posterior, of z and q."""
+    return lambda z, q, prior: three(z, q, prior)[0] - aggregate(z, q)
+
+
+def second(log_p):
+    """A slip: the second part with another log p(z_n), of z, q and the prior."""
+    return lambda z, q, prior: three(z, q, prior)[1] - log_p(z, q, prior)
+
+
+def merged(z, q):
+    """The Gaussian with the aggregate posterior's moments."""
+    mean = q.mean.mean(0)
+    return gaussian(mean, (q.log_var.exp() + (q.mean - mean) ** 2).mean(0).log()).log_prob(z)
+
+
+def closed_form(z, q, prior):
+    return D.kl_divergence(gaussian(q.mean, q.log_var), gaussian(prior.mean, prior.log_var))
+
+
+def with_densities(z, means, log_vars, prior_mean, prior_log_var):
+    return z, Gaussian(means, log_vars), Gaussian(prior_mean, prior_log_var)
+
+
+def posteriors(seed: int, n: int, dims: int) -> tuple[Tensor, ...]:
+    """One code of each posterior, their parameters, and those of a prior that is not N(0, I)."""
+    z, means, log_vars = randn(seed, (n, dims), (n, dims), (n, dims))
+    prior = torch.linspace(-1.3, -0.7, dims).double(), torch.linspace(0.4, 0.8, dims).double()
+    return means + torch.exp(log_vars / 2) * z, means, log_vars, *prior
+
+
+def over(log_q: Tensor) -> Tensor:
+    """log q(z_n|x_m) of the others, m not n."""
+    return log_q.masked_fill(torch.eye(len(log_q), dtype=torch.bool), -math.inf)
+
+
+CODES, *ENCODED = posteriors(3, 7, 3)
+N = "the aggregate posterior is the mean over the N digits, and N is len(z)"
+OWN = "each code under its own digit: for one z, average q(z|x_m) over all m"
+
+split_kl = Exercise(
+    name="split_kl",
+    solution=_split_kl,
+    judge=Function(
+        ("the first part", "the second part"),
+        truth=two_parts,
+        given=with_densities,
+        cases=[(CODES, *ENCODED), posteriors(4, 10, 2)],
+        edges=[
+            *("for one digit", "", posteriors(5, 1, 3)),
+            *("with one latent dimension", "", posteriors(6, 6, 1)),
+            *(
+                "where the posteriors are far apart",
+                FAR,
+                (CODES * 1e3, ENCODED[0] * 1e3, *ENCODED[1:]),
+            ),
+        ],
+        slips={
+            "the first part": [
+                f"{N}: your sum lacks 1/N, that is - log N",
+                first(lambda t: lse(t, 1)),
+                f"{N}: you took the logarithm of the number of dimensions",
+                lambda z, q, p: two_parts(z, q, p)[0] + math.log(z.shape[1] / len(z)),
+                f"{N}, not 1000",
+                first(lambda t: lse(t, 1) - math.log(1000)),
+                "you took the mean over the codes, not over the digits: for one z, average q(z|x_m) over"
+                " all m",
+                first(lambda t: lse(t, 0) - math.log(len(t))),
+                "a mean of logarithms is not the logarithm of a mean: the aggregate posterior is a mean of"
+                " densities",
+                first(lambda t: t.mean(1)),
+                "you left out x_n itself: the aggregate posterior is the mean over all N",
+                first(lambda t: lse(over(t), 1) - math.log(max(1, len(t) - 1))),
+                "the mixture takes the logarithms of its weights: -log N, not 1/N",
+                first(lambda t: lse(t + 1 / len(t), 1)),
+                "the logarithm of the weight 1/N is -log N, not +log N",
+                first(lambda t: lse(t, 1) + math.log(len(t))),
+                "the log-weights are -log N each, not 1",
+                first(lambda t: lse(t, 1) + 1),
+                "you took q.log_prob(z), each code's own posterior, for the aggregate posterior: average"
+                " over all N",
+                first(lambda t: t.diagonal()),
+                f"you averaged q(z_n|x_n), {OWN}",
+                first(lambda t: lse(t.diagonal(), 0) - math.log(len(t))),
+                f"you averaged log q(z_n|x_n), {OWN}",
+                first(lambda t: t.diagonal().mean()),
+                "you used one wide Gaussian with the posteriors' mean parameters: average the densities,"
+                " not the parameters",
+                first_of(lambda z, q: gaussian(q.mean.mean(0), q.log_var.mean(0)).log_prob(z)),
+                "you used one Gaussian with the aggregate posterior's mean and variance: it is a mixture,"
+                " average the densities",
+                first_of(merged),
+                "the mixture takes log_vars: pass q.log_var as it is",
+                first_of(lambda z, q: evenly(z, q.mean, q.log_var.exp())),
+            ],
+            "the second part": [
+                "you took N(0, I) for the prior: it is given, prior.log_prob(z)",
+                second(lambda z, q, p: gaussian(0 * z, 0 * z).log_prob(z)),
+                "the prior is asked at the posteriors' means: ask it at the codes, prior.log_prob(z)",
+                second(lambda z, q, p: gaussian(p.mean, p.log_var).log_prob(q.mean)),
+                "this is the whole KL in closed form: take the difference of two logarithms at the codes z",
+                closed_form,
+            ],
+        },
+        terms={
+            "the first part": {
+                "log q(z_n|x_n)": lambda *given: three(*given)[0],
+                "log of the aggregate posterior, subtracted,": lambda *given: -three(*given)[1],
+                "log p(z_n)": lambda *given: three(*given)[2],
             },
-        )
-        cut = (
-            not found[i].requires_grad
-            or torch.autograd.grad(found[i].sum(), means, retain_graph=True, allow_unused=True)[0]
-            is None
-        )
-        if cut:
-            raise Wrong(
-                f"{name} has no gradient with respect to q: something cuts it off (.detach() or"
-                " torch.no_grad())."
-            )
-    total = (own - log_p).mean().item()
-    return (
-        f"of a KL of {total:.3f} nats you found {values[0].mean():.3f} of information and"
-        f" {values[1].mean():.3f} that a better prior would save."
-    )
+            "the second part": {
+                "log q(z_n|x_n)": lambda *given: three(*given)[0],
+                "log of the aggregate posterior": lambda *given: three(*given)[1],
+                "log p(z_n), subtracted,": lambda *given: -three(*given)[2],
+            },
+        },
+        shapes={
+            "the first part": [
+                (7, 7),
+                "each z is paired with each x: log q(z_n|x_n) takes the n-th of both, q.log_prob(z)",
+            ]
+        },
+        unit="nats",
+        praise="both parts agree with torch's own mixture to {trial.off:.0e} nats, and so do their"
+        " gradients; the first code has {trial.truth[0].value[0]:.3f} nats of information.",
+    ),
+    hints=[
+        "The aggregate posterior is a mixture: its components are the N posteriors, with weights 1/N."
+        " You wrote its log-density.",
+        "log_aggregate = mixture_log_prob(z, log_weights, q.mean, q.log_var), where each of the N"
+        " log-weights is -log N.",
+        "Return q.log_prob(z) - log_aggregate, log_aggregate - prior.log_prob(z); torch.full((N,),"
+        " -math.log(N)) are the log-weights.",
+    ],
+)
 
 
 # ---- the VampPrior
 
 
-class _Encoder:
-    """A q(z|x) with a tanh and a line, which counts its calls."""
+class Encoder:
+    """A q(z|x) with a tanh and a matrix, which counts the rows it was given."""
 
-    def __init__(self, seed: int = 3, data_dim: int = 5):
-        random = torch.Generator().manual_seed(seed)
-        self.weight = torch.randn(
-            data_dim, 2 * D, generator=random, dtype=torch.float64
-        ).requires_grad_()
-        self.calls = []
+    def __init__(self, weight: Tensor):
+        self.weight, self.rows = weight, 0
 
     def parameters(self, x: Tensor) -> tuple[Tensor, Tensor]:
         mean, log_var = (torch.tanh(x.to(self.weight)) @ self.weight).chunk(2, -1)
@@ -361,223 +381,113 @@ class _Encoder:
                 f"the encoder was given {shape}: it takes inputs of {len(self.weight)} pixels."
                 " Encode u, not z."
             )
-        self.calls.append(len(x) if x.dim() > 1 else 1)
+        self.rows += len(x) if x.dim() > 1 else 1
         return Gaussian(*self.parameters(x))
 
 
-def _judge_vamp(answer) -> str:
-    encoder, k = _Encoder(), 5
-    z = _parameters(2, B, 1)[0]
-    u = torch.rand(
-        k, 5, generator=torch.Generator().manual_seed(4), dtype=torch.float64
-    ).requires_grad_()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        value = answer(z, u, encoder)
-    value = _one_each(
-        value,
-        "vamp_log_prob",
-        B,
-        {
-            (
-                B,
-                k,
-            ): (
-                "one number for each z and pseudo-input: the log-sum-exp over the pseudo-inputs is"
-                " missing"
-            ),
-            (k,): "one number for each pseudo-input: mix over them and keep the batch of z",
-        },
-    )
-    calls = sum(encoder.calls)
-    means, log_vars = encoder.parameters(u)
-    each = _each(z, means, log_vars)
-    truth = each.prod(-1).mean(1).log()
-    m, v, right = means.detach(), log_vars.detach(), truth.detach()
-    log_each = each.detach().prod(-1).log()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(1)
-        if not _same(
-            _one_each(answer(z, u, encoder), "vamp_log_prob", B, {}).detach(), value.detach()
-        ):
+def of_posteriors(z: Tensor, u: Tensor, encoder: Encoder) -> Tensor:
+    return evenly(z, *encoder.parameters(u))
+
+
+def vamp(mix):
+    """A slip: what is made of each z's log-density under each posterior."""
+    return lambda z, u, encoder: mix(table(z, *encoder.parameters(u)))
+
+
+def components(change):
+    """A slip: a mixture of other components, made of the posteriors' means and log-variances."""
+    return lambda z, u, encoder: evenly(z, *change(*encoder.parameters(u)))
+
+
+class Vamp(Function):
+    """The judge of the VampPrior, which also says if the encoder works too often."""
+
+    def __call__(self, answer) -> str:
+        praise = super().__call__(answer)
+        z, u, encoder = self.setting(self.cases[0])[1].values()
+        answer(z, u, encoder)
+        if encoder.rows > len(u):
             raise Wrong(
-                "asked twice, it gives two answers: a density is not random. Mix the posteriors"
-                " themselves, draw nothing from them."
+                f"right, but the encoder saw {encoder.rows} rows for {len(u)} pseudo-inputs:"
+                " q = encoder(u) once, for all z and for both q.mean and q.log_var."
             )
-    _match(
-        value.detach(),
-        right,
-        "vamp_log_prob",
-        {
-            "the mean over K pseudo-inputs lacks 1/K, that is - log K": right + math.log(k),
-            "you subtracted K, not log K": right + math.log(k) - k,
-            "the mixture takes the logarithms of its weights: -log K, not 1/K": (
-                right + math.log(k) + 1 / k
-            ),
-            "the logarithm of the weight 1/K is -log K, not +log K": right + 2 * math.log(k),
-            "you divided by the number of z: the mean is over the K pseudo-inputs, len(u)": (
-                right + math.log(k) - math.log(B)
-            ),
-            "the mixture takes log_vars: pass q.log_var as it is": (
-                _each(z, m, v.exp()).prod(-1).mean(1).log()
-            ),
-            "each dimension was mixed on its own: sum over the dimensions first": (
-                each.detach().mean(1).log().sum(-1)
-            ),
-            "a mean of logarithms is not the logarithm of a mean: log-sum-exp over the pseudo-inputs": log_each.mean(
-                1
-            ),
-            "the sign is turned round: return the log-density itself": -right,
-            "you averaged the posteriors' parameters into one Gaussian: average their densities": (
-                _each(z, m.mean(0, keepdim=True), v.mean(0, keepdim=True)).prod(-1)[:, 0].log()
-            ),
-            "you encoded the mean pseudo-input: encode all K, then average the densities": (
-                _each(z, *(p.detach() for p in encoder.parameters(u.mean(0, keepdim=True))))
-                .prod(-1)[:, 0]
-                .log()
-            ),
-            "this is N(0, I), the prior you want to replace": (
-                _each(z, torch.zeros_like(z[:1]), torch.zeros_like(z[:1])).prod(-1)[:, 0].log()
-            ),
-            "you used the posteriors' means with variance 1: their widths count, too": (
-                Mixture(torch.zeros(k).double(), Gaussian(m, torch.zeros_like(m))).log_prob(z)
-            ),
-            "only the first pseudo-input counts: take the mean over all K": log_each[:, 0],
-        },
-    )
-    if not value.requires_grad:
-        raise Wrong(
-            "vamp_log_prob has no gradient: pseudo-inputs and encoder learn through it. No"
-            " torch.no_grad(), no .detach()."
-        )
-    for name, p, what in (
-        ("u", u, "the pseudo-inputs"),
-        ("the encoder", encoder.weight, "the encoder"),
-    ):
-        got = torch.autograd.grad(value.sum(), p, retain_graph=True, allow_unused=True)[0]
-        expected = torch.autograd.grad(truth.sum(), p, retain_graph=True)[0]
-        if got is None or got.abs().max() == 0:
-            raise Wrong(
-                f"no gradient reaches {what}: something on the way from {name} is cut off"
-                " (.detach(), .data)."
-            )
-        if not torch.allclose(got, expected, rtol=1e-4, atol=1e-6):
-            raise Wrong(
-                f"the value is right, the gradient with respect to {name} is not: is part of it cut"
-                " off?"
-            )
-    with torch.no_grad():
-        if not answer(z + 1000, u, encoder).isfinite().all():
-            raise Wrong(
-                "right nearby, but a thousand away it is not finite: densities there are smaller"
-                " than any float. Don't leave the logarithm: your mixture_log_prob, or"
-                " torch.logsumexp."
-            )
-    if calls > k:
-        raise Wrong(
-            f"right, but the encoder saw {calls} rows for {k} pseudo-inputs: q = encoder(u) once,"
-            " for all z and for both q.mean and q.log_var."
-        )
-    return (
-        f"it agrees with the mean of {k} posteriors to {(value - truth).abs().max().item():.0e}"
-        " nats, and its gradients reach pseudo-inputs and encoder."
-    )
+        return praise
 
 
-# ---- what all three share
+LATENT, WEIGHT = randn(7, (6, 3), (5, 6))
+PIXELS, OTHER = torch.sigmoid(randn(8, (4, 5))[0]), torch.sigmoid(randn(9, (9, 5))[0])
+K = "the mean is over the K pseudo-inputs, and K is len(u)"
 
-
-def _one_each(value, name: str, n: int, shapes: dict) -> Tensor:
-    """value, if it is a tensor (n,) of finite numbers; else Wrong, in the words of `shapes` where
-    they fit.
-    """
-    if not isinstance(value, Tensor):
-        raise Wrong(f"{name} should be a tensor, it is {type(value).__name__}.")
-    if value.shape != (n,):
-        if tuple(value.shape) in shapes:
-            raise Wrong(f"{name} has shape {tuple(value.shape)}, {shapes[tuple(value.shape)]}.")
-        if value.dim() == 0:
-            raise Wrong(
-                f"{name} is one number for the whole batch: keep one for each z, shape ({n},)."
-                " maximise averages."
-            )
-        raise Wrong(f"{name} has shape {tuple(value.shape)}, expected ({n},).")
-    if not value.isfinite().all():
-        raise Wrong(
-            f"{name} is not finite. log_vars are logarithms already and may be negative: no further"
-            " log or sqrt."
-        )
-    return value
-
-
-def _same(a: Tensor, b: Tensor) -> bool:
-    return torch.allclose(a.double(), b.double(), rtol=1e-4, atol=1e-4)
-
-
-def _match(value: Tensor, truth: Tensor, name: str, mistakes: dict[str, Tensor]) -> None:
-    """Raise Wrong unless value is the truth: with the mistake's name where it equals what that
-    mistake gives.
-    """
-    if _same(value, truth):
-        return
-    for mistake, other in mistakes.items():
-        if _same(value, other):
-            raise Wrong(f"{name}: {mistake}.")
-    i = (value - truth).abs().argmax().item()
-    raise Wrong(
-        f"{name} is {value[i].item():.4f} nats where {truth[i].item():.4f} is right (row {i} of the"
-        " test)."
-    )
-
-
-mixture_log_prob = Exercise(
-    name="mixture_log_prob",
-    solution=_mixture_log_prob,
-    judge=_judge_mixture,
-    hints=[
-        (
-            "Three steps: every z against every component, (B, K, D); the sum over D; the"
-            " log-sum-exp over K."
-        ),
-        (
-            "z[:, None] - means has shape (B, K, D). One dimension's log-density is -0.5 * (log 2"
-            " pi + log_vars + square / variance)."
-        ),
-        "each = that, summed with .sum(-1), (B, K); then torch.logsumexp(log_weights + each, -1).",
-    ],
-)
-split_kl = Exercise(
-    name="split_kl",
-    solution=_split_kl,
-    judge=_judge_split,
-    hints=[
-        (
-            "The aggregate posterior is a mixture: its components are the N posteriors, with"
-            " weights 1/N. You wrote its log-density."
-        ),
-        (
-            "log_aggregate = mixture_log_prob(z, log_weights, q.mean, q.log_var), where each of the"
-            " N log-weights is -log N."
-        ),
-        (
-            "Return q.log_prob(z) - log_aggregate, log_aggregate - prior.log_prob(z);"
-            " torch.full((N,), -math.log(N)) are the log-weights."
-        ),
-    ],
-)
 vamp_log_prob = Exercise(
     name="vamp_log_prob",
     solution=_vamp_log_prob,
-    judge=_judge_vamp,
+    judge=Vamp(
+        "vamp_log_prob",
+        truth=of_posteriors,
+        given=lambda z, u, encoder: (z, u, Encoder(encoder)),
+        rows="z",
+        cases=[(LATENT, PIXELS, WEIGHT), (1.5 * LATENT[:5], OTHER, -WEIGHT)],
+        edges=[
+            *("for one pseudo-input", "", (LATENT, PIXELS[:1], WEIGHT)),
+            "for pseudo-inputs outside [0, 1]",
+            "give u to the encoder as it is",
+            (LATENT, 3 * PIXELS - 1, WEIGHT),
+            *("with one latent dimension", "", (LATENT[:, :1], PIXELS, WEIGHT[:, :2])),
+            *("a thousand away", FAR, (LATENT + 1000, PIXELS, WEIGHT)),
+        ],
+        slips=[
+            f"{K}: you subtracted K, not log K",
+            vamp(lambda each: lse(each, -1) - each.shape[1]),
+            f"{K}: you divided by the number of z",
+            vamp(lambda each: lse(each, -1) - math.log(len(each))),
+            f"{K}: you divided by the number of pixels",
+            lambda z, u, e: of_posteriors(z, u, e) + math.log(len(u) / u.shape[1]),
+            f"{K}, not 500",
+            vamp(lambda each: lse(each, -1) - math.log(500)),
+            "the mixture takes the logarithms of its weights: -log K, not 1/K",
+            vamp(lambda each: lse(each + 1 / each.shape[1], -1)),
+            "the logarithm of the weight 1/K is -log K, not +log K",
+            vamp(lambda each: lse(each, -1) + math.log(each.shape[1])),
+            "the mixture takes log_vars: pass q.log_var as it is",
+            components(lambda m, v: (m, v.exp())),
+            "means and log-variances are exchanged: q.mean comes before q.log_var",
+            components(lambda m, v: (v, m)),
+            "you used the posteriors' means with variance 1: their widths count, too",
+            components(lambda m, v: (m, 0 * v)),
+            "you averaged the posteriors' parameters into one Gaussian: average their densities",
+            components(lambda m, v: (m.mean(0, True), v.mean(0, True))),
+            "only the first pseudo-input counts: take the mean over all K",
+            components(lambda m, v: (m[:1], v[:1])),
+            "each dimension was mixed on its own: sum over the dimensions first",
+            lambda z, u, e: (lse(one_by_one(z, *e.parameters(u)), 1) - math.log(len(u))).sum(-1),
+            "a mean of logarithms is not the logarithm of a mean: log-sum-exp over the pseudo-inputs",
+            vamp(lambda each: each.mean(-1)),
+            "you encoded the mean pseudo-input: encode all K, then average the densities",
+            lambda z, u, e: of_posteriors(z, u.mean(0, True), e),
+            "the pseudo-inputs went through a sigmoid: give u to the encoder as it is",
+            lambda z, u, e: of_posteriors(z, u.sigmoid(), e),
+            "this is N(0, I), the prior you want to replace",
+            lambda z, u, e: gaussian(0 * z, 0 * z).log_prob(z),
+        ],
+        shapes=[
+            (6, 4),
+            "one number for each z and pseudo-input: the log-sum-exp over the pseudo-inputs is missing",
+            (4,),
+            "one number for each pseudo-input: mix over them and keep the batch of z",
+        ],
+        errors={
+            "must match the size": "two shapes do not fit together: each z meets each of the K"
+            " posteriors, as in your mixture_log_prob",
+        },
+        unit="nats",
+        praise="it agrees with the mean of the posteriors to {trial.off:.0e} nats, and its gradients"
+        " reach pseudo-inputs and encoder.",
+    ),
     hints=[
-        (
-            "The encoder's answer to the K pseudo-inputs is K Gaussians: q = encoder(u). The prior"
-            " is their mixture with equal weights."
-        ),
+        "The encoder's answer to the K pseudo-inputs is K Gaussians: q = encoder(u). The prior is"
+        " their mixture with equal weights.",
         "mixture_log_prob takes q.mean and q.log_var, (K, D) each, and K log-weights, all -log K.",
-        (
-            "q = encoder(u); return mixture_log_prob(z, torch.full((len(u),), -math.log(len(u))),"
-            " q.mean, q.log_var)."
-        ),
+        "q = encoder(u); return mixture_log_prob(z, torch.full((len(u),), -math.log(len(u))),"
+        " q.mean, q.log_var).",
     ],
 )
