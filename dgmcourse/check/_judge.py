@@ -407,23 +407,24 @@ class Function:
             for t in plain
         ]
         return (
-            self.in_calls(answer, k)
+            self.in_calls(answer, k, wrong)
             or self.of_terms(k, plain)
             or relation([t.found[k] for t in plain], [t.truth[k] for t in plain], sizes)
             or self.ignored(k, wrong)
             or f"{name} {place}"
         )
 
-    def in_calls(self, answer: Callable, k: int) -> str:
+    def in_calls(self, answer: Callable, k: int, wrong: Trial) -> str:
         """What only further calls tell: whether it is random, and whether each row alone is right."""
         try:
             self.repeat(answer)
             trials = [self.trial(answer, case) for case in self.alone]
-        except Wrong as wrong:
-            return str(wrong)
+        except Wrong as fault:
+            return str(fault)
         except Exception:  # one row may be too few for what the student does
             return ""
-        if trials and all(self.right(trial, k) for trial in trials):
+        alone = trials and all(self.right(trial, k) for trial in trials)
+        if alone and wrong.case is self.plain[0]:
             return (
                 "each row is right alone, but not in a batch: rows must not mix, so nothing may be"
                 " summed, averaged or compared over axis 0"
