@@ -63,7 +63,7 @@ WRONG = {
         "what is to its right does not belong": lambda size, kind: with_row(size, kind, 1),
         "kind A, does not belong in it and": lambda size, kind: own_mask(size, "AB"[kind == "A"]),
         "other numbers than 0 and 1": lambda size, kind: own_mask(size, kind) / 2,
-        "should be a tensor, it is ndarray": lambda size, kind: own_mask(size, kind).numpy(),
+        "should be a tensor, it is ndarray": lambda *of: own_mask(*of).numpy(),
         "row 0, column 0, is closed": lambda size, kind: (
             own_mask(size, kind)
             .bool()
