@@ -71,12 +71,10 @@ WRONG = {
         ),
     },
     "log_prob": {
-        "exponential": lambda x, net: own_log_prob(x, net).exp(),
         "(1 - x) log(1 - p) has the wrong sign": lambda x, net: (
             x * F.logsigmoid(net(x)) - (1 - x) * F.logsigmoid(-net(x))
         ).sum(-1),
         "rounded or clamped": lambda x, net: own_log_prob(x, net).clamp_min(-100),
-        "no gradient": lambda x, net: own_log_prob(x, net).detach(),
         "takes whole images": lambda x, net: net(x[:, :2]).sum(-1),
     },
     "draw": {

@@ -125,8 +125,7 @@ frechet = Exercise(
         " {trial.off:.0e}, and so are its gradients.",
     ),
     hints=[
-        "Four vectors of D numbers: x.mean(0), y.mean(0), x.std(0), y.std(0). Axis 0 holds the"
-        " images.",
+        "Four vectors of D numbers: x.mean(0), y.mean(0), x.std(0), y.std(0). Axis 0 holds the images.",
         "The squared distance of the means, and the squared distance of the standard"
         " deviations, each summed over the dimensions.",
         "((x.mean(0) - y.mean(0)) ** 2 + (x.std(0) - y.std(0)) ** 2).sum()",
@@ -277,8 +276,6 @@ layer_kl = Exercise(
             weighed(lambda a, b: half(a / (1 + a), b / (1 + b))),
             "the weight is missing: errors in low layers cost more",
             weighed(lambda a, b: 0.5),
-            "the weight is missing: errors in low layers cost more",
-            weighed(lambda a, b: 1.0),
             "you forgot to square the error",
             weighed(half, lambda off: off.abs().sum(-1)),
             "you took the norm of the error: square it",
@@ -293,6 +290,7 @@ layer_kl = Exercise(
         terms={
             "SNR_{t-1} |x - guess|^2 / 2": weighed(lambda a, b: 0.5 * a),
             "SNR_t |x - guess|^2 / 2, subtracted,": weighed(lambda a, b: -0.5 * b),
+            "|x - guess|^2, with no weight,": weighed(lambda a, b: 1.0),
         },
         unit="nats",
         praise="it agrees with the integrated KL to {trial.off:.0e} nats, and so do its gradients.",
@@ -380,12 +378,8 @@ step_back = Exercise(
             "epsilon times the variance": step(lambda a, b, c, r: (0, 0, std(c, r) ** 2)),
             "sigma_{t-1} epsilon, without 1 - r,": step(lambda a, b, c, r: (0, 0, c)),
             "sqrt(1 - r) epsilon, without sigma_{t-1},": step(lambda a, b, c, r: (0, 0, std(1, r))),
-            "(1 - r) sigma_{t-1} epsilon, without the root,": step(
-                lambda a, b, c, r: (0, 0, c * (1 - r))
-            ),
-            "sqrt(1 - r) sigma_t epsilon": step(
-                lambda a, b, c, r: (0, 0, std((1 - a**2).sqrt(), r))
-            ),
+            "(1 - r) sigma_{t-1} epsilon": step(lambda a, b, c, r: (0, 0, c * (1 - r))),
+            "the noise with sigma_t": step(lambda a, b, c, r: (0, 0, std((1 - a**2).sqrt(), r))),
         },
         nan="you took the root of a negative number: r = exp(log SNR_t - log SNR_{t-1}) lies between 0"
         " and 1",
