@@ -235,6 +235,13 @@ def test_a_gradient_where_none_belongs_is_told_and_a_slip_may_be_one():
     assert "sends a gradient to y" in told(judge, lambda x, y: (x * y).sum(-1))
 
 
+def test_a_case_that_is_right_tells_nothing_of_mixed_rows():
+    x = randn(0, (4, 3))[0]
+    judge = Function("the sum", lambda x, s: (s * x).sum(-1), rows="x", cases=[(x, 1), (x, 2)])
+    said = told(judge, lambda x, s: (s**2 * x).sum(-1) + 0.1 * (s - 1) * x[:, 0])
+    assert "rows must not mix" not in said and " is right" in said
+
+
 def test_masks_and_numbers_are_accepted_as_what_they_are():
     ones = Function("mask", lambda n: torch.ones(n), cases=[(3,)], kind=mask)
     for dtype in (torch.bool, torch.int64, torch.float32):

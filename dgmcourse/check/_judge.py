@@ -431,8 +431,8 @@ class Function:
         try:
             self.repeat(answer)
             trials = [self.trial(answer, case) for case in self.alone]
-        except Wrong as wrong:
-            return str(wrong)
+        except Wrong as fault:
+            return str(fault)
         except Exception:  # one row may be too few for what the student does
             return ""
         if trials and not self.right(batch, k) and all(self.right(trial, k) for trial in trials):
