@@ -6,9 +6,9 @@
 
     slider_figure(draw, alt="...", mu=(-3.0, 3.0, 0.1, 1.0), S=[1, 10, 100], seed="new sample")
 
-The picture is one `widgets.Image` whose bytes are replaced: nothing flickers or jumps. The browser
-holds a slider's next value back until the kernel has answered the last, so dragging never queues up
-more drawings than are seen.
+The picture is one `widgets.Image` whose bytes are replaced, so that it neither flickers nor jumps.
+The browser sends a slider's next value only when the kernel has answered the last one, so that
+dragging does not queue up drawings.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,34 +23,28 @@ from matplotlib.figure import Figure
 
 from dgmcourse.plot import DPI, png
 
-SYMBOLS = dict(
-    zip("mu sigma epsilon alpha beta tau lambda_ pi theta phi".split(), "μσεαβτλπθφ", strict=True)
-)
+LETTERS = "mu sigma epsilon alpha beta tau lambda_ pi theta phi".split()
+SYMBOLS = dict(zip(LETTERS, "μσεαβτλπθφ", strict=True))
 LAYOUT = {"layout": {"width": "22em"}, "style": {"description_width": "6.5em"}}
-HIDDEN = (  # but read aloud
-    "position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%)"
-)
+# Not seen, but read by screen readers.
+HIDDEN = "position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%)"
 
-
-DRAWING = (
-    RLock()
-)  # the kernel answers widgets in several threads, and pyplot's current figure is everybody's
+# The kernel answers widgets in several threads, which share pyplot's current figure.
+DRAWING = RLock()
 
 
 class SliderFigure(widgets.VBox):
-    """What `slider_figure` returns: `controls` by name (set their `.value`), `image`, `alt`,
-    `message` for errors.
+    """The widget that `slider_figure` returns: `controls` by name (set their `.value`), `image`,
+    `alt`, and `message` for errors.
     """
 
     def __init__(self, draw: Callable[..., Figure], alt: str, controls: dict[str, widgets.Widget]):
         self.draw, self.controls = draw, controls
         self.image = widgets.Image(
             format="png"
-        )  # which has no alt text, and whose `tooltip` the front end can't show
-        self.alt = widgets.HTML(
-            f'<span style="{HIDDEN}">Picture: {escape(alt)}</span>',
-            layout={"height": "0", "margin": "0"},
-        )
+        )  # has no alt text: it stands in an element of its own
+        text = f'<span style="{HIDDEN}">Picture: {escape(alt)}</span>'
+        self.alt = widgets.HTML(text, layout={"height": "0", "margin": "0"})
         self.message = widgets.HTML()
         for control in controls.values():
             control.observe(self._update, names="value")
@@ -68,7 +62,7 @@ class SliderFigure(widgets.VBox):
         try:
             self._draw()
             self.message.value = ""
-        except Exception as error:  # a kernel's callback has no cell to show it in
+        except Exception as error:  # a callback has no cell that would show it
             text = escape(f"{type(error).__name__}: {error}")
             self.message.value = (
                 f'<p role="alert" style="color: #D55E00">The picture is not up to date. {text}</p>'
@@ -77,7 +71,7 @@ class SliderFigure(widgets.VBox):
 
 
 class Button(widgets.Button):
-    """A button with a `value`, the number of times it was pressed: a seed for "new sample"."""
+    """A button whose `value` is how often it was pressed: a seed for "new sample"."""
 
     value = traitlets.Int(0)
 
@@ -87,11 +81,10 @@ class Button(widgets.Button):
 
 
 def slider_figure(draw: Callable[..., Figure], *, alt: str, **controls) -> SliderFigure:
-    """A figure that is drawn again whenever a control is moved, by mouse or by the arrow keys.
+    """Show a figure that is drawn again whenever a control is moved, by mouse or arrow keys.
 
     Args:
-        draw: called as draw(**values), returns a matplotlib figure: fast (0.1 s), and of a fixed
-            size.
+        draw: called as draw(**values); returns a matplotlib figure of a fixed size, in 0.1 s or so.
         alt: what the picture shows, for those who can't see it.
         controls: for each argument of `draw` one of
             (low, high, step, start), a slider, of integers if all four are;
@@ -102,7 +95,7 @@ def slider_figure(draw: Callable[..., Figure], *, alt: str, **controls) -> Slide
 
     Raises:
         ValueError: without an alt text.
-        Exception: whatever `draw` raises, at once; later, above the picture.
+        Exception: whatever `draw` raises at first; what it raises later stands above the picture.
     """
     if not alt.strip():
         raise ValueError(
@@ -125,21 +118,14 @@ def control(name: str, what) -> widgets.Widget:
     if all(isinstance(number, int) for number in what):
         return widgets.IntSlider(start, low, high, step, description=label, **LAYOUT)
     places = len(f"{step:g}".partition(".")[2])
-    return widgets.FloatSlider(
-        start,
-        min=low,
-        max=high,
-        step=step,
-        description=label,
-        readout_format=f".{places}f",
-        **LAYOUT,
-    )
+    look = {"description": label, "readout_format": f".{places}f", **LAYOUT}
+    return widgets.FloatSlider(start, min=low, max=high, step=step, **look)
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Small tensors on one thread: a second one that waits for a busy core costs a hundred times
-    the work.
+    """Compute on one thread: for small tensors, waiting for a second thread on a busy core can take
+    a hundred times as long as the work itself.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -1,10 +1,9 @@
-"""A film of ready-made pictures, with a play button and a slider. The browser shows them without
-the kernel.
+"""A film of ready-made pictures with a play button and a slider; it needs no kernel.
 
     film([draw(i) for i in range(24)], texts=["a point on the axis", ...], label="step")
 
-The pictures are sent once and decoded at once, so none flickers; a slider that must compute is
-`slider_figure`.
+The pictures are sent once and decoded at the start, so they do not flicker. For a slider whose
+pictures must be computed there is `slider_figure`.
 """
 
 import anywidget
@@ -16,15 +15,14 @@ from dgmcourse.widgets import esm
 
 
 class Film(anywidget.AnyWidget):
-    """What `film` returns. Set `frame`, from 0, to show that picture; what the reader chooses stays
-    in the browser.
+    """The widget that `film` returns. Set `frame`, from 0, to show that picture; what the reader
+    chooses stays in the browser.
     """
 
     _esm = esm("film")
     _frames = traitlets.List(traitlets.Bytes()).tag(sync=True)  # PNG
-    _texts = traitlets.List(traitlets.Unicode()).tag(
-        sync=True
-    )  # alt text of each, shown below it, too
+    # the alt text of each, also shown below it
+    _texts = traitlets.List(traitlets.Unicode()).tag(sync=True)
     _label = traitlets.Unicode("step").tag(sync=True)
     _seconds = traitlets.Float(0.7).tag(sync=True)
     _width = traitlets.Int().tag(sync=True)
@@ -67,11 +65,5 @@ def film(
         raise ValueError("the pictures of a film have one size: they would jump")
     width = round(figures[0].get_figwidth() * DPI)
     frames = [png(figure, scale=1.25) for figure in figures]
-    return Film(
-        _frames=frames,
-        _texts=list(texts),
-        _label=label,
-        _seconds=seconds,
-        _width=width,
-        frame=start,
-    )
+    look = {"_label": label, "_seconds": seconds, "_width": width}
+    return Film(_frames=frames, _texts=list(texts), frame=start, **look)

@@ -1,16 +1,18 @@
 """A laboratory of GANs in the plane: data, generator, discriminator and both objectives while they
 train.
 
-    gan_lab() # press Play: the ring of 8 is found in seconds gan_lab("grid", seed=3, lr=(0.002,
-    0.001), discriminator_steps=2) gan_lab(points) # your own, (N, 2), in the square from -3 to 3
-    fig, modes = gan_lab_picture("ring", steps=(0, 300, 2000)) # the same as a static figure,
-    trained in torch; modes found
+    gan_lab()  # press Play: the ring of 8 is found in seconds
+    gan_lab("grid", seed=3, lr=(0.002, 0.001), discriminator_steps=2)
+    gan_lab(points)  # your own, (N, 2), in the square from -3 to 3
 
-All of it runs in the browser, in `gan_lab.js`: the picture stays fluid while the kernel trains
+    # the same as a static figure, trained in torch, and the modes found
+    fig, modes = gan_lab_picture("ring", steps=(0, 300, 2000))
+
+The game runs in the browser, in `gan_lab.js`, so the picture moves on while the kernel trains
 something else, and no kernel is needed once it is shown. The networks are z -> hidden -> hidden ->
-2 (ReLU) and 2 -> hidden -> hidden -> 1 (leaky ReLU), batches of 64, Adam with beta1 = 0.5. A page
-without Jupyter: link `gan_lab.css`, `import { mount } from "./gan_lab.js"` and `mount(element,
-gan_lab(...).settings)`.
+2 (ReLU) and 2 -> hidden -> hidden -> 1 (leaky ReLU), batches of 64, Adam with beta1 = 0.5. In a page
+without Jupyter: save `esm("gan_lab")` as a module, link `gan_lab.css`, import `mount` from the
+module and call `mount(element, gan_lab(...).settings)`.
 """
 
 import math
@@ -21,6 +23,7 @@ import torch
 import traitlets
 from matplotlib.colors import LinearSegmentedColormap
 from torch import Tensor
+from torch.nn.functional import logsigmoid
 
 from dgmcourse.data.toy import grid_of_gaussians, mixture, ring_of_gaussians, two_moons
 from dgmcourse.densities import StandardGaussian
@@ -35,16 +38,14 @@ from dgmcourse.widgets import HERE, esm
 
 REACH = 3.0  # the plane goes from -3 to 3
 ARROW, FAKE = "#003a5c", "#E69F00"  # where the discriminator says "fake"; CRITIC is "real"
-REAL_OR_FAKE = LinearSegmentedColormap.from_list(
-    "real or fake", [FAKE, "#ffffff", CRITIC]
-)  # D(x) from 0 to 1
+REAL_OR_FAKE = LinearSegmentedColormap.from_list("D(x)", [FAKE, "#ffffff", CRITIC])
 DATASETS = ("ring", "grid", "moons", "one", "drawn")
 OBJECTIVES = ("non-saturating", "saturating", "wasserstein")
 
 
 class GanLab(anywidget.AnyWidget):
-    """What `gan_lab` returns; `settings` is what it began with. What the reader changes stays in
-    the browser.
+    """The widget that `gan_lab` returns. `settings` are those it began with: what the reader changes
+    stays in the browser.
     """
 
     _esm = esm("gan_lab")
@@ -70,12 +71,12 @@ def gan_lab(
     hidden: int = 32,
     latent_dim: int = 2,
 ) -> GanLab:
-    """The widget; every argument is a control in it, too.
+    """Make the widget; every argument is also a control in it.
 
     Args:
         data: "ring" (8 Gaussians), "grid" (25), "moons", "one" (Gaussian), "drawn" (by hand, empty
             at first); or points (N, 2).
-        seed: of the players' first weights and of all draws; each reset takes the next.
+        seed: of the players' first weights and of all draws; each reset takes the next one.
         objective: of the generator, "non-saturating" or "saturating"; or "wasserstein", of both,
             with clipped weights.
         lr: one learning rate for both, or (the discriminator's, the generator's).
@@ -85,33 +86,25 @@ def gan_lab(
         latent_dim: dimensions of z.
 
     Raises:
-        ValueError: for what the laboratory does not have: another name, points beyond the plane, a
-            rate that is not positive.
+        ValueError: for an argument the laboratory does not know or allow: another name, points
+            outside the plane, a rate that is not positive.
     """
-    return GanLab(
-        _spec={
-            "settings": settings(
-                data, seed, objective, lr, discriminator_steps, clip, hidden, latent_dim
-            ),
-            "colours": {"data": DATA, "model": MODEL, "real": CRITIC, "fake": FAKE},
-        }
-    )
+    given = settings(data, seed, objective, lr, discriminator_steps, clip, hidden, latent_dim)
+    colours = {"data": DATA, "model": MODEL, "real": CRITIC, "fake": FAKE}
+    return GanLab(_spec={"settings": given, "colours": colours})
 
 
 def settings(data, seed, objective, lr, discriminator_steps, clip, hidden, latent_dim) -> dict:
-    """The arguments of `gan_lab`, looked at, as `gan_lab.js` reads them."""
+    """Check the arguments of `gan_lab` and give them as `gan_lab.js` reads them."""
     points = []
     if not isinstance(data, str):
         x = torch.as_tensor(data).detach().double().cpu()
-        if (
-            x.dim() != 2
-            or x.shape[1] != 2
-            or not 1 <= len(x) <= 1000
-            or not (x.abs() <= REACH).all()
-        ):
+        pairs = x.dim() == 2 and x.shape[1] == 2 and 1 <= len(x) <= 1000
+        if not pairs or not (x.abs() <= REACH).all():
+            largest = f", up to {x.abs().max():.3g}" if x.numel() else ""
             raise ValueError(
                 "your own data are 1 to 1,000 points (N, 2) between -3 and 3, got shape"
-                f" {tuple(x.shape)}{f', up to {x.abs().max():.3g}' if x.numel() else ''}"
+                f" {tuple(x.shape)}{largest}"
             )
         data, points = "drawn", x.tolist()
     for what, value, known in (("data", data, DATASETS), ("objective", objective, OBJECTIVES)):
@@ -149,28 +142,21 @@ def settings(data, seed, objective, lr, discriminator_steps, clip, hidden, laten
 def gan_lab_picture(
     data: str | Tensor = "ring", seed: int = 0, *, steps=(0, 300, 2000), **arguments
 ) -> tuple[plt.Figure, list]:
-    """A small training with the same settings in torch, at `steps` rounds, as a static figure for
-    `show(fig, alt=...)`.
+    """Train with the same settings in torch, and draw a static figure for `show(fig, alt=...)`.
 
-    Its random numbers are not the browser's, so neither is its course: compare what they have in
-    common.
+    Its random numbers differ from the browser's, so the two trainings agree in what is typical, not
+    in detail.
 
     Args:
         data, seed, arguments: as for `gan_lab`; "drawn" needs points.
-        steps: rounds after which a panel is drawn, growing. Below them, the objectives' running
-            means.
+        steps: growing; after so many rounds a panel is drawn. Below the panels are the running
+            means of the objectives.
 
     Returns: the figure, and the modes found in each panel: [(found, of how many), ...], None for
         data without modes.
     """
-    given = {
-        "objective": "non-saturating",
-        "lr": 2e-3,
-        "discriminator_steps": 1,
-        "clip": 0.1,
-        "hidden": 32,
-        "latent_dim": 2,
-    }
+    given = {"objective": "non-saturating", "lr": 2e-3, "discriminator_steps": 1}
+    given |= {"clip": 0.1, "hidden": 32, "latent_dim": 2}
     s = settings(data, seed, **given | arguments)
     if list(steps) != sorted(set(steps)) or not steps or steps[0] < 0:
         raise ValueError(f"steps grow, from 0 on, got {steps!r}")
@@ -179,102 +165,60 @@ def gan_lab_picture(
     fig = plt.figure(figsize=(WIDTH, WIDTH / len(shots) + 2.1))
     above, below = fig.subfigures(2, 1, height_ratios=[WIDTH / len(shots) + 0.5, 1.6])
     axes = above.subplots(1, len(shots), sharey=True, squeeze=False)[0]
-    edges = (-REACH, REACH, -REACH, REACH)
+    edges, limits = (-REACH, REACH, -REACH, REACH), (-REACH, REACH)
     for ax, (step, found, fakes, logits, pulls) in zip(axes, shots, strict=True):
         values = logits if wasserstein else logits.sigmoid()
         low, high = (values.min(), values.max()) if wasserstein else (0, 1)
-        heat = ax.imshow(
-            values.numpy(),
-            extent=edges,
-            origin="lower",
-            cmap=REAL_OR_FAKE,
-            vmin=low,
-            vmax=high,
-            interpolation="bilinear",
-        )
+        look = {"cmap": REAL_OR_FAKE, "vmin": low, "vmax": high, "interpolation": "bilinear"}
+        heat = ax.imshow(values.numpy(), extent=edges, origin="lower", **look)
         if not wasserstein and logits.min() < 0 < logits.max():
             ax.contour(logits.numpy(), [0.0], extent=edges, colors=DATA, linewidths=0.8)
         ax.scatter(*real.T.numpy(), s=5, color=DATA, linewidths=0, label="data")
         ax.scatter(*fakes.T.numpy(), s=8, marker="^", color=MODEL, linewidths=0, label="fakes")
-        pulls = pulls / (
-            2.5 * pulls.norm(dim=-1).mean() if wasserstein else 1
-        )  # lengths as in gan_lab.js
+        if wasserstein:  # lengths as in gan_lab.js
+            pulls = pulls / (2.5 * pulls.norm(dim=-1).mean())
         pulls = pulls * (0.5 / pulls.norm(dim=-1, keepdim=True).clamp(min=0.5))
-        ax.quiver(
-            *fakes[: len(pulls)].T.numpy(),
-            *pulls.T.numpy(),
-            angles="xy",
-            scale_units="xy",
-            scale=1,
-            color=ARROW,
-            width=0.006,
-            headwidth=3.5,
-            headlength=4,
-            headaxislength=4,
-        )
-        ax.set(
-            title=f"{step:,} steps" + (f": {found} of {modes} modes" if modes else ""),
-            xlim=(-REACH, REACH),
-            ylim=(-REACH, REACH),
-        )
+        heads = {"width": 0.006, "headwidth": 3.5, "headlength": 4, "headaxislength": 4}
+        unscaled = {"angles": "xy", "scale_units": "xy", "scale": 1}
+        places = fakes[: len(pulls)].T.numpy()
+        ax.quiver(*places, *pulls.T.numpy(), color=ARROW, **heads, **unscaled)
+        title = f"{step:,} steps" + (f": {found} of {modes} modes" if modes else "")
+        ax.set(title=title, xlim=limits, ylim=limits)
         ax.tick_params(labelsize=8)
-    above.colorbar(
-        heat,
-        ax=axes,
-        shrink=0.75,
-        aspect=30,
-        pad=0.01,
-        ticks=[] if wasserstein else [0, 0.5, 1],
-        label="critic, lowest to highest" if wasserstein else "D(x), the line: 1/2",
-    )
-    handles = [
-        *axes[0].get_legend_handles_labels()[0],
-        plt.Line2D([], [], color=ARROW, marker=">", markevery=[1], markersize=4),
-    ]
-    above.legend(
-        handles,
-        ["data", "fakes", "pull of G's objective on a fake"],
-        loc="outside lower left",
-        ncols=3,
-        fontsize=8,
-        markerscale=1.6,
-    )
+    ticks, label = [0, 0.5, 1], "D(x), the line: 1/2"
+    if wasserstein:
+        ticks, label = [], "critic, lowest to highest"
+    above.colorbar(heat, ax=axes, shrink=0.75, aspect=30, pad=0.01, ticks=ticks, label=label)
+    pull = plt.Line2D([], [], color=ARROW, marker=">", markevery=[1], markersize=4)
+    handles = [*axes[0].get_legend_handles_labels()[0], pull]
+    labels = ["data", "fakes", "pull of G's objective on a fake"]
+    look = {"ncols": 3, "fontsize": 8, "markerscale": 1.6}
+    above.legend(handles, labels, loc="outside lower left", **look)
     ax = below.subplots()
     if course:
         smooth = max(1, len(course) // 100)
-        means = (
-            torch.tensor(course)[: len(course) // smooth * smooth]
-            .reshape(-1, smooth, 2)
-            .mean(1)
-            .numpy()
-        )
+        whole = torch.tensor(course)[: len(course) // smooth * smooth]
+        means = whole.reshape(-1, smooth, 2).mean(1).numpy()
         at = smooth * (torch.arange(len(means)) + 0.5).numpy()
         ax.plot(at, means[:, 0], color=CRITIC, label="D")
         ax.plot(at, means[:, 1], "--", color=MODEL, label="G")
     if not wasserstein:
-        ax.axhline(
-            -2 * math.log(2),
-            color=DATA,
-            linestyle=":",
-            linewidth=1,
-            label="$-2\\log 2$: D can only guess",
-        )
-    ax.set(
-        xlabel="step" + (f" ({broken})" if broken else ""),
-        ylabel="objective" + ("" if wasserstein else ", nats"),
-    )
+        guess = "$-2\\log 2$: D can only guess"
+        ax.axhline(-2 * math.log(2), color=DATA, linestyle=":", linewidth=1, label=guess)
+    ax.set_xlabel(f"step ({broken})" if broken else "step")
+    ax.set_ylabel("objective" if wasserstein else "objective, nats")
     if ax.get_legend_handles_labels()[0]:
         ax.legend(fontsize=8, ncols=3)
     return fig, [(found, modes) if modes else None for _, found, *_ in shots]
 
 
 def train(s: dict, steps) -> tuple[list, list, Tensor, int, str]:
-    """A game with these settings, looked at after so many rounds.
+    """Play a game with these settings, with a snapshot after each of `steps` rounds.
 
-    Returns: for each look (step, modes found, fakes, logits, pulls); both mean objectives of each
-        round; real points; of how many modes, or 0; and what broke it, or "".
+    Returns: for each snapshot (step, modes found, fakes, logits, pulls); both mean objectives of
+        each round; real points; the number of modes, or 0; and the error that ended it, or "".
     """
-    with torch.random.fork_rng(devices=[]):  # what the notebook draws does not depend on the figure
+    with torch.random.fork_rng(devices=[]):  # the notebook's random numbers stay what they are
         torch.manual_seed(s["seed"])
         draw, modes, std = sampler(s)
         game = players(s)
@@ -283,14 +227,8 @@ def train(s: dict, steps) -> tuple[list, list, Tensor, int, str]:
         for step in range(steps[-1] + 1):
             if step in steps:
                 fakes, *rest = snapshot(game, codes)
-                shots.append(
-                    (
-                        step,
-                        modes_found(fakes, modes, std)[0] if modes is not None else 0,
-                        fakes,
-                        *rest,
-                    )
-                )
+                found = 0 if modes is None else modes_found(fakes, modes, std)[0]
+                shots.append((step, found, fakes, *rest))
             if step == steps[-1]:
                 break
             try:
@@ -300,21 +238,19 @@ def train(s: dict, steps) -> tuple[list, list, Tensor, int, str]:
             except TrainingError as error:
                 broken = f"diverged at step {step + 1}: {error}"
                 break
-            course.append(
-                (
-                    judged.get("discriminator", judged.get("distance")).mean().item(),
-                    made["generator"].mean().item(),
-                )
-            )
+            verdict = judged.get("discriminator", judged.get("distance"))
+            course.append((verdict.mean().item(), made["generator"].mean().item()))
     return shots, course, real, 0 if modes is None else len(modes), broken
 
 
 def sampler(s: dict):
-    """n -> (n, 2) for the settings' data; its modes, (K, 2) or None; their standard deviation."""
+    """Give a function n -> points (n, 2) for the settings' data; the modes, (K, 2) or None; and
+    their standard deviation.
+    """
     if s["data"] in ("ring", "grid"):
-        density, std = (
-            (ring_of_gaussians(), 0.1) if s["data"] == "ring" else (grid_of_gaussians(), 0.05)
-        )
+        density, std = ring_of_gaussians(), 0.1
+        if s["data"] == "grid":
+            density, std = grid_of_gaussians(), 0.05
         return (lambda n: density.sample((n,))), density.components.mean, std
     if s["data"] == "one":
         density = mixture(torch.ones(1, 2), 0.5)
@@ -322,10 +258,8 @@ def sampler(s: dict):
     if s["data"] == "moons":
         pool, blur = 1.5 * (two_moons(20_000, seed=s["seed"]) - torch.tensor([0.5, 0.25])), 0.0
     elif s["points"]:
-        pool, blur = (
-            torch.tensor(s["points"], dtype=torch.get_default_dtype()),
-            0.05,
-        )  # as in gan_lab.js
+        pool = torch.tensor(s["points"], dtype=torch.get_default_dtype())
+        blur = 0.05  # as in gan_lab.js
     else:
         raise ValueError("nobody can draw into a static picture: give the data as points (N, 2)")
     return (lambda n: pool[torch.randint(len(pool), (n,))] + blur * torch.randn(n, 2)), None, 0.0
@@ -341,8 +275,8 @@ def players(s: dict) -> GAN:
 
 
 def snapshot(game: GAN, codes: Tensor):
-    """The fakes at these codes, the discriminator's logits over the plane, and the pull on the
-    first 36 fakes.
+    """Compute the fakes at these codes, the discriminator's logits over the plane, and the pull on
+    the first 36 fakes: the gradient of the generator's objective.
     """
     across = torch.linspace(-REACH, REACH, 61)
     with torch.no_grad():
@@ -351,11 +285,10 @@ def snapshot(game: GAN, codes: Tensor):
         logits = game.logit(plane)
     x = fakes[:36].clone().requires_grad_()
     logit = game.logit(x)
-    value = logit
-    if not isinstance(game, WassersteinGAN):
-        value = (
-            -torch.nn.functional.logsigmoid(-logit)
-            if game.saturating
-            else torch.nn.functional.logsigmoid(logit)
-        )
+    if isinstance(game, WassersteinGAN):
+        value = logit
+    elif game.saturating:
+        value = -logsigmoid(-logit)
+    else:
+        value = logsigmoid(logit)
     return fakes, logits, torch.autograd.grad(value.sum(), x)[0]

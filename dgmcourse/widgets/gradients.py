@@ -1,8 +1,8 @@
-"""Notebook 08's pictures: what an estimator of a gradient makes of its samples, and how that
-depends on everything else.
+"""Notebook 08's pictures: estimators of a gradient, and how their spread depends on the samples,
+the dimension and the function.
 
-Each function that takes numbers draws one figure; `play_...` puts sliders to it. One colour and one
-marker per estimator.
+Each drawing function takes numbers and gives one figure; `play_...` adds sliders to it. Each
+estimator has one colour and one marker.
 """
 
 import math
@@ -17,11 +17,8 @@ from dgmcourse.densities import Gaussian
 from dgmcourse.plot import CLASSES, DATA, MODEL, NOISE, POSTERIOR, WIDTH
 from dgmcourse.widgets.figure import SliderFigure, slider_figure
 
-PATHWISE, SCORE, BASELINE = (
-    CLASSES[7],
-    CLASSES[1],
-    CLASSES[8],
-)  # indigo, amber, wine: differ in greyscale, too
+# Indigo, amber, wine: they differ in greyscale, too.
+PATHWISE, SCORE, BASELINE = CLASSES[7], CLASSES[1], CLASSES[8]
 LOOKS = {
     "score function": {"color": SCORE, "marker": "s", "ls": "-"},
     "score function with baseline": {"color": BASELINE, "marker": "^", "ls": "--"},
@@ -49,7 +46,7 @@ def true_slope(mu: float, sigma: float) -> float:
 def one_draw(
     mu: float, sigma: float, height: float = 0.0, seed: int = 0, n: int = 8
 ) -> dict[str, Tensor]:
-    """n samples in ascending order, and what each says about d/dmu E[f(z)] to either estimator:
+    """Draw n samples in ascending order, with the term of each in either estimate of d/dmu E[f(z)]:
     (n,) each.
     """
     z = mu + sigma * torch.randn(n, generator=torch.Generator().manual_seed(seed)).sort().values
@@ -65,24 +62,16 @@ def arrows(mu: float = -1.2, sigma: float = 0.6, height: float = 0.0, seed: int 
     fig, axes = plt.subplots(3, 1, figsize=(WIDTH, 5.0), height_ratios=(1.7, 1, 1), sharex=True)
     grid, z = torch.linspace(-4.5, 5.5, 300), drawn["z"]
     axes[0].plot(grid, landscape(grid, height), color=MODEL)
-    axes[0].text(
-        0.8,
-        landscape(torch.tensor(0.8), height) + 0.6,
-        "$f(z)$",
-        color=MODEL,
-        ha="center",
-        fontsize=12,
-    )
+    top = landscape(torch.tensor(0.8), height) + 0.6
+    axes[0].text(0.8, top, "$f(z)$", color=MODEL, ha="center", fontsize=12)
     axes[0].vlines(z, -6.5, landscape(z, height), color=POSTERIOR, lw=0.7, alpha=0.5)
     axes[0].plot(z, landscape(z, height), "o", color=POSTERIOR, ms=6)
     bell = torch.exp(-0.5 * ((grid - mu) / sigma) ** 2) / sigma
-    axes[0].fill_between(
-        grid, -6.5, -6.5 + 1.6 * bell.clamp(max=4), color=POSTERIOR, alpha=0.25, lw=0
-    )
+    hill = -6.5 + 1.6 * bell.clamp(max=4)
+    axes[0].fill_between(grid, -6.5, hill, color=POSTERIOR, alpha=0.25, lw=0)
     axes[0].text(mu, -6.2, r"$q(z)$", color=POSTERIOR, ha="center", fontsize=12)
-    axes[0].set(
-        ylim=(-6.5, 8), ylabel="value of f", title="eight samples of q, and what f is worth at each"
-    )
+    axes[0].set(ylim=(-6.5, 8), ylabel="value of f")
+    axes[0].set_title("eight samples of q, and what f is worth at each")
     for ax, name in zip(axes[1:], ("pathwise", "score function"), strict=True):
         colour, terms = LOOKS[name]["color"], drawn[name]
         rows = np.linspace(1, 0.25, len(z))
@@ -91,15 +80,8 @@ def arrows(mu: float = -1.2, sigma: float = 0.6, height: float = 0.0, seed: int 
             arrow(ax, place, row, scale * term, colour, 1.3)
         arrow(ax, mu, -0.05, scale * terms.mean().item(), colour, 3)
         arrow(ax, mu, -0.4, scale * truth, DATA, 3)
-        means = f"mean of the 8: {terms.mean():+.2f}"
-        ax.text(
-            1.0,
-            1.02,
-            f"{means}     truth: {truth:+.2f}",
-            transform=ax.transAxes,
-            ha="right",
-            va="bottom",
-        )
+        words = f"mean of the 8: {terms.mean():+.2f}     truth: {truth:+.2f}"
+        ax.text(1.0, 1.02, words, transform=ax.transAxes, ha="right", va="bottom")
         ax.set(ylim=(-0.65, 1.2), yticks=[-0.4, -0.05, 0.6], yticklabels=["truth", "mean", "each"])
         ax.spines["left"].set_visible(False)
         ax.tick_params(axis="y", length=0)
@@ -110,14 +92,8 @@ def arrows(mu: float = -1.2, sigma: float = 0.6, height: float = 0.0, seed: int 
 
 
 def arrow(ax: plt.Axes, x: float, y: float, length: float, colour: str, width: float) -> None:
-    style = {
-        "arrowstyle": "-|>",
-        "color": colour,
-        "lw": width,
-        "shrinkA": 0,
-        "shrinkB": 0,
-        "mutation_scale": 8 + 1.5 * width,
-    }
+    style = {"arrowstyle": "-|>", "color": colour, "lw": width}
+    style |= {"shrinkA": 0, "shrinkB": 0, "mutation_scale": 8 + 1.5 * width}
     ax.annotate("", (x + length, y), (x, y), arrowprops=style, annotation_clip=False, clip_on=True)
 
 
@@ -139,8 +115,8 @@ def play_arrows() -> SliderFigure:
 
 
 def lines(ax: plt.Axes, x, curves: dict[str, tuple], xlabel: str, ylabel: str) -> None:
-    """For each name of LOOKS (or "name": (values, errors, look)) values with error bars, both axes
-    logarithmic.
+    """Draw curves with error bars over logarithmic axes: {name: (values, errors)} for names in
+    LOOKS, or {name: (values, errors, look)}.
     """
     for name, (values, errors, *look) in curves.items():
         look = look[0] if look else LOOKS[name]
@@ -149,7 +125,7 @@ def lines(ax: plt.Axes, x, curves: dict[str, tuple], xlabel: str, ylabel: str) -
 
 
 def differences(steps, fresh, rewound, truth: float) -> plt.Figure:
-    """Mean and spread of finite differences, (H, R) each, against the step."""
+    """Draw finite differences, (H, R) each, and their standard deviation against the step."""
     fig, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 2.9))
     for values, label, look in (
         (fresh, "fresh noise", {"color": NOISE, "marker": "s", "ls": "--"}),
@@ -166,8 +142,8 @@ def differences(steps, fresh, rewound, truth: float) -> plt.Figure:
 
 
 def variance_lines(by_S: dict, by_D: dict, S, D, fixed_S: int, fixed_D: int) -> plt.Figure:
-    """Variance of one estimate, {estimator: (values, errors)}, against the samples and against the
-    dimension.
+    """Draw the variance of one estimate, {estimator: (values, errors)}, against the number of
+    samples and against the dimension.
     """
     fig, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.2), sharey=True)
     lines(axes[0], S, by_S, "samples S", "variance of one estimate")
@@ -182,8 +158,8 @@ def variance_lines(by_S: dict, by_D: dict, S, D, fixed_S: int, fixed_D: int) -> 
 
 
 def estimates(S: int, D: int, sigma: float = 1.0, R: int = 300, seed: int = 0) -> dict[str, Tensor]:
-    """R estimates of dE/dmu_1 for f(z) = -|z|^2 at mu = 1 by each estimator, (R,) each; the truth
-    is -2.
+    """Estimate dE/dmu_1 for f(z) = -|z|^2 at mu = 1, R times by each estimator: (R,) each. The true
+    value is -2.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -193,13 +169,15 @@ def estimates(S: int, D: int, sigma: float = 1.0, R: int = 300, seed: int = 0) -
         def f(z):
             return -(z**2).sum(-1)
 
-        return {
-            "score function": gradients.score_function(f, q, [mean], S)[0][:, 0],
-            "score function with baseline": gradients.score_function(
-                f, q, [mean], S, baseline=True
-            )[0][:, 0],
-            "pathwise": gradients.pathwise(f, q, [mean], S)[0][:, 0],
-        }
+        (score,) = gradients.score_function(f, q, [mean], S)
+        (with_baseline,) = gradients.score_function(f, q, [mean], S, baseline=True)
+        (pathwise,) = gradients.pathwise(f, q, [mean], S)
+    gradient_of = {
+        "score function": score,
+        "score function with baseline": with_baseline,
+        "pathwise": pathwise,
+    }
+    return {name: gradient[:, 0] for name, gradient in gradient_of.items()}
 
 
 def histograms(S: int = 10, D: int = 10, sigma: float = 1.0, reach: float = 40.0) -> plt.Figure:
@@ -213,8 +191,8 @@ def histograms(S: int = 10, D: int = 10, sigma: float = 1.0, reach: float = 40.0
 
 
 def histogram(ax: plt.Axes, name: str, g: Tensor, truth: float, reach: float) -> None:
-    """Estimates (R,) of one gradient about its true value, with what lies beyond the axis
-    counted.
+    """Draw a histogram of estimates (R,) of one gradient about its true value; the title gives the
+    share beyond the axis.
     """
     outside = ((g - truth).abs() > reach).float().mean()
     note = f", {outside:.1%} beyond the axis" if outside > 0 else ""
@@ -240,13 +218,12 @@ def play_histograms() -> SliderFigure:
 
 
 def paths(
-    climbs: dict[str, list[float]], target: float, low: float = -0.35, high: float = 1.15
+    sigmas: dict[str, list[float]], target: float, low: float = -0.35, high: float = 1.15
 ) -> plt.Figure:
-    """sigma against the step for each way to make it, up to where it is no longer positive."""
-    fig, axes = plt.subplots(1, len(climbs), figsize=(WIDTH, 2.6), sharey=True)
-    for ax, (name, path), colour in zip(
-        axes, climbs.items(), (CLASSES[6], PATHWISE, CLASSES[4]), strict=False
-    ):
+    """Draw sigma against the step for each parameterization, up to where it is not positive."""
+    fig, axes = plt.subplots(1, len(sigmas), figsize=(WIDTH, 2.6), sharey=True)
+    hues = CLASSES[6], PATHWISE, CLASSES[4]
+    for ax, (name, path), colour in zip(axes, sigmas.items(), hues, strict=False):
         path = np.array(path)
         bad = next((i for i, sigma in enumerate(path) if not sigma > 0), None)
         ax.axhspan(low, 0, color=NOISE, alpha=0.25, lw=0)
@@ -267,20 +244,17 @@ def paths(
 
 
 def training(curves: dict[str, tuple[list[int], Tensor, dict]]) -> plt.Figure:
-    """ELBO against the step: for each name the steps, (seeds, steps) values and a look; median, and
-    least to greatest.
+    """Draw the ELBO against the step, {name: (steps, values (seeds, steps), look)}: the median, and
+    the range over seeds.
     """
     fig, ax = plt.subplots(figsize=(WIDTH, 3.4))
     for name, (steps, values, look) in curves.items():
         ax.fill_between(steps, values.amin(0), values.amax(0), color=look["color"], alpha=0.2, lw=0)
         ax.plot(steps, values.median(0).values, label=name, markevery=0.12, ms=5, **look)
-    low = min(
-        values.median(0).values[len(steps) // 10 :].min().item()
-        for steps, values, _ in curves.values()
-    )
-    ax.set(
-        xlabel="step of training", ylabel="ELBO on the batch (nats per image)", ylim=(low - 2, None)
-    )
+    late = (values.median(0).values[len(steps) // 10 :] for steps, values, _ in curves.values())
+    low = min(values.min().item() for values in late)
+    ax.set(xlabel="step of training", ylabel="ELBO on the batch (nats per image)")
+    ax.set_ylim(low - 2, None)
     ax.legend(loc="lower right")
     return fig
 
@@ -289,21 +263,19 @@ def training(curves: dict[str, tuple[list[int], Tensor, dict]]) -> plt.Figure:
 
 
 def relaxed_coin(logits: Tensor, u: Tensor, tau: float) -> Tensor:
-    """sigmoid((logits + logit(u)) / tau), the concrete relaxation of a coin; at tau = 0 the coin
-    itself.
+    """Relax a coin to a concrete variable, sigmoid((logits + logit(u)) / tau); at tau = 0 it is the
+    coin itself.
     """
     argument = logits + torch.log(u) - torch.log1p(-u)
     return torch.sigmoid(argument / tau) if tau > 0 else (argument > 0).to(u)
 
 
 def coins(taus: list[float], n: int = 6) -> plt.Figure:
-    """Single samples as functions of p, each with its own u held fixed, and the average of 1000 of
-    them.
+    """Draw single samples as functions of p, each with its own u held fixed, and the average of
+    1000 of them.
     """
-    p, many = (
-        torch.linspace(0.005, 0.995, 300)[:, None],
-        torch.rand(1000, generator=torch.Generator().manual_seed(0)),
-    )
+    p = torch.linspace(0.005, 0.995, 300)[:, None]
+    many = torch.rand(1000, generator=torch.Generator().manual_seed(0))
     few = (torch.arange(n) + 0.5) / n
     fig, axes = plt.subplots(1, len(taus), figsize=(WIDTH, 2.6), sharey=True, squeeze=False)
     for ax, tau in zip(axes[0], taus, strict=True):
@@ -320,28 +292,20 @@ def coins(taus: list[float], n: int = 6) -> plt.Figure:
 def relaxation_lines(
     taus, bias, error, deviation, exact_deviation: float, truth: float
 ) -> plt.Figure:
-    """Bias with its standard error, and the standard deviation of one estimate, against the
-    temperature.
+    """Draw the bias with its standard error, and the standard deviation of one estimate, against
+    the temperature.
     """
     fig, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 2.8))
     left.errorbar(taus, bias, error, color=PATHWISE, marker="o", capsize=2, ms=5, lw=1.5)
     left.axhline(0, color=DATA, lw=1, ls=":")
     left.axhline(-truth, color=NOISE, lw=1, ls="--")
-    left.text(
-        taus[0],
-        -truth,
-        "as large as the truth",
-        color="#666666",
-        va="bottom",
-        ha="left",
-        fontsize=9,
-    )
+    look = {"color": "#666666", "va": "bottom", "ha": "left", "fontsize": 9}
+    left.text(taus[0], -truth, "as large as the truth", **look)
     left.set(xscale="log", xlabel="temperature $\\tau$", ylabel="bias of the gradient")
     right.plot(taus, deviation, color=PATHWISE, marker="o", ms=5, lw=1.5, label="relaxed")
     right.axhline(exact_deviation, color=SCORE, ls="--", label="score function, exact coin")
-    right.set(
-        xscale="log", yscale="log", xlabel="temperature $\\tau$", ylabel="deviation of one estimate"
-    )
+    right.set(xscale="log", yscale="log", xlabel="temperature $\\tau$")
+    right.set_ylabel("deviation of one estimate")
     right.legend()
     return fig
 
@@ -350,16 +314,16 @@ def relaxation_lines(
 
 
 def step(z: Tensor, steepness: float) -> Tensor:
-    """From 0 to 1 at z = 0: Phi(k z), (..., 1) to (...); a jump for k = infinity, whose derivative
-    torch takes to be 0.
+    """Step from 0 to 1 at z = 0: Phi(k z), (..., 1) to (...). For k = infinity it is a jump, whose
+    derivative in torch is 0.
     """
     z = z.squeeze(-1)
     return 0.5 * (torch.sign(z) + 1) if math.isinf(steepness) else torch.special.ndtr(steepness * z)
 
 
 def step_slope(mu: float, steepness: float) -> float:
-    """d/dmu of E[step(z)] under N(mu, 1): k phi(k mu / r) / r with r = sqrt(1 + k^2), and phi(mu)
-    for the jump.
+    """Compute d/dmu of E[step(z)] under N(mu, 1): k phi(k mu / r) / r with r = sqrt(1 + k^2), or
+    phi(mu) for the jump.
     """
     k = 1.0 if math.isinf(steepness) else steepness / math.hypot(1, steepness)
     return k * math.exp(-0.5 * (k * mu) ** 2) / math.sqrt(2 * math.pi)
@@ -368,18 +332,18 @@ def step_slope(mu: float, steepness: float) -> float:
 def step_estimates(
     mu: float, steepness: float, S: int = 10, R: int = 300, seed: int = 0
 ) -> dict[str, Tensor]:
-    """R estimates of that gradient by each estimator with S samples: (R,) each."""
+    """Estimate that gradient with S samples, R times by each estimator: (R,) each."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         mean = torch.full((R, 1), mu, requires_grad=True)
         q = Gaussian(mean, torch.zeros(R, 1))
-        return {
-            name: estimator(lambda z: step(z, steepness), q, [mean], S)[0][:, 0]
-            for name, estimator in (
-                ("score function", gradients.score_function),
-                ("pathwise", gradients.pathwise),
-            )
-        }
+
+        def f(z):
+            return step(z, steepness)
+
+        (score,) = gradients.score_function(f, q, [mean], S)
+        (pathwise,) = gradients.pathwise(f, q, [mean], S)
+    return {"score function": score[:, 0], "pathwise": pathwise[:, 0]}
 
 
 def cliff(mu: float = 0.5, steepness: float | str = 4) -> plt.Figure:
@@ -387,9 +351,8 @@ def cliff(mu: float = 0.5, steepness: float | str = 4) -> plt.Figure:
     fig, axes = plt.subplots(3, 1, figsize=(WIDTH, 4.4), height_ratios=(1.5, 1, 1))
     z = torch.linspace(-4, 4, 801)
     axes[0].plot(z, step(z[:, None], k), color=MODEL, label="f(z)")
-    axes[0].fill_between(
-        z, torch.exp(-0.5 * (z - mu) ** 2) * 0.4, color=POSTERIOR, alpha=0.25, lw=0, label="q(z)"
-    )
+    bell = torch.exp(-0.5 * (z - mu) ** 2) * 0.4
+    axes[0].fill_between(z, bell, color=POSTERIOR, alpha=0.25, lw=0, label="q(z)")
     axes[0].set(xlim=(-4, 4), ylim=(0, 1.1), xlabel="z")
     axes[0].legend(loc="upper left")
     for ax, (name, g) in zip(axes[1:], step_estimates(mu, k).items(), strict=True):
@@ -413,14 +376,9 @@ def play_cliff() -> SliderFigure:
 
 
 def step_lines(steepness, spread: dict[str, list[float]]) -> plt.Figure:
-    """The standard deviation of one estimate with one sample against the steepness."""
+    """Draw the standard deviation of one estimate with one sample against the steepness."""
     fig, ax = plt.subplots(figsize=(WIDTH, 2.8))
-    lines(
-        ax,
-        steepness,
-        {k: (v, None) for k, v in spread.items()},
-        "steepness k of the step",
-        "standard deviation (S = 1)",
-    )
+    curves = {name: (values, None) for name, values in spread.items()}
+    lines(ax, steepness, curves, "steepness k of the step", "standard deviation (S = 1)")
     ax.legend()
     return fig

@@ -1,9 +1,9 @@
-"""Walk through a latent space: a pad and sliders for z, a paper to write on, all computed in the
-browser.
+"""Walk through a latent space with a pad and sliders for z, and encode a digit that is written by
+hand, all in the browser.
 
-The networks are sent there once, as a list of layers and a block of numbers, and `latent.js` runs
-them. From then on no kernel is needed: a key press shows its picture in the next frame, even while
-the kernel trains.
+The networks are sent once, as a list of layers and a block of numbers, and `latent.js` runs them.
+From then on no kernel is needed: the picture follows in the next frame, even while the kernel
+trains.
 """
 
 import copy
@@ -18,10 +18,10 @@ from torch import nn
 from dgmcourse.plot import CLASSES, WIDTH, tile
 from dgmcourse.widgets import HERE, esm
 
-# test digits behind the pad: enough to show the classes, few enough to be sent at once (0.4 MB)
-DIGITS = 500
+DIGITS = 500  # behind the pad: enough to show the classes, few enough to be sent at once (0.4 MB)
 
-# What latent.js can run, and its kind there. A further kind is a line here and one there.
+# The layers that latent.js can run, and what it reads of each. A further kind needs an entry here
+# and one there.
 LAYERS = {
     nn.GLU: lambda layer: {"kind": "glu"},
     nn.ReLU: lambda layer: {"kind": "relu"},
@@ -32,12 +32,14 @@ LAYERS = {
     nn.Sigmoid: lambda layer: {"kind": "sigmoid"},
     nn.Softplus: lambda layer: {"kind": "softplus", "beta": layer.beta},
 }
-NOTHING = (nn.Identity, nn.Dropout)  # in evaluation mode
+NOTHING = (nn.Identity, nn.Dropout)  # the identity in evaluation mode
 
 
 def affine(norm: nn.BatchNorm1d) -> dict:
-    """A trained batch normalisation is a factor and a shift for each unit. They go with the layers,
-    as exact numbers: among the weights, which fit into half the bytes, they would not.
+    """Write a trained batch normalisation as a factor and a shift for each unit.
+
+    They stand in the list of layers, not among the weights: those are sent in half precision where
+    that is exact, and these numbers would not be.
     """
     scale = (norm.running_var + norm.eps).rsqrt() * (1 if norm.weight is None else norm.weight)
     shift = (0 if norm.bias is None else norm.bias) - norm.running_mean * scale
@@ -45,7 +47,7 @@ def affine(norm: nn.BatchNorm1d) -> dict:
 
 
 class Code(traitlets.List):
-    """A latent vector: set it with a list, an array or a tensor of d finite numbers; read it as a
+    """A latent vector. Set it with a list, an array or a tensor of d finite numbers; it reads as a
     list.
     """
 
@@ -53,23 +55,20 @@ class Code(traitlets.List):
         z = torch.as_tensor(value, dtype=torch.float32).detach().cpu().flatten()
         d = len(widget._spec["order"])
         if len(z) != d or not z.isfinite().all():
-            raise traitlets.TraitError(
-                f"z is a list of {d} finite numbers, got {len(z)}: {value!r:.80}"
-            )
+            got = f"{len(z)}: {value!r:.80}"
+            raise traitlets.TraitError(f"z is a list of {d} finite numbers, got {got}")
         return z.tolist()
 
 
 class LatentTraversal(anywidget.AnyWidget):
-    """What `latent_traversal` returns: `z` is where one is, `dims` what the pad shows; read or set
-    either.
+    """The widget that `latent_traversal` returns. `z` is the code that is decoded and `dims` are
+    the two dimensions of the pad: read or set either.
     """
 
     _esm = esm("latent")
     _css = HERE / "latent.css"
     _spec = traitlets.Dict().tag(sync=True)  # the networks' layers and what else latent.js reads
-    _numbers = traitlets.Bytes().tag(
-        sync=True
-    )  # weights, codes, prior samples, digits: _spec["parts"]
+    _numbers = traitlets.Bytes().tag(sync=True)  # weights, codes, samples, digits: _spec["parts"]
     dims = traitlets.List(traitlets.Int()).tag(sync=True)
     z = Code().tag(sync=True)
 
@@ -77,21 +76,23 @@ class LatentTraversal(anywidget.AnyWidget):
     def _two_dims(self, proposal):
         d = len(self._spec["order"])
         if len(proposal.value) != 2 or not all(0 <= i < d for i in proposal.value):
-            raise traitlets.TraitError(
-                f"dims are two of the dimensions 0 to {d - 1}, got {proposal.value}"
-            )
+            known = f"two of the dimensions 0 to {d - 1}"
+            raise traitlets.TraitError(f"dims are {known}, got {proposal.value}")
         return proposal.value
 
     def __init__(self, **traits):
         super().__init__(**traits)
-        self.on_msg(
-            lambda _, ask, __: self.send(ask, [self._numbers[ask["at"] : ask["at"] + ask["slice"]]])
-        )
+        self.on_msg(self._send_slice)
+
+    def _send_slice(self, _, ask: dict, __) -> None:
+        self.send(ask, [self._numbers[ask["at"] : ask["at"] + ask["slice"]]])
 
     def get_state(self, *args, **kwargs):
-        """The numbers go out as the widget is made: Jupyter's limit of data per second spares that
-        message. Who asks for the state later is a page loaded again: it gets them by the slice,
-        from above.
+        """Give the state, after the widget's creation without `_numbers`.
+
+        The numbers are sent once, at creation, with a message that Jupyter's limit on the data rate
+        does not count. A page that is loaded again asks for the state later, and fetches the
+        numbers in slices (`_send_slice`).
         """
         state = super().get_state(*args, **kwargs)
         if self.comm is not None and "_numbers" in state:
@@ -99,28 +100,28 @@ class LatentTraversal(anywidget.AnyWidget):
         return state
 
     def __repr__(self):
-        return (
-            f"Latent-space traversal ({len(self._spec['order'])} dimensions): run this cell to"
-            " explore it."
-        )
+        d = len(self._spec["order"])
+        return f"Latent-space traversal ({d} dimensions): run this cell to explore it."
 
 
 def latent_traversal(model, data=None, *, dims=None, shown=10, shape=(28, 28)) -> LatentTraversal:
-    """The widget: x -> encoder -> z -> decoder -> mean of p(x|z), all of it in the browser. Without
-    an encoder, as a density network is, it starts from z, and has no paper to write on. A model
-    that can't say where a digit lies either, a GAN, has none behind the pad.
+    """Make the widget: x -> encoder -> z -> decoder -> mean of p(x|z), all in the browser.
+
+    A model without an encoder, such as a density network, starts from z and has no paper to write
+    on. A model that cannot give the codes of images in any way, such as a GAN, has no digits behind
+    the pad.
 
     Args:
-        model: a `LatentVariableModel`, or what has `prior` and `decoder`, on any device, copied,
-            not changed, whose decoder's and encoder's `.net` are stacks of the layers in `LAYERS`.
-            Or the name of a shipped one, such as "vae_2d".
-        data: what lies behind the pad: a `Data` with `.x` and labels `.y`, or a pair (x, y), x of
-            shape (N, D) as grey values in [0, 1] or bytes, y of shape (N,) or None. If None:
-            MNIST's test digits.
+        model: a `LatentVariableModel`, or another model with `prior` and `decoder`, on any device;
+            it is copied, not changed. The `.net` of decoder and encoder is a stack of the layers in
+            `LAYERS`. Or the name of a shipped model, such as "vae_2d".
+        data: the images whose codes lie behind the pad: a `Data` with `.x` and labels `.y`, or a
+            pair (x, y), x of shape (N, D) as grey values in [0, 1] or bytes, y of shape (N,) or
+            None. If None: MNIST's test digits.
         dims: the two latent dimensions the pad shows at first; if None the two most active.
-        shown: how many sliders one sees at first. They stand in order of activity, the variance of
-            the mean of q(z|x) over the data; without codes, that of the picture as this dimension
-            alone varies.
+        shown: the number of sliders shown at first, in order of activity: the variance of the mean
+            of q(z|x) over the data; without codes, that of the picture as this dimension alone
+            varies.
         shape: the images' (height, width).
 
     Raises:
@@ -135,15 +136,13 @@ def latent_traversal(model, data=None, *, dims=None, shown=10, shape=(28, 28)) -
         )
     decoder, arrays = export(model.decoder, codes[:8])
     encoder, more = None, []
-    if tuple(shape) == (28, 28) and encodes(
-        model
-    ):  # the size of what is written; else the widget has no paper
+    if tuple(shape) == (28, 28) and encodes(model):  # what is written has 28 x 28 pixels
         encoder, more = export(model.encoder, x[:8], sum(map(len, arrays)))
     numbers, d = np.concatenate(arrays + more), len(order)
     with np.errstate(over="ignore"):
         halves = numbers.astype(np.float16)
     half = bool((halves == numbers).all())  # as in the shipped weights: half the bytes
-    with torch.random.fork_rng(devices=[]):  # what the notebook draws does not depend on the widget
+    with torch.random.fork_rng(devices=[]):  # the notebook's random numbers stay what they are
         torch.manual_seed(0)
         samples = model.prior.sample((100,))
     blocks = {
@@ -154,28 +153,26 @@ def latent_traversal(model, data=None, *, dims=None, shown=10, shape=(28, 28)) -
     }
     ends = np.cumsum([block.nbytes for block in blocks.values()]).tolist()
     reach = np.ceil(np.quantile(codes[:, order[:2]].abs(), 0.99))
+    varied = "the encoder's mean over the data"
+    if not len(x):
+        varied = "the picture, this dimension alone varied"
+    spec = {
+        "decoder": decoder,
+        "encoder": encoder,
+        "half": half,
+        "parts": dict(zip(blocks, zip([0, *ends], ends, strict=False), strict=True)),
+        "total": ends[-1],
+        "shape": shape,
+        "order": order,
+        "shown": min(shown, d),
+        "extent": float(np.clip(reach, 3, 5)),  # of pad and sliders, in standard deviations
+        "variance": variance.tolist(),
+        "of": varied,
+        "labels": [] if y is None else y[:DIGITS].tolist(),
+        "colours": CLASSES,
+    }
     return LatentTraversal(
-        _spec={
-            "decoder": decoder,
-            "encoder": encoder,
-            "half": half,
-            "parts": dict(zip(blocks, zip([0, *ends], ends, strict=False), strict=True)),
-            "total": ends[-1],
-            "shape": shape,
-            "order": order,
-            "shown": min(shown, d),
-            "extent": float(
-                min(max(reach, 3), 5)
-            ),  # of the pad and the sliders, in standard deviations
-            "variance": variance.tolist(),
-            "of": (
-                "the encoder's mean over the data"
-                if len(x)
-                else "the picture, this dimension alone varied"
-            ),
-            "labels": [] if y is None else y[:DIGITS].tolist(),
-            "colours": CLASSES,
-        },
+        _spec=spec,
         _numbers=b"".join(block.tobytes() for block in blocks.values()),
         dims=sorted(order[:2]) if dims is None else list(dims),
         z=[0.0] * d,
@@ -183,22 +180,20 @@ def latent_traversal(model, data=None, *, dims=None, shown=10, shape=(28, 28)) -
 
 
 def latent_grid(model, data=None, *, n=None, rows=8) -> plt.Figure:
-    """The same as a static picture, for `show(fig, alt=...)`: what the decoder makes of a grid of
-    codes.
+    """Draw the decoded images of a grid of codes: a static picture, for `show(fig, alt=...)`.
 
     Two dimensions: the plane, n x n, at the quantiles of the prior N(0, I) (equal steps of
     probability). More: a row for each of the `rows` most active dimensions, from -3 to 3, the
-    others at 0. Any model with square images will do; other arguments as for `latent_traversal`.
+    others at 0. For any model with square images; other arguments as for `latent_traversal`.
     """
     model, x, _, _, _, order = _prepare(model, data)
     d, side = len(order), round(x.shape[1] ** 0.5)
     n = n or (16 if d == 2 else 13)
     if d == 2:
         across = torch.special.ndtri((torch.arange(n) + 0.5) / n)
-        z = torch.stack(
-            torch.meshgrid(across, across.flip(0), indexing="xy"), -1
-        )  # z[1] grows upwards
-        down, label = [f"{value:.1f}" for value in across.flip(0)], "z[0]"
+        up = across.flip(0)  # the first row is the highest z[1]
+        z = torch.stack(torch.meshgrid(across, up, indexing="xy"), -1)
+        down, label = [f"{value:.1f}" for value in up], "z[0]"
     else:
         across, order = torch.linspace(-3, 3, n), order[:rows]
         z = torch.zeros(len(order), n, d)
@@ -218,11 +213,12 @@ def latent_grid(model, data=None, *, n=None, rows=8) -> plt.Figure:
 
 
 def export(conditional: nn.Module, given: torch.Tensor, offset: int = 0) -> tuple[list, list]:
-    """The layers of given -> mean of the Density, and their numbers, at `offset` and on in the
-    block sent.
+    """Export the network that gives the Density's mean: its layers, and their numbers, which start
+    at `offset` in the block that is sent.
 
-    `given` is tried: a Conditional that does more than its `.net`, or a layer latent.js lacks, is a
-    TypeError.
+    Raises:
+        TypeError: for a layer that latent.js cannot run, or a Conditional that does more than its
+            `.net`, as tried with `given`.
     """
     kind = type(conditional).__name__
     if not hasattr(conditional, "net"):
@@ -238,21 +234,13 @@ def export(conditional: nn.Module, given: torch.Tensor, offset: int = 0) -> tupl
                 add(child)
         elif isinstance(module, nn.Linear):
             weight = module.weight.detach().numpy()
-            bias = (
-                np.zeros(len(weight), np.float32)
-                if module.bias is None
-                else module.bias.detach().numpy()
-            )
+            bias = np.zeros(len(weight), np.float32)
+            if module.bias is not None:
+                bias = module.bias.detach().numpy()
             arrays.extend([weight.ravel(), bias])
-            layers.append(
-                {
-                    "kind": "linear",
-                    "in": module.in_features,
-                    "out": module.out_features,
-                    "weight": offset,
-                    "bias": offset + weight.size,
-                }
-            )
+            size = {"in": module.in_features, "out": module.out_features}
+            at = {"weight": offset, "bias": offset + weight.size}
+            layers.append({"kind": "linear"} | size | at)
             offset += weight.size + bias.size
         elif type(module) in LAYERS:
             layers.append(LAYERS[type(module)](module))
@@ -286,15 +274,15 @@ def encodes(model) -> bool:
 
 
 def found(model, x):
-    """The codes of x for a model without an encoder, always the same."""
+    """Find the codes of x for a model without an encoder, with the same seed every time."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return model.posterior_mean(x)
 
 
 def variance_alone(model, z):
-    """The variance of the picture, summed over the pixels, as each dimension of z varies alone and
-    the others are 0: (d,).
+    """Compute the variance of the picture, summed over the pixels, as each dimension of z varies
+    alone and the others are 0: (d,).
     """
     n, d = z.shape
     alone = torch.zeros(n, d, d)
@@ -303,9 +291,9 @@ def variance_alone(model, z):
 
 
 def _prepare(model, data):
-    """A copy of the model on the CPU; images, labels, codes; activities; dimensions by activity.
-    Where nothing tells the codes of images, as in a GAN, there are no images, and the codes are
-    drawn from the prior.
+    """Give a copy of the model on the CPU; images, labels and codes; the activity of each dimension;
+    the dimensions in order of activity. A model that cannot give the codes of images, such as a
+    GAN, has no images, and its codes are drawn from the prior.
     """
     if isinstance(model, str):
         from dgmcourse.weights import load

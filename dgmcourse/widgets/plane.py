@@ -1,8 +1,8 @@
 """Drag a point over a plane and read off what models say there: probabilities of labels, and how
-usual the point is.
+probable such a point is.
 
-Everything is computed once, on a grid, and sent; `plane.js` interpolates in between. No kernel is
-needed afterwards.
+All values are computed once, on a grid, and sent to the browser, where `plane.js` interpolates them.
+No kernel is needed afterwards.
 """
 
 import anywidget
@@ -28,29 +28,26 @@ class Place(traitlets.List):
 
 
 class Plane(anywidget.AnyWidget):
-    """What `plane` returns: `point` is where one is; read or set it. `at(point)` is what is shown
-    there.
+    """The widget that `plane` returns. `point` is the place that is shown: read or set it; `at`
+    gives the values at any point.
     """
 
     _esm = esm("plane")
     _css = HERE / "plane.css"
     _spec = traitlets.Dict().tag(sync=True)
-    _numbers = traitlets.Bytes().tag(
-        sync=True
-    )  # float32: the grids one after another, then the points
+    # float32: the grids one after another, then the points
+    _numbers = traitlets.Bytes().tag(sync=True)
     point = Place().tag(sync=True)
 
     def at(self, point) -> dict[str, float]:
-        """{field: its value at the point}, as the browser interpolates it."""
-        spec = self._spec
-        height, width = spec["size"]
-        grids = np.frombuffer(self._numbers, np.float32)[
-            : len(spec["fields"]) * height * width
-        ].reshape(-1, height, width)
-        values = interpolate(
-            torch.tensor(grids), spec["extent"], torch.as_tensor(point).reshape(1, 2)
-        )[:, 0]
-        return dict(zip([field["name"] for field in spec["fields"]], values.tolist(), strict=True))
+        """Give {field: its value at the point}, as the browser interpolates it."""
+        names = [field["name"] for field in self._spec["fields"]]
+        height, width = self._spec["size"]
+        numbers = np.frombuffer(self._numbers, np.float32)[: len(names) * height * width]
+        grids = torch.tensor(numbers.reshape(-1, height, width))
+        place = torch.as_tensor(point).reshape(1, 2)
+        values = interpolate(grids, self._spec["extent"], place)[:, 0]
+        return dict(zip(names, values.tolist(), strict=True))
 
     def __repr__(self):
         return "A plane with a point to drag: run this cell to use it."
@@ -66,7 +63,7 @@ def plane(
     classes=("blue", "orange"),
     point=None,
 ) -> Plane:
-    """The widget.
+    """Make the widget.
 
     Args:
         points: (N, 2), the training data.
@@ -81,18 +78,15 @@ def plane(
 
     Raises:
         ValueError: for grids of different sizes or with numbers that are not finite, probabilities
-            beyond 0 and 1, points that are not (N, 2), labels other than 0 and 1, an extent that is
-            turned round.
+            outside [0, 1], points that are not (N, 2), labels other than 0 and 1, an extent whose
+            limits do not grow.
     """
     if points.dim() != 2 or points.shape[1] != 2 or len(points) == 0 or not points.isfinite().all():
         raise ValueError(
             f"points are finite, (N, 2), one at least; got shape {tuple(points.shape)}"
         )
-    if (
-        labels.shape != points.shape[:1]
-        or not ((labels == 0) | (labels == 1)).all()
-        or len(classes) != 2
-    ):
+    known = labels.shape == points.shape[:1] and ((labels == 0) | (labels == 1)).all()
+    if not known or len(classes) != 2:
         raise ValueError(
             f"each of {len(points)} points has a label, 0 or 1; got shape {tuple(labels.shape)},"
             f" {len(classes)} classes"
@@ -111,21 +105,17 @@ def plane(
     if not grids.isfinite().all():
         raise ValueError("a field has numbers that are not finite: log-densities must not be -inf")
     points = points.detach().float().cpu()
-    reference = interpolate(grids, extent, points).sort(-1).values
+    at_points = interpolate(grids, extent, points).sort(-1).values
     spec = []
-    for name, grid_, values in zip(names, grids, reference, strict=True):
+    for name, grid_, values in zip(names, grids, at_points, strict=True):
         if name not in densities and (grid_.min() < 0 or grid_.max() > 1):
             raise ValueError(
                 f"{name!r} is no probability, from {grid_.min():.3g} to {grid_.max():.3g}: is it"
                 " one of `densities`?"
             )
-        spec.append(
-            {
-                "name": name,
-                "density": name in densities,
-                "reference": values.tolist() if name in densities else [],
-            }
-        )
+        density = name in densities
+        reference = values.tolist() if density else []
+        spec.append({"name": name, "density": density, "reference": reference})
     left, right, bottom, top = map(float, extent)
     return Plane(
         _spec={
@@ -142,8 +132,8 @@ def plane(
 
 
 def grid(extent, height: int = 81, width: int = 81) -> Tensor:
-    """The points where fields are computed: (height * width, 2), rows from the bottom up, each from
-    left to right.
+    """Give the points where fields are computed: (height * width, 2), rows from the bottom up, each
+    from left to right.
     """
     left, right, bottom, top = extent
     across, up = torch.linspace(left, right, width), torch.linspace(bottom, top, height)
@@ -151,7 +141,9 @@ def grid(extent, height: int = 81, width: int = 81) -> Tensor:
 
 
 def interpolate(grids: Tensor, extent, points: Tensor) -> Tensor:
-    """Grids (F, H, W) at points (N, 2), bilinearly; beyond the edge as on it: (F, N)."""
+    """Interpolate grids (F, H, W) bilinearly at points (N, 2): (F, N). A point outside the extent
+    has the value at the nearest edge.
+    """
     left, right, bottom, top = extent
     height, width = grids.shape[1:]
     u = ((points[:, 0] - left) / (right - left) * (width - 1)).clamp(0, width - 1)
@@ -166,65 +158,31 @@ def interpolate(grids: Tensor, extent, points: Tensor) -> Tensor:
 def plane_picture(
     points: Tensor, labels: Tensor, fields: dict[str, Tensor], *, extent, densities=(), point=None
 ) -> plt.Figure:
-    """The same as a static picture, for `show(fig, alt=...)`: a panel for each field. Arguments as
-    for `plane`.
+    """Draw the same as a static picture, for `show(fig, alt=...)`: a panel for each field.
+    Arguments as for `plane`.
     """
     densities = [densities] if isinstance(densities, str) else densities
     left, right, bottom, top = extent
-    width = WIDTH / len(fields)
-    fig, axes = plt.subplots(
-        1,
-        len(fields),
-        figsize=(WIDTH, 0.55 + width * (top - bottom) / (right - left)),
-        squeeze=False,
-    )
+    height = WIDTH / len(fields) * (top - bottom) / (right - left)
+    fig, axes = plt.subplots(1, len(fields), figsize=(WIDTH, 0.55 + height), squeeze=False)
     two = LinearSegmentedColormap.from_list("two", [CLASSES[1], "#ffffff", CLASSES[0]])
+    placed = {"extent": extent, "origin": "lower", "aspect": "auto"}
     for ax, (name, field) in zip(axes[0], fields.items(), strict=True):
         values = field.detach().float().cpu().numpy()
+        lines = {"extent": extent, "colors": DATA}
         if name in densities:
             usual = interpolate(field[None].float(), extent, points.float())[0].numpy()
-            low = (
-                2 * usual.min() - usual.max()
-            )  # as far below the least usual point as that is below the most usual
-            ax.imshow(
-                values.clip(low),
-                extent=extent,
-                origin="lower",
-                cmap="Greys",
-                aspect="auto",
-                vmax=usual.max() + 1,
-            )
-            ax.contour(
-                values, [usual.min()], extent=extent, colors=DATA, linestyles=":", linewidths=1.2
-            )
+            # As far below the least probable point as that is below the most probable one.
+            low = 2 * usual.min() - usual.max()
+            ax.imshow(values.clip(low), cmap="Greys", vmax=usual.max() + 1, **placed)
+            ax.contour(values, [usual.min()], linestyles=":", linewidths=1.2, **lines)
         else:
-            ax.imshow(
-                values,
-                extent=extent,
-                origin="lower",
-                cmap=two,
-                vmin=0,
-                vmax=1,
-                aspect="auto",
-                alpha=0.45,
-            )
-            ax.contour(
-                values,
-                [0.01, 0.5, 0.99],
-                extent=extent,
-                colors=DATA,
-                linestyles=[":", "-", ":"],
-                linewidths=1,
-            )
+            ax.imshow(values, cmap=two, vmin=0, vmax=1, alpha=0.45, **placed)
+            styles = [":", "-", ":"]
+            ax.contour(values, [0.01, 0.5, 0.99], linestyles=styles, linewidths=1, **lines)
         for label, marker in ((0, "o"), (1, "s")):
-            ax.scatter(
-                *points[labels == label].T.numpy(),
-                s=9,
-                marker=marker,
-                color=CLASSES[label],
-                edgecolors="white",
-                linewidths=0.3,
-            )
+            look = {"marker": marker, "color": CLASSES[label], "edgecolors": "white"}
+            ax.scatter(*points[labels == label].T.numpy(), s=9, linewidths=0.3, **look)
         if point is not None:
             ax.plot(*point, "*", color="white", markeredgecolor=DATA, ms=15, markeredgewidth=1.4)
         ax.set(title=name, xlim=(left, right), ylim=(bottom, top), xlabel="$x_1$")

@@ -1,11 +1,11 @@
-"""A self-test in the notebook: questions with four choices each, every choice answered by a
-sentence, a score by topic.
+"""A self-test in the notebook: questions with four choices each, an explanation for every choice,
+and a score by topic.
 
     quiz = Quiz(QUESTIONS)
     quiz.score  # Score(right=3, answered=4, of=20, topics={"07_vae": (1, 2), ...})
 
-The first answer to a question counts; trying again is free. All of it runs in the browser, the
-kernel only hears of it.
+Only the first answer to a question counts. The test runs in the browser and reports the answers to
+the kernel.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Question:
     Args:
         notebook: its file's stem, "07_vae".
         text: the question, plain text.
-        choices: four pairs (choice, what to say to one who takes it).
+        choices: four pairs (choice, explanation of why it is right or wrong).
         right: the index of the right one.
 
     Raises:
@@ -40,9 +40,8 @@ class Question:
     def __post_init__(self):
         if len(self.choices) < 2 or len({choice for choice, _ in self.choices}) < len(self.choices):
             raise ValueError(f"a question has different choices, two at least: {self.text}")
-        if not self.text.strip() or not all(
-            choice.strip() and why.strip() for choice, why in self.choices
-        ):
+        words = [self.text, *(text for pair in self.choices for text in pair)]
+        if not all(text.strip() for text in words):
             raise ValueError(
                 f"a question, its choices and what is said to each are words: {self.text!r}"
             )
@@ -55,8 +54,8 @@ class Question:
 
 @dataclass(frozen=True)
 class Score:
-    """How many first answers were right, of how many given and how many questions; and {notebook:
-    (right, of)}.
+    """The number of right first answers, of answered questions and of all questions, and by topic:
+    {notebook: (right, of)}.
     """
 
     right: int
@@ -69,8 +68,8 @@ class Score:
 
 
 class Quiz(anywidget.AnyWidget):
-    """The widget. `answers` are the first choices, one for each question, -1 where there is none
-    yet; `score` counts them.
+    """The self-test as a widget. `answers` holds the first choice for each question, or -1 where
+    there is none yet; `score` counts them.
     """
 
     _esm = esm("quiz")
@@ -82,18 +81,9 @@ class Quiz(anywidget.AnyWidget):
         if not questions:
             raise ValueError("a self-test needs a question")
         self.questions = list(questions)
-        super().__init__(
-            _questions=[
-                {
-                    "notebook": q.notebook,
-                    "text": q.text,
-                    "right": q.right,
-                    "choices": [list(pair) for pair in q.choices],
-                }
-                for q in questions
-            ],
-            answers=[-1] * len(questions),
-        )
+        # Pairs as lists, as they come back from the browser.
+        rows = [vars(q) | {"choices": [list(pair) for pair in q.choices]} for q in questions]
+        super().__init__(_questions=rows, answers=[-1] * len(questions))
 
     @traitlets.validate("answers")
     def _one_for_each(self, proposal):
@@ -115,30 +105,29 @@ class Quiz(anywidget.AnyWidget):
         for question, answer in zip(self.questions, self.answers, strict=True):
             right, of = topics.get(question.notebook, (0, 0))
             topics[question.notebook] = right + (answer == question.right), of + 1
+        right = sum(right for right, _ in topics.values())
         answered = sum(answer >= 0 for answer in self.answers)
-        return Score(
-            sum(right for right, _ in topics.values()), answered, len(self.questions), topics
-        )
+        return Score(right, answered, len(self.questions), topics)
 
     def __repr__(self):
         return f"A self-test of {len(self.questions)} questions: run this cell to take it."
 
 
 def quiz_text(questions: list[Question]) -> str:
-    """The same as HTML for readers without a kernel: each question with its choices, the answers
-    folded.
+    """Write the same as HTML for readers without a kernel: each question with its choices, the
+    answers folded.
     """
     parts = []
     for i, question in enumerate(questions, 1):
-        choices = "".join(f"<li>{escape(choice)}</li>" for choice, _ in question.choices)
-        said = "".join(
-            f"<li>{'<b>Right.</b> ' if k == question.right else ''}{escape(why)}</li>"
-            for k, (_, why) in enumerate(question.choices)
-        )
+        choices, answers = "", ""
+        for k, (choice, why) in enumerate(question.choices):
+            choices += f"<li>{escape(choice)}</li>"
+            answers += f"<li>{'<b>Right.</b> ' if k == question.right else ''}{escape(why)}</li>"
+        text, topic = escape(question.text), escape(question.notebook[:2])
+        listed = '<ol type="a" style="margin: .2em 0">'
         parts.append(
-            f'<div style="max-width: 48em; margin: 0 0 .9em"><b>{i}.</b> {escape(question.text)}'
-            f' <span style="opacity: .7">({escape(question.notebook[:2])})</span><ol type="a"'
-            f' style="margin: .2em 0">{choices}</ol><details><summary>Answers to {i}</summary><ol'
-            f' type="a" style="margin: .2em 0">{said}</ol></details></div>'
+            f'<div style="max-width: 48em; margin: 0 0 .9em"><b>{i}.</b> {text}'
+            f' <span style="opacity: .7">({topic})</span>{listed}{choices}</ol>'
+            f"<details><summary>Answers to {i}</summary>{listed}{answers}</ol></details></div>"
         )
     return "\n".join(parts)

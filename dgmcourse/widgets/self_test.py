@@ -1,6 +1,4 @@
-"""The course's own twenty questions, for `Quiz(QUESTIONS)`: one to three of each notebook from 01
-to 11.
-"""
+"""The course's twenty questions, one to three on each notebook from 01 to 11: `Quiz(QUESTIONS)`."""
 
 from dgmcourse.widgets.quiz import Question
 
@@ -12,31 +10,23 @@ QUESTIONS = [
         (
             (
                 "That 99 % is below 100 %",
-                (
-                    "Real digits get less than 100 %, too. Certainty compares classes with one"
-                    " another, not objects with data."
-                ),
+                "Real digits get less than 100 %, too. Certainty compares classes with one"
+                " another, not objects with data.",
             ),
             (
                 "A low p(x): it was never seen",
-                (
-                    "p(y|x) must share 100 % among ten labels whatever x is. Only a model of x can"
-                    " find x unusual."
-                ),
+                "p(y|x) must share 100 % among ten labels whatever x is. Only a model of x can"
+                " find x unusual.",
             ),
             (
                 "The probabilities of the other nine labels",
-                (
-                    "They are what 99 % leaves, and say nothing more: all ten labels may be wrong"
-                    " at once."
-                ),
+                "They are what 99 % leaves, and say nothing more: all ten labels may be wrong"
+                " at once.",
             ),
             (
                 "A larger training set for p(y|x)",
-                (
-                    "More digits draw the borders between digits better. On faces there is still no"
-                    " border to be drawn."
-                ),
+                "More digits draw the borders between digits better. On faces there is still no"
+                " border to be drawn.",
             ),
         ),
         right=1,
@@ -52,24 +42,18 @@ QUESTIONS = [
             ),
             (
                 "Nothing, since p(y|x) needs a y",
-                (
-                    "That holds for a model of p(y|x) alone. A joint model p(x, y) has a term for x"
-                    " without its y."
-                ),
+                "That holds for a model of p(y|x) alone. A joint model p(x, y) has a term for x"
+                " without its y.",
             ),
             (
                 "How often each class occurs",
-                (
-                    "A little of that, but without the shape of the classes the counts can't be"
-                    " given to anyone."
-                ),
+                "A little of that, but without the shape of the classes the counts can't be"
+                " given to anyone.",
             ),
             (
                 "The shape of p(x), so of the classes",
-                (
-                    "A joint model p(x, y) learns from log p(x), where classes are clumps; ten"
-                    " labels then name the clumps."
-                ),
+                "A joint model p(x, y) learns from log p(x), where classes are clumps; ten"
+                " labels then name the clumps.",
             ),
         ),
         right=3,
@@ -80,31 +64,23 @@ QUESTIONS = [
         (
             (
                 "A Gaussian with covariance WW\u1d40 + noise",
-                (
-                    "A linear map of a Gaussian plus a Gaussian is a Gaussian: factor analysis,"
-                    " with everything in closed form."
-                ),
+                "A linear map of a Gaussian plus a Gaussian is a Gaussian: factor analysis,"
+                " with everything in closed form.",
             ),
             (
                 "A mixture of Gaussians with one component for each column of W",
-                (
-                    "Columns of W are directions of one Gaussian, not bumps: a straight map makes"
-                    " one bump."
-                ),
+                "Columns of W are directions of one Gaussian, not bumps: a straight map makes"
+                " one bump.",
             ),
             (
                 "Any density at all, if z has enough dimensions",
-                (
-                    "However many factors: the sum stays Gaussian. A bend in the map is what makes"
-                    " other shapes."
-                ),
+                "However many factors: the sum stays Gaussian. A bend in the map is what makes"
+                " other shapes.",
             ),
             (
                 "It has no closed form",
-                (
-                    "That is so once the map is bent. Here the integral is the one Gaussian"
-                    " integral everybody can do."
-                ),
+                "That is so once the map is bent. Here the integral is the one Gaussian"
+                " integral everybody can do.",
             ),
         ),
         right=0,
@@ -116,10 +92,8 @@ QUESTIONS = [
         (
             (
                 "The decoder gets slower with the dimension of z, and so does its gradient",
-                (
-                    "One wider layer costs little. It is the number of codes that explodes, not the"
-                    " cost of one."
-                ),
+                "One wider layer costs little. It is the number of codes that explodes, not the"
+                " cost of one.",
             ),
             (
                 "The logarithm of small numbers overflows",
@@ -127,10 +101,8 @@ QUESTIONS = [
             ),
             (
                 "Hardly any code explains x",
-                (
-                    "The share of codes from the prior that explain this x falls exponentially, and"
-                    " one or none carries the whole mean."
-                ),
+                "The share of codes from the prior that explain this x falls exponentially, and"
+                " one or none carries the whole mean.",
             ),
             (
                 "The prior is no longer Gaussian in many dimensions",
@@ -145,17 +117,13 @@ QUESTIONS = [
         (
             (
                 "Exactly log p(x), for every S",
-                (
-                    "The mean of the weights is unbiased for p(x). Its logarithm is not unbiased"
-                    " for log p(x)."
-                ),
+                "The mean of the weights is unbiased for p(x). Its logarithm is not unbiased"
+                " for log p(x).",
             ),
             (
                 "Something above log p(x), falling with S",
-                (
-                    "The other way round: the logarithm is concave, so the mean of logs stays below"
-                    " the log of the mean."
-                ),
+                "The other way round: the logarithm is concave, so the mean of logs stays below"
+                " the log of the mean.",
             ),
             (
                 "p(x), up to a constant factor",
@@ -163,10 +131,8 @@ QUESTIONS = [
             ),
             (
                 "Something below log p(x), rising with S",
-                (
-                    "Jensen: with S = 1 and an encoder it is the ELBO; with more samples it climbs"
-                    " to log p(x)."
-                ),
+                "Jensen: with S = 1 and an encoder it is the ELBO; with more samples it climbs"
+                " to log p(x).",
             ),
         ),
         right=3,
@@ -178,18 +144,14 @@ QUESTIONS = [
         (
             (
                 "Through D's sigmoid its slope dies out where D(G(z)) is near 0",
-                (
-                    "By the logit its slope is -D(G(z)), nearly zero for a fake that is seen"
-                    " through; that of log D(G(z)) is nearly 1 there, and the game has the same"
-                    " fixed point."
-                ),
+                "By the logit its slope is -D(G(z)), nearly zero for a fake that is seen"
+                " through; that of log D(G(z)) is nearly 1 there, and the game has the same"
+                " fixed point.",
             ),
             (
                 "The discriminator's weights no longer change",
-                (
-                    "They may stand still; the gradient for the generator runs through them all the"
-                    " same."
-                ),
+                "They may stand still; the gradient for the generator runs through them all the"
+                " same.",
             ),
             (
                 "The generator can't sample any more",
@@ -197,10 +159,8 @@ QUESTIONS = [
             ),
             (
                 "Its optimum is another distribution than that of the data",
-                (
-                    "For the best D the optimum is the data's distribution. The trouble is the way"
-                    " there."
-                ),
+                "For the best D the optimum is the data's distribution. The trouble is the way"
+                " there.",
             ),
         ),
         right=0,
@@ -215,10 +175,8 @@ QUESTIONS = [
             ),
             (
                 "Each measures one player against the other",
-                (
-                    "If both get better, or both worse, neither number need move. No loss says how"
-                    " far the fakes are from the data."
-                ),
+                "If both get better, or both worse, neither number need move. No loss says how"
+                " far the fakes are from the data.",
             ),
             (
                 "They are not in nats",
@@ -235,10 +193,8 @@ QUESTIONS = [
         (
             (
                 "Jensen-Shannon and earth-mover distance both fall steadily",
-                (
-                    "The first can't see d as long as nothing overlaps: it stays at log 2 and then"
-                    " jumps."
-                ),
+                "The first can't see d as long as nothing overlaps: it stays at log 2 and then"
+                " jumps.",
             ),
             (
                 "Both stay constant until the lines meet",
@@ -246,10 +202,8 @@ QUESTIONS = [
             ),
             (
                 "Only the earth-mover distance falls",
-                (
-                    "It is d. The Jensen-Shannon divergence is log 2 for every d > 0, with no slope"
-                    " to follow."
-                ),
+                "It is d. The Jensen-Shannon divergence is log 2 for every d > 0, with no slope"
+                " to follow.",
             ),
             (
                 "Only the Jensen-Shannon divergence falls",
@@ -264,17 +218,13 @@ QUESTIONS = [
         (
             (
                 "Exactly the 1-Lipschitz critics",
-                (
-                    "A box of weights bounds the slope by some factor, mostly far from 1, and"
-                    " leaves out many 1-Lipschitz critics."
-                ),
+                "A box of weights bounds the slope by some factor, mostly far from 1, and"
+                " leaves out many 1-Lipschitz critics.",
             ),
             (
                 "Critics whose slopes are bounded by an unknown factor",
-                (
-                    "So the estimate is the distance times something unknown, and c decides whether"
-                    " slopes die out or explode."
-                ),
+                "So the estimate is the distance times something unknown, and c decides whether"
+                " slopes die out or explode.",
             ),
             (
                 "A smaller network that overfits less",
@@ -294,10 +244,8 @@ QUESTIONS = [
         (
             (
                 "It matches each single code's cloud to the prior, at a price in nats",
-                (
-                    "KL[q(z|x) || p(z)] is charged for every x, so that all clouds overlap; the"
-                    " Wasserstein auto-encoder asks it of their sum only."
-                ),
+                "KL[q(z|x) || p(z)] is charged for every x, so that all clouds overlap; the"
+                " Wasserstein auto-encoder asks it of their sum only.",
             ),
             (
                 "It does the same with another distance",
@@ -320,10 +268,8 @@ QUESTIONS = [
         (
             (
                 "KL[q(z|x) || p(z)]",
-                (
-                    "That is the regulariser, a part of the ELBO. It can be large while the bound"
-                    " is tight."
-                ),
+                "That is the regulariser, a part of the ELBO. It can be large while the bound"
+                " is tight.",
             ),
             (
                 "zero as soon as training has converged",
@@ -355,10 +301,8 @@ QUESTIONS = [
             ),
             (
                 "A VAE with beta = 1/40",
-                (
-                    "Reconstructions look splendid and samples do not, for codes go where the prior"
-                    " never draws."
-                ),
+                "Reconstructions look splendid and samples do not, for codes go where the prior"
+                " never draws.",
             ),
             (
                 "A VAE whose code collapses to the prior",
@@ -375,17 +319,13 @@ QUESTIONS = [
             ("The first, by 2 nats", "If both gaps were equal. Nobody said that they are."),
             (
                 "That can't be told without the gaps",
-                (
-                    "The second may have the better p(x) and the poorer encoder. Importance"
-                    " sampling with the same S for both can tell."
-                ),
+                "The second may have the better p(x) and the poorer encoder. Importance"
+                " sampling with the same S for both can tell.",
             ),
             (
                 "The second: its decoder is less overfitted",
-                (
-                    "Both numbers are on test digits already; a lower bound is no sign of less"
-                    " overfitting."
-                ),
+                "Both numbers are on test digits already; a lower bound is no sign of less"
+                " overfitting.",
             ),
             (
                 "Neither, for the ELBO is no likelihood and has nothing to do with one",
@@ -400,10 +340,8 @@ QUESTIONS = [
         (
             (
                 "The randomness no longer depends on the parameters",
-                (
-                    "So the gradient goes through mu and sigma into the function itself, with"
-                    " little variance."
-                ),
+                "So the gradient goes through mu and sigma into the function itself, with"
+                " little variance.",
             ),
             ("It makes z Gaussian", "z was Gaussian before; only the way it is drawn has changed."),
             (
@@ -426,10 +364,8 @@ QUESTIONS = [
             ("Many samples for each x", "Both are means over samples, of any number."),
             (
                 "A code of zeros and ones",
-                (
-                    "A coin has no smooth function of its parameter and a fixed noise; the score"
-                    " function needs log q only."
-                ),
+                "A coin has no smooth function of its parameter and a fixed noise; the score"
+                " function needs log q only.",
             ),
         ),
         right=3,
@@ -440,10 +376,8 @@ QUESTIONS = [
         (
             (
                 "To keep f invertible during training",
-                (
-                    "It does not: invertibility is built into the map. The term is -infinity only"
-                    " where f folds."
-                ),
+                "It does not: invertibility is built into the map. The term is -infinity only"
+                " where f folds.",
             ),
             (
                 "As a regulariser that keeps the flow near the identity",
@@ -451,10 +385,8 @@ QUESTIONS = [
             ),
             (
                 "f stretches space, and density thins where it does",
-                (
-                    "The same probability on twice the volume is half the density: that is the"
-                    " change of variables."
-                ),
+                "The same probability on twice the volume is half the density: that is the"
+                " change of variables.",
             ),
             (
                 "Because the prior is Gaussian",
@@ -469,10 +401,8 @@ QUESTIONS = [
         (
             (
                 "A Gaussian with any orientation",
-                (
-                    "Reflections turn and mirror: the covariance gets correlations, and its"
-                    " eigenvalues stay."
-                ),
+                "Reflections turn and mirror: the covariance gets correlations, and its"
+                " eigenvalues stay.",
             ),
             ("A density with several bumps", "A reflected Gaussian is a Gaussian: one bump."),
             (
@@ -481,10 +411,8 @@ QUESTIONS = [
             ),
             (
                 "Any density, with enough steps",
-                (
-                    "Many reflections make one orthogonal matrix, so it stays Gaussian after every"
-                    " number of them."
-                ),
+                "Many reflections make one orthogonal matrix, so it stays Gaussian after every"
+                " number of them.",
             ),
         ),
         right=0,
@@ -500,10 +428,8 @@ QUESTIONS = [
             ),
             (
                 "It is ignored",
-                (
-                    "If the pixels predict one another, a code costs nats and gains nothing: free"
-                    " bits or a short reach keep it."
-                ),
+                "If the pixels predict one another, a code costs nats and gains nothing: free"
+                " bits or a short reach keep it.",
             ),
             (
                 "Its prior must be learned",
@@ -522,10 +448,8 @@ QUESTIONS = [
             ),
             (
                 "Given z, each pixel is drawn on its own",
-                (
-                    "Neighbours that should agree don't ask one another. A decoder that looks at"
-                    " what it has drawn does."
-                ),
+                "Neighbours that should agree don't ask one another. A decoder that looks at"
+                " what it has drawn does.",
             ),
             (
                 "The network is too small to be trained to the end",
@@ -557,10 +481,8 @@ QUESTIONS = [
             ),
             (
                 "The mean of all q(z|x)",
-                (
-                    "The aggregate posterior: the prior occurs only in KL[aggregate || prior],"
-                    " which is then 0. On new digits it may disappoint."
-                ),
+                "The aggregate posterior: the prior occurs only in KL[aggregate || prior],"
+                " which is then 0. On new digits it may disappoint.",
             ),
         ),
         right=3,
