@@ -563,9 +563,10 @@ class Draws(Function):
         return Trial(case, *self.measured(outputs, leaves), truth, true_slopes)
 
     def measured(self, outputs: list[Tensor], leaves: dict) -> tuple[list, list[dict]]:
-        slopes = self.slopes(outputs, leaves)
-        return [self.average(self.moments(output.detach())) for output in outputs], [
-            {name: self.average(x) for name, x in slope.items()} for slope in slopes
+        averaged = [self.moments(output) for output in outputs]
+        return [self.average(output.detach()) for output in averaged], [
+            {name: self.average(x) for name, x in slope.items()}
+            for slope in self.slopes(averaged, leaves)
         ]
 
     def average(self, value: Tensor) -> Estimate:
