@@ -587,7 +587,7 @@ class Draws(Function):
             calls = (self.parts(called(answer, given, self.errors))[0] for given in settings)
             first, second = next(calls), next(calls)
             rows = first.reshape(self.copies, -1)
-            if (rows == rows[0]).all():
+            if rows.allclose(rows[0]):
                 same = all(torch.equal(first, other) for other in (second, *calls))
                 constant = "the same input gives the same value every time: draw it"
                 raise Wrong(constant if same else self.shared)
