@@ -137,10 +137,6 @@ def surrogate(of):
     return estimate
 
 
-def accumulated(f, q, parameters, S):
-    return 1 + averaged(f, q, q.sample((S,)))
-
-
 class Either:
     """Judges of one exercise that has several right answers. The first one says what is wrong."""
 
@@ -218,7 +214,7 @@ score_function = Exercise(
                 surrogate(lambda f, log_q: f.detach().mean() * log_q.mean()),
                 "called a second time with the same tensors it gives more: .backward() adds to what .grad"
                 " holds already. Use torch.autograd.grad, which returns the gradients and keeps nothing",
-                accumulated,
+                lambda f, q, parameters, S: 1 + averaged(f, q, q.sample((S,))),
             ],
             terms={
                 "the estimate for mean": row(0),
@@ -414,13 +410,20 @@ def sigma_of(width):
     return halves(lambda mean, log_var: width(log_var))
 
 
-def from_column(start: int, change=torch.clone):
-    """A slip: another slice of three."""
-    return lambda output: change(output[:, start : start + 3])
-
-
 def sd(log_var: Tensor) -> Tensor:
     return torch.exp(log_var / 2)
+
+
+def columns(name: str, half: str, starts: list[int], change=torch.clone) -> list:
+    """Slips: other slices of three columns."""
+
+    def cut(start):
+        return lambda output: change(output[:, start : start + 3])
+
+    words = [
+        f"{name} is made of the columns {i} to {i + 2} of 0 to 5: it is the {half}" for i in starts
+    ]
+    return [x for said, i in zip(words, starts, strict=True) for x in (said, cut(i))]
 
 
 (OUTPUT,) = randn(2, (4, 6))
@@ -458,11 +461,8 @@ gaussian_head = Exercise(
                 SWAPPED,
                 halves(lambda mean, log_var: log_var),
                 SWAPPED,
-                halves(lambda mean, log_var: sd(log_var)),
-                "the mean is made of the columns 1 to 3 of 0 to 5: it is the first half, 0 to 2",
-                from_column(1),
-                "the mean is made of the columns 2 to 4 of 0 to 5: it is the first half, 0 to 2",
-                from_column(2),
+                sigma_of(sd),
+                *columns("the mean", "first half, 0 to 2", [1, 2]),
                 AS_IT_IS,
                 halves(lambda mean, log_var: mean.tanh()),
                 AS_IT_IS,
@@ -470,15 +470,7 @@ gaussian_head = Exercise(
             ],
             "sigma": [
                 *(x for words, width in WIDTHS.items() for x in (words, sigma_of(width))),
-                *(
-                    x
-                    for start in (0, 1, 2)
-                    for x in (
-                        f"sigma is made of the columns {start} to {start + 2} of 0 to 5: it is the second"
-                        " half, 3 to 5",
-                        from_column(start, sd),
-                    )
-                ),
+                *columns("sigma", "second half, 3 to 5", [0, 1, 2], sd),
             ],
         },
         shapes={"the mean": SHAPES, "sigma": SHAPES},
