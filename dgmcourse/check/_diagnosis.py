@@ -78,7 +78,7 @@ def relation(found: list[Estimate], truth: list[Estimate], sizes: list[set[int]]
     """How wrong values relate to the right ones in all cases, in words; "" if not simply.
 
     Args:
-        sizes: for each case, the lengths of its inputs' axes.
+        sizes: for each case, the lengths of its inputs' axes and the whole numbers among the inputs.
     """
     both = list(zip(found, truth, strict=True))
     for words, change in (
