@@ -578,9 +578,10 @@ class Draws(Function):
         return Trial(case, *self.measured(outputs, leaves), truth, true_slopes)
 
     def measured(self, outputs: list[Tensor], leaves: dict) -> tuple[list, list[dict]]:
-        slopes = self.slopes(outputs, leaves)
-        return [self.average(self.moments(output.detach())) for output in outputs], [
-            {name: self.average(x) for name, x in slope.items()} for slope in slopes
+        averaged = [self.moments(output) for output in outputs]
+        return [self.average(output.detach()) for output in averaged], [
+            {name: self.average(x) for name, x in slope.items()}
+            for slope in self.slopes(averaged, leaves)
         ]
 
     def average(self, value: Tensor) -> Estimate:
@@ -601,7 +602,7 @@ class Draws(Function):
             calls = (self.parts(called(answer, given, self.errors))[0] for given in settings)
             first, second = next(calls), next(calls)
             rows = first.reshape(self.copies, -1)
-            if (rows == rows[0]).all():
+            if rows.allclose(rows[0]):
                 same = all(torch.equal(first, other) for other in (second, *calls))
                 constant = "the same input gives the same value every time: draw it"
                 raise Wrong(constant if same else self.shared)

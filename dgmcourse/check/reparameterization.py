@@ -1,575 +1,484 @@
-"""Notebook 08's exercises: two gradient estimators and the network's head that feeds them, judged
-by their gradients.
+"""Checks of notebook 08: the score-function estimate, the reparameterized sample, the encoder's head.
+
+The truth comes from the score of a Gaussian written out, from arithmetic on single numbers and the
+moments of a Gaussian; never from the code that is asked for.
 """
 
+import math
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from dgmcourse.check._exercise import Exercise, Wrong
+from dgmcourse.check._judge import Draws, Every, Function, randn
 from dgmcourse.densities import Gaussian
 
-MEAN = torch.tensor([[0.7, -1.3, 2.0], [0.1, 0.4, -0.8]], dtype=torch.float64)
-LOG_VAR = torch.tensor([[-1.1, 0.6, -0.4], [0.9, -2.0, 0.3]], dtype=torch.float64)
-NOISE = torch.tensor([[0.5, -1.2, 0.8], [1.7, -0.3, -0.9]], dtype=torch.float64)
+# ---- the course's own answers
 
 
-def close(a: Tensor, b: Tensor) -> bool:
-    return torch.allclose(a, b, rtol=1e-6, atol=1e-8)
-
-
-def tensor_of(result, shape: tuple[int, ...], what: str) -> Tensor:
-    """The result, if it is a tensor of this shape."""
-    if not isinstance(result, Tensor):
-        raise Wrong(f"{what} must be a tensor, yours is {type(result).__name__}.")
-    if result.shape != shape:
-        raise Wrong(f"{what} must have shape {tuple(shape)} here, yours has {tuple(result.shape)}.")
-    return result
-
-
-# ---- the score function
-
-
-def score_function(f, q, parameters, S):
+def _score_function(f, q, parameters, S):
     z = q.sample((S,))
     surrogate = (f(z).detach() * q.log_prob(z)).mean()
     return torch.autograd.grad(surrogate, parameters)
 
 
-class Fixed(Gaussian):
-    """A Gaussian whose draws are decided beforehand, and which remembers how it was asked for
-    them.
-    """
-
-    def __init__(self, mean: Tensor, log_var: Tensor, z: Tensor):
-        super().__init__(mean, log_var)
-        self.z, self.asked, self.path = z, None, False
-
-    def sample(self, shape=()):
-        if not isinstance(shape, tuple | list):
-            raise Wrong("q.sample wants a shape, a tuple: q.sample((S,)), with its comma.")
-        self.asked = tuple(shape)
-        return self.z
-
-    def rsample(self, shape=()):
-        self.path = True
-        return self.mean + torch.exp(0.5 * self.log_var) * (
-            self.z - self.mean
-        ).detach() / torch.exp(0.5 * self.log_var.detach())
-
-
-def judge_score_function(answer) -> str:
-    S, found, values, score, log_q = asked_for_gradients(answer, lambda q: plain)
-
-    def weighed(weights):
-        return [(weights[:, None] * s).mean(0) for s in score]
-
-    right, others = weighed(values), (values.sum() - values) / (S - 1)
-    with_baseline = all(map(close, found, weighed(values - others)))
-    mistakes = {
-        f"you subtracted the mean of all S values, the sample's own among them. That is no longer right on average: the estimate shrinks by (S - 1)/S, here to {S - 1}/{S} of the gradient. Subtract nothing, or the mean of the other values.": weighed(
-            values - values.mean()
-        ),
-        "the estimate has the wrong sign: it should point uphill. Nothing is minimised here.": [
-            -g for g in right
-        ],
-        f"it is S = {S} times too large: average over the samples instead of summing.": [
-            S * g for g in right
-        ],
-        "you multiplied f by the gradient of q itself. The samples already come with probability q(z): what is left to multiply by is the gradient of log q(z).": [
-            (values[:, None] * log_q.exp()[:, None] * s).mean(0) for s in score
-        ],
-        "f has no influence: that is the average of grad log q(z) alone, which estimates 0.": [
-            s.mean(0) for s in score
-        ],
-        "you averaged f(z) and log q(z) first and multiplied then. Multiply sample by sample, then average: it is how f and log q vary together that holds the gradient.": [
-            values.mean() * s.mean(0) for s in score
-        ],
-    }
-    if not with_baseline:
-        compare(
-            found,
-            right,
-            mistakes,
-            wrong_factor(found, right, plain_score=[s.mean(0) for s in score]),
-        )
-    _, found, values, score, _ = asked_for_gradients(answer, lambda q: lambda z: -q.log_prob(z))
-    leak = (
-        "for an f that depends on the parameters itself, as the ELBO does, your gradient also runs"
-        " through f: detach f(z)."
-    )
-    others = (values.sum() - values) / (S - 1)
-    compare(found, weighed(values - others if with_baseline else values), {}, leak)
-    if with_baseline:
-        return (
-            "unbiased, and quieter than what was asked: you compare each value with the mean of the"
-            " others, which does not depend on this sample. The notebook calls it a baseline and"
-            " comes to it below. It needs S of 2 or more."
-        )
-    return (
-        "f's values were enough: the estimate is the average of f(z) times the gradient of log"
-        " q(z), to the last digit."
-    )
-
-
-def wrong_factor(found, right, plain_score) -> str:
-    """The last word on a wrong estimate: what it is a multiple of, or which of the two gradients is
-    wrong.
-    """
-    for what, whole in (
-        ("the right one", right),
-        ("the average of grad log q(z) alone, in which f has no part,", plain_score),
-    ):
-        factor = (found[0] @ whole[0]) / (whole[0] @ whole[0])
-        if all(close(g, factor * w) for g, w in zip(found, whole, strict=True)):
-            return (
-                f"your estimate is {what} times {factor:.3g}: it is the average over s of f(z_s)"
-                " times grad log q(z_s)."
-            )
-    bad = [
-        name
-        for name, g, w in zip(("mean", "log_var"), found, right, strict=True)
-        if not close(g, w)
-    ]
-    return (
-        f"the estimate for {' and for '.join(bad)} is not the average over s of f(z_s) times the"
-        " gradient of log q(z_s): the surrogate (f(z).detach() * q.log_prob(z)).mean() has that"
-        " gradient."
-    )
-
-
-def plain(z):
-    return (z**2).sum(-1) - z.prod(-1)
-
-
-def asked_for_gradients(answer, f_of):
-    """S, the answer's gradients for mean and log-variance on fixed draws, and the true pieces,
-    sample by sample.
-    """
-    S = 5
-    z = MEAN[0] + torch.sin(torch.arange(1.0, 3 * S + 1, dtype=torch.float64) ** 2).reshape(S, 3)
-    mean, log_var = MEAN[0].clone().requires_grad_(), LOG_VAR[0].clone().requires_grad_()
-    q = Fixed(mean, log_var, z)
-    f = f_of(q)
-    found = answer(f, q, [mean, log_var], S)
-    if q.path:
-        raise Wrong(
-            "you drew z with q.rsample, which moves with the parameters: log q(mu + sigma eps) then"
-            " loses their influence and the gradient for the mean is 0. Draw with q.sample((S,))."
-        )
-    if q.asked is None:
-        raise Wrong(
-            "draw the samples with z = q.sample((S,)), so that they come from the q you were given."
-        )
-    if q.asked != (S,):
-        raise Wrong(
-            f"q.sample was asked for the shape {q.asked}: ask for S samples, q.sample((S,))."
-        )
-    if isinstance(found, Tensor) or len(found) != 2:
-        raise Wrong(
-            "return one gradient for each of `parameters`: a list, or what torch.autograd.grad"
-            " returns."
-        )
-    found = [tensor_of(g, (3,), "each gradient").clone() for g in found]
-    if all(
-        close(twice, 2 * g)
-        for twice, g in zip(answer(f, q, [mean, log_var], S), found, strict=True)
-    ):
-        raise Wrong(
-            "called a second time with the same tensors it gives twice as much: .backward() adds to"
-            " what .grad holds already. Use torch.autograd.grad, which returns the gradients and"
-            " keeps nothing."
-        )
-    with torch.no_grad():
-        variance = log_var.exp()
-        score = [(z - mean) / variance, 0.5 * ((z - mean) ** 2 / variance - 1)]
-        return S, found, f(z), score, q.log_prob(z)
-
-
-def compare(found, right, mistakes: dict[str, list[Tensor]], otherwise: str) -> None:
-    for message, wrong in (
-        {} if all(map(close, found, right)) else {**mistakes, otherwise: found}
-    ).items():
-        if all(map(close, found, wrong)):
-            raise Wrong(message)
-
-
-# ---- the reparameterized sample
-
-
-def reparameterize(mean, log_var, noise=None):
+def _reparameterize(mean, log_var, noise=None):
     if noise is None:
         noise = torch.randn_like(mean)
     return mean + torch.exp(0.5 * log_var) * noise
 
 
-def judge_reparameterize(answer) -> str:
-    mean, log_var = MEAN.clone().requires_grad_(), LOG_VAR.clone().requires_grad_()
-    z = tensor_of(answer(mean, log_var, NOISE.clone()), MEAN.shape, "z")
-    if not close(MEAN, mean.detach()) or not close(LOG_VAR, log_var.detach()):
+def _gaussian_head(output):
+    mean, log_var = output.chunk(2, dim=-1)
+    return mean, torch.exp(0.5 * log_var)
+
+
+# ---- the score function
+
+
+class Recorded(Gaussian):
+    """A q(z) that gives everybody the same draws, and remembers them."""
+
+    def __init__(self, mean: Tensor, log_var: Tensor):
+        super().__init__(mean, log_var)
+        torch.rand(1)  # no seed leads to this state
+        self.drawn, self.state = [], torch.get_rng_state()
+
+    def sample(self, shape=()) -> Tensor:
+        if not isinstance(shape, tuple | list):
+            raise Wrong("q.sample wants a shape, a tuple: q.sample((S,)), with its comma.")
+        (noise,) = randn(len(self.drawn), (*shape, len(self.mean)))
+        self.drawn.append((self.mean + torch.exp(0.5 * self.log_var) * noise).detach())
+        return self.drawn[-1].clone()
+
+    def rsample(self, shape=()) -> Tensor:
         raise Wrong(
-            "your function changed `mean` or `log_var` in place: leave what you were given as"
-            " it is."
+            "you drew z with q.rsample, which moves with the parameters: log q(mu + sigma eps) then"
+            " loses their influence and the gradient for the mean is 0. Draw with q.sample((S,))."
         )
-    judge_value(z.detach(), answer)
-    judge_gradient(z, mean, log_var, NOISE)
-    judge_drawn_noise(answer)
-    mean = torch.full(
-        (4000, 3), 1.0, dtype=torch.float64, requires_grad=True
-    )  # f(z) = -|z|^2, true gradient -2
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(2)
-        (g,) = torch.autograd.grad(-(answer(mean, torch.zeros_like(mean)) ** 2).sum(), mean)
-    error = (g.std() / g.numel() ** 0.5).item()
-    return (
-        "the gradient flows through your sample, to the mean and to the log-variance. On E[-|z|^2]"
-        " at mu = 1, where it should be -2 for each dimension, 12,000 of your samples give"
-        f" {g.mean().item():.3f} +- {error:.3f}."
+
+    def asked_for(self, S: int) -> Tensor:
+        """The S samples that an answer has drawn."""
+        if not self.drawn:
+            raise Wrong(
+                "draw the samples with z = q.sample((S,)), so that they come from the q you were given."
+            )
+        z = torch.cat([z.reshape(-1, len(self.mean)) for z in self.drawn])
+        if len(z) != S:
+            raise Wrong(
+                f"you drew {len(z)} samples where S = {S}: ask for S samples, q.sample((S,)), once, and"
+                " take f and log q of the same ones."
+            )
+        if not torch.equal(self.state, torch.get_rng_state()):
+            raise Wrong(
+                "set no seed within your function, and draw nothing but z: it is random enough."
+            )
+        return z
+
+
+def with_q(mean: Tensor, log_var: Tensor, S: int, f_of):
+    parameters = [mean.requires_grad_(), log_var.requires_grad_()]
+    for p in parameters:
+        p.grad = torch.ones_like(p)  # of an earlier backward()
+    q = Recorded(mean, log_var)
+    return f_of(q), q, parameters, S
+
+
+def two_gradients(value, name: str) -> Tensor:
+    """One row for each parameter."""
+    several = isinstance(value, tuple | list) and all(isinstance(g, Tensor) for g in value)
+    if several and len(value) == 2 and value[0].shape == value[1].shape:
+        value = torch.stack(list(value))
+    if not isinstance(value, Tensor) or value.dim() != 2 or len(value) != 2:
+        raise Wrong(
+            "return one gradient for each of `parameters`, of its shape: a list, or what"
+            " torch.autograd.grad returns."
+        )
+    return value
+
+
+@torch.no_grad()
+def averaged(f, q, z, weigh=lambda values: values) -> Tensor:
+    """The average of f(z), as it is weighed, times the gradient of log q(z), for mean and log_var."""
+    off = (z - q.mean) / q.log_var.exp()
+    score = torch.stack([off, 0.5 * (off * (z - q.mean) - 1)])
+    return (weigh(f(z))[:, None] * score).mean(1)
+
+
+def others(values: Tensor) -> Tensor:
+    """For each value, the mean of the others."""
+    return (values.sum() - values) / (len(values) - 1)
+
+
+def plain_estimate(f, q, parameters, S):
+    return averaged(f, q, q.asked_for(S))
+
+
+def estimate_with_baseline(f, q, parameters, S):
+    return averaged(f, q, q.asked_for(S), lambda values: values - others(values))
+
+
+def row(k: int, weigh=lambda values: values):
+    """A term: the estimate for one of the two parameters."""
+    only = torch.eye(2, dtype=torch.float64)[k][:, None]
+    return lambda f, q, parameters, S: (
+        only * averaged(f, q, q.drawn[0] if q.drawn else q.sample((S,)), weigh)
     )
 
 
-def judge_value(z, answer) -> None:
-    sigma, again = torch.exp(0.5 * LOG_VAR), answer(MEAN, LOG_VAR, NOISE.clone()).detach()
-    if z.isnan().any():
-        raise Wrong(
-            "z is not a number where log_var is negative: a square root (or log) of log_var? Take"
-            " exp of it instead."
-        )
-    if not close(z, again):
-        raise Wrong(
-            "two calls with the same `noise` gave two different z: use the noise you are given,"
-            " draw only if it is None."
-        )
-    mistakes = [
-        (
-            MEAN + torch.exp(LOG_VAR) * NOISE,
-            (
-                "you multiplied the noise by the variance exp(log_var); its standard deviation is "
-                "the square root of that: exp(log_var / 2)."
-            ),
-        ),
-        (
-            MEAN + LOG_VAR * NOISE,
-            (
-                "log_var itself multiplies the noise: turn it into a standard deviation,"
-                " exp(log_var / 2)."
-            ),
-        ),
-        (MEAN + 0.5 * LOG_VAR * NOISE, "log_var / 2 is the logarithm of sigma: take exp of it."),
-        (
-            MEAN + 0.5 * torch.exp(LOG_VAR) * NOISE,
-            "the 1/2 belongs inside the exponential: exp(log_var / 2), not exp(log_var) / 2.",
-        ),
-        (
-            MEAN + torch.exp(2 * LOG_VAR) * NOISE,
-            "sigma is the square root of the variance, not its square: exp(log_var / 2).",
-        ),
-        (
-            MEAN - sigma * NOISE,
-            (
-                "the sign of the noise is turned round: the distribution is right, but add sigma *"
-                " noise as asked."
-            ),
-        ),
-        (MEAN + NOISE, "the noise is not scaled: multiply it by sigma = exp(log_var / 2)."),
-        (sigma * NOISE, "your sample ignores the mean: add it."),
-        (MEAN, "your sample is the mean, without noise."),
-        (
-            sigma * (MEAN + NOISE),
-            "the mean is scaled too: multiply only the noise by sigma, then add the mean.",
-        ),
-    ]
-    for wrong, message in mistakes:
-        if close(z, wrong):
-            raise Wrong(message)
-    rows, columns = NOISE[:1].expand_as(NOISE), NOISE[:, :1].expand_as(NOISE)
-    if close(z, MEAN + sigma * rows) or close(z, MEAN + sigma * columns):
-        raise Wrong(
-            "you used one noise number for several entries of z: noise has one for each, multiply"
-            " elementwise."
-        )
-    if not close(z, MEAN + sigma * NOISE):
-        raise Wrong(
-            "z is not mean + sigma * noise with sigma = exp(log_var / 2): try it on one number by"
-            " hand."
-        )
+def surrogate(of):
+    """A slip: the gradient of another function of f(z) and log q(z)."""
+
+    def estimate(f, q, parameters, S):
+        z = q.sample((S,))
+        return torch.stack(torch.autograd.grad(of(f(z), q.log_prob(z)), parameters))
+
+    return estimate
 
 
-def judge_gradient(z, mean, log_var, noise) -> None:
-    """z's value is right; does it depend on the parameters as a function of them should?"""
-    cut = "Look for .detach(), .item(), .data, torch.no_grad or torch.tensor(...)."
-    if not z.requires_grad:
-        raise Wrong(
-            "z has the right value but no gradient: the graph is cut between the parameters and z."
-            f" {cut}"
-        )
-    g_mean, g_log_var = torch.autograd.grad(z.sum(), [mean, log_var], allow_unused=True)
-    names = {"mean": g_mean, "log_var": g_log_var}
-    for name, g in names.items():
-        if g is None or not g.any():
-            raise Wrong(
-                f"z's value is right, but no gradient reaches {name}: it is cut on the way. {cut}"
-            )
-    if not close(g_mean, torch.ones_like(g_mean)):
-        raise Wrong("dz/dmean is not 1: the mean enters z once, added.")
-    if not close(g_log_var, 0.5 * torch.exp(0.5 * log_var).detach() * noise):
-        raise Wrong(
-            "dz/dlog_var is not sigma * noise / 2, although z's value is right: part of the path is"
-            " cut or doubled."
-        )
+class Either:
+    """Judges of one exercise that has several right answers. The first one says what is wrong."""
+
+    def __init__(self, *judges):
+        self.judges, self.slips = judges, judges[0].slips
+
+    def __call__(self, answer) -> str:
+        faults = []
+        for judge in self.judges:
+            try:
+                return judge(answer)
+            except Wrong as wrong:
+                faults.append(wrong)
+        raise faults[0]
 
 
-def judge_drawn_noise(answer) -> None:
-    """Without `noise` the function draws it: one standard Gaussian number for each entry, new at
-    each call.
-    """
-    mean = torch.zeros(4000, 3, dtype=torch.float64, requires_grad=True)
-    log_var = torch.full((4000, 3), -1.0, dtype=torch.float64, requires_grad=True)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        z, again = (tensor_of(answer(mean, log_var), mean.shape, "z") for _ in range(2))
-    noise = (z / torch.exp(0.5 * log_var)).detach()
-    if close(z.detach(), again.detach()):
-        raise Wrong(
-            "two calls drew the same noise: draw it anew in each call, without a fixed seed."
-        )
-    if (noise[0] == noise).all() and (noise == noise[0, 0]).all():
-        raise Wrong(
-            "one number is the noise of the whole batch: every entry of z needs its own,"
-            " torch.randn_like(mean)."
-        )
-    if close(noise, noise[:1].expand_as(noise)):
-        raise Wrong(
-            "every row of the batch got the same noise: draw one number for each entry,"
-            " torch.randn_like(mean)."
-        )
-    if close(noise, noise[:, :1].expand_as(noise)):
-        raise Wrong(
-            "all dimensions of a row share one noise number, so z lies on a line: draw"
-            " torch.randn_like(mean)."
-        )
-    if z.requires_grad and not any(
-        g is not None and g.any()
-        for g in torch.autograd.grad(z.sum(), [mean, log_var], allow_unused=True, retain_graph=True)
-    ):
-        raise Wrong(
-            "with noise of its own z has a gradient of zeros: torch.normal(mean, std) draws, but"
-            " torch defines its derivative as 0. Draw torch.randn_like(mean) and scale it yourself."
-        )
-    if noise.min() >= 0 and noise.max() <= 1:
-        raise Wrong(
-            "the noise lies between 0 and 1: torch.rand is uniform, you need the Gaussian"
-            " torch.randn."
-        )
-    if noise.mean().abs() > 0.05 or (noise.std() - 1).abs() > 0.05:
-        raise Wrong(
-            f"the noise you draw has mean {noise.mean():.2f} and standard deviation"
-            f" {noise.std():.2f}: it should be N(0, 1), torch.randn_like(mean)."
-        )
-    judge_gradient(z, mean, log_var, noise)
+def polynomial(q):
+    return lambda z: (z**2).sum(-1) - z.prod(-1) - 2
+
+
+def surprise(q):
+    """It depends on the parameters itself, as the ELBO does."""
+    return lambda z: -q.log_prob(z)
+
+
+def step(q):
+    return lambda z: (z[..., 0] > 0).double()
+
+
+Q = [0.5 * x for x in randn(0, (3,), (3,))]
+LEAK = (
+    "for an f that depends on the parameters itself, as the ELBO does, your gradient also runs through"
+    " f: detach f(z)"
+)
+ASKED = {
+    "outputs": "the estimate",
+    "given": with_q,
+    "kind": two_gradients,
+    "random": True,
+    "learn": (),
+    "cases": [(*Q, 5, polynomial), (*Q, 7, surprise), (*Q, 4, polynomial)],
+}
+
+score_function = Exercise(
+    name="score_function",
+    solution=_score_function,
+    judge=Either(
+        Function(
+            truth=plain_estimate,
+            edges=[
+                *("for one sample, S = 1", "", (*Q, 1, polynomial)),
+                *("for an f without slope", "its values are enough", (*Q, 6, step)),
+                *("in one dimension", "", (Q[0][:1], Q[1][:1], 5, step)),
+            ],
+            slips=[
+                LEAK,
+                surrogate(lambda f, log_q: (f * log_q).mean()),
+                LEAK,
+                surrogate(lambda f, log_q: ((f - others(f.detach())) * log_q).mean()),
+                "you subtracted the mean of all S values, the sample's own among them. That is no longer"
+                " right on average: the estimate shrinks by (S - 1)/S. Subtract nothing, or the mean of"
+                " the other values",
+                surrogate(lambda f, log_q: ((f - f.mean()).detach() * log_q).mean()),
+                "it is S times too large: average over the samples instead of summing",
+                surrogate(lambda f, log_q: (f.detach() * log_q).sum()),
+                "you divided by S - 1: it is the mean over S samples",
+                surrogate(lambda f, log_q: (f.detach() * log_q).sum() / (len(f) - 1)),
+                "you multiplied f by the gradient of q itself. The samples already come with probability"
+                " q(z): what is left to multiply by is the gradient of log q(z)",
+                surrogate(lambda f, log_q: (f.detach() * log_q.exp()).mean()),
+                "f has no influence: that is the average of grad log q(z) alone, which estimates 0",
+                surrogate(lambda f, log_q: log_q.mean()),
+                "you averaged f(z) and log q(z) first and multiplied then. Multiply sample by sample, then"
+                " average: it is how f and log q vary together that holds the gradient",
+                surrogate(lambda f, log_q: f.detach().mean() * log_q.mean()),
+                "called a second time with the same tensors it gives more: .backward() adds to what .grad"
+                " holds already. Use torch.autograd.grad, which returns the gradients and keeps nothing",
+                lambda f, q, parameters, S: 1 + averaged(f, q, q.sample((S,))),
+            ],
+            terms={
+                "the estimate for mean": row(0),
+                "the estimate for log_var": row(1),
+                "grad log q(z) for mean, without f,": row(0, torch.ones_like),
+                "grad log q(z) for log_var, without f,": row(1, torch.ones_like),
+            },
+            errors={
+                "does not require grad": (
+                    "what you differentiate has no gradient: z has none, as it should. It is"
+                    " q.log_prob(z), weighed by f(z), that depends on the parameters"
+                )
+            },
+            praise="f's values were enough: the estimate is the average of f(z) times the gradient of log"
+            " q(z), to {trial.off:.0e}.",
+            **ASKED,
+        ),
+        Function(
+            truth=estimate_with_baseline,
+            praise="unbiased, and quieter than what was asked: you compare each value with the mean of the"
+            " others, which does not depend on this sample. The notebook calls it a baseline and comes to"
+            " it below. It needs S of 2 or more.",
+            **ASKED,
+        ),
+    ),
+    hints=[
+        "The samples don't move with the parameters: z = q.sample((S,)). What does move is log q(z),"
+        " q.log_prob(z).",
+        "Build one number whose gradient is the estimate: the average over s of f(z_s) times log q(z_s).",
+        "f(z) only weighs: f(z).detach(). Then return torch.autograd.grad(surrogate, parameters).",
+    ],
+)
+
+
+# ---- the reparameterized sample
+
+WIDTHS = {  # what may stand in sigma's place
+    "exp(log_var) is the variance: sigma is its square root, exp(log_var / 2)": torch.exp,
+    "log_var stands for sigma, as it is: turn it into a standard deviation, exp(log_var / 2)": torch.clone,
+    "log_var / 2 is the logarithm of sigma: take exp of it": lambda v: v / 2,
+    "the 1/2 belongs inside the exponential: exp(log_var / 2), not exp(log_var) / 2": lambda v: (
+        v.exp() / 2
+    ),
+    "sigma is the square root of the variance, not its square: exp(log_var / 2)": lambda v: (
+        torch.exp(2 * v)
+    ),
+    "softplus gives a positive sigma, and is a fine choice elsewhere. Here you have log sigma^2, so sigma"
+    " is exp(log_var / 2)": F.softplus,
+    "the absolute value is not smooth at 0, and two log_var mean the same sigma. It is"
+    " exp(log_var / 2)": torch.abs,
+    "a clipped sigma is exactly 0 for half of all log_var, and no gradient brings it back. It is"
+    " exp(log_var / 2)": torch.relu,
+}
+NEGATIVE = "a square root or a logarithm of log_var, which may be negative? Take exp of it instead"
+CLIPPED = "don't clip, and don't add a constant"
+
+
+def by_number(mean: Tensor, log_var: Tensor, noise: Tensor) -> Tensor:
+    numbers = zip(*(x.flatten().tolist() for x in (mean, log_var, noise)), strict=True)
+    z = [m + math.exp(v / 2) * e for m, v, e in numbers]
+    return torch.tensor(z, dtype=torch.float64).view(mean.shape)
+
+
+def moments(z: Tensor) -> Tensor:
+    """Of each number and its square, and of the first times the others."""
+    return torch.cat([z, z**2, z[:, :1] * z[:, 1:]], 1)
+
+
+def expected_moments(mean: Tensor, log_var: Tensor) -> Tensor:
+    return torch.cat([mean, mean**2 + log_var.exp(), mean[:, :1] * mean[:, 1:]], 1)
+
+
+def scaled(width):
+    """A slip: z with something else in sigma's place."""
+    return lambda mean, log_var, noise: mean + width(log_var) * noise
+
+
+def noisy(change):
+    """A slip: z with other noise."""
+    return lambda mean, log_var, noise: mean + (log_var / 2).exp() * change(noise)
+
+
+def drawing(draw, change=lambda z: z):
+    """A slip: right with the noise that is given, but drawing other noise."""
+
+    def z(mean, log_var, noise=None):
+        sigma = (log_var / 2).exp()
+        return change(mean + sigma * draw(mean)) if noise is None else mean + sigma * noise
+
+    return z
+
+
+GIVEN = [0.5 * x for x in randn(1, (5, 3), (5, 3), (5, 3))]
+EXTREME = torch.tensor([-60.0, 20.0, 1.0], dtype=torch.float64).expand(5, 3)
+SEVERAL = "you used one noise number for several entries of z: noise has one for each, multiply elementwise"
+
+reparameterize = Exercise(
+    name="reparameterize",
+    solution=_reparameterize,
+    judge=Every(
+        Function(
+            "z",
+            truth=by_number,
+            rows="mean log_var noise",
+            learn=("mean", "log_var"),
+            cases=[GIVEN],
+            edges=[
+                *("for log_var of -60 and 20", CLIPPED, (GIVEN[0], EXTREME, GIVEN[2])),
+                *("for a noise of zeros", "only None means: draw it", (*GIVEN[:2], 0 * GIVEN[2])),
+                *(
+                    "for single vectors, of shape (3,)",
+                    "any one shape may come",
+                    [x[0] for x in GIVEN],
+                ),
+            ],
+            slips=[
+                *(x for words, width in WIDTHS.items() for x in (words, scaled(width))),
+                "the noise is not scaled: multiply it by sigma = exp(log_var / 2)",
+                scaled(torch.ones_like),
+                "the mean is scaled too: multiply only the noise by sigma, then add the mean",
+                lambda mean, log_var, noise: (log_var / 2).exp() * (mean + noise),
+                "use the noise you are given, draw only if it is None",
+                noisy(torch.randn_like),
+                SEVERAL,
+                noisy(lambda noise: noise[:1]),
+                SEVERAL,
+                noisy(lambda noise: noise[..., :1]),
+            ],
+            terms={
+                "the mean": lambda mean, log_var, noise: mean,
+                "sigma * noise": lambda mean, log_var, noise: (log_var / 2).exp() * noise,
+            },
+            nan=NEGATIVE,
+        ),
+        Draws(
+            "z",
+            truth=expected_moments,
+            rows="mean log_var",
+            event=(3,),
+            copies=1300,
+            moments=moments,
+            cases=[[GIVEN[0][:3], -GIVEN[1][:3].abs()]],
+            slips=[
+                "torch.rand is uniform, between 0 and 1: you need the Gaussian torch.randn",
+                drawing(torch.rand_like),
+                "all dimensions of a row share one noise number, so z lies on a line: draw"
+                " torch.randn_like(mean)",
+                drawing(lambda mean: torch.randn(len(mean), 1)),
+                "with noise of its own z has no gradient: .sample() and .detach() cut it off, and of"
+                " torch.normal(mean, std) torch defines the derivative as 0. Draw torch.randn_like(mean)"
+                " and scale it yourself",
+                drawing(torch.randn_like, torch.detach),
+            ],
+            terms={
+                "the mean": lambda mean, log_var: expected_moments(mean, log_var - math.inf),
+                "the variance, exp(log_var),": lambda mean, log_var: expected_moments(
+                    0 * mean, log_var
+                ),
+            },
+            shared="every row of the batch got the same noise: draw one number for each entry,"
+            " torch.randn_like(mean)",
+            praise="the gradient flows through your sample, to the mean and to the log-variance. Over 1,300"
+            " draws of your own noise the first z^2 averages {trial.found[0].value[0][3]:.3f} +-"
+            " {trial.found[0].error[0][3]:.3f}, where {trial.truth[0].value[0][3]:.3f} is right.",
+        ),
+    ),
+    hints=[
+        "Start with the noise: if it is None, draw one standard Gaussian number for each entry of mean.",
+        "log_var is log sigma^2. What function of it is sigma?",
+        "sigma = torch.exp(0.5 * log_var), noise = torch.randn_like(mean), and z is the mean plus sigma"
+        " times the noise.",
+    ],
+)
 
 
 # ---- the head of the encoder
 
 
-def gaussian_head(output):
-    mean, log_var = output.chunk(2, dim=-1)
-    return mean, torch.exp(0.5 * log_var)
+def column_by_column(output: Tensor) -> tuple[Tensor, Tensor]:
+    columns = output.unbind(-1)
+    D = len(columns) // 2
+    sigma = [torch.pow(math.e, columns[D + d] / 2) for d in range(D)]
+    return torch.stack(columns[:D], -1), torch.stack(sigma, -1)
 
 
-def judge_gaussian_head(answer) -> str:
-    output = (
-        torch.cat([MEAN, LOG_VAR], -1).repeat(2, 1).requires_grad_()
-    )  # (4, 6): not as many rows as columns
-    right = MEAN.repeat(2, 1), torch.exp(0.5 * LOG_VAR).repeat(2, 1)
-    result = answer(output)
-    if isinstance(result, Tensor) or len(result) != 2:
-        raise Wrong("return two tensors, the mean and sigma: return mean, sigma.")
-    first, second = result
-    judge_cut(first, "the mean", "first")
-    judge_cut(second, "sigma", "second")
-    mean, sigma = first.detach(), second.detach()
-    raw = output.detach()
-    swapped = LOG_VAR.repeat(2, 1)
-    if close(mean, raw[:, ::2]):
-        raise Wrong(
-            "you took every second number: the first half of the last axis is the mean, the rest"
-            " the log-variance."
-        )
-    if close(mean, right[1]) or close(mean, swapped):
-        raise Wrong("the halves are swapped: the first is the mean, the second the log-variance.")
-    if start := cut_at(raw, mean, lambda half: half):
-        raise Wrong(
-            f"the mean is made of the columns {start} to {start + 2} of 0 to 5: it is the first"
-            " half, 0 to 2."
-        )
-    if not close(mean, right[0]):
-        raise Wrong(
-            "the mean is the first half of the output as it is: any real number is a valid mean."
-        )
-    if sigma.isnan().any():
-        raise Wrong(
-            "sigma is not a number for a negative output: a root or logarithm of it? exp takes any"
-            " real number."
-        )
-    mistakes = [
-        (
-            swapped,
-            (
-                "the second half is returned as it is: as a standard deviation it would be negative"
-                " for some inputs. It is log sigma^2, so sigma = exp(half of it)."
-            ),
-        ),
-        (
-            swapped.exp(),
-            "that is the variance, exp(log_var): sigma is its square root, exp(log_var / 2).",
-        ),
-        (0.5 * swapped, "half the log-variance is log sigma: take exp of it."),
-        (
-            0.5 * swapped.exp(),
-            "the 1/2 belongs inside the exponential: exp(log_var / 2), not exp(log_var) / 2.",
-        ),
-        (
-            torch.nn.functional.softplus(swapped),
-            (
-                "softplus gives a positive sigma, and is a fine choice elsewhere. Here the "
-                "second half is log sigma^2, which exp(half of it) turns into sigma."
-            ),
-        ),
-        (
-            swapped.abs(),
-            (
-                "the absolute value is not smooth at 0, and two outputs mean the same sigma. The"
-                " second half is log sigma^2: exp(half of it)."
-            ),
-        ),
-        (
-            swapped.relu(),
-            (
-                "a clipped output is positive or exactly 0, and where it is 0 no gradient brings it"
-                " back. The second half is log sigma^2: exp(half of it)."
-            ),
-        ),
+def halves(change):
+    """A slip, of the two halves."""
+    return lambda output: change(*output.split(output.shape[-1] // 2, -1))
+
+
+def sigma_of(width):
+    """A slip: sigma, with something else in its place."""
+    return halves(lambda mean, log_var: width(log_var))
+
+
+def sd(log_var: Tensor) -> Tensor:
+    return torch.exp(log_var / 2)
+
+
+def columns(name: str, half: str, starts: list[int], change=torch.clone) -> list:
+    """Slips: other slices of three columns."""
+
+    def cut(start):
+        return lambda output: change(output[:, start : start + 3])
+
+    words = [
+        f"{name} is made of the columns {i} to {i + 2} of 0 to 5: it is the {half}" for i in starts
     ]
-    for wrong, message in mistakes:
-        if close(sigma, wrong):
-            raise Wrong(message)
-    start = cut_at(raw, sigma, lambda half: torch.exp(0.5 * half))
-    if start is not None and start != 3:
-        raise Wrong(
-            f"sigma is made of the columns {start} to {start + 2} of 0 to 5: it is the second half,"
-            " 3 to 5."
-        )
-    if not close(sigma, right[1]):
-        raise Wrong(
-            "sigma is not exp(log_var / 2) of the second half of the output: try it on one number"
-            " by hand."
-        )
-    judge_head_gradient(output, first, second)
-    for columns in (10, 2):
-        judge_other_width(answer, columns)
-    with torch.no_grad():
-        small = answer(torch.tensor([[0.0, -60.0]], dtype=torch.float64))[1].item()
-    if small <= 0 or not close(torch.tensor(small).log(), torch.tensor(-30.0)):
-        raise Wrong("for log_var = -60 sigma is not exp(-30): don't clip or add a constant here.")
-    return (
-        f"any output gives a sigma above 0 with a gradient of its own: even -60 gives {small:.0e},"
-        " and not one NaN."
-    )
+    return [x for said, i in zip(words, starts, strict=True) for x in (said, cut(i))]
 
 
-def judge_cut(half, what: str, which: str) -> None:
-    """Is it a half of an output of 4 rows and 6 columns?"""
-    if isinstance(half, Tensor) and half.shape == (2, 6):
-        raise Wrong("you cut the batch in two: cut the last axis, output.chunk(2, dim=-1).")
-    if isinstance(half, Tensor) and half.shape == (4,):
-        raise Wrong(
-            f"{what} is a single column, output[:, i]: it is the {which} half of them, D of 2 D."
-        )
-    if isinstance(half, Tensor) and half.dim() == 2 and len(half) == 4 and half.shape[1] != 3:
-        raise Wrong(
-            f"{what} has {half.shape[1]} of the output's 6 columns: it is the {which} half, with D"
-            " = output.shape[-1] // 2 of them."
-        )
-    tensor_of(half, (4, 3), what)
-
-
-def cut_at(output, half, made) -> int | None:
-    """The column at which a slice of three starts that gives this half."""
-    return next(
-        (start for start in range(4) if close(half, made(output[:, start : start + 3]))), None
-    )
-
-
-def judge_other_width(answer, columns: int) -> None:
-    """The number of dimensions is the output's business, not a number in the code."""
-    output = torch.linspace(-1, 1, 2 * columns, dtype=torch.float64).reshape(2, columns)
-    fixed = f"right for an output of 6 columns, but for one of {columns}"
-    cure = (
-        "cut in the middle, wherever that is: output.chunk(2, dim=-1), or D = output.shape[-1]"
-        " // 2."
-    )
-    try:
-        halves = [tuple(half.shape) for half in answer(output)]
-    except Exception as error:  # whatever a fixed cut can raise
-        raise Wrong(f"{fixed} it stops with {type(error).__name__}: {cure}") from None
-    if halves != [(2, columns // 2)] * 2:
-        raise Wrong(
-            f"{fixed} the mean has {halves[0][-1]} and sigma {halves[1][-1]}, not {columns // 2}"
-            f" each: {cure}"
-        )
-
-
-def judge_head_gradient(output, mean, sigma) -> None:
-    for what, half in (("the mean", mean), ("sigma", sigma)):
-        g = (
-            torch.autograd.grad(half.sum(), output, allow_unused=True, retain_graph=True)[0]
-            if half.requires_grad
-            else None
-        )
-        if g is None or not g.any():
-            raise Wrong(
-                f"{what} has the right value but no gradient: the encoder could not learn it."
-                " Remove the detach."
-            )
-
-
-score_function = Exercise(
-    "score_function",
-    score_function,
-    judge_score_function,
-    [
-        (
-            "The samples don't move with the parameters: z = q.sample((S,)). What does move is log"
-            " q(z), q.log_prob(z)."
-        ),
-        (
-            "Build one number whose gradient is the estimate: the average over s of f(z_s) times"
-            " log q(z_s)."
-        ),
-        "f(z) only weighs: f(z).detach(). Then return torch.autograd.grad(surrogate, parameters).",
-    ],
+(OUTPUT,) = randn(2, (4, 6))
+(WIDER,) = randn(3, (3, 10))
+MIDDLE = (
+    "cut in the middle, wherever that is: output.chunk(2, dim=-1), or D = output.shape[-1] // 2"
 )
-reparameterize = Exercise(
-    "reparameterize",
-    reparameterize,
-    judge_reparameterize,
-    [
-        (
-            "Start with the noise: if it is None, draw one standard Gaussian number for each entry"
-            " of mean."
-        ),
-        "log_var is log sigma^2. What function of it is sigma?",
-        (
-            "sigma = torch.exp(0.5 * log_var), noise = torch.randn_like(mean), and z is the mean"
-            " plus sigma times the noise."
-        ),
-    ],
+SWAPPED = "the halves are swapped: the first is the mean, the second the log-variance"
+AS_IT_IS = "the mean is the first half of the output as it is: any real number is a valid mean"
+SECOND = (
+    "you took every second number: the first half of the last axis is the mean, the rest log_var"
 )
+SHAPES = [(2, 6), "you cut the batch in two: cut the last axis, output.chunk(2, dim=-1)"]
+for shape in ((4,), (4, 1), (4, 2), (4, 4), (4, 5), (4, 6)):
+    SHAPES += [shape, "it is half of the 6 columns, D = output.shape[-1] // 2 of them"]
+
 gaussian_head = Exercise(
-    "gaussian_head",
-    gaussian_head,
-    judge_gaussian_head,
-    [
+    name="gaussian_head",
+    solution=_gaussian_head,
+    judge=Function(
+        ("the mean", "sigma"),
+        truth=column_by_column,
+        rows="output",
+        rtol=1e-9,
+        cases=[[OUTPUT]],
+        edges=[
+            *("for an output of 10 columns", MIDDLE, [WIDER]),
+            *("for an output of 2 columns", MIDDLE, [WIDER[:, :2]]),
+            *("for log_var of -60 and 20", CLIPPED, [torch.cat([OUTPUT[:, :3], EXTREME[:4]], 1)]),
+        ],
+        slips={
+            "the mean": [
+                SECOND,
+                lambda output: output[:, ::2],
+                SWAPPED,
+                halves(lambda mean, log_var: log_var),
+                SWAPPED,
+                sigma_of(sd),
+                *columns("the mean", "first half, 0 to 2", [1, 2]),
+                AS_IT_IS,
+                halves(lambda mean, log_var: mean.tanh()),
+                AS_IT_IS,
+                halves(lambda mean, log_var: sd(mean)),
+            ],
+            "sigma": [
+                *(x for words, width in WIDTHS.items() for x in (words, sigma_of(width))),
+                *columns("sigma", "second half, 3 to 5", [0, 1, 2], sd),
+            ],
+        },
+        shapes={"the mean": SHAPES, "sigma": SHAPES},
+        nan=NEGATIVE,
+        praise="any output gives a sigma above 0 with a gradient of its own: even a log_var of -60 gives"
+        f" {math.exp(-30):.0e}, and not one NaN.",
+    ),
+    hints=[
         "output.chunk(2, dim=-1) cuts the last axis into two halves.",
         "The first half is the mean. The second is log sigma^2: sigma = exp(log_var / 2).",
     ],
