@@ -449,7 +449,9 @@ class Function:
             return ""
         settings = [self.setting(t.case.inputs, 1)[1].values() for t in trials]
         made = {words: flat(term(*given) for given in settings) for words, term in terms.items()}
-        found = Estimate(*(flat(t.found[k][i] for t in trials) for i in (0, 1)))
+        found = [t.found[k] for t in trials]
+        errors = flat(torch.as_tensor(f.error).expand_as(f.value) for f in found)
+        found = Estimate(flat(f.value for f in found), errors)
         return combination(made, found, flat(t.truth[k].value for t in trials))
 
     def ignored(self, k: int, trial: Trial) -> str:
