@@ -12,11 +12,6 @@ from dgmcourse.check import gan as check
 from dgmcourse.check._exercise import Wrong
 from dgmcourse.train import maximise
 
-
-def verdict(name, answer):
-    return getattr(check, name).verdict(answer)
-
-
 # ---- right answers
 
 
@@ -52,196 +47,39 @@ RIGHT = {
     "generator_objective": own_generator_objective,
     "alternate": own_alternate,
 }
-NAMES = list(RIGHT)
 
 
-# ---- wrong answers, each with a phrase of the message meant for it
-
-
-def s(logit):
-    return torch.sigmoid(logit)
-
+# ---- wrong answers of kinds that no slip states, each with a phrase of the message meant for it
 
 log_s = F.logsigmoid
 
 
-def half_cut(real, fake):
-    """The right value, and no gradient for the fakes."""
-    return log_s(real) + log_s(-fake.detach())
-
-
-WRONG_DISCRIMINATOR = {
-    "the sign is turned": lambda r, f: -(log_s(r) + log_s(-f)),
-    "took the fakes for real": lambda r, f: log_s(-r) + log_s(f),
-    "praise the expert for taking fakes": lambda r, f: log_s(r) + log_s(f),
-    "the real ones' term has its sign turned": lambda r, f: log_s(-r) + log_s(-f),
-    "subtract the fakes' term": lambda r, f: log_s(r) - log_s(-f),
-    "subtract log D of the fakes": lambda r, f: log_s(r) - log_s(f),
-    "1 - log D is not": lambda r, f: log_s(r) + 1 - log_s(f),
-    "not sigmoid(1 - l): their term": lambda r, f: log_s(r) + log_s(1 - f),
-    "the fakes' term is missing": lambda r, f: log_s(r),
-    "the real ones' term is missing": lambda r, f: log_s(-f),
-    "added, not averaged": lambda r, f: (log_s(r) + log_s(-f)) / 2,
-    "the logarithms are missing": lambda r, f: s(r) + 1 - s(f),
-    "the difference of the logits": lambda r, f: r - f,
-    "sigmoid twice": lambda r, f: log_s(s(r)) + log_s(-s(f)),
-    "base 2": lambda r, f: s(r).log2() + (1 - s(f)).log2(),
-    "base 10": lambda r, f: s(r).log10() + (1 - s(f)).log10(),
-    "not a number where a logit is negative": lambda r, f: r.log() + (1 - f).log(),
-    "no number. Stay with the logits": lambda r, f: s(r).log() + (1 - s(f)).log(),
-    "a clamp, or a small number": lambda r, f: (s(r) + 1e-9).log() + (1 - s(f) + 1e-9).log(),
-    "hides how wrong a sure answer is": lambda r, f: (
-        s(r).clamp(1e-8, 1 - 1e-8).log() + (1 - s(f)).clamp(1e-8).log()
-    ),
-    "one number for the whole batch": lambda r, f: (log_s(r) + log_s(-f)).mean(),
-    "one after the other": lambda r, f: torch.cat([log_s(r), log_s(-f)]),
-    "has shape (2, 6)": lambda r, f: torch.stack([log_s(r), log_s(-f)]),
-    "has no gradient": lambda r, f: (log_s(r) + log_s(-f)).detach(),
-    "gradient for the fake logits is not": half_cut,
-    "nats where": lambda r, f: log_s(r) + log_s(-f) + 0.1 * r,
-    "should be a tensor": lambda r, f: (log_s(r) + log_s(-f)).tolist(),
-    "stopped with": lambda r, f: r + "f",
-}
-
-WRONG_GENERATOR = {
-    "the same for saturating=True and False": lambda f, saturating: log_s(f),
-    "the two are exchanged": lambda f, saturating: log_s(f) if saturating else -log_s(-f),
-    "sign of the saturating one is turned": lambda f, saturating: (
-        log_s(-f) if saturating else log_s(f)
-    ),
-    "sign of the non-saturating one is turned": lambda f, saturating: (
-        -log_s(-f) if saturating else -log_s(f)
-    ),
-    "this is what the expert maximises": lambda f, saturating: (
-        -log_s(-f) if saturating else log_s(-f)
-    ),
-    "you return -log D, which is neither": lambda f, saturating: (
-        -log_s(f) if saturating else log_s(f)
-    ),
-    "logarithm of the non-saturating one is missing": lambda f, saturating: (
-        -log_s(-f) if saturating else s(f)
-    ),
-    "logarithm of the saturating one is missing": lambda f, saturating: (
-        1 - s(f) if saturating else log_s(f)
-    ),
-    "in the non-saturating one you took the sigmoid twice": lambda f, saturating: (
-        -log_s(-f) if saturating else log_s(s(f))
-    ),
-    "the non-saturating one is the logit itself": lambda f, saturating: (
-        -log_s(-f) if saturating else f
-    ),
-    "the saturating one is the logit itself": lambda f, saturating: f if saturating else log_s(f),
-    "not sigmoid(1 - l)": lambda f, saturating: -log_s(1 - f) if saturating else log_s(f),
-    "1 - log D is not": lambda f, saturating: 1 - log_s(f) if saturating else log_s(f),
-    "-(1 - log D) is not": lambda f, saturating: log_s(f) - 1 if saturating else log_s(f),
-    "one number for the whole batch": (
-        lambda f, saturating: (-log_s(-f) if saturating else log_s(f)).mean()
-    ),
-    "no number. Stay with the logits": lambda f, saturating: (
-        -(1 - s(f)).log() if saturating else s(f).log()
-    ),
-    "a clamp, or a small number": lambda f, saturating: (
-        -(1 - s(f) + 1e-9).log() if saturating else (s(f) + 1e-9).log()
-    ),
-    "has no gradient": lambda f, saturating: (-log_s(-f) if saturating else log_s(f)).detach(),
-    "not a number where a logit is negative": lambda f, saturating: (
-        -(1 - f).log() if saturating else f.log()
-    ),
-    "nats where": lambda f, saturating: -log_s(-f) if saturating else log_s(f) + 0.1 * f,
-    "stopped with": lambda f: f,
-}
-
-
-def turn(
-    d_sign=1,
-    g_sign=1,
-    saturating=False,
-    same_z=False,
-    fraud_first=False,
-    at_once=False,
-    attached=False,
-    cut=False,
-    zero=True,
-    swapped=False,
-    result=None,
-    draw=None,
-    moves="dg",
-):
-    """An update in plain PyTorch, with one mistake or another."""
-
-    def alternate(x, prior, generator, discriminator, d_optimiser, g_optimiser):
-        def codes():
-            return draw(prior, len(x)) if draw else prior.sample((len(x),))
-
-        def up(value, optimiser, sign, mine):
-            if zero:
-                optimiser.zero_grad()
-            (-sign * value.mean()).backward()
-            if mine in moves:
-                optimiser.step()
-            return value.mean().item()
-
-        def logit(x):
-            return discriminator(x)[:, 0]
-
-        def wish(fake):
-            return -log_s(-fake) if saturating else log_s(fake)
-
-        z = codes()
-        if fraud_first:
-            g = up(wish(logit(generator(z))), g_optimiser, g_sign, "g")
-            z = z if same_z else codes()
-            d = up(log_s(logit(x)) + log_s(-logit(generator(z).detach())), d_optimiser, d_sign, "d")
-            return d, g
-        fakes = generator(z) if attached else generator(z).detach()
-        value = log_s(logit(x)) + log_s(-logit(fakes))
-        if (
-            at_once
-        ):  # the fraud's logits are taken, and differentiated, before the expert has stepped
-            fake = logit(generator(z if same_z else codes()))
-            gradients = torch.autograd.grad(-wish(fake).mean(), list(generator.parameters()))
-            d = up(value, d_optimiser, d_sign, "d")
-            for p, gradient in zip(generator.parameters(), gradients, strict=True):
-                p.grad = gradient
-            g_optimiser.step()
-            return d, wish(fake).mean().item()
-        d = up(value, d_optimiser, d_sign, "d")
-        fakes = generator(z if same_z else codes())
-        value = wish(logit(fakes.detach().requires_grad_() if cut else fakes))
-        g = up(value, g_optimiser, g_sign, "g")
-        pair = (g, d) if swapped else (d, g)
-        return result(*pair) if result else pair
-
-    return alternate
-
-
-def not_zeroed_for_the_expert(x, prior, generator, discriminator, d_optimiser, g_optimiser):
-    """zero_grad only before the fraud's step: what it leaves in the discriminator stays there."""
+def by_steps(x, prior, generator, discriminator, d_optimiser, g_optimiser, cut=False):
+    """The update in plain PyTorch; with `cut`, the fraud's fakes are detached as well."""
     fakes = generator(prior.sample((len(x),))).detach()
     d = (log_s(discriminator(x)) + log_s(-discriminator(fakes))).mean()
+    d_optimiser.zero_grad()
     (-d).backward()
     d_optimiser.step()
-    d_optimiser.zero_grad()
+    fakes = generator(prior.sample((len(x),)))
+    g = log_s(discriminator(fakes.detach() if cut else fakes)).mean()
     g_optimiser.zero_grad()
-    g = log_s(discriminator(generator(prior.sample((len(x),))))).mean()
     (-g).backward()
     g_optimiser.step()
     return d.item(), g.item()
 
 
-def flows_into_the_fraud(x, prior, generator, discriminator, d_optimiser, g_optimiser):
-    """Both gradients are removed at the beginning of the turn, and the expert's fakes are
-    attached.
-    """
-    d_optimiser.zero_grad()
-    g_optimiser.zero_grad()
-    d = (log_s(discriminator(x)) + log_s(-discriminator(generator(prior.sample((len(x),)))))).mean()
-    (-d).backward()
-    d_optimiser.step()
-    g = log_s(discriminator(generator(prior.sample((len(x),))))).mean()
-    (-g).backward()
-    g_optimiser.step()
-    return d.item(), g.item()
+def changed(result=lambda d, g: (d, g), draw=None):
+    """The right update that returns something else, or draws its codes in another way."""
+
+    class Drawn:
+        def __init__(self, prior):
+            self.prior = prior
+
+        def sample(self, shape):
+            return draw(self.prior, shape[0])
+
+    return lambda x, prior, *rest: result(*by_steps(x, Drawn(prior) if draw else prior, *rest))
 
 
 def same_fakes(x, prior, generator, discriminator, d_optimiser, g_optimiser):
@@ -253,13 +91,11 @@ def same_fakes(x, prior, generator, discriminator, d_optimiser, g_optimiser):
 
 def logits_too_early(x, prior, generator, discriminator, d_optimiser, g_optimiser):
     """All logits first, both steps after: torch refuses, the discriminator has changed."""
-    for_expert = log_s(discriminator(x)) + log_s(
-        -discriminator(generator(prior.sample((len(x),))).detach())
-    )
+    fakes = generator(prior.sample((len(x),))).detach()
+    for_expert = log_s(discriminator(x)) + log_s(-discriminator(fakes))
     for_fraud = log_s(discriminator(generator(prior.sample((len(x),)))))
-    return maximise(for_expert.squeeze(-1), d_optimiser), maximise(
-        for_fraud.squeeze(-1), g_optimiser
-    )
+    d = maximise(for_expert.squeeze(-1), d_optimiser)
+    return d, maximise(for_fraud.squeeze(-1), g_optimiser)
 
 
 def all_without_gradient(x, prior, generator, discriminator, d_optimiser, g_optimiser):
@@ -269,45 +105,74 @@ def all_without_gradient(x, prior, generator, discriminator, d_optimiser, g_opti
     return maximise(value.squeeze(-1), d_optimiser), 0.0
 
 
-WRONG_ALTERNATE = {
-    "the same fakes serve both turns": same_fakes,
-    "logits were computed before the expert's step": logits_too_early,
-    "torch.no_grad() covers too much": all_without_gradient,
-    "one z for both turns: the fraud draws": turn(same_z=True),
-    "the fraud moves first": turn(fraud_first=True),
-    "one z for both turns, and the fraud moves first": turn(fraud_first=True, same_z=True),
-    "both move at once": turn(at_once=True),
-    "the expert climbs down": turn(d_sign=-1),
-    "the fraud climbs down": turn(g_sign=-1),
-    "both climb down": turn(d_sign=-1, g_sign=-1),
-    "you took the saturating objective": turn(saturating=True),
-    "uses the expert's gradient, too": flows_into_the_fraud,
-    "is added to the expert's next step": not_zeroed_for_the_expert,
-    "in the expert's turn a gradient flowed into the generator, where nobody wants it": turn(
-        attached=True
-    ),
-    "the fraud has not moved": turn(cut=True),
-    "the expert has not moved": turn(moves="g"),
-    "nobody has moved": turn(moves=""),
-    "in the wrong order": turn(swapped=True),
-    "you return losses": turn(result=lambda d, g: (-d, -g)),
-    "return what maximise returns": turn(result=lambda d, g: (d + 1, g)),
-    "return two numbers": turn(result=lambda d, g: d),
-    "the mean objectives of the expert and of the fraud": turn(
-        result=lambda d, g: (torch.zeros(5), torch.zeros(5))
-    ),
-    "with its comma": turn(draw=lambda prior, n: prior.sample(n)),
-    "you drew no z from the prior": turn(
-        draw=lambda prior, n: torch.randn(n, 2, dtype=torch.float64)
-    ),
-    "as many z as there are x": turn(draw=lambda prior, n: prior.sample((1,)).expand(n, 2)),
-    "you drew z 4 times": turn(draw=lambda prior, n: (prior.sample((n,)) + prior.sample((n,))) / 2),
-    "not where they should be": turn(draw=lambda prior, n: 0.5 * prior.sample((n,))),
-    "stopped with": lambda *a: 1 / 0,
+def the_fraud_alone(x, prior, generator, discriminator, d_optimiser, g_optimiser):
+    prior.sample((len(x),))
+    value = log_s(discriminator(generator(prior.sample((len(x),))))).squeeze(-1)
+    return 0.0, maximise(value, g_optimiser)
+
+
+WRONG = {
+    "discriminator_objective": {
+        "log(1 - D) of the fakes has the wrong sign": lambda r, f: log_s(r) - log_s(-f),
+        "log(1 - D) of the fakes is missing": lambda r, f: log_s(r),
+        "log D of the real ones is missing": lambda r, f: log_s(-f),
+        "base 2": lambda r, f: r.sigmoid().log2() + (1 - f.sigmoid()).log2(),
+        "base 10": lambda r, f: r.sigmoid().log10() + (1 - f.sigmoid()).log10(),
+        "not a number where a logit is negative": lambda r, f: r.log() + (1 - f).log(),
+        "its log is no number": lambda r, f: r.sigmoid().log() + (1 - f.sigmoid()).log(),
+        "A clamp, or a small number": lambda r, f: (
+            (r.sigmoid() + 1e-9).log() + (1 - f.sigmoid()).clamp(1e-8).log()
+        ),
+        "one number for the whole batch": lambda r, f: (log_s(r) + log_s(-f)).mean(),
+        "one after the other": lambda r, f: torch.cat([log_s(r), log_s(-f)]),
+        "has shape (2, 6)": lambda r, f: torch.stack([log_s(r), log_s(-f)]),
+        "has no gradient": lambda r, f: (log_s(r) + log_s(-f)).detach(),
+        "no gradient reaches fake": lambda r, f: log_s(r) + log_s(-f.detach()),
+        "rows must not mix": lambda r, f: log_s(r) + log_s(-f).mean(),
+        "changes fake in place": lambda r, f: log_s(r) + log_s(f.neg_()),
+        "nats where": lambda r, f: log_s(r) * log_s(-f),
+        "should be a tensor": lambda r, f: (log_s(r) + log_s(-f)).tolist(),
+        "stopped with": lambda r, f: r + "f",
+    },
+    "generator_objective": {
+        "one number for the whole batch": lambda f, saturating: log_s(f).mean(),
+        "at a logit of -800": lambda f, saturating: -log_s(-f) if saturating else f.sigmoid().log(),
+        "at a logit of 800": lambda f, saturating: (
+            -(1 - f.sigmoid() + 1e-9).log() if saturating else log_s(f)
+        ),
+        "has no gradient": lambda f, saturating: (-log_s(-f)).detach() if saturating else log_s(f),
+        "not a number where a logit is negative": lambda f, saturating: (
+            -(1 - f).log() if saturating else f.log()
+        ),
+        "not in another case: it returns nothing": lambda f, saturating: (
+            None if saturating else log_s(f)
+        ),
+        "nats where": lambda f, saturating: -log_s(-f) if saturating else log_s(f) + 0.1 * f,
+        "stopped with": lambda f: f,
+    },
+    "alternate": {
+        "the same fakes serve both turns": same_fakes,
+        "logits were computed before the expert's step": logits_too_early,
+        "torch.no_grad() covers too much": all_without_gradient,
+        "the fraud has not moved": lambda *a: by_steps(*a, cut=True),
+        "the expert has not moved": the_fraud_alone,
+        "return what maximise returns": changed(lambda d, g: (d + 1, g)),
+        "return two numbers": changed(lambda d, g: d),
+        "the mean objectives of the expert and of the fraud": changed(
+            lambda d, g: (torch.zeros(5), torch.zeros(5))
+        ),
+        "with its comma": changed(draw=lambda prior, n: prior.sample(n)),
+        "you drew no z from the prior": changed(
+            draw=lambda prior, n: torch.randn(n, 2, dtype=torch.float64)
+        ),
+        "as many z as there are x": changed(draw=lambda prior, n: prior.sample((1,)).expand(n, 2)),
+        "you drew z 4 times": changed(
+            draw=lambda prior, n: (prior.sample((n,)) + prior.sample((n,))) / 2
+        ),
+        "not where they should be": changed(draw=lambda prior, n: 0.5 * prior.sample((n,))),
+        "stopped with": lambda *a: 1 / 0,
+    },
 }
-
-
-WRONG = dict(zip(NAMES, (WRONG_DISCRIMINATOR, WRONG_GENERATOR, WRONG_ALTERNATE), strict=True))
 TestExercises = exercise_tests(
     check,
     "04_gan",
@@ -318,49 +183,18 @@ TestExercises = exercise_tests(
     **{name: getattr(check, name).solution for name in RIGHT},
 )
 
-
-def test_the_update_by_hand_is_that_of_autograd():
-    """The judge's numpy against the course's own turn in torch, two turns long, and against
-    autograd without optimisers.
-    """
-    generator, discriminator = check._game()
-    prior = check._Prior()
-    xs = [
-        torch.randn(check.B, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(i))
-        for i in range(3)
-    ]
-    optimisers = [
-        torch.optim.SGD(net.parameters(), lr=check.RATE) for net in (discriminator, generator)
-    ]
-    for x in xs:
-        check.alternate.solution(x, prior, generator, discriminator, *optimisers)
-    pairs = [
-        (a.numpy(), b.numpy()) for a, b in zip(prior.drawn[::2], prior.drawn[1::2], strict=True)
-    ]
-    end, _ = check._by_hand([x.numpy() for x in xs], pairs)
-    assert abs(check._parameters(generator, discriminator) - end).max() < 1e-12
-
-
 MUTANTS = {
     "the real term's slope": ("((1 - s(real))[:, None] * x", "(s(real)[:, None] * x"),
-    "the fraud's slope": (
-        "slope = (s(fake) if saturating else 1 - s(fake)) / len(z)",
-        "slope = (1 - s(fake) if saturating else s(fake)) / len(z)",
-    ),
-    "the expert's turn last": (
-        "        else:\n            first = expert(z_d)",
-        "        else:\n            first = expert(z_g)",
-    ),
-    "log(1 - D)": (
-        "value = (log_s(real) + log_s(-fake)).mean()",
-        "value = (log_s(real) + log_s(fake)).mean()",
-    ),
+    "the fraud's slope": ("slope = (1 - s(fake))[:, None]", "slope = s(fake)[:, None]"),
+    "the expert's codes": ("fakes = z @ A.T + c", "fakes = z_new @ A.T + c"),
+    "log(1 - D)": ("(log_s(real) + log_s(-fake)).mean()", "(log_s(real) + log_s(fake)).mean()"),
 }
 
 
 def the_solution_is_right(module):
+    """The judge's numpy against the course's own turn in torch."""
     try:
-        module._judge_alternate(check.alternate.solution)
+        module.Alternate()(check.alternate.solution)
     except Wrong as wrong:
         raise AssertionError(str(wrong)) from None
 
@@ -369,10 +203,3 @@ def the_solution_is_right(module):
 def test_a_broken_judge_would_be_noticed(name):
     the_solution_is_right(check)
     assert not survives(the_solution_is_right, check, *MUTANTS[name])
-
-
-def test_right_answers_pass_whatever_the_seed():
-    for seed in range(5):
-        torch.manual_seed(seed)
-        for name in NAMES:
-            assert verdict(name, RIGHT[name])[0].kind == "pass"

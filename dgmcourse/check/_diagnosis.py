@@ -34,7 +34,9 @@ def shape_hint(found: tuple, right: tuple, arguments: list) -> str:
     """What a wrong shape likely means."""
     widths = {a.shape[-1] for a in arguments if isinstance(a, Tensor) and a.dim() > 1}
     if found == () and right:
-        return "one number for the whole batch; keep one for each row, maximise averages over them"
+        return (
+            "one number for the whole batch: keep one for each row, `maximise` takes the mean later"
+        )
     if found in ((*right, 1), (1, *right)):
         return "an axis of 1 is left, which would broadcast to a table: .squeeze(-1), or no keepdim"
     if len(right) > 1 and found == right[::-1]:
@@ -49,6 +51,7 @@ def shape_hint(found: tuple, right: tuple, arguments: list) -> str:
 
 
 RELATIONS = {
+    "it is 0 everywhere": torch.zeros_like,
     "the sign is turned": torch.neg,
     "this is the exponential of what is asked for: take its logarithm": torch.exp,
     "this is the logarithm of what is asked for: leave it out": torch.log,
@@ -59,7 +62,6 @@ RELATIONS = {
     "this is the root of what is asked for": torch.sqrt,
     "this is 1 minus what is asked for": lambda t: 1 - t,
     "negative values are cut off": torch.relu,
-    "it is 0 everywhere": torch.zeros_like,
 }
 REARRANGED = {
     "the matrix is transposed": lambda t: t.mT if t.shape[-1:] == t.shape[-2:-1] else t,
@@ -76,7 +78,7 @@ def relation(found: list[Estimate], truth: list[Estimate], sizes: list[set[int]]
     """How wrong values relate to the right ones in all cases, in words; "" if not simply.
 
     Args:
-        sizes: for each case, the lengths of its inputs' axes.
+        sizes: for each case, the lengths of its inputs' axes and the whole numbers among the inputs.
     """
     both = list(zip(found, truth, strict=True))
     for words, change in (
@@ -101,7 +103,7 @@ def relation(found: list[Estimate], truth: list[Estimate], sizes: list[set[int]]
         if are_sizes(ratios):
             return f"it is {ratios[0]:.0f} times what it should be: a sum where a mean belongs"
         if alike(ratios):
-            return f"it is {ratios[0]:.4g} times what it should be: a factor of {1 / ratios[0]:.4g} is missing"
+            return f"it is {ratios[0]:.3g} times what it should be: a factor of {1 / ratios[0]:.2g} is missing"
     if all(f.agrees(Estimate(t.value + c)) for c, (f, t) in zip(offsets, both, strict=True)):
         if are_sizes([math.exp(min(abs(c), 50)) for c in offsets]):
             n, verb = math.exp(abs(offsets[0])), "subtract" if offsets[0] > 0 else "add"
@@ -126,6 +128,9 @@ def combination(terms: dict[str, Tensor], found: Estimate, truth: Tensor) -> str
         factors.append(torch.linalg.lstsq(matrix, target).solution)
         if not Estimate((matrix @ factors[-1])[:, 0]).agrees(Estimate(target[:, 0], error)):
             return ""
+    ratio = (factors[0] * factors[1]).sum() / (factors[1] ** 2).sum()
+    if (factors[0] - ratio * factors[1]).abs().max() < slack:
+        return ""  # a multiple of the right value: see `relation`
     for term, a, right in zip(terms, *(f[:, 0].tolist() for f in factors), strict=True):
         if abs(a - right) < slack:
             continue
@@ -133,4 +138,4 @@ def combination(terms: dict[str, Tensor], found: Estimate, truth: Tensor) -> str
         said = "has the wrong sign" if abs(a + right) < slack else said
         said = "does not belong in it" if abs(right) < slack else said
         wrong.append(f"{term} {'is missing' if abs(a) < slack else said}")
-    return " and ".join(wrong) if len(wrong) < len(terms) else ""  # all of them: see `relation`
+    return " and ".join(wrong)

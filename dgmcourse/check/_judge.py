@@ -193,8 +193,8 @@ class Function:
         single = isinstance(self.outputs, str)
         self.names = (self.outputs,) if single else self.outputs
         self.arguments = list(inspect.signature(self.truth).parameters)
-        inputs = inspect.signature(self.given).parameters
-        self.inputs = self.arguments if "inputs" in inputs else list(inputs)
+        inputs = list(inspect.signature(self.given).parameters)
+        self.inputs = self.arguments if inputs == ["inputs"] else inputs
         self.plain = [Case(inputs) for inputs in self.cases]
         edges = [Case(inputs, at, why) for at, why, inputs in grouped(self.edges, 3)]
         inputs = zip(self.inputs, self.cases[0], strict=True)
@@ -226,7 +226,7 @@ class Function:
                     said = error if isinstance(error, Wrong) else f"it stops with {where(error)}."
                     said = "it returns nothing." if isinstance(error, Blank) else said
                     at, why = case.at or "in another case", case.why and f" {case.why}."
-                    trouble = trouble or f"right elsewhere, but {at} not: {said}{why}"
+                    trouble = trouble or f"right elsewhere, but not {at}: {said}{why}"
             self.check_order(trials)
             for k in self.order:
                 if not all(self.right(trial, k) for trial in trials):
@@ -323,11 +323,15 @@ class Function:
 
     def finite_differences(self, case: Case, leaves: dict, truth: list) -> list[dict[str, Tensor]]:
         """The gradients of a truth that carries none."""
-        slopes = [{name: torch.zeros_like(leaf) for name, leaf in leaves.items()} for _ in truth]
+        slopes = [{n: torch.zeros_like(leaf).double() for n, leaf in leaves.items()} for _ in truth]
+        start = [
+            x.double() if isinstance(x, Tensor) and x.is_floating_point() else x
+            for x in case.inputs
+        ]
         for name in leaves:
-            inputs, i = list(case.inputs), self.inputs.index(name)
+            inputs, i = list(start), self.inputs.index(name)
             x = inputs[i]
-            step = STEP * min(1.0, x[x.isfinite()].abs().max().item() or 1.0)
+            step = STEP * min(1.0, x.abs().nan_to_num(0.0, 0.0, 0.0).max().item() or 1.0)
             for j in range(x.numel()):
                 ends = []
                 for change in (step, -step):
@@ -399,7 +403,8 @@ class Function:
         if wrong.found[k].value.isfinite().all() < wrong.truth[k].value.isfinite().all():
             return f"{name} is not finite: {self.nan or place}"
         sizes = [
-            {n for x in t.case.inputs if isinstance(x, Tensor) for n in x.shape} for t in plain
+            {n for x in t.case.inputs for n in getattr(x, "shape", (x,)) if type(n) is int}
+            for t in plain
         ]
         return (
             self.in_calls(answer, k)
@@ -501,12 +506,12 @@ class Function:
             found, so = trial.slopes[k][leaf], f"the value of {name} is right"
             if self.same_slopes({leaf: found}, {leaf: right}):
                 continue
+            if not found.value.isfinite().all():
+                return f"{so}, but its gradient with respect to {leaf} is not finite{at}{why}"
             if not right.value.any():
                 return f"{name} sends a gradient to {leaf}, where none belongs: .detach() it"
             if not found.value.any():
                 return f"{so}, but no gradient reaches {leaf}{at}: {CUT}"
-            if not found.value.isfinite().all():
-                return f"{so}, but its gradient with respect to {leaf} is not finite{at}{why}"
             return (
                 f"{so}, its gradient with respect to {leaf} is not{at}: is part of it cut off"
                 " (.detach(), .data, torch.no_grad())?"
@@ -564,7 +569,7 @@ class Draws(Function):
         ]
 
     def average(self, value: Tensor) -> Estimate:
-        value = value.view(self.copies, -1, *value.shape[1:]) if self.rows else value
+        value = value.reshape(self.copies, -1, *value.shape[1:]) if self.rows else value
         return Estimate(value.mean(0), value.std(0) / self.copies**0.5)
 
     def weights(self, output: Tensor) -> Tensor:
@@ -580,7 +585,7 @@ class Draws(Function):
             settings = [self.setting(inputs)[1] for _ in range(6)]
             calls = (self.parts(called(answer, given, self.errors))[0] for given in settings)
             first, second = next(calls), next(calls)
-            rows = first.view(self.copies, -1)
+            rows = first.reshape(self.copies, -1)
             if (rows == rows[0]).all():
                 same = all(torch.equal(first, other) for other in (second, *calls))
                 constant = "the same input gives the same value every time: draw it"
@@ -590,11 +595,13 @@ class Draws(Function):
 
 
 class Every:
-    """Several judges of one exercise, one after the other; the last one praises."""
+    """Several judges of one exercise, of this library or functions, one after the other. The last one
+    praises.
+    """
 
     def __init__(self, *judges):
         self.judges = judges
-        self.slips = [slip for judge in judges for slip in judge.slips]
+        self.slips = [slip for judge in judges for slip in getattr(judge, "slips", [])]
 
     def __call__(self, answer: Callable) -> str:
         return [judge(answer) for judge in self.judges][-1]

@@ -68,7 +68,7 @@ def slope(h):
 
 
 def planar_det(z, w, u, b):
-    return _planar_step(z, w, u, b)[1]
+    return planar_by_number(z, w, u, b)[1]
 
 
 Z = 1.5 * randn(0, (6, 3))[0]
@@ -92,11 +92,11 @@ planar_step = Exercise(
         slips={
             "f(z)": [
                 "f(z) has the parts of w and u exchanged: push along u, by the tanh of w^T z + b",
-                lambda z, w, u, b: _planar_step(z, u, w, b)[0],
+                lambda z, w, u, b: planar_by_number(z, u, w, b)[0],
                 "f(z) is pushed along w: push along u",
                 pushed(lambda z, w, u, a: z + w * a.tanh()),
                 "f(z) lacks b inside the tanh",
-                lambda z, w, u, b: _planar_step(z, w, u, 0 * b)[0],
+                lambda z, w, u, b: planar_by_number(z, w, u, 0 * b)[0],
                 "f(z) has no tanh",
                 pushed(lambda z, w, u, a: z + u * a),
                 "f(z) uses a sigmoid where tanh stands",
@@ -143,7 +143,7 @@ planar_step = Exercise(
         terms={
             "f(z)": {
                 "z itself": lambda z, w, u, b: z,
-                "u tanh(w^T z + b)": lambda z, w, u, b: _planar_step(z, w, u, b)[0] - z,
+                "u tanh(w^T z + b)": lambda z, w, u, b: planar_by_number(z, w, u, b)[0] - z,
             }
         },
         shapes={
@@ -210,15 +210,15 @@ reflect = Exercise(
         ],
         slips=[
             "you forgot the 2: without it z is projected onto the mirror, and cannot be got back",
-            lambda z, v: (z + _reflect(z, v)) / 2,
+            lambda z, v: (z + mirrored(z, v)) / 2,
             "you forgot to divide by |v|^2: v is not a unit vector",
             lambda z, v: z - 2 * v * dot(v, z),
             "you divided by |v| once: it is |v|^2, or a unit vector in both places",
             lambda z, v: z - 2 * v * dot(v, z) / dot(v, v).sqrt(),
             "you returned - z reflected: it is z - 2 v (v^T z) / |v|^2",
-            lambda z, v: -_reflect(z, v),
+            lambda z, v: -mirrored(z, v),
             "you reflected v in z's mirror: z and v are exchanged",
-            lambda z, v: _reflect(v, z),
+            lambda z, v: mirrored(v, z),
             "v^T z is a sum over the dimensions, one number a row: yours multiplies each dimension on"
             " its own",
             lambda z, v: z - 2 * v * (v * z) / dot(v, v),
@@ -229,11 +229,11 @@ reflect = Exercise(
             "v^T z and |v|^2 are summed over the batch: each row has a v of its own",
             lambda z, v: z - 2 * v * (v * z).sum() / (v * v).sum(),
             "every row uses the first row's v",
-            lambda z, v: _reflect(z, v[:1].expand_as(v)),
+            lambda z, v: mirrored(z, v[:1].expand_as(v)),
         ],
         terms={
             "z": lambda z, v: z,
-            "v (v^T z) / |v|^2": lambda z, v: z - _reflect(z, v),
+            "v (v^T z) / |v|^2": lambda z, v: z - mirrored(z, v),
         },
         shapes=[(3,), "it has one row for each z"],
         praise="6 reflections agree with a change of basis to {trial.off:.0e}; twice is the identity, and"
@@ -337,7 +337,7 @@ autoregressive_step = Exercise(
                 "you used s itself as the gate: sigma = sigmoid(s)",
                 mixed(lambda z, m, s: torch.lerp(m, z, s)),
                 "the biases are missing",
-                lambda z, W, b, V, c: _autoregressive_step(z, W, 0 * b, V, 0 * c)[0],
+                lambda z, W, b, V, c: dimension_by_dimension(z, W, 0 * b, V, 0 * c)[0],
             ],
             "log_det": [
                 "log_det is the mean over the dimensions: sum",

@@ -150,7 +150,7 @@ generator_objective = Exercise(
             "it is the same for both, -log(1 - D): that is the saturating one, log D the other",
             lambda f, saturating: -log_s(-f),
             "the two are exchanged: -log(1 - D) is the saturating one, log D the other",
-            lambda f, saturating: _generator_objective(f, not saturating),
+            lambda f, saturating: either_by_number(f, not saturating),
             "the sign of the saturating one is turned: the fraud wants log(1 - D) small. What is"
             " maximised is -log(1 - D)",
             either(lambda f: log_s(-f)),
@@ -356,10 +356,11 @@ def turn(
 
         def expert(z):
             fakes = generator(z) if attached or leak else generator(z).detach()
-            return _discriminator_objective(discriminator(x)[:, 0], discriminator(fakes)[:, 0])
+            return log_s(discriminator(x)) + log_s(-discriminator(fakes))
 
         def fraud(z):
-            return _generator_objective(discriminator(generator(z))[:, 0], saturating)
+            fake = discriminator(generator(z))
+            return -log_s(-fake) if saturating else log_s(fake)
 
         def climb(value, optimiser, sign, kept):
             if not kept:

@@ -75,7 +75,7 @@ kl = Exercise(
             lambda m, v: half((0.5 * v).exp() + m**2 - 1 - v),
             "you took log_var for the log of the standard deviation: the variance is exp(log_var), not"
             " exp(2 log_var)",
-            lambda m, v: _kl(m, 2 * v),
+            lambda m, v: integrated_kl(m, 2 * v),
             "exp(2 log_var) is the variance squared: the variance is exp(log_var)",
             lambda m, v: half((2 * v).exp() + m**2 - 1 - v),
             "you took log_var for sigma, the standard deviation: it is log sigma^2, so the variance is"
@@ -132,33 +132,38 @@ def expected_parts(x: Tensor, encoder, decoder) -> tuple[Tensor, Tensor, Tensor]
     return r - k, r, k
 
 
+def drawn(q: Gaussian) -> Tensor:
+    return q.rsample()
+
+
+def kl_of(q: Gaussian) -> Tensor:
+    return densities.kl(q, Gaussian(0 * q.mean, 0 * q.log_var))
+
+
+def noisy(scale, noise=torch.randn_like):
+    """z of q's mean and noise of another scale or kind."""
+    return lambda q: q.mean + scale(q) * noise(q.mean)
+
+
+def width(q: Gaussian) -> Tensor:
+    return torch.exp(q.log_var / 2)
+
+
 def reconstruction(z_of, log_prob=lambda p, x: p.log_prob(x)):
     """A slip: the reconstruction, with another z or another measure."""
     return lambda x, encoder, decoder: log_prob(decoder(z_of(encoder(x))), x)
 
 
-def bound(combine):
-    """A slip: the bound, of q, the reconstruction and the KL."""
-    return lambda x, encoder, decoder: combine(*_elbo(x, encoder, decoder)[1:])
-
-
 def regulariser(change):
-    """A slip: the KL's mean and log-variance, or its value, changed."""
+    """A slip: the KL's value, made of q."""
     return lambda x, encoder, decoder: change(encoder(x))
 
 
-def noise(q, scale):
-    return q.mean + scale * torch.randn_like(q.mean)
-
-
-def drawn(q):
-    return q.rsample()
-
-
-def without_gradient(x, encoder, decoder):
-    with torch.no_grad():
-        r = decoder(encoder(x).rsample()).log_prob(x)
-    return r - _elbo(x, encoder, decoder)[2]
+def bound(combine, z_of=drawn):
+    """A slip: the bound, of the reconstruction and the KL."""
+    return lambda x, encoder, decoder: combine(
+        decoder(z_of(encoder(x))).log_prob(x), kl_of(encoder(x))
+    )
 
 
 WEIGHT = torch.tensor([[1.5, -1.0, 0.5], [0.5, 1.0, -2.0]], dtype=torch.float64)
@@ -205,27 +210,25 @@ elbo = Exercise(
                 "you drew z from the prior: draw it from q(z|x)",
                 reconstruction(lambda q: torch.randn_like(q.mean)),
                 "z has the variance exp(log_var) for its standard deviation: that is exp(log_var / 2)",
-                reconstruction(lambda q: noise(q, q.log_var.exp())),
+                reconstruction(noisy(lambda q: q.log_var.exp())),
                 "z has no noise of the width of q: the standard deviation is exp(log_var / 2)",
-                reconstruction(lambda q: noise(q, 1.0)),
+                reconstruction(noisy(lambda q: 1.0)),
                 "one number is the noise of all dimensions of z: each has its own, torch.randn_like",
-                reconstruction(
-                    lambda q: q.mean + (q.log_var / 2).exp() * torch.randn(len(q.mean), 1)
-                ),
+                reconstruction(noisy(width, lambda mean: torch.randn(len(mean), 1))),
                 "the noise is uniform, torch.rand: it is Gaussian, torch.randn",
-                reconstruction(lambda q: q.mean + (q.log_var / 2).exp() * torch.rand_like(q.mean)),
+                reconstruction(noisy(width, torch.rand_like)),
             ],
             "the regulariser": [
                 "it has the wrong sign: return the KL itself, which is never negative",
-                regulariser(lambda q: -_kl(q.mean, q.log_var)),
+                regulariser(lambda q: -kl_of(q)),
                 "you averaged the KL over the latent dimensions: sum it",
-                regulariser(lambda q: _kl(q.mean, q.log_var) / 2),
+                regulariser(lambda q: kl_of(q) / 2),
                 "it is 0: return kl(q.mean, q.log_var)",
                 regulariser(lambda q: 0 * q.mean[:, 0]),
                 "you gave kl its arguments the wrong way round: kl(q.mean, q.log_var)",
-                regulariser(lambda q: _kl(q.log_var, q.mean)),
+                regulariser(lambda q: kl_of(Gaussian(q.log_var, q.mean))),
                 "this is the mean over the batch: keep one for each row",
-                regulariser(lambda q: _kl(q.mean, q.log_var).mean().expand(len(q.mean))),
+                regulariser(lambda q: kl_of(q).mean().expand(len(q.mean))),
             ],
             "the bound": [
                 "you returned a loss, -ELBO: here everything is maximised",
@@ -233,11 +236,11 @@ elbo = Exercise(
                 "both signs are wrong",
                 bound(lambda r, k: -r - k),
                 "the gradient does not pass through z: .sample() cuts it off, .rsample() does not",
-                lambda x, e, d: d(e(x).sample()).log_prob(x) - _elbo(x, e, d)[2],
+                bound(lambda r, k: r - k, lambda q: q.sample()),
                 "the KL's gradient is cut off: no .detach() there",
                 bound(lambda r, k: r - k.detach()),
                 "the reconstruction's gradient is cut off, for encoder and decoder: no torch.no_grad()",
-                without_gradient,
+                bound(lambda r, k: r.detach() - k),
             ],
         },
         terms={
