@@ -68,7 +68,7 @@ UNDER, MIXED, WIDE, ONE, ALL = reals(
     [[-1.0, NEVER, -2.0], [-3.0, 0.5, NEVER]],
     [[-1.0, NEVER, -2.0], [NEVER, NEVER, NEVER]],
 )
-FIXED = "an axis or a length may be fixed: use dim and log_w.shape[dim]"
+FIXED = "use dim and log_w.shape[dim], no fixed axis or length"
 
 log_mean_exp = Exercise(
     name="log_mean_exp",
