@@ -443,7 +443,7 @@ class Function:
         return ""
 
     def repeat(self, answer: Callable) -> None:
-        """Raise Wrong if a second call gives another answer."""
+        """Raise Wrong if a second call gives another answer, or the same one where it draws."""
         values = []
         for seed in (1, 2):
             arguments = self.setting(self.cases[0])[1]
@@ -454,6 +454,8 @@ class Function:
                 raise Wrong(
                     f"called twice, your function gives two values of {name}: draw nothing."
                 )
+        if self.random and all(map(torch.equal, *values)):
+            raise Wrong("two calls draw the same numbers: set no seed within your function.")
 
     def of_terms(self, k: int, trials: list[Trial]) -> str:
         """The wrong factors of the terms of which a value is made, if it is."""
