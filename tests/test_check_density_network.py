@@ -126,7 +126,6 @@ WRONG = {
             Bernoulli(p.sample((S,)) @ d.weight.detach() + d.bias).cross_log_prob(x), 1
         ),
         "set no seed": seeded,
-        "wants a shape, a tuple": lambda x, p, d, S: lme(d(p.sample(S)).cross_log_prob(x), 1),
         "cross_log_prob(x) holds every x": lambda x, p, d, S: d(p.sample((S,))).log_prob(x),
         "the decoder got no tensor": lambda x, p, d, S: lme(d(p).cross_log_prob(x), 1),
     },

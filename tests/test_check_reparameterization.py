@@ -98,7 +98,6 @@ def noise_of(draw):
 
 WRONG = {
     "score_function": {
-        "with its comma": asked(lambda S: S),
         "drew 1 samples where S = 5": asked(lambda S: ()),
         "which moves with the parameters": asked(lambda S: (S,), "rsample"),
         "one gradient for each": lambda *given: score_function_by_hand(*given)[0],

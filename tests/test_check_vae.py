@@ -143,7 +143,6 @@ WRONG = {
         "sample has shape (3,), expected (1, 3)": lambda n, p, d: (
             d(p.sample((n,))).sample().squeeze()
         ),
-        "a shape, a tuple": lambda n, p, d: d(p.sample(n)).sample(),
         "expects 2 latent dimensions": lambda n, p, d: d(torch.randn(n, 3)).sample(),
     },
 }

@@ -7,21 +7,14 @@ from dgmcourse.densities import Bernoulli, Gaussian
 
 
 class Prior(Gaussian):
-    """p(z), which keeps what is drawn in `drawn` and says which shape it wants, where torch would
-    speak of an iterable after *.
-    """
+    """p(z), which keeps what is drawn in `drawn`."""
 
     def __init__(self, mean: Tensor, log_var: Tensor):
         super().__init__(mean, log_var)
         self.drawn = []
 
     def rsample(self, shape=()) -> Tensor:  # sample calls it, too
-        if not isinstance(shape, tuple | list):
-            raise Wrong(
-                "prior.sample wants a shape, a tuple: prior.sample((n,)), with its comma. You gave"
-                f" it {shape}, of type {type(shape).__name__}."
-            )
-        self.drawn.append(super().rsample(tuple(shape)))
+        self.drawn.append(super().rsample(shape))
         return self.drawn[-1]
 
 

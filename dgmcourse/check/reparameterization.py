@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dgmcourse.check._exercise import Exercise, Wrong
 from dgmcourse.check._judge import Draws, Every, Function, randn
-from dgmcourse.densities import Gaussian
+from dgmcourse.densities import Gaussian, check_shape
 
 # ---- the course's own answers
 
@@ -46,9 +46,7 @@ class Recorded(Gaussian):
         self.drawn, self.state = [], torch.get_rng_state()
 
     def sample(self, shape=()) -> Tensor:
-        if not isinstance(shape, tuple | list):
-            raise Wrong("q.sample wants a shape, a tuple: q.sample((S,)), with its comma.")
-        (noise,) = randn(len(self.drawn), (*shape, len(self.mean)))
+        (noise,) = randn(len(self.drawn), (*check_shape(shape), len(self.mean)))
         self.drawn.append((self.mean + torch.exp(0.5 * self.log_var) * noise).detach())
         return self.drawn[-1].clone()
 
@@ -175,8 +173,8 @@ ASKED = {
     "outputs": "the estimate",
     "given": with_q,
     "kind": two_gradients,
-    "random": True,
     "learn": (),
+    "random": True,
     "cases": [(*Q, 5, polynomial), (*Q, 7, surprise), (*Q, 4, polynomial)],
 }
 
