@@ -33,9 +33,7 @@ def load(root: Path):
 
 @pytest.fixture
 def course(tmp_path):
-    """A course of one notebook, with the README and pyproject.toml of this one before it had an
-    address.
-    """
+    """A course of one notebook, whose README and pyproject.toml have no address yet."""
     (tmp_path / "notebooks/source").mkdir(parents=True)
     (tmp_path / "notebooks/source/07_vae.py").write_text(SOURCE)
     shutil.copy(ROOT / "notebooks/badges.py", tmp_path / "notebooks")
@@ -115,11 +113,8 @@ def test_what_is_no_address_is_refused(course, wrong):
 
 def test_every_source_carries_the_cell_and_the_badges_of_the_address_we_have():
     badges = load(ROOT)
-    address = (
-        tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-        .get("urls", {})
-        .get("Repository", "")
-    )
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    address = project.get("urls", {}).get("Repository", "")
     readme = (ROOT / "README.md").read_text()
     assert "<!-- badges -->" in readme and badges.with_badges(readme, address) == readme
     sources = sorted((ROOT / "notebooks/source").glob("[0-9][0-9]_*.py"))

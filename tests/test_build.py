@@ -171,11 +171,8 @@ def test_budgets_and_alt_text():
     nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("")])
     assert build.faults(nb, build.SECONDS, build.MEGABYTES, build.FILE_BYTES) == []
     assert len(build.faults(nb, build.SECONDS + 1, build.MEGABYTES + 1, build.FILE_BYTES + 1)) == 3
-    for metadata, faulty in (
-        ({}, 1),
-        ({"image/png": {"alt": ""}}, 1),
-        ({"image/png": {"alt": "a line"}}, 0),
-    ):
+    empty, told = {"image/png": {"alt": ""}}, {"image/png": {"alt": "a line"}}
+    for metadata, faulty in (({}, 1), (empty, 1), (told, 0)):
         nb.cells[0].outputs = [new_output("display_data", {"image/png": "iVBO"}, metadata=metadata)]
         assert len(build.faults(nb, 0, 0, 0)) == faulty
 
@@ -233,16 +230,12 @@ def test_of_a_widget_its_text_is_kept():
 
 def test_nothing_of_this_machine_is_kept(monkeypatch):
     monkeypatch.setenv("DGMCOURSE_DATA", "/data/of/mine")
-    seen = (
-        f"{ROOT}/README.md {Path.home()}/.cache {sys.prefix}/lib /data/of/mine/MNIST <f at"
-        " 0x7f00aa11bb22>"
-    )
-    assert (
-        build.anonymous(seen) == "./README.md ~/.cache .venv/lib $DGMCOURSE_DATA/MNIST <f at 0x...>"
-    )
-    assert (
-        build.anonymous(f"{ROOT}-else") != ".-else"
-    )  # a neighbour whose name begins alike is another place
+    seen = f"{ROOT}/README.md {Path.home()}/.cache {sys.prefix}/lib"
+    seen += " /data/of/mine/MNIST <f at 0x7f00aa11bb22>"
+    kept = "./README.md ~/.cache .venv/lib $DGMCOURSE_DATA/MNIST <f at 0x...>"
+    assert build.anonymous(seen) == kept
+    # A neighbour whose name begins with this one's is another place.
+    assert build.anonymous(f"{ROOT}-else") != ".-else"
     (html,) = tidied(
         new_output("display_data", {"text/html": f"<b>{ROOT}</b>", "image/png": str(ROOT)})
     )

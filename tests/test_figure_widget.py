@@ -1,6 +1,4 @@
-"""The figure with sliders: a control that moves changes the picture, and what goes wrong is
-seen.
-"""
+"""The figure with sliders: a control that moves changes the picture, and an error is shown."""
 
 import threading
 import time
@@ -58,9 +56,8 @@ def test_an_error_is_seen_at_once_and_later_and_goes_away():
         slider_figure(draw, alt="a line", height=(0.0, 5.0, 0.5, 4.5))
     widget = slider_figure(draw, alt="a line", height=(0.0, 5.0, 0.5, 1.0))
     picture = widget.image.value
-    with pytest.raises(
-        ArithmeticError
-    ):  # a front end's change raises nothing in a cell: hence the message
+    # In a front end no cell shows this error: hence the message.
+    with pytest.raises(ArithmeticError):
         widget.controls["height"].value = 4.5
     assert "too high &lt;to draw&gt;" in widget.message.value and widget.image.value == picture
     widget.controls["height"].value = 2.0
@@ -91,7 +88,7 @@ def test_no_figure_without_a_text_for_those_who_cannot_see_it():
 
 
 def test_two_threads_draw_one_after_the_other():
-    """A kernel may answer two moves of a slider at once; the picture is whole, and that of the last
+    """A kernel may answer two moves of a slider at once: the picture is complete and shows the last
     values.
     """
     inside, overlaps = [], []

@@ -1,5 +1,5 @@
-"""The GAN laboratory's Python half: what it sends and refuses, and the static picture. The other:
-tests/browser.
+"""The GAN laboratory's Python half: what it sends and refuses, and the static picture. The other
+half is tested in tests/browser.
 """
 
 import json
@@ -166,19 +166,16 @@ def test_the_pull_is_the_slope_of_the_generators_objective(objective, float64):
     judge.weight.data, judge.bias.data = a[None].clone(), torch.tensor([b])
     prior, maker = StandardGaussian(2), torch.nn.Identity()
     wasserstein = objective == "wasserstein"
-    game = (
-        WassersteinGAN(prior, maker, judge)
-        if wasserstein
-        else GAN(prior, maker, judge, saturating=objective == "saturating")
-    )
+    game = GAN(prior, maker, judge, saturating=objective == "saturating")
+    if wasserstein:
+        game = WassersteinGAN(prior, maker, judge)
     fakes, logits, pulls = snapshot(game, codes := torch.randn(50, 2))
     d = 1 / (1 + (-(codes[:36] @ a + b)).exp())
     strength = {"non-saturating": 1 - d, "saturating": d, "wasserstein": torch.ones(36)}[objective]
     assert torch.allclose(pulls, strength[:, None] * a, atol=1e-12)
     assert torch.equal(fakes, codes)
-    assert logits[0, -1].item() == pytest.approx(
-        (3 * a[0] - 3 * a[1] + b).item()
-    )  # rows from the bottom up
+    corner = 3 * a[0] - 3 * a[1] + b  # rows go from the bottom up
+    assert logits[0, -1].item() == pytest.approx(corner.item())
 
 
 def test_the_networks_are_the_ones_of_the_browser():

@@ -1,5 +1,5 @@
 """The traversal widget's Python half: what it sends, what it refuses, and the static grid. The
-other: tests/browser.
+other half is tested in tests/browser.
 """
 
 import matplotlib.pyplot as plt
@@ -19,9 +19,7 @@ X, Y = torch.rand(60, 784, generator=torch.Generator().manual_seed(1)), torch.ar
 
 
 def linear_model(spread, pixels=784):
-    """An encoder whose k-th mean varies by `spread[k]` over the data, and a decoder with as many
-    inputs.
-    """
+    """An encoder whose k-th mean varies by `spread[k]` over the data, and a decoder for its codes."""
     d = len(spread)
     encoder = nn.Linear(pixels, 2 * d)
     encoder.weight.data.zero_()
@@ -119,10 +117,8 @@ def test_shipped_weights_go_at_half_the_bytes(name):
 def test_dimensions_stand_in_order_of_activity():
     w = latent_traversal(linear_model([1.0, 0.1, 3.0, 0.5]), (X, Y))
     assert w._spec["order"] == [2, 0, 3, 1] and w.dims == [0, 2]
-    assert latent_traversal(linear_model([0.1, 3.0]), (X, Y))._spec["order"] == [
-        0,
-        1,
-    ]  # both are seen
+    both = latent_traversal(linear_model([0.1, 3.0]), (X, Y))
+    assert both._spec["order"] == [0, 1]
 
 
 def test_the_model_and_the_notebooks_randomness_are_left_alone():
@@ -233,12 +229,8 @@ def test_a_trained_batch_normalisation_goes_as_a_factor_and_a_shift(kind, option
     given = torch.randn(5, 2)
     layers, arrays = export(BernoulliConditional(net), given)
     assert [layer["kind"] for layer in layers] == ["linear", "affine", "relu", "linear", "sigmoid"]
-    assert layers[3]["weight"] == 12 and [len(array) for array in arrays] == [
-        8,
-        4,
-        12,
-        3,
-    ]  # none among the weights
+    sizes = [len(array) for array in arrays]  # none of the normalisation's
+    assert layers[3]["weight"] == 12 and sizes == [8, 4, 12, 3]
     with torch.no_grad():
         x = net[0](given)
         assert torch.allclose(

@@ -1,6 +1,4 @@
-"""The pads of pixels without a browser: what a click and a completion answer, and how mistakes are
-told.
-"""
+"""The pads of pixels without a browser: the answers to a click and to a completion, and errors."""
 
 import numpy as np
 import pytest
@@ -105,9 +103,7 @@ def test_an_error_is_answered_in_words(nets):
 def test_the_static_picture_and_the_names(nets):
     x = torch.rand(2, 42)
     figure = reach_picture(nets, x, shape=SHAPE, cell=(3, 3))
-    for ax, net in zip(
-        figure.axes, nets.values(), strict=True
-    ):  # a dot wherever nothing is seen, for greyscale
+    for ax, net in zip(figure.axes, nets.values(), strict=True):  # dots: for greyscale
         unseen = np.argwhere(
             (influence(net, x, SHAPE, (3, 3)) == 0) & (np.arange(42).reshape(SHAPE) < 24)
         )

@@ -1,5 +1,5 @@
-"""Figures: nobody is left out, every pixel is where it belongs, and drawing works with and without
-a notebook.
+"""Figures can be read by everybody, every pixel is where it belongs, and drawing works with and
+without a notebook.
 """
 
 import base64
@@ -64,9 +64,7 @@ def test_show_gives_the_picture_its_alt_text_its_width_and_its_caption(shown):
 
 
 def check_tile(plot):
-    """Image i stands in line i // columns, column i % columns, two blank pixels from its
-    neighbours.
-    """
+    """Image i stands in line i // columns, column i % columns, with two blank pixels between."""
     x = torch.rand(7, 12) + 1
     picture = plot.tile(x.reshape(7, 12)[:, :9], columns=3, side=3, gap=2)
     assert picture.shape == (3 * 3 + 2 * 2, 3 * 3 + 2 * 2)
@@ -205,9 +203,7 @@ def test_live_works_outside_a_notebook(capsys):
 
 
 def test_colours_are_told_apart_in_greyscale_or_by_their_line():
-    """The six meanings have six colours, each dark enough on white for a line (contrast 2:1 or
-    more).
-    """
+    """The six meanings have six colours, each dark enough on white for a line (contrast 2:1)."""
     colours = [plot.DATA, plot.MODEL, plot.PRIOR, plot.POSTERIOR, plot.NOISE, plot.CRITIC]
     assert len(set(colours)) == 6
     for colour in colours:

@@ -1191,15 +1191,19 @@ quick, cured = broken_then_cured()
 
 
 # %% jupyter={"source_hidden": true}
+def draw_on_ring(ax: plt.Axes, fakes: Tensor, sizes: tuple[float, float]) -> None:
+    """Fakes over the ring's modes; `sizes` of the modes' circles and of the dots."""
+    circle, dot = sizes
+    ax.plot(*ring.components.mean.T, "o", ms=circle, mfc="none", color=DATA, markeredgewidth=0.8)
+    ax.plot(*fakes[:300].T, ".", ms=dot, color=MODEL)
+    ax.set(xlim=(-3.5, 3.5), ylim=(-3.5, 3.5), aspect="equal")
+
+
 def frame(step: int, fakes: Tensor) -> plt.Figure:
     fig, axes = plt.subplots(1, 3, figsize=(plot.WIDTH, 2.5), sharey=True)
     for i, ax in zip(restless[:3], axes, strict=True):
-        ax.plot(*ring.components.mean.T, "o", ms=13, mfc="none", color=DATA, markeredgewidth=0.8)
-        ax.plot(*fakes[i][:300].T, ".", ms=3, color=MODEL)
-        ax.set(
-            xlim=(-3.5, 3.5), ylim=(-3.5, 3.5), xticks=[-2, 0, 2], yticks=[-2, 0, 2], aspect="equal"
-        )
-        ax.set_title(f"seed {i}: step {step:,}")
+        draw_on_ring(ax, fakes[i], (13, 3))
+        ax.set(xticks=[-2, 0, 2], yticks=[-2, 0, 2], title=f"seed {i}: step {step:,}")
     return fig
 
 
@@ -1231,16 +1235,8 @@ jump = jumps.mean().item()
 spread = (late - centre).norm(dim=-1).median(2).values.mean().item()
 fig, axes = plt.subplots(1, 5, figsize=(plot.WIDTH, 1.9), sharey=True)
 for ax, step in zip(axes, (440, 460, 480, 500, 1200), strict=True):
-    ax.plot(*ring.components.mean.T, "o", ms=7, mfc="none", color=DATA, markeredgewidth=0.8)
-    ax.plot(*(quick | cured)[step][restless[0]][:300].T, ".", ms=2, color=MODEL)
-    ax.set(
-        xlim=(-3.5, 3.5),
-        ylim=(-3.5, 3.5),
-        xticks=[],
-        yticks=[],
-        aspect="equal",
-        title=f"step {step:,}",
-    )
+    draw_on_ring(ax, (quick | cured)[step][restless[0]], (7, 2))
+    ax.set(xticks=[], yticks=[], title=f"step {step:,}")
 before, after = collapsed[500], collapsed[1200]
 plot.show(
     fig,
@@ -1289,16 +1285,8 @@ near_modes = {name: coverage(fakes, ring, 0.1)[1] for name, fakes in paced.items
 def draw_paces(rates: str) -> plt.Figure:
     fig, axes = plt.subplots(1, 4, figsize=(plot.WIDTH, 2.1), width_ratios=(1, 1, 1, 1.5))
     for i, ax in enumerate(axes[:3]):
-        ax.plot(*ring.components.mean.T, "o", ms=9, mfc="none", color=DATA, markeredgewidth=0.8)
-        ax.plot(*paced[rates][i][:300].T, ".", ms=2.5, color=MODEL)
-        ax.set(
-            xlim=(-3.5, 3.5),
-            ylim=(-3.5, 3.5),
-            xticks=[],
-            yticks=[],
-            aspect="equal",
-            title=f"seed {i}",
-        )
+        draw_on_ring(ax, paced[rates][i], (9, 2.5))
+        ax.set(xticks=[], yticks=[], title=f"seed {i}")
     mean = torch.stack([found.mean() for found in reached_modes.values()])
     error = [standard_error(found) for found in reached_modes.values()]
     axes[3].errorbar(range(len(PACES)), mean, error, fmt="o-", color=MODEL, capsize=3)

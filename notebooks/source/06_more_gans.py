@@ -760,7 +760,8 @@ table(
     "| | named as ordered, % | spread within a class, real = 1 | Frechet distance |",
     [
         f"| {name} | {value_and_error(*obeyed[name])} |"
-        f" {value_and_error(*mean(ratio[name]), '.2f')} | {value_and_error(*closeness[name], ',.1f')} |"
+        f" {value_and_error(*mean(ratio[name]), '.2f')} |"
+        f" {value_and_error(*closeness[name], ',.1f')} |"
         for name in ("yours", "shipped")
     ]
     + [

@@ -399,22 +399,9 @@ print(f"your split, {len(says):,} digits: {says.mean():.2f} + {wastes.mean():.2f
 # %% jupyter={"source_hidden": true}
 low, high, total = found[-1]
 fig, ax = plt.subplots(figsize=(plot.WIDTH, 2.8))
-ax.plot(
-    sizes,
-    [f[1].mean() for f in found],
-    "v--",
-    color=POSTERIOR,
-    ms=5,
-    label="information, own digit left out",
-)
-ax.plot(
-    sizes,
-    [f[0].mean() for f in found],
-    "^-",
-    color=POSTERIOR,
-    ms=5,
-    label="information, own digit included",
-)
+for k, style, words in ((1, "v--", "left out"), (0, "^-", "included")):
+    label = f"information, own digit {words}"
+    ax.plot(sizes, [f[k].mean() for f in found], style, color=POSTERIOR, ms=5, label=label)
 ax.plot(sizes, [f[2].mean() for f in found], ":", color=PRIOR, label="whole KL")
 ax.plot(sizes, np.log(sizes), color=NOISE, linewidth=1, label="log N")
 ax.set(xscale="log", xlabel="digits N", ylabel="nats", ylim=(4, 12))

@@ -940,30 +940,27 @@ cells = {(row["notebook"], row["claim"]): row for row in recipes.claims()}
 UNSTABLE = "on the ring"
 if not (sure and game_std > vae_std):
     UNSTABLE = "on the ring; not beyond the error on digits"
+LATENT, UNLESS = "holds, of the *latent* dimensions", "unless pixels wait for one another"
+ENCODER = "so has any model with a good encoder"
+BLURRY = "the factorised decoder's mean is" if cured else "not settled here"
 ms = {name: f"{1000 * value:,.0f} ms" for name, value in seconds.items()}
+
+
+def takes(*names: str) -> str:
+    return "100 digits take " + ", ".join(f"{ms[name]} ({name})" for name in names)
+
+
 PROS = {  # for or against, what the lecture says, where it was measured, under which claim; so
     "density network": [
         ("+", "log-likelihood", "03_density_network", 11, "holds: by sampling, from below"),
         ("+", "easy sampling", f"100 digits take {ms['density_network_2d']}", 0, "holds"),
         ("+", "gradient-based", "03_density_network", 11, "holds"),
         ("-", "only explicit models", "03_density_network", 13, "holds"),
-        (
-            "-",
-            "fails in high dimensions",
-            "03_density_network",
-            12,
-            "holds, of the *latent* dimensions",
-        ),
+        ("-", "fails in high dimensions", "03_density_network", 12, LATENT),
     ],
     "GAN": [
         ("+", "implicit models", "04_gan", 16, "holds"),
-        (
-            "+",
-            "easy sampling",
-            f"100 digits take {ms['gan']} (gan), {ms['dcgan']} (dcgan)",
-            0,
-            "holds",
-        ),
+        ("+", "easy sampling", takes("gan", "dcgan"), 0, "holds"),
         ("+", "gradient-based", "04_gan", 16, "holds"),
         ("+", "works in high dimensions", "04_gan", 16, "holds"),
         ("-", "unstable training", "04_gan", 15, f"{UNSTABLE}; settings decide"),
@@ -974,32 +971,14 @@ PROS = {  # for or against, what the lecture says, where it was measured, under 
     ],
     "VAE": [
         ("+", "log-likelihood", "07_vae", 23, "a lower bound of it"),
-        (
-            "+",
-            "easy sampling",
-            f"100 digits take {ms['vae_40d']} (vae_40d), {ms['pixelvae']} (pixelvae)",
-            0,
-            "unless pixels wait for one another",
-        ),
+        ("+", "easy sampling", takes("vae_40d", "pixelvae"), 0, UNLESS),
         ("+", "generates images", "07_vae", 5, "holds"),
         ("+", "gradient-based", "08_reparameterization", 25, "holds, once reparameterized"),
         ("+", "stable training", "16_looking_back", 33, "by a factor, not by kind"),
-        (
-            "+",
-            "latent representation",
-            "16_looking_back",
-            34,
-            "so has any model with a good encoder",
-        ),
+        ("+", "latent representation", "16_looking_back", 34, ENCODER),
         ("+", "combines easily", "16_looking_back", 35, "exchanging is free, fitting is not"),
         ("-", "only explicit models", "16_looking_back", 36, "of the bound; not of auto-encoders"),
-        (
-            "-",
-            "blurry images(?)",
-            "16_looking_back",
-            37,
-            "the factorised decoder's mean is" if cured else "not settled here",
-        ),
+        ("-", "blurry images(?)", "16_looking_back", 37, BLURRY),
     ],
 }
 JUDGED_BY_FACTOR = sure and vae_std < game_std

@@ -1,10 +1,9 @@
-"""Notebook 04's traversal, driven in JupyterLab: a model with a prior and a generator only, no
-codes of digits.
-"""
+"""Notebook 04's traversal in JupyterLab: a model with a prior and a generator, but no encoder."""
 
 import json
 
 import pytest
+from test_latent import changes
 
 CELL = """
 from dgmcourse.widgets.latent import latent_traversal
@@ -19,23 +18,6 @@ def page(lab):
     lab.run_all()
     page.wait_for_selector(".dgm-latent")
     return page
-
-
-def picture(page):
-    return page.evaluate(
-        """() => { const c = document.querySelector('.dgm-latent .picture');
-                   return Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data); }"""
-    )
-
-
-def changes(page, act):
-    before = picture(page)
-    act()
-    for _ in range(50):
-        if picture(page) != before:
-            return
-        page.wait_for_timeout(100)
-    raise AssertionError("the picture stayed the same")
 
 
 def test_there_is_no_paper_and_no_digit_behind_the_pad(page):
