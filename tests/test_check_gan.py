@@ -161,6 +161,8 @@ WRONG = {
         "the mean objectives of the expert and of the fraud": changed(
             lambda d, g: (torch.zeros(5), torch.zeros(5))
         ),
+        "two turns draw the same z": lambda *a: (torch.manual_seed(3), own_alternate(*a))[1],
+        "leaves a network in evaluation": lambda *a: (own_alternate(*a), a[3].eval())[0],
         "you drew no z from the prior": changed(
             draw=lambda prior, n: torch.randn(n, 2, dtype=torch.float64)
         ),

@@ -267,6 +267,13 @@ def played(alternate) -> Played:
         pair = called(alternate, given | dict(zip("dg", players, strict=True)), STOPPED)
         returned.append(two_numbers(pair))
         zs.append(codes(prior.drawn[before:]))
+        if not (generator.training and discriminator.training):
+            raise Wrong(
+                "your function leaves a network in evaluation, where dropout does nothing: whoever calls"
+                " .eval() calls .train() afterwards. Here neither is needed."
+            )
+    if zs[0][0].shape == zs[1][0].shape and torch.equal(zs[0][0], zs[1][0]):
+        raise Wrong("two turns draw the same z: set no seed within your function.")
     return Played(start, parameters(), returned, xs, zs, len(arrived) > 4)
 
 
