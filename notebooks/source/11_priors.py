@@ -1299,7 +1299,7 @@ plot.show(
 
 # %%
 # 40 dimensions in each layer.
-LARGE = {name: recipe for name, recipe in recipes.all_recipes().items() if recipe.published}
+LARGE = {name: made for name, made in recipes.all_recipes().items() if made.published}
 drawn_by, drawn = {}, {}
 for name in LARGE:  # one after the other: together they need too much memory
     model = recipes.load(name)
