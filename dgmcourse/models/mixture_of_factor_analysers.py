@@ -4,6 +4,8 @@ Slides: "Latent Variable Models", as what a linear model lacks. Ghahramani & Hin
 Algorithm for Mixtures of Factor Analyzers, 1996.
 """
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
@@ -113,7 +115,7 @@ class MixtureOfFactorAnalysers(nn.Module):
         if draw:
             chosen = torch.multinomial(responsibility, 1).squeeze(-1)
             responsibility = nn.functional.one_hot(chosen, len(self.components)).to(x)
-        each = [component.complete(x, observed, draw) for component in self.components]
+        each = (component.complete(x, observed, draw) for component in self.components)
         return torch.where(observed, x, average(each, responsibility))
 
     @torch.no_grad()
@@ -121,11 +123,11 @@ class MixtureOfFactorAnalysers(nn.Module):
         """The mean of the clean x given x + noise, noise ~ N(0, noise_var I): (B, D)."""
         each = [component.with_noise(noise_var).log_prob(x) for component in self.components]
         responsibility = (self.log_weights + torch.stack(each, -1)).softmax(-1)
-        each = [component.denoise(x, noise_var) for component in self.components]
+        each = (component.denoise(x, noise_var) for component in self.components)
         return average(each, responsibility)
 
 
-def average(each: list[Tensor], responsibility: Tensor) -> Tensor:
-    """The mean of M results, (B, D) each, weighted for each row by (B, M)."""
+def average(each: Iterable[Tensor], responsibility: Tensor) -> Tensor:
+    """The mean of M results, (B, D) each, weighted for each row by (B, M). One is held at a time."""
     weights = responsibility.unsqueeze(-2).unbind(-1)
     return sum(weight * result for weight, result in zip(weights, each, strict=True))
