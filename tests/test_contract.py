@@ -1,8 +1,10 @@
 """What every Density and every model promises, asked of every class there is.
 
-A new class without an entry in DENSITIES or MODELS fails here. Whether its formula is right is the
-matter of its own tests; here its samples are compared with its own log_prob, by sums over all
-images or a grid.
+A new class without an entry fails here: in DENSITIES or MODELS, or, without touching this file, in
+the test of its own module: tests/test_NAME.py of dgmcourse/models/NAME.py has CONTRACT = {class:
+{"make": ..., "dim": ...}}, the arguments of Entry or Model, or None for what is not of this form.
+Whether a formula is right is the matter of its own tests; here samples are compared with their own
+log_prob, by sums over all images or a grid.
 """
 
 import doctest
@@ -11,6 +13,7 @@ import inspect
 import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -243,12 +246,32 @@ MODELS = {
 BASES = {Density, GenerativeModel, AutoEncoder, PenalisedAutoEncoder}  # of others; none is made
 
 
+def entries_elsewhere(folder: Path, names: list[str]) -> dict[type, dict | None]:
+    """CONTRACT of each folder/test_NAME.py that has one."""
+    with_one = [n for n in names if "\nCONTRACT = " in read(folder / f"test_{n}.py")]
+    modules = [importlib.import_module(f"test_{name}") for name in with_one]
+    return {c: entry for module in modules for c, entry in module.CONTRACT.items()}
+
+
+def read(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def model_files() -> list[str]:
+    return [module.name for module in pkgutil.iter_modules(models.__path__)]
+
+
+for c, arguments in entries_elsewhere(Path(__file__).parent, model_files()).items():
+    table, kind = (DENSITIES, Entry) if issubclass(c, Density) else (MODELS, Model)
+    table[c] = arguments and kind(**arguments)
+
+
 def classes() -> set[type]:
     """Every class of densities and models that is a Density, can be sampled, or can be trained."""
-    names = [name for _, name, _ in pkgutil.iter_modules(models.__path__, "dgmcourse.models.")]
+    files = [importlib.import_module(f"dgmcourse.models.{name}") for name in model_files()]
     found = {
         c
-        for module in (densities, *map(importlib.import_module, names))
+        for module in (densities, *files)
         for c in vars(module).values()
         if inspect.isclass(c) and c.__module__ == module.__name__
     }
@@ -262,7 +285,8 @@ def without_entry(found: set[type]) -> list[str]:
     missing = [(c, table) for t in (kinds, trained) for c, table in t.items() if c not in table]
     return [
         f"{c.__module__}.{c.__name__} has no entry in "
-        f"{'DENSITIES' if table is DENSITIES else 'MODELS'} of tests/test_contract.py: add one"
+        f"{'DENSITIES' if table is DENSITIES else 'MODELS'} of tests/test_contract.py, nor in CONTRACT"
+        " of its own test: add one"
         for c, table in missing
     ]
 
@@ -271,8 +295,19 @@ def test_every_density_and_every_model_has_an_entry():
     assert not without_entry(classes())
     new = type("New", (Gaussian,), {"__module__": "dgmcourse.models.new"})
     assert without_entry({new}) == [
-        "dgmcourse.models.new.New has no entry in DENSITIES of tests/test_contract.py: add one"
+        "dgmcourse.models.new.New has no entry in DENSITIES of tests/test_contract.py, nor in CONTRACT"
+        " of its own test: add one"
     ]
+
+
+def test_an_entry_may_stand_in_the_models_own_test(tmp_path, monkeypatch):
+    text = (
+        "from dgmcourse.densities import Gaussian\nCONTRACT = {Gaussian: {'dim': 4}, dict: None}\n"
+    )
+    (tmp_path / "test_of_a_new_model.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    found = entries_elsewhere(tmp_path, ["of_a_new_model", "without_a_test"])
+    assert found == {Gaussian: {"dim": 4}, dict: None}
 
 
 # --- samples: one contract for both --------------------------------------------------------------
