@@ -102,7 +102,48 @@ FILES = {
         def table(rows):
             return {"about": __doc__, "rows": rows}
         ''',
+    "check/coins.py": '''
+        """Check of the coins' notebook: the log-probability of pixels."""
+
+        import torch
+
+        from dgmcourse.check._exercise import Exercise
+        from dgmcourse.check._judge import Function, randn
+
+        (LOGITS,) = randn(0, (5, 3))
+        PIXELS = (randn(1, (5, 3))[0] > 0).double()
+
+
+        def of_shares(x, logits):
+            p = logits.sigmoid()
+            return torch.where(x == 1, p, 1 - p).prod(-1).log()
+
+
+        log_prob = Exercise(
+            name="log_prob",
+            solution=lambda x, logits: (x * logits + torch.nn.functional.logsigmoid(-logits)).sum(-1),
+            judge=Function(
+                "log_prob",
+                truth=of_shares,
+                rows="x logits",
+                learn=("logits",),
+                cases=[(PIXELS, LOGITS)],
+                slips=[
+                    "you exchanged heads and tails",
+                    lambda x, logits: of_shares(1 - x, logits),
+                ],
+            ),
+            hints=["One factor for each pixel.", "Their logarithms are added: .sum(-1)."],
+        )
+        ''',
 }
+JUDGED = """
+from torch.nn.functional import logsigmoid
+from dgmcourse.check.coins import log_prob
+right = lambda x, l: logsigmoid((2 * x - 1) * l).sum(-1)
+for answer in (right, lambda x, l: right(1 - x, l), lambda x, l: right(x, l) / 3, lambda x, l: None):
+    print(log_prob.verdict(answer)[0])
+"""
 ON_A_CLUSTER = """
 from distributed import LocalCluster
 from dgmcourse import studies
@@ -145,7 +186,12 @@ def test_a_new_model_is_trained_measured_and_loaded(place):
     code = "from dgmcourse import load; print(load('four_coins').logits.sigmoid().tolist())"
     shares = json.loads(python(place, "-c", code))
     assert shares == pytest.approx([0.9, 0.6, 0.2, 0.5], abs=0.005)
-    # here its check (check/coins.py) is to judge an answer, once the judges are a library
+
+
+def test_its_check_judges(place):
+    right, slip, general, blank = python(place, "-c", JUDGED).strip().split("\n")
+    assert right.startswith("Right: ") and "you exchanged heads and tails" in slip
+    assert "a mean where a sum belongs" in general and blank.startswith("Not done yet")
 
 
 @pytest.fixture(scope="module")
