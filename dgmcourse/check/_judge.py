@@ -235,7 +235,8 @@ class Function:
                         raise
                     said = error if isinstance(error, Wrong) else f"it stops with {where(error)}."
                     said = "it returns nothing." if isinstance(error, Blank) else said
-                    at, why = case.at or "in another case", case.why and f" {case.why}."
+                    at = case.at or "in another case"
+                    why = case.why and f" {case.why[0].upper()}{case.why[1:]}."
                     trouble = trouble or f"right elsewhere, but not {at}: {said}{why}"
             self.check_order(trials)
             for k in self.order:
