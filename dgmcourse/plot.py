@@ -24,7 +24,10 @@ DATA, MODEL, PRIOR = "#333333", "#0072B2", "#009E73"
 POSTERIOR, NOISE, CRITIC = "#D55E00", "#999999", "#CC79A7"
 CLASSES = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9"]
 CLASSES += ["#D55E00", "#7F7F00", "#332288", "#882255", "#666666"]
-WIDTH, DPI = 7.2, 100  # of a text column in JupyterLab: inches, and pixels an inch
+WIDTH, DPI = 7.2, 100  # of a text column: inches as drawn, and pixels an inch
+SHOWN = (
+    1.25  # a figure is shown so much larger than drawn: 900 pixels, as wide as JupyterLab's prose
+)
 COLOURS = 128  # of a stored picture's palette
 
 LOOKS = {  # colour and line of an objective's parts
@@ -66,14 +69,16 @@ plt.rcParams.update(STYLE)
 
 
 def show(fig: plt.Figure, alt: str, caption: str = "") -> None:
-    """Put a figure in the notebook, with an alternative text and a caption that states the finding.
+    """Put a figure in the notebook, with a caption that states the finding and an alternative text.
+
+    The text is the image's `alt`, and it stands folded below the picture, too: JupyterLab and
+    nbconvert's templates leave out the alt of an output's image.
 
     Raises:
         ValueError: without an alt text.
     """
     display(picture(fig, alt))
-    if caption:
-        display(HTML(caption_html(caption)))
+    display(HTML(caption_html(caption, alt)))
 
 
 def picture(fig: plt.Figure, alt: str) -> Image:
@@ -82,11 +87,11 @@ def picture(fig: plt.Figure, alt: str) -> Image:
         raise ValueError(
             "a figure needs an alt text: say what it shows to someone who can't see it"
         )
-    return Image(png(fig), width=round(fig.get_figwidth() * DPI), alt=alt)
+    return Image(png(fig), width=round(fig.get_figwidth() * DPI * SHOWN), alt=alt)
 
 
-def png(fig: plt.Figure, scale: float = 1.5) -> bytes:
-    """The figure as PNG bytes, with `scale` times the shown pixels: sharp at 150 % zoom.
+def png(fig: plt.Figure, scale: float = 1.5 * SHOWN) -> bytes:
+    """The figure as PNG bytes, with `scale` times the drawn pixels: sharp at 150 % zoom.
 
     A palette of 128 colours, without a visible loss, takes a third of the bytes of full colour.
     """
@@ -100,9 +105,12 @@ def png(fig: plt.Figure, scale: float = 1.5) -> bytes:
     return small.getvalue()
 
 
-def caption_html(text: str) -> str:
-    style = "max-width: 45em; margin: 0 0 1em; opacity: .8; font-size: 92%"
-    return f'<p style="{style}">{escape(text)}</p>'
+def caption_html(caption: str, alt: str = "") -> str:
+    """The caption, and below it, folded, the picture in words."""
+    style = "max-width: 900px; margin: 0 0 1em; opacity: .8; font-size: 92%"
+    text = f"<p style='margin: 0'>{escape(caption)}</p>" if caption else ""
+    words = f"<details><summary>The picture in words</summary>{escape(alt)}</details>"
+    return f'<div style="{style}">{text}{words if alt else ""}</div>'
 
 
 def markdown(*lines: str) -> None:

@@ -7,7 +7,8 @@ solutions/NN_topic.ipynb.
 
 A source is a jupytext percent script with the solutions in it. What stands between `### BEGIN
 SOLUTION` and `### END SOLUTION` becomes `...` in the student's copy, or the code of the `### BLANK:
-code` lines among it. Both copies are executed. Nothing about the time or the machine is stored: the
+code` lines among it. Both copies are executed; in the student's the outputs of what is to be
+predicted first ("**Predict") are left out. Nothing about the time or the machine is stored: the
 same input gives the same file. From the sources' headers are made the README's table, the map in
 notebook 00 and dgmcourse/weights/notebooks.json.
 """
@@ -273,6 +274,25 @@ def execute(nb: nbformat.NotebookNode, folder: Path) -> tuple[float, float]:
     return seconds, peak[0] / 2**20
 
 
+def hide_what_is_predicted(nb: nbformat.NotebookNode) -> None:
+    """Clear the code cells that follow a text which asks for a prediction, up to the next text. A
+    line stands in the place of what they show.
+    """
+    asked = False
+    for cell in nb.cells:
+        if cell.cell_type == "markdown":
+            asked = "**Predict" in cell.source
+        elif asked:
+            cell.outputs = [unseen()] if cell.outputs else []
+            cell.execution_count = None
+
+
+def unseen() -> nbformat.NotebookNode:
+    """What stands in the place of an output that is to be predicted."""
+    data = {"text/markdown": "*You have predicted? Run this cell.*"}
+    return nbformat.v4.new_output("display_data", data)
+
+
 def environment(profile: str) -> dict[str, str]:
     """The kernel's environment: this package before an installed one, no settings of the user's own
     IPython, sets in a fixed order.
@@ -398,6 +418,8 @@ def main(arguments: list[str] | None = None, here: Path = HERE) -> int:
                 unchanged_outputs(nb, path)
             else:
                 seconds, megabytes = execute(nb, here)
+                if "/" not in name:
+                    hide_what_is_predicted(nb)
         except (CellExecutionError, CellTimeoutError, DeadKernelError, RuntimeError) as error:
             print("  failed, not written")
             trouble.append(f"{name}: {error}")

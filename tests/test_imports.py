@@ -26,6 +26,7 @@ MAY_SEE = {
     "train": ["data.images", "distributed", "loop", "optim"],
     "play": ["densities", "data.images", "loop", "optim"],
     "evaluate": ["densities", "data.images"],
+    "intervals": [],
     "check": ["densities", "train", "check"],  # of train `maximise`: what an optimiser is for
     "plot": [],
     "widgets": ["plot", "weights", "widgets", "data", "densities", "gradients"],
@@ -85,6 +86,7 @@ HEAVY = {
 }
 MAY_BE_HEAVY = {
     "check": {"IPython"},
+    "intervals": {"scipy"},
     "plot": {"matplotlib", "IPython"},
     "widgets": {"anywidget", "ipywidgets", "IPython", "matplotlib"},
 }

@@ -38,8 +38,13 @@ def is_valid(nb, path):
 
 
 def was_run_from_top_to_bottom_without_error(nb, path):
-    counts = [cell.execution_count for cell in code(nb) if cell.source.strip()]
-    faults = [] if counts == [*range(1, len(counts) + 1)] else [f"execution counts are {counts}"]
+    counts, hidden = [cell.execution_count for cell in code(nb)], copy.deepcopy(nb)
+    for i, cell in enumerate(code(hidden)):
+        cell.execution_count = i + 1
+    if path.parent.name != "solutions":
+        build.hide_what_is_predicted(hidden)
+    right = [cell.execution_count for cell in code(hidden)]
+    faults = [] if counts == right else [f"execution counts are {counts}"]
     faults += [f"ends in {o.ename}" for _, o in outputs(nb) if o.output_type == "error"]
     return faults + [
         f"writes to stderr: {o.text[:80]}" for _, o in outputs(nb) if o.get("name") == "stderr"
@@ -136,6 +141,54 @@ def has_code_that_fits_the_column(nb, path):
         wide = [line for line in cell.source.split("\n") if len(line) > widest]
         faults += [f"{len(line)} characters: {line[:60]}" for line in wide]
     return faults
+
+
+def has_short_visible_code(nb, path):
+    """At most 15 lines of code stand open in a cell of the student's copy; plumbing is folded."""
+    faults = []
+    for cell in code(nb) if path.parent.name != "solutions" else []:
+        if not cell.metadata.get("jupyter", {}).get("source_hidden"):
+            n = lines_of_code(cell.source)
+            faults += [f"{n} lines of code: {cell.source[:60]!r}"] * (n > 15)
+    return faults
+
+
+def lines_of_code(source):
+    """Lines without the blank ones, comments and docstrings."""
+    tree = ast.parse(re.sub(r"^\s*[%!].*$", "pass", source, flags=re.M))
+    left_out = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            left_out |= set(range(node.lineno, node.end_lineno + 1))
+    lines = [(i, line.strip()) for i, line in enumerate(source.split("\n"), 1)]
+    return sum(bool(line) and line[0] != "#" and i not in left_out for i, line in lines)
+
+
+def has_a_hint_line_for_each_exercise(nb, path):
+    text = "\n".join(cell.source for cell in code(nb))
+    names = {name for name in re.findall(r"\bcheck\.(\w+)\(", text) if name.islower()}
+    return [
+        f"no line `# check.{name}.hint()`"
+        for name in sorted(names)
+        if f"# check.{name}.hint()" not in text
+    ]
+
+
+def shows_what_is_predicted_only_when_it_is_run(nb, path):
+    if path.parent.name == "solutions":
+        return []
+    hidden = copy.deepcopy(nb)
+    build.hide_what_is_predicted(hidden)
+    pairs = zip(code(nb), code(hidden), strict=True)
+    return [f"shows its answer: {a.source[:60]!r}" for a, b in pairs if a.outputs != b.outputs]
+
+
+def ends_with_the_next_notebook(nb, path):
+    """A line "Next: ..." that links to it, in the last cell; the last notebook looks back."""
+    if path.stem == max(STUDENTS).stem:
+        return []
+    last = markdown(nb)[-1].source
+    return [] if re.search(r"\bNext: [^\n]*", last) else ['its last cell has no line "Next: ..."']
 
 
 def has_headings_in_order(nb, path):
@@ -270,6 +323,10 @@ CHECKS = [
     has_tags_that_are_known,
     has_the_colab_cell_first,
     has_code_that_fits_the_column,
+    has_short_visible_code,
+    has_a_hint_line_for_each_exercise,
+    shows_what_is_predicted_only_when_it_is_run,
+    ends_with_the_next_notebook,
     has_headings_in_order,
     is_read_as_written,
     has_exercises,
@@ -314,6 +371,10 @@ def log_bernoulli(x, logits):
 from dgmcourse.check import welcome as check
 
 log_bernoulli = check.log_bernoulli(log_bernoulli)
+# check.log_bernoulli.hint()
+
+# %% [markdown]
+# Next: nothing.
 """
 
 
@@ -329,7 +390,7 @@ def tiny(tmp_path):
         cell.execution_count = i + 1
     data = {"text/plain": "Not done yet: write it", "image/png": "iVBO"}
     alt = {"image/png": {"alt": "nothing"}}
-    nb.cells[-1].outputs = [new_output("display_data", data, metadata=alt)]
+    code(nb)[-1].outputs = [new_output("display_data", data, metadata=alt)]
     return nb, path, source
 
 
@@ -350,7 +411,7 @@ def add(text, cell=0):
 
 def output(**fields):
     def plant(nb):
-        nb.cells[-1].outputs.append(new_output(**fields))
+        code(nb)[-1].outputs.append(new_output(**fields))
 
     return plant
 
@@ -360,7 +421,7 @@ def show(kind, value):
 
 
 def printed(text, to="stdout"):
-    return lambda nb: nb.cells[-1].outputs.append(stream(text, to))
+    return lambda nb: code(nb)[-1].outputs.append(stream(text, to))
 
 
 def tag(name):
@@ -369,7 +430,7 @@ def tag(name):
 
 def put(**fields):
     def plant(nb):
-        nb.cells[-1].update(fields)
+        code(nb)[-1].update(fields)
 
     return plant
 
@@ -422,7 +483,19 @@ PLANTED = {
     has_the_colab_cell_first: {
         "Colab's cell later": lambda nb: nb.cells.insert(1, nb.cells.pop(2))
     },
-    has_code_that_fits_the_column: {"a long line": add("\n#" + "-" * 88, -1)},
+    has_code_that_fits_the_column: {"a long line": add("\n#" + "-" * 88, -2)},
+    has_short_visible_code: {"16 lines": add("\nx = 0" * 16, -2)},
+    has_a_hint_line_for_each_exercise: {
+        "no hint line": lambda nb: nb.cells[-2].update(
+            source=nb.cells[-2].source.replace(".hint", ".hints")
+        )
+    },
+    shows_what_is_predicted_only_when_it_is_run: {
+        "an answer in sight": lambda nb: nb.cells[-3].update(
+            cell_type="markdown", source="**Predict.** Is it right?"
+        )
+    },
+    ends_with_the_next_notebook: {"no next": lambda nb: nb.cells[-1].update(source="The end.")},
     has_headings_in_order: {
         "two titles": add("\n\n# Another title"),
         "a level left out": add("\n\n#### Deep"),
@@ -432,10 +505,10 @@ PLANTED = {
         "a bar in a table's formula": show("text/markdown", "| a |\n|:--|\n| $p(x|z)$ |"),
     },
     has_exercises: {
-        "no exercise": lambda nb: nb.cells.pop(),
+        "no exercise": lambda nb: nb.cells.pop(-2),
         "a solution in the student's copy": lambda nb: nb.cells[2].update(source=SOLVED),
         "a marker": add("\n### END SOLUTION", 2),
-        "another stored verdict": lambda nb: nb.cells[-1].outputs.clear(),
+        "another stored verdict": lambda nb: code(nb)[-1].outputs.clear(),
     },
 }
 FAULTS = {name: (check, plant) for check, some in PLANTED.items() for name, plant in some.items()}
@@ -470,5 +543,5 @@ def test_every_check_has_a_planted_fault():
 def test_solutions_are_run(tiny, answer, fault):
     nb, path, _ = tiny
     nb.cells[2].source = answer
-    nb.cells[-1].outputs[0].data["text/plain"] = "Right: yes"
+    code(nb)[-1].outputs[0].data["text/plain"] = "Right: yes"
     assert bool(has_exercises(nb, path.parent / "solutions" / path.name)) == fault

@@ -51,13 +51,14 @@ def test_show_gives_the_picture_its_alt_text_its_width_and_its_caption(shown):
     ax.plot([0, 1], [0, 1])
     plot.show(fig, alt='A line "rises" & <ends>', caption="It rises, 1 < 2.")
     (data, metadata), (caption, _) = shown
-    assert metadata["image/png"] == {"width": 400, "alt": 'A line "rises" & <ends>'}
+    assert metadata["image/png"] == {"width": 500, "alt": 'A line "rises" & <ends>'}
     png = data["image/png"]
     height, width, _ = mpl_image.imread(
         io.BytesIO(base64.b64decode(png) if isinstance(png, str) else png)
     ).shape
-    assert (width, height) == (600, 300)  # sharp at 150 % zoom
+    assert (width, height) == (750, 375)  # sharp at 150 % zoom
     assert "It rises, 1 &lt; 2." in caption["text/html"]
+    assert "<details>" in caption["text/html"] and "&lt;ends&gt;" in caption["text/html"]
     assert not plot.plt.fignum_exists(fig.number), (
         "an open figure is drawn twice, and keeps its memory"
     )
