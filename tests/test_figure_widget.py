@@ -25,7 +25,7 @@ def test_every_kind_of_control_changes_the_picture():
     widget = slider_figure(draw, alt="a line", **kinds)
     seen = {bytes(widget.image.value)}
     assert bytes(widget.image.value).startswith(b"\x89PNG") and widget.image.width == str(
-        round(WIDTH * 100)
+        round(WIDTH * 125)
     )
     for name, value in {"height": 2.5, "S": 4, "dashed": True}.items():
         widget.controls[name].value = value

@@ -21,7 +21,7 @@ import torch
 import traitlets
 from matplotlib.figure import Figure
 
-from dgmcourse.plot import DPI, png
+from dgmcourse.plot import DPI, SHOWN, png
 
 LETTERS = "mu sigma epsilon alpha beta tau lambda_ pi theta phi".split()
 SYMBOLS = dict(zip(LETTERS, "μσεαβτλπθφ", strict=True))
@@ -55,8 +55,8 @@ class SliderFigure(widgets.VBox):
     def _draw(self) -> None:
         with DRAWING, one_thread():
             figure = self.draw(**{name: control.value for name, control in self.controls.items()})
-            self.image.width = str(round(figure.get_figwidth() * DPI))
-            self.image.value = png(figure)
+            self.image.width = str(round(figure.get_figwidth() * DPI * SHOWN))
+            self.image.value = png(figure, scale=SHOWN)  # a frame counts more than sharpness
 
     def _update(self, change) -> None:
         try:
