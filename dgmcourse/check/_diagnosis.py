@@ -112,9 +112,12 @@ def relation(found: list[Estimate], truth: list[Estimate], sizes: list[set[int]]
             more = "large" if offsets[0] > 0 else "small"
             return f"it is {abs(offsets[0]):.4g} too {more} everywhere: is there a term too many, or few?"
     value, right = (torch.cat([e.value.double().flatten() for e in es]) for es in (found, truth))
+    low, high = value.min(), value.max()
     off = ~torch.isclose(value, right, rtol=1e-3, atol=1e-4)
-    if off.sum() > 1 and (value[off] == value[off][0]).all() and right[off].std() > 0:
-        return f"where it should be {numbers(right[off])} it is {value[off][0]:.4g}: is it clamped?"
+    if off.sum() > 1 and right[off].std() > 0 and torch.allclose(value, right.clamp(low, high)):
+        where = f"{value[off].min():.4g}"
+        where = where if value[off].std() == 0 else f"{where} or {value[off].max():.4g}"
+        return f"where it should be {numbers(right[off])} it is {where}: is it clamped?"
     return ""
 
 

@@ -177,7 +177,8 @@ SURE = reals([[0.1, -0.2]], [[-1.0, -2.0]], [[60.0, 60.0, -60.0]], [[1.0, 0.0, 0
 
 
 def with_nets(mean, log_var, bias, x, weight):
-    return x, Encoder(mean, log_var), Decoder(bias, weight)
+    encoder = Encoder(mean, log_var, x.detach())
+    return x, encoder, Decoder(bias, weight, encoder)
 
 
 elbo = Exercise(
@@ -286,7 +287,7 @@ def expected_moments(n: int, prior, decoder) -> Tensor:
 
 
 PRIOR = reals([1.0, 1.0], [math.log(0.25)] * 2)  # not N(0, I): p(z) is whatever `prior` says
-SWITCHES = 400.0 * torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]], dtype=torch.float64)
+SWITCHES = 1e6 * torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]], dtype=torch.float64)
 ODDS = torch.tensor([0.3, 0.5, 0.9], dtype=torch.float64)
 
 sample = Exercise(
@@ -305,7 +306,7 @@ sample = Exercise(
         copies=4000,
         moments=moments,
         cases=[
-            (*PRIOR, torch.full_like(ODDS, -240.0), SWITCHES),  # a pixel is 1 where its z is > 0.6
+            (*PRIOR, torch.full_like(ODDS, -1.5e6), SWITCHES),  # a pixel is 1 where its z is > 1.5
             (*PRIOR, ODDS.logit(), 0 * SWITCHES),  # pixels that do not depend on z
         ],
         shared="one draw serves all n images: draw n codes, prior.sample((n,)), and each pixel of each"
