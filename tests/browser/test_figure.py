@@ -35,3 +35,29 @@ def test_a_key_press_and_a_button_change_the_picture(lab):
     assert float(slider.get_attribute("aria-valuenow")) == pytest.approx(1.7)
     page.get_by_role("button", name="new sample").click()
     assert changed(second) != first
+
+
+SHOWN = """
+from dgmcourse.plot import plt
+from dgmcourse.widgets import show
+from dgmcourse.widgets.figure import slider_figure
+def draw(height):
+    fig, ax = plt.subplots(figsize=(3, 2))
+    ax.plot([0, height])
+    return fig
+show(slider_figure(draw, alt="a line", height=(0.0, 2.0, 0.1, 1.0)), draw(1.0), alt="a line")
+"""
+
+
+def test_a_widget_stands_in_its_pictures_place_and_the_picture_in_words_below(lab):
+    page = lab.open([SHOWN])
+    lab.run_all()
+    page.locator(".jp-OutputArea .noUi-handle").first.wait_for(timeout=60_000)
+    assert page.locator(".jp-OutputArea .jp-RenderedImage").count() == 0
+    page.get_by_text("The picture in words").click()
+    words = page.locator(".jp-OutputArea details")
+    assert words.get_attribute("open") is not None and "a line" in words.inner_text()
+    bundle = page.evaluate(
+        "() => window.jupyterapp.shell.currentWidget.content.model.cells.get(0).outputs.get(0).data"
+    )
+    assert "image/png" in bundle  # what is stored, for readers without a kernel
