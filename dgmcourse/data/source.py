@@ -28,6 +28,8 @@ from urllib.error import HTTPError
 
 import numpy as np
 
+from dgmcourse.files import write_atomically
+
 CONNECT = 3.0  # seconds until the first byte; a dead network is noticed after this, once per mirror
 STALL = 6.0  # seconds without a byte in the middle of a download
 PAUSE = 0.5  # seconds before a second try, twice that before a third
@@ -275,21 +277,14 @@ def _unpack(file, content):
 
 
 def _write(path, content):
-    """Write by renaming a complete file: nobody ever sees a part of it. A full disk only costs the
-    cache.
+    """Write a file of the cache. Where that fails, on a full disk for instance, it costs the cache
+    only.
     """
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(content)
-        part.replace(path)
+        write_atomically(path, content)
     except OSError as error:
-        say(
-            f"  nothing is kept for the next time: {_short(path.parent)}: {error.strerror}",
-            sys.stderr,
-        )
-        with contextlib.suppress(OSError):
-            part.unlink()
+        why = error.__cause__.strerror  # without the path, which may stand in a shared notebook
+        say(f"  nothing is kept for the next time: {_short(path.parent)}: {why}", sys.stderr)
 
 
 def _progress(line):
