@@ -34,6 +34,9 @@ test: setup ## run every test and every notebook (ARGS="-k decoder": only those 
 	@$(RUN) -m pytest tests $(ARGS)
 	$(if $(ARGS)$(if $(NOTEBOOKS),,none),,@$(RUN) -m pytest --nbval-lax --nbval-cell-timeout=300 $(NOTEBOOKS))
 
+matrix: setup ## test on each Python with the oldest and newest packages (ARGS="3.11-oldest colab")
+	@$(RUN) tools/matrix.py $(ARGS)
+
 doctor: setup ## say what works on this machine, and what to do about the rest
 	@$(RUN) -m dgmcourse doctor
 
@@ -73,6 +76,6 @@ requirements: setup ## pin the packages anew from pyproject.toml (ARGS="--upgrad
 	@$(COMPILE) --no-annotate $(ARGS) -c requirements.txt benchmarks/requirements.in -o benchmarks/requirements.txt
 
 clean: ## remove the private environments and the caches; trained models stay
-	rm -rf .venv .venv-bench .pytest_cache .ruff_cache build dist *.egg-info
+	rm -rf .venv .venv-bench .venv-matrix .pytest_cache .ruff_cache build dist *.egg-info
 
-.PHONY: help setup lab test doctor train notebooks slides badges bench format lint requirements clean
+.PHONY: help setup lab test matrix doctor train notebooks slides badges bench format lint requirements clean
