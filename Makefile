@@ -1,7 +1,7 @@
 # The course's commands: `make` alone lists them. For GNU make 3.81 (macOS) and newer, and a POSIX shell.
 #   make lab                                  set up what is missing, then open the course in JupyterLab
-#   make lab PORT=9999 ARGS="--no-browser"    what JupyterLab is to be told
-#   make lab PYTHON=python3.12                another Python than the first that fits
+#   make lab PORT=9999 ARGS="--no-browser"    with these options of JupyterLab
+#   make lab PYTHON=python3.12                with this Python, not the first that fits
 #   make lab TORCH=cpu                        the small build of torch (TORCH=default goes back)
 # Only .venv is written to. tools/setup.sh says how it is made, and does nothing where it is up to date.
 PYTHON ?=

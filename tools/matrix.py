@@ -28,9 +28,7 @@ PYTHONS = ("3.11", "3.12", "3.13")
 PACKAGES = ("oldest", "pinned", "newest")
 COLAB, COLABS_PYTHON = "ipywidgets==7.7.1", "3.12"
 # Tests of what does not depend on the packages' versions, or needs the pinned ones.
-LEFT_OUT = (
-    "browser test_build.py test_badges.py test_notebooks.py test_setup.py test_slides.py".split()
-)
+LEFT_OUT = "test_build.py test_badges.py test_notebooks.py test_setup.py test_slides.py".split()
 QUICK = "imports contract train weights files latent_widget quiz_widget".split()
 
 
@@ -64,7 +62,7 @@ def install(python: str, packages: str, place: Path) -> str:
     pins = ROOT / "requirements.txt"
     if packages != "pinned":
         pins, overrides = place / "requirements.txt", place / "overrides.txt"
-        overrides.write_text(COLAB if packages == "colab" else "")
+        overrides.write_text(COLAB if packages == "colab" else "")  # against the lower bound
         resolution = "lowest-direct" if packages == "oldest" else "highest"
         asked = ["--python", inside, "--resolution", resolution, "--only-binary", ":all:"]
         asked += ["--override", overrides, "--extra", "test", "pyproject.toml", "-o", pins]
@@ -106,10 +104,10 @@ def main(arguments: list[str]) -> int:
             command = [place / "bin" / "python", "-m", "pytest", "-q", "-m", "not browser"]
             command += ["-p", "no:cacheprovider", *tests(packages, options.quick)]
             wrong = "" if run(*command) else "tests failed (see above)"
-        shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(place, ignore_errors=True)  # there may be none
         times = f"installed in {installed - began:.0f} s, tested in {time.monotonic() - installed:.0f} s"
         results[name] = wrong, times
-    PLACE.rmdir()
+    shutil.rmtree(PLACE, ignore_errors=True)
     print()
     for name, (wrong, times) in results.items():
         print(f"{name:14}{wrong or 'passed':60}{times}")

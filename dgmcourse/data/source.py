@@ -60,7 +60,7 @@ class Unavailable(Exception):
 
 
 class Gone(Unavailable):
-    """... in a way that will be the same a second later."""
+    """A download failed in a way that a second try would not mend."""
 
 
 def find(dataset, download=True):
@@ -222,8 +222,8 @@ def _fetch(file, mirrors, troubles):
 
 
 def _get(url):
-    """The bytes at url. They are read in a thread of its own: then not even a name server can hold
-    us up.
+    """The bytes at url. A thread reads them, so that a name server that does not answer cannot
+    block the caller.
     """
     from tqdm import tqdm  # here, because most runs download nothing
 
@@ -231,13 +231,13 @@ def _get(url):
 
     def read():
         try:
-            # Longer than either wait below, which are the ones that decide and say why.
+            # Longer than both waits below: they decide, and their messages say why.
             with urllib.request.urlopen(url, timeout=CONNECT + STALL) as answer:
                 inbox.put(int(answer.headers.get("Content-Length") or 0))
                 while block := answer.read(1 << 16):
                     inbox.put(block)
             inbox.put(b"")
-        except Exception as error:  # whatever it is, the one who waits must hear of it
+        except Exception as error:  # any error ends the wait of the caller
             inbox.put(error)
 
     threading.Thread(target=read, daemon=True).start()
@@ -288,6 +288,5 @@ def _write(path, content):
 
 
 def _progress(line):
-    print(
-        line, flush=True
-    )  # standard error would be red in a notebook, and a dead network harms nobody
+    """Print to standard output: a notebook shows standard error in red, as if something broke."""
+    print(line, flush=True)
