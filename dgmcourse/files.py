@@ -79,9 +79,10 @@ def alone(path: str | os.PathLike) -> Iterator[None]:
     with file:
         if not lockable(file):
             file.seek(0)
+            who = file.read().strip()  # nothing, if it has come only now
             raise BlockingIOError(
-                f"{path} is being written by process {file.read().strip()}: wait until it ends, or"
-                " start this one in another folder"
+                f"{path} is being written by {f'process {who}' if who else 'another process'}: wait"
+                " until it ends, or start this one in another folder"
             )
         with explained(path):
             file.truncate(0)
