@@ -1,7 +1,7 @@
 # The course's commands: `make` alone lists them. For GNU make 3.81 (macOS) and newer, and a POSIX shell.
 #   make lab                                  set up what is missing, then open the course in JupyterLab
-#   make lab PORT=9999 ARGS="--no-browser"    what JupyterLab is to be told
-#   make lab PYTHON=python3.12                another Python than the first that fits
+#   make lab PORT=9999 ARGS="--no-browser"    with these options of JupyterLab
+#   make lab PYTHON=python3.12                with this Python, not the first that fits
 #   make lab TORCH=cpu                        the small build of torch (TORCH=default goes back)
 # Only .venv is written to. tools/setup.sh says how it is made, and does nothing where it is up to date.
 PYTHON ?=
@@ -33,6 +33,9 @@ lab: setup ## open the course in JupyterLab (PORT=9999, ARGS="--no-browser")
 test: setup ## run every test and every notebook (ARGS="-k decoder": only those of tests/)
 	@$(RUN) -m pytest tests $(ARGS)
 	$(if $(ARGS)$(if $(NOTEBOOKS),,none),,@$(RUN) -m pytest --nbval-lax --nbval-cell-timeout=300 $(NOTEBOOKS))
+
+matrix: setup ## test on each Python with the oldest and newest packages (ARGS="3.11-oldest colab")
+	@$(RUN) tools/matrix.py $(ARGS)
 
 doctor: setup ## say what works on this machine, and what to do about the rest
 	@$(RUN) -m dgmcourse doctor
@@ -73,6 +76,6 @@ requirements: setup ## pin the packages anew from pyproject.toml (ARGS="--upgrad
 	@$(COMPILE) --no-annotate $(ARGS) -c requirements.txt benchmarks/requirements.in -o benchmarks/requirements.txt
 
 clean: ## remove the private environments and the caches; trained models stay
-	rm -rf .venv .venv-bench .pytest_cache .ruff_cache build dist *.egg-info
+	rm -rf .venv .venv-bench .venv-matrix .pytest_cache .ruff_cache build dist *.egg-info
 
-.PHONY: help setup lab test doctor train notebooks slides badges bench format lint requirements clean
+.PHONY: help setup lab test matrix doctor train notebooks slides badges bench format lint requirements clean

@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import io
 import os
 import sys
 import time
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from dgmcourse.data.images import Data
+from dgmcourse.files import alone, write_atomically
 from dgmcourse.optim import TrainingError
 
 CURVE_POINTS = 400  # the running curve keeps about this many points, however long the training
@@ -177,30 +179,35 @@ class Run:
         """The loop goes in here. At its end, after an interruption (KeyboardInterrupt) and after a
         TrainingError too, the model holds its best or last parameters in evaluation mode, and the
         history says how it ended.
+
+        Raises:
+            OSError: if another process writes the checkpoint, or it cannot be written: `files`.
         """
-        if resume and self.checkpoint and Path(self.checkpoint).exists():
-            self.restore()
-        self.history.stopped = "finished"
-        self.bar = tqdm(
-            total=self.total,
-            initial=self.steps,
-            disable=not self.progress,
-            file=sys.stdout,
-            mininterval=0.5,
-            bar_format="{desc} |{bar:24}| {percentage:3.0f}%, {remaining} left{postfix}",
-        )
-        try:
-            yield
-        except KeyboardInterrupt:
-            self.history.stopped = "interrupted"
-        except TrainingError as error:
-            self.history.stopped = f"diverged at step {self.steps + 1}: {error}"
-        finally:
-            self.bar.close()
-            if self.best is not None:
-                self.model.load_state_dict(self.best)
-            self.model.eval()
-            self.draw()
+        writes = self.checkpoint and self.first
+        with alone(self.checkpoint) if writes else contextlib.nullcontext():
+            if resume and self.checkpoint and Path(self.checkpoint).exists():
+                self.restore()
+            self.history.stopped = "finished"
+            self.bar = tqdm(
+                total=self.total,
+                initial=self.steps,
+                disable=not self.progress,
+                file=sys.stdout,
+                mininterval=0.5,
+                bar_format="{desc} |{bar:24}| {percentage:3.0f}%, {remaining} left{postfix}",
+            )
+            try:
+                yield
+            except KeyboardInterrupt:
+                self.history.stopped = "interrupted"
+            except TrainingError as error:
+                self.history.stopped = f"diverged at step {self.steps + 1}: {error}"
+            finally:
+                self.bar.close()
+                if self.best is not None:
+                    self.model.load_state_dict(self.best)
+                self.model.eval()
+                self.draw()
 
     def watch(self, parts: dict[str, Tensor], n: int, *also: Averages) -> None:
         """Add a step's parts, the means over n examples, to the running curve and `also`."""
@@ -235,7 +242,9 @@ class Run:
         """Add an epoch's row to the history and write the checkpoint."""
         self.history.epochs.append(row)
         if self.checkpoint and self.first:
-            save_atomically(self.state(), self.checkpoint)
+            content = io.BytesIO()
+            torch.save(self.state(), content)
+            write_atomically(self.checkpoint, content.getvalue())
 
     def state(self) -> dict:
         return {
@@ -302,14 +311,3 @@ def set_random_state(state: dict[str, Tensor], device: torch.device) -> None:
     torch.set_rng_state(state["cpu"].cpu())
     if "device" in state:
         torch.get_device_module(device).set_rng_state(state["device"].cpu())
-
-
-def save_atomically(state: dict, path: str | os.PathLike) -> None:
-    """Write beside the file, then rename: a crash in between leaves the older state, not half a
-    file.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(path.suffix + ".part")
-    torch.save(state, beside)
-    os.replace(beside, path)

@@ -15,8 +15,10 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
+
+from dgmcourse.files import write_atomically
 
 WEIGHTS = Path(__file__).parent / "weights"
 MODELS = "dgmcourse.models"
@@ -144,9 +146,13 @@ def unpacked(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def write(tensors: dict[str, Tensor], facts: dict, path: Path) -> Path:
-    """Write tensors and their card, to which the hash is added."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, path, {"card": json.dumps(facts | {"hash": digest(tensors)})})
+    """Write tensors and their card, to which the hash is added.
+
+    Raises:
+        OSError: as `files.write_atomically`.
+    """
+    card = json.dumps(facts | {"hash": digest(tensors)})
+    write_atomically(path, save(tensors, {"card": card}))
     return path
 
 

@@ -196,7 +196,7 @@ def check_only_the_first_shows(train):
         mock.patch.object(torch, "save", saved),
         mock.patch("os.replace"),
     ):
-        path = Path(FOLDER, "shown.pt")
+        path = Path(FOLDER, f"shown{torch.distributed.get_rank()}.pt")
         live = lambda model, history: calls.append(history)  # noqa: E731
         train.fit(Curve(), torch.randn(20, 3), epochs=2, live=live, checkpoint=path)
     assert bool(out.getvalue()) == bool(calls) == first

@@ -19,9 +19,10 @@ MAY_SEE = {
     "distances": [],
     "models": ["densities", "networks", "distances", "models"],
     "data": ["data", "densities"],
-    "data.source": [],
+    "data.source": ["files"],
+    "files": [],
     "optim": [],
-    "loop": ["data.images", "optim"],  # of the data only the protocol, Data
+    "loop": ["data.images", "files", "optim"],  # of the data only the protocol, Data
     "distributed": ["loop"],
     "train": ["data.images", "distributed", "loop", "optim"],
     "play": ["densities", "data.images", "loop", "optim"],
@@ -41,11 +42,12 @@ MAY_SEE = {
         "train",
         "widgets",
     ],  # plays beside the browser
-    "weights": [],  # models only by name
+    "weights": ["files"],  # models only by name
     "measure": ["data.images", "distances", "evaluate", "train", "weights"],
     "recipes": [
         "data",
         "distributed",
+        "files",
         "measure",
         "models",
         "play",
@@ -58,6 +60,7 @@ MAY_SEE = {
         "densities",
         "distances",
         "evaluate",
+        "files",
         "measure",
         "models",
         "networks",

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -34,12 +35,20 @@ case "$1 $2" in
 "-c "*sys.version\\)*) echo "$VERSION" ;;
 "-c "*) exec {sys.executable} "$@" ;;
 "-m venv") mkdir -p "$3/bin"; cp "$0" "$3/bin/python"; cp "$STANDINS/uv" "$3/bin/uv"; echo "venv" >>"$LOG" ;;
-*) echo "python $*" >>"$LOG" ;;
+*) echo "python $*" >>"$LOG"; exec "$STANDINS/fault" "$@" ;;
 esac
 """
 UV = """#!/bin/sh
 echo "uv $*" >>"$LOG"
-case "$*" in *"$BREAKS"*) exit 2 ;; esac
+exec "$STANDINS/fault" "$@"
+"""
+# A call whose arguments have $BREAKS in them fails, the first $TIMES times, and says $SAYS.
+FAULT = """#!/bin/sh
+case "$*" in
+*"$BREAKS"*)
+    echo x >>"$LOG.failed"
+    [ "$(awk 'END { print NR }' "$LOG.failed")" -gt "$TIMES" ] || { echo "$SAYS" >&2; exit 2; } ;;
+esac
 """
 TOOLS = "sh cat cksum sed awk rm mkdir cp dirname env".split()
 
@@ -56,21 +65,30 @@ class Course:
             copy(ROOT / name, self.root / name)
         for tool in TOOLS:
             (self.bin / tool).symlink_to(shutil.which(tool))
-        (self.bin / "uv").write_text(UV)
-        (self.bin / "uv").chmod(0o755)
+        self.stand_in("uv", UV)
+        self.stand_in("fault", FAULT)
 
-    def python(self, name: str) -> str:
-        (self.bin / name).write_text(PYTHON)
+    def stand_in(self, name: str, text: str) -> None:
+        (self.bin / name).write_text(text)
         (self.bin / name).chmod(0o755)
-        return name
 
-    def setup(self, VERSION="3.12.1", LACKS="nothing-lacks", BREAKS="nothing-breaks", **asked):
+    def setup(
+        self,
+        VERSION="3.12.1",
+        LACKS="nothing-lacks",
+        BREAKS="nothing-breaks",
+        TIMES="9",
+        SAYS="error",
+        **asked,
+    ):
         """Run the set-up with only these tools on the PATH: (exit status, what it said, what it
         called).
         """
         self.log.write_text("")
+        self.log.with_name("log.failed").unlink(missing_ok=True)
         env = {"PATH": str(self.bin), "LOG": str(self.log), "STANDINS": str(self.bin)}
-        env |= {"VERSION": VERSION, "LACKS": LACKS, "BREAKS": BREAKS} | asked
+        env |= {"VERSION": VERSION, "LACKS": LACKS, "BREAKS": BREAKS, "TIMES": TIMES} | asked
+        env["SAYS"] = SAYS
         done = subprocess.run(
             ["sh", "tools/setup.sh"],
             cwd=self.root,
@@ -85,7 +103,7 @@ class Course:
 @pytest.fixture
 def course(tmp_path):
     course = Course(tmp_path)
-    course.python("python3.12")
+    course.stand_in("python3.12", PYTHON)
     return course
 
 
@@ -137,6 +155,44 @@ def test_a_setup_that_broke_half_way_is_made_anew(course, broken):
     assert course.setup() == (0, "", [])
 
 
+STEPS = {"requirements-uv.txt": "python", "-r .venv/requirements.txt": "uv"}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_fault_of_the_network_that_passes_is_overcome(step, course):
+    status, said, called = course.setup(BREAKS=step, TIMES="1")
+    assert status == 0 and said.count("tried a second time") == 1 and "stopped" not in said
+    assert [step in line for line in called].count(True) == 2 and len(called) == 5
+    assert course.setup() == (0, "", [])
+
+
+CERTIFICATES = [
+    "cause: invalid peer certificate: UnknownIssuer",
+    "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: unable to get local issuer",
+    "TLS handshake eof",
+]
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("error", [*CERTIFICATES, "No space left on device", "dns error"])
+def test_a_fault_that_stays_is_told_with_its_likely_cause(error, step, course):
+    status, said, called = course.setup(BREAKS=step, SAYS=error)
+    assert status == 1 and [step in line for line in called].count(True) == 2
+    assert called[-1].startswith(STEPS[step]) and said.count(error) == 2
+    untrusted = error in CERTIFICATES
+    assert ("SSL_CERT_FILE=/path/to/certificates.pem make lab" in said) == untrusted
+    assert ("It needs the package registry" in said) == (not untrusted)
+    assert max(len(line) for line in said.splitlines()) <= 120
+
+
+def test_a_certificate_file_is_handed_to_pip_as_well(course):
+    prints = PYTHON.replace('echo "python $*"', 'echo "python $* $PIP_CERT"')
+    course.stand_in("python3.12", prints)
+    assert course.setup(SSL_CERT_FILE="/my.pem")[2][1].endswith(" /my.pem")
+    shutil.rmtree(course.root / ".venv")
+    assert course.setup(SSL_CERT_FILE="/my.pem", PIP_CERT="/its.pem")[2][1].endswith(" /its.pem")
+
+
 def test_changed_requirements_update_the_environment_in_place(course):
     course.setup()
     with (course.root / "pyproject.toml").open("a") as file:
@@ -151,8 +207,7 @@ def test_changed_requirements_update_the_environment_in_place(course):
 def test_another_python_or_folder_or_a_dead_environment_is_made_anew(course):
     course.setup()
     assert course.setup(PYTHON="python3.12") == (0, "", [])
-    (course.bin / "python3.13").write_text(PYTHON.replace("$VERSION", "3.13.0"))
-    (course.bin / "python3.13").chmod(0o755)
+    course.stand_in("python3.13", PYTHON.replace("$VERSION", "3.13.0"))
     assert course.setup() == (0, "", [])  # a newer one that turns up changes nothing
     assert course.setup(PYTHON="python3.13")[2][0] == "venv"
     course.root = course.root.rename(course.root.with_name("elsewhere"))
@@ -207,10 +262,10 @@ def test_the_choice_of_torch_stays_until_another_is_made(course):
 
 
 def test_pythons_are_tried_in_the_documented_order(course):
-    course.python("python3.11")
+    course.stand_in("python3.11", PYTHON)
     assert "python3.12 (" in course.setup()[1]
     shutil.rmtree(course.root / ".venv")
-    course.python("python3.13")
+    course.stand_in("python3.13", PYTHON)
     assert "python3.13 (" in course.setup()[1]
     shutil.rmtree(course.root / ".venv")
     assert "python3.11 (" in course.setup(PYTHON="python3.11")[1]
@@ -341,6 +396,9 @@ def test_conda_gets_the_packages_of_pyproject_and_no_others():
 
 
 def files_of_the_repository() -> list[Path]:
+    """What git holds or would take up; in a copy without it (a ZIP), what a walk finds."""
+    if not (ROOT / ".git").exists() or not shutil.which("git"):
+        return walk(ROOT)
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -348,6 +406,37 @@ def files_of_the_repository() -> list[Path]:
         capture_output=True,
     ).stdout
     return [ROOT / name for name in listed.decode().split("\0") if name and (ROOT / name).is_file()]
+
+
+def walk(root: Path) -> list[Path]:
+    """All files but git's own and those that .gitignore names: a pattern there is one of a name, or
+    of a path from the root.
+    """
+    lines = (root / ".gitignore").read_text().splitlines()
+    patterns = [line.rstrip("/") for line in lines if line and not line.startswith("#")]
+
+    def kept(path: Path) -> bool:
+        names = path.name, path.relative_to(root).as_posix()
+        ignored = any(fnmatch(name, pattern) for name in names for pattern in patterns)
+        return path.name != ".git" and not ignored
+
+    found = []
+    for folder, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if kept(Path(folder, name))]
+        found += [path for name in names if kept(path := Path(folder, name))]
+    return found
+
+
+def test_without_git_the_same_files_are_found(tmp_path):
+    kept = ["Makefile", ".ci/run", "slides/deck.py", "tests/runs.py", "a/b/c.txt"]
+    ignored = [".git/config", ".venv/bin/uv", "a/__pycache__/x.py", "a/x.pyc", "slides/deck.html"]
+    ignored += ["slides/node_modules/x/y.js", "x.egg-info/PKG-INFO", "runs/vae_2d.pt"]
+    for name in kept + ignored:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    shutil.copy(ROOT / ".gitignore", tmp_path)
+    found = {path.relative_to(tmp_path).as_posix() for path in walk(tmp_path)}
+    assert found == {*kept, ".gitignore"}
 
 
 def test_no_file_names_a_package_index_and_no_lock_file_records_addresses():

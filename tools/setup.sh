@@ -71,26 +71,48 @@ fi
 : >$stamp
 
 install() { .venv/bin/uv pip install --python $in_venv "$@"; }
-stopped="The set-up stopped: see the lines above. It needs the package registry and about 6 GB of disk
-(a CPU-only torch needs about 1.5 GB: make lab TORCH=cpu). The same command tries again."
+stopped="The set-up stopped: see the lines above. It needs the package registry (behind a proxy: its address in
+HTTPS_PROXY) and about 6 GB of disk (a CPU-only torch needs about 1.5 GB: make lab TORCH=cpu).
+The same command tries again."
+untrusted="The set-up stopped, since the package registry's certificate was not accepted: see the lines above.
+Most likely a proxy of your network answers in its place, with a certificate of its own. Put the path of
+a file that has this certificate (.pem; whoever runs the network knows it) in SSL_CERT_FILE:
+    SSL_CERT_FILE=/path/to/certificates.pem make lab"
 export UV_HTTP_TIMEOUT="${UV_HTTP_TIMEOUT:-120}" # a slow line is no reason to give up
+if [ -n "${SSL_CERT_FILE:-}" ]; then # uv reads it, pip has a variable of its own
+    export PIP_CERT="${PIP_CERT:-$SSL_CERT_FILE}"
+fi
+
+# Run a command that needs the registry, a second time if it fails: a fault of the network may pass.
+# If it fails again, stop with the message $1, or with the one on certificates where the errors name them.
+fetch() {
+    message=$1
+    shift
+    "$@" && return
+    say "  This failed. It is tried a second time, which shows no progress."
+    "$@" 2>.venv/errors && return
+    cat .venv/errors >&2
+    case $(cat .venv/errors) in *ertificate* | *CERTIFICATE* | *TLS* | *SSL*) message=$untrusted ;; esac
+    fail "$message"
+}
 
 say "- the installer, uv"
-$in_venv -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: \
-    -r requirements-uv.txt || fail "$stopped"
+fetch "$stopped" $in_venv -m pip install --quiet --disable-pip-version-check --require-hashes \
+    --only-binary :all: -r requirements-uv.txt
 if [ "$TORCH" = cpu ]; then
     # uv itself knows where the CPU builds are. Our hashes are the registry's, so these two go in by version.
     pins=$(sed -n 's/^\(torch==[^ ]*\) .*/\1/p; s/^\(torchvision==[^ ]*\) .*/\1/p' requirements.txt)
     say "- torch for CPUs:" $pins
-    install --no-deps --torch-backend cpu $pins || fail "The small build of torch could not be fetched.
-Plain \`make lab TORCH=default\` takes torch from where all other packages come from (about 6 GB of disk)."
+    fetch "The small build of torch could not be fetched.
+Plain \`make lab TORCH=default\` takes torch from where all other packages come from (about 6 GB of disk)." \
+        install --no-deps --torch-backend cpu $pins
     awk '/^[a-z0-9]/ { drop = /^(torch|torchvision|triton|cuda-[a-z-]*|nvidia-[a-z0-9-]*)==/ } !drop' \
         requirements.txt >.venv/requirements.txt
 else
     cp requirements.txt .venv/requirements.txt
 fi
 say "- the packages of requirements.txt, at their pinned versions"
-install --require-hashes -r .venv/requirements.txt || fail "$stopped"
+fetch "$stopped" install --require-hashes -r .venv/requirements.txt
 say "- the course itself, and JupyterLab's quiet settings"
 install --quiet --no-deps --no-build-isolation -e . || fail "$stopped"
 mkdir -p .venv/etc/jupyter

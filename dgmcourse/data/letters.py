@@ -13,7 +13,7 @@ import torch
 from dgmcourse.data.images import Data
 
 FONTS = """DejaVuSans DejaVuSans-Oblique DejaVuSansMono DejaVuSansMono-Oblique DejaVuSerif DejaVuSerif-Italic
-    STIXGeneral STIXGeneralItalic cmr10 cmss10 cmti10 cmtt10""".split()
+    STIXGeneral STIXGeneralItalic cmr10 cmss10 STIXGeneralBolIta cmtt10""".split()
 LIKE_DIGITS = "BDGIOQSZbgiloqsz"  # letters that some hand writes like a digit
 LETTERS = "".join(sorted(set(string.ascii_letters) - set(LIKE_DIGITS)))
 CANVAS, BOX = (

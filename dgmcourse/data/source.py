@@ -28,6 +28,8 @@ from urllib.error import HTTPError
 
 import numpy as np
 
+from dgmcourse.files import write_atomically
+
 CONNECT = 3.0  # seconds until the first byte; a dead network is noticed after this, once per mirror
 STALL = 6.0  # seconds without a byte in the middle of a download
 PAUSE = 0.5  # seconds before a second try, twice that before a third
@@ -58,7 +60,7 @@ class Unavailable(Exception):
 
 
 class Gone(Unavailable):
-    """... in a way that will be the same a second later."""
+    """A download failed in a way that a second try would not mend."""
 
 
 def find(dataset, download=True):
@@ -220,8 +222,8 @@ def _fetch(file, mirrors, troubles):
 
 
 def _get(url):
-    """The bytes at url. They are read in a thread of its own: then not even a name server can hold
-    us up.
+    """The bytes at url. A thread reads them, so that a name server that does not answer cannot
+    block the caller.
     """
     from tqdm import tqdm  # here, because most runs download nothing
 
@@ -229,13 +231,13 @@ def _get(url):
 
     def read():
         try:
-            # Longer than either wait below, which are the ones that decide and say why.
+            # Longer than both waits below: they decide, and their messages say why.
             with urllib.request.urlopen(url, timeout=CONNECT + STALL) as answer:
                 inbox.put(int(answer.headers.get("Content-Length") or 0))
                 while block := answer.read(1 << 16):
                     inbox.put(block)
             inbox.put(b"")
-        except Exception as error:  # whatever it is, the one who waits must hear of it
+        except Exception as error:  # any error ends the wait of the caller
             inbox.put(error)
 
     threading.Thread(target=read, daemon=True).start()
@@ -275,24 +277,16 @@ def _unpack(file, content):
 
 
 def _write(path, content):
-    """Write by renaming a complete file: nobody ever sees a part of it. A full disk only costs the
-    cache.
+    """Write a file of the cache. Where that fails, on a full disk for instance, it costs the cache
+    only.
     """
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(content)
-        part.replace(path)
+        write_atomically(path, content)
     except OSError as error:
-        say(
-            f"  nothing is kept for the next time: {_short(path.parent)}: {error.strerror}",
-            sys.stderr,
-        )
-        with contextlib.suppress(OSError):
-            part.unlink()
+        why = error.__cause__.strerror  # without the path, which may stand in a shared notebook
+        say(f"  nothing is kept for the next time: {_short(path.parent)}: {why}", sys.stderr)
 
 
 def _progress(line):
-    print(
-        line, flush=True
-    )  # standard error would be red in a notebook, and a dead network harms nobody
+    """Print to standard output: a notebook shows standard error in red, as if something broke."""
+    print(line, flush=True)

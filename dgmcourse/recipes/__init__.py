@@ -17,6 +17,7 @@ from torch import nn
 
 from dgmcourse import distributed, measure, weights
 from dgmcourse.data.images import Splits, available
+from dgmcourse.files import check_writable
 from dgmcourse.play import play
 from dgmcourse.train import History, fit
 from dgmcourse.weights import card, claims, load, notebooks, study
@@ -97,8 +98,12 @@ def train(
     Raises:
         ArithmeticError: if the training diverged. Nothing is written.
         KeyboardInterrupt: if it was interrupted, with a sentence on how to go on.
+        OSError: if another process trains it here, or a file cannot be written; the folder `out`
+            is tried before the training.
     """
     chosen, state = recipe(name), Path("runs") / f"{name}.pt"
+    path = Path(out or weights.WEIGHTS) / f"{name}.safetensors"
+    check_writable(path)
     data = chosen.data()
     torch.manual_seed(chosen.seed)
     model = weights.build(chosen.model)
@@ -108,7 +113,6 @@ def train(
         history = play(model, data.train, **settings, **more)
     else:
         history = fit(model, data.train, data.valid, **settings, **more)
-    path = Path(out or weights.WEIGHTS) / f"{name}.safetensors"
     if distributed.leave() > 0:
         return path
     if history.stopped.startswith("diverged"):

@@ -12,7 +12,6 @@ the table. The module of a study has three functions:
 """
 
 import json
-import os
 import threading
 from collections.abc import Iterator
 from importlib import import_module
@@ -22,6 +21,7 @@ from pkgutil import iter_modules
 import torch
 
 from dgmcourse import weights
+from dgmcourse.files import alone, check_writable, write_atomically
 from dgmcourse.train import History
 
 ONE_AT_A_TIME = threading.Lock()  # the threads of a process share torch's random generator
@@ -42,19 +42,22 @@ def run(name: str, jobs: int = 1, scheduler: str | None = None) -> Path:
 
     Raises:
         ValueError: for a scheduler if the package distributed is not installed.
-        OSError: if nothing answers at the scheduler's address.
+        OSError: if nothing answers at the scheduler's address, another process runs the study here,
+            or a file cannot be written.
     """
     study, state = import_module(f"{__name__}.{name}"), Path("runs") / f"{name}.json"
-    rows = json.loads(state.read_text()) if state.exists() else []
-    while missing := [job for job in study.jobs(rows) if row_of(job, rows) is None]:
-        for row in rows_done(name, missing, jobs, scheduler):
-            rows.append(row)
-            save(state, json.dumps(rows))
-            shown = [f"{k} {v}" for k, v in row.items() if not isinstance(v, list | tuple)]
-            print(f"{name}, row {len(rows)}: {', '.join(shown)}", flush=True)
-    ordered = [row_of(job, rows) for job in study.jobs(rows)]
     path = weights.WEIGHTS / f"{name}.json"
-    save(path, json.dumps(study.table(ordered), indent=1) + "\n")
+    with alone(state):
+        check_writable(path)
+        rows = json.loads(state.read_text()) if state.exists() else []
+        while missing := [job for job in study.jobs(rows) if row_of(job, rows) is None]:
+            for row in rows_done(name, missing, jobs, scheduler):
+                rows.append(row)
+                write_atomically(state, json.dumps(rows).encode())
+                shown = [f"{k} {v}" for k, v in row.items() if not isinstance(v, list | tuple)]
+                print(f"{name}, row {len(rows)}: {', '.join(shown)}", flush=True)
+        ordered = [row_of(job, rows) for job in study.jobs(rows)]
+        write_atomically(path, (json.dumps(study.table(ordered), indent=1) + "\n").encode())
     return path
 
 
@@ -112,11 +115,3 @@ def finished(history: History) -> History:
     if history.stopped == "interrupted":
         raise KeyboardInterrupt("stopped within a row; the same command begins it again")
     return history
-
-
-def save(path: Path, text: str) -> None:
-    """Write beside the file, then rename: an interruption leaves the older file, not half of one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".part")
-    beside.write_text(text)
-    os.replace(beside, path)
