@@ -170,9 +170,9 @@ MUTANTS = {
         math.log(S) => math.log(chunk)
         range(0, S, chunk) => range(0, S - S % chunk, chunk)
         (min(chunk, S - done),) => (chunk,)
-        + prior.log_prob(z) =>
-        log_prob(z) - log_q => log_prob(z)
-        (batch) + prior => (batch) / batch.shape[-1] + prior
+        + log_p_z - log_q => - log_q
+        log_p_z - log_q => log_p_z
+        log_p_x + => log_p_x / batch.shape[-1] +
         total - math.log(S) => (total - math.log(S)) / math.log(2)
         log_q = q.rsample_and_log_prob((min(chunk, S - done),)) => \
             _ = q.rsample_and_log_prob((min(chunk, S - done),)); log_q = q.log_prob(q.sample(z.shape[:1]))
@@ -210,25 +210,27 @@ test_oracle, test_mutant_is_caught = oracle_tests((evaluate, MUTANTS))
 def test_weights_of_zero_and_no_gradient():
     """An x of probability 0 under every sample is log 0, not NaN; and measuring keeps no graph."""
     parts, *_ = factor_analysis()
-    never = types.SimpleNamespace(log_prob=lambda x: torch.full((1, len(x)), -torch.inf))
-    model = types.SimpleNamespace(prior=parts[0], encoder=parts[1], decoder=lambda z: never)
-    estimate = evaluate.log_likelihood(model, factor_data(3), 600)
-    assert (estimate == -torch.inf).all() and not estimate.requires_grad
+
+    def never(z):
+        return types.SimpleNamespace(log_prob=lambda x: torch.full(z.shape[:-1], -torch.inf))
+
+    model = types.SimpleNamespace(prior=parts[0], encoder=parts[1], decoder=never)
+    estimate = evaluate.log_likelihood(model, factor_data(3), 600, reliability=True)
+    assert (estimate.log_p == -torch.inf).all() and not estimate.log_p.requires_grad
+    assert (estimate.k == torch.inf).all()
 
 
-@pytest.mark.parametrize("n, S", [(0, 10), (3, 0)])
-def test_nothing_to_measure_is_one_sentence(n, S):
-    parts, *_ = factor_analysis()
-    with pytest.raises(ValueError, match="at least one x and one sample"):
-        evaluate.log_likelihood(LatentVariableModel(*parts), factor_data(n), S)
-
-
-def test_a_single_x_has_no_active_units_and_a_vector_is_no_batch():
+@pytest.mark.parametrize("x", [factor_data(0), factor_data(1)[0]], ids=["empty", "one x"])
+@pytest.mark.parametrize("estimate", ["log_likelihood", "log_likelihood_from_prior"])
+def test_what_is_no_batch_is_one_sentence(x, estimate):
     model = LatentVariableModel(*factor_analysis()[0])
+    with pytest.raises(ValueError, match=r"a batch of x, \(N, D\), .* got shape \("):
+        getattr(evaluate, estimate)(model, x, 500)
+
+
+def test_a_single_x_has_no_active_units():
     with pytest.raises(ValueError, match="at least two x, got 1"):
-        evaluate.active_units(model, factor_data(1))
-    with pytest.raises(ValueError, match="vectors of 5 numbers on the last axis"):
-        evaluate.log_likelihood(model, factor_data(1)[0], 500)
+        evaluate.active_units(LatentVariableModel(*factor_analysis()[0]), factor_data(1))
 
 
 @pytest.mark.parametrize(("real", "drawn"), [(3, 10), (10, 3)])

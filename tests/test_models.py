@@ -183,9 +183,9 @@ def check_reconstruction(module):
 
 MUTANTS = {
     check_exact_posterior: """
-        + self.prior.log_prob(z) =>
-        + self.prior.log_prob(z) - log_q =>
-        + self.prior => / x.shape[-1] + self.prior
+        + log_p_z - log_q => - log_q
+        + log_p_z - log_q =>
+        + log_p_z - => / x.shape[-1] + log_p_z -
     """,
     check_bound_and_gap: """
         log_prob(z) - log_q => log_prob(z)

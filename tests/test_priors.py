@@ -364,22 +364,6 @@ def test_a_hierarchical_vaes_weight_is_that_of_its_parts(convolutional, componen
         assert not torch.allclose(model.encoder(1 - x).below(z2).mean, q.below(z2).mean)
 
 
-def test_wrong_numbers_of_components_or_dimensions_are_named():
-    encoder = GaussianConditional(gated_mlp([6, 8, 4]))
-    for make in (
-        lambda: vamp_prior.VampPrior(encoder, 6, 0),
-        lambda: mixture_prior.MixturePrior(2, 0),
-        lambda: autoregressive_prior.AutoregressivePrior(2, components=0),
-        lambda: mixture_prior.MixturePrior(0),
-        lambda: autoregressive_prior.AutoregressivePrior(0),
-        lambda: hierarchical_vae.HierarchicalVAE(2, components=0),
-    ):
-        with pytest.raises(ValueError, match="at least 1"):
-            make()
-    with pytest.raises(ValueError, match="a smaller number and a larger one"):
-        vamp_prior.VampPrior(encoder, 6, 5, bounds=(1.0, 0.0))
-
-
 class Doubled(nn.Module):
     """A Conditional with no network whose sizes could be read: N(2 z_2, I)."""
 
