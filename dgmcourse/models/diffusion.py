@@ -81,6 +81,7 @@ class Diffusion(nn.Module):
     parts |= {"noise": "minus the squared error of the noise"}
 
     def __init__(self, noise: Callable[[Tensor, Tensor], Tensor], dim: int, log_snr: Tensor):
+        check_whole(dim=dim)
         super().__init__()
         if log_snr.dim() != 1 or len(log_snr) < 2 or not (log_snr.diff() < 0).all():
             raise ValueError(
