@@ -56,7 +56,7 @@ def log_likelihood(
         rows: how many z go through the decoder at once; more on a GPU.
         progress: show a bar.
         reliability: return an `Estimate`, with Pareto k and effective sample size. Where k > 0.7
-            no such S is enough, and the estimate is too low by an unknown amount.
+            a few weights decide the estimate, and it is probably too low, by an unknown amount.
 
     Raises:
         ValueError: for an empty x, S < 1, rows < 1, or a model whose terms are not one value for
@@ -160,14 +160,20 @@ def pareto_k(log_w: Tensor, dim: int = 0) -> Tensor:
 
     It is fitted to the largest min(S / 5, 3 sqrt(S)) of S weights. Weights have a variance only if
     k < 1/2, and a mean only if k < 1. Up to 0.7 the mean of S = 1,000 weights or more is of use in
-    practice. **Above 0.7 it is not to be trusted**: a few weights decide it, the one that matters
-    most was probably not drawn, and neither a larger S within reach nor the estimate's own spread
-    tells; take another q(z|x), or a sum over a grid. Vehtari, Simpson, Gelman, Yao & Gabry, Pareto
-    Smoothed Importance Sampling, 2024; the fit is that of Zhang & Stephens, 2009, with the former's
-    weak prior at k = 1/2.
+    practice. Above 0.7 it is not to be trusted: a few weights decide it, and no S within reach is
+    enough. Take another q(z|x), or a sum over a grid. A small k is no proof either: a mode of the
+    posterior that no draw came near is in none of the weights.
 
-    Infinity if fewer than five weights differ from the tail's smallest, which is too few to tell;
-    minus infinity if none does, as with a q that is the posterior itself.
+    Vehtari, Simpson, Gelman, Yao & Gabry, Pareto Smoothed Importance Sampling, 2024; fitted after
+    Zhang & Stephens, 2009, with the former's weak prior at k = 1/2. Infinity if fewer than five
+    weights exceed the tail's smallest, which is too few to tell; minus infinity if none does, as
+    with a q that is the posterior itself.
+
+    Args:
+        log_w: log-weights, S of them along `dim`.
+
+    Returns:
+        k for each place on the other axes.
     """
     check_whole(S=log_w.shape[dim])
     largest = log_w.movedim(dim, 0)

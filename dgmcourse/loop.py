@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import io
 import os
 import sys
 import time
@@ -302,11 +303,12 @@ def load_checkpoint(path: str | os.PathLike, device: torch.device) -> dict:
     Raises:
         ValueError: for a file that is damaged, or no checkpoint.
     """
+    content = io.BytesIO(Path(path).read_bytes())
     try:
-        saved = torch.load(path, map_location=device, weights_only=True)
+        saved = torch.load(content, map_location=device, weights_only=True)
         if saved.keys() >= {"model", "settings", "step", "random", "history", "running"}:
             return saved
-    except (OSError, torch.cuda.OutOfMemoryError):
+    except torch.cuda.OutOfMemoryError:
         raise
     except Exception:  # which one depends on where the file is damaged
         pass

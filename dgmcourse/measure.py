@@ -32,8 +32,8 @@ def likelihood(model: nn.Module, data: Splits, S: int | None = None, rows: int =
     With an encoder by importance sampling (S = 5,000), `rows` examples at a time, and with the ELBO
     and the number of active units; without one by S = 200,000 samples of the prior. "unreliable" is
     the share of examples whose estimate is not to be trusted, Pareto k above 0.7
-    (`evaluate.pareto_k`): for these log p(x) is higher, which the standard error does not say.
-    "ess" is the mean effective sample size.
+    (`evaluate.pareto_k`): log p(x) may be far higher, which the standard error does not say. "ess"
+    is the mean effective sample size.
     """
     check_whole(none=True, S=S)
     check_whole(rows=rows)

@@ -671,7 +671,7 @@ def test_a_checkpoint_that_does_not_know_its_data_goes_on(tmp_path):
 @pytest.mark.parametrize(
     ("other", "said"),
     [
-        (lambda: VAE(3, 8, data_dim=9), r"its encoder\.net\.2\.weight is \(4, 8\), this one's \(6, 8\)"),
+        (lambda: VAE(3, 8, data_dim=9), r"its encoder\.net\.4\.weight is \(4, 8\), this one's \(6, 8\)"),
         (lambda: type("Mine", (VAE,), {})(2, 8, data_dim=9), "its class is VAE, this one's Mine"),
         (lambda: VampVAE(2, 8, data_dim=9, components=2), "its class is VAE, this one's VampVAE"),
     ],

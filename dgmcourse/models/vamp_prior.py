@@ -22,7 +22,7 @@ class VampPrior(Density, nn.Module):
 
     Args:
         encoder: q(z|x), the model's own: it belongs to the model and is trained by both. If the
-            model's is replaced, that one takes its place here.
+            model's is replaced, that one takes its place here, so give one prior to one model.
         data_dim: dimensions of a pseudo-input.
         components: K.
         start: mean and standard deviation of the first pseudo-inputs. Pixels outside of [0, 1] are

@@ -93,6 +93,7 @@ def rows_done(name: str, todo: list[tuple], jobs: int, scheduler: str | None) ->
 
 def one(name: str, setting: dict, seed: int) -> dict:
     """Train and measure one row."""
+    check_whole(None, seed=seed)
     torch.manual_seed(seed)
     named = setting | {"seed": seed}
     return named | import_module(f"{__name__}.{name}").run(setting, seed) | named
