@@ -13,20 +13,21 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # What a module may import of the package, by the longest prefix of its name that stands here.
 # Each line may see what stands in it, not what those see.
 MAY_SEE = {
+    "settings": [],
     "densities": [],
     "networks": [],
     "gradients": ["densities"],
-    "distances": [],
-    "models": ["densities", "networks", "distances", "models"],
+    "distances": ["settings"],
+    "models": ["densities", "networks", "distances", "models", "settings"],
     "data": ["data", "densities"],
     "data.source": ["files"],
     "files": [],
-    "optim": [],
+    "optim": ["settings"],
     "loop": ["data.images", "files", "optim"],  # of the data only the protocol, Data
     "distributed": ["loop"],
-    "train": ["data.images", "distributed", "loop", "optim"],
-    "play": ["densities", "data.images", "loop", "optim"],
-    "evaluate": ["densities", "data.images"],
+    "train": ["data.images", "distributed", "loop", "optim", "settings"],
+    "play": ["densities", "data.images", "loop", "optim", "settings"],
+    "evaluate": ["densities", "settings"],
     "intervals": [],
     "check": ["densities", "train", "check"],  # of train `maximise`: what an optimiser is for
     "plot": [],
@@ -42,8 +43,15 @@ MAY_SEE = {
         "train",
         "widgets",
     ],  # plays beside the browser
-    "weights": ["files"],  # models only by name
-    "measure": ["data.images", "distances", "evaluate", "train", "weights"],
+    "data.source": ["files"],
+    "files": [],
+    "optim": ["settings"],
+    "loop": ["data.images", "files", "optim"],  # of the data only the protocol, Data
+    "distributed": ["loop"],
+    "train": ["data.images", "distributed", "loop", "optim", "settings"],
+    "play": ["densities", "data.images", "loop", "optim", "settings"],
+    "evaluate": ["densities", "settings"],
+    "intervals": [],
     "recipes": [
         "data",
         "distributed",
@@ -52,6 +60,7 @@ MAY_SEE = {
         "models",
         "play",
         "recipes",
+        "settings",
         "train",
         "weights",
     ],
@@ -65,6 +74,7 @@ MAY_SEE = {
         "models",
         "networks",
         "play",
+        "settings",
         "studies",
         "train",
         "weights",

@@ -19,6 +19,7 @@ from dgmcourse import distributed, measure, weights
 from dgmcourse.data.images import Splits, available
 from dgmcourse.files import check_writable
 from dgmcourse.play import play
+from dgmcourse.settings import check_whole
 from dgmcourse.train import History, fit
 from dgmcourse.weights import card, claims, load, notebooks, study
 
@@ -100,7 +101,9 @@ def train(
         KeyboardInterrupt: if it was interrupted, with a sentence on how to go on.
         OSError: if another process trains it here, or a file cannot be written; the folder `out`
             is tried before the training.
+        ValueError: for a setting out of its range, or a checkpoint of another training.
     """
+    check_whole(none=True, epochs=epochs)
     chosen, state = recipe(name), Path("runs") / f"{name}.pt"
     path = Path(out or weights.WEIGHTS) / f"{name}.safetensors"
     check_writable(path)
@@ -149,6 +152,7 @@ def evaluate(name: str, S: int | None = None, device: torch.device | str | None 
     """Measure a shipped weight again on its test set: {"test_nll", "test_nll_se", "test_elbo",
     ...}, nats.
     """
+    check_whole(none=True, S=S)
     chosen = recipe(name)
     return chosen.measure(load(name).to(available(device or "cpu")), chosen.data(), S)
 
