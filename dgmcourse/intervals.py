@@ -106,10 +106,11 @@ def of_share(hits: int, n: int, of: str, comparisons: int = 1) -> Interval:
     """The share of n independent trials that succeeded; exact, so that 0 of n and n of n have an
     interval, too (Clopper and Pearson 1934).
     """
+    hits, n = int(hits), int(n)
     if not 0 <= hits <= n or n < 1:
         raise ValueError(f"expected 0 <= hits <= n and n >= 1, got {hits} of {n}")
     level = 1 - 2 * _tail(comparisons)
-    found = stats.binomtest(int(hits), int(n)).proportion_ci(level, method="exact")
+    found = stats.binomtest(hits, n).proportion_ci(level, method="exact")
     return Interval(hits / n, found.low, found.high, n, of, comparisons)
 
 
