@@ -516,7 +516,7 @@ higher = {  # the chance that the stranger is rated above a digit: 1 - AUC
 plot.markdown(
     "**Measured.** The chance that a stranger is rated above a random digit: "
     + ", ".join(f"{name} {chance:.0%}" for name, chance in higher.items())
-    + f" ({higher['dots'].basis}, {n} digits; one blank sheet)."
+    + f" ({higher['dots'].basis}; one blank sheet)."
 )
 
 # %% [markdown]
@@ -568,6 +568,7 @@ plot.markdown(
     ),
     "",
     (
+        f"*95 % intervals, the gain's corrected for {len(both_ways)} comparisons.*\n\n"
         f"It gains for {', '.join(better) or 'none'} and pays for it with"
         f" {', '.join(worse) or 'none'}: an unusually *good* digit is now suspect, too. What lies"
         " at the digits' own level passes any test of the level. Use $p(\\mathbf{x})$ as a witness,"
@@ -772,10 +773,10 @@ for k in (1, 5, 20):
     gains[k] = intervals.of_mean(gained, "sets of labels", comparisons=3)
 
 # %% jupyter={"source_hidden": true}
-points_won = [f"{gain.said('+.1f')} points with {10 * k} labels" for k, gain in gains.items()]
+points_won = [f"with {10 * k} labels {gain.said('+.1f')}" for k, gain in gains.items()]
 measured["claim-3"] = (
-    f"joint model over the better of its rivals ({len(pool):,} digits in all):"
-    f" {', '.join(points_won)} ({gains[1].basis})"
+    f"points of accuracy of the joint model over the better of its rivals, {len(pool):,} digits in"
+    f" all: {', '.join(points_won)} ({gains[1].basis})"
 )
 table = [
     f"| {10 * k} | "
@@ -1062,6 +1063,7 @@ noise_left = {name: ((x - whole) ** 2).sum(-1) for name, x in cleaned.items()}
 
 # %% jupyter={"source_hidden": true}
 cleaned_gaps = more_than("E[x | noisy x]", noise_left)
+rival = cleaned_gaps["ten nearest"]
 measured["claim-4"] = (
     f"lower half filled in, squared error a digit {missing['E[lower | upper]'].mean():.1f}; rivals"
     f" have more by: {listed(filled_gaps)}. Noise of standard deviation 0.5 removed, error"
@@ -1069,6 +1071,8 @@ measured["claim-4"] = (
     f" ({cleaned_gaps['noisy'].basis}, paired; one training)"
 )
 plot.measured(measured["claim-4"])
+with_noise = ((nearly.clamp(0, 1) - whole) ** 2).sum(-1).mean()
+plot.markdown(f"With the little noise left in, the error would be {with_noise:.1f}.")
 plot.show(
     plot.images(
         [x[:12].clamp(0, 1) for x in (whole, *cleaned.values())],
@@ -1081,9 +1085,10 @@ plot.show(
         " some of its digits misread."
     ),
     caption=(
-        "Against the mean of ten neighbours the conditional mean has"
-        f" {cleaned_gaps['ten nearest'].verdict('the smaller', 'the larger', 'no other')} squared"
-        f" error, by {abs(cleaned_gaps['ten nearest'].value):.1f} a digit."
+        "The conditional mean removes the noise with"
+        f" {rival.verdict('a smaller', 'a larger', 'no')} error"
+        f" {rival.verdict('than', 'than', 'that is shown to differ from that of')} the mean of ten"
+        " neighbours."
     ),
 )
 
@@ -1213,14 +1218,14 @@ def bits(order: int) -> Tensor:
 
 best = min(range(9), key=lambda order: unseen_text[order])
 fewer = {
-    order: intervals.of_mean(bits(order) - bits(best), "stretches of text", comparisons=6)
+    order: intervals.of_mean(bits(order) - bits(best), "stretches of 1,000 characters", 6)
     for order in (0, 8)
 }
 measured["claim-6"] = (
     f"{unseen_text[best]:.2f} bits per character at n = {best}, on {len(text.test):,} held-out"
     f" characters (a guess: {math.log2(len(text.alphabet)):.2f}); n = 0 needs"
-    f" {fewer[0].said('+.2f')}, n = 8 {fewer[8].said('+.2f')} ({fewer[0].basis} of 1,000"
-    f" characters); words that exist in {SAMPLES} samples of 220 characters:"
+    f" {fewer[0].said('+.2f')}, n = 8 {fewer[8].said('+.2f')} ({fewer[0].basis});"
+    f" words that exist in {SAMPLES} samples of 220 characters:"
     f" {of_samples(known_words, 0)} at n = 0, {of_samples(known_words, best)} at n = {best};"
     f" copied: {of_samples(copied, best)} at n = {best}, {of_samples(copied, 8)} at n = 8"
 )
@@ -1265,14 +1270,15 @@ plot.show(
 rows = []
 for order in (0, 1, 2, 3, best, 8):
     begins = samples[order][0][:90].strip().translate({10: " ", ord("|"): "/", ord("`"): None})
-    measures = f"{of_samples(known_words, order)} | {of_samples(copied, order)}"
+    words, quoted = ([f(s) for s in samples[order]] for f in (known_words, copied))
+    measures = f"{mean_and_error(words, '.0f')} % | {mean_and_error(quoted, '.0f')} %"
     rows.append(f"| {order} | `{begins}` | {measures} |")
 plot.markdown(
     "| n | a sample begins | words that exist | copied |",
     "|--:|:--|--:|--:|",
     *rows,
     "",
-    f"*Shares: of {SAMPLES} samples, with 95 % intervals; copied: stretches of 15 characters.*",
+    f"*Shares: of {SAMPLES} samples, with standard errors; copied: stretches of 15 characters.*",
 )
 
 # %% [markdown]
@@ -1339,7 +1345,8 @@ plot.show(
     ),
     caption=(
         f"Each pixel doubles the images. At that pace the 784 pixels of a digit take 10 to the"
-        f" power {years:.0f} years; the universe is 10 to the power {math.log10(UNIVERSE):.0f} old."
+        f" power {years:.0f} years; the universe has lasted 10 to the power"
+        f" {math.log10(UNIVERSE):.0f}."
     ),
 )
 
