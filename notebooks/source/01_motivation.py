@@ -852,7 +852,7 @@ rise = intervals.of_mean(forgot[:, 2], "sets of labels", comparisons=2)
 fall = intervals.of_mean(forgot[:, 1] - forgot[:, 0], "sets of labels", comparisons=2)
 plot.markdown(
     f"With all labels {forgot[:, 0].mean():.1f} % are right. EM with 50 of them changes $\\log p$"
-    f" by {rise.said('+.2f')} nats a digit, and the accuracy by {fall.said('+.1f')} points"
+    f" by {rise.said('+.2f', 'nats a digit')}, and the accuracy by {fall.said('+.1f', 'points')}"
     f" ({rise.basis}). Begun at the 50 labels it ended at {won[5][:, 0].mean():.1f} %."
 )
 

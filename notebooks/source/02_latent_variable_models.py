@@ -970,8 +970,8 @@ plot.show(
 )
 ahead = [intervals.of_mean(nats[a] - nats["1 Gaussian"], "points", 2) for a in ("2", "8")]
 plot.measured(
-    f"on fresh points two factor analysers are {ahead[0].said('+.2f')} nats ahead of the single"
-    f" Gaussian, eight {ahead[1].said('+.2f')} ({ahead[0].basis}; one start each)"
+    f"on fresh points two factor analysers are {ahead[0].said('.2f', 'nats')} ahead of the single"
+    f" Gaussian, eight {ahead[1].said('.2f')} ({ahead[0].basis}; one start each)"
 )
 
 # %% [markdown]
@@ -1077,10 +1077,10 @@ plot.markdown(
     f"*Is the line a ceiling? On the {len(train):,} training digits it is, since no Gaussian is"
     f" more likely than the one with the data's own covariance: {seen[0]:.1f} nats, {one[1]}"
     f" factors {seen[1]:.1f}. On unseen digits it need not be: {one[1]} factors have fewer"
-    f" parameters to overfit with and end {lead(one, ('any covariance', 1)).said('+.2f')} nats from"
+    f" parameters to overfit with and end {lead(one, ('any covariance', 1)):+.2f} nats from"
     f" it.*\n\n*Size is not the point: {few_of_them[1]} analysers have {numbers(*few_of_them):,}"
     f" parameters, factor analysis with {one[1]} factors {numbers(*one):,}, and the five lead by"
-    f" {lead(few_of_them, one).said('.1f')} nats ({lead(one, many).basis}).*"
+    f" {lead(few_of_them, one).said('.1f', 'nats')} ({lead(one, many).basis}).*"
 )
 
 # %% [markdown]
@@ -1518,7 +1518,7 @@ show_widget(
 plot.measured(
     f"from floor {FLOORS[0]:g} to {FLOORS[-1]:g} training digits go from"
     f" {broken[FLOORS[0]]['train'].mean():.0f} to {deepest['train'].mean():,.0f} nats. Test digits"
-    f" are best at {best_floor:g}, {ahead.said('+.0f')} nats before {second_floor:g}, and lose"
+    f" are best at {best_floor:g}, {ahead:+.0f} nats before {second_floor:g}, and lose"
     f" {collapse:,.0f} nats from there to {FLOORS[-1]:g} ({ahead.basis}; one training)"
 )
 

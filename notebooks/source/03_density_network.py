@@ -1047,9 +1047,9 @@ plot.show(
     ),
 )
 plot.measured(
-    f"the density network's log p(x) less the VAE's is {better.said('+.1f')} nats; from 10,000 to"
-    f" 50,000 codes its estimate climbs {last_gain:.2f} nats, and with 1,000, as in its training,"
-    f" it is {at_training:.1f} short ({better.basis}, paired; one training each)"
+    f"the density network's log p(x) less the VAE's is {better.said('+.1f', 'nats')}; from 10,000"
+    f" to 50,000 codes its estimate climbs {last_gain:.2f} nats, and with 1,000, as in its"
+    f" training, it is {at_training:.1f} short ({better.basis}, paired; one training each)"
 )
 cards = {name: recipes.card(name)["results"] for name in scores}
 plot.markdown(
@@ -1065,7 +1065,10 @@ plot.markdown(
         for name in scores
     ),
     "",
-    f"*Nats per digit: here {len(few)} test digits and S = {sizes[-1]:,}.*",
+    (
+        f"*Nats per digit: here {len(few)} test digits and S = {sizes[-1]:,}. Standard errors over"
+        " digits; what an estimate misses of a digit is not in them.*"
+    ),
 )
 
 # %% [markdown]
@@ -1421,10 +1424,10 @@ plot.show(
     ),
 )
 plot.measured(
-    f"in two dimensions the encoder's 1,000 codes less 50,000 blind ones: {lead.said('+.1f')} nats"
-    f" ({lead.basis}), median {two.median():.2f}. The encoder falls more than a nat short for"
-    f" {(two < -1).sum()} digits, by {-two.min():.0f} for the worst; blind codes for"
-    f" {(two > 1).sum()}, by {two.max():.0f}"
+    "in two dimensions the encoder's 1,000 codes less 50,000 blind ones:"
+    f" {lead.said('+.1f', 'nats')} ({lead.basis}), median {two.median():.2f}. The encoder falls"
+    f" more than a nat short for {(two < -1).sum()} digits, by {-two.min():.0f} for the worst;"
+    f" blind codes for {(two > 1).sum()}, by {two.max():.0f}"
 )
 
 # %% [markdown]
@@ -1643,7 +1646,7 @@ plot.markdown(
     "|:--|:--|",
     (
         f"| **for**: it maximises the likelihood itself | {gap:.2f} nats short of the true"
-        f" density in 2-D; {better.said('+.1f')} nats against a VAE with a like decoder, 2"
+        f" density in 2-D; {better:+.1f} nats against a VAE with a like decoder, 2"
         " latent dimensions |"
     ),
     (

@@ -895,7 +895,7 @@ with torch.no_grad():
 heaps = [fakes, again]
 told = {  # (against fakes, against other real digits)
     "the game's own discriminator": (own, None),
-    "nearest neighbour, 1,000 of each": [neighbour(real[:1000], heap[:1000]) for heap in heaps],
+    "nearest neighbour": [neighbour(real[:1000], h[:1000]) for h in heaps],
     "a fresh network": [fresh(real, heap) for heap in heaps],
 }
 seen_real, *seen = (features(heap).split(500) for heap in (real, *heaps))
@@ -929,7 +929,8 @@ plot.markdown(
     ),
     "",
     (
-        f"*{len(real):,} real training digits and as many samples of `gan`, unless said otherwise;"
+        f"*{len(real):,} real training digits and as many samples of `gan`; the nearest neighbour"
+        " is sought among 1,000 of each;"
         f" the fresh network is asked about {found_out.n:,} it was not trained on. 95 % intervals,"
         " corrected for 5 comparisons.*"
     ),
@@ -1091,10 +1092,10 @@ gains = intervals.of_mean(gains, "seeds")
 fewer = intervals.of_difference(failed["2, saturating"], failed["2 latent dimensions"], "seeds")
 plot.markdown(
     f"Eight dimensions of noise in place of two, and {counts['8 latent dimensions']} games fail in"
-    f" place of {plain}; they still gain {gains.said('+.1f')} modes over the last 500 steps, so"
+    f" place of {plain}; they still gain {gains:+.1f} modes over the last 500 steps, so"
     " this is being slow as much as being unstable. The saturating objective, with its lost"
-    f" lessons, fails {saturated} times against {plain}, a difference of {fewer.said('+.0%')} of"
-    f" the games ({fewer.basis}). In"
+    f" lessons, fails {saturated} times against {plain}, a difference of"
+    f" {fewer.said('+.0%', 'of the games')} ({fewer.basis}). In"
     " the plane the fakes overlap with the data from the start, and Adam divides each gradient by"
     " its own usual size, so that a weak lesson makes no small step. With digits, above, a factor"
     f" of {ratio.mean():,.0f} lay between the two.\n\nThe optimiser is part of the game, too:"
@@ -1497,7 +1498,7 @@ blur, lead = (
 measured["claim-17"] = (
     f"log_prob raises. Of five heaps a kernel estimate puts {' or '.join(dict.fromkeys(winners))}"
     f" first and real digits in place {places}; at h = {WIDTHS_H[top]} the smudges are"
-    f" {blur.said('+.0f')} nats before real digits. A copy of training digits beats the GAN at"
+    f" {blur:+.0f} nats before real digits. A copy of training digits beats the GAN at"
     f" {beaten} of {len(WIDTHS_H)} bandwidths, by {least:.0f} to {most:.0f} nats ({blur.basis},"
     " paired; one training)"
 )
