@@ -258,9 +258,10 @@ history = fit(small, digits.train[:20000], epochs=5, lr=2e-3, live=plot.Live())
 #
 # Logarithms are natural, so their unit is the nat.
 #
-# An interval, "1.2 (0.9 to 1.5)", is a 95 % interval; beside it stands of what: of seeds, if a
-# training was repeated, or of the test digits of one training. A difference whose interval includes
-# 0 is *not shown*. A number with a standard error, "1.2 ± 0.2", describes and claims nothing.
+# "1.2 (0.9 to 1.5)" is a value with its 95 % interval. Beside it stands what was repeated: the
+# training, from other seeds, or the measurement on other test digits of one training. A difference
+# whose interval includes 0 is *not shown*. "1.2 ± 0.2" is a mean with its standard error; it
+# describes, and no claim rests on it.
 
 # %% [markdown]
 # ## How to read the figures

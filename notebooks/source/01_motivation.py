@@ -571,8 +571,8 @@ plot.markdown(
         f"*95 % intervals, the gain's corrected for {len(both_ways)} comparisons.*\n\n"
         f"It gains for {', '.join(better) or 'none'} and pays for it with"
         f" {', '.join(worse) or 'none'}: an unusually *good* digit is now suspect, too. What lies"
-        " at the digits' own level passes any test of the level. Use $p(\\mathbf{x})$ as a witness,"
-        " not as the judge."
+        " at the digits' own level passes any test of the level. $p(\\mathbf{x})$ alone does"
+        " not decide."
     ),
 )
 
@@ -598,7 +598,7 @@ def turned(x: Tensor, degrees: float) -> Tensor:
     return (grey > 0.5).float().flatten(1)
 
 
-# %%
+# %% tags=["claim-2"]
 angles = [0, 10, 20, 30, 45, 60, 75, 90]
 grey = digits.test.x[:200].float() / 255
 carried = {}
@@ -609,7 +609,7 @@ for angle in progress(angles, desc="angles"):
     carried[angle] = {"x": x, "said": y, "sure": p, "right": right}
     carried[angle]["log_p"] = log_likelihood(vae, x, S=50)
 
-# %% tags=["claim-2"]
+# %% jupyter={"source_hidden": true}
 first, last, k = carried[0], carried[90], 11  # numbers in the finding below
 hits = [at["right"].sum() for at in (first, last)]
 accuracies = [intervals.of_share(n_right, len(grey), "digits", k) for n_right in hits]
@@ -622,8 +622,6 @@ alarms = {  # upright digits against turned ones
 tiny_alarm = area(log_p["digits"], log_p["tiny digits"], k)
 tiny_doubt = area(sureness["digits"], tiny_sure, k)
 tiny_accuracy = intervals.of_share(tiny_right.sum(), len(tiny_right), "digits", k)
-
-# %% jupyter={"source_hidden": true}
 measured["claim-2"] = (
     f"turned from 0 to 90 degrees, accuracy falls from {accuracies[0]:.0%} to {accuracies[1]:.0%},"
     f" mean certainty from {sure_of[0]:.0%} to {sure_of[1]:.0%}; upright against turned, AUC by"
@@ -709,11 +707,12 @@ show_widget(
 #
 # And tiny digits, of which the classifier gets few right, $p(\mathbf{x})$ finds *more* probable
 # than those it knows: here only certainty warns. Neither number gives the accuracy that is left, or
-# tells reliably whether a *single* decision is right. A joint model has both witnesses; ask both.
+# tells reliably whether a *single* decision is right. A joint model gives you both numbers; look at
+# both.
 
 # %% [markdown]
 # ## What else a density buys: labels
-# Labels are dear, images cheap. A discriminative model learns nothing from an image without a
+# Labels are expensive, images are cheap. A discriminative model learns nothing from an image without a
 # label. A joint model can: where $y$ is missing, it maximises $\log p(\mathbf{x}) = \log \sum_y
 # p(\mathbf{x}, y)$, your first exercise. EM does both at once.
 #
@@ -945,7 +944,7 @@ plot.markdown(
 )
 
 # %% [markdown]
-# Unlabelled data help a *right* model. A wrong one they make surer of its error (Nigam et al. 2000
+# Unlabelled data help a *right* model. They make a wrong one surer of its error (Nigam et al. 2000
 # met this with texts). Semi-supervised VAEs, notebook 12, carry the idea on.
 
 # %% [markdown]
@@ -1011,7 +1010,7 @@ def listed(gaps: dict[str, intervals.Interval]) -> str:
 
 filled_gaps = more_than("E[lower | upper]", missing)
 names = [name.replace(" |", "\n|") for name in fillings]
-least, ours = min(missing, key=lambda name: missing[name].mean()), "the conditional mean"
+least = min(missing, key=lambda name: missing[name].mean())
 plot.show(
     plot.images(
         [x[:12] for x in (whole, whole * upper, *fillings.values(), *draws)],
@@ -1023,10 +1022,8 @@ plot.show(
         " digit, by ten nearest, by the conditional mean; two speckled draws from the conditional."
     ),
     caption=(
-        "The smallest squared error has "
-        + (ours if least == "E[lower | upper]" else f"the row {least!r}")
-        + f", {missing[least].mean():.1f} a digit; the nearest digit has"
-        f" {missing['nearest digit'].mean():.1f}."
+        f"The row {least!r} has the smallest squared error, {missing[least].mean():.1f} a digit;"
+        f" the nearest digit, which looks best, has {missing['nearest digit'].mean():.1f}."
     ),
 )
 
@@ -1036,11 +1033,11 @@ plot.show(
 # mean, without a model.
 
 # %% [markdown]
-# **Denoising** is the same question with all pixels given, but each wrong: $\mathbb{E}[\mathbf{x}
-# |\mathbf{x} + \text{noise}]$. The mixture was fitted to digits with noise of 0.15 added, so what
-# it finds behind a noise of 0.5 is a digit with that little noise still in it. The noise of 0.15
-# makes up a share of $0.15^2 / 0.5^2$ of all noise there is, in variance, and on average of each
-# pixel's noise, too. Taken off, it leaves the digit.
+# **Denoising** is the same question with all pixels given, but each wrong:
+# $\mathbb{E}[\mathbf{x}|\mathbf{x} + \text{noise}]$. The mixture was fitted to digits with noise of
+# 0.15 added, so what it finds behind a noise of 0.5 is a digit with that little noise still in it.
+# Given all of a pixel's noise, the little one is on average a share of $0.15^2 / 0.5^2$ of it.
+# Subtract that, and the digit is left.
 #
 # **Predict.** The rivals are a blur, with the width that is best for these very digits, and the
 # mean of the ten training digits nearest to the noisy one. Who wins?
@@ -1162,7 +1159,7 @@ plot.show(
 # its own language reference.
 #
 # **Predict.** Four lines of the same 22 characters: English, two words swapped, two words misspelt,
-# all of it backwards. Which mistake is dearer?
+# all of it backwards. Which mistake costs more?
 
 # %%
 text = python_manual()
@@ -1589,7 +1586,7 @@ plot.show(
 # than either.
 
 # %% [markdown]
-# So the product of potentials is easy to write and dear to use: likelihoods need $Z$, draws need a
+# So the product of potentials is easy to write and expensive to use: likelihoods need $Z$, draws need a
 # chain that may forget slowly or never. It is the price of writing down dependencies *between
 # pixels*. **Latent variable models** pay less: let a few hidden numbers explain why the pixels go
 # together, and the pixels can be independent given these.

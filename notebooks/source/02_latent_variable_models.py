@@ -903,7 +903,7 @@ show_widget(
 # %% [markdown]
 # It stays: $\mathbf{W}\mathbf{R}\mathbf{R}^\top\mathbf{W}^\top = \mathbf{W}\mathbf{W}^\top$, since
 # the prior looks the same from all sides. So neither of two factors has a meaning of its own; only
-# the plane they span has. **Whoever names one of several factors has chosen an angle.** (A single
+# the plane they span has. **To name one of several factors is to choose an angle.** (A single
 # factor, Spearman's, is free only in its sign.) A decoder that is a neural network inherits the
 # problem: it can undo any rotation of its input.
 

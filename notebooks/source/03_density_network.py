@@ -232,10 +232,10 @@ for log_w in (-80.0, -100.0, -110.0, 784 * math.log(0.5), -800.0):
     )
 
 # %% [markdown]
-# Zero is not small, it is the end: its logarithm is $-\infty$ and its gradient not a number, which
-# ruins a network in one step. The gradient dies even before the value does. Do digits really get
-# there? Take three decoders, 100 codes from the prior, 500 test digits, and average naively.
-# **Predict** the shares that are lost.
+# Zero is worse than small: its logarithm is $-\infty$ and its gradient not a number, which ruins a
+# network in one step. The gradient dies even before the value does. Do digits really get there?
+# Take three decoders, 100 codes from the prior, 500 test digits, and average naively. **Predict**
+# the shares that are lost.
 
 
 # %%
@@ -685,8 +685,8 @@ plot.markdown(
 
 # %% [markdown]
 # The line runs through both moons and pays for the bridge between them: there it puts probability
-# where no data are. A continuous $f$ of a connected prior can't tear. It can only hurry: cross the
-# gap within little of $z$.
+# where no data are. A continuous $f$ of a connected prior can't tear. It can only cross the gap
+# quickly, within little of $z$.
 #
 # Now look at the responsibilities: which codes does a point ask for help? Move the point along the
 # data.
@@ -887,8 +887,7 @@ mine = mine.cpu()
 # all ten classes there? Draw some and see.
 #
 # ## Exercise 3: sample it (3 minutes)
-# What is dear about this model is to say how probable an $\mathbf{x}$ is. To make one costs two
-# draws, cause before effect. Return zeros and ones, not their probabilities.
+# To say how probable an $\mathbf{x}$ is takes many codes. To make one takes two draws, cause before effect. Return zeros and ones, not their probabilities.
 
 
 # %% tags=["exercise"]
@@ -981,8 +980,8 @@ plot.markdown(
 
 # %% [markdown]
 # The idle codes do not show the start. All codes share the decoder's parameters, and each step for
-# the others carries the idle ones along: what they show is an accident, at high contrast. They are
-# dear, too: they take prior probability that no digit uses.
+# the others carries the idle ones along: what they show is an accident, at high contrast. They cost
+# something, too: they take prior probability that no digit uses.
 
 # %% [markdown]
 # ## What a well-trained one knows

@@ -460,7 +460,7 @@ mass = (log_real(x).exp() + log_fraud(x, SHIFT, BREADTH).exp()) / 2
 reached, ideal = value(learned, SHIFT, BREADTH), value(best_logit(SHIFT, BREADTH), SHIFT, BREADTH)
 gap_d = (learned.sigmoid() - best_logit(SHIFT, BREADTH).sigmoid()).abs()
 inside = (mass * gap_d).sum().item() * dx.item()
-desert = gap_d[(x > 4) & (x < 8.5)].mean().item()
+beyond = gap_d[(x > 4) & (x < 8.5)].mean().item()
 fig, ax = plt.subplots(figsize=(plot.WIDTH, 2.5))
 shown = x.abs() < 8.5
 ax.fill_between(x[shown], mass[shown], color=NOISE, alpha=0.3, label="where pictures are")
@@ -483,7 +483,7 @@ plot.show(
     ),
     caption=(
         f"Where pictures are, the trained expert is {inside:.3f} from D* on average; between 4 and"
-        f" 8.5, where nobody ever asked it, {desert:.2f}."
+        f" 8.5, where nobody ever asked it, {beyond:.2f}."
     ),
 )
 plot.on_request(
@@ -491,10 +491,10 @@ plot.on_request(
 )
 
 # %% [markdown]
-# A classifier has found a ratio of densities from samples. But mind the desert. Far to the right
-# the artist's pictures, rare as they are, are much more frequent than the narrow fraud's: $D^* =
-# 1$. The network never saw one, and goes on as it must from where it did. **Equations speak of
-# $D^*$; a fraud meets the network.**
+# A classifier has found a ratio of densities from samples. But look far to the right, where there
+# are hardly any pictures. The artist's, rare as they are, are much more frequent there than the
+# narrow fraud's: $D^* = 1$. The network never saw one, and extrapolates. **The equations are about
+# $D^*$; the fraud plays against the network.**
 
 # %% [markdown]
 # ## The fraud's wish, twice
@@ -736,7 +736,7 @@ plot.measured(
 # %% [markdown]
 # If the fraud were perfect, $D$ would be ½ everywhere: $-2\log 2$ and $-\log 2$. Close values don't
 # prove it, though: an expert that has not caught up would score the same. **Neither objective says
-# how good the fakes are.** That will haunt you below.
+# how good the fakes are.** You will meet this again below.
 
 # %% [markdown]
 # ## Train it on digits
@@ -1081,7 +1081,7 @@ plot.show(
     caption=(
         "The same game, 20 seeds, 8 latent dimensions, step 1,500; above each the modes it has"
         f" found. {counts['8 latent dimensions']} of 20 fail; how many modes they miss, and which,"
-        " is the seed's affair."
+        " depends on the seed."
     ),
 )
 
@@ -1367,7 +1367,7 @@ print(f"A new game at a rate of {PACE}: {tame_history.stopped}.")
 # %% [markdown]
 # ## Sampling, and what need not be written down
 # The lecture's list of merits: *implicit* models, easy sampling, high dimensions. **Predict.** How
-# long does one digit take? Does a turn of the game get dearer with more latent dimensions, as the
+# long does one digit take? Does a turn of the game take longer with more latent dimensions, as the
 # density network's integral did ([notebook
 # 03](03_density_network.ipynb#It-scales-badly:-where-the-truth-is-known))?
 
