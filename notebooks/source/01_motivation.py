@@ -712,9 +712,9 @@ show_widget(
 
 # %% [markdown]
 # ## What else a density buys: labels
-# Labels are expensive, images are cheap. A discriminative model learns nothing from an image without a
-# label. A joint model can: where $y$ is missing, it maximises $\log p(\mathbf{x}) = \log \sum_y
-# p(\mathbf{x}, y)$, your first exercise. EM does both at once.
+# Labels are expensive, images are cheap. A discriminative model learns nothing from an image
+# without a label. A joint model can: where $y$ is missing, it maximises $\log p(\mathbf{x}) = \log
+# \sum_y p(\mathbf{x}, y)$, your first exercise. EM does both at once.
 #
 # **Predict.** Of 2,000 digits ten have a label, one of each class. How many points of accuracy do
 # the others bring? And if there are five labels for each class, or twenty?
@@ -1586,10 +1586,10 @@ plot.show(
 # than either.
 
 # %% [markdown]
-# So the product of potentials is easy to write and expensive to use: likelihoods need $Z$, draws need a
-# chain that may forget slowly or never. It is the price of writing down dependencies *between
-# pixels*. **Latent variable models** pay less: let a few hidden numbers explain why the pixels go
-# together, and the pixels can be independent given these.
+# So the product of potentials is easy to write and expensive to use: likelihoods need $Z$, draws
+# need a chain that may forget slowly or never. It is the price of writing down dependencies
+# *between pixels*. **Latent variable models** pay less: let a few hidden numbers explain why the
+# pixels go together, and the pixels can be independent given these.
 
 # %% [markdown]
 # ## The lecture's claims, and what you measured

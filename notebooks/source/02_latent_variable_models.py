@@ -1652,8 +1652,9 @@ plot.claims_table(claims, measured)
 #
 # <details><summary>The posterior's covariance does not depend on x. Is that plausible for digits?</summary>
 #
-# Hardly: some digits are easy to read and some are not. It is a consequence of linearity, and a bent decoder gives a
-# posterior whose width, and even number of bumps, depends on $\mathbf{x}$. </details>
+# Hardly: some digits are easy to read and some are not. It is a consequence of linearity, and a
+# bent decoder gives a posterior whose width, and even number of bumps, depends on $\mathbf{x}$.
+# </details>
 #
 # <details><summary>Is an infinite mixture always better than a finite one?</summary>
 #

@@ -1759,8 +1759,9 @@ plot.claims_table(claims, measured)
 # ## Questions
 # <details><summary>Your discriminator's objective has risen to -0.1. Good news?</summary>
 #
-# For nobody but the expert: it tells nearly everything apart. The generator's lessons get weaker (saturating) or
-# noisier. If it stays there, slow the expert down or give it noise or dropout. </details>
+# For nobody but the expert: it tells nearly everything apart. The generator's lessons get weaker
+# (saturating) or noisier. If it stays there, slow the expert down or give it noise or dropout.
+# </details>
 #
 # <details><summary>It stands at exactly -2 log 2. Has the game converged?</summary>
 #

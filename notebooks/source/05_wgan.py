@@ -790,9 +790,10 @@ plot.markdown(
 # value. Each layer then stretches nothing, nor does the whole: 1-Lipschitz by construction, for two
 # products with a vector a step.
 #
-# Let all three estimate a distance that you know. **Predict.** Which overestimates, which underestimates? One case
-# can be done by hand: if the fakes are the data shifted by $W$, the critic with penalty may take the slope $g$
-# everywhere, and $g W - \lambda (g - 1)^2$ is largest at $g = 1 + W / 2\lambda$.
+# Let all three estimate a distance that you know. **Predict.** Which overestimates, which
+# underestimates? One case can be done by hand: if the fakes are the data shifted by $W$, the critic
+# with penalty may take the slope $g$ everywhere, and $g W - \lambda (g - 1)^2$ is largest at
+# $g = 1 + W / 2\lambda$.
 
 # %%
 PENALTY, CLIP = 10.0, 0.2
