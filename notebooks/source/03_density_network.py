@@ -887,7 +887,8 @@ mine = mine.cpu()
 # all ten classes there? Draw some and see.
 #
 # ## Exercise 3: sample it (3 minutes)
-# To say how probable an $\mathbf{x}$ is takes many codes. To make one takes two draws, cause before effect. Return zeros and ones, not their probabilities.
+# To say how probable an $\mathbf{x}$ is takes many codes. To make one takes two draws, cause before
+# effect. Return zeros and ones, not their probabilities.
 
 
 # %% tags=["exercise"]
