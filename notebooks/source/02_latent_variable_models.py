@@ -314,7 +314,7 @@ measured["claim-8"] = (
         f" {t['null'].mean():.0f}, a difference of {t['off'].said('+.0f')}"
         for name, t in tested.items()
     )
-    + f" ({off.basis} against 500 of exact counts, {n:,} draws each)"
+    + f" ({n:,} draws each; {off.basis}; against 500 of exact counts)"
 )
 plot.measured(measured["claim-8"])
 
@@ -1016,7 +1016,7 @@ measured["claim-9"] = (
     f" {scores[one].mean():.1f} nats a digit ({one[1]} factors; any covariance"
     f" {scores['any covariance', 1].mean():.1f}), {many[1]} analysers of 10 factors reach"
     f" {scores[many].mean():.1f}: {lead(many, one):.1f} nats more, {in_bits:.2f} bits a pixel"
-    f" ({lead(many, one).basis}, unseen and paired; one start each)"
+    f" ({lead(many, one).basis}; paired, one start each)"
 )
 plot.measured(measured["claim-9"])
 
@@ -1353,7 +1353,7 @@ measured["claim-10"] = (
     f"to come within {ENOUGH} nats of one bent line, a finite mixture needs about "
     + ", ".join(f"{K:.1f} Gaussians at noise {sigma}" for sigma, K in needed.items())
     + f", {doubling:.2f} times as many whenever the noise is halved, while the bent line stays what"
-    f" it is (interpolated; {doubling.basis} of at most 1,000 EM steps)"
+    f" it is (interpolated; {doubling.basis}; at most 1,000 EM steps)"
 )
 plot.measured(measured["claim-10"])
 
@@ -1497,7 +1497,7 @@ ahead = broken[best_floor]["test"] - broken[second_floor]["test"]
 ahead = intervals.of_mean(ahead, "test digits", comparisons=2)
 deepest = broken[FLOORS[-1]]
 collapse = broken[best_floor]["test"] - deepest["test"]
-collapse = intervals.of_mean(collapse, "test digits", comparisons=2)
+losers = intervals.of_share((collapse > 0).sum(), len(collapse), "test digits", comparisons=2)
 show_widget(
     slider_figure(
         draw_floor,
@@ -1517,9 +1517,11 @@ show_widget(
 )
 plot.measured(
     f"from floor {FLOORS[0]:g} to {FLOORS[-1]:g} training digits go from"
-    f" {broken[FLOORS[0]]['train'].mean():.0f} to {deepest['train'].mean():,.0f} nats. Test digits"
-    f" are best at {best_floor:g}, {ahead:+.0f} nats before {second_floor:g}, and lose"
-    f" {collapse:,.0f} nats from there to {FLOORS[-1]:g} ({ahead.basis}; one training)"
+    f" {broken[FLOORS[0]]['train'].mean():.0f} to {deepest['train'].mean():,.0f} nats. The floor"
+    f" best for test digits is {best_floor:g}, before {second_floor:g} by"
+    f" {ahead.said('.0f', 'nats')}. From {best_floor:g} to {FLOORS[-1]:g} {losers:.0%} lose"
+    f" probability, {collapse.mean():,.0f} nats on average, in the median {collapse.median():,.0f}"
+    f" ({ahead.basis}; one training)"
 )
 
 # %% [markdown]
