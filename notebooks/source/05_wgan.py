@@ -1232,8 +1232,8 @@ measured["claim-21"] = (
     + ", ".join(f"{failed[n]} ({n})" for n in METHODS)
     + "; share of failures less the GAN's: "
     + ", ".join(f"{failures_less(name).said('+.0%')} ({name})" for name in rivals)
-    + f" ({failures_less(rivals[0]).basis}); a smaller spread over seeds than the GAN's, at the best"
-    f" rate, is shown for {listed(narrower)} ({spread_less(rivals[0]).basis}); with Adam in place"
+    + f" ({failures_less(rivals[0]).basis}); a smaller spread over seeds than the GAN's, at the"
+    f" best rate, is shown for {listed(narrower)} ({spread_less(rivals[0]).basis}); with Adam in place"
     f" of RMSprop the distance is {by_adam} times as large ({adam_times.basis})"
 )
 plot.measured(measured["claim-21"])
@@ -1693,7 +1693,8 @@ all_lost = intervals.of_share(sum(map(lost, names)), N_DIGITS * len(names), "gam
 measured["claim-21"] += (
     "; on digits the Fréchet distance less the GAN's is "
     + ", ".join(f"{gap.said('+.0f')} ({name})" for name, gap in less.items())
-    + f"; a smaller spread is shown for {listed(narrower_digits)} ({less[names[1]].basis}); {all_lost:.0%} of {all_lost.n} games are lost"
+    + f"; a smaller spread is shown for {listed(narrower_digits)} ({less[names[1]].basis});"
+    f" {all_lost:.0%} of {all_lost.n} games are lost"
 )
 
 
