@@ -260,10 +260,13 @@ posterior_and_evidence = check.posterior_and_evidence(posterior_and_evidence)
 # %%
 torch.manual_seed(0)
 digits = mnist(None)  # bytes, 0 to 255; draw_bits makes them black and white at random
+few = torch.arange(min(8000, len(digits.train)))
+digits = digits._replace(train=digits.train[few])  # the others are not needed
 n = min(500, len(digits.test))
 test, labels = draw_bits(digits.test.x[:n]), digits.test.y[:n]
-train = digits.train[:8000]
-classifier = train_classifier(draw_bits(train.x), train.y, [784, 100, 10], steps=1500)
+bits = draw_bits(digits.train.x)
+classifier = train_classifier(bits, digits.train.y, [784, 100, 10], steps=1500)
+del bits
 vae = recipes.load("vae_40d")
 right = (classifier(test).argmax(-1) == labels).sum()
 share = intervals.of_share(right, n, "digits")
@@ -730,6 +733,7 @@ centre = pool_x.mean(0)
 variances, directions = torch.linalg.eigh(torch.cov(pool_x.T))
 project = directions[:, -25:] / variances[-25:].mean().sqrt()  # on principal components
 parts, unseen_parts = (pool_x - centre) @ project, (unseen - centre) @ project
+del pool_x, variances, directions
 
 
 def labels_of_few(seed: int, per_class: int) -> Tensor:

@@ -1233,8 +1233,8 @@ measured["claim-21"] = (
     + "; share of failures less the GAN's: "
     + ", ".join(f"{failures_less(name).said('+.0%')} ({name})" for name in rivals)
     + f" ({failures_less(rivals[0]).basis}); a smaller spread over seeds than the GAN's, at the"
-    f" best rate, is shown for {listed(narrower)} ({spread_less(rivals[0]).basis}); with Adam in place"
-    f" of RMSprop the distance is {by_adam} times as large ({adam_times.basis})"
+    f" best rate, is shown for {listed(narrower)} ({spread_less(rivals[0]).basis}); with Adam in"
+    f" place of RMSprop the distance is {by_adam} times as large ({adam_times.basis})"
 )
 plot.measured(measured["claim-21"])
 plot.on_request(
