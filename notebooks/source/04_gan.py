@@ -899,7 +899,7 @@ told = {  # (against fakes, against other real digits)
     "a fresh network": [fresh(real, heap) for heap in heaps],
 }
 seen_real, *seen = (features(heap).split(500) for heap in (real, *heaps))
-distance = [[frechet(*two) for two in zip(seen_real, s, strict=True)] for s in seen]
+distance = [[frechet(*two) for two in zip(seen_real, some, strict=True)] for some in seen]
 
 # %% jupyter={"source_hidden": true}
 share_right = {
@@ -1390,6 +1390,7 @@ for _ in range(ROUNDS):  # the first is to warm up
         turn_ms[d].append(first + second)
 
 # %% jupyter={"source_hidden": true}
+del games, two
 longer = np.array(turn_ms[512][1:]) / np.array(turn_ms[2][1:])
 longer = intervals.of_mean(longer, "rounds")
 measured["claim-16"] = (
@@ -1626,8 +1627,7 @@ plot.markdown(
     "",
     (
         "*Mean and standard error over four disjoint heaps of 500. The smudges are made of the"
-        " other real digits, not of those they are compared with. Neighbours less than two"
-        " standard errors apart have no order.*"
+        " other real digits, not of those they are compared with.*"
     ),
 )
 gaps = [
