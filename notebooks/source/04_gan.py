@@ -899,7 +899,7 @@ told = {  # (against fakes, against other real digits)
     "a fresh network": [fresh(real, heap) for heap in heaps],
 }
 seen_real, *seen = (features(heap).split(500) for heap in (real, *heaps))
-distance = [[frechet(*two) for two in zip(seen_real, some, strict=True)] for some in seen]
+distance = [[*map(frechet, seen_real, some)] for some in seen]
 
 # %% jupyter={"source_hidden": true}
 share_right = {
