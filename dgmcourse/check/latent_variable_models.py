@@ -39,18 +39,18 @@ def _em_step(x: Tensor, W: Tensor, b: Tensor, psi: Tensor) -> tuple[Tensor, Tens
 
 
 def on_grid(x: Tensor, W: Tensor, b: Tensor, psi: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """log p(x) (B,), a grid of z for each x (B, G, K), and p(z|x) on it (B, G), normalised.
+    """log p(x) (B,), a grid of z for each x (B, G, d), and p(z|x) on it (B, G), normalised.
 
     The grid lies where z explains x, about the z of least squares. Its step is one standard
     deviation of the posterior: the sum is the integral to 1e-8.
     """
-    K = W.shape[1]
+    d = W.shape[1]
     with torch.no_grad():
-        design = torch.cat([W / psi.sqrt()[:, None], torch.eye(K).to(W)])
-        target = torch.cat([(x - b) / psi.sqrt(), x.new_zeros(len(x), K)], 1)
+        design = torch.cat([W / psi.sqrt()[:, None], torch.eye(d).to(W)])
+        target = torch.cat([(x - b) / psi.sqrt(), x.new_zeros(len(x), d)], 1)
         centre = torch.linalg.lstsq(design, target.T).solution.T
         width = torch.linalg.inv(torch.linalg.qr(design).R)
-        t = torch.cartesian_prod(*[torch.arange(-7, 8).to(W)] * K).view(-1, K)
+        t = torch.cartesian_prod(*[torch.arange(-7, 8).to(W)] * d).view(-1, d)
         z = centre[:, None] + t @ width.T
         cell = torch.linalg.slogdet(width).logabsdet
     off = x[:, None] - (z @ W.T + b)  # (B, G, D)
@@ -59,7 +59,7 @@ def on_grid(x: Tensor, W: Tensor, b: Tensor, psi: Tensor) -> tuple[Tensor, Tenso
 
 
 def moments(x: Tensor, W: Tensor, b: Tensor, psi: Tensor) -> tuple[Tensor, Tensor]:
-    """E[z|x], (B, K), and Cov[z|x], (K, K), the same for all x."""
+    """E[z|x], (B, d), and Cov[z|x], (d, d), the same for all x."""
     _, z, p = on_grid(x, W, b, psi)
     mean = (p[..., None] * z).sum(1)
     off = z[0] - mean[0]
@@ -72,15 +72,15 @@ def maximised(x: Tensor, W: Tensor, b: Tensor, psi: Tensor) -> tuple[Tensor, Ten
     """
     _, z, p = on_grid(x, W, b, psi)
     root = p.sqrt()[..., None]
-    design = (root * z).flatten(0, 1)  # (B * G, K)
+    design = (root * z).flatten(0, 1)  # (B * G, d)
     target = (root * (x - b)[:, None]).flatten(0, 1)
-    slopes = torch.linalg.lstsq(design, target).solution  # (K, D)
+    slopes = torch.linalg.lstsq(design, target).solution  # (d, D)
     return slopes.T, ((target - design @ slopes) ** 2).sum(0) / len(x)
 
 
-def drawn(seed: int, B: int, D: int, K: int, unit: float = 1.0, centred: bool = False) -> tuple:
+def drawn(seed: int, B: int, D: int, d: int, unit: float = 1.0, centred: bool = False) -> tuple:
     """x of the model, W, b and psi, in small units if so asked, and b the mean of x."""
-    z, W, b, noise, spread = randn(seed, (B, K), (D, K), (D,), (B, D), (D,))
+    z, W, b, noise, spread = randn(seed, (B, d), (D, d), (D,), (B, D), (D,))
     psi = 0.3 + spread.sigmoid()
     x = 1.5 * z @ W.T + b + 0.5 + psi.sqrt() * noise
     return unit * x, unit * W, unit * (x.mean(0) if centred else b), unit**2 * psi
@@ -88,7 +88,7 @@ def drawn(seed: int, B: int, D: int, K: int, unit: float = 1.0, centred: bool = 
 
 CENTRED = "you subtracted the batch's own mean: b is given, and rows must not mix"
 SINGULAR = (
-    "the covariance you invert is singular: W W^T alone has rank K; the noise, torch.diag(psi), makes"
+    "the covariance you invert is singular: W W^T alone has rank d; the noise, torch.diag(psi), makes"
     " it a covariance in all directions"
 )
 SMALL = "the noise is small there: nothing may be added to its variances, nor a bound be set"
@@ -168,7 +168,7 @@ marginal = Exercise(
             "you forgot the factors: the covariance is W W^T + Psi. With Psi alone this is"
             " log p(x|z) at z = 0",
             of(lambda s: log_p(s, torch.diag(s.psi))),
-            "you forgot the noise: W W^T alone has rank K, and no inverse where K < D",
+            "you forgot the noise: W W^T alone has rank d, and no inverse where d < D",
             noisy(lambda psi: 1e-9 * psi),
             "W W^T + psi adds psi to every row: the noise is a matrix, torch.diag(psi)",
             of(lambda s: log_p(s, s.W @ s.W.T + s.psi)),
@@ -182,7 +182,7 @@ marginal = Exercise(
             *(CENTRED, of(lambda s: log_p(s, off=s.x - s.x.mean(0)))),
             "log 2 pi counts once for each of the D dimensions",
             of(lambda s: log_p(s, D=1)),
-            "log 2 pi counts for each of the D dimensions of x, not for the K of z",
+            "log 2 pi counts for each of the D dimensions of x, not for the d of z",
             of(lambda s: log_p(s, D=len(s.I))),
             "torch.linalg.slogdet gives the sign first: the logarithm is its second",
             of(lambda s: log_p(s) + 0.5 * (torch.logdet(s.C) - 1)),
@@ -279,20 +279,20 @@ posterior = Exercise(
         shapes={
             "the covariance": [
                 (4, 4),
-                "that is one of x: the posterior is over z, (K, K)",
+                "that is one of x: the posterior is over z, (d, d)",
                 (7, 2, 2),
-                "it does not depend on x: return it once, (K, K)",
+                "it does not depend on x: return it once, (d, d)",
                 (2,),
-                "the factors are correlated given x: return the whole matrix, (K, K)",
+                "the factors are correlated given x: return the whole matrix, (d, d)",
             ],
-            "the mean": [(2,), "one for the whole batch: keep one row for each x, (B, K)"],
+            "the mean": [(2,), "one for the whole batch: keep one row for each x, (B, d)"],
         },
         praise="mean and covariance agree with sums over 225 values of z to {trial.off:.0e}, and so"
         " do their gradients.",
     ),
     hints=[
         "Psi is diagonal: Psi^-1 W is W / psi[:, None], a division of each row by its variance.",
-        "G = torch.linalg.inv(torch.eye(K).to(W) + W.T @ scaled), where scaled = W / psi[:, None].",
+        "G = torch.linalg.inv(torch.eye(d).to(W) + W.T @ scaled), where scaled = W / psi[:, None].",
         "Rows of x stand where the equation has columns, so its transpose: (x - b) @ scaled @ G, and G"
         " is symmetric.",
     ],
@@ -377,8 +377,8 @@ em_step = Exercise(
         praise="it is the maximum that least squares over a grid of z finds, to {trial.off:.0e}.",
     ),
     hints=[
-        "E first: z, G = posterior(x, W, b, psi). Then two sums over n: off.T @ z is (D, K), z.T @ z is"
-        " (K, K).",
+        "E first: z, G = posterior(x, W, b, psi). Then two sums over n: off.T @ z is (D, d), z.T @ z is"
+        " (d, d).",
         "The second moment summed over n is z.T @ z + len(x) * G: every row has its own mean and the"
         " same covariance.",
         "W = torch.linalg.solve(second_moment, cross.T).T, then psi = (off**2 - off * (z @ W.T)).mean(0)"

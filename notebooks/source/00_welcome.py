@@ -23,7 +23,12 @@
 # each is two numbers, and from these two it has to write the digit again.
 #
 # **What does it put between a 4 and a 9? And what does it make of a letter?** Press Shift+Enter
-# three times and find out.
+# three times and find out. Three things to try, by mouse, finger or keyboard (Tab to the pad, then
+# the arrow keys; with Shift, larger steps):
+#
+# 1. Take a **4** by its button and walk to the nearest 9. Where does the one become the other?
+# 2. Write a digit of your own on the paper at the left. Then write a letter. What comes back?
+# 3. Press **Sample z** ten times. How many of the ten would pass for somebody's handwriting?
 
 # %% tags=["colab"] jupyter={"source_hidden": true}
 # In Colab this installs the course and leaves Colab's own torch alone. Elsewhere it does nothing.
@@ -46,32 +51,18 @@ if "google.colab" in sys.modules:
     output.enable_custom_widget_manager()  # Colab shows other people's widgets only when asked to
 
 # %%
-from dgmcourse import plot
+from dgmcourse import intervals, plot
+from dgmcourse.widgets import show as show_widget
 from dgmcourse.widgets.latent import latent_grid, latent_traversal
 
-latent_traversal("vae_2d")
-
-# %% [markdown]
-# Three things to try, by mouse, finger or keyboard (Tab to the pad, then the arrow keys; with
-# Shift, larger steps):
-#
-# 1. Take a **4** by its button and walk to the nearest 9. Where does the one become the other?
-# 2. Write a digit of your own on the paper at the left. Then write a letter. What comes back?
-# 3. Press **Sample z** ten times. How many of the ten would pass for somebody's handwriting?
-
-# %% jupyter={"source_hidden": true}
-plot.show(
+show_widget(
+    latent_traversal("vae_2d"),
     latent_grid("vae_2d"),
     alt=(
-        "A table of 16 by 16 small pictures, each decoded from its own pair of numbers: 6s at the"
-        " top left, 9s and 7s at the top right, 0s at the left edge, 2s in the middle, 4s between"
-        " them and the 9s, 3s and 5s below, 8s and 1s at the bottom. Neighbours differ little, and"
-        " some pictures between two digits are neither."
-    ),
-    caption=(
-        "The whole pad at once, for readers without a running notebook. What lies between a 4 and a"
-        " 9? Follow a row in the upper right: the open top of the 4 closes little by little, and"
-        " some of the pictures could be either."
+        "A table of 16 by 16 small pictures, each decoded from its own two numbers: 6s"
+        " at the top left, 9s and 7s at the top right, 0s at the left edge, 2s in the"
+        " middle, 4s between them and the 9s, 3s and 5s below, 8s and 1s at the bottom."
+        " Neighbours differ little; some pictures between two digits are neither."
     ),
 )
 
@@ -91,10 +82,10 @@ plot.show(
 #
 # $$p(\mathbf{x}) = \int p_\theta(\mathbf{x}|\mathbf{z})\, p_\lambda(\mathbf{z})\, d\mathbf{z}$$
 #
-# Read it aloud: a picture is probable if probable codes explain it. Nobody can compute this
-# integral for a neural network. **The course is the story of what to do then:** sample it (density
-# networks), avoid it (GANs), or bound it (VAEs); and, once it is bounded, how to make the bound
-# better.
+# Read it aloud: a picture is probable if probable codes explain it. If the decoder is a network
+# and $\mathbf{z}$ has many dimensions, nobody can compute this integral. **The course is the story
+# of what to do then:** sample it (density networks), avoid it (GANs), or bound it (VAEs); and, once
+# it is bounded, how to make the bound better.
 
 # %% [markdown]
 # ## The way
@@ -128,9 +119,10 @@ plot.show(
 # | **Looking back** | | | |
 # | [16 looking_back](16_looking_back.ipynb) | What held, in numbers? | Pros and cons | 60 |
 #
-# Each says in its first lines what it needs. In class, run it beforehand (the outputs stay), let
-# people predict before each result, and leave the exercises to them; the answers are in the folder
-# `solutions`.
+# Each says in its first lines what it needs. What you are asked to predict is left out of these
+# working copies until you run the cell; the copies in the folder [solutions](solutions) show it,
+# and the exercises' answers. In class, let people predict before you run a cell, and leave the
+# exercises to them.
 
 # %% [markdown]
 # ## Is your machine ready?
@@ -147,12 +139,12 @@ doctor()
 # function. If the cell is left as it is, or not right yet, the notebook goes on with the course's
 # own.
 #
-# **Exercise (5 minutes).** A picture $\mathbf{x}$ has $D$ black or white pixels, $x_d = 1$ for ink.
-# For a given $\mathbf{z}$ the decoder gives each a *logit* $l_d$, any real number, that stands for
-# the probability of ink $p_d = 1 / (1 + e^{-l_d})$. With independent pixels
+# **Exercise (5 minutes).** A picture $\mathbf{x}$ has $D$ black or white pixels, $x_i = 1$ for ink.
+# For a given $\mathbf{z}$ the decoder gives each a *logit* $l_i$, any real number, that stands for
+# the probability of ink $p_i = 1 / (1 + e^{-l_i})$. With independent pixels
 #
-# $$\log p_\theta(\mathbf{x}|\mathbf{z}) = \sum_{d=1}^{D} \left[ x_d \log p_d + (1 - x_d) \log (1 - p_d) \right]
-#             = \sum_{d=1}^{D} \left[ x_d\, l_d - \log(1 + e^{l_d}) \right]$$
+# $$\log p_\theta(\mathbf{x}|\mathbf{z}) = \sum_{i=1}^{D} \left[ x_i \log p_i + (1 - x_i) \log (1 - p_i) \right]
+#             = \sum_{i=1}^{D} \left[ x_i\, l_i - \log(1 + e^{l_i}) \right]$$
 #
 # Read aloud: each pixel adds the log-probability of what it is. The logarithm is natural, so the
 # unit is the *nat*. The second form never takes the logarithm of a rounded zero.
@@ -176,13 +168,12 @@ def log_bernoulli(x, logits):
 from dgmcourse.check import welcome as check
 
 log_bernoulli = check.log_bernoulli(log_bernoulli)
+# check.log_bernoulli.hint()
 
 # %% [markdown]
-# Try the check before you write, then with a mistake of your choice (forget the sum, say). Hints
-# come one at a time:
-
-# %%
-check.log_bernoulli.hint()
+# Try the check before you write, then with a mistake of your choice (forget the sum, say). For a
+# hint remove the `#` before `check.log_bernoulli.hint()`, here and in every exercise; each further
+# run gives the next one.
 
 # %% [markdown]
 # Now use it on 100 test digits, and on the same digits with their pixels shuffled: exactly as much
@@ -200,7 +191,6 @@ shuffled = x[:, torch.randperm(784)]
 with torch.no_grad():
     p = vae.decoder(vae.encoder(x).mean)
     nats = log_bernoulli(x, p.logits), log_bernoulli(shuffled, p.logits)  # (100,) each
-lead = nats[0] - nats[1]
 
 # %% jupyter={"source_hidden": true}
 import matplotlib.pyplot as plt
@@ -216,10 +206,14 @@ plot.show(
         " stands for, and the digit's pixels in random order."
     ),
     caption=(
-        "One of the 100. Over all of them, the same ink in other places is"
-        f" {plot.mean_and_error(lead, '.0f')} nats less probable given the digit's code (standard"
-        " error): the decoder knows where ink belongs."
+        "One of the 100. The same ink in other places is much less probable given the digit's"
+        " code: the decoder knows where ink belongs."
     ),
+)
+lead = intervals.of_mean(nats[0] - nats[1], "digits")
+plot.measured(
+    f"given its code, a digit is by {lead:.0f} nats more probable than its pixels in random order"
+    f" ({lead.basis})"
 )
 
 # %% [markdown]
@@ -244,6 +238,30 @@ history = fit(small, digits.train[:20000], epochs=5, lr=2e-3, live=plot.Live())
 # digits surprise the model. Shapes come first, clear strokes take longer; dark or noisy squares are
 # codes that no digit has claimed yet. The widget's network is wider and was trained until the bound
 # stopped rising. Notebook 07 derives what is maximised.
+
+# %% [markdown]
+# ## How to read the formulas
+# A letter means the same thing in all notebooks. Bold letters are vectors; coordinates are counted
+# from 1.
+#
+# | | |
+# |:--|:--|
+# | $\mathbf{x}$, $x_1, \dots, x_D$ | a data point and its $D$ dimensions, the pixels of an image |
+# | $\mathbf{z}$, $z_1, \dots, z_d$ | its code and the $d$ latent dimensions |
+# | $y$ | a label, one of $C$ classes |
+# | $p_\theta(\mathbf{x}\mid\mathbf{z})$, $q_\phi(\mathbf{z}\mid\mathbf{x})$, $p_\lambda(\mathbf{z})$ | decoder, encoder, prior, and their parameters |
+# | $N$, $B$, $S$ | how many data points, points in a batch, samples of $\mathbf{z}$ for one integral |
+# | $K$, $L$, $T$ | how many components of a mixture, layers, steps |
+# | $\mu$, $\sigma$, $\boldsymbol\epsilon$ | a mean, a standard deviation, noise from $\mathcal N(\mathbf{0}, \mathbf{I})$ |
+# | $\beta$ | the weight of the KL divergence in a bound |
+# | $\mathrm{KL}[q\,\Vert\,p]$ | the Kullback-Leibler divergence, $\mathbb{E}_q[\log q - \log p]$ |
+#
+# Logarithms are natural, so their unit is the nat.
+#
+# "1.2 (0.9 to 1.5)" is a value with its 95 % interval. Beside it stands what was repeated: the
+# training, from other seeds, or the measurement on other test digits of one training. A difference
+# whose interval includes 0 is *not shown*. "1.2 ± 0.2" is a mean with its standard error; it
+# describes, and no claim rests on it.
 
 # %% [markdown]
 # ## How to read the figures
@@ -309,3 +327,5 @@ plot.show(
 # - M. Okabe and K. Ito, *Color Universal Design*, 2008: the colours.
 #
 # Code: MIT. Text and figures: CC BY 4.0. See [LICENSE](../LICENSE).
+#
+# Next: [01, what does a classifier not know?](01_motivation.ipynb)

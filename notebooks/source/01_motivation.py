@@ -58,7 +58,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dgmcourse import plot, recipes
+from dgmcourse import intervals, plot, recipes
 from dgmcourse.check import motivation as check
 from dgmcourse.data.frey import frey_faces
 from dgmcourse.data.images import draw_bits, mnist
@@ -84,7 +84,8 @@ from dgmcourse.plot import (
     standard_error,
 )
 from dgmcourse.train import Adam, maximise
-from dgmcourse.widgets.figure import slider_figure
+from dgmcourse.widgets import show as show_widget
+from dgmcourse.widgets.figure import LAYOUT, slider_figure
 from dgmcourse.widgets.plane import grid, plane, plane_picture
 
 torch.set_num_threads(1)  # small networks gain little from more, and lose much on a busy machine
@@ -150,6 +151,9 @@ history = joint.fit_em(points, colours, steps=60)  # log p(x, y) rises with each
 # 1. Where is the network undecided? Follow the border out of the picture's middle.
 # 2. Find places where both models are certain and *disagree*. How near to the data can you get?
 # 3. Which of the numbers at the right tells you not to trust either?
+#
+# Dotted lines: a classifier is certain to 99 %; a place is as probable as the least probable
+# training point.
 
 # %%
 at = grid(extent, 121, 121)
@@ -161,13 +165,11 @@ with torch.no_grad():
     }
 fields = {name: values.reshape(121, 121) for name, values in fields.items()}
 looks = {"extent": extent, "densities": ["log p(x), the joint model"], "point": star}
-plane(points, colours, fields, **looks)
 
 # %% jupyter={"source_hidden": true}
 there = torch.tensor([star])
 with torch.no_grad():
-    by_network, by_joint = network(there).softmax(-1)[0], joint.posterior(there)[0]
-    at_star, at_points = joint.log_prob(there)[0], joint.log_prob(points)
+    by_network, at_star = network(there).softmax(-1)[0], joint.log_prob(there)[0]
 
 
 def sure(p: Tensor) -> str:
@@ -175,7 +177,8 @@ def sure(p: Tensor) -> str:
     return f"{percent} % sure of {('blue', 'orange')[p.argmax()]}"
 
 
-plot.show(
+show_widget(
+    plane(points, colours, fields, **looks),
     plane_picture(points, colours, fields, **looks),
     alt=(
         "Three panels over the same plane. The network divides all of it into blue and orange by"
@@ -184,10 +187,8 @@ plot.show(
         " once beside them; the star lies far outside."
     ),
     caption=(
-        f"At the star the network is {sure(by_network)}, the joint model's classifier"
-        f" {sure(by_joint)}. log p(x) is {at_star:.0f} nats; the least probable training point has"
-        f" {at_points.min():.1f}. Dotted: certain to 99 % (left, middle), as probable as that point"
-        " (right)."
+        f"At the star the network is {sure(by_network)}, where log p(x) is {at_star:.0f} nats: far"
+        " below that of any training point."
     ),
 )
 
@@ -210,13 +211,15 @@ proper = two_moons(2000, noise=0.12, seed=1)
 with torch.no_grad():
     threshold = joint.log_prob(proper).quantile(0.01)
     by_network, by_joint = network(strange).softmax(-1), joint.posterior(strange)
-    unusual = (joint.log_prob(strange) < threshold).sum().item()
-certain = [100 * (p.max(-1).values > 0.99).float() for p in (by_network, by_joint)]
+    unusual = joint.log_prob(strange) < threshold
+certain = [p.max(-1).values > 0.99 for p in (by_network, by_joint)]
+
+# %% jupyter={"source_hidden": true}
+found = [intervals.of_share(s.sum(), len(s), "objects", 3) for s in (*certain, unusual)]
 plane_finding = (
-    f"of {len(strange):,} strange objects on the plane the network labels"
-    f" {mean_and_error(certain[0])} % with more than 99 % certainty, the joint"
-    f" model's classifier {mean_and_error(certain[1])} %; p(x) finds {unusual:,}"
-    " unusual, at 1 % of false alarms"
+    f"of {len(strange):,} strange objects on the plane the network labels {found[0]:.1%} with more"
+    f" than 99 % certainty, the joint model's classifier {found[1]:.1%}; p(x) finds {found[2]:.1%}"
+    f" unusual, at 1 % of false alarms ({found[0].basis}, one training)"
 )
 plot.measured(plane_finding)
 
@@ -245,6 +248,7 @@ def posterior_and_evidence(log_joint: Tensor) -> tuple[Tensor, Tensor]:
 
 # %% tags=["exercise-check"]
 posterior_and_evidence = check.posterior_and_evidence(posterior_and_evidence)
+# check.posterior_and_evidence.hint()
 
 # %% [markdown]
 # ## Digits, and things that are no digits
@@ -256,13 +260,17 @@ posterior_and_evidence = check.posterior_and_evidence(posterior_and_evidence)
 # %%
 torch.manual_seed(0)
 digits = mnist(None)  # bytes, 0 to 255; draw_bits makes them black and white at random
+few = torch.arange(min(8000, len(digits.train)))
+digits = digits._replace(train=digits.train[few])  # the others are not needed
 n = min(500, len(digits.test))
 test, labels = draw_bits(digits.test.x[:n]), digits.test.y[:n]
-train = digits.train[:8000]
-classifier = train_classifier(draw_bits(train.x), train.y, [784, 100, 10], steps=1500)
+bits = draw_bits(digits.train.x)
+classifier = train_classifier(bits, digits.train.y, [784, 100, 10], steps=1500)
+del bits
 vae = recipes.load("vae_40d")
-share = mean_and_error(100 * (classifier(test).argmax(-1) == labels).float())
-plot.markdown(f"The classifier labels {share} % of {n} test digits correctly.")
+right = (classifier(test).argmax(-1) == labels).sum()
+share = intervals.of_share(right, n, "digits")
+plot.markdown(f"The classifier labels {share:.1%} of {n} test digits correctly.")
 
 # %% [markdown]
 # The strangers: **letters** in printers' fonts, sized and centred as MNIST's digits were, without
@@ -276,13 +284,9 @@ plot.markdown(f"The classifier labels {share} % of {n} test digits correctly.")
 # %%
 torch.manual_seed(0)
 turnable = torch.isin(digits.test.y, torch.tensor([3, 4, 7])).nonzero()[:n, 0]
-things = {
-    "digits": test,
-    "letters": draw_bits(letters(n).x),
-    # 784 pixels backwards: half a turn
-    "upside-down": draw_bits(digits.test.x[turnable]).flip(-1),
-    "noise": torch.bernoulli(torch.full((n, 784), 0.5)),
-}
+things = {"digits": test, "letters": draw_bits(letters(n).x)}
+things["upside-down"] = draw_bits(digits.test.x[turnable]).flip(-1)  # pixels backwards
+things["noise"] = torch.bernoulli(torch.full((n, 784), 0.5))
 faces = frey_faces()
 if faces is not None:
     things["faces"] = (faces.x[torch.randperm(len(faces))[:n]] > 127).float()
@@ -334,49 +338,67 @@ def auc(inside: Tensor, outside: Tensor) -> float:
 
 # %% tags=["exercise-check"]
 auc = check.auc(auc)
+# check.auc.hint()
 
 # %% [markdown]
 # **Predict.** Score by the classifier's certainty, $\max_y p(y|\mathbf{x})$, or by $\log
 # p(\mathbf{x})$. Which strangers does each find? Which are the hardest?
 
 
-# %%
-def auc_with_error(inside: Tensor, outside: Tensor, repeats: int = 100):
-    """The AUC and its standard error, by the bootstrap: both sets are drawn again, with
-    replacement.
+# %% jupyter={"source_hidden": true}
+def area(inside: Tensor, outside: Tensor, comparisons: int = 1) -> intervals.Interval:
+    """The AUC with its interval. One single stranger: the share of the digits above it."""
+    value = auc(inside, outside)
+    if len(outside) == 1:
+        hits = round(value * len(inside))
+        return intervals.of_share(hits, len(inside), "digits", comparisons)
+    sizes = len(inside), len(outside)
+    return intervals.of_auc(value, *sizes, "images of each kind", comparisons)
+
+
+def area_gained(new: tuple, old: tuple, comparisons: int) -> intervals.Interval:
+    """The AUC by one score less that by another, of the same images (DeLong et al. 1988).
+
+    new, old: (scores of digits, scores of strangers).
     """
 
-    def again(scores):
-        return scores[torch.randint(len(scores), (len(scores),))]
+    def beats(inside, outside):  # (N, M)
+        return (inside[:, None] > outside).double() + 0.5 * (inside[:, None] == outside)
 
-    torch.manual_seed(0)
-    areas = [auc(again(inside), again(outside)) for _ in range(repeats)]
-    return auc(inside, outside), np.std(areas)
+    gain = beats(*new) - beats(*old)
+    by_digit, by_stranger = gain.mean(1), gain.mean(0)
+    if len(by_stranger) == 1:
+        return intervals.of_mean(by_digit, "digits", comparisons)
+    # The mean of the first, and the spread of both.
+    off = by_stranger.mean() - by_stranger
+    return intervals.of_difference(by_digit, off, "images of each kind", comparisons)
 
 
-# %% tags=["claim-1"] jupyter={"source_hidden": true}
+# %% tags=["claim-1"]
 strangers = [name for name in things if name != "digits"]
-areas = {
-    name: [auc_with_error(score["digits"], score[name]) for score in (sureness, log_p)]
-    for name in strangers
-}
+areas = {}  # by certainty and by log p(x), and the second less the first
+for name in strangers:
+    by = [(score["digits"], score[name]) for score in (sureness, log_p)]
+    areas[name] = [area(*scores, comparisons=3 * len(strangers)) for scores in by]
+    areas[name].append(area_gained(*reversed(by), comparisons=3 * len(strangers)))
+
+# %% jupyter={"source_hidden": true}
+basis = areas["letters"][0].basis
 measured["claim-1"] = (
     plane_finding
-    + f"; {n} digits against strangers, AUC by certainty and by log p(x): "
-    + ", ".join(
-        f"{name} {a:.2f} ± {e:.2f} and {b:.2f} ± {f:.2f}"
-        for name, ((a, e), (b, f)) in areas.items()
-    )
+    + "; digits against strangers, AUC by certainty and by log p(x): "
+    + ", ".join(f"{name} {a:.2f} and {b:.2f}" for name, (a, b, _) in areas.items())
+    + f" ({basis})"
 )
 plot.markdown(
-    "| digits against | AUC by certainty | AUC by log p(x) |",
-    "|:--|--:|--:|",
+    "| digits against | AUC by certainty | AUC by log p(x) | the second less the first |",
+    "|:--|--:|--:|--:|",
     *(
-        f"| {name} | {a:.3f} ± {e:.3f} | {b:.3f} ± {f:.3f} |"
-        for name, ((a, e), (b, f)) in areas.items()
+        f"| {name} | {a:.2f} | {b:.2f} | {gain.said('+.2f')} |"
+        for name, (a, b, gain) in areas.items()
     ),
     "",
-    f"*{n} digits against {', '.join(f'{len(things[name])} {name}' for name in strangers)}.*",
+    f"*{basis[0].upper()}{basis[1:]}.*",
 )
 
 
@@ -413,10 +435,18 @@ plot.show(
         " and upside-down digits."
     ),
     caption="log p(x) tells "
-    + " and ".join(name for name in strangers if areas[name][1][0] > 0.999)
-    + " from digits without a mistake; letters and upside-down digits overlap with digits, though"
-    " less than by certainty. Coins in place of pixels make the classifier more than 99 % sure"
-    f" in {100 * (sureness['noise'] > 0.99).float().mean():.0f} % of cases.",
+    + " and ".join(name for name in strangers if areas[name][1].value > 0.999)
+    + " from digits with hardly a mistake. Other strangers overlap with digits; less than by"
+    " certainty do "
+    + (
+        " and ".join(
+            name
+            for name in strangers
+            if 0.999 > areas[name][1].value > areas[name][0].value and areas[name][2].shown
+        )
+        or "none"
+    )
+    + ".",
 )
 
 # %% [markdown]
@@ -432,7 +462,7 @@ plot.show(
 # Above or below the digits?
 
 
-# %%
+# %% jupyter={"source_hidden": true}
 def dots(n: int) -> Tensor:
     """Round dots, (n, 784), with a radius of 1 to 3 pixels, near the middle."""
     at = torch.arange(28.0)
@@ -441,6 +471,7 @@ def dots(n: int) -> Tensor:
     return (squared < radius**2).float().flatten(1)
 
 
+# %%
 torch.manual_seed(0)
 halved = F.avg_pool2d(digits.test.x[:n].view(-1, 1, 28, 28) / 255, 2)  # (n, 1, 14, 14)
 doubles = {
@@ -452,7 +483,7 @@ with torch.no_grad():
     for name, x in doubles.items():
         log_p[name] = log_likelihood(vae, x, S=5000 if len(x) == 1 else 50)
     tiny_sure, tiny_said = classifier(doubles["tiny digits"]).softmax(-1).max(-1)
-tiny_right = (tiny_said == labels).float()
+tiny_right = tiny_said == labels
 
 # %% jupyter={"source_hidden": true}
 fig, (left, right) = plt.subplots(1, 2, figsize=(plot.WIDTH, 3.3), width_ratios=(1, 1.7))
@@ -472,18 +503,23 @@ right.boxplot(values, whis=(5, 95), showfliers=False, **style)
 right.axvline(log_p["digits"].median(), color=MODEL, linestyle=":")
 right.set(yticklabels=order, xlabel="log p(x), nats", ylim=(len(order) + 0.5, 0.5))
 right.locator_params(axis="x", nbins=6)
-higher = {name: auc_with_error(log_p[name], log_p["digits"]) for name in doubles}
 plot.show(
     fig,
     alt=(
         "Left: examples of digits, letters, upside-down digits, dots, tiny digits and the blank"
-        " sheet. Right: box plots of log p(x) of each; letters and upside-down digits lie below the"
-        " digits, dots and tiny digits mostly above their median, the blank sheet far above it."
+        " sheet. Right: box plots of log p(x) of each, quartiles with whiskers from 5 to 95 %;"
+        " letters and upside-down digits lie below the digits' median, a dotted line; dots and tiny"
+        " digits lie mostly above it, the blank sheet far above."
     ),
-    caption="The chance that the stranger is rated above a random digit: "
-    + ", ".join(f"{name} {100 * a:.0f} ± {100 * e:.0f} %" for name, (a, e) in higher.items())
-    + f" ({n} digits, {n} of each kind, one blank sheet). Boxes: quartiles; whiskers: 5 to 95 %;"
-    " dotted: the digits' median.",
+    caption="Images with little ink are rated above most digits, a blank sheet above nearly all.",
+)
+higher = {  # the chance that the stranger is rated above a digit: 1 - AUC
+    name: area(-log_p["digits"], -log_p[name], comparisons=len(doubles)) for name in doubles
+}
+plot.markdown(
+    "**Measured.** The chance that a stranger is rated above a random digit: "
+    + ", ".join(f"{name} {chance:.0%}" for name, chance in higher.items())
+    + f" ({higher['dots'].basis}; one blank sheet)."
 )
 
 # %% [markdown]
@@ -512,28 +548,34 @@ plot.markdown(
 # both sides: score by $-\left|\log p(\mathbf{x}) - \text{mean over digits}\right|$. **Predict.**
 # Whom does it catch now, and who was caught better before?
 
-# %% jupyter={"source_hidden": true}
+# %%
 middle = log_p["digits"].mean()
 two_sided = {name: -(values - middle).abs() for name, values in log_p.items()}
-both_ways = {
-    name: [auc_with_error(score["digits"], score[name]) for score in (log_p, two_sided)]
-    for name in log_p
-    if name != "digits"
-}
-better = [name for name, ((a, _), (b, _)) in both_ways.items() if b > a + 0.01]
-worse = [name for name, ((a, _), (b, _)) in both_ways.items() if b < a - 0.01]
+both_ways = {}
+for name in log_p.keys() - {"digits"}:
+    by = [(score["digits"], score[name]) for score in (log_p, two_sided)]
+    both_ways[name] = [area(*scores) for scores in by]
+    both_ways[name].append(area_gained(*reversed(by), comparisons=len(log_p) - 1))
+
+# %% jupyter={"source_hidden": true}
+verdicts = {name: gain.verdict("gains", "loses") for name, (_, _, gain) in both_ways.items()}
+better, worse = ([k for k in log_p if verdicts.get(k) == word] for word in ("gains", "loses"))
 plot.markdown(
-    "| digits against | n | AUC by log p(x) | AUC by its distance from the digits' mean |",
-    "|:--|--:|--:|--:|",
+    "| digits against | n | AUC by log p(x) | by its distance from the digits' mean | gain |",
+    "|:--|--:|--:|--:|--:|",
     *(
-        f"| {name} | {len(log_p[name])} | {a:.2f} ± {e:.2f} | {b:.2f} ± {f:.2f} |"
-        for name, ((a, e), (b, f)) in both_ways.items()
+        f"| {name} | {len(log_p[name])} | {both_ways[name][0]:.2f} | {both_ways[name][1]:.2f} |"
+        f" {both_ways[name][2].said('+.2f')} |"
+        for name in log_p
+        if name in both_ways
     ),
     "",
     (
-        f"It gains for {', '.join(better)} and pays for it with {', '.join(worse)}: an unusually"
-        " *good* digit is now suspect, too. What lies at the digits' own level passes any test of"
-        " the level. Use $p(\\mathbf{x})$ as a witness, not as the judge."
+        f"*95 % intervals, the gain's corrected for {len(both_ways)} comparisons.*\n\n"
+        f"It gains for {', '.join(better) or 'none'} and pays for it with"
+        f" {', '.join(worse) or 'none'}: an unusually *good* digit is now suspect, too. What lies"
+        " at the digits' own level passes any test of the level. $p(\\mathbf{x})$ alone does"
+        " not decide."
     ),
 )
 
@@ -549,7 +591,7 @@ plot.markdown(
 # turned: by which number would you rather notice?
 
 
-# %%
+# %% jupyter={"source_hidden": true}
 def turned(x: Tensor, degrees: float) -> Tensor:
     """Grey images (B, 784) turned about the middle, then made binary."""
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
@@ -559,63 +601,58 @@ def turned(x: Tensor, degrees: float) -> Tensor:
     return (grey > 0.5).float().flatten(1)
 
 
+# %% tags=["claim-2"]
 angles = [0, 10, 20, 30, 45, 60, 75, 90]
 grey = digits.test.x[:200].float() / 255
 carried = {}
 for angle in progress(angles, desc="angles"):
     x = turned(grey, angle)
     p, y = classifier(x).softmax(-1).max(-1)
-    right = (y == labels[: len(x)]).float()
+    right = y == labels[: len(x)]
     carried[angle] = {"x": x, "said": y, "sure": p, "right": right}
     carried[angle]["log_p"] = log_likelihood(vae, x, S=50)
 
-
-# %% tags=["claim-2"] jupyter={"source_hidden": true}
-def over_angles(name: str) -> Tensor:
-    return torch.stack([at[name].mean() for at in carried.values()])
-
-
-def told_apart(score: Tensor, right: Tensor, repeats: int = 100) -> str:
-    """AUC of right against wrong decisions, (angles, digits) each; its error from drawing the
-    digits again.
-    """
-    torch.manual_seed(0)
-    again = [torch.randint(right.shape[1], (right.shape[1],)) for _ in range(repeats)]
-    spread = np.std([auc(score[:, i][right[:, i]], score[:, i][~right[:, i]]) for i in again])
-    return f"{auc(score[right], score[~right]):.2f} ± {spread:.2f}"
-
-
-def alarm(name: str, angle: int) -> str:
-    """AUC of upright digits against turned ones."""
-    return "{:.2f} ± {:.2f}".format(*auc_with_error(carried[0][name], carried[angle][name]))
-
-
-right, certainty, log_ps = (
-    torch.stack([at[name] for at in carried.values()]) for name in ("right", "sure", "log_p")
-)
-ranks = [v.flatten().argsort().argsort().view_as(v).float() for v in (certainty, log_ps)]
-tests = {"sure": certainty, "log_p": log_ps, "both": ranks[0] + ranks[1]}
-tells = {name: told_apart(score, right == 1) for name, score in tests.items()}
-first, last = carried[0], carried[90]
-tiny_alarm = "{:.2f} ± {:.2f}".format(*auc_with_error(log_p["digits"], log_p["tiny digits"]))
-tiny_doubt = "{:.2f} ± {:.2f}".format(*auc_with_error(sureness["digits"], tiny_sure))
+# %% jupyter={"source_hidden": true}
+first, last, k = carried[0], carried[90], 11  # numbers in the finding below
+hits = [at["right"].sum() for at in (first, last)]
+accuracies = [intervals.of_share(n_right, len(grey), "digits", k) for n_right in hits]
+sure_of = [intervals.of_mean(at["sure"], "digits", k) for at in (first, last)]
+alarms = {  # upright digits against turned ones
+    (name, angle): area(first[name], carried[angle][name], k)
+    for name in ("log_p", "sure")
+    for angle in (20, 90)
+}
+tiny_alarm = area(log_p["digits"], log_p["tiny digits"], k)
+tiny_doubt = area(sureness["digits"], tiny_sure, k)
+tiny_accuracy = intervals.of_share(tiny_right.sum(), len(tiny_right), "digits", k)
 measured["claim-2"] = (
-    f"turned from 0 to 90 degrees, accuracy falls from {100 * first['right'].mean():.0f} to"
-    f" {100 * last['right'].mean():.0f} %, mean certainty from {100 * first['sure'].mean():.0f} to"
-    f" {100 * last['sure'].mean():.0f} %; upright against turned, AUC by log p(x)"
-    f" {alarm('log_p', 20)} at 20 and {alarm('log_p', 90)} at 90 degrees, by certainty"
-    f" {alarm('sure', 20)} and {alarm('sure', 90)}; tiny digits: {100 * tiny_right.mean():.0f} %"
-    f" right, AUC by log p(x) {tiny_alarm}, by certainty {tiny_doubt}"
+    f"turned from 0 to 90 degrees, accuracy falls from {accuracies[0]:.0%} to {accuracies[1]:.0%},"
+    f" mean certainty from {sure_of[0]:.0%} to {sure_of[1]:.0%}; upright against turned, AUC by"
+    f" log p(x) {alarms['log_p', 20]:.2f} at 20 and {alarms['log_p', 90]:.2f} at 90 degrees, by"
+    f" certainty {alarms['sure', 20]:.2f} and {alarms['sure', 90]:.2f} ({accuracies[0].basis});"
+    f" {len(tiny_right)} tiny digits: {tiny_accuracy:.0%} right, AUC by log p(x) {tiny_alarm:.2f},"
+    f" by certainty {tiny_doubt:.2f}"
 )
+halfway = carried[45]
+ranks = {name: halfway[name].argsort().argsort().float() for name in ("sure", "log_p")}
+scores = {"log p(x)": halfway["log_p"], "certainty": halfway["sure"]}
+scores["the sum of their ranks"] = ranks["sure"] + ranks["log_p"]
+tells = [  # right against wrong decisions
+    f"{area(score[halfway['right']], score[~halfway['right']], 3):.2f} by {name}"
+    for name, score in scores.items()
+]
+plot.measured(measured["claim-2"])
 plot.markdown(
-    f"**Measured** on {len(grey)} digits, {len(tiny_right)} tiny ones."
-    f" {measured['claim-2'][0].upper()}{measured['claim-2'][1:]}. Single decisions, right against"
-    f" wrong at all angles: AUC {tells['log_p']} by log p(x), {tells['sure']} by certainty,"
-    f" {tells['both']} by the sum of their ranks."
+    f"Single decisions, right against wrong, at 45 degrees, where {halfway['right'].sum()} of"
+    f" {len(grey)} are right: AUC {', '.join(tells)}."
 )
 
 
 # %% jupyter={"source_hidden": true}
+def over_angles(name: str) -> Tensor:
+    return torch.stack([at[name].float().mean() for at in carried.values()])
+
+
 def draw_turned(angle: int) -> plt.Figure:
     at = carried[angle]
     fig, (left, middle, right) = plt.subplots(
@@ -637,7 +674,7 @@ def draw_turned(angle: int) -> plt.Figure:
         middle.plot(angles, 100 * over_angles(name), style, color=colour, label=label, ms=4)
     middle.set(ylim=(0, 102), ylabel="%", xlabel="degrees")
     middle.legend(fontsize=8, loc="lower left")
-    percent = {name: 100 * at[name].mean() for name in ("right", "sure")}
+    percent = {name: 100 * at[name].float().mean() for name in ("right", "sure")}
     middle.set_title(f"right {percent['right']:.0f} %, sure {percent['sure']:.0f} %")
     right.plot(angles, over_angles("log_p"), "^-", color=MODEL, ms=4)
     right.set(ylabel="mean log p(x), nats", xlabel="degrees")
@@ -647,31 +684,23 @@ def draw_turned(angle: int) -> plt.Figure:
     return fig
 
 
-slider_figure(
-    draw_turned,
-    alt=(
-        "Twelve turned digits with the classifier's labels; its accuracy and mean certainty, and"
-        " the mean log p(x), against the angle."
+too_sure = 100 * (last["sure"] - last["right"].float()).mean()
+show_widget(
+    slider_figure(
+        draw_turned,
+        alt=(
+            "Twelve turned digits with the classifier's labels; its accuracy and mean certainty,"
+            " and the mean log p(x), against the angle."
+        ),
+        angle=widgets.SelectionSlider(options=angles, value=45, description="angle", **LAYOUT),
     ),
-    angle=angles,
-)
-
-# %% jupyter={"source_hidden": true}
-gap = 100 * (carried[90]["sure"].mean() - carried[90]["right"].mean())
-plot.show(
     draw_turned(45),
     alt=(
         "Left: twelve digits turned by 45 degrees with the classifier's labels, the wrong ones"
         " ringed. Middle: accuracy falls steeply with the angle, mean certainty hardly. Right: mean"
         " log p(x) falls with the angle."
     ),
-    caption=(
-        f"At 90 degrees the classifier is {gap:.0f} points surer than it is right: accuracy has"
-        f" lost {100 * (first['right'].mean() - last['right'].mean()):.0f} points, certainty"
-        f" {100 * (first['sure'].mean() - last['sure'].mean()):.0f} ({len(grey)} digits, standard"
-        f" errors at most {50 / len(grey) ** 0.5:.0f}). log p(x) falls all the way. Left, ringed:"
-        " wrong decisions."
-    ),
+    caption=f"At 90 degrees the classifier is {too_sure:.0f} points surer than it is right.",
 )
 
 # %% [markdown]
@@ -681,13 +710,14 @@ plot.show(
 #
 # And tiny digits, of which the classifier gets few right, $p(\mathbf{x})$ finds *more* probable
 # than those it knows: here only certainty warns. Neither number gives the accuracy that is left, or
-# tells reliably whether a *single* decision is right. A joint model has both witnesses; ask both.
+# tells reliably whether a *single* decision is right. A joint model gives you both numbers; look at
+# both.
 
 # %% [markdown]
 # ## What else a density buys: labels
-# Labels are dear, images cheap. A discriminative model learns nothing from an image without a
-# label. A joint model can: where $y$ is missing, it maximises $\log p(\mathbf{x}) = \log \sum_y
-# p(\mathbf{x}, y)$, your first exercise. EM does both at once.
+# Labels are expensive, images are cheap. A discriminative model learns nothing from an image
+# without a label. A joint model can: where $y$ is missing, it maximises $\log p(\mathbf{x}) = \log
+# \sum_y p(\mathbf{x}, y)$, your first exercise. EM does both at once.
 #
 # **Predict.** Of 2,000 digits ten have a label, one of each class. How many points of accuracy do
 # the others bring? And if there are five labels for each class, or twenty?
@@ -695,7 +725,7 @@ plot.show(
 # All get the same 25 principal components. The rivals know the labelled digits only: a linear
 # classifier with the lecture's $p(y|\mathbf{x})$, and the nearest labelled neighbour.
 
-# %%
+# %% jupyter={"source_hidden": true}
 pool = digits.train[:2000]
 unseen, unseen_y = digits.test.x[:1000].float() / 255, digits.test.y[:1000]
 pool_x = pool.x.float() / 255
@@ -703,6 +733,7 @@ centre = pool_x.mean(0)
 variances, directions = torch.linalg.eigh(torch.cov(pool_x.T))
 project = directions[:, -25:] / variances[-25:].mean().sqrt()  # on principal components
 parts, unseen_parts = (pool_x - centre) @ project, (unseen - centre) @ project
+del pool_x, variances, directions
 
 
 def labels_of_few(seed: int, per_class: int) -> Tensor:
@@ -716,6 +747,7 @@ def accuracy(scores: Tensor) -> float:
     return 100 * (scores.argmax(-1) == unseen_y).float().mean().item()
 
 
+# %%
 def compete(seed: int, per_class: int) -> list[float]:
     """Percent correct of the joint model, the linear classifier and the nearest
     neighbour, from the same labels.
@@ -740,16 +772,19 @@ won, gains = {}, {}
 for k in (1, 5, 20):
     bar = progress(range(SEEDS), desc=f"{10 * k} labels")
     won[k] = torch.tensor([compete(seed, k) for seed in bar])
-    gains[k] = won[k][:, 0] - won[k][:, 1:].max(-1).values  # over the better, by seed
-points_won = [f"{mean_and_error(gains[k])} points with {10 * k} labels" for k in gains]
-measured["claim-3"] = (
-    f"joint model over the better of its rivals ({SEEDS} seeds, {len(pool):,} digits"
-    f" in all): {', '.join(points_won)}"
-)
+    gained = won[k][:, 0] - won[k][:, 1:].max(-1).values  # over the better, by seed
+    gains[k] = intervals.of_mean(gained, "sets of labels", comparisons=3)
 
 # %% jupyter={"source_hidden": true}
+points_won = [f"with {10 * k} labels {gain.said('+.1f')}" for k, gain in gains.items()]
+measured["claim-3"] = (
+    f"points of accuracy of the joint model over the better of its rivals, {len(pool):,} digits in"
+    f" all: {', '.join(points_won)} ({gains[1].basis})"
+)
 table = [
-    f"| {10 * k} | " + " | ".join(mean_and_error(a) for a in (*scores.T, gains[k])) + " |"
+    f"| {10 * k} | "
+    + " | ".join(mean_and_error(a) for a in scores.T)
+    + f" | {gains[k].said('+.1f')} |"
     for k, scores in won.items()
 ]
 plot.markdown(
@@ -760,7 +795,10 @@ plot.markdown(
     "|--:|--:|--:|--:|--:|",
     *table,
     "",
-    f"*{SEEDS} seeds; {len(pool):,} digits in all; {len(unseen):,} others to test.*",
+    (
+        f"*{SEEDS} sets of labels, with standard errors; gain: {gains[1].basis};"
+        f" {len(pool):,} digits in all; {len(unseen):,} others to test.*"
+    ),
 )
 
 fig, axes = plt.subplots(1, len(won), figsize=(plot.WIDTH, 2.8), sharey=True)
@@ -777,13 +815,13 @@ axes[0].set_ylabel(f"correct of {len(unseen)}, %")
 plot.show(
     fig,
     alt=(
-        "Three panels of dots, one for each seed, percent correct of the joint model, the linear"
-        f" classifier and the nearest neighbour; the {measured['claim-3']}."
+        "Three panels of dots, one for each set of labels, percent correct of the joint model, the"
+        " linear classifier and the nearest neighbour, with means and standard errors; the"
+        f" {measured['claim-3']}."
     ),
     caption=(
-        f"What unlabelled digits bring shrinks as labels come, from {mean_and_error(gains[1])}"
-        f" points with 10 labels to {mean_and_error(gains[20])} with 200. One dot a seed; bars:"
-        " mean and standard error."
+        f"What unlabelled digits bring shrinks as labels come, from {gains[1].value:.1f} points"
+        f" with 10 labels to {gains[20].value:.1f} with 200."
     ),
 )
 
@@ -811,11 +849,14 @@ def forget(seed: int) -> list[float]:
 
 
 forgot = torch.tensor([forget(seed) for seed in range(5)])
+
+# %% jupyter={"source_hidden": true}
+rise = intervals.of_mean(forgot[:, 2], "sets of labels", comparisons=2)
+fall = intervals.of_mean(forgot[:, 1] - forgot[:, 0], "sets of labels", comparisons=2)
 plot.markdown(
-    f"With all labels {mean_and_error(forgot[:, 0])} % are right. EM with 50 of them"
-    f" then *raises* $\\log p$ by {mean_and_error(forgot[:, 2], '.2f')} nats a digit,"
-    f" and {mean_and_error(forgot[:, 1])} % are right ({len(forgot)} seeds; begun at"
-    f" the 50 labels it ended at {mean_and_error(won[5][:, 0])} %)."
+    f"With all labels {forgot[:, 0].mean():.1f} % are right. EM with 50 of them changes $\\log p$"
+    f" by {rise.said('+.2f', 'nats a digit')}, and the accuracy by {fall.said('+.1f', 'points')}"
+    f" ({rise.basis}). Begun at the 50 labels it ended at {won[5][:, 0].mean():.1f} %."
 )
 
 # %% [markdown]
@@ -869,6 +910,7 @@ fig, axes = plt.subplots(1, 4, figsize=(plot.WIDTH, 2.5), sharey=True)
 window = (-2.6, 2.6, -2.6, 2.6)
 around = grid(window, 61, 61)
 brought = {case: torch.tensor([run[0] for run in runs]) for case, runs in fates.items()}
+helped = {case: intervals.of_mean(gain, "seeds", len(cases)) for case, gain in brought.items()}
 for ax, ((halves, k), runs) in zip(axes, fates.items(), strict=True):
     gain = brought[halves, k]
     seed = int((gain - gain.median()).abs().argmin())  # a typical one
@@ -881,7 +923,7 @@ for ax, ((halves, k), runs) in zip(axes, fates.items(), strict=True):
         ax.contour(model.posterior(around)[:, 0].reshape(61, 61), [0.5], extent=window, colors=DATA)
     ax.set(
         xlabel="$x_1$",
-        title=f"{'halves' if halves else 'clouds'}, {2 * k} labels\n{mean_and_error(gain)} points",
+        title=f"{'halves' if halves else 'clouds'}, {2 * k} labels\n{gain.mean():+.1f} points",
     )
 axes[0].set_ylabel("$x_2$")
 plot.show(
@@ -892,18 +934,21 @@ plot.show(
         " and right halves are the classes it runs there, too, or astray."
     ),
     caption=(
-        "Unlabelled points help where clouds are the classes and harm where they are not. Accuracy"
-        f" over a linear classifier with the same labels, in points, {len(gain)} seeds: "
-    )
+        "Unlabelled points help where clouds are the classes; where halves are, EM still finds the"
+        " clouds. Large: labelled."
+    ),
+)
+plot.markdown(
+    "**Measured.** Accuracy over a linear classifier with the same labels, in points: "
     + "; ".join(
-        f"{'halves' if halves else 'clouds'}, {2 * k} labels: {mean_and_error(gain)}"
-        for (halves, k), gain in brought.items()
+        f"{'halves' if halves else 'clouds'}, {2 * k} labels: {gain.said('+.1f')}"
+        for (halves, k), gain in helped.items()
     )
-    + ". Large: labelled.",
+    + f" ({helped[True, 1].basis})."
 )
 
 # %% [markdown]
-# Unlabelled data help a *right* model. A wrong one they make surer of its error (Nigam et al. 2000
+# Unlabelled data help a *right* model. They make a wrong one surer of its error (Nigam et al. 2000
 # met this with texts). Semi-supervised VAEs, notebook 12, carry the idea on.
 
 # %% [markdown]
@@ -918,10 +963,10 @@ plot.show(
 # smallest error, and which looks best?
 
 
-# %%
+# %% jupyter={"source_hidden": true}
 def blur(x: Tensor, width: float) -> Tensor:
-    """Images (B, 784) smoothed by a Gaussian of this width in pixels, along rows and
-    columns; from 0 to 1.
+    """Images (B, 784) smoothed by a Gaussian of this width in pixels, along rows and columns; from
+    0 to 1.
     """
     at = torch.arange(28.0)
     kernel = torch.exp(-0.5 * ((at[:, None] - at) / width) ** 2)
@@ -929,6 +974,7 @@ def blur(x: Tensor, width: float) -> Tensor:
     return (kernel @ x.view(-1, 28, 28) @ kernel.T).flatten(1).clamp(0, 1)
 
 
+# %%
 NOISE_STD = 0.15  # in training: pixels that never vary would else be infinitely certain
 filled_x = digits.train.x[:2000].float() / 255
 whole = digits.test.x[:300].float() / 255
@@ -939,6 +985,7 @@ mixture.initialise(noisy_x)
 for _ in progress(range(8), desc="EM steps"):
     mixture.em_step(noisy_x)
 
+# %%
 upper = torch.arange(784) < 392  # what is observed
 near = torch.cdist(whole[:, upper], filled_x[:, upper]).topk(10, largest=False).indices
 fillings = {
@@ -950,9 +997,24 @@ fillings = {
 draws = [mixture.complete(whole, upper, draw=True).clamp(0, 1) for _ in range(2)]
 missing = {name: ((x - whole) ** 2).sum(-1) for name, x in fillings.items()}
 
+
 # %% jupyter={"source_hidden": true}
-ahead = {name: errors - missing["E[lower | upper]"] for name, errors in missing.items()}
+def more_than(ours: str, errors: dict[str, Tensor]) -> dict[str, intervals.Interval]:
+    """By how much each rival's squared error is larger than ours, digit by digit."""
+    return {
+        name: intervals.of_mean(errors[name] - errors[ours], "digits", comparisons=6)
+        for name in errors
+        if name != ours
+    }
+
+
+def listed(gaps: dict[str, intervals.Interval]) -> str:
+    return ", ".join(f"{name} {gap.said('+.1f')}" for name, gap in gaps.items())
+
+
+filled_gaps = more_than("E[lower | upper]", missing)
 names = [name.replace(" |", "\n|") for name in fillings]
+least = min(missing, key=lambda name: missing[name].mean())
 plot.show(
     plot.images(
         [x[:12] for x in (whole, whole * upper, *fillings.values(), *draws)],
@@ -964,10 +1026,8 @@ plot.show(
         " digit, by ten nearest, by the conditional mean; two speckled draws from the conditional."
     ),
     caption=(
-        "The conditional mean's squared error is smaller than the mean image's by"
-        f" {mean_and_error(ahead['mean image'])}, than the nearest digit's by"
-        f" {mean_and_error(ahead['nearest digit'])}, than that of the mean of ten neighbours by"
-        f" {mean_and_error(ahead['ten nearest'])} (negative: it is larger; {len(whole)} digits)."
+        f"The row {least!r} has the smallest squared error, {missing[least].mean():.1f} a digit;"
+        f" the nearest digit, which looks best, has {missing['nearest digit'].mean():.1f}."
     ),
 )
 
@@ -978,37 +1038,42 @@ plot.show(
 
 # %% [markdown]
 # **Denoising** is the same question with all pixels given, but each wrong:
-# $\mathbb{E}[\mathbf{x}|\mathbf{x} + \text{noise}]$. **Predict.** The rivals are a blur, with the
-# width that is best for these very digits, and the mean of the ten training digits nearest to the
-# noisy one. Who wins?
+# $\mathbb{E}[\mathbf{x}|\mathbf{x} + \text{noise}]$. The mixture was fitted to digits with noise of
+# 0.15 added, so what it finds behind a noise of 0.5 is a digit with that little noise still in it.
+# Given all of a pixel's noise, the little one is on average a share of $0.15^2 / 0.5^2$ of it.
+# Subtract that, and the digit is left.
+#
+# **Predict.** The rivals are a blur, with the width that is best for these very digits, and the
+# mean of the ten training digits nearest to the noisy one. Who wins?
 
 # %% tags=["claim-4"]
 torch.manual_seed(0)
 distorted = whole + 0.5 * torch.randn_like(whole)
 blurred = [blur(distorted, width) for width in (0.6, 0.8, 1.0, 1.2, 1.4)]
 near = torch.cdist(distorted, filled_x).topk(10, largest=False).indices
+# E[x + 0.15 noise | noisy x], and from it E[x | noisy x].
+nearly = mixture.denoise(distorted, 0.5**2 - NOISE_STD**2)
+share = NOISE_STD**2 / 0.5**2
 cleaned = {
     "noisy": distorted,
     "blurred": min(blurred, key=lambda x: ((x - whole) ** 2).sum()),
     "ten nearest": filled_x[near].mean(1),
-    "E[x | noisy x]": mixture.denoise(distorted, 0.5**2 - NOISE_STD**2).clamp(0, 1),
+    "E[x | noisy x]": ((nearly - share * distorted) / (1 - share)).clamp(0, 1),
 }
 noise_left = {name: ((x - whole) ** 2).sum(-1) for name, x in cleaned.items()}
 
-
-def listed(errors: dict[str, Tensor]) -> str:
-    each = [f"{name} {mean_and_error(error)}" for name, error in errors.items()]
-    return ", ".join(each).replace("|", "given")
-
-
+# %% jupyter={"source_hidden": true}
+cleaned_gaps = more_than("E[x | noisy x]", noise_left)
+rival = cleaned_gaps["ten nearest"]
 measured["claim-4"] = (
-    f"squared error per digit over {len(whole)}: lower half filled in by"
-    f" {listed(missing)}; noise of standard deviation 0.5 removed: {listed(noise_left)}"
+    f"lower half filled in, squared error a digit {missing['E[lower | upper]'].mean():.1f}; rivals"
+    f" have more by: {listed(filled_gaps)}. Noise of standard deviation 0.5 removed, error"
+    f" {noise_left['E[x | noisy x]'].mean():.1f}; rivals have more by: {listed(cleaned_gaps)}"
+    f" ({cleaned_gaps['noisy'].basis}, paired; one training)"
 )
 plot.measured(measured["claim-4"])
-
-# %% jupyter={"source_hidden": true}
-won_by = noise_left["ten nearest"] - noise_left["E[x | noisy x]"]
+with_noise = ((nearly.clamp(0, 1) - whole) ** 2).sum(-1).mean()
+plot.markdown(f"With the little noise left in, the error would be {with_noise:.1f}.")
 plot.show(
     plot.images(
         [x[:12].clamp(0, 1) for x in (whole, *cleaned.values())],
@@ -1021,8 +1086,10 @@ plot.show(
         " some of its digits misread."
     ),
     caption=(
-        "The conditional mean's squared error is smaller than the ten neighbours' by"
-        f" {mean_and_error(won_by)} ({len(whole)} digits)."
+        "The conditional mean removes the noise with"
+        f" {rival.verdict('a smaller', 'a larger', 'no')} error"
+        f" {rival.verdict('than', 'than', 'that is shown to differ from that of')} the mean of ten"
+        " neighbours."
     ),
 )
 
@@ -1047,16 +1114,20 @@ with torch.no_grad():
         "the mixture": (mixture.sample(m) > 0.5).float(),
         "pixels one by one": torch.bernoulli(test.mean(0).expand(m, -1)),
     }
-shares = {}
+shares = {}  # of the drawn that are realistic, of the digits that are covered
 for name, x in drawn.items():
-    shares[name] = [100 * kind for kind in precision_and_recall(test[:m], x)]
-measured["claim-5"] = f"realistic and covered, % of {m} each: " + ", ".join(
-    f"{name} {mean_and_error(realistic, '.0f')} and {mean_and_error(covered, '.0f')}"
-    for name, (realistic, covered) in shares.items()
-)
-plot.measured(measured["claim-5"])
+    shares[name] = [
+        intervals.of_share(kind.sum(), m, "images", comparisons=2 * len(drawn))
+        for kind in precision_and_recall(test[:m], x)
+    ]
 
 # %% jupyter={"source_hidden": true}
+measured["claim-5"] = (
+    "realistic and covered: "
+    + ", ".join(f"{name} {a:.0%} and {b:.0%}" for name, (a, b) in shares.items())
+    + f" ({shares['the VAE'][0].basis}, one training)"
+)
+plot.measured(measured["claim-5"])
 plot.show(
     plot.images(
         [x[:14] for x in drawn.values()],
@@ -1069,10 +1140,10 @@ plot.show(
         " cloud."
     ),
     caption=(
-        f"{shares['the VAE'][0].mean():.0f} % of the VAE's draws are realistic,"
-        f" {shares['the mixture'][0].mean():.0f} % of the mixture's,"
-        f" {shares['other digits'][0].mean():.0f} % of other digits. Dependencies among pixels are"
-        " what makes a digit."
+        f"{shares['the VAE'][0].value:.0%} of the VAE's draws are realistic, none of those whose"
+        " pixels are drawn one by one: dependencies among pixels are what makes a digit."
+        if shares["pixels one by one"][0].value == 0
+        else f"{shares['the VAE'][0].value:.0%} of the VAE's draws are realistic."
     ),
 )
 
@@ -1092,7 +1163,7 @@ plot.show(
 # its own language reference.
 #
 # **Predict.** Four lines of the same 22 characters: English, two words swapped, two words misspelt,
-# all of it backwards. Which mistake is dearer?
+# all of it backwards. Which mistake costs more?
 
 # %%
 text = python_manual()
@@ -1111,8 +1182,9 @@ for sentence in [*sentences, "The vlaue is reutrned.", "denruter si eulav ehT"]:
 
 # %%
 torch.manual_seed(0)
+SAMPLES = 20  # of each model
 samples = [
-    [model.sample(220, start="\n")[1:] for _ in range(5)]
+    [model.sample(220, start="\n")[1:] for _ in range(SAMPLES)]
     for model in progress(models, desc="samples")
 ]
 seen = [model.bits_per_character(text.train) for model in models]
@@ -1135,18 +1207,30 @@ def copied(sample: str, length: int = 15) -> float:
 
 
 def of_samples(measure, order: int) -> str:
-    return f"{mean_and_error([measure(sample) for sample in samples[order]], '.0f')} %"
+    each = [measure(sample) for sample in samples[order]]
+    return f"{intervals.of_mean(each, 'samples', comparisons=6):.0f} %"
+
+
+def bits(order: int) -> Tensor:
+    """Bits per character on stretches of 1,000 characters of the held-out text."""
+    each = -models[order].log_conditionals(text.test) / math.log(2)
+    return each[: len(each) // 1000 * 1000].view(-1, 1000).mean(1)
 
 
 best = min(range(9), key=lambda order: unseen_text[order])
+fewer = {
+    order: intervals.of_mean(bits(order) - bits(best), "stretches of 1,000 characters", 6)
+    for order in (0, 8)
+}
 measured["claim-6"] = (
-    f"{unseen_text[0]:.2f} bits per character at n = 0, {unseen_text[best]:.2f} at n = {best},"
-    f" {unseen_text[8]:.2f} at n = 8, on {len(text.test):,} held-out characters (a guess:"
-    f" {math.log2(len(text.alphabet)):.2f}); words that exist in {len(samples[0])} samples of 220"
-    f" characters: {of_samples(known_words, 0)} at n = 0, {of_samples(known_words, best)} at n ="
-    f" {best}; copied: {of_samples(copied, best)} at n = {best}, {of_samples(copied, 8)} at n = 8"
+    f"{unseen_text[best]:.2f} bits per character at n = {best}, on {len(text.test):,} held-out"
+    f" characters (a guess: {math.log2(len(text.alphabet)):.2f}); n = 0 needs"
+    f" {fewer[0].said('+.2f')}, n = 8 {fewer[8].said('+.2f')} ({fewer[0].basis});"
+    f" words that exist in {SAMPLES} samples of 220 characters:"
+    f" {of_samples(known_words, 0)} at n = 0, {of_samples(known_words, best)} at n = {best};"
+    f" copied: {of_samples(copied, best)} at n = {best}, {of_samples(copied, 8)} at n = 8"
 )
-plot.markdown(f"**Measured.** {measured['claim-6']}.")
+plot.measured(measured["claim-6"])
 
 # %% jupyter={"source_hidden": true}
 order_slider = widgets.IntSlider(best, 0, 8, description="n", continuous_update=True)
@@ -1181,24 +1265,21 @@ plot.show(
     ),
     caption=(
         f"Beyond n = {best} the model learns the manual by heart: at n = 8 it needs {seen[8]:.2f}"
-        f" bits where it counted, {unseen_text[8]:.2f} where it did not, against"
-        f" {unseen_text[best]:.2f} at n = {best} ({len(text.test):,} characters)."
+        f" bits where it counted, {unseen_text[8]:.2f} where it did not."
     ),
 )
 rows = []
 for order in (0, 1, 2, 3, best, 8):
     begins = samples[order][0][:90].strip().translate({10: " ", ord("|"): "/", ord("`"): None})
-    measures = f"{of_samples(known_words, order)} | {of_samples(copied, order)}"
+    words, quoted = ([f(s) for s in samples[order]] for f in (known_words, copied))
+    measures = f"{mean_and_error(words, '.0f')} % | {mean_and_error(quoted, '.0f')} %"
     rows.append(f"| {order} | `{begins}` | {measures} |")
 plot.markdown(
     "| n | a sample begins | words that exist | copied |",
     "|--:|:--|--:|--:|",
     *rows,
     "",
-    (
-        f"*Shares: mean and standard error of {len(samples[0])} samples; copied: stretches of 15"
-        " characters.*"
-    ),
+    f"*Shares: of {SAMPLES} samples, with standard errors; copied: stretches of 15 characters.*",
 )
 
 # %% [markdown]
@@ -1224,19 +1305,23 @@ plot.markdown(
 
 # %%
 shapes = [(4, 4), (3, 6), (4, 5), (3, 7), (2, 11)]
-pixels, seconds = [h * w for h, w in shapes], []
 IsingGrid(2, 7).log_partition()  # the first call of anything is slow
-for h, w in progress(shapes, desc="log Z"):
-    tries = []
-    for _ in range(2):  # the quicker of two, in this process's own time
+timings = []  # (rounds, shapes), seconds of this process's own time
+for _ in progress(range(5), desc="log Z"):
+    row = []
+    for h, w in shapes:
         began = time.process_time()
         IsingGrid(h, w, coupling=0.4).log_partition()
-        tries.append(time.process_time() - began)
-    seconds.append(min(tries))
+        row.append(time.process_time() - began)
+    timings.append(row)
 
-pixels, seconds = np.array(pixels), np.array(seconds)
-# An image's own work grows with its pixels, too.
-growth = math.exp(np.polyfit(pixels, np.log(seconds / pixels), 1)[0])
+pixels, timings = np.array([h * w for h, w in shapes]), np.array(timings)
+# An image's own work grows with its pixels, too: seconds for each pixel of it.
+growth = [np.exp(np.polyfit(pixels, np.log(row / pixels), 1)[0]) for row in timings]
+
+# %% jupyter={"source_hidden": true}
+growth = intervals.of_mean(growth, "rounds of timings", comparisons=4)
+seconds = timings.min(0)
 each = seconds / (pixels * 2.0**pixels)  # for a pixel of an image, whatever the grid
 YEAR, UNIVERSE = 3.156e7, 1.38e10  # seconds; years, the age of the universe
 years = math.log10(784) + 784 * math.log10(2) + math.log10(each[-1] / YEAR)  # log10
@@ -1256,13 +1341,13 @@ plot.show(
     fig,
     alt=(
         "Time for log Z against the number of pixels, on a logarithmic axis: points on a straight"
-        " line, extended to 40 pixels."
+        f" line, extended to 40 pixels. Each pixel of each image takes {1e9 * each.min():.1f} to"
+        f" {1e9 * each.max():.1f} ns."
     ),
     caption=(
-        f"Each pixel doubles the images; the time grew by a factor of {growth:.2f} (a fit to"
-        f" {len(pixels)} grids), since each pixel of each image takes {1e9 * each.min():.1f} to"
-        f" {1e9 * each.max():.1f} ns. At that pace the 784 pixels of a digit take 10 to the power"
-        f" {years:.0f} years. The universe is 10 to the power {math.log10(UNIVERSE):.0f} years old."
+        f"Each pixel doubles the images. At that pace the 784 pixels of a digit take 10 to the"
+        f" power {years:.0f} years; the universe has lasted 10 to the power"
+        f" {math.log10(UNIVERSE):.0f}."
     ),
 )
 
@@ -1273,7 +1358,7 @@ plot.show(
 # pixels is undecided, $2^{28}$ states and not $2^{784}$.
 
 
-# %%
+# %% jupyter={"source_hidden": true}
 def log_partition_by_pixel(height: int, width: int, J: float) -> float:
     """log Z of the grid, from the log-weights of all 2^width states of the last row."""
     v = torch.zeros(2**width)
@@ -1288,6 +1373,7 @@ def log_partition_by_pixel(height: int, width: int, J: float) -> float:
     return torch.logsumexp(v.flatten(), 0).item()
 
 
+# %%
 COLUMNS = 14
 by_enumeration = IsingGrid(4, 5, 0.4).log_partition().item()
 agree = abs(log_partition_by_pixel(4, 5, 0.4) - by_enumeration)
@@ -1334,6 +1420,7 @@ def pixel_given_rest(x: Tensor, i: int, log_potential) -> Tensor:
 
 # %% tags=["exercise-check"]
 pixel_given_rest = check.pixel_given_rest(pixel_given_rest)
+# check.pixel_given_rest.hint()
 
 # %% [markdown]
 # Drawing each pixel in turn from this conditional, over and over, is **Gibbs sampling** (Geman &
@@ -1349,17 +1436,22 @@ for _ in range(20):
         x[:, i] = torch.bernoulli(pixel_given_rest(x, i, small.log_potential))
 exact_draws = small.sample((20_000,))
 by_chain, exactly = ((a[:, 0] == a[:, 8]).float() for a in (x, exact_draws))
+apart = intervals.of_difference(by_chain, exactly, "chains")
 plot.markdown(
-    f"Opposite corners are equal in {mean_and_error(100 * by_chain)} % of {len(x):,}"
-    f" chains, in {mean_and_error(100 * exactly)} % of {len(exact_draws):,} exact draws"
-    " (coins: 50 %)."
+    f"Opposite corners are equal in {by_chain.mean():.1%} of {len(x):,} chains, in"
+    f" {exactly.mean():.1%} of {len(exact_draws):,} exact draws; the difference:"
+    f" {apart.said('+.1%')} (coins: 50 %)."
 )
 
 # %% [markdown]
 # ## How long does the chain take?
-# A draw depends on the draw before. **Predict.** At coupling 0 the pixels are coins. At a large one
-# all are equal. Where between does the chain forget its past most slowly? An infinite grid begins
-# to order at $J = \frac12\log(1 + \sqrt2) \approx 0.44$ (Onsager 1944).
+# A draw depends on the draw before. At coupling 0 the pixels are coins; at a large one all are
+# equal. An infinite grid begins to order at $J = \frac12\log(1 + \sqrt2) \approx 0.44$ (Onsager
+# 1944).
+#
+# Three things to try: at 0.2, how many sweeps until nothing reminds of the start? Near 0.44, press
+# *another start* several times: how different are the pictures? At 0.7, in how many of ten starts
+# has one colour won after 200 sweeps?
 
 
 # %%
@@ -1394,19 +1486,16 @@ def draw_chains(*couplings: float, seed: int = 0) -> plt.Figure:
     return fig
 
 
-slider_figure(
-    lambda coupling, seed: draw_chains(coupling, seed=seed),
-    coupling=(0.0, 0.8, 0.02, 0.44),
-    seed="another start",
-    alt=(
-        "A grid of black and white pixels drawn by Gibbs sampling, and its magnetisation against"
-        " the sweeps."
+show_widget(
+    slider_figure(
+        lambda coupling, seed: draw_chains(coupling, seed=seed),
+        coupling=(0.0, 0.8, 0.02, 0.44),
+        seed="another start",
+        alt=(
+            "A grid of black and white pixels drawn by Gibbs sampling, and its magnetisation"
+            " against the sweeps."
+        ),
     ),
-)
-
-# %% jupyter={"source_hidden": true}
-ends = {coupling: chain(coupling)[1][100:] for coupling in (0.2, 0.44, 0.7)}
-plot.show(
     draw_chains(0.2, 0.44, 0.7),
     alt=(
         "Three grids of 40 x 40 pixels after 200 sweeps, with their magnetisation against the"
@@ -1414,22 +1503,18 @@ plot.show(
         " slow wandering; at a strong one large areas of one colour."
     ),
     caption=(
-        "The same without a kernel. The magnetisation's range in the last 100 sweeps, one chain"
-        " each: "
-    )
-    + ", ".join(f"{max(m) - min(m):.2f} at J = {coupling}" for coupling, m in ends.items())
-    + ". In the middle it wanders farthest; at the strong coupling black and white stand still"
-    " beside each other.",
+        "Near the critical coupling the magnetisation wanders; at a strong one black and white can"
+        " stand still beside each other."
+    ),
 )
 
 # %% [markdown]
-# Three things to try: at 0.2, how many sweeps until nothing reminds of the start? Near 0.44, press
-# *another start* several times: how different are the pictures? At 0.7, in how many of ten starts
-# has one colour won after 200 sweeps?
-#
 # The **integrated autocorrelation time** $\tau = 1 + 2\sum_k \rho_k$ counts it: of $T$ sweeps only
 # $T/\tau$ are worth an independent draw, where $\rho_k$ is the correlation of the magnetisation's
 # size $|m|$ with itself $k$ sweeps later.
+#
+# **Predict.** Take nine couplings from 0.1 to 0.6. At which does the chain forget most slowly, and
+# how many sweeps is it then? Beyond, will a chain still change from mostly black to mostly white?
 
 
 # %%
@@ -1461,15 +1546,17 @@ traces = traces[300:]
 tau = autocorrelation_time(traces.abs()).view(-1, CHAINS)
 crossed = (traces.sign() != traces[0].sign()).any(0).float().view(-1, CHAINS).mean(1)
 slowest = int(tau.mean(1).argmax())
+quick, slow = (intervals.of_mean(tau[i], "chains", comparisons=4) for i in (0, slowest))
+changed = intervals.of_share(round(CHAINS * crossed[-1].item()), CHAINS, "chains", comparisons=4)
 measured["claim-7"] = (
     f"log Z by enumeration takes {growth:.2f} times as long for each further pixel ({len(pixels)}"
-    f" grids), for 28 x 28 10 to the power {years:.0f} years; of neighbours only, pixel by pixel,"
-    f" about {hours:.1f} hours. Gibbs sampling of {SIDE} x {SIDE} pixels needs"
-    f" {mean_and_error(tau[0])} sweeps for an independent draw at J = {couplings[0]},"
-    f" {mean_and_error(tau[slowest], '.0f')} at J = {couplings[slowest]}; at J = {couplings[-1]}"
-    f" {100 * crossed[-1]:.0f} % of {CHAINS} chains ever change colour in {len(traces):,} sweeps"
+    f" grids, {growth.n} {growth.of}), for 28 x 28 10 to the power {years:.0f} years; of neighbours"
+    f" only, pixel by pixel, about {hours:.1f} hours. Gibbs sampling of {SIDE} x {SIDE} pixels"
+    f" needs {quick:.1f} sweeps for an independent draw at J = {couplings[0]}, {slow:.0f} at J ="
+    f" {couplings[slowest]}; at J = {couplings[-1]} {changed:.0%} of the chains ever change colour"
+    f" in {len(traces):,} sweeps ({slow.basis})"
 )
-plot.markdown(f"**Measured.** {measured['claim-7']}.")
+plot.measured(measured["claim-7"])
 
 # %% jupyter={"source_hidden": true}
 fig, (left, right) = plt.subplots(1, 2, figsize=(plot.WIDTH, 2.8))
@@ -1485,14 +1572,13 @@ right.set(xlabel="coupling J", ylabel="chains that changed colour, %", ylim=(-3,
 plot.show(
     fig,
     alt=(
-        "Left: the autocorrelation time rises to a peak near the critical coupling and falls beyond"
-        " it. Right: the share of chains that changed from mostly black to mostly white falls from"
-        " all to none beyond the critical coupling."
+        "Left: the autocorrelation time, mean and standard error over the chains, rises to a peak"
+        " near the critical coupling and falls beyond it. Right: the share of chains that changed"
+        " from mostly black to mostly white falls from all to none beyond the critical coupling."
     ),
     caption=(
-        f"Slowest at J = {couplings[slowest]}, {mean_and_error(tau[slowest], '.0f')} sweeps"
-        f" ({CHAINS} chains each). Beyond, |m| is quick again, but only because each chain stays"
-        " in its own half: half of the probability is never visited."
+        f"Slowest at J = {couplings[slowest]}. Beyond, |m| is quick again, but only because each"
+        " chain stays in its own half: half of the probability is never visited."
     ),
 )
 
@@ -1504,10 +1590,10 @@ plot.show(
 # than either.
 
 # %% [markdown]
-# So the product of potentials is easy to write and dear to use: likelihoods need $Z$, draws need a
-# chain that may forget slowly or never. It is the price of writing down dependencies *between
-# pixels*. **Latent variable models** pay less: let a few hidden numbers explain why the pixels go
-# together, and the pixels can be independent given these.
+# So the product of potentials is easy to write and expensive to use: likelihoods need $Z$, draws
+# need a chain that may forget slowly or never. It is the price of writing down dependencies
+# *between pixels*. **Latent variable models** pay less: let a few hidden numbers explain why the
+# pixels go together, and the pixels can be independent given these.
 
 # %% [markdown]
 # ## The lecture's claims, and what you measured
@@ -1571,6 +1657,8 @@ plot.claims_table(claims, measured)
 #   modeling?" to "How to formulate a generative model?".
 # - E. Nalisnick et al., *Do Deep Generative Models Know What They Don't Know?*, ICLR 2019;
 #   *Detecting Out-of-Distribution Inputs to Deep Generative Models Using Typicality*, 2019.
+# - E. R. DeLong, D. M. DeLong, D. L. Clarke-Pearson, *Comparing the Areas under Two or More
+#   Correlated Receiver Operating Characteristic Curves*, Biometrics 1988.
 # - M. Hein, M. Andriushchenko, J. Bitterwolf, *Why ReLU Networks Yield High-Confidence Predictions
 #   Far Away from the Training Data*, CVPR 2019.
 # - K. Nigam, A. McCallum, S. Thrun, T. Mitchell, *Text Classification from Labeled and Unlabeled

@@ -26,6 +26,10 @@
 # Draw one number $z$. Let it choose a place in the plane. Add a little noise. **Which clouds of
 # points can you make in this way, and how probable is each point of the cloud?** Press *Play*:
 # nothing else happens in a latent variable model.
+#
+# Three things to try: stop at the third draw and say which of the two steps moved the point; look
+# where the points are dense, and why; predict the cloud if the line were bent. You will see that
+# one below.
 
 # %% tags=["colab"] jupyter={"source_hidden": true}
 # In Colab this installs the course and leaves Colab's own torch alone. Elsewhere it does nothing.
@@ -57,7 +61,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dgmcourse import plot
+from dgmcourse import intervals, plot
 from dgmcourse.check import latent_variable_models as check
 from dgmcourse.data.images import mnist
 from dgmcourse.data.toy import two_moons
@@ -71,11 +75,11 @@ from dgmcourse.plot import (
     NOISE,
     POSTERIOR,
     PRIOR,
-    mean_and_error,
     plt,
     progress,
     standard_error,
 )
+from dgmcourse.widgets import show as show_widget
 from dgmcourse.widgets.figure import LAYOUT, slider_figure
 from dgmcourse.widgets.film import film
 
@@ -179,16 +183,14 @@ def play_fall(decoder, name: str, more: str, last: str, **kwargs):
 with torch.no_grad():
     W, b = line.decoder.weight.clone(), line.decoder.bias.clone()
     rings = [ellipse(b, W @ W.mT + torch.diag(line.decoder.log_var.exp()), r) for r in (1, 2)]
-play_fall(
-    line.decoder,
-    "a straight line",
-    "Most lie near the middle of the line, where z is probable.",
-    "The same with ellipses at one and two standard deviations of a single Gaussian. Is it one?",
-    end=rings,
-)
-
-# %% jupyter={"source_hidden": true}
-plot.show(
+show_widget(
+    play_fall(
+        line.decoder,
+        "a straight line",
+        "Most lie near the middle of the line, where z is probable.",
+        "The same with ellipses at one and two standard deviations of one Gaussian. Is it one?",
+        end=rings,
+    ),
     draw_fall(line.decoder, 100, end=rings),
     alt=(
         "Left: the bell curve of the prior with ticks where z was drawn. Right: a straight line in"
@@ -196,17 +198,12 @@ plot.show(
         " points thin out along two ellipses about the line."
     ),
     caption=(
-        "The same without a kernel, after 100 draws: green ticks are the z, grey segments the"
-        " noise, dots the x. The ellipses are one and two standard deviations of a single Gaussian,"
-        " and the cloud has their outline."
+        "The cloud has the outline of the ellipses, one and two standard deviations of a single"
+        " Gaussian. Green: the z; grey: the noise; dots: the x."
     ),
 )
 
 # %% [markdown]
-# Three things to try: stop at the third draw and say which of the two steps moved the point; look
-# where the points are dense, and why; predict the cloud if the line were bent. You will see that
-# one below.
-#
 # Afterwards you can write down the density of such a cloud; infer $z$ from $x$ exactly when
 # everything is linear; fit the model by expectation-maximisation; and say, with numbers, what the
 # linear model cannot do and what one bend changes.
@@ -288,7 +285,7 @@ def repeated(n: int, truth: Tensor, probability: Tensor, times: int) -> Tensor:
     return torch.tensor([chi_square(torch.from_numpy(count), probability) for count in draws])
 
 
-n, FILM, tested = 100_000, 2000, {}
+n, FILM, SETS, tested = 100_000, 2000, 20, {}
 DRAWS = [1000, FILM, 5000, 10_000, 20_000, 50_000, n]
 torch.manual_seed(0)
 with torch.no_grad():
@@ -296,24 +293,30 @@ with torch.no_grad():
         exact, wide = cell_probabilities(decoder), cell_probabilities(careless(decoder))
         null = repeated(n, exact, exact, 500)  # as it is if all is well
         right, wrong = (
-            chi_square(counts(two_steps(n, StandardGaussian(1), way)), exact)
-            for way in (decoder, careless(decoder))
+            torch.tensor(
+                [
+                    chi_square(counts(two_steps(n, StandardGaussian(1), way)), exact)
+                    for _ in range(k)
+                ]
+            )
+            for way, k in ((decoder, SETS), (careless(decoder), 2))
         )
         power = {}  # draws -> how often the careless sampler lies above 95 % of the exact ones
         for m in DRAWS:
             alarm = repeated(m, exact, exact, 200).quantile(0.95)
             power[m] = (repeated(m + 1, wide, exact, 200) > alarm).float().mean().item()
-        tested[name] = {"null": null, "right": right, "wrong": wrong, "power": power}
+        off = intervals.of_difference(right, null, "sets of draws", comparisons=2)
+        tested[name] = {"null": null, "right": right.mean().item(), "wrong": wrong.mean().item()}
+        tested[name] |= {"power": power, "off": off}
 measured["claim-8"] = (
     "; ".join(
         f"{name}: two-step draws give $\\chi^2$ = {t['right']:.0f}, exact counts"
-        f" {t['null'].mean():.0f} $\\pm$ {t['null'].std():.0f}"
-        f" ({(t['null'] >= t['right']).float().mean():.0%} of 500 are larger)"
+        f" {t['null'].mean():.0f}, a difference of {t['off'].said('+.0f')}"
         for name, t in tested.items()
     )
-    + f" ({n:,} draws each)"
+    + f" ({n:,} draws each; {off.basis}; against 500 of exact counts)"
 )
-plot.markdown(f"**Measured.** {measured['claim-8']}.")
+plot.measured(measured["claim-8"])
 
 # %% jupyter={"source_hidden": true}
 fig, axes = plt.subplots(1, 3, figsize=(plot.WIDTH, 2.5))
@@ -351,17 +354,19 @@ plot.show(
         " noticed, against the number of draws, rising from nearly never to always."
     ),
     caption=(
-        "Two-step draws lie where exact ones lie (grey, 500 repetitions); the careless sampler"
-        " stands "
-    )
-    + " and ".join(
-        f"{(t['wrong'] - t['null'].mean()) / t['null'].std():.0f}" for t in tested.values()
-    )
-    + f" standard deviations out at {n:,} draws. At the film's {FILM:,} it is noticed in "
-    + " and ".join(f"{t['power'][FILM]:.0%}" for t in tested.values())
-    + f" of 200 trials (false alarms: 5%), at {enough:,} in "
-    + " and ".join(f"{t['power'][enough]:.0%}" for t in tested.values())
-    + ".",
+        "Two-step draws lie where exact ones lie (grey). A noise 5 % too wide stands far out, but"
+        " not at the film's number of draws."
+    ),
+)
+trials = {
+    (name, m): intervals.of_share(round(200 * t["power"][m]), 200, "trials", comparisons=4)
+    for name, t in tested.items()
+    for m in (FILM, enough)
+}
+plot.markdown(
+    "How often the noise 5 % too wide is noticed (false alarms: 5 %): "
+    + "; ".join(f"{name}, {m:,} draws: {share:.0%}" for (name, m), share in trials.items())
+    + f" ({trials['bent line', FILM].basis})."
 )
 
 # %% [markdown]
@@ -380,7 +385,7 @@ plot.show(
 # $$p_\theta(\mathbf{x}|\mathbf{z}) = \mathcal N(\mathbf{W}\mathbf{z} + \mathbf{b},\, \boldsymbol\Psi), \qquad
 #   \boldsymbol\Psi = \mathrm{diag}(\psi_1, \dots, \psi_D), \qquad p(\mathbf{z}) = \mathcal N(\mathbf{0}, \mathbf{I}).$$
 #
-# Read aloud: $K$ hidden factors, each with a *loading* on each of the $D$ things you see (the
+# Read aloud: $d$ hidden factors, each with a *loading* on each of the $D$ things you see (the
 # columns of $\mathbf{W}$); and to each of these its own noise. Spearman asked in 1904 whether
 # pupils' marks in all subjects have one common factor.
 #
@@ -417,7 +422,7 @@ plot.show(
 def marginal(x: Tensor, W: Tensor, b: Tensor, psi: Tensor) -> Tensor:
     """log p(x) of the linear Gaussian model, in nats.
 
-    x: (B, D).  W: (D, K).  b: (D,).  psi: (D,), the variances of the noise.
+    x: (B, D).  W: (D, d).  b: (D,).  psi: (D,), the variances of the noise.
     Returns: (B,).
     """
     ### BEGIN SOLUTION
@@ -430,6 +435,7 @@ def marginal(x: Tensor, W: Tensor, b: Tensor, psi: Tensor) -> Tensor:
 
 # %%
 marginal = check.marginal(marginal)
+# check.marginal.hint()
 
 # %% [markdown]
 # ## Backwards: which z was it?
@@ -455,26 +461,27 @@ marginal = check.marginal(marginal)
 # %% [markdown]
 # ## Exercise 2: the posterior (7 minutes)
 # Mean and covariance of $\mathbf{z}$ given each $\mathbf{x}$. One mean per row, one covariance for
-# all. The matrix to invert is $K \times K$, however many pixels there are.
+# all. The matrix to invert is $d \times d$, however many pixels there are.
 
 
 # %% tags=["exercise"]
 def posterior(x: Tensor, W: Tensor, b: Tensor, psi: Tensor) -> tuple[Tensor, Tensor]:
     """p(z|x) of the linear Gaussian model.
 
-    x: (B, D).  W: (D, K).  b: (D,).  psi: (D,), the variances of the noise.
-    Returns: mean (B, K), covariance (K, K).
+    x: (B, D).  W: (D, d).  b: (D,).  psi: (D,), the variances of the noise.
+    Returns: mean (B, d), covariance (d, d).
     """
     ### BEGIN SOLUTION
-    K = W.shape[1]
+    d = W.shape[1]
     scaled = W / psi[:, None]  # Psi^-1 W
-    G = torch.linalg.inv(torch.eye(K).to(W) + W.T @ scaled)
+    G = torch.linalg.inv(torch.eye(d).to(W) + W.T @ scaled)
     return (x - b) @ scaled @ G, G
     ### END SOLUTION
 
 
 # %%
 posterior = check.posterior(posterior)
+# check.posterior.hint()
 
 # %% [markdown]
 # ### The perfect encoder
@@ -498,6 +505,8 @@ x = torch.randn(FACTORS).double() @ W.T + b + psi.sqrt() * torch.randn(DIM)
 x = x.expand(ROWS, -1)  # one x, for which z is drawn 2,000 times
 mean, G = posterior(x, W, b, psi)
 root = torch.linalg.cholesky(G)
+
+# %%
 prior = FullGaussian(torch.zeros_like(mean), torch.eye(FACTORS).double())
 proposals = {
     "prior": prior,
@@ -526,15 +535,21 @@ plot.show(
         " below zero, those from a too wide posterior scatter within a few nats, those from the"
         " exact posterior all lie on zero."
     ),
-    caption="One draw of z gives, relative to log p(x), "
+    caption=(
+        "With the exact posterior every single draw of z gives log p(x), to"
+        f" {(log_w['exact posterior'] - log_p).abs().max():.0e} nats."
+    ),
+)
+plot.on_request(
+    "The others, in nats",
+    "One draw of z gives, relative to log p(x), "
     + "; ".join(
-        f"{values.mean() - log_p:+.1f} +- {values.std():.1f} nats ({name})"
+        f"{values.mean() - log_p:+.1f} ± {values.std():.1f} ({name})"
         for name, values in log_w.items()
         if name != "exact posterior"
     )
     + f" (mean and standard deviation of {ROWS:,} draws; one x with {DIM} dimensions, {FACTORS}"
-    " factors; what lies below -1000 is drawn there). With the exact posterior every single draw"
-    f" is log p(x), to {(log_w['exact posterior'] - log_p).abs().max():.0e} nats.",
+    " factors; what lies below -1000 is drawn there).",
 )
 
 # %% [markdown]
@@ -561,9 +576,9 @@ plot.show(
 #
 # $$\mathbf{W} \leftarrow \Big[\sum_n (\mathbf{x}_n - \mathbf{b}) \langle\mathbf{z}_n\rangle^\top\Big]
 #   \Big[\sum_n \langle\mathbf{z}_n\mathbf{z}_n^\top\rangle\Big]^{-1}, \qquad
-#   \psi_d \leftarrow \frac1N \sum_n \Big[(x_{nd} - b_d)^2 - (x_{nd} - b_d)\,\langle\mathbf{z}_n\rangle^\top\mathbf{w}_d\Big],$$
+#   \psi_i \leftarrow \frac1N \sum_n \Big[(x_{ni} - b_i)^2 - (x_{ni} - b_i)\,\langle\mathbf{z}_n\rangle^\top\mathbf{w}_i\Big],$$
 #
-# with $\mathbf{w}_d$ the new row $d$ of $\mathbf{W}$, and $\mathbf{b}$ the mean of the data, once
+# with $\mathbf{w}_i$ the new row $i$ of $\mathbf{W}$, and $\mathbf{b}$ the mean of the data, once
 # and for all. Read aloud: regress $\mathbf{x}$ on what you believe $\mathbf{z}$ to be; what the
 # regression leaves over is noise.
 #
@@ -581,14 +596,14 @@ plot.show(
 def em_step(x: Tensor, W: Tensor, b: Tensor, psi: Tensor) -> tuple[Tensor, Tensor]:
     """One step of expectation-maximisation.
 
-    x: (N, D).  W: (D, K).  b: (D,), the mean of x, which stays.  psi: (D,).
-    Returns: the new W (D, K), the new psi (D,).
+    x: (N, D).  W: (D, d).  b: (D,), the mean of x, which stays.  psi: (D,).
+    Returns: the new W (D, d), the new psi (D,).
     """
     ### BEGIN SOLUTION
     z, G = posterior(x, W, b, psi)
     off = x - b
-    cross = off.T @ z  # (D, K)
-    second_moment = z.T @ z + len(x) * G  # (K, K)
+    cross = off.T @ z  # (D, d)
+    second_moment = z.T @ z + len(x) * G  # (d, d)
     W = torch.linalg.solve(second_moment, cross.T).T
     psi = (off**2 - off * (z @ W.T)).mean(0)
     return W, psi
@@ -597,6 +612,7 @@ def em_step(x: Tensor, W: Tensor, b: Tensor, psi: Tensor) -> tuple[Tensor, Tenso
 
 # %%
 em_step = check.em_step(em_step)
+# check.em_step.hint()
 
 # %% [markdown]
 # ## Run it on digits
@@ -616,6 +632,7 @@ def half_size(digits, n: int, seed: int, sensor: float = SENSOR) -> Tensor:
     return x + sensor * torch.randn(x.shape, generator=random)
 
 
+# %%
 digits = mnist(None)
 train = half_size(digits.train, TRAIN, seed=0)
 test = half_size(digits.test, TEST, seed=1)
@@ -624,6 +641,7 @@ clean = digits.train[:800].tensor().double()  # 784 pixels, no noise
 unseen = digits.test[:400].tensor().double()
 del digits  # the others are not needed, and their memory is
 
+# %%
 torch.manual_seed(0)
 b, variance = train.mean(0), train.var(0)
 W, psi = 0.1 * torch.randn(SIDE**2, 10), variance / 2
@@ -670,10 +688,8 @@ told = [
     f"After {step} steps the training digits have {curve[step]:.2f} nats on average."
     for step in shown
 ]
-film([draw_em(step) for step in shown], told, seconds=0.9)
-
-# %% jupyter={"source_hidden": true}
-plot.show(
+show_widget(
+    film([draw_em(step) for step in shown], told, seconds=0.9),
     draw_em(60),
     alt=(
         "Left: the mean log-likelihood of the training digits against the EM step: a steep climb,"
@@ -681,9 +697,10 @@ plot.show(
         " rings, bars and strokes, none of them a digit."
     ),
     caption=(
-        f"From {curve[0]:.1f} to {curve[-1]:.1f} nats a digit on {len(train):,} training digits;"
-        f" the smallest change in 60 steps was {worst_step:+.3f}. Half of the climb was done after"
-        f" {half_way} steps."
+        f"No step went down: the smallest change in 60 was {worst_step:+.3f} nats a digit. Half of"
+        f" the climb was done after {half_way} steps."
+        if worst_step > 0
+        else f"A step went down: the smallest change in 60 was {worst_step:+.3f} nats a digit."
     ),
 )
 
@@ -713,6 +730,8 @@ with torch.no_grad():
     formula = marginal(tiny, *map(torch.from_numpy, parameters)).mean().item()
     own = ours.log_prob(tiny).mean().item()
     closed = probabilistic_pca(tiny, 4).log_prob(tiny).mean().item()
+
+# %% jupyter={"source_hidden": true}
 rows = {
     "scikit-learn's score of its own fit": library,
     "`marginal` at scikit-learn's parameters": formula,
@@ -735,10 +754,10 @@ plot.markdown("| | mean log p(x), nats |", "|:--|--:|", *table, "", note)
 # They are **probabilistic PCA**: factor analysis with the same noise for every pixel,
 # $\boldsymbol\Psi = \sigma^2\mathbf{I}$. Its maximum needs no EM (Tipping & Bishop 1999). Let $v_1
 # \ge v_2 \ge \dots$ be the eigenvalues of the data's covariance, the variances along its
-# eigenvectors $\mathbf{u}_d$. Then
+# eigenvectors $\mathbf{u}_i$. Then
 #
-# $$\sigma^2 = \frac{1}{D - K}\sum_{d > K} v_d, \qquad
-#   \mathbf{W} = \big[\mathbf{u}_1 \sqrt{v_1 - \sigma^2}, \dots, \mathbf{u}_K \sqrt{v_K - \sigma^2}\big].$$
+# $$\sigma^2 = \frac{1}{D - d}\sum_{i > d} v_i, \qquad
+#   \mathbf{W} = \big[\mathbf{u}_1 \sqrt{v_1 - \sigma^2}, \dots, \mathbf{u}_d \sqrt{v_d - \sigma^2}\big].$$
 #
 # Read aloud: the discarded directions' average variance is the noise; the kept ones have what
 # exceeds it. It is the special case with fewer parameters, so it cannot be higher on the data it
@@ -789,25 +808,27 @@ def draw_limit(sigma: float) -> plt.Figure:
     return fig
 
 
-slider_figure(
-    draw_limit,
-    alt="Points, a line through them, and each point's reconstruction on the line.",
-    sigma=[1.2, 1.0, 0.8, 0.6, 0.4, 0.2, 0.1, 0.05, 0.01],
-)
-
-# %% jupyter={"source_hidden": true}
-plot.show(
+show_widget(
+    slider_figure(
+        draw_limit,
+        alt="Points, a line through them, and each point's reconstruction on the line.",
+        sigma=[1.2, 1.0, 0.8, 0.6, 0.4, 0.2, 0.1, 0.05, 0.01],
+    ),
     draw_limit(0.8),
     alt=(
         "Forty points about a rising line; from each a grey segment leads to its reconstruction on"
         " the line, which lies nearer the middle than its orthogonal projection."
     ),
     caption=(
-        "With noise, reconstructions are pulled towards the mean. Average distance from PCA's"
-        " orthogonal projection, 40 points: "
-    )
+        "With noise, reconstructions are pulled towards the mean; without, they end at PCA's"
+        " orthogonal projection."
+    ),
+)
+plot.on_request(
+    "How far from the orthogonal projection",
+    "On average, 40 points: "
     + ", ".join(
-        f"{(shrunk(s) - orthogonal).norm(dim=1).mean():.1g} at sigma = {s:g}"
+        f"{(shrunk(s) - orthogonal).norm(dim=1).mean():.1g} at $\\sigma$ = {s:g}"
         for s in (0.8, 0.4, 0.1, 0.01)
     )
     + ".",
@@ -857,18 +878,16 @@ def draw_rotation(angle: float) -> plt.Figure:
     return fig
 
 
-slider_figure(
-    draw_rotation,
-    alt="Two loadings as images, and test digits in the plane of z, turned by an angle.",
-    angle=(0.0, 180.0, 5.0, 0.0),
-)
-
-# %% jupyter={"source_hidden": true}
 angles = range(0, 180, 15)
 each = torch.tensor(
     [marginal(test.double(), turned(a).double(), b2.double(), psi2.double()).mean() for a in angles]
 )
-plot.show(
+show_widget(
+    slider_figure(
+        draw_rotation,
+        alt="Two loadings as images, and test digits in the plane of z, turned by an angle.",
+        angle=(0.0, 180.0, 5.0, 0.0),
+    ),
     draw_rotation(45),
     alt=(
         "Left: two loadings as images, turned by 45 degrees. Right: test digits 0, 1 and 7 in the"
@@ -884,7 +903,7 @@ plot.show(
 # %% [markdown]
 # It stays: $\mathbf{W}\mathbf{R}\mathbf{R}^\top\mathbf{W}^\top = \mathbf{W}\mathbf{W}^\top$, since
 # the prior looks the same from all sides. So neither of two factors has a meaning of its own; only
-# the plane they span has. **Whoever names one of several factors has chosen an angle.** (A single
+# the plane they span has. **To name one of several factors is to choose an angle.** (A single
 # factor, Spearman's, is free only in its sign.) A decoder that is a neural network inherits the
 # problem: it can undo any rotation of its input.
 
@@ -895,9 +914,9 @@ plot.show(
 # The simplest way out is several of them, a **mixture of factor analysers** (Ghahramani & Hinton
 # 1996): first draw which one, then $\mathbf{z}$, then $\mathbf{x}$,
 #
-# $$p(\mathbf{x}) = \sum_{m=1}^{M} \pi_m\, \mathcal N(\mathbf{x} \mid \mathbf{b}_m, \mathbf{W}_m\mathbf{W}_m^\top + \boldsymbol\Psi_m).$$
+# $$p(\mathbf{x}) = \sum_{k=1}^{K} \pi_k\, \mathcal N(\mathbf{x} \mid \mathbf{b}_k, \mathbf{W}_k\mathbf{W}_k^\top + \boldsymbol\Psi_k).$$
 #
-# Read aloud: with probability $\pi_m$ the point comes from factor analyser $m$, which has a centre,
+# Read aloud: with probability $\pi_k$ the point comes from factor analyser $k$, which has a centre,
 # loadings and noises of its own.
 #
 # **Predict** before you look at two moons: where will the best single Gaussian put its highest
@@ -946,11 +965,13 @@ plot.show(
     ),
     caption=(
         "The single Gaussian peaks where there is nothing: the nearest of 2,000 points is"
-        f" {(moons - single.decoder.bias.detach()).norm(dim=1).min():.2f} away from its mean. Blues"
-        " are shares of each model's own peak. Mean log p(x) on 5,000 fresh points: "
-    )
-    + ", ".join(f"{name} {mean_and_error(v, '.2f', '+-')}" for name, v in nats.items())
-    + " nats.",
+        f" {(moons - single.decoder.bias.detach()).norm(dim=1).min():.2f} away from its mean."
+    ),
+)
+ahead = [intervals.of_mean(nats[a] - nats["1 Gaussian"], "points", 2) for a in ("2", "8")]
+plot.measured(
+    f"on fresh points two factor analysers are {ahead[0].said('.2f', 'nats')} ahead of the single"
+    f" Gaussian, eight {ahead[1].said('.2f')} ({ahead[0].basis}; one start each)"
 )
 
 # %% [markdown]
@@ -962,12 +983,12 @@ plot.show(
 # %%
 scores, fitted = {}, {}  # (kind, size) -> log p of each test digit
 with torch.no_grad():
-    for K in progress((1, 2, 5, 10, 20, 50, 100), desc="factor analysis"):
+    for d in progress((1, 2, 5, 10, 20, 50, 100), desc="factor analysis"):
         torch.manual_seed(0)
-        model = fitted["factors", K] = FactorAnalysis(SIDE**2, K)
+        model = fitted["factors", d] = FactorAnalysis(SIDE**2, d)
         model.initialise(train)
         model.fit_em(train, steps=60, tolerance=0.02)
-        scores["factors", K] = model.log_prob(test)
+        scores["factors", d] = model.log_prob(test)
     for components in progress((2, 5, 10, 20), desc="mixtures"):
         torch.manual_seed(0)
         model = MixtureOfFactorAnalysers(SIDE**2, latent_dim=10, components=components)
@@ -975,6 +996,8 @@ with torch.no_grad():
         model.initialise(train)
         model.fit_em(train, steps=30, tolerance=0.1)
         scores["mixture", components] = model.log_prob(test)
+
+# %%
 full = FullGaussian(train.mean(0), torch.linalg.cholesky(torch.cov(train.T)))
 scores["any covariance", 1] = full.log_prob(test)
 
@@ -982,9 +1005,9 @@ scores["any covariance", 1] = full.log_prob(test)
 one, many, few_of_them = ("factors", 100), ("mixture", 20), ("mixture", 5)
 
 
-def lead(a: tuple, b: tuple, pm: str = "+-") -> str:
+def lead(a: tuple, b: tuple) -> intervals.Interval:
     """By how many nats a digit model a is ahead of model b on the unseen digits."""
-    return mean_and_error(scores[a] - scores[b], pm=pm)
+    return intervals.of_mean(scores[a] - scores[b], "digits", comparisons=3)
 
 
 in_bits = (scores[many] - scores[one]).mean() / (SIDE**2 * math.log(2))
@@ -992,10 +1015,10 @@ measured["claim-9"] = (
     "convenient: likelihood, posterior and EM are formulas. Limiting: factor analysis ends at"
     f" {scores[one].mean():.1f} nats a digit ({one[1]} factors; any covariance"
     f" {scores['any covariance', 1].mean():.1f}), {many[1]} analysers of 10 factors reach"
-    f" {scores[many].mean():.1f}: {lead(many, one, '±')} nats more, {in_bits:.2f}"
-    f" bits a pixel ({len(test):,} unseen digits, one start each)"
+    f" {scores[many].mean():.1f}: {lead(many, one):.1f} nats more, {in_bits:.2f} bits a pixel"
+    f" ({lead(many, one).basis}; paired, one start each)"
 )
-plot.markdown(f"**Measured.** {measured['claim-9']}.")
+plot.measured(measured["claim-9"])
 
 
 # %% jupyter={"source_hidden": true}
@@ -1034,7 +1057,6 @@ ax.set(xscale="log", xlabel="factors, or components", ylabel="test log p(x), nat
 ax.set_xticks([1, 2, 5, 10, 20, 50, 100], ["1", "2", "5", "10", "20", "50", "100"])
 ax.minorticks_off()
 ax.legend(loc="lower right")
-beyond = scores[one] - scores["any covariance", 1]
 plot.show(
     fig,
     alt=(
@@ -1044,10 +1066,7 @@ plot.show(
     ),
     caption=(
         "Factor analysis ends where the Gaussian with any covariance lies; a handful of small ones"
-        f" pass it. Size is not the point: {few_of_them[1]} analysers have"
-        f" {numbers(*few_of_them):,} parameters, factor analysis with {one[1]} factors"
-        f" {numbers(*one):,}, and the five lead by {lead(few_of_them, one)} nats. ({len(test):,}"
-        " unseen digits, bars are standard errors.)"
+        " pass it. (Bars: standard errors.)"
     ),
 )
 
@@ -1058,8 +1077,10 @@ plot.markdown(
     f"*Is the line a ceiling? On the {len(train):,} training digits it is, since no Gaussian is"
     f" more likely than the one with the data's own covariance: {seen[0]:.1f} nats, {one[1]}"
     f" factors {seen[1]:.1f}. On unseen digits it need not be: {one[1]} factors have fewer"
-    f" parameters to overfit with and end {beyond.mean():+.2f} $\\pm$"
-    f" {standard_error(beyond):.2f} nats from it.*"
+    f" parameters to overfit with and end {lead(one, ('any covariance', 1)):+.2f} nats from"
+    f" it.*\n\n*Size is not the point: {few_of_them[1]} analysers have {numbers(*few_of_them):,}"
+    f" parameters, factor analysis with {one[1]} factors {numbers(*one):,}, and the five lead by"
+    f" {lead(few_of_them, one).said('.1f', 'nats')} ({lead(one, many).basis}).*"
 )
 
 # %% [markdown]
@@ -1079,7 +1100,8 @@ drawn = {
 }
 realistic = {}
 for name, x in drawn.items():
-    realistic[name] = precision_and_recall(test[:half], x)[0].mean().item()
+    hits = precision_and_recall(test[:half], x)[0].sum()
+    realistic[name] = intervals.of_share(hits, half, "images", comparisons=len(drawn))
 
 # %% jupyter={"source_hidden": true}
 plot.show(
@@ -1089,10 +1111,14 @@ plot.show(
         " clouds of overlaid strokes with hardly a digit among them; of a mixture of 20 factor"
         " analysers, ragged but mostly recognisable digits."
     ),
-    caption="Realistic by nearest neighbours: "
+    caption=(
+        "A Gaussian draws sums of strokes; a mixture first decides which kind of digit it draws."
+    ),
+)
+plot.measured(
+    "realistic by nearest neighbours are "
     + ", ".join(f"{name} {share:.0%}" for name, share in realistic.items())
-    + f" ({half} each, standard error up to {0.5 / half**0.5:.0%}). A Gaussian draws sums of"
-    " strokes; a mixture first decides which kind of digit it draws.",
+    + f" ({realistic['10 factors'].basis})"
 )
 
 # %% [markdown]
@@ -1108,37 +1134,34 @@ plot.show(
 # that of the straight line, so that you see the bend. **Predict** which ellipse fits this cloud,
 # then watch the same film again.
 
-# %%
-play_fall(
-    bent,
-    "a bent line",
-    "The cloud follows the line.",
-    "2,000 draws. No ellipse fits this cloud.",
-    reach=(5.2, 3.4),
-)
-
 # %% jupyter={"source_hidden": true}
-plot.show(
+show_widget(
+    play_fall(
+        bent,
+        "a bent line",
+        "The cloud follows the line.",
+        "2,000 draws. No ellipse fits this cloud.",
+        reach=(5.2, 3.4),
+    ),
     draw_fall(bent, 300, reach=(5.2, 3.4)),
     alt=(
         "Left: the bell curve of the prior with ticks where z was drawn. Right: a line bent like a"
         " snake, and points scattered closely about it, dense in the middle and sparse at the ends."
     ),
     caption=(
-        "The same without a kernel, after 300 draws. The prior and the two steps are those of"
-        " before; the place that z chooses lies on a curve now, and no ellipse has the outline of"
-        " this cloud."
+        "The prior and the two steps are those of before; the place that z chooses lies on a curve"
+        " now, and no ellipse has the outline of this cloud."
     ),
 )
 
 # %% [markdown]
-# What is the density of this cloud? Approximate the integral over $z$ by a sum over $M$ places
-# $z_m$ that are equally probable under the prior (its quantiles):
+# What is the density of this cloud? Approximate the integral over $z$ by a sum over $K$ places
+# $z^{(k)}$ that are equally probable under the prior (its quantiles):
 #
 # $$p(\mathbf{x}) = \int \mathcal N(\mathbf{x} \mid f(z), \sigma^2\mathbf{I})\; p(z)\, dz \;\approx\;
-#   \frac1M \sum_{m=1}^{M} \mathcal N(\mathbf{x} \mid f(z_m), \sigma^2\mathbf{I}).$$
+#   \frac1K \sum_{k=1}^{K} \mathcal N(\mathbf{x} \mid f(z^{(k)}), \sigma^2\mathbf{I}).$$
 #
-# Read aloud: the right side is a mixture of $M$ Gaussians on a string. As $M$ grows, the sum
+# Read aloud: the right side is a mixture of $K$ Gaussians on a string. As $K$ grows, the sum
 # becomes the integral: **a mixture with one component for every value of $z$**, and yet no more
 # parameters than $f$ and $\sigma$ have. If $f$ is linear, all these Gaussians merge into one. Bent,
 # they do not.
@@ -1152,9 +1175,9 @@ u, v = torch.linspace(-2.6, 2.6, 120), torch.linspace(-3.3, 3.3, 150)
 PLANE = torch.cartesian_prod(u, v)
 
 
-def string(M: int) -> Tensor:
-    """M equally probable places of z: (M, 1)."""
-    return torch.special.ndtri((torch.arange(M).double() + 0.5) / M).float()[:, None]
+def string(K: int) -> Tensor:
+    """K equally probable places of z: (K, 1)."""
+    return torch.special.ndtri((torch.arange(K).double() + 0.5) / K).float()[:, None]
 
 
 def draw_sweep(up_to: float, components: int, sigma: float) -> plt.Figure:
@@ -1199,21 +1222,6 @@ def draw_sweep(up_to: float, components: int, sigma: float) -> plt.Figure:
     return fig
 
 
-slider_figure(
-    draw_sweep,
-    alt=(
-        "Left: places of z under the bell of the prior, up to the slider. Right: a Gaussian for"
-        " each along the bent line, and the density that is their sum."
-    ),
-    up_to=(-3.0, 3.0, 0.1, 0.0),
-    components=widgets.SelectionSlider(
-        options=[8, 16, 32, 64, 256], value=64, description="components", **LAYOUT
-    ),
-    sigma=(0.1, 0.4, 0.1, 0.2),
-)
-
-
-# %% jupyter={"source_hidden": true}
 def truth(sigma: float) -> tuple[Tensor, Tensor, Tensor]:
     """The integral over z, by 1,001 places, on a grid of the plane: points (N, 2), log p,
     (N,), and the probability of each cell, (N,).
@@ -1233,31 +1241,45 @@ def truth(sigma: float) -> tuple[Tensor, Tensor, Tensor]:
 
 known = {sigma: truth(sigma) for sigma in (0.4, 0.2, 0.1)}
 points, log_p, weight = known[0.2]
-beads = {}  # M -> KL of the integral from the sum of M components
-for M in (8, 32, 128, 512):
+beads = {}  # K -> KL of the integral from the sum of K components
+for K in (8, 32, 128, 512):
     parts = points.float().split(500)
-    log_q = [log_mean_exp(bent(string(M)).cross_log_prob(part), -1) for part in parts]
+    log_q = [log_mean_exp(bent(string(K)).cross_log_prob(part), -1) for part in parts]
     each = weight * (log_p - torch.cat(log_q))
-    beads[M] = each.sum(), each[points[:, 1].abs() > 1.5].sum()
-plot.show(
+    beads[K] = each.sum(), each[points[:, 1].abs() > 1.5].sum()
+show_widget(
+    slider_figure(
+        draw_sweep,
+        alt=(
+            "Left: places of z under the bell of the prior, up to the slider. Right: a Gaussian for"
+            " each along the bent line, and the density that is their sum."
+        ),
+        up_to=(-3.0, 3.0, 0.1, 0.0),
+        components=widgets.SelectionSlider(
+            options=[8, 16, 32, 64, 256], value=64, description="components", **LAYOUT
+        ),
+        sigma=(0.1, 0.4, 0.1, 0.2),
+    ),
     draw_sweep(3.0, 32, 0.2),
     alt=(
         "Left: 32 places of z under the bell of the prior, dense in the middle. Right: 32 circles"
         " strung along the bent line, and the density they add up to: a bent band in the middle,"
         " separate beads at the two ends."
     ),
-    caption=(
-        "With 32 components the middle is smooth and the ends, where z is rare, are beads. KL"
-        " divergence of the integral from the sum of M components at noise 0.2 (in brackets what"
-        " comes from beyond |x2| = 1.5): "
+    caption="With 32 components the middle is smooth; the ends, where z is rare, are beads.",
+)
+plot.on_request(
+    "How far the sum is from the integral",
+    "KL divergence at noise 0.2, and what of it comes from beyond $|x_2|$ = 1.5: "
+    + ", ".join(
+        f"{kl:.3f} ({ends:+.3f}) nats with {K} components" for K, (kl, ends) in beads.items()
     )
-    + ", ".join(f"{kl:.3f} ({ends:+.3f}) nats with {M}" for M, (kl, ends) in beads.items())
     + ".",
 )
 
 # %% [markdown]
 # ### How large a finite mixture is as good?
-# The string is one choice of components. Give a finite mixture every freedom instead: $M$
+# The string is one choice of components. Give a finite mixture every freedom instead: $K$
 # Gaussians, each with its own weight, mean and covariance, fitted by EM to the exact density itself
 # (as if you had infinitely many data). What it lacks is its own fault then.
 #
@@ -1273,7 +1295,7 @@ def features(x: Tensor) -> Tensor:
 
 
 def log_gaussians(phi: Tensor, weights: Tensor, means: Tensor, covariances: Tensor) -> Tensor:
-    """log pi_m + log N(x | mean_m, covariance_m): (N, M), as one matrix product."""
+    """log pi_k + log N(x | mean_k, covariance_k): (N, K), as one matrix product."""
     P = torch.linalg.inv(covariances)
     shift = (P @ means[..., None])[..., 0]
     constant = weights.log() - LOG_2PI + 0.5 * torch.logdet(P) - 0.5 * (shift * means).sum(-1)
@@ -1281,21 +1303,21 @@ def log_gaussians(phi: Tensor, weights: Tensor, means: Tensor, covariances: Tens
     return phi @ torch.stack([constant, *shift.T, *squares])
 
 
-def fit_mixture(points: Tensor, weight: Tensor, M: int, seed: int, sigma: float, steps: int = 1000):
-    """M Gaussians by EM from means on the bent line, at random quantiles: log of their
+def fit_mixture(points: Tensor, weight: Tensor, K: int, seed: int, sigma: float, steps: int = 1000):
+    """K Gaussians by EM from means on the bent line, at random quantiles: log of their
     mixture, (N,), means and covariances.
     """
     random = torch.Generator().manual_seed(seed)
-    u = (torch.arange(M) + torch.rand(M, generator=random)) / M
+    u = (torch.arange(K) + torch.rand(K, generator=random)) / K
     means = bend(torch.special.ndtri(u.clamp(1e-4, 1 - 1e-4))[:, None]).double()
-    covariances = (torch.eye(2) * (sigma**2 + 1 / M**2)).double().repeat(M, 1, 1)
-    weights, phi = torch.full((M,), 1 / M).double(), features(points)
+    covariances = (torch.eye(2) * (sigma**2 + 1 / K**2)).double().repeat(K, 1, 1)
+    weights, phi = torch.full((K,), 1 / K).double(), features(points)
     for _ in range(steps):
         r = log_gaussians(phi, weights, means, covariances).softmax(-1) * weight[:, None]
         total, first, a, ab, b = (r.T @ phi).split([1, 2, 1, 1, 1], -1)
         before = means
         weights, means = total[:, 0].clamp_min(1e-12), first / total.clamp_min(1e-12)
-        second = torch.cat([a, ab, ab, b], -1).view(M, 2, 2) / total.clamp_min(1e-12)[..., None]
+        second = torch.cat([a, ab, ab, b], -1).view(K, 2, 2) / total.clamp_min(1e-12)[..., None]
         covariances = second - means[:, :, None] * means[:, None] + 1e-3 * sigma**2 * torch.eye(2)
         if (means - before).abs().max() < 1e-6 * sigma:
             break
@@ -1304,11 +1326,12 @@ def fit_mixture(points: Tensor, weight: Tensor, M: int, seed: int, sigma: float,
 
 
 # %%
-sizes, ENOUGH, kl = [1, 2, 4, 6, 8, 12, 16, 20], 0.01, {}
+sizes, kl = [1, 2, 4, 6, 8, 12, 16, 20], {}
+SEEDS, ENOUGH = range(4), 0.01
 for sigma, (points, log_p, weight) in known.items():
-    for M in progress(sizes, desc=f"noise {sigma}"):
-        fits = [fit_mixture(points, weight, M, seed, sigma)[0] for seed in range(2)]
-        kl[sigma, M] = torch.stack([(weight * (log_p - log_q)).sum() for log_q in fits])
+    for K in progress(sizes, desc=f"noise {sigma}"):
+        fits = [fit_mixture(points, weight, K, seed, sigma)[0] for seed in SEEDS]
+        kl[sigma, K] = torch.stack([(weight * (log_p - log_q)).sum() for log_q in fits])
 
 
 # %% tags=["claim-10"] jupyter={"source_hidden": true}
@@ -1318,31 +1341,30 @@ def crossing(values: Tensor) -> float:
     return math.exp(np.interp(-math.log(ENOUGH), falling, np.log(sizes), right=np.inf))
 
 
-# noise -> how many, from the better of two starts at each size, and from each by itself
-needed, starts = {}, {}
-for sigma in known:
-    all_starts = torch.stack([kl[sigma, M] for M in sizes])
-    needed[sigma] = crossing(all_starts.min(1).values)
-    starts[sigma] = [crossing(column) for column in all_starts.T]
+crossed = {  # noise -> how many, by each start
+    sigma: np.array(
+        [crossing(by_start) for by_start in torch.stack([kl[sigma, K] for K in sizes]).T]
+    )
+    for sigma in known
+}
+needed = {sigma: intervals.of_mean(K, "starts", comparisons=4) for sigma, K in crossed.items()}
+doubling = intervals.of_mean((crossed[0.1] / crossed[0.4]) ** 0.5, "starts", comparisons=4)
 measured["claim-10"] = (
     f"to come within {ENOUGH} nats of one bent line, a finite mixture needs about "
-    + ", ".join(f"{M:.1f} Gaussians at noise {sigma}" for sigma, M in needed.items())
-    + " (interpolated; better of 2 starts of at most 1,000 EM steps, single starts "
-    + ", ".join(f"{min(M):.1f} to {max(M):.1f}" for M in starts.values())
-    + f"): {(needed[0.1] / needed[0.4]) ** 0.5:.1f} times as many whenever the noise is halved, "
-    "while the bent line stays what it is"
+    + ", ".join(f"{K:.1f} Gaussians at noise {sigma}" for sigma, K in needed.items())
+    + f", {doubling:.2f} times as many whenever the noise is halved, while the bent line stays what"
+    f" it is (interpolated; {doubling.basis}; at most 1,000 EM steps)"
 )
-plot.markdown(f"**Measured.** {measured['claim-10']}.")
+plot.measured(measured["claim-10"])
 
 # %% jupyter={"source_hidden": true}
 fig, (left, right) = plt.subplots(1, 2, figsize=(plot.WIDTH, 3), width_ratios=(1.5, 1))
 for sigma, style, colour in zip(needed, ("o-", "s--", "^:"), (MODEL, OTHER, THIRD), strict=True):
     values = torch.stack([kl[sigma, m] for m in sizes])
-    bars = values.diff().abs()[:, 0] / 2
     left.errorbar(
         sizes,
         values.mean(1),
-        bars,
+        values.std(1),
         fmt=style,
         color=colour,
         ms=4,
@@ -1397,11 +1419,9 @@ plot.show(
         " Right: the bent band and eight ellipses that cover it piece by piece."
     ),
     caption=(
-        "Each Gaussian takes the piece of the curve that looks straight at the width of the noise."
-        " The curves pass 0.01 nats at "
-    )
-    + ", ".join(f"{M:.1f} (noise {s})" for s, M in needed.items())
-    + " Gaussians. Points: mean of 2 starts, bars: both of them.",
+        "Each Gaussian takes the piece of the curve that looks straight at the width of the noise,"
+        " so less noise needs more of them. (Mean and standard deviation of the starts.)"
+    ),
 )
 
 # %% [markdown]
@@ -1421,7 +1441,7 @@ plot.show(
 # every training digit. **Predict.** What does EM make of $\psi$ there, and what of the likelihood?
 # And what will it say of a test digit with a speck in the corner?
 #
-# One remedy is a floor, the smallest value a $\psi_d$ may take. Move it. Three things to try: find
+# One remedy is a floor, the smallest value a $\psi_i$ may take. Move it. Three things to try: find
 # the floor that is best for the *training* digits; the one that is best for the *test* digits; look
 # where the pixels at the floor are.
 
@@ -1472,17 +1492,18 @@ def draw_floor(floor: float) -> plt.Figure:
     return fig
 
 
-slider_figure(
-    draw_floor,
-    alt="Training and test likelihood against the floor of psi; the pixels that are at it.",
-    floor=FLOORS,
-)
-
-# %% jupyter={"source_hidden": true}
 second_floor, best_floor = sorted(FLOORS, key=lambda f: broken[f]["test"].mean())[-2:]
 ahead = broken[best_floor]["test"] - broken[second_floor]["test"]
+ahead = intervals.of_mean(ahead, "test digits", comparisons=2)
 deepest = broken[FLOORS[-1]]
-plot.show(
+collapse = broken[best_floor]["test"] - deepest["test"]
+losers = intervals.of_share((collapse > 0).sum(), len(collapse), "test digits", comparisons=2)
+show_widget(
+    slider_figure(
+        draw_floor,
+        alt="Training and test likelihood against the floor of psi; the pixels that are at it.",
+        floor=FLOORS,
+    ),
     draw_floor(1e-4),
     alt=(
         "Mean log-likelihood against the floor, which gets smaller to the right: that of training"
@@ -1490,20 +1511,24 @@ plot.show(
         " pixels at the floor, a frame around the image."
     ),
     caption=(
-        f"Lowering the floor from {FLOORS[0]:g} to {FLOORS[-1]:g} takes training digits from"
-        f" {broken[FLOORS[0]]['train'].mean():.0f} to {deepest['train'].mean():,.0f} nats a digit"
-        f" and test digits from {broken[FLOORS[0]]['test'].mean():.0f} to"
-        f" {mean_and_error(deepest['test'], ',.0f', '+-')}. Best for test digits: {best_floor:g},"
-        f" by {mean_and_error(ahead, '.0f', '+-')} nats before {second_floor:g} ({len(clean):,}"
-        f" training, {len(unseen)} test digits, standard errors)."
+        "The lower the floor, the more probable are training digits; test digits are worst at the"
+        " lowest."
     ),
+)
+plot.measured(
+    f"from floor {FLOORS[0]:g} to {FLOORS[-1]:g} training digits go from"
+    f" {broken[FLOORS[0]]['train'].mean():.0f} to {deepest['train'].mean():,.0f} nats. The floor"
+    f" best for test digits is {best_floor:g}, before {second_floor:g} by"
+    f" {ahead.said('.0f', 'nats')}. From {best_floor:g} to {FLOORS[-1]:g} {losers:.0%} lose"
+    f" probability, {collapse.mean():,.0f} nats on average, in the median {collapse.median():,.0f}"
+    f" ({ahead.basis}; one training)"
 )
 
 # %% [markdown]
 # **Why.** A pixel that never varies can be predicted perfectly, and a density that is perfectly
-# sure is infinite: each such $\psi_d$ goes to 0 and takes the likelihood along, half a nat per
-# factor $e$. A grey speck of 0.1 in the frame then costs $0.1^2 / 2\psi_d$ nats, half a million at
-# $\psi_d = 10^{-8}$.
+# sure is infinite: each such $\psi_i$ goes to 0 and takes the likelihood along, half a nat per
+# factor $e$. A grey speck of 0.1 in the frame then costs $0.1^2 / 2\psi_i$ nats, half a million at
+# $\psi_i = 10^{-8}$.
 #
 # A pixel that does vary runs away just so if the factors come to explain all of it, the *Heywood
 # case* of factor analysis; in a mixture, it is the component that sits on a single point. The cures
@@ -1533,7 +1558,8 @@ for seed in progress(range(12), desc="starts"):
 order = sorted(ends, key=lambda seed: ends[seed][0])
 heights = torch.tensor([ends[seed][0] for seed in order])
 hills = 1 + int((heights.diff() > 2e-3).sum())
-on_top = int((heights > heights[-1] - 2e-3).sum())
+on_top = (heights > heights[-1] - 2e-3).sum()
+on_top = intervals.of_share(on_top, len(ends), "starts")
 fig, axes = plt.subplots(1, 3, figsize=(plot.WIDTH, 2.3), width_ratios=(1, 1.2, 1.2))
 axes[0].plot(heights, "o", color=MODEL, ms=4)
 axes[0].set(
@@ -1565,11 +1591,14 @@ plot.show(
         " the worst one ellipse straddles both moons and overlaps another."
     ),
     caption=(
-        f"The same data, model and algorithm, {len(ends)} starts: {hills} hills, from"
-        f" {heights[0]:.3f} to {heights[-1]:.3f} nats, and {on_top} starts on the highest"
-        f" ({len(few)} points). One factor analyser: {len(alone)} starts end within"
-        f" {max(alone) - min(alone):.0e} nats of one another ({len(tiny):,} digits of 49 pixels)."
+        f"The same data, model and algorithm: {len(ends)} starts end on {hills} different hills."
     ),
+)
+plot.measured(
+    f"from {heights[0]:.3f} to {heights[-1]:.3f} nats; {on_top:.0%} of the starts end on the"
+    f" highest hill ({on_top.basis}, {len(few)} points). One factor analyser: {len(alone)} starts"
+    f" end within {max(alone) - min(alone):.0e} nats of one another ({len(tiny):,} digits of 49"
+    " pixels)"
 )
 
 # %% [markdown]
@@ -1598,7 +1627,7 @@ plot.claims_table(claims, measured)
 # ## For and against the linear model
 # **For.** The density, the posterior and the training are formulas; a bad fit is the model's fault,
 # never the optimiser's or the encoder's. Missing pixels are integrated out exactly. A thousand
-# dimensions cost little, since only $K \times K$ matrices need be inverted: your `posterior` does
+# dimensions cost little, since only $d \times d$ matrices need be inverted: your `posterior` does
 # so; your `marginal` solves a $D \times D$ system, and `FactorAnalysis.log_prob` shows the way
 # round it.
 #
@@ -1607,7 +1636,7 @@ plot.claims_table(claims, measured)
 
 # %% [markdown]
 # ## Questions
-# <details><summary>Factor analysis with K = D factors: which distributions can it represent?</summary>
+# <details><summary>Factor analysis with d = D factors: which distributions can it represent?</summary>
 #
 # All Gaussians, and no others: $\mathbf{W}\mathbf{W}^\top + \boldsymbol\Psi$ can then be any
 # covariance. </details>
@@ -1625,8 +1654,9 @@ plot.claims_table(claims, measured)
 #
 # <details><summary>The posterior's covariance does not depend on x. Is that plausible for digits?</summary>
 #
-# Hardly: some digits are easy to read and some are not. It is a consequence of linearity, and a bent decoder gives a
-# posterior whose width, and even number of bumps, depends on $\mathbf{x}$. </details>
+# Hardly: some digits are easy to read and some are not. It is a consequence of linearity, and a
+# bent decoder gives a posterior whose width, and even number of bumps, depends on $\mathbf{x}$.
+# </details>
 #
 # <details><summary>Is an infinite mixture always better than a finite one?</summary>
 #
@@ -1650,4 +1680,4 @@ plot.claims_table(claims, measured)
 # - C. M. Bishop, *Pattern Recognition and Machine Learning*, 2006, chapters 9 and 12. S. Roweis, Z.
 #   Ghahramani, *A Unifying Review of Linear Gaussian Models*, Neural Computation, 1999.
 #
-# Next: [03, a neural network in the place of f](03_density_network.ipynb)
+# Next: [03, can the integral simply be sampled?](03_density_network.ipynb)

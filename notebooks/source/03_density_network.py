@@ -58,6 +58,15 @@ if "google.colab" in sys.modules:
 # While everything is linear and Gaussian, this is a formula. Put a neural network between
 # $\mathbf{z}$ and $\mathbf{x}$, and no formula is left. **What if you drew many codes blindly,
 # asked each how well it explains $\mathbf{x}$, and averaged?**
+#
+# Below are a trained density network with two latent dimensions, one test digit, and $S$ codes from
+# the prior (green). Three things to try:
+#
+# 1. Raise S until the best four codes look like the digit. How many does it take?
+# 2. At S = 100 press *draw again* ten times. How many nats does the estimate jump? And at 10,000?
+# 3. Of 10,000 codes, how many matter? The orange dots show it. *Effective codes* count them:
+#    $1/\sum_s r_s^2$, where $r_s$ is a code's share of the sum. One code with all of it counts 1, S
+#    equal ones count S.
 
 # %% jupyter={"source_hidden": true}
 import math
@@ -70,7 +79,7 @@ import torch
 from IPython.display import display
 from torch import Tensor, nn
 
-from dgmcourse import evaluate, plot, recipes
+from dgmcourse import evaluate, intervals, plot, recipes
 from dgmcourse.check import density_network as check
 from dgmcourse.data.images import mnist
 from dgmcourse.data.toy import pinwheel, ring, two_moons
@@ -89,9 +98,9 @@ from dgmcourse.plot import (
     mean_and_error,
     plt,
     progress,
-    standard_error,
 )
 from dgmcourse.train import best_device, fit
+from dgmcourse.widgets import show as show_widget
 from dgmcourse.widgets.figure import LAYOUT, slider_figure
 from dgmcourse.widgets.latent import latent_grid, latent_traversal
 
@@ -162,45 +171,36 @@ def draw_search(digit: int, S: int, seed: int = 0) -> plt.Figure:
     return fig
 
 
-slider_figure(
-    draw_search,
-    alt=(
-        "Left, the latent plane with S codes drawn from the prior; orange dots grow with a code's"
-        " share of the sum. Right, a test digit and the decoder's means at the four codes with the"
-        " largest shares."
-    ),
-    digit=(0, 9, 1, 2),
-    S=among("S", [1, 10, 100, 1000, 10_000], 10),
-    seed="draw again",
-)
-
-# %% [markdown]
-# A trained density network with two latent dimensions, one test digit, and $S$ codes from the prior
-# (green). Three things to try:
-#
-# 1. Raise S until the best four codes look like the digit. How many does it take?
-# 2. At S = 100 press *draw again* ten times. How many nats does the estimate jump? And at 10,000?
-# 3. Of 10,000 codes, how many matter? The orange dots show it. *Effective codes* count them:
-#    $1/\sum_s r_s^2$, where $r_s$ is a code's share of the sum. One code with all of it counts 1, S
-#    equal ones count S.
-
-# %% jupyter={"source_hidden": true}
 one_digit = pool_log_w[2]
 parts = [one_digit[torch.randperm(len(pool))].unflatten(0, (-1, S)) for S in (100, 10_000)]
 jumps = [(torch.logsumexp(part, 1) - math.log(part.shape[1])).std().item() for part in parts]
 best = [torch.softmax(part, 1).amax(1).mean().item() for part in parts]
-plot.show(
+show_widget(
+    slider_figure(
+        draw_search,
+        alt=(
+            "Left, the latent plane with S codes drawn from the prior; orange dots grow with a"
+            " code's share of the sum. Right, a test digit and the decoder's means at the four"
+            " codes with the largest shares."
+        ),
+        digit=(0, 9, 1, 2),
+        S=among("S", [1, 10, 100, 1000, 10_000], 10),
+        seed="draw again",
+    ),
     draw_search(2, 1000),
     alt=(
-        "The same as a picture: 1,000 green dots over the latent plane, the few that matter orange"
-        " in one small place, a handwritten 2 and four decoded codes beside it."
+        "1,000 green dots over the latent plane, the few that matter orange in one small place, a"
+        " handwritten 2 and four decoded codes beside it."
     ),
     caption=(
         "Most codes decode to something else, and very few make the sum: the best of 100 has"
-        f" {best[0]:.0%} of it on average, the best of 10,000 {best[1]:.0%}. From draw to draw the"
-        f" estimate scatters by {jumps[0]:.1f} nats at S = 100 and by {jumps[1]:.1f} at S = 10,000"
-        f" (standard deviation over {len(parts[0]):,} and {len(parts[1])} draws)."
+        f" {best[0]:.0%} of it on average, the best of 10,000 {best[1]:.0%}."
     ),
+)
+plot.on_request(
+    "How much does the estimate jump?",
+    f"From draw to draw it scatters by {jumps[0]:.1f} nats at S = 100 and by {jumps[1]:.1f} at S ="
+    f" 10,000 (standard deviation over {len(parts[0]):,} and {len(parts[1])} draws).",
 )
 
 # %% [markdown]
@@ -232,10 +232,10 @@ for log_w in (-80.0, -100.0, -110.0, 784 * math.log(0.5), -800.0):
     )
 
 # %% [markdown]
-# Zero is not small, it is the end: its logarithm is $-\infty$ and its gradient not a number, which
-# ruins a network in one step. The gradient dies even before the value does. Do digits really get
-# there? Take three decoders, 100 codes from the prior, 500 test digits, and average naively.
-# **Predict** the shares that are lost.
+# Zero is worse than small: its logarithm is $-\infty$ and its gradient not a number, which ruins a
+# network in one step. The gradient dies even before the value does. Do digits really get there?
+# Take three decoders, 100 codes from the prior, 500 test digits, and average naively. **Predict**
+# the shares that are lost.
 
 
 # %%
@@ -251,6 +251,7 @@ def log_weights(model, x: Tensor, S: int, rows: int = 500) -> Tensor:
     return log_w
 
 
+# %%
 torch.manual_seed(0)
 x = test.tensor()
 vae40 = recipes.load("vae_40d")  # without its encoder, a model of digits, too
@@ -263,16 +264,20 @@ lost = {}
 for name, model in decoders.items():
     log_w = log_weights(model, x, 100)
     naive = log_w.exp().mean(1).log(), log_w.double().exp().mean(1).log()
-    lost[name] = [(~value.isfinite()).float().mean().item() for value in naive]
+    lost[name] = [(~value.isfinite()).sum() for value in naive]
 
 # %% jupyter={"source_hidden": true}
+shares = {
+    name: [intervals.of_share(n, len(x), "digits", comparisons=6) for n in both]
+    for name, both in lost.items()
+}
 plot.markdown(
     "| decoder | lost in float32 | lost in float64 |",
     "|:--|--:|--:|",
-    *(f"| {name} | {a:.1%} | {b:.1%} |" for name, (a, b) in lost.items()),
+    *(f"| {name} | {a:.1%} | {b:.1%} |" for name, (a, b) in shares.items()),
     "",
     (
-        f"*{len(x)} test digits, the same 100 codes for each: the share whose mean is exactly 0."
+        f"*The share whose mean is exactly 0, by the same 100 codes ({shares[name][0].basis})."
         " Binary images of 32 x 34 pixels would lose all in float64, too, before training.*"
     ),
 )
@@ -398,14 +403,12 @@ def estimates(d: int, S: int) -> Tensor:
     return log_mean_exp(errors[d][: len(errors[d]) // S * S].view(-1, S), 1)
 
 
-def bias(off: Tensor) -> tuple[float, float]:
-    """The mean error and its standard error. p-hat / p - 1 is 0 on average: the noise that it
-    explains is taken out.
-    """
+def bias(off: Tensor) -> intervals.Interval:
+    """The mean error. p-hat / p - 1 is 0 on average: the noise that it explains is taken out."""
     off, known = off.double(), off.double().expm1()
     covariance = torch.cov(torch.stack([off, known]))
     rest = off - covariance[0, 1] / covariance[1, 1] * known
-    return rest.mean().item(), standard_error(rest)
+    return intervals.of_mean(rest, "estimates")
 
 
 biases = {(d, S): bias(estimates(d, S)) for d in errors for S in SAMPLES}
@@ -418,11 +421,11 @@ def draw_errors(d: int, S: int) -> plt.Figure:
     low, high = min(-1.0, off.quantile(0.01).item()), max(0.6, off.quantile(0.999).item())
     left.hist(off.numpy(), bins=np.linspace(low, high, 41), color=MODEL, alpha=0.45)
     left.axvline(0, color=DATA, linewidth=1.5)
-    left.axvline(biases[d, S][0], color=MODEL, linestyle="--")
+    left.axvline(biases[d, S].value, color=MODEL, linestyle="--")
     left.text(
         0.02,
         0.95,
-        f"d = {d}, S = {S}\nmean error {biases[d, S][0]:+.3f}\nsecond order"
+        f"d = {d}, S = {S}\nmean error {biases[d, S].value:+.3f}\nsecond order"
         f" {-chi2[d] / (2 * S):+.3f}",
         transform=left.transAxes,
         va="top",
@@ -433,8 +436,8 @@ def draw_errors(d: int, S: int) -> plt.Figure:
     )
     right.errorbar(
         SAMPLES,
-        [-biases[d, size][0] for size in SAMPLES],
-        [biases[d, size][1] for size in SAMPLES],
+        [-biases[d, size].value for size in SAMPLES],
+        [(biases[d, size].high - biases[d, size].low) / 2 for size in SAMPLES],
         fmt="o",
         color=MODEL,
         ms=5,
@@ -461,39 +464,39 @@ def draw_errors(d: int, S: int) -> plt.Figure:
     return fig
 
 
-slider_figure(
-    draw_errors,
-    alt=(
-        "Left, a histogram of the error of many estimates, with the exact value at 0. Right, its"
-        " bias and standard deviation against S, with the second-order theory as lines."
+plain = intervals.of_mean(errors[2].exp(), "codes")
+show_widget(
+    slider_figure(
+        draw_errors,
+        alt=(
+            "Left, a histogram of the error of many estimates, with the exact value at 0. Right,"
+            " its bias and standard deviation against S, with the second-order theory as lines."
+        ),
+        d=among("d", list(errors), 2),
+        S=among("S", SAMPLES, 100),
     ),
-    d=among("d", list(errors), 2),
-    S=among("S", SAMPLES, 100),
-)
-
-# %% jupyter={"source_hidden": true}
-plain = errors[2].exp()
-
-
-def found(d: int, S: int, places: int) -> str:
-    return (
-        f"{biases[d, S][0]:.{places}f} ± {biases[d, S][1]:.{places}f} nats (theory"
-        f" {-chi2[d] / (2 * S):.{places}f})"
-    )
-
-
-plot.show(
     draw_errors(2, 100),
     alt=(
         "Left, the estimate's error at d = 2 and S = 100: a bell about zero with a longer tail to"
         " the left. Right, bias and standard deviation fall along the theory's lines."
     ),
     caption=(
-        f"The mean error at d = 2 is {found(2, 100, 4)} with S = 100 and {found(2, 1000, 4)} with"
-        f" S = 1,000. At d = 10 and S = 100 it is {found(10, 100, 2)}: chi^2 is {chi2[10]:,.0f}."
-        f" The mean of p itself is right: {mean_and_error(plain, '.3f')} of p(x) at d = 2, n ="
-        f" {len(plain):,}."
+        f"At d = 2 and S = 100 the mean error is {biases[2, 100].value:.4f} nats, where theory says"
+        f" {-chi2[2] / 200:.4f}."
     ),
+)
+plot.on_request(
+    "The mean errors, and theory's",
+    "| d | S | mean error, nats | theory |",
+    "|--:|--:|--:|--:|",
+    *(
+        f"| {d} | {S:,} | {biases[d, S]:.4f} | {-chi2[d] / (2 * S):.4f} |"
+        for d, S in ((2, 100), (2, 1000), (10, 100), (10, 1000))
+    ),
+    "",
+    f"*95 % intervals over {len(estimates(2, 100)):,} and {len(estimates(2, 1000))} estimates.*"
+    f" $\\chi^2$ is {chi2[2]:.1f} at d = 2 and {chi2[10]:,.0f} at d = 10. The mean of $\\hat p$"
+    f" itself is right: {plain:.3f} of p(x) at d = 2 ({plain.basis}).",
 )
 
 # %% [markdown]
@@ -563,6 +566,10 @@ TRAIN_2D = {"epochs": 40, "lr": 1e-2, "anneal": 20}
 moons, new_moons = two_moons(2000), two_moons(2000, seed=1)
 
 # %% [markdown]
+# With one latent number the integral is a sum over a grid, and exact. So is the density that the
+# moons are drawn from: a point on a half circle, then noise of 0.1. So you will see how far
+# gradient ascent on a *sampled* integral gets.
+#
 # **Predict.** Two moons, one line. The line must get from one moon to the other. What will the
 # density look like there? And $\sigma$ starts at 0.5: which way does it go, and where does it stop?
 
@@ -640,11 +647,6 @@ def objective(x: Tensor, beta: float) -> tuple[Tensor, dict[str, Tensor]]:
 
 history = fit(line, moons, objective=objective, live=LivePlane(moons), **TRAIN_2D)
 
-# %% [markdown]
-# With one latent number the integral is a sum over a grid, and exact. So is the density that the
-# moons were drawn from: a point on a half circle, then noise of 0.1. How far did gradient ascent on
-# a *sampled* integral get?
-
 
 # %% jupyter={"source_hidden": true}
 @torch.no_grad()
@@ -665,23 +667,26 @@ truth = torch.cat([log_mean_exp(blurred.cross_log_prob(part), 1) for part in new
 
 # %% tags=["claim-11"]
 after = exact_log_p(line, new_moons)
-gap = truth - after
+gained = intervals.of_mean(after - before, "points", comparisons=2)
+gap = intervals.of_mean(truth - after, "points", comparisons=2)
+
+# %% jupyter={"source_hidden": true}
 sampled = log_likelihood_from_prior(line, new_moons, 100) - after
 measured["claim-11"] = (
-    f"two moons: gradient ascent on S = 100 codes raises log p(x) of {len(after):,}"
-    f" new points from {before.mean():.2f} to {after.mean():.2f} nats, where the true"
-    f" density has {truth.mean():.2f}: {mean_and_error(gap, '.2f')} are missing"
+    f"two moons: gradient ascent on S = 100 codes raises log p(x) of {len(after):,} new points from"
+    f" {before.mean():.2f} to {after.mean():.2f} nats, by {gained:.2f}; the true density has"
+    f" {truth.mean():.2f}: {gap:.2f} are missing ({gap.basis}; one training)"
 )
+plot.measured(measured["claim-11"])
 plot.markdown(
-    f"**Measured.** {measured['claim-11']}. The training's own estimate, S = 100, is"
-    f" off by {sampled.mean():+.2f} nats. $\\sigma$ went from 0.5 down to"
-    f" {line.decoder.log_sigma.exp():.2f}; the moons' own noise is 0.10."
+    f"The training's own estimate, S = 100, is off by {sampled.mean():+.2f} nats. $\\sigma$ went"
+    f" from 0.5 to {line.decoder.log_sigma.exp():.2f}; the moons' own noise is 0.10."
 )
 
 # %% [markdown]
 # The line runs through both moons and pays for the bridge between them: there it puts probability
-# where no data are. A continuous $f$ of a connected prior can't tear. It can only hurry: cross the
-# gap within little of $z$.
+# where no data are. A continuous $f$ of a connected prior can't tear. It can only cross the gap
+# quickly, within little of $z$.
 #
 # Now look at the responsibilities: which codes does a point ask for help? Move the point along the
 # data.
@@ -727,34 +732,36 @@ def draw_pull(point: int, S: int, seed: int = 0) -> plt.Figure:
     return fig
 
 
-slider_figure(
-    draw_pull,
-    alt=(
-        "Left, the moons, the learned line with S codes on it, and one point; codes near the point"
-        " are large and orange. Right, the responsibilities of the codes against z, on the exact"
-        " posterior."
-    ),
-    point=(0, len(by_line) - 1, 1, 12),
-    S=among("S", [10, 30, 100, 300, 1000], 100),
-    seed="new codes",
-)
-
-# %% jupyter={"source_hidden": true}
 with torch.no_grad():
     carried = {
         S: effective_sample_size(log_weights(line, new_moons, S), 1).median().item()
         for S in (10, 100, 1000)
     }
-plot.show(
+show_widget(
+    slider_figure(
+        draw_pull,
+        alt=(
+            "Left, the moons, the learned line with S codes on it, and one point; codes near the"
+            " point are large and orange. Right, the responsibilities of the codes against z, on"
+            " the exact posterior."
+        ),
+        point=(0, len(by_line) - 1, 1, 12),
+        S=among("S", [10, 30, 100, 300, 1000], 100),
+        seed="new codes",
+    ),
     draw_pull(12, 100),
     alt=(
-        "The same as a picture for one point and 100 codes: a few codes near the point are large,"
-        " and their responsibilities follow the exact posterior's bump."
+        "One point and 100 codes: a few codes near the point are large, and their responsibilities"
+        " follow the exact posterior's bump."
     ),
     caption=(
-        "A point pulls the piece of line that is near it already. Effective codes, median over "
-        f"{len(new_moons):,} points: "
-    )
+        "A point pulls the piece of line that is near it already: of 100 codes"
+        f" {carried[100]:.0f} are effective, in the median over points."
+    ),
+)
+plot.on_request(
+    "With fewer or more codes",
+    f"Effective codes, median over {len(new_moons):,} points: "
     + ", ".join(f"{e:.1f} of {S:,}" for S, e in carried.items())
     + ".",
 )
@@ -807,17 +814,6 @@ def draw_sets(data: str, show: str) -> plt.Figure:
     return fig
 
 
-slider_figure(
-    draw_sets,
-    alt=(
-        "Left, new data of the chosen set. Right, the density its network has learned, or samples"
-        " of it."
-    ),
-    data=list(sets),
-    show=["density", "density and line", "samples"],
-)
-
-# %% jupyter={"source_hidden": true}
 fig, axes = plt.subplots(1, 3, figsize=(plot.WIDTH, 2.6), sharey=True)
 for ax, (name, model) in zip(axes, trained.items(), strict=True):
     draw_density(ax, pictures[name][1])
@@ -825,25 +821,38 @@ for ax, (name, model) in zip(axes, trained.items(), strict=True):
         ax.plot(*line_of(model).T, color=POSTERIOR, linewidth=0.8)
         ax.plot(*line_of(model)[[0, -1]].T, "o", color=POSTERIOR, ms=4)
     ax.set_title(f"{name}, {model.prior.dim} latent", fontsize=9)
-plot.show(
+show_widget(
+    slider_figure(
+        draw_sets,
+        alt=(
+            "Left, new data of the chosen set. Right, the density its network has learned, or"
+            " samples of it."
+        ),
+        data=list(sets),
+        show=["density", "density and line", "samples"],
+    ),
     fig,
     alt=(
         "Three densities over the plane: two moons with a bridge between them, a ring whose line"
         " meets its other end, and three blades of a pinwheel."
     ),
-    caption="One estimate, three shapes. log p of 2,000 new points, nats: "
+    caption="One estimate, three shapes. Orange: f(z) for z from -3 to 3, with its ends.",
+)
+plot.on_request(
+    "In nats",
+    f"log p of {len(new_moons):,} new points, with standard errors: "
     + ", ".join(f"{name} {mean_and_error(score, '.2f')}" for name, (*_, score) in pictures.items())
-    + ". Orange: f(z) for z from -3 to 3, with its ends.",
+    + ".",
 )
 with torch.no_grad():
     meeting = torch.pdist(trained["ring"].decoder(torch.tensor([[-2.0], [2.0]])).mean).item()
     turn = torch.linspace(0, 2 * math.pi, 73)[:-1]
     along = exact_log_p(trained["ring"], torch.stack([turn.cos(), turn.sin()], 1)).exp()
-plot.markdown(
-    f"**Measured.** From f(-2) to f(2) of the ring it is {meeting:.2f} ($\\sigma$ is"
+plot.measured(
+    f"from f(-2) to f(2) of the ring it is {meeting:.2f} ($\\sigma$ is"
     f" {trained['ring'].decoder.log_sigma.exp():.2f}). Along the ring the density stays between"
     f" {along.min():.2f} and {along.max():.2f}, where the data's is"
-    f" {1 / (2 * math.pi * math.sqrt(2 * math.pi) * 0.1):.2f}."
+    f" {1 / (2 * math.pi * math.sqrt(2 * math.pi) * 0.1):.2f} (one training)"
 )
 
 # %% [markdown]
@@ -868,17 +877,9 @@ def objective(x: Tensor, beta: float) -> tuple[Tensor, dict[str, Tensor]]:
     return value, {"log_p": value}
 
 
-history = fit(
-    mine,
-    train,
-    objective=objective,
-    epochs=80_000 // len(train),
-    batch_size=200,
-    lr=3e-3,
-    anneal=5,
-    device=DEVICE,
-    live=plot.Live(),
-)
+settings = {"batch_size": 200, "lr": 3e-3, "anneal": 5, "device": DEVICE}
+epochs = 80_000 // len(train)
+fit(mine, train, objective=objective, epochs=epochs, live=plot.Live(), **settings)
 mine = mine.cpu()
 
 # %% [markdown]
@@ -886,8 +887,8 @@ mine = mine.cpu()
 # all ten classes there? Draw some and see.
 #
 # ## Exercise 3: sample it (3 minutes)
-# What is dear about this model is to say how probable an $\mathbf{x}$ is. To make one costs two
-# draws, cause before effect. Return zeros and ones, not their probabilities.
+# To say how probable an $\mathbf{x}$ is takes many codes. To make one takes two draws, cause before
+# effect. Return zeros and ones, not their probabilities.
 
 
 # %% tags=["exercise"]
@@ -926,7 +927,7 @@ with torch.no_grad():
     for name, model in (("yours", mine), ("shipped", network)):
         p = model.decoder(codes)
         used = (p.cross_log_prob(few) > by_frequency[:, None]).any(0)
-        idle[name] = 1 - used.float().mean().item()
+        idle[name] = intervals.of_share((~used).sum(), len(used), "codes", comparisons=2)
         nearest = torch.cdist(p.mean[used], known.tensor()).argmin(1)
         classes[name] = torch.bincount(known.y[nearest], minlength=10) / used.sum().clamp(min=1)
         if name == "yours" and not used.all():
@@ -940,12 +941,16 @@ plot.show(
         " digits and some noise; samples and means of the shipped network, mostly clear digits."
     ),
     caption=(
-        f"Your {history.steps[-1]['step'] if history.steps else 0} steps reach"
-        f" {mean_and_error(mine_log_p)} nats on {len(few)} test digits (S = 20,000). The shipped"
-        " network (last two rows) is its like with"
-        f" {recipes.card('density_network_2d')['epochs_trained']} epochs on 50,000 digits, S ="
-        " 1,000 and a wider decoder."
+        "Your short training has learned what digits are, not yet all of it; the shipped network"
+        " (last two rows) draws clear ones."
     ),
+)
+reached = intervals.of_mean(mine_log_p, "digits")
+plot.on_request(
+    "In nats",
+    f"Yours reaches {reached:.1f} nats (S = 20,000; {reached.basis}; one training). The shipped"
+    f" network has had {recipes.card('density_network_2d')['epochs_trained']} epochs on 50,000"
+    " digits with S = 1,000, and has a wider decoder.",
 )
 
 # %% [markdown]
@@ -962,11 +967,12 @@ def mix(name: str) -> str:
 plot.markdown(
     f"**Measured.** Of 1,000 codes from the prior, {idle['yours']:.1%} of yours and"
     f" {idle['shipped']:.1%} of the shipped network's explain none of {len(few)} test digits"
-    " better than the mere frequencies of the pixels do. "
+    f" better than the mere frequencies of the pixels do ({idle['yours'].basis}; one training"
+    " each). "
     + (
         f"The logits of yours that do not have a standard deviation of {contrast[1]:.1f};"
         f" before training it was {contrast[0]:.1f}.\n\n"
-        if idle["yours"]
+        if idle["yours"].value
         else "\n\n"
     )
     + f"Classes of the other codes' means, by the nearest of {len(known):,} training digits (in"
@@ -975,8 +981,8 @@ plot.markdown(
 
 # %% [markdown]
 # The idle codes do not show the start. All codes share the decoder's parameters, and each step for
-# the others carries the idle ones along: what they show is an accident, at high contrast. They are
-# dear, too: they take prior probability that no digit uses.
+# the others carries the idle ones along: what they show is an accident, at high contrast. They cost
+# something, too: they take prior probability that no digit uses.
 
 # %% [markdown]
 # ## What a well-trained one knows
@@ -984,29 +990,24 @@ plot.markdown(
 # 07](07_vae.ipynb), and has seen the same digits; the training differs. Walk through its latent
 # plane. There is no encoder to place the test digits behind the pad: each stands where the
 # responsibilities of 5,000 codes put it.
+#
+# Three things to try: find all ten classes; find the class with the most room, and guess why; look
+# for blends that nobody would write.
 
 # %%
-latent_traversal("density_network_2d", test)
-
-# %% jupyter={"source_hidden": true}
 fig = latent_grid("density_network_2d", test[:10], n=12)
 fig.set_size_inches(5.2, 5.4)
-plot.show(
+show_widget(
+    latent_traversal("density_network_2d", test),
     fig,
     alt=(
-        "A 12 by 12 table of decoded digits over the two latent dimensions; digits change into one"
-        " another gradually."
+        "A 12 by 12 table of decoded digits over the two latent dimensions, in equal"
+        " steps of prior probability; digits change into one another gradually."
     ),
-    caption=(
-        "The decoder's mean over the latent plane, in equal steps of prior probability. "
-        f"Hardly a place is wasted: {idle['shipped']:.1%} of 1,000 codes from the prior are idle."
-    ),
+    caption=f"Hardly a place is wasted: {idle['shipped'].value:.1%} of codes are idle.",
 )
 
 # %% [markdown]
-# Three things to try: find all ten classes; find the class with the most room, and guess why; look
-# for blends that nobody would write.
-#
 # **How good is it?** Estimate $\log p(\mathbf{x})$ of held-out digits, for it and for `vae_2d`, in
 # the same way: codes from the prior, the same digits. **Predict.** The VAE was trained on a lower
 # bound, this one on (nearly) the thing itself. Who wins? And how many codes does the estimate need
@@ -1029,9 +1030,11 @@ ax.set(xscale="log", xlabel="codes S from the prior", ylabel="log p(x), nats per
 ax.set_xticks(sizes, [f"{S:,}" for S in sizes])
 ax.minorticks_off()
 ax.legend(loc="lower right")
-better = scores["density_network_2d"][-1] - scores["vae_2d"][-1]
 *_, at_1000, at_10_000, at_end = scores["density_network_2d"]
-last_gain, at_training = at_end - at_10_000, at_end - at_1000
+better, last_gain, at_training = (
+    intervals.of_mean(at_end - other, "digits", comparisons=3)
+    for other in (scores["vae_2d"][-1], at_10_000, at_1000)
+)
 plot.show(
     fig,
     alt=(
@@ -1039,11 +1042,14 @@ plot.show(
         " flat."
     ),
     caption=(
-        f"{len(few)} test digits. From 10,000 to 50,000 codes the density network's estimate"
-        f" climbs another {last_gain.mean():.2f} nats; with 1,000, as in its training, it is"
-        f" {mean_and_error(at_training)} short. Its end less the VAE's is {mean_and_error(better)}"
-        " nats (paired over digits; one training each)."
+        "In two dimensions the estimate is nearly there at 10,000 codes: from there to 50,000 it"
+        f" climbs another {last_gain.value:.2f} nats."
     ),
+)
+plot.measured(
+    f"the density network's log p(x) less the VAE's is {better.said('+.1f', 'nats')}; from 10,000"
+    f" to 50,000 codes its estimate climbs {last_gain:.2f} nats, and with 1,000, as in its"
+    f" training, it is {at_training:.1f} short ({better.basis}, paired; one training each)"
 )
 cards = {name: recipes.card(name)["results"] for name in scores}
 plot.markdown(
@@ -1059,11 +1065,14 @@ plot.markdown(
         for name in scores
     ),
     "",
-    f"*Nats per digit: here {len(few)} test digits and S = {sizes[-1]:,}.*",
+    (
+        f"*Nats per digit: here {len(few)} test digits and S = {sizes[-1]:,}. Standard errors over"
+        " digits; what an estimate misses of a digit is not in them.*"
+    ),
 )
 
 # %% [markdown]
-# With two latent dimensions the old-fashioned model is the better one. A thousand codes nearly
+# With two latent dimensions the older model is the better one of these two. A thousand codes nearly
 # cover the plane, so its objective lies within a few nats of the likelihood, while the VAE's
 # decoder must please an encoder that can answer with upright ellipses only (notebook 07 measures
 # that gap). Here the VAE's bound isn't worth its price; it pays where codes can no longer cover the
@@ -1121,31 +1130,35 @@ def draw_scaling(d: int, S: int) -> plt.Figure:
     return fig
 
 
-slider_figure(
-    draw_scaling,
-    alt=(
-        "Left, the shares of the ten best codes in the sum. Middle, the effective number of codes"
-        " against the dimension, one line for each S. Right, the error of the estimate against the"
-        " dimension."
+show_widget(
+    slider_figure(
+        draw_scaling,
+        alt=(
+            "Left, the shares of the ten best codes in the sum. Middle, the effective number of"
+            " codes against the dimension, one line for each S. Right, the error of the estimate"
+            " against the dimension."
+        ),
+        d=list(DIMS),
+        S=among("S", SIZES, 10_000),
     ),
-    d=list(DIMS),
-    S=among("S", SIZES, 10_000),
-)
-
-# %% jupyter={"source_hidden": true}
-plot.show(
     draw_scaling(10, 10_000),
     alt=(
-        "The same as a picture at d = 10 and S = 10,000: a few codes hold most of the sum; the"
-        " effective number falls from thousands to one; the error grows with d, and more codes only"
-        " delay it."
+        "At d = 10 and S = 10,000 a few codes hold most of the sum; the effective number falls from"
+        " thousands to one as d grows; the error grows with d, and more codes only delay it."
     ),
     caption=(
-        f"Of 10,000 codes {ess[2, 10_000]:,.0f} are effective at d = 2, {ess[10, 10_000]:.1f} at d"
-        f" = 10 and {ess[20, 10_000]:.1f} at d = 20 (medians over 50 x). At d = 40 the estimate is"
-        f" short by {mean_and_error(-short[40, 10_000], '.0f')} nats; a thousand times fewer codes"
-        f" cost {(short[40, 10_000] - short[40, 10]).mean():.0f} more."
+        f"Of 10,000 codes {ess[2, 10_000]:,.0f} are effective at d = 2, {ess[20, 10_000]:.1f} at"
+        " d = 20: more codes only delay the end."
     ),
+)
+at_40, cost = (
+    intervals.of_mean(values, "points x", comparisons=2)
+    for values in (-short[40, 10_000], short[40, 10_000] - short[40, 10])
+)
+plot.measured(
+    f"at d = 10, {ess[10, 10_000]:.1f} of 10,000 codes are effective (median over {at_40.n} x); at"
+    f" d = 40 the estimate is short by {at_40:.0f} nats, and a thousand times fewer codes cost"
+    f" {cost:.0f} more ({at_40.basis})"
 )
 
 # %% [markdown]
@@ -1183,32 +1196,24 @@ def codes_for_one_nat(shortfall: Tensor) -> float:
     return (grid_S[i].log() + fraction * math.log(2)).item()
 
 
-random = torch.Generator().manual_seed(0)
 log_S = np.array([codes_for_one_nat(needed[d].mean(0)) for d in FIT_DIMS])
-again = [
-    [
-        codes_for_one_nat(needed[d][torch.randint(16, (16,), generator=random)].mean(0))
-        for d in FIT_DIMS
-    ]
-    for _ in range(300)
-]
-lines = [np.polyfit(FIT_DIMS, row, 1) for row in again if np.isfinite(row).all()]
-lines = np.array(lines)  # the bootstrap's slopes and offsets
-slope, offset = np.polyfit(FIT_DIMS, log_S, 1)
-at_40 = lines @ [40, 1]
+# Four independent repetitions: a line through each fourth of the estimates.
+fourths = [[codes_for_one_nat(part.mean(0)) for part in needed[d].split(4)] for d in FIT_DIMS]
+lines = np.polyfit(FIT_DIMS, np.array(fourths), 1).T  # (4, 2), slopes and offsets
+wide = np.arange(0, 45, 4)
+band = [intervals.of_mean(lines @ [d, 1] / math.log(10), "repetitions") for d in wide]
+slope, power_40 = (  # of e, for each dimension; of ten, at 40
+    intervals.of_mean(values, "repetitions", comparisons=2)
+    for values in (lines[:, 0], lines @ [40, 1] / math.log(10))
+)
+factor, factor_low, factor_high = (math.exp(s) for s in (slope.value, slope.low, slope.high))
 
 # %% jupyter={"source_hidden": true}
 per_dim = 0.5 * math.log(1 + SIGMA**-2)
 fig, ax = plt.subplots(figsize=(plot.WIDTH, 2.9))
-wide = np.array([0, 44])
-low, high = np.quantile(lines @ np.stack([wide, np.ones(2)]), [0.025, 0.975], axis=0)
-ax.fill_between(wide, low / math.log(10), high / math.log(10), color=MODEL, alpha=0.2, linewidth=0)
-ax.plot(
-    wide,
-    (slope * wide + offset) / math.log(10),
-    color=MODEL,
-    label="straight line through the measured",
-)
+low, middle, high = zip(*((at.low, at.value, at.high) for at in band), strict=True)
+ax.fill_between(wide, low, high, color=MODEL, alpha=0.2, linewidth=0)
+ax.plot(wide, middle, color=MODEL, label="straight line through the measured")
 ax.plot(
     wide, per_dim * wide / math.log(10), "--", color=DATA, linewidth=1.2, label="exp(KL), theory"
 )
@@ -1218,8 +1223,6 @@ ax.set(
 )
 ax.set_yticks([0, 3, 6, 9, 12, 15], ["1", "$10^3$", "$10^6$", "$10^9$", "$10^{12}$", "$10^{15}$"])
 ax.legend(loc="upper left")
-factor_low, factor_high = np.exp(np.quantile(lines[:, 0], [0.025, 0.975]))
-at_40_low, at_40_high = np.quantile(at_40, [0.025, 0.975]) / math.log(10)
 plot.show(
     fig,
     alt=(
@@ -1227,11 +1230,14 @@ plot.show(
         " measured points lie on a straight line, continued to d = 44, beside the theory's."
     ),
     caption=(
-        f"Every dimension multiplies the codes by {math.exp(slope):.2f} (95 % of bootstraps"
-        f" {factor_low:.2f} to {factor_high:.2f}; theory {math.exp(per_dim):.2f}). If the line"
-        f" stays straight, d = 40 takes 10 to the power {(slope * 40 + offset) / math.log(10):.1f}"
-        f" ({at_40_low:.1f} to {at_40_high:.1f})."
+        f"Every dimension multiplies the codes by {factor:.2f}; theory says"
+        f" {math.exp(per_dim):.2f}."
     ),
+)
+plot.measured(
+    f"every dimension multiplies the codes by {factor:.2f} ({factor_low:.2f} to {factor_high:.2f})."
+    f" If the line stays straight, d = 40 takes 10 to the power {power_40:.1f} ({slope.basis}, each"
+    " of 32 points x for every d)"
 )
 
 # %% [markdown]
@@ -1245,6 +1251,17 @@ plot.show(
 widths, few_digits = (2, 5, 20), train[:6000]
 budget = {"batch_size": 100, "lr": 3e-3, "anneal": 3}
 quietly = {"progress": False, "device": DEVICE}
+
+
+def trained_on_few(kind: str, d: int, seed: int):
+    torch.manual_seed(seed)
+    vae = kind == "VAE"
+    model = VAE(d, hidden=100) if vae else DensityNetwork(d, hidden=100, samples=300)
+    fit(model, few_digits, epochs=30_000 // len(few_digits), **budget, **quietly)
+    return model.cpu()
+
+
+# %%
 # (kind, d) -> log p(x) of 100 test digits by both trainings, (2, 100); effective codes;
 # the gain of 30,000 codes over 3,000
 grown = {}
@@ -1252,18 +1269,12 @@ trainings = [(kind, d) for kind in ("density network", "VAE") for d in widths]
 for kind, d in progress(trainings, desc="trainings"):
     scored, counts, gains = [], [], []
     for seed in (0, 1):
-        torch.manual_seed(seed)
-        if kind == "VAE":
-            model = VAE(d, hidden=100)
-        else:
-            model = DensityNetwork(d, hidden=100, samples=300)
-        fit(model, few_digits, epochs=30_000 // len(few_digits), **budget, **quietly)
-        log_w = log_weights(model.cpu(), few[:100], 30_000)
+        model = trained_on_few(kind, d, seed)
+        log_w = log_weights(model, few[:100], 30_000)
         by_prior = log_mean_exp(log_w, 1)
-        if kind == "VAE":
-            scored.append(evaluate.log_likelihood(model, few[:100], 200))
-        else:
-            scored.append(by_prior)
+        vae = kind == "VAE"
+        own = evaluate.log_likelihood(model, few[:100], 200) if vae else by_prior
+        scored.append(own)
         counts.append(effective_sample_size(log_w, 1).median().item())
         gains.append((by_prior - log_mean_exp(log_w[:, :3000], 1)).mean().item())
     grown[kind, d] = torch.stack(scored), counts, gains
@@ -1288,11 +1299,12 @@ left.legend(fontsize=8, loc="lower right")
 
 def gained(kind: str, a: int, b: int) -> str:
     more = grown[kind, b][0].mean(0) - grown[kind, a][0].mean(0)
-    return ("+" if more.mean() > 0 else "") + mean_and_error(more)
+    return intervals.of_mean(more, "digits", comparisons=5).said("+.1f")
 
 
 apart = max((value[0].mean(1)[0] - value[0].mean(1)[1]).abs().item() for value in grown.values())
 behind = (grown["VAE", 20][0] - grown["density network", 20][0]).mean(0)
+behind = intervals.of_mean(behind, "digits", comparisons=5)
 plot.show(
     fig,
     alt=(
@@ -1300,12 +1312,13 @@ plot.show(
         " training: both models rise from 2 to 5, then the VAE goes on and the density network does"
         " not. Right, effective codes of the prior fall towards one for both."
     ),
-    caption=(
-        f"From 2 to 5 dimensions the density network gains {gained('density network', 2, 5)} nats,"
-        f" from 5 to 20 {gained('density network', 5, 20)}; the VAE {gained('VAE', 2, 5)} and"
-        f" {gained('VAE', 5, 20)} (100 test digits, paired; means of two trainings, at most"
-        f" {apart:.1f} nats apart)."
-    ),
+    caption="With the same budget the VAE gains from 20 dimensions, the density network hardly.",
+)
+plot.measured(
+    f"from 2 to 5 dimensions the density network gains {gained('density network', 2, 5)} nats,"
+    f" from 5 to 20 {gained('density network', 5, 20)}; the VAE {gained('VAE', 2, 5)} and"
+    f" {gained('VAE', 5, 20)} ({behind.basis}, paired; means of two trainings, at most"
+    f" {apart:.1f} nats apart)"
 )
 _, counts, gains = grown["density network", 20]
 few_effective, still = np.mean(counts), np.mean(gains)
@@ -1314,7 +1327,7 @@ plot.markdown(
     f" {few_effective:.1f} are effective at 20 dimensions, so the estimate is too low: going from"
     f" 3,000 codes to 30,000 raised it by {still:.1f} nats"
     f" ({np.mean(grown['density network', 2][2]):.1f} at 2 dimensions). To the VAE, estimated with"
-    f" 200 codes of its encoder, it lacks {mean_and_error(behind)}."
+    f" 200 codes of its encoder, it lacks {behind:.1f}."
 )
 
 # %% [markdown]
@@ -1351,18 +1364,20 @@ for name, model in progress((("vae_2d", vae2), ("vae_40d", vae40)), desc="models
     proposals[name, "encoder"] = torch.cat(parts)
 final = {key: log_mean_exp(log_w, 0) for key, log_w in proposals.items()}
 counted = {key: effective_sample_size(log_w, 0) for key, log_w in proposals.items()}
-missing = final["vae_40d", "encoder"] - final["vae_40d", "prior"]
-blind = counted["vae_40d", "prior"].median()
-looked = counted["vae_40d", "encoder"].median()
+apart = final["vae_40d", "encoder"] - final["vae_40d", "prior"]
+missing = intervals.of_mean(apart, "digits", comparisons=2)
+
+# %% jupyter={"source_hidden": true}
 measured["claim-12"] = (
-    f"where log p(x) is exact ($\\sigma$ = {SIGMA}), every latent dimension multiplies"
-    f" the codes needed by {math.exp(slope):.2f}; continued to 40, that is"
-    f" $10^{{{(slope * 40 + offset) / math.log(10):.0f}}}$. On digits, vae_40d's"
-    f" decoder with 50,000 blind codes has {blind:.1f} effective ones and falls"
-    f" {mean_and_error(missing, '.0f')} nats short of 1,000 codes of its encoder,"
-    f" {looked:.0f} of them effective (medians)"
+    f"where log p(x) is exact ($\\sigma$ = {SIGMA}), every latent dimension multiplies the codes"
+    f" needed by {factor:.2f} ({factor_low:.2f} to {factor_high:.2f}); continued to 40, that is"
+    f" $10^{{{power_40.value:.0f}}}$ (10 to the power {power_40.low:.1f} to {power_40.high:.1f};"
+    f" {power_40.basis}). On digits, vae_40d's decoder with 50,000 blind codes has"
+    f" {counted['vae_40d', 'prior'].median():.1f} effective ones and falls {missing:.0f} nats short"
+    f" of 1,000 codes of its encoder, {counted['vae_40d', 'encoder'].median():.0f} of them"
+    f" effective (medians; {missing.basis}, one training)"
 )
-plot.markdown(f"**Measured.** {measured['claim-12']}.")
+plot.measured(measured["claim-12"])
 
 # %% jupyter={"source_hidden": true}
 fig, axes = plt.subplots(1, 2, figsize=(plot.WIDTH, 2.8))
@@ -1394,6 +1409,7 @@ for ax, name in zip(axes, ("vae_2d", "vae_40d"), strict=True):
 axes[0].set_ylabel("log p(x) estimated, nats")
 axes[1].legend(fontsize=8, loc="lower right")
 two = final["vae_2d", "encoder"] - final["vae_2d", "prior"]
+lead = intervals.of_mean(two, "digits", comparisons=2)
 plot.show(
     fig,
     alt=(
@@ -1403,12 +1419,15 @@ plot.show(
         " below the frame."
     ),
     caption=(
-        f"{len(x)} test digits; bars: scatter over repeats. 40 dimensions: {missing.mean():.0f}"
-        " nats apart at the end. Two dimensions: the encoder's 1,000 codes less 50,000 blind ones:"
-        f" {mean_and_error(two)} nats, median {two.median():.2f}. The encoder falls more than a"
-        f" nat short for {(two < -1).sum()} digits, by {-two.min():.0f} for the worst; blind codes"
-        f" for {(two > 1).sum()}, by {two.max():.0f}."
+        f"In 40 dimensions the encoder's codes are {missing.value:.0f} nats ahead at the end; in"
+        " two blind codes catch up. Bars: scatter over repeats."
     ),
+)
+plot.measured(
+    "in two dimensions the encoder's 1,000 codes less 50,000 blind ones:"
+    f" {lead.said('+.1f', 'nats')} ({lead.basis}), median {two.median():.2f}. The encoder falls"
+    f" more than a nat short for {(two < -1).sum()} digits, by {-two.min():.0f} for the worst;"
+    f" blind codes for {(two > 1).sum()}, by {two.max():.0f}"
 )
 
 # %% [markdown]
@@ -1445,13 +1464,17 @@ def thin(sigma: float) -> Tensor:
 
 sigmas = [0.3, 0.2, 0.15, 0.1, 0.07, 0.05, 0.03, 0.02, 0.015, 0.01]
 thinned = {sigma: thin(sigma) for sigma in sigmas}
+
+# %% jupyter={"source_hidden": true}
 best_sigma = max(sigmas, key=lambda sigma: thinned[sigma].mean())
+thinnest = intervals.of_mean(thinned[0.01], "points", comparisons=2)
+dear = intervals.of_mean(thinned[best_sigma] - thinned[0.01], "points", comparisons=2)
 measured["claim-13"] = (
-    f"noise of {best_sigma} gives 200 new points {thinned[best_sigma].mean():.2f} nats"
-    f" each, noise of 0.01 {mean_and_error(thinned[0.01], '.0f')}; without noise there"
-    " is no density, and nothing to maximise"
+    f"noise of {best_sigma} gives 200 new points {thinned[best_sigma].mean():.2f} nats each, noise"
+    f" of 0.01 {thinnest:.0f}, {dear:.0f} less ({dear.basis}; one training); without noise there is"
+    " no density, and nothing to maximise"
 )
-plot.markdown(f"**Measured.** {measured['claim-13']}.")
+plot.measured(measured["claim-13"])
 
 
 # %% jupyter={"source_hidden": true}
@@ -1484,28 +1507,24 @@ def draw_thin(sigma: float) -> plt.Figure:
     return fig
 
 
-slider_figure(
-    draw_thin,
-    alt=(
-        "Left, new points of two moons and samples of the line with noise of the chosen width."
-        " Right, the mean log p(x) of new points against the noise: highest near 0.1, falling ever"
-        " more steeply to the left."
+show_widget(
+    slider_figure(
+        draw_thin,
+        alt=(
+            "Left, new points of two moons and samples of the line with noise of the chosen width."
+            " Right, the mean log p(x) of new points against the noise: highest near 0.1, falling"
+            " ever more steeply to the left."
+        ),
+        sigma=sigmas,
     ),
-    sigma=sigmas,
-)
-
-# %% jupyter={"source_hidden": true}
-plot.show(
     draw_thin(0.02),
     alt=(
-        "The same as a picture at sigma = 0.02: samples lie on a thin line beside most new points,"
-        " and the likelihood has collapsed."
+        "At sigma = 0.02 samples lie on a thin line beside most new points, and the likelihood has"
+        " collapsed. It is highest near 0.1 and falls to both sides, to the left ever more steeply."
     ),
     caption=(
-        "Samples look neater the thinner the line. New points have less probability on both sides"
-        f" of the data's own noise: {thinned[0.3].mean():.2f} nats at 0.3,"
-        f" {thinned[0.1].mean():.2f} at 0.1, {thinned[0.02].mean():.1f} at 0.02,"
-        f" {thinned[0.01].mean():.0f} at 0.01. At 0 almost every x has density 0."
+        "Samples look neater the thinner the line, and new points get less probability:"
+        f" {thinned[0.02].mean():.1f} nats at 0.02. At 0 almost every x has density 0."
     ),
 )
 
@@ -1553,16 +1572,6 @@ def draw_starved(S: int) -> plt.Figure:
     return fig
 
 
-slider_figure(
-    draw_starved,
-    alt=(
-        "Left, means of 24 samples of a network trained with S codes. Right, its log p(x) on test"
-        " digits against S."
-    ),
-    S=list(starved),
-)
-
-# %% jupyter={"source_hidden": true}
 with torch.no_grad():
     torch.manual_seed(0)
     codes = network.prior.sample((10,))
@@ -1571,19 +1580,34 @@ with torch.no_grad():
     far = (means - frequency).abs().mean().item()
     # E[log p(x|z)], what S = 1 maximises: (300,).
     alone = log_weights(starved[1][0], few, 1000).mean(1)
-plot.show(
+show_widget(
+    slider_figure(
+        draw_starved,
+        alt=(
+            "Left, means of 24 samples of a network trained with S codes. Right, its log p(x) on"
+            " test digits against S."
+        ),
+        S=list(starved),
+    ),
     plot.images([*rows.values()], titles=[*rows], width=5.5),
     alt=(
         "Five rows of ten sample means. At S = 1 all ten are the same grey blur; with more codes"
         " digits of different classes appear."
     ),
-    caption="Test log p(x): "
-    + ", ".join(f"{value.mean():.0f} at S = {S}" for S, (_, value) in starved.items())
-    + f" (standard errors about {standard_error(starved[1000][1]):.0f}, {len(few)} test"
-    f" digits, equal numbers of steps). At S = 1 a pixel is within {far:.2f} of its frequency in"
-    " the training data on average. What S = 1 maximises, E[log p(x|z)], has come to"
-    f" {alone.mean():.0f}; one picture for all codes, the frequencies, has"
-    f" {by_frequency.mean():.0f}.",
+    caption="With one code all samples are one picture; it takes rivals for them to differ.",
+)
+costs = {
+    S: intervals.of_mean(starved[1000][1] - score, "digits", comparisons=4)
+    for S, (_, score) in starved.items()
+    if S < 1000
+}
+plot.measured(
+    f"test log p(x) at S = 1,000 is {starved[1000][1].mean():.0f} nats; it is less by "
+    + ", ".join(f"{cost.said('.0f')} at S = {S}" for S, cost in costs.items())
+    + f" ({costs[1].basis}, paired; one training each, equal numbers of steps). At S = 1 a pixel is"
+    f" within {far:.2f} of its frequency in the training data on average. What S = 1 maximises,"
+    f" E[log p(x|z)], has come to {alone.mean():.0f}; one picture for all codes, the frequencies,"
+    f" has {by_frequency.mean():.0f}"
 )
 
 # %% [markdown]
@@ -1621,8 +1645,8 @@ plot.markdown(
     "| | in numbers, here |",
     "|:--|:--|",
     (
-        f"| **for**: it maximises the likelihood itself | {gap.mean():.2f} nats short of the true"
-        f" density in 2-D; {mean_and_error(better)} nats more than a VAE with a like decoder, 2"
+        f"| **for**: it maximises the likelihood itself | {gap:.2f} nats short of the true"
+        f" density in 2-D; {better:+.1f} nats against a VAE with a like decoder, 2"
         " latent dimensions |"
     ),
     (
@@ -1635,13 +1659,13 @@ plot.markdown(
         f" {starved[1000][1].mean():.0f} at S = 1,000 |"
     ),
     (
-        f"| **against**: fails in high dimensions | codes times {math.exp(slope):.2f} for every"
+        f"| **against**: fails in high dimensions | codes times {factor:.2f} for every"
         f" dimension where the truth is known; {counted['vae_40d', 'prior'].median():.1f} of"
         " 50,000 effective at 40 |"
     ),
     (
         f"| **against**: needs explicit densities | noise of 0.01 in place of {best_sigma} costs"
-        f" {(thinned[best_sigma] - thinned[0.01]).mean():.0f} nats, and there is no end below |"
+        f" {dear:.0f} nats, and there is no end below |"
     ),
 )
 
@@ -1691,5 +1715,5 @@ plot.markdown(
 # - Y. Burda, R. Grosse, R. Salakhutdinov, *Importance Weighted Autoencoders*, ICLR 2016: the
 #   estimate with an encoder, and as an objective.
 #
-# Next: 04, generative adversarial nets, which ask the decoder for no density; and
-# [07, the variational auto-encoder](07_vae.ipynb), which gives it an encoder.
+# Next: [04, can a critic replace the likelihood?](04_gan.ipynb) And
+# [07, the variational auto-encoder](07_vae.ipynb), gives the decoder an encoder.
