@@ -43,15 +43,8 @@ MAY_SEE = {
         "train",
         "widgets",
     ],  # plays beside the browser
-    "data.source": ["files"],
-    "files": [],
-    "optim": ["settings"],
-    "loop": ["data.images", "files", "optim"],  # of the data only the protocol, Data
-    "distributed": ["loop"],
-    "train": ["data.images", "distributed", "loop", "optim", "settings"],
-    "play": ["densities", "data.images", "loop", "optim", "settings"],
-    "evaluate": ["densities", "settings"],
-    "intervals": [],
+    "weights": ["files"],  # models only by name
+    "measure": ["data.images", "distances", "evaluate", "settings", "train", "weights"],
     "recipes": [
         "data",
         "distributed",
