@@ -151,9 +151,11 @@ def test_a_likelihood_says_which_share_of_it_is_not_to_be_trusted(encoder, capsy
         torch.eye(4)[:, :2],
         torch.tensor([0.0, 0.0, -0.5, -0.5]),
     )
-    narrow = lambda x: Gaussian(
-        x / 2, torch.where(x.abs().amax(1) > 5, -6.0, -0.6)[:, None].expand_as(x)
-    )  # noqa: E731
+
+    def narrow(x):
+        log_var = torch.where(x.abs().amax(1) > 5, -6.0, -0.6)
+        return Gaussian(x / 2, log_var[:, None].expand_as(x))
+
     model = torch.nn.Module()
     model.prior, model.decoder = StandardGaussian(2), GaussianConditional(identity)
     if encoder:
