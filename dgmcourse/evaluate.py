@@ -81,7 +81,7 @@ def log_likelihood(
                 tail.add(log_w)
         estimates.append(total - math.log(S))
         if tail:
-            reliable.append(tail.reliability())
+            reliable.append(tail.reliability(total))
     if not reliability:
         return torch.cat(estimates)
     return Estimate(torch.cat(estimates), *map(torch.cat, zip(*reliable, strict=True)))
@@ -118,7 +118,7 @@ def log_likelihood_from_prior(
         if tail:
             tail.add(log_w.mT)
     log_p = total - math.log(S)
-    return Estimate(log_p, *tail.reliability()) if tail else log_p
+    return Estimate(log_p, *tail.reliability(total)) if tail else log_p
 
 
 def check_batch(x: Tensor, S: int, rows: int) -> None:
@@ -137,20 +137,19 @@ class Tail:
     """
 
     def __init__(self, S: int):
-        self.S, self.kept, self.largest = S, tail_length(S) + 1, None
+        self.kept, self.largest, self.squares = tail_length(S) + 1, None, None
 
     def add(self, log_w: Tensor) -> None:
-        sums = torch.logsumexp(log_w, 0), torch.logsumexp(2 * log_w, 0)
-        if self.largest is None:
-            self.sums, self.largest = sums, log_w
-        else:
-            self.sums = [torch.logaddexp(a, b) for a, b in zip(self.sums, sums, strict=True)]
-            self.largest = torch.cat([self.largest, log_w])
-        self.largest = self.largest.topk(min(self.kept, len(self.largest)), 0).values
+        squares, largest = torch.logsumexp(2 * log_w, 0), log_w
+        if self.largest is not None:
+            squares = torch.logaddexp(self.squares, squares)
+            largest = torch.cat([self.largest, log_w])
+        self.squares = squares
+        self.largest = largest.topk(min(self.kept, len(largest)), 0).values
 
-    def reliability(self) -> tuple[Tensor, Tensor]:
-        """Pareto k and the effective sample size, (N,) each."""
-        return tail_shape(self.largest), torch.exp(2 * self.sums[0] - self.sums[1])
+    def reliability(self, total: Tensor) -> tuple[Tensor, Tensor]:
+        """Pareto k and the effective sample size, (N,) each, given the log of the weights' sum."""
+        return tail_shape(self.largest), torch.exp(2 * total - self.squares)
 
 
 def pareto_k(log_w: Tensor, dim: int = 0) -> Tensor:
@@ -191,7 +190,7 @@ def tail_shape(largest: Tensor) -> Tensor:
     Zhang & Stephens: with excesses y over the smallest weight and theta = -k / sigma, the likelihood
     is highest at k(theta) = mean log(1 - theta y); theta is averaged over that profile likelihood.
     """
-    log_w = largest.to("cpu", torch.float64)
+    log_w = largest.cpu().double()
     finite = log_w.clamp_min(torch.finfo(log_w.dtype).min)
     # excesses in units of the largest weight, rising; expm1 keeps small ones
     y = -torch.exp(finite[:-1] - finite[:1]) * torch.expm1(finite[-1:] - finite[:-1])
@@ -211,7 +210,8 @@ def tail_shape(largest: Tensor) -> Tensor:
     k = torch.log1p(-theta * y).sum(0) / n
     k = (n * k + 10 * 0.5) / (n + 10)
     k = k.where(n >= 5, math.inf).where((n > 0) | (log_w[0] == -math.inf), -math.inf)
-    return k.where(~log_w.isnan().any(0), math.nan).to(largest)
+    k = k.where(~log_w.isnan().any(0), math.nan)
+    return k.to(largest.dtype).to(largest.device)
 
 
 def log_mean_exp(log_w: Tensor, dim: int = 0) -> Tensor:

@@ -59,9 +59,9 @@ def check_range(
     for name, value in settings.items():
         if none and value is None:
             continue
-        number = isinstance(value, kind) and not isinstance(value, bool)
         if not (
-            number
+            isinstance(value, kind)
+            and not isinstance(value, bool)
             and abs(value) < math.inf  # nor is NaN
             and (least is None or value >= least)
             and (above is None or value > above)
@@ -73,6 +73,6 @@ def check_range(
                 expected = f"a positive {whole}number"
             else:
                 limits = {"of at least": least, "above": above, "at most": most, "below": below}
-                range_ = " and ".join(f"{w} {n}" for w, n in limits.items() if n is not None)
-                expected = f"a {whole}number {range_}".strip()
+                said = [f"{words} {n}" for words, n in limits.items() if n is not None]
+                expected = f"a {whole}number {' and '.join(said)}".strip()
             raise ValueError(f"{name}: expected {expected}{' or None' * none}, got {value!r}")

@@ -237,8 +237,8 @@ MUTANTS = {
     """,
     check_reliability: """
         torch.cat([self.largest, log_w]) => log_w
-        torch.logaddexp(a, b) => torch.maximum(a, b)
-        tail_length(S) + 1, None => tail_length(S), None
+        torch.logaddexp(self.squares, squares) => torch.maximum(self.squares, squares)
+        = tail_length(S) + 1, None => = tail_length(S), None
         torch.logsumexp(2 * log_w, 0) => torch.logsumexp(log_w, 0)
         tail.add(log_w.mT) => tail.add(p.cross_log_prob(x.flip(0)).mT)
     """,

@@ -153,8 +153,8 @@ def test_a_likelihood_says_which_share_of_it_is_not_to_be_trusted(encoder, capsy
     )
 
     def narrow(x):
-        log_var = torch.where(x.abs().amax(1) > 5, -6.0, -0.6)[:, None]
-        return Gaussian(x / 2, log_var.expand_as(x))
+        log_var = torch.where(x.abs().amax(1) > 5, -6.0, -0.6)
+        return Gaussian(x / 2, log_var[:, None].expand_as(x))
 
     model = torch.nn.Module()
     model.prior, model.decoder = StandardGaussian(2), GaussianConditional(identity)

@@ -118,6 +118,7 @@ REFUSED = [
     (lambda sweeps: IsingGrid(2, 2).gibbs(torch.zeros(4), sweeps), {"sweeps": -1}),
     (lambda noise_var: FactorAnalysis(2, 1).denoise(X, noise_var), {"noise_var": -1.0}),
     (lambda steps: FactorAnalysis(2, 1).fit_em(X, steps), {"steps": -1}),
+    (lambda tolerance: FactorAnalysis(2, 1).fit_em(X, 3, tolerance), {"tolerance": math.nan}),
     (lambda S: models.DensityNetwork(2, 4, data_dim=2).posterior_mean(X, S), {"S": 0}),
 ]  # fmt: skip
 

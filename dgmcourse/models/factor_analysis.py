@@ -5,6 +5,7 @@ PCA).
 """
 
 import copy
+import math
 from collections.abc import Callable
 
 import torch
@@ -162,7 +163,8 @@ def probabilistic_pca(x: Tensor, latent_dim: int) -> FactorAnalysis:
 def run_em(step: Callable[[], float], steps: int, tolerance: float) -> list[float]:
     """Call `step`, at most `steps` times, until its value grows by less than `tolerance`."""
     check_whole(0, steps=steps)
-    check_number(tolerance=tolerance)
+    if not tolerance < math.inf:  # nor is NaN
+        raise ValueError(f"tolerance: expected a number, or -inf for all steps, got {tolerance!r}")
     values = []
     while len(values) < steps and (len(values) < 2 or values[-1] - values[-2] >= tolerance):
         values.append(step())
