@@ -77,7 +77,7 @@ def alone(path: str | os.PathLike) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = lock.open("a+")
     with file:
-        if not lockable(file):
+        if not locked(file):
             file.seek(0)
             who = file.read().strip()  # nothing, if it has come only now
             raise BlockingIOError(
@@ -91,7 +91,7 @@ def alone(path: str | os.PathLike) -> Iterator[None]:
         yield
 
 
-def lockable(file) -> bool:
+def locked(file) -> bool:
     """Lock an open file, unless another process has; True, too, where there are no locks."""
     with contextlib.suppress(OSError):  # of a file system without locks
         try:

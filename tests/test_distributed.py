@@ -289,7 +289,7 @@ def two_processes(rank, folder):
         init_method=f"file://{folder}/group",
         rank=rank,
         world_size=2,
-        timeout=timedelta(seconds=60),
+        timeout=timedelta(minutes=10),  # the machine may be busy
     )
     for check in CHECKS:
         found[check] = fault(check, train)
@@ -327,14 +327,17 @@ def test_torchrun_trains_a_recipe_and_goes_on_after_an_interruption(tmp_path):
     env.pop("DGMCOURSE_DATA", None)
     more = {"cwd": tmp_path, "env": env, "stderr": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen(command, text=True, **more) as running:
-        state, until = tmp_path / "runs" / "digit_classifier.pt", time.monotonic() + 120
-        while not state.exists() and time.monotonic() < until:
-            time.sleep(0.1)
-        running.send_signal(signal.SIGINT)
-        _, errors = running.communicate(timeout=60)
+        state = tmp_path / "runs" / "digit_classifier.pt"
+        try:
+            while not state.exists() and running.poll() is None:
+                time.sleep(0.1)
+            running.send_signal(signal.SIGINT)
+            _, errors = running.communicate()
+        finally:
+            running.kill()  # where pytest's time limit ended the test
     assert running.returncode and errors.count("the same command goes on from") == 1, errors
     weight = tmp_path / "digit_classifier.safetensors"
     assert not weight.exists() and len(torch.load(state)["history"]["epochs"]) < 3
-    ran = subprocess.run(command, text=True, timeout=120, check=True, **more)
+    ran = subprocess.run(command, text=True, check=True, **more)
     assert ran.stdout.count("trained and measured") == 1 and weight.exists()
     assert len(torch.load(state)["history"]["epochs"]) == 3

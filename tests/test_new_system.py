@@ -171,7 +171,7 @@ def place(tmp_path_factory):
 def python(place, *argv, succeeds=True):
     env = os.environ | {"PYTHONPATH": str(place), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, *argv], cwd=place, env=env, capture_output=True, text=True, timeout=300
+        [sys.executable, *argv], cwd=place, env=env, capture_output=True, text=True
     )
     assert (done.returncode == 0) == succeeds, done.stdout + done.stderr
     return done.stdout
