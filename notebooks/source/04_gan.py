@@ -1316,7 +1316,7 @@ show_widget(
     )
     + ", ".join(f"{n.mean():.1f}" for n in reached_modes.values())
     + ".",
-    caption="Both ends are bad: too quick a fraud settles nowhere, too quick an expert stops it.",
+    caption="Both ends are bad: a fraud that is too quick settles nowhere, a slow one gets stuck.",
 )
 plot.on_request(
     "All five",
