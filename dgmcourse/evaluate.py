@@ -1,6 +1,8 @@
 """Measure a trained model: likelihoods, active latent dimensions, precision and recall.
 
 Likelihoods are in nats, (N,), one for each x. Average them, and quote their standard error over x.
+x is a batch, (N, D), of any dtype of real numbers; a NaN makes its own row's result NaN, and is
+refused where the result is a count or true and false.
 """
 
 import math
@@ -9,7 +11,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from dgmcourse.densities import kl_per_dimension
+from dgmcourse.densities import check_batch, check_device, kl_per_dimension
 
 # rows of z in a pass of the decoder: fewer cost calls, more cost memory (benchmarks/RESULTS.md)
 ROWS = 500
@@ -38,6 +40,7 @@ def log_likelihood(
     Raises:
         ValueError: for an empty x or S < 1.
     """
+    x = check_batch(x)
     if len(x) == 0 or S < 1:
         raise ValueError(f"expected at least one x and one sample, got {len(x)} and S = {S}")
     chunk = min(S, 250)  # samples at a time; the rest of `rows` is filled with further x
@@ -73,6 +76,7 @@ def log_likelihood_from_prior(model, x: Tensor, S: int = 5000, *, rows: int = RO
     Raises:
         ValueError: for an empty x or S < 1.
     """
+    x = check_batch(x)
     if len(x) == 0 or S < 1:
         raise ValueError(f"expected at least one x and one sample, got {len(x)} and S = {S}")
     prior, total = model.prior.precomputed(), x.new_full((len(x),), -math.inf)
@@ -101,10 +105,13 @@ def kl_of_each_unit(model, x: Tensor) -> Tensor:
     """KL[q(z_d|x) || p(z_d)] averaged over x, for each latent dimension: (D,), nats.
 
     Raises:
+        ValueError: for an empty x.
         TypeError: unless encoder and prior are diagonal Gaussians. The dimensions of a learned
             prior may depend on one another, and have no KL of their own: take `active_units`, or
             the "kl" of `model.objective(x)`, which is that of all dimensions.
     """
+    if len(x := check_batch(x)) == 0:
+        raise ValueError("a mean over x needs at least one x, got none")
     return kl_per_dimension(model.encoder(x), model.prior).mean(0)
 
 
@@ -116,9 +123,9 @@ def active_units(model, x: Tensor, threshold: float = 0.01) -> Tensor:
     2016). A collapsed one has the same posterior, the prior, for every x.
 
     Raises:
-        ValueError: for fewer than two x.
+        ValueError: for fewer than two x, NaN or infinity.
     """
-    if len(x) < 2:
+    if len(x := check_batch(x, finite=True)) < 2:
         raise ValueError(f"a variance over x needs at least two x, got {len(x)}")
     return model.encoder(x).mean.var(0) > threshold
 
@@ -132,8 +139,17 @@ def precision_and_recall(real: Tensor, drawn: Tensor, k: int = 3) -> tuple[Tenso
     and Recall Metric, 2019, in a classifier's feature space). Compare with real against real.
 
     Raises:
-        ValueError: for fewer than k + 1 rows on one side.
+        ValueError: for fewer than k + 1 rows on one side, rows of different lengths, NaN or
+            infinity.
     """
+    real, drawn = check_batch(real, finite=True), check_batch(drawn, finite=True)
+    if real.shape[1] != drawn.shape[1]:
+        raise ValueError(
+            f"real and drawn rows have one length, got {real.shape[1]} and {drawn.shape[1]}"
+        )
+    check_device(drawn, real)
+    dtype = torch.promote_types(torch.promote_types(real.dtype, drawn.dtype), torch.float32)
+    real, drawn = real.to(dtype), drawn.to(dtype)
     if min(len(real), len(drawn)) <= k:
         raise ValueError(
             f"a {k}-th neighbour needs at least {k + 1} rows, got {len(real)} real and {len(drawn)}"

@@ -227,7 +227,7 @@ def test_a_single_x_has_no_active_units_and_a_vector_is_no_batch():
     model = LatentVariableModel(*factor_analysis()[0])
     with pytest.raises(ValueError, match="at least two x, got 1"):
         evaluate.active_units(model, factor_data(1))
-    with pytest.raises(ValueError, match="vectors of 5 numbers on the last axis"):
+    with pytest.raises(ValueError, match=r"batch of rows, \(N, D\), got shape \(5,\): x\[None\]"):
         evaluate.log_likelihood(model, factor_data(1)[0], 500)
 
 

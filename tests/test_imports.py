@@ -16,7 +16,7 @@ MAY_SEE = {
     "densities": [],
     "networks": [],
     "gradients": ["densities"],
-    "distances": [],
+    "distances": ["densities"],  # what it accepts
     "models": ["densities", "networks", "distances", "models"],
     "data": ["data", "densities"],
     "data.source": [],
@@ -41,7 +41,7 @@ MAY_SEE = {
         "widgets",
     ],  # plays beside the browser
     "weights": [],  # models only by name
-    "measure": ["data.images", "distances", "evaluate", "train", "weights"],
+    "measure": ["data.images", "densities", "distances", "evaluate", "train", "weights"],
     "recipes": [
         "data",
         "distributed",

@@ -52,7 +52,7 @@ class AuxiliaryClassifierGAN(nn.Module):
                 f"a style has {self.prior.dim} numbers on the last axis, got shape {tuple(z.shape)}"
             )
         one_hot = F.one_hot(self.check_classes(c, z, "style"), self.classes)
-        return self.generator(torch.cat([z, one_hot.to(z)], -1)).to(z.dtype)
+        return apply(self.generator, torch.cat([z, one_hot.to(z)], -1))
 
     def judge(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The logit of "real", (B,), and log p(y|x), (B, classes)."""

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dgmcourse.densities import call, check_batch
 from dgmcourse.networks import RowsAsImages, initialise
 
 
@@ -44,7 +45,7 @@ class DigitClassifier(nn.Module):
 
     def log_prob(self, x: Tensor) -> Tensor:
         """log p(y|x) of each class: grey pixels (B, 784) in [0, 1] to (B, classes)."""
-        return torch.log_softmax(self.head(self.net(x)), -1)
+        return torch.log_softmax(call(self.head, call(self.net, x)), -1)
 
     def objective(
         self, x: Tensor, y: Tensor, beta: float = 1.0
@@ -62,9 +63,9 @@ class DigitClassifier(nn.Module):
     @torch.no_grad()
     def features(self, x: Tensor, rows: int = 1000) -> Tensor:
         """h(x), (B, features), without a gradient and `rows` at a time."""
-        return torch.cat([self.net(part) for part in x.split(rows)])
+        return torch.cat([call(self.net, part) for part in check_batch(x).split(rows)])
 
     @torch.no_grad()
     def classify(self, x: Tensor, rows: int = 1000) -> Tensor:
         """The most probable class of each x, (B,)."""
-        return torch.cat([self.log_prob(part).argmax(-1) for part in x.split(rows)])
+        return torch.cat([self.log_prob(part).argmax(-1) for part in check_batch(x).split(rows)])

@@ -76,4 +76,5 @@ class DensityNetwork(GenerativeModel):
         if S < 1:
             raise ValueError(f"the posterior's mean needs at least one sample, got S = {S}")
         z = self.prior.sample((S,))
-        return torch.softmax(self.decoder(z).cross_log_prob(x), -1) @ z
+        weights = torch.softmax(self.decoder(z).cross_log_prob(x), -1)
+        return weights @ z.to(weights.dtype)

@@ -21,6 +21,7 @@ from dgmcourse.densities import (
     Density,
     Shape,
     apply,
+    call,
     check_binary,
     check_event,
     check_shape,
@@ -49,7 +50,7 @@ class PixelDensity(Density):
     def __init__(self, net: nn.Module, given: Tensor | None = None):
         self.net, self.given = net, given
         if given is not None:
-            check_event(given, net.given_dim)
+            check_event(given, next(net.parameters()), net.given_dim)
 
     @property
     def mean(self) -> Tensor:
@@ -63,8 +64,7 @@ class PixelDensity(Density):
 
         Leading axes are those of x, or more if z has more.
         """
-        if isinstance(x, Tensor):  # if not, `apply` says so
-            check_event(x, math.prod(self.net.shape))
+        x = check_event(x, next(self.net.parameters()), math.prod(self.net.shape))
         return apply(self.net, x, self.given)
 
     def log_prob(self, x: Tensor) -> Tensor:
@@ -148,7 +148,7 @@ class PixelConditional(nn.Module):
 
     def forward(self, z: Tensor) -> PixelDensity:
         """p(x|z) for each row of z, (..., latent_dim)."""
-        return PixelDensity(self.net, self.given(z))
+        return PixelDensity(self.net, call(self.given, z))
 
 
 class PixelNet(nn.Module):
