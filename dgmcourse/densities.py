@@ -515,9 +515,9 @@ def check_event(x: Tensor, like: Tensor, dim: int | None = None) -> Tensor:
     return x if x.dtype == like.dtype else x.to(torch.promote_types(x.dtype, like.dtype))
 
 
-def check_rows(x: Tensor, like: Tensor) -> Tensor:
-    """`check_event`, where x, (..., D), and the rows of parameters, (..., D), have to broadcast."""
-    x = check_event(x, like)
+def check_rows(x: Tensor, like: Tensor, dim: int | None = None) -> Tensor:
+    """`check_event`, where the axes before the last of x and of the parameters must broadcast."""
+    x = check_event(x, like, dim)
     if x.shape != like.shape:
         pairs = zip(x.shape[-2::-1], like.shape[-2::-1], strict=False)
         if not all(n == m or 1 in (n, m) for n, m in pairs):
@@ -564,7 +564,7 @@ def check_batch(x: Tensor, finite: bool = False) -> Tensor:
     if (x := as_floats(x)).dim() != 2:
         hint = "x.flatten(1) makes rows" if x.dim() > 1 else "x[None] is a batch of one"
         raise ValueError(f"expected a batch of rows, (N, D), got shape {tuple(x.shape)}: {hint}")
-    if finite and not x.isfinite().all():
+    if finite and not x.is_meta and not x.isfinite().all():
         wrong = int((~x.isfinite()).any(-1).sum())
         raise ValueError(
             f"expected finite numbers, got NaN or infinity in {wrong} of {len(x)} rows"

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from dgmcourse.densities import check_batch, check_device, kl_per_dimension
+from dgmcourse.densities import check_batch, kl_per_dimension
+from dgmcourse.distances import check_points
 
 # rows of z in a pass of the decoder: fewer cost calls, more cost memory (benchmarks/RESULTS.md)
 ROWS = 500
@@ -142,14 +143,7 @@ def precision_and_recall(real: Tensor, drawn: Tensor, k: int = 3) -> tuple[Tenso
         ValueError: for fewer than k + 1 rows on one side, rows of different lengths, NaN or
             infinity.
     """
-    real, drawn = check_batch(real, finite=True), check_batch(drawn, finite=True)
-    if real.shape[1] != drawn.shape[1]:
-        raise ValueError(
-            f"real and drawn rows have one length, got {real.shape[1]} and {drawn.shape[1]}"
-        )
-    check_device(drawn, real)
-    dtype = torch.promote_types(torch.promote_types(real.dtype, drawn.dtype), torch.float32)
-    real, drawn = real.to(dtype), drawn.to(dtype)
+    real, drawn = check_points(real, drawn)
     if min(len(real), len(drawn)) <= k:
         raise ValueError(
             f"a {k}-th neighbour needs at least {k + 1} rows, got {len(real)} real and {len(drawn)}"

@@ -25,7 +25,7 @@ MAY_SEE = {
     "distributed": ["loop"],
     "train": ["data.images", "distributed", "loop", "optim"],
     "play": ["densities", "data.images", "loop", "optim"],
-    "evaluate": ["densities", "data.images"],
+    "evaluate": ["densities", "distances", "data.images"],
     "check": ["densities", "train", "check"],  # of train `maximise`: what an optimiser is for
     "plot": [],
     "widgets": ["plot", "weights", "widgets", "data", "densities", "gradients"],

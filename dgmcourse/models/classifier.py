@@ -56,7 +56,7 @@ class DigitClassifier(nn.Module):
             what to maximise, and {"log_p_y", "right"} to watch: the same, and 1 where the most
             probable class is y.
         """
-        log_p = self.log_prob(x)
+        log_p = self.log_prob(check_batch(x))
         value = -F.nll_loss(log_p, y.long(), reduction="none")
         return value, {"log_p_y": value, "right": (log_p.argmax(-1) == y).float()}
 

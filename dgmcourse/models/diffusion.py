@@ -91,13 +91,18 @@ class Diffusion(nn.Module):
         self.register_buffer("log_snr", log_snr, persistent=False)
 
     def at(self, t: Tensor | int) -> tuple[Tensor, Tensor, Tensor]:
-        """log SNR, alpha and sigma of layer t, (..., 1) each."""
-        if ((t := torch.as_tensor(t)) < 1).any() or (t > self.layers).any():
+        """log SNR, alpha and sigma of layer t, (..., 1) each.
+
+        On a GPU, which would wait while t is read, a t that is no layer gives NaN.
+        """
+        inside = ((t := torch.as_tensor(t)) >= 1) & (t <= self.layers)
+        if t.device.type == "cpu" and not inside.all():
             raise ValueError(
                 f"layers are counted from 1 to {self.layers}, and a step between two is named by"
                 " the upper one"
             )
-        log_snr = self.log_snr[t - 1][..., None]
+        log_snr = self.log_snr[(t - 1).clamp(0, self.layers - 1)]
+        log_snr = log_snr.where(inside.to(log_snr.device), math.nan)[..., None]
         return log_snr, torch.sigmoid(log_snr).sqrt(), torch.sigmoid(-log_snr).sqrt()
 
     def encoder(self, x: Tensor, t: Tensor | int) -> Gaussian:

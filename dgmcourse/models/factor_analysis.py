@@ -135,6 +135,7 @@ class FactorAnalysis(LatentVariableModel):
     @torch.no_grad()
     def denoise(self, x: Tensor, noise_var: float) -> Tensor:
         """The mean of the clean x given x + noise, noise ~ N(0, noise_var I): (B, D)."""
+        x = check_event(x, self.decoder.bias)
         explained = self.decoder(self.with_noise(noise_var).posterior(x).mean).mean
         variance = self.decoder.log_var.exp()
         return explained + variance / (variance + noise_var) * (x - explained)

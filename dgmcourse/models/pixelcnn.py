@@ -24,6 +24,7 @@ from dgmcourse.densities import (
     call,
     check_binary,
     check_event,
+    check_rows,
     check_shape,
 )
 from dgmcourse.models.pixelwalk import Canvas, check_noise_and_known, head_at_a_pixel
@@ -64,7 +65,11 @@ class PixelDensity(Density):
 
         Leading axes are those of x, or more if z has more.
         """
-        x = check_event(x, next(self.net.parameters()), math.prod(self.net.shape))
+        D = math.prod(self.net.shape)
+        if self.given is None:
+            x = check_event(x, next(self.net.parameters()), D)
+        else:
+            x = check_rows(x, self.given, D)
         return apply(self.net, x, self.given)
 
     def log_prob(self, x: Tensor) -> Tensor:
