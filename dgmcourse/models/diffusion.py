@@ -95,14 +95,18 @@ class Diffusion(nn.Module):
 
         On a GPU, which would wait while t is read, a t that is no layer gives NaN.
         """
-        inside = ((t := torch.as_tensor(t)) >= 1) & (t <= self.layers)
-        if t.device.type == "cpu" and not inside.all():
+        t = torch.as_tensor(t)
+        if t.device.type != "cpu":
+            inside = (t >= 1) & (t <= self.layers)
+            log_snr = self.log_snr[(t - 1).clamp(0, self.layers - 1)].where(inside, math.nan)
+        elif (t < 1).any() or (t > self.layers).any():
             raise ValueError(
                 f"layers are counted from 1 to {self.layers}, and a step between two is named by"
                 " the upper one"
             )
-        log_snr = self.log_snr[(t - 1).clamp(0, self.layers - 1)]
-        log_snr = log_snr.where(inside.to(log_snr.device), math.nan)[..., None]
+        else:
+            log_snr = self.log_snr[t - 1]
+        log_snr = log_snr[..., None]
         return log_snr, torch.sigmoid(log_snr).sqrt(), torch.sigmoid(-log_snr).sqrt()
 
     def encoder(self, x: Tensor, t: Tensor | int) -> Gaussian:
