@@ -1,9 +1,11 @@
 """Distributions (`Density`) and networks that return one (`Conditional`).
 
 Shapes: the event is the last axis. `log_prob` of an (S, B, D) tensor is (S, B), in nats, summed
-over the D dimensions. Parameters hold one Density per row, (B, D), and broadcast against x.
+over the D dimensions. Parameters hold one Density per row, (B, D), and broadcast against x. What a
+`log_prob` accepts is said, and checked, in `check_event`.
 """
 
+import contextlib
 import math
 from abc import ABC, abstractmethod
 from numbers import Integral
@@ -91,6 +93,7 @@ class Gaussian(Density):
     """
 
     def __init__(self, mean: Tensor, log_var: Tensor):
+        mean, log_var = as_floats(mean), as_floats(log_var)
         if mean.shape != log_var.shape:
             raise ValueError(
                 f"mean and log_var must have one shape, got {tuple(mean.shape)} and"
@@ -99,7 +102,7 @@ class Gaussian(Density):
         self.mean, self.log_var = mean, log_var
 
     def log_prob(self, x: Tensor) -> Tensor:
-        square = (check_event(x, self.mean) - self.mean) ** 2
+        square = (check_rows(x, self.mean) - self.mean) ** 2
         return -0.5 * (LOG_2PI + self.log_var + square * torch.exp(-self.log_var)).sum(-1)
 
     def cross_log_prob(self, x: Tensor) -> Tensor:
@@ -108,7 +111,7 @@ class Gaussian(Density):
         With the square multiplied out, $\sum_d (x_d - \mu_d)^2/\sigma_d^2$ is two matrix products.
         Their terms cancel, so they are summed in float64.
         """
-        check_event(x, self.mean)
+        x = check_event(x, self.mean)
         if self.mean.dim() != 2 or x.device.type == "mps":  # Apple's GPUs have no float64
             return super().cross_log_prob(x)
         mean, log_var, wide = self.mean.double(), self.log_var.double(), x.double()
@@ -140,6 +143,7 @@ class FullGaussian(Density):
     """
 
     def __init__(self, mean: Tensor, scale_tril: Tensor):
+        mean, scale_tril = as_floats(mean), as_floats(scale_tril)
         if scale_tril.shape[-2:] != mean.shape[-1:] * 2:
             raise ValueError(
                 f"for {mean.shape[-1]} dimensions the factor is square, got shape"
@@ -152,7 +156,8 @@ class FullGaussian(Density):
         return self.scale_tril @ self.scale_tril.mT
 
     def log_prob(self, x: Tensor) -> Tensor:
-        L, off = self.scale_tril, check_event(x, self.mean) - self.mean
+        off = check_rows(x, self.mean) - self.mean
+        L = self.scale_tril.to(off.dtype)
         if L.dim() == 2:  # shared: one solve with all rows as columns, without a copy of L for each
             columns = off.reshape(-1, off.shape[-1]).mT
             noise = torch.linalg.solve_triangular(L, columns, upper=False).mT.reshape(off.shape)
@@ -211,22 +216,22 @@ class Bernoulli(Density):
     """
 
     def __init__(self, logits: Tensor):
-        self.logits = logits
+        self.logits = as_floats(logits)
 
     @property
     def mean(self) -> Tensor:
         return torch.sigmoid(self.logits)
 
     def log_prob(self, x: Tensor) -> Tensor:
-        check_binary(check_event(x, self.logits))
+        x = check_binary(check_rows(x, self.logits))
         # Two sums keep one temporary array alive instead of two, which avoids repeated allocation.
         # softplus(l) = log(1 + e^l); in float64 it equals l only from 40 on (torch's default: 20).
         return (x * self.logits).sum(-1) - F.softplus(self.logits, threshold=40).sum(-1)
 
     def cross_log_prob(self, x: Tensor) -> Tensor:
         """As in `Density`, by a matrix product, without the (..., K, D) array of all pairs."""
-        check_binary(check_event(x, self.logits))
-        return x @ self.logits.mT - F.softplus(self.logits, threshold=40).sum(-1)
+        x = check_binary(check_event(x, self.logits))
+        return x @ self.logits.mT.to(x.dtype) - F.softplus(self.logits, threshold=40).sum(-1)
 
     def select(self, rows: Tensor) -> "Bernoulli":
         return Bernoulli(self.logits[rows])
@@ -244,7 +249,7 @@ class Point(Density):
     """
 
     def __init__(self, mean: Tensor):
-        self.mean = mean
+        self.mean = as_floats(mean)
 
     def log_prob(self, x: Tensor) -> Tensor:
         raise NotImplementedError(
@@ -268,9 +273,19 @@ class Mixture(Density):
     Args:
         log_weights: (K,), normalised here.
         components: a Gaussian or a Bernoulli whose parameters have shape (K, D).
+
+    Raises:
+        ValueError: unless there is one weight for each component. A single one would broadcast, and
+            the density would integrate to K.
     """
 
     def __init__(self, log_weights: Tensor, components: Density):
+        log_weights, rows = as_floats(log_weights), components.mean.shape[:-1]
+        if log_weights.dim() != 1 or log_weights.shape != rows:
+            raise ValueError(
+                f"a mixture has one weight for each component, (K,): got weights of shape"
+                f" {tuple(log_weights.shape)} for components of shape {tuple(rows)}"
+            )
         self.log_weights = torch.log_softmax(log_weights, -1)
         self.components = components
 
@@ -341,7 +356,7 @@ class IsotropicGaussianConditional(nn.Module):
 
     def __init__(self, net: nn.Module, log_var: float = -3.0):
         super().__init__()
-        self.net, self.log_var = net, nn.Parameter(torch.tensor(log_var))
+        self.net, self.log_var = net, nn.Parameter(torch.tensor(float(log_var)))
 
     def forward(self, given: Tensor) -> Gaussian:
         mean = apply(self.net, given)
@@ -406,7 +421,7 @@ def kl_per_dimension(q: Gaussian, p: Gaussian | StandardGaussian) -> Tensor:
             f"no closed form for KL[{type(q).__name__} || {type(p).__name__}], only between"
             " diagonal Gaussians: use E_q[log q(z) - log p(z)] by sampling"
         )
-    square = (check_event(q.mean, p.mean) - p.mean) ** 2
+    square = (check_rows(q.mean, p.mean) - p.mean) ** 2
     variance_ratio = torch.exp(q.log_var - p.log_var)
     return 0.5 * (p.log_var - q.log_var + variance_ratio + square * torch.exp(-p.log_var) - 1)
 
@@ -429,19 +444,29 @@ def draw_index(probabilities: Tensor, shape: Shape) -> Tensor:
     return torch.multinomial(probabilities, n, replacement=True).reshape(shape)
 
 
-def apply(net: nn.Module, given: Tensor, *more: Tensor) -> Tensor:
-    """net(given, *more), in the dtype of `given` (but of words, whole numbers, in the network's).
+def apply(net: nn.Module, given: Tensor, *more: Tensor | None) -> Tensor:
+    """net(given, *more), in the dtype of `given` or the network's own, whichever is wider.
 
-    `given` is checked only if that fails, so that a training step spends no time on it. The error
-    then says in words what does not fit (`check_given`).
+    Under mixed precision a network answers in half precision: its output is converted back.
+    """
+    output = call(net, given, *more)
+    return output.to(torch.promote_types(output.dtype, given.dtype))
+
+
+def call(net: nn.Module, given: Tensor, *more: Tensor | None) -> Tensor:
+    """net(given, *more), computed in the network's own dtype, whatever theirs.
+
+    They are checked and converted only if the network fails, so that a training step spends no time
+    on it. The error then says in words what does not fit (`check_given`).
     """
     try:
-        output = net(given, *more)
-        return output.to(given.dtype) if given.is_floating_point() else output
+        return net(given, *more)
     except Exception as error:
         failure = error
-    check_given(given, net)
-    raise failure
+    inputs = [t if t is None else check_given(t, net, not more) for t in (given, *more)]
+    if all(new is old for new, old in zip(inputs, (given, *more), strict=True)):
+        raise failure
+    return net(*inputs)
 
 
 def check_shape(shape: Shape) -> tuple[int, ...]:
@@ -459,66 +484,153 @@ def check_shape(shape: Shape) -> tuple[int, ...]:
     return tuple(sizes)
 
 
-def check_event(x: Tensor, like: Tensor | int) -> Tensor:
-    """x, if its last axis has as many dimensions as that of `like`.
+def check_event(x: Tensor, like: Tensor, dim: int | None = None) -> Tensor:
+    """x as a density whose parameters are `like` takes it. What every `log_prob` accepts:
+
+    - a tensor whose last axis, the event, has D dimensions. Any axes may stand in front, or none,
+      and be empty. Where the parameters have rows, both broadcast (`check_rows`);
+    - on the parameters' device;
+    - of any dtype of real numbers, as in torch.distributions: the result is in that of x or of the
+      parameters, whichever is wider; whole numbers and booleans count as the parameters' dtype;
+    - NaN and infinity, which give NaN or infinity in their own rows.
+
+    Args:
+        x: (..., D).
+        like: a parameter; it has the density's device and dtype.
+        dim: D, unless it is the length of the last axis of `like`.
+
+    Returns:
+        x in the result's dtype.
 
     Raises:
-        ValueError: if not; the message says what was expected and what came.
+        TypeError, ValueError: for anything else; the message says what was expected and what came.
     """
-    expected = (like,) if isinstance(like, int) else like.shape[-1:]
-    if x.shape[-1:] != expected:
+    check_tensor(x)
+    dim = like.shape[-1] if dim is None else dim
+    if x.shape[-1:] != (dim,):
         raise ValueError(
-            f"expected vectors of {expected[0]} dimensions on the last axis, got shape"
-            f" {tuple(x.shape)}"
+            f"expected vectors of {dim} dimensions on the last axis, got shape {tuple(x.shape)}"
+        )
+    check_device(x, like)
+    return x if x.dtype == like.dtype else x.to(torch.promote_types(x.dtype, like.dtype))
+
+
+def check_rows(x: Tensor, like: Tensor, dim: int | None = None) -> Tensor:
+    """`check_event`, where the axes before the last of x and of the parameters must broadcast."""
+    x = check_event(x, like, dim)
+    if x.shape != like.shape:
+        pairs = zip(x.shape[-2::-1], like.shape[-2::-1], strict=False)
+        if not all(n == m or 1 in (n, m) for n, m in pairs):
+            raise ValueError(
+                f"expected an x for each row of the parameters, of shape {tuple(like.shape)}, got"
+                f" shape {tuple(x.shape)}"
+            )
+    return x
+
+
+def check_tensor(x: Tensor) -> Tensor:
+    """x, if it is a tensor of real numbers; else a TypeError."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"expected a tensor, got {type(x).__name__}: torch.as_tensor(x) makes one")
+    if x.is_complex():
+        raise TypeError(f"expected real numbers, got {x.dtype}")
+    return x
+
+
+def check_device(x: Tensor, like: Tensor) -> None:
+    """Raise a ValueError if x is on another device than `like`: on some, torch would give garbage."""
+    if x.device != like.device:
+        raise ValueError(
+            f"expected a tensor on the device {str(like.device)!r}, as the parameters are, got one on"
+            f" {str(x.device)!r}: x.to({str(like.device)!r}) moves it"
+        )
+
+
+def as_floats(x: Tensor) -> Tensor:
+    """x itself, or whole numbers and booleans in torch's default dtype: the rule of `check_event`
+    where there are no parameters, as for these themselves, or points to compare.
+    """
+    return x if check_tensor(x).is_floating_point() else x.to(torch.get_default_dtype())
+
+
+def check_batch(x: Tensor, finite: bool = False) -> Tensor:
+    """x as floats, if it is a batch, (N, D): of one example alone, (D,), the D numbers would pass
+    for as many examples.
+
+    Raises:
+        ValueError: if not; with `finite`, also for NaN or infinity, for what is no number that
+            could carry them on, such as a count.
+    """
+    if (x := as_floats(x)).dim() != 2:
+        hint = "x.flatten(1) makes rows" if x.dim() > 1 else "x[None] is a batch of one"
+        raise ValueError(f"expected a batch of rows, (N, D), got shape {tuple(x.shape)}: {hint}")
+    if finite and not x.is_meta and not x.isfinite().all():
+        wrong = int((~x.isfinite()).any(-1).sum())
+        raise ValueError(
+            f"expected finite numbers, got NaN or infinity in {wrong} of {len(x)} rows"
         )
     return x
 
 
-def check_given(given: Tensor, net: nn.Module) -> Tensor:
-    """given, if the network can take it.
+def check_given(given: Tensor, net: nn.Module, alone: bool = True) -> Tensor:
+    """What a network is given, in the network's dtype (words, whole numbers, as they are).
+
+    Args:
+        alone: it is all that the network is given, so that its width is known.
 
     Raises:
-        TypeError, ValueError: if not; the message names the type, the width or the dtype, where
-            torch would speak of mat1 and mat2.
+        TypeError, ValueError: if the network can't take it; the message names the type, the width
+            or the device, where torch would speak of mat1 and mat2.
     """
-    if not isinstance(given, Tensor):
-        raise TypeError(
-            f"expected a tensor, got {type(given).__name__}: torch.as_tensor(x) makes one"
-        )
+    check_tensor(given)
     first = net[0] if isinstance(net, nn.Sequential) else net
     width = getattr(first, "in_features", None)
-    if width is not None and given.shape[-1:] != (width,):
+    if alone and width is not None and given.shape[-1:] != (width,):
         raise ValueError(
             f"expected vectors of {width} numbers on the last axis, got shape {tuple(given.shape)}"
         )
-    dtype = next((p.dtype for p in net.parameters()), given.dtype)
-    embeds = any(isinstance(part, nn.Embedding) for part in net.modules())
-    if given.dtype != dtype and not (given.dtype == torch.int64 and embeds):
-        raise ValueError(
-            f"expected {dtype} like the network's parameters, got {given.dtype}: x.to({dtype})"
-            " converts"
-        )
-    return given
+    like = next(net.parameters(), given)
+    check_device(given, like)
+    if any(isinstance(part, nn.Embedding) for part in net.modules()):
+        if given.dtype != torch.int64:
+            raise ValueError(
+                f"expected words as whole numbers, torch.int64, got {given.dtype}: x.long()"
+                " converts"
+            )
+        return given
+    return given.to(like.dtype)
 
 
 def check_binary(x: Tensor) -> Tensor:
-    """x, if all of it is 0 or 1.
+    """x, floats, if all of it is 0 or 1.
+
+    A look at the values makes a GPU wait, and is impossible under torch.func.vmap and on the meta
+    device. There, and in training on a GPU, what is neither 0 nor 1 becomes NaN, and so does the
+    log-probability, at which a training stops.
 
     Raises:
         ValueError: if not: a Bernoulli's log-probability of grey values means nothing.
     """
-    if not torch.equal(x * x, x):
-        if x.isnan().any():
-            raise ValueError(
-                f"expected binary pixels (0 or 1), got NaN (not a number) in {int(x.isnan().sum())}"
-                f" of {x.numel()}"
-            )
-        raise ValueError(
-            f"expected binary pixels (0 or 1), got values from {x.min():.3g} to {x.max():.3g}:"
-            " binarise the images (mnist(binarise='dynamic')) or give the model a Gaussian"
-            " likelihood"
+    off = torch.addcmul(x, x, x, value=-1)  # x - x^2: 0 at 0 and 1 only, NaN at infinity
+    if x.device.type == "cpu" or not torch.is_grad_enabled():
+        with contextlib.suppress(RuntimeError):  # of vmap and meta
+            if not off.any():
+                return x
+            raise ValueError(not_binary(x))
+    return x.where(off == 0, math.nan)
+
+
+def not_binary(x: Tensor) -> str:
+    """What to say of an x that is not 0 or 1 everywhere."""
+    if x.isnan().any():
+        return (
+            f"expected binary pixels (0 or 1), got NaN (not a number) in {int(x.isnan().sum())}"
+            f" of {x.numel()}"
         )
-    return x
+    return (
+        f"expected binary pixels (0 or 1), got values from {x.min():.3g} to {x.max():.3g}:"
+        " binarise the images (mnist(binarise='dynamic')) or give the model a Gaussian likelihood"
+    )
 
 
 def check_terms(

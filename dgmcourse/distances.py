@@ -1,7 +1,9 @@
 """Distances between two sets of samples, for models without a likelihood.
 
-Each takes two sets of points, (N, D) and (M, D), and is symmetric in them. Quote beside a distance
-that of two sets of real data, which is not 0 for finite samples.
+Each takes two sets of points, (N, D) and (M, D), of any dtypes, and is symmetric in them. It is
+computed in the wider dtype of both, in single precision at least. NaN and infinity are refused, as
+a distance has no row to keep them in. Quote beside a distance that of two sets of real data, which
+is not 0 for finite samples.
 """
 
 import math
@@ -9,6 +11,7 @@ import math
 import torch
 from torch import Tensor
 
+from dgmcourse.densities import as_floats, check_batch, check_device
 from dgmcourse.settings import check_number, check_whole
 
 
@@ -25,9 +28,11 @@ def wasserstein_1d(x: Tensor, y: Tensor) -> Tensor:
     Raises:
         ValueError: for sets of different sizes, or empty ones.
     """
-    if x.shape[-1] != y.shape[-1] or x.shape[-1] == 0:
+    x, y = in_one_dtype(x, y)
+    if x.dim() == 0 or x.shape[-1] == 0 or x.shape != y.shape:
         raise ValueError(
-            f"two samples of one size, at least one point each: got {x.shape[-1]} and {y.shape[-1]}"
+            f"two samples of one size, at least one point each: got shapes {tuple(x.shape)} and"
+            f" {tuple(y.shape)}"
         )
     return (x.sort(-1).values - y.sort(-1).values).abs().mean(-1)
 
@@ -41,7 +46,7 @@ def sliced_wasserstein(x: Tensor, y: Tensor, directions: int = 200, seed: int = 
     Raises:
         ValueError: for sets of different sizes or dimensions.
     """
-    check_points(x, y)
+    x, y = check_points(x, y)
     check_whole(directions=directions)
     check_whole(None, seed=seed)
     generator = torch.Generator().manual_seed(seed)
@@ -61,10 +66,10 @@ def wasserstein(x: Tensor, y: Tensor) -> float:
     """
     from scipy.optimize import linear_sum_assignment
 
-    check_points(x, y)
+    x, y = check_points(x, y)
     if len(x) != len(y):
         raise ValueError(f"the matching is one to one: got {len(x)} and {len(y)} points")
-    cost = pairwise(x.cpu().double(), y.cpu().double()).numpy()
+    cost = pairwise(x.detach().cpu().double(), y.detach().cpu().double()).numpy()
     rows, columns = linear_sum_assignment(cost)
     return float(cost[rows, columns].mean())
 
@@ -81,7 +86,7 @@ def frechet(x: Tensor, y: Tensor) -> float:
     Raises:
         ValueError: for fewer than two points, or different dimensions.
     """
-    check_points(x, y, fewest=2)
+    x, y = check_points(x, y, fewest=2)
     x, y = x.cpu().double(), y.cpu().double()
     cx, cy = (torch.atleast_2d(points.mT.cov()) for points in (x, y))
     root = square_root(cx)
@@ -110,9 +115,10 @@ def mmd(
     of two draws of N(0, I). Unbiased, it may be negative.
 
     Raises:
-        ValueError: for fewer than two points, or different dimensions.
+        ValueError: for fewer than two points, or different dimensions. NaN and infinity give NaN
+            here: in training, a look for them would make a GPU wait.
     """
-    check_points(x, y, fewest=2)
+    x, y = check_points(x, y, fewest=2, finite=False)
     if not scales or not all(0 < scale < math.inf for scale in scales):
         raise ValueError(f"scales: expected positive numbers, at least one, got {scales!r}")
     widths = 2 * x.shape[-1] * torch.tensor(scales, dtype=x.dtype, device=x.device)
@@ -131,7 +137,7 @@ def modes_found(x: Tensor, modes: Tensor, std: float, share: float = 0.2) -> tup
     """How many modes of a mixture of equal Gaussians a sample covers, and how much is near any.
 
     Args:
-        x: (N, D), the sample.
+        x: (N, D), the sample. A point with a NaN is near no mode.
         modes: (K, D), the means.
         std: of each mode; a point is near a mode within four of them, and counts for the nearest.
         share: a mode is found if it has at least one point, and this share of the N / K that it
@@ -140,7 +146,8 @@ def modes_found(x: Tensor, modes: Tensor, std: float, share: float = 0.2) -> tup
     Returns:
         how many modes are found, and the part of the sample near one, in [0, 1].
     """
-    check_points(x, modes)
+    x, modes = check_points(x, modes, finite=False)
+    check_batch(modes, finite=True)
     check_number(above=0, std=std)
     check_number(least=0, most=1, share=share)
     distance, nearest = pairwise(x, modes).min(-1)
@@ -154,9 +161,12 @@ def pairwise(x: Tensor, y: Tensor) -> Tensor:
     return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
 
 
-def check_points(x: Tensor, y: Tensor, fewest: int = 1) -> None:
-    """Raise a ValueError for what are not two sets of points to compare."""
-    if x.dim() != 2 or y.dim() != 2 or x.shape[-1] != y.shape[-1]:
+def check_points(
+    x: Tensor, y: Tensor, fewest: int = 1, finite: bool = True
+) -> tuple[Tensor, Tensor]:
+    """Two sets of points in one dtype; else a ValueError for what can't be compared."""
+    x, y = in_one_dtype(x, y)
+    if x.dim() != 2 or y.dim() != 2 or x.shape[-1] != y.shape[-1] or x.shape[-1] == 0:
         raise ValueError(
             f"two sets of points of one dimension, (N, D) and (M, D): got {tuple(x.shape)} and "
             f"{tuple(y.shape)}"
@@ -165,3 +175,11 @@ def check_points(x: Tensor, y: Tensor, fewest: int = 1) -> None:
         raise ValueError(
             f"at least {fewest} points are needed in each set, got {len(x)} and {len(y)}"
         )
+    return (check_batch(x, finite), check_batch(y, finite))
+
+
+def in_one_dtype(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Points as floats of the wider dtype of both, of 32 bits at least; on one device."""
+    check_device(x := as_floats(x), y := as_floats(y))
+    dtype = torch.promote_types(torch.promote_types(x.dtype, y.dtype), torch.float32)
+    return x.to(dtype), y.to(dtype)

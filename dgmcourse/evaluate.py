@@ -1,6 +1,8 @@
 """Measure a trained model: likelihoods, active latent dimensions, precision and recall.
 
 Likelihoods are in nats, (N,), one for each x. Average them, and quote their standard error over x.
+x is a batch, (N, D), of any dtype of real numbers; a NaN makes its own row's result NaN, and is
+refused where the result is a count or true and false.
 """
 
 import math
@@ -10,7 +12,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from dgmcourse.densities import check_terms, kl_per_dimension
+from dgmcourse.densities import check_batch, check_terms, kl_per_dimension
+from dgmcourse.distances import check_points
 from dgmcourse.settings import check_number, check_whole
 
 # rows of z in a pass of the decoder: fewer cost calls, more cost memory (benchmarks/RESULTS.md)
@@ -62,7 +65,7 @@ def log_likelihood(
         ValueError: for an empty x, S < 1, rows < 1, or a model whose terms are not one value for
             each z.
     """
-    check_batch(x, S, rows)
+    x = checked(x, S, rows)
     chunk = min(S, 250)  # samples at a time; the rest of `rows` is filled with further x
     rows = rows if x.device.type == "cpu" else max(rows, 50_000)
     prior, estimates, reliable = model.prior.precomputed(), [], []
@@ -108,7 +111,7 @@ def log_likelihood_from_prior(
     Raises:
         ValueError: for an empty x, S < 1 or rows < 1.
     """
-    check_batch(x, S, rows)
+    x = checked(x, S, rows)
     tail = Tail(S) if reliability else None
     prior, total = model.prior.precomputed(), x.new_full((len(x),), -math.inf)
     for done in range(0, S, rows):
@@ -121,14 +124,14 @@ def log_likelihood_from_prior(
     return Estimate(log_p, *tail.reliability(total)) if tail else log_p
 
 
-def check_batch(x: Tensor, S: int, rows: int) -> None:
-    """A ValueError for x that are no batch, (N, D), with an N of 1 at least, or S or rows below 1."""
+def checked(x: Tensor, S: int, rows: int) -> Tensor:
+    """x as floats; a ValueError unless it is a batch, (N, D), of at least one x, and S and rows are
+    at least 1.
+    """
     check_whole(S=S, rows=rows)
-    if x.dim() != 2 or len(x) == 0:
-        raise ValueError(
-            f"expected a batch of x, (N, D), with at least one x, got shape {tuple(x.shape)}:"
-            " x.unsqueeze(0) makes a batch of one"
-        )
+    if len(x := check_batch(x)) == 0:
+        raise ValueError(f"expected at least one x, got shape {tuple(x.shape)}")
+    return x
 
 
 class Tail:
@@ -233,10 +236,13 @@ def kl_of_each_unit(model, x: Tensor) -> Tensor:
     """KL[q(z_d|x) || p(z_d)] averaged over x, for each latent dimension: (D,), nats.
 
     Raises:
+        ValueError: for an empty x.
         TypeError: unless encoder and prior are diagonal Gaussians. The dimensions of a learned
             prior may depend on one another, and have no KL of their own: take `active_units`, or
             the "kl" of `model.objective(x)`, which is that of all dimensions.
     """
+    if len(x := check_batch(x)) == 0:
+        raise ValueError("a mean over x needs at least one x, got none")
     return kl_per_dimension(model.encoder(x), model.prior).mean(0)
 
 
@@ -248,10 +254,10 @@ def active_units(model, x: Tensor, threshold: float = 0.01) -> Tensor:
     2016). A collapsed one has the same posterior, the prior, for every x.
 
     Raises:
-        ValueError: for fewer than two x, or a negative threshold.
+        ValueError: for fewer than two x, NaN or infinity, or a negative threshold.
     """
     check_number(least=0, threshold=threshold)
-    if len(x) < 2:
+    if len(x := check_batch(x, finite=True)) < 2:
         raise ValueError(f"a variance over x needs at least two x, got {len(x)}")
     return model.encoder(x).mean.var(0) > threshold
 
@@ -265,9 +271,11 @@ def precision_and_recall(real: Tensor, drawn: Tensor, k: int = 3) -> tuple[Tenso
     and Recall Metric, 2019, in a classifier's feature space). Compare with real against real.
 
     Raises:
-        ValueError: for k < 1, or fewer than k + 1 rows on one side.
+        ValueError: for k < 1, fewer than k + 1 rows on one side, rows of different lengths, NaN or
+            infinity.
     """
     check_whole(k=k)
+    real, drawn = check_points(real, drawn)
     if min(len(real), len(drawn)) <= k:
         raise ValueError(
             f"a {k}-th neighbour needs at least {k + 1} rows, got {len(real)} real and {len(drawn)}"

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from dgmcourse import weights
 from dgmcourse.data.images import Splits
+from dgmcourse.densities import check_batch
 from dgmcourse.distances import frechet, sliced_wasserstein
 from dgmcourse.evaluate import (
     UNRELIABLE,
@@ -136,6 +137,8 @@ def sharpness(x: Tensor) -> float:
     """Squared differences of neighbouring pixels of 28x28 images (N, 784), summed over an image,
     averaged over images.
     """
+    if (x := check_batch(x)).shape[1] != 784:
+        raise ValueError(f"expected images of 784 pixels, got shape {tuple(x.shape)}")
     x = x.unflatten(-1, (28, 28))
     across, down = x[:, :, 1:] - x[:, :, :-1], x[:, 1:] - x[:, :-1]
     return ((across**2).sum((1, 2)) + (down**2).sum((1, 2))).mean().item()

@@ -392,7 +392,7 @@ def pixel_head(width: int) -> nn.Sequential:
 
 def pictures(x: Tensor, shape: tuple[int, int]) -> Tensor:
     """Rows of pixels, (..., D), as pictures, (N, 1, H, W), in the order fastest to convolve."""
-    return x.reshape(-1, 1, *shape).contiguous(memory_format=torch.channels_last)
+    return x.reshape(-1, 1, *shape).contiguous()
 
 
 def map_of(given: Tensor, shape: tuple[int, int]) -> Tensor:
@@ -421,4 +421,6 @@ def add_tiled(a: Tensor, b: Tensor) -> Tensor:
     small, large = sorted((a, b), key=len)
     if len(small) == len(large):
         return large + small
+    if len(small) == 0:
+        return large[:0] + small
     return (large.unflatten(0, (-1, len(small))) + small).flatten(0, 1)

@@ -167,8 +167,9 @@ def fit(
             f"training stopped in epoch {len(history.epochs) + 1},"
             f" {history.stopped.removeprefix('diverged ')}. Likely causes: a learning rate too"
             f" large (it is {lr:g}), a log of zero or an exp of a large number in the objective, a"
-            " variance that went to zero, or NaN in the data. The model keeps the parameters from"
-            " before this step (or its best ones)."
+            " variance that went to zero, NaN in the data, or grey pixels for a Bernoulli likelihood"
+            " (binarise them: mnist(binarise='dynamic')). The model keeps the parameters from before"
+            " this step (or its best ones)."
         )
         error.history = history
         raise error

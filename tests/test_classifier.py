@@ -66,8 +66,8 @@ def check_dropout_in_training_alone(classifier):
 
 MUTANTS = {
     check_log_prob: """
-        torch.log_softmax(self.head(self.net(x)), -1) => self.head(self.net(x))
-        self.head(self.net(x)), -1) => self.head(self.net(x)), 0)
+        torch.log_softmax(call(self.head, call(self.net, x)), -1) => call(self.head, call(self.net, x))
+        call(self.net, x)), -1) => call(self.net, x)), 0)
     """,
     check_objective: """
         value = -F.nll_loss => value = F.nll_loss
@@ -76,7 +76,7 @@ MUTANTS = {
     """,
     check_in_parts: """
         self.log_prob(part).argmax(-1) => self.log_prob(part).argmin(-1)
-        [self.net(part) for part in x.split(rows)] => [self.net(part) for part in x.split(rows)][:1]
+        [call(self.net, part) for part in check_batch(x).split(rows)] => [call(self.net, x[:rows])]
     """,
     check_dropout_in_training_alone: "nn.Dropout(0.5) => nn.Identity()",
 }
@@ -100,6 +100,6 @@ def test_it_learns_what_is_to_be_learned():
 def test_rows_that_are_no_digits_are_refused_in_a_sentence():
     with pytest.raises(
         ValueError,
-        match=r"^expected rows of 784 numbers on the last axis, got shape \(3, 28, 28\)$",
+        match=r"^expected a batch of rows, \(N, D\), got shape \(3, 28, 28\): x.flatten\(1\) makes rows$",
     ):
         tiny(classifier).classify(torch.zeros(3, 28, 28))

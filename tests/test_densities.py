@@ -260,7 +260,7 @@ MUTANTS = {
         @ self.scale_tril.mT => .mT @ self.scale_tril
     """,
     check_cross_log_prob: """
-        return x @ self.logits.mT - F.softplus => return x @ self.logits.mT + F.softplus
+        .mT.to(x.dtype) - F.softplus => .mT.to(x.dtype) + F.softplus
         self.log_weights + self.components => self.components
         torch.log_softmax(log_weights, -1) => torch.log_softmax(0 * log_weights, -1)
         torch.log_softmax(log_weights, -1) => log_weights
@@ -279,7 +279,7 @@ MUTANTS = {
         return self.mean.expand( => return 0.5 * self.mean.expand(
         raise NotImplementedError( "a point => return x.sum(-1)\\n        str(\\n            "a point
     """,
-    check_half_precision_networks: ".to(given.dtype) =>",
+    check_half_precision_networks: ".to(torch.promote_types(output.dtype, given.dtype)) =>",
 }
 test_oracle, test_mutant_is_caught = oracle_tests((densities, MUTANTS))
 
@@ -335,13 +335,17 @@ def test_the_standard_gaussian_moves_with_its_model_and_adds_nothing_to_its_weig
 
 def test_a_network_says_what_kind_of_numbers_it_takes():
     encoder = densities.GaussianConditional(torch.nn.Linear(3, 4))
-    with pytest.raises(ValueError, match="got torch.int64: x.to"):
-        encoder(torch.zeros(2, 3, dtype=torch.int64))
+    with pytest.raises(TypeError, match="expected real numbers, got torch.complex64"):
+        encoder(torch.zeros(2, 3, dtype=torch.complex64))
     with pytest.raises(TypeError, match="expected a tensor, got ndarray"):
         encoder(np.zeros((2, 3), np.float32))
+    with pytest.raises(ValueError, match="on the device 'cpu', as the parameters are, got one on"):
+        encoder(torch.zeros(2, 3, device="meta"))
     words = densities.GaussianConditional(torch.nn.Sequential(torch.nn.Embedding(5, 4)))
     found = words(torch.tensor([1, 4]))  # in the embedding's dtype, not in whole numbers
     close(torch.cat([found.mean, found.log_var], -1), words.net[0].weight[[1, 4]])
+    with pytest.raises(ValueError, match="words as whole numbers, torch.int64, got torch.float64"):
+        words(torch.tensor([1.0, 4.0]))
 
 
 def test_a_network_of_any_linear_layers_says_how_many_numbers_it_takes():

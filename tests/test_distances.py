@@ -268,9 +268,12 @@ def points(*shape):
     [
         (
             lambda: distances.wasserstein_1d(points(4), points(5)),
-            "one size, at least one point each: got 4 and 5",
+            "one size, at least one point each: got shapes (4,) and (5,)",
         ),
-        (lambda: distances.wasserstein_1d(points(3, 0), points(3, 0)), "got 0 and 0"),
+        (
+            lambda: distances.wasserstein_1d(points(3, 0), points(3, 0)),
+            "got shapes (3, 0) and (3, 0)",
+        ),
         (
             lambda: distances.sliced_wasserstein(points(4, 2), points(5, 2)),
             "two samples of one size",

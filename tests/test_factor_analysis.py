@@ -372,7 +372,7 @@ FACTOR_ANALYSIS = {
         torch.linalg.cholesky(covariance)) => covariance)
         off @ scaled @ covariance => off @ scaled
     """,
-    check_samples: "z @ self.weight.mT + self.bias => z @ self.weight.mT",
+    check_samples: ".mT.to(z.dtype) + self.bias => .mT.to(z.dtype)",
     check_em_maximises: """
         second_moment[:-1, :-1] += total * q.covariance =>
         = total * q. => = len(x) * q.

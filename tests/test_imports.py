@@ -17,7 +17,7 @@ MAY_SEE = {
     "densities": [],
     "networks": [],
     "gradients": ["densities"],
-    "distances": ["settings"],
+    "distances": ["densities", "settings"],  # what it accepts
     "models": ["densities", "networks", "distances", "models", "settings"],
     "data": ["data", "densities"],
     "data.source": ["files"],
@@ -27,7 +27,7 @@ MAY_SEE = {
     "distributed": ["loop"],
     "train": ["data.images", "distributed", "loop", "optim", "settings"],
     "play": ["densities", "data.images", "loop", "optim", "settings"],
-    "evaluate": ["densities", "settings"],
+    "evaluate": ["densities", "distances", "settings"],
     "intervals": [],
     "check": ["densities", "train", "check"],  # of train `maximise`: what an optimiser is for
     "plot": [],
@@ -44,7 +44,15 @@ MAY_SEE = {
         "widgets",
     ],  # plays beside the browser
     "weights": ["files"],  # models only by name
-    "measure": ["data.images", "distances", "evaluate", "settings", "train", "weights"],
+    "measure": [
+        "data.images",
+        "densities",
+        "distances",
+        "evaluate",
+        "settings",
+        "train",
+        "weights",
+    ],
     "recipes": [
         "data",
         "distributed",

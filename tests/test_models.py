@@ -303,14 +303,6 @@ WRONG = {
     "pictures": (lambda: torch.zeros(3, 28, 28), r"expected .* of 784 .* got shape \(3, 28, 28\)"),
     "short": (lambda: torch.zeros(3, 783), r"expected .* of 784 .* got shape \(3, 783\)"),
     "small": (lambda: torch.zeros(3, 64), r"expected .* of 784 .* got shape \(3, 64\)"),
-    "bytes": (
-        lambda: torch.zeros(3, 784, dtype=torch.uint8),
-        "expected torch.float64 .* got torch.uint8",
-    ),
-    "precision": (
-        lambda: torch.zeros(3, 784, dtype=torch.float32),
-        "expected torch.float64 .* got torch.float32",
-    ),
 }
 
 

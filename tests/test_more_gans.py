@@ -163,8 +163,6 @@ def test_styles_and_images_that_do_not_fit_give_one_sentence():
         game.generate(torch.randn(5, 3), torch.zeros(5, dtype=torch.long))
     with pytest.raises(ValueError, match="784"):
         game.discriminator_objective(torch.rand(5, 28), torch.zeros(5, dtype=torch.long))
-    with pytest.raises(ValueError, match="float32"):
-        game.discriminator_objective(torch.rand(5, 784).float(), torch.zeros(5, dtype=torch.long))
     with pytest.raises(ValueError, match="whole number from 0 to 9"):
         game.sample(5, 10)
 

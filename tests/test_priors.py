@@ -430,7 +430,7 @@ AUTOREGRESSIVE_PRIOR = {
     check_autoregressive_chain_rule: """
         torch.logsumexp(each, -2).sum(-1) => torch.logsumexp(each.sum(-1), -1)
     """,
-    check_autoregressive_masks: "self.net(z).to(z.dtype) => self.net(z.roll(-1, -1)).to(z.dtype)",
+    check_autoregressive_masks: "apply(self.net, z) => apply(self.net, z.roll(-1, -1))",
     check_autoregressive_samples: """
         torch.log_softmax(weights, -2) => weights
         torch.log_softmax(weights, -2) => torch.log_softmax(weights, -1)
@@ -462,7 +462,7 @@ HIERARCHICAL_VAE = {
     check_two_layers_are_one_gaussian: "(z2).sample() => (self.top.sample(shape)).sample()",
     check_two_layer_posterior: """
         + self.below(z2).log_prob(z1) =>
-        (x.dtype), self.log_var_range => (x.dtype), (-0.1, 0.1)
+        apply(self.below, x, z2), self.log_var_range => apply(self.below, x, z2), (-0.1, 0.1)
     """,
     check_a_draw_knows_its_density: """
         torch.cat([z2, z1], -1), log_top => torch.cat([z1, z2], -1), log_top

@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor
 
-from dgmcourse.densities import Gaussian, Mixture
+from dgmcourse.densities import Gaussian, Mixture, as_floats
 
 
 def two_moons(n: int, noise: float = 0.1, seed: int = 0) -> Tensor:
@@ -66,12 +66,23 @@ def mixture(means, stds=1.0, weights=None) -> Mixture:
         means: (K, D), or (K,) for D = 1.
         stds: one standard deviation for all, or (K,), or (K, D).
         weights: (K,) positive numbers; they are normalised. Equal by default.
+
+    Raises:
+        ValueError: for shapes that don't fit, and standard deviations or weights that are not
+            positive.
     """
-    means = torch.as_tensor(means)
+    means = as_floats(torch.as_tensor(means))
     means = means[:, None] if means.dim() == 1 else means
     stds = torch.as_tensor(stds, dtype=means.dtype)
-    stds = (stds[:, None] if stds.dim() == 1 else stds).expand_as(means)
+    stds = stds[:, None] if stds.dim() == 1 else stds
     weights = torch.ones(len(means)) if weights is None else torch.as_tensor(weights)
+    K, D = means.shape if means.dim() == 2 else (0, 0)
+    if not K or stds.shape not in ((), (K, 1), (K, D)) or weights.shape != (K,):
+        raise ValueError(
+            "a mixture has means (K, D), standard deviations (), (K,) or (K, D), and weights (K,):"
+            f" got shapes {tuple(means.shape)}, {tuple(stds.shape)} and {tuple(weights.shape)}"
+        )
+    stds = stds.expand_as(means)
     if not (stds > 0).all() or not (weights > 0).all():
         raise ValueError("standard deviations and weights of a mixture must be positive")
     return Mixture(weights.to(means.dtype).log(), Gaussian(means, 2 * stds.log()))

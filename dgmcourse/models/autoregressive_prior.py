@@ -9,7 +9,7 @@ one.
 import torch
 from torch import Tensor, nn
 
-from dgmcourse.densities import LOG_2PI, Density, Shape, check_event, check_shape
+from dgmcourse.densities import LOG_2PI, Density, Shape, apply, check_event, check_shape
 from dgmcourse.networks import MaskedMLP
 from dgmcourse.settings import check_interval, check_whole
 
@@ -48,12 +48,13 @@ class AutoregressivePrior(Density, nn.Module):
 
     def conditionals(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Log-weights, means and log-variances of all p(z_d | z_<d) at once: (..., C, D) each."""
-        output = self.net(z).to(z.dtype).unflatten(-1, (3, self.components, self.dim))
+        output = apply(self.net, z).unflatten(-1, (3, self.components, self.dim))
         weights, mean, log_var = output.unbind(-3)
         return torch.log_softmax(weights, -2), mean, log_var.clamp(*self.log_var_range)
 
     def log_prob(self, z: Tensor) -> Tensor:
-        log_weights, mean, log_var = self.conditionals(check_event(z, self.dim))
+        z = check_event(z, self.net.layers[0].weight)
+        log_weights, mean, log_var = self.conditionals(z)
         square = (z.unsqueeze(-2) - mean) ** 2
         each = log_weights - 0.5 * (LOG_2PI + log_var + square * torch.exp(-log_var))
         return torch.logsumexp(each, -2).sum(-1)  # a mixture in each dimension, then the chain rule

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dgmcourse.densities import PointConditional, StandardGaussian
+from dgmcourse.densities import PointConditional, StandardGaussian, apply
 from dgmcourse.models.gan import leaky
 from dgmcourse.models.latent_variable_model import AutoEncoder
 from dgmcourse.networks import mlp
@@ -48,7 +48,7 @@ class BidirectionalGAN(AutoEncoder):
                 f"a pair is an x and a code of {self.prior.dim} numbers: got x of shape"
                 f" {tuple(x.shape)} and codes of shape {tuple(z.shape)}"
             )
-        return self.discriminator(torch.cat([x, z], -1)).squeeze(-1).to(x.dtype)
+        return apply(self.discriminator, torch.cat([x, z], -1)).squeeze(-1)
 
     def discriminator_objective(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """log D(x, E(x)) + log(1 - D(G(z), z)): (B,), nats."""

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dgmcourse.densities import call, check_batch
 from dgmcourse.networks import RowsAsImages, initialise
 from dgmcourse.settings import check_whole
 
@@ -46,7 +47,7 @@ class DigitClassifier(nn.Module):
 
     def log_prob(self, x: Tensor) -> Tensor:
         """log p(y|x) of each class: grey pixels (B, 784) in [0, 1] to (B, classes)."""
-        return torch.log_softmax(self.head(self.net(x)), -1)
+        return torch.log_softmax(call(self.head, call(self.net, x)), -1)
 
     def objective(
         self, x: Tensor, y: Tensor, beta: float = 1.0
@@ -57,7 +58,7 @@ class DigitClassifier(nn.Module):
             what to maximise, and {"log_p_y", "right"} to watch: the same, and 1 where the most
             probable class is y.
         """
-        log_p = self.log_prob(x)
+        log_p = self.log_prob(check_batch(x))
         value = -F.nll_loss(log_p, y.long(), reduction="none")
         return value, {"log_p_y": value, "right": (log_p.argmax(-1) == y).float()}
 
@@ -65,10 +66,10 @@ class DigitClassifier(nn.Module):
     def features(self, x: Tensor, rows: int = 1000) -> Tensor:
         """h(x), (B, features), without a gradient and `rows` at a time."""
         check_whole(rows=rows)
-        return torch.cat([self.net(part) for part in x.split(rows)])
+        return torch.cat([call(self.net, part) for part in check_batch(x).split(rows)])
 
     @torch.no_grad()
     def classify(self, x: Tensor, rows: int = 1000) -> Tensor:
         """The most probable class of each x, (B,)."""
         check_whole(rows=rows)
-        return torch.cat([self.log_prob(part).argmax(-1) for part in x.split(rows)])
+        return torch.cat([self.log_prob(part).argmax(-1) for part in check_batch(x).split(rows)])

@@ -71,4 +71,5 @@ class DensityNetwork(GenerativeModel):
         """
         check_whole(S=S)
         z = self.prior.sample((S,))
-        return torch.softmax(self.decoder(z).cross_log_prob(x), -1) @ z
+        weights = torch.softmax(self.decoder(z).cross_log_prob(x), -1)
+        return weights @ z.to(weights.dtype)

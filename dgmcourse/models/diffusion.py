@@ -16,7 +16,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dgmcourse.densities import Gaussian, Shape, StandardGaussian, check_event, check_shape, kl
+from dgmcourse.densities import (
+    Gaussian,
+    Shape,
+    StandardGaussian,
+    apply,
+    check_event,
+    check_shape,
+    kl,
+)
 from dgmcourse.models.latent_variable_model import elbo_parts
 from dgmcourse.networks import mlp
 from dgmcourse.settings import check_number, check_whole
@@ -53,7 +61,7 @@ class NoiseNet(nn.Module):
     def forward(self, z: Tensor, log_snr: Tensor) -> Tensor:
         log_snr = log_snr.expand(*z.shape[:-1], 1)
         waves = torch.sin(log_snr / 2), torch.cos(log_snr / 2)
-        return self.net(torch.cat([z, log_snr / 8, *waves], -1))
+        return apply(self.net, torch.cat([z, log_snr / 8, *waves], -1))
 
 
 class Diffusion(nn.Module):
@@ -92,13 +100,22 @@ class Diffusion(nn.Module):
         self.register_buffer("log_snr", log_snr, persistent=False)
 
     def at(self, t: Tensor | int) -> tuple[Tensor, Tensor, Tensor]:
-        """log SNR, alpha and sigma of layer t, (..., 1) each."""
-        if ((t := torch.as_tensor(t)) < 1).any() or (t > self.layers).any():
+        """log SNR, alpha and sigma of layer t, (..., 1) each.
+
+        On a GPU, which would wait while t is read, a t that is no layer gives NaN.
+        """
+        t = torch.as_tensor(t)
+        if t.device.type != "cpu":
+            inside = (t >= 1) & (t <= self.layers)
+            log_snr = self.log_snr[(t - 1).clamp(0, self.layers - 1)].where(inside, math.nan)
+        elif (t < 1).any() or (t > self.layers).any():
             raise ValueError(
                 f"layers are counted from 1 to {self.layers}, and a step between two is named by"
                 " the upper one"
             )
-        log_snr = self.log_snr[t - 1][..., None]
+        else:
+            log_snr = self.log_snr[t - 1]
+        log_snr = log_snr[..., None]
         return log_snr, torch.sigmoid(log_snr).sqrt(), torch.sigmoid(-log_snr).sqrt()
 
     def encoder(self, x: Tensor, t: Tensor | int) -> Gaussian:
@@ -109,19 +126,21 @@ class Diffusion(nn.Module):
     def step(self, z: Tensor, t: Tensor | int) -> Gaussian:
         """q(z_t|z_{t-1}) for t from 2 on: one step towards noise."""
         kept = self.at(t)[1] / self.at(t - 1)[1]
-        return isotropic(kept * z, torch.log1p(-(kept**2)))
+        return isotropic(kept * check_event(z, self.prior.mean), torch.log1p(-(kept**2)))
 
     def posterior(self, z: Tensor, x: Tensor, t: Tensor | int) -> Gaussian:
         """q(z_{t-1}|z_t, x) for z = z_t and t from 2 on, by Bayes' rule."""
         (log_snr, alpha, _), (log_snr_below, alpha_below, _) = self.at(t), self.at(t - 1)
         log_r = log_snr - log_snr_below
         r, new = torch.exp(log_r), -torch.expm1(log_r)  # new: 1 - r, exact where r is nearly 1
+        z, x = (check_event(a, self.prior.mean) for a in (z, x))
         mean = alpha_below * (r * z / alpha + new * x)
         return isotropic(mean, new.log() + F.logsigmoid(-log_snr_below))
 
     def denoise(self, z: Tensor, t: Tensor | int) -> Tensor:
         """The estimate of x from z_t, which is z_t less the estimated noise: (..., D)."""
         log_snr, alpha, sigma = self.at(t)
+        z = check_event(z, self.prior.mean)
         return (z - sigma * self.noise(z, log_snr)) / alpha
 
     def decoder(self, z: Tensor, t: Tensor | int) -> Gaussian:
@@ -147,7 +166,8 @@ class Diffusion(nn.Module):
         Returns:
             what to maximise, and {"elbo", "reconstruction", "kl"}, as a `LatentVariableModel` does.
         """
-        t = torch.randint(2, self.layers + 1, x.shape[:1], device=x.device)
+        x = check_event(x, self.prior.mean)
+        t = torch.randint(2, self.layers + 1, x.shape[:-1], device=x.device)
         return self.bound(x, (self.layers - 1) * self.layer_kl(x, t), beta)
 
     def bound(
@@ -168,7 +188,8 @@ class Diffusion(nn.Module):
 
         This is a layer's KL without its factor (Ho et al. 2020); `beta` changes nothing.
         """
-        log_snr, alpha, sigma = self.at(torch.randint(1, self.layers + 1, x.shape[:1]))
+        x = check_event(x, self.prior.mean)
+        log_snr, alpha, sigma = self.at(torch.randint(1, self.layers + 1, x.shape[:-1]))
         epsilon = torch.randn_like(x)
         value = -((epsilon - self.noise(alpha * x + sigma * epsilon, log_snr)) ** 2).sum(-1)
         return value, {"noise": value}

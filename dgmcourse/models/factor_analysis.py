@@ -11,7 +11,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from dgmcourse.densities import FullGaussian, Gaussian, StandardGaussian, check_event
+from dgmcourse.densities import (
+    FullGaussian,
+    Gaussian,
+    StandardGaussian,
+    check_batch,
+    check_event,
+)
 from dgmcourse.models.latent_variable_model import LatentVariableModel
 from dgmcourse.settings import check_number, check_whole
 
@@ -32,7 +38,8 @@ class LinearGaussianConditional(nn.Module):
         self.log_var = nn.Parameter(torch.zeros(data_dim))
 
     def forward(self, z: Tensor) -> Gaussian:
-        mean = z @ self.weight.mT + self.bias
+        z = check_event(z, self.weight)
+        mean = z @ self.weight.mT.to(z.dtype) + self.bias
         return Gaussian(mean, self.log_var.expand_as(mean))
 
 
@@ -64,7 +71,8 @@ class FactorAnalysis(LatentVariableModel):
                 f"observed is one bool for each of {len(p.bias)} dimensions, got {observed.dtype}"
                 f" {tuple(observed.shape)}"
             )
-        weight, off = p.weight[seen], (check_event(x, p.bias) - p.bias)[..., seen]
+        off = (check_event(x, p.bias) - p.bias)[..., seen]
+        weight = p.weight[seen].to(off.dtype)
         scaled = weight / p.log_var[seen].exp().unsqueeze(-1)
         factor = torch.linalg.cholesky(scaled.mT @ weight + torch.eye(weight.shape[1]).to(weight))
         covariance = torch.cholesky_inverse(factor)
@@ -85,7 +93,8 @@ class FactorAnalysis(LatentVariableModel):
     @torch.no_grad()
     def initialise(self, x: Tensor, weights: Tensor | None = None) -> None:
         """Start at the data's mean and variance, half of which goes to random factors."""
-        p, weights = self.decoder, check_weights(x, weights, self.decoder.bias)
+        p = self.decoder
+        x, weights = check_examples(x, weights, p.bias)
         mean = weights @ x / weights.sum()
         variance = (weights @ (x - mean) ** 2 / weights.sum()).clamp_min(SMALLEST)
         p.bias.copy_(mean)
@@ -100,7 +109,7 @@ class FactorAnalysis(LatentVariableModel):
         their place, gives W and b; the variance it leaves unexplained is Psi. The mean log p(x)
         never falls. `weights`, (N,), count some x less (a mixture's responsibilities).
         """
-        weights = check_weights(x, weights, self.decoder.bias)
+        x, weights = check_examples(x, weights, self.decoder.bias)
         p, q, total = self.decoder, self.posterior(x), weights.sum()
         log_p = (weights @ self.log_prob(x) / total).item()
         off = x - p.bias  # about the old mean, so that Psi is no difference of large numbers
@@ -129,6 +138,7 @@ class FactorAnalysis(LatentVariableModel):
     @torch.no_grad()
     def denoise(self, x: Tensor, noise_var: float) -> Tensor:
         """The mean of the clean x given x + noise, noise ~ N(0, noise_var I): (B, D)."""
+        x = check_event(x, self.decoder.bias)
         explained = self.decoder(self.with_noise(noise_var).posterior(x).mean).mean
         variance = self.decoder.log_var.exp()
         return explained + variance / (variance + noise_var) * (x - explained)
@@ -149,6 +159,7 @@ def probabilistic_pca(x: Tensor, latent_dim: int) -> FactorAnalysis:
 
     with U and lambda the eigenvectors and eigenvalues of the covariance of x.
     """
+    x = check_batch(x)
     check_whole(1, x.shape[1] - 1, latent_dim=latent_dim)
     model = FactorAnalysis(x.shape[1], latent_dim).to(x)
     model.initialise(x)
@@ -171,18 +182,26 @@ def run_em(step: Callable[[], float], steps: int, tolerance: float) -> list[floa
     return values
 
 
-def check_weights(x: Tensor, weights: Tensor | None, parameter: Tensor) -> Tensor:
-    """The weights of the x that EM is given, (N,); 1 if there are none.
+def check_examples(x: Tensor, weights: Tensor | None, parameter: Tensor) -> tuple[Tensor, Tensor]:
+    """The x that EM is given, (N, D), and their weights, (N,); 1 if there are none.
 
     Raises:
         ValueError: for x or weights that EM cannot use.
     """
-    if not len(check_event(x, parameter)) or not x.isfinite().all():
+    x = check_event(check_batch(x), parameter)
+    if not len(x) or not x.isfinite().all():
         raise ValueError(
             f"EM needs one x at least and no NaN or infinity in any, got shape {tuple(x.shape)}"
         )
-    if weights is not None and weights.shape != x.shape[:1]:
+    if weights is None:
+        return x, x.new_ones(len(x))
+    if weights.shape != x.shape[:1]:
         raise ValueError(
             f"expected one weight for each of {len(x)} x, got shape {tuple(weights.shape)}"
         )
-    return x.new_ones(len(x)) if weights is None else weights
+    if not (weights >= 0).all() or not 0 < weights.sum() < torch.inf:  # nor NaN
+        raise ValueError(
+            "EM needs finite weights, none below 0 and not all 0, got values from"
+            f" {weights.min():.3g} to {weights.max():.3g}"
+        )
+    return x, weights.to(x.dtype)

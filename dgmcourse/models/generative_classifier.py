@@ -7,6 +7,7 @@ Classification from Labeled and Unlabeled Documents Using EM, 2000.
 import torch
 from torch import Tensor, nn
 
+from dgmcourse.densities import check_batch
 from dgmcourse.models.factor_analysis import run_em
 from dgmcourse.models.mixture_of_factor_analysers import MixtureOfFactorAnalysers
 from dgmcourse.settings import check_whole
@@ -88,6 +89,7 @@ class GenerativeClassifier(nn.Module):
         return run_em(lambda: self.mixture.em_step(x, allowed), steps, tolerance)
 
     def _check(self, x: Tensor, y: Tensor) -> None:
+        check_batch(x)
         if len(x) == 0 or not x.is_floating_point() or not x.isfinite().all():
             raise ValueError(
                 f"x must be finite floats, one row at least; got {x.dtype} of shape"

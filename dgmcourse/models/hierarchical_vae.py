@@ -16,6 +16,7 @@ from dgmcourse.densities import (
     GaussianConditional,
     Shape,
     StandardGaussian,
+    apply,
     check_event,
     gaussian_of,
     outputs_per_pixel,
@@ -90,7 +91,7 @@ class TwoLayerPrior(Density, nn.Module):
         return Ancestral(self.top.precomputed(), self.below, self.dims[0])
 
     def log_prob(self, z: Tensor) -> Tensor:
-        return self.precomputed().log_prob(check_event(z, sum(self.dims)))
+        return self.precomputed().log_prob(check_event(z, z, sum(self.dims)))
 
     def sample(self, shape: Shape = ()) -> Tensor:
         return self.precomputed().sample(shape)
@@ -117,7 +118,7 @@ class TwoLayerEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> Ancestral:
         def below(z2: Tensor) -> Gaussian:
-            return gaussian_of(self.below(x, z2).to(x.dtype), self.log_var_range)
+            return gaussian_of(apply(self.below, x, z2), self.log_var_range)
 
         top = self.top(x)
         return Ancestral(top, below, top.mean.shape[-1])

@@ -52,14 +52,14 @@ class HouseholderFlow(Flow):
         return vectors
 
     def forward(self, z: Tensor, given: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        check_event(z, self.dim)
+        z = check_event(z, next(self.parameters()), self.dim)
         for v in self.mirrors(given):
             z = reflect(z, v)
         return z, z.new_zeros(z.shape[:-1])
 
     def inverse(self, z: Tensor, given: Tensor | None = None) -> Tensor:
         """The same reflections, last first: each undoes itself."""
-        check_event(z, self.dim)
+        z = check_event(z, next(self.parameters()), self.dim)
         for v in reversed(self.mirrors(given)):
             z = reflect(z, v)
         return z

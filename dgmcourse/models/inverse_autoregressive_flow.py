@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dgmcourse.densities import apply, check_event
 from dgmcourse.models.normalizing_flow import Flow, Flows
 from dgmcourse.networks import MaskedMLP
 from dgmcourse.settings import check_whole
@@ -50,15 +51,17 @@ class InverseAutoregressiveFlow(Flow):
 
     def move_and_gate(self, z: Tensor, given: Tensor | None) -> tuple[Tensor, Tensor]:
         """m and s, (..., D) each: those of dimension d depend on the dimensions before it only."""
-        m, s = self.net(z, given).to(z.dtype).chunk(2, -1)
+        m, s = apply(self.net, z, given).chunk(2, -1)
         return m, s + OPEN
 
     def forward(self, z: Tensor, given: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        z = check_event(z, self.net.layers[0].weight)
         m, s = self.move_and_gate(z, given)
         return torch.lerp(m, z, torch.sigmoid(s)), F.logsigmoid(s).sum(-1)
 
     def inverse(self, z: Tensor, given: Tensor | None = None) -> Tensor:
         """One dimension after another: the m and s of each need those found before."""
+        z = check_event(z, self.net.layers[0].weight)
         found = torch.zeros_like(z)
         for d in reversed(range(self.dim)) if self.reverse else range(self.dim):
             m, s = self.move_and_gate(found, given)

@@ -10,7 +10,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dgmcourse.densities import Density, Shape, check_binary, check_shape, draw_index
+from dgmcourse.densities import (
+    Density,
+    Shape,
+    as_floats,
+    check_binary,
+    check_shape,
+    check_tensor,
+    draw_index,
+)
 from dgmcourse.settings import check_whole
 
 CHUNK = 1 << 14  # states that are held at once while all are enumerated
@@ -41,16 +49,20 @@ class IsingGrid(Density):
     ):
         check_whole(height=height, width=width)
         self.height, self.width = height, width
-        self.coupling, self.field = torch.as_tensor(coupling), torch.as_tensor(field)
+        coupling, field = (as_floats(torch.as_tensor(a)) for a in (coupling, field))
+        dtype = torch.promote_types(coupling.dtype, field.dtype)
+        self.coupling, self.field = coupling.to(dtype), field.to(dtype)
         finite = self.coupling.isfinite().all() and self.field.isfinite().all()
-        if not finite or max(self.coupling.dim(), self.field.dim()) > 1:
+        dims = self.coupling.dim(), self.field.dim()
+        alike = 0 in dims or 1 in (*self.coupling.shape, *self.field.shape)
+        if not finite or max(dims) > 1 or not (alike or self.coupling.shape == self.field.shape):
             raise ValueError(
                 "coupling and field are finite numbers, or one for each of B grids, (B,)"
             )
 
     def log_potential(self, x: Tensor) -> Tensor:
         """log prod_c psi_c(x_c), nats, cheap for any size: x (..., height * width) to (...)."""
-        return self._log_potential(self._spins(check_binary(x)))
+        return self._log_potential(self._spins(self._pixels(x)))
 
     def log_partition(self) -> Tensor:
         """log Z by its definition, a sum over all 2^(height * width) images: () or (B,), nats.
@@ -66,12 +78,12 @@ class IsingGrid(Density):
                 f"{self.height} x {self.width} pixels have 2^{pixels} states: too many to enumerate"
             )
         starts = range(0, 1 << pixels, CHUNK)
-        grids = torch.broadcast_shapes(self.coupling.shape, self.field.shape)
-        parts = torch.empty(len(starts), *grids)
-        for part, start in zip(parts, starts, strict=True):
+        grids = (self.coupling + self.field).shape
+        parts = self.coupling.new_empty(len(starts), *grids)
+        for i, start in enumerate(starts):
             states = self._states(start, min(start + CHUNK, 1 << pixels))
             # in place: pieces kept one by one would break up the memory
-            part.copy_(torch.logsumexp(self._log_potential(self._spins(states)), 0))
+            parts[i] = torch.logsumexp(self._log_potential(self._spins(states)), 0)
         return torch.logsumexp(parts, 0)
 
     def log_prob(self, x: Tensor) -> Tensor:
@@ -106,7 +118,7 @@ class IsingGrid(Density):
         cancels. The pixels of one colour of a chessboard are no neighbours and are drawn at once.
         """
         check_whole(0, sweeps=sweeps)
-        s = self._spins(check_binary(x))
+        s = self._spins(self._pixels(x))
         rows = torch.arange(self.height, device=x.device)
         columns = torch.arange(self.width, device=x.device)
         colour = (rows[:, None] + columns) % 2
@@ -125,13 +137,27 @@ class IsingGrid(Density):
         above = (s[..., 1:, :] * s[..., :-1, :]).sum((-1, -2))
         return self.coupling * (beside + above) + self.field * s.sum((-1, -2))
 
-    def _spins(self, x: Tensor) -> Tensor:
-        """s = 2 x - 1, (..., height, width): floats, for bytes would overflow."""
-        if x.dim() == 0 or x.shape[-1] != self.height * self.width:
+    def _pixels(self, x: Tensor) -> Tensor:
+        """x as `check_event` would have it: floats, for at 2 x - 1 bytes would overflow.
+
+        Raises:
+            ValueError: for rows of another length, values other than 0 and 1, or rows that do not
+                go with the couplings.
+        """
+        if check_tensor(x).shape[-1:] != (self.height * self.width,):
             raise ValueError(
                 f"expected rows of {self.height} x {self.width} pixels, got shape {tuple(x.shape)}"
             )
-        x = x if x.is_floating_point() else x.to(torch.get_default_dtype())
+        grids = (self.coupling + self.field).shape
+        if grids and x.dim() > 1 and x.shape[-2] != 1 and grids not in ((1,), x.shape[-2:-1]):
+            raise ValueError(
+                f"expected an x for each of {grids[0]} grids on the second last axis, got shape"
+                f" {tuple(x.shape)}"
+            )
+        return check_binary(x.to(torch.promote_types(x.dtype, self.coupling.dtype)))
+
+    def _spins(self, x: Tensor) -> Tensor:
+        """s = 2 x - 1, (..., height, width)."""
         return (2 * x - 1).unflatten(-1, (self.height, self.width))
 
     def _states(self, start: int, stop: int) -> Tensor:
@@ -139,7 +165,8 @@ class IsingGrid(Density):
 
         For grids with couplings of their own there is an axis of 1 in the middle.
         """
-        numbers = torch.arange(start, stop)[:, None]
-        states = (numbers >> torch.arange(self.height * self.width)) & 1
-        states = states.to(torch.get_default_dtype())
+        device = (self.coupling + self.field).device
+        numbers = torch.arange(start, stop, device=device)[:, None]
+        states = (numbers >> torch.arange(self.height * self.width, device=device)) & 1
+        states = states.to(self.coupling.dtype)
         return states.unsqueeze(1) if self.coupling.dim() or self.field.dim() else states

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from dgmcourse.densities import Shape, draw_index
-from dgmcourse.models.factor_analysis import FactorAnalysis, run_em
+from dgmcourse.densities import Shape, check_batch, draw_index
+from dgmcourse.models.factor_analysis import FactorAnalysis, check_examples, run_em
 from dgmcourse.settings import check_whole
 
 NEGLIGIBLE = 1e-8  # a responsibility that changes no sum
@@ -56,6 +56,7 @@ class MixtureOfFactorAnalysers(nn.Module):
             raise ValueError(
                 f"{len(self.components)} components need as many x at least, got {len(x)}"
             )
+        x, _ = check_examples(x, None, self.components[0].decoder.bias)
         random = torch.Generator().manual_seed(seed)
         chosen = torch.randperm(len(x), generator=random)[: len(self.components)]
         centres = x[chosen.to(x.device)].clone()
@@ -76,7 +77,7 @@ class MixtureOfFactorAnalysers(nn.Module):
         booleans, excludes components that are known not to have made an x: then the value is the
         mean of log p(x and one of the allowed).
         """
-        joint = self.log_joint(x)
+        joint = self.log_joint(check_batch(x))
         if not joint.isfinite().all() or not len(x):
             raise ValueError(
                 f"EM needs one x at least and no NaN or infinity in any, got shape {tuple(x.shape)}"
@@ -115,7 +116,8 @@ class MixtureOfFactorAnalysers(nn.Module):
         responsibility = self.log_joint(x, observed).softmax(-1)
         if draw:
             chosen = torch.multinomial(responsibility, 1).squeeze(-1)
-            responsibility = nn.functional.one_hot(chosen, len(self.components)).to(x)
+            responsibility = nn.functional.one_hot(chosen, len(self.components))
+            responsibility = responsibility.to(self.log_weights)
         each = (component.complete(x, observed, draw) for component in self.components)
         return torch.where(observed, x, average(each, responsibility))
 

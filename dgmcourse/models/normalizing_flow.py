@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from dgmcourse.densities import Density, Shape, apply, check_event, gaussian_of
+from dgmcourse.densities import Density, Shape, apply, check_event, check_tensor, gaussian_of
 from dgmcourse.settings import check_interval, check_whole
 
 
@@ -53,7 +53,7 @@ class Flows(Flow):
         self.flows = nn.ModuleList(flows)
 
     def forward(self, z: Tensor, given: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        total = z.new_zeros(z.shape[:-1])
+        total = check_tensor(z).new_zeros(z.shape[:-1])
         for flow in self.flows:
             z, log_det = flow(z, given)
             total = total + log_det
@@ -75,7 +75,7 @@ class Affine(Flow):
 
     def forward(self, z: Tensor, given: Tensor | None = None) -> tuple[Tensor, Tensor]:
         z = self.shift + check_event(z, self.shift) * torch.exp(self.log_scale)
-        return z, self.log_scale.sum().expand(z.shape[:-1])
+        return z, self.log_scale.sum().to(z.dtype).expand(z.shape[:-1])
 
     def inverse(self, z: Tensor, given: Tensor | None = None) -> Tensor:
         return (check_event(z, self.shift) - self.shift) * torch.exp(-self.log_scale)

@@ -21,8 +21,10 @@ from dgmcourse.densities import (
     Density,
     Shape,
     apply,
+    call,
     check_binary,
     check_event,
+    check_rows,
     check_shape,
 )
 from dgmcourse.models.pixelwalk import Canvas, check_noise_and_known, head_at_a_pixel
@@ -50,7 +52,7 @@ class PixelDensity(Density):
     def __init__(self, net: nn.Module, given: Tensor | None = None):
         self.net, self.given = net, given
         if given is not None:
-            check_event(given, net.given_dim)
+            check_event(given, next(net.parameters()), net.given_dim)
 
     @property
     def mean(self) -> Tensor:
@@ -64,8 +66,11 @@ class PixelDensity(Density):
 
         Leading axes are those of x, or more if z has more.
         """
-        if isinstance(x, Tensor):  # if not, `apply` says so
-            check_event(x, math.prod(self.net.shape))
+        D = math.prod(self.net.shape)
+        if self.given is None:
+            x = check_event(x, next(self.net.parameters()), D)
+        else:
+            x = check_rows(x, self.given, D)
         return apply(self.net, x, self.given)
 
     def log_prob(self, x: Tensor) -> Tensor:
@@ -149,7 +154,7 @@ class PixelConditional(nn.Module):
 
     def forward(self, z: Tensor) -> PixelDensity:
         """p(x|z) for each row of z, (..., latent_dim)."""
-        return PixelDensity(self.net, self.given(z))
+        return PixelDensity(self.net, call(self.given, z))
 
 
 class PixelNet(nn.Module):

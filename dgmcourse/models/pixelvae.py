@@ -8,7 +8,12 @@ Autoencoder, 2016, arXiv:1611.02731.
 import torch
 from torch import Tensor
 
-from dgmcourse.densities import GaussianConditional, StandardGaussian, kl_per_dimension
+from dgmcourse.densities import (
+    GaussianConditional,
+    StandardGaussian,
+    check_batch,
+    kl_per_dimension,
+)
 from dgmcourse.models.gated_pixelcnn import GatedPixelNet
 from dgmcourse.models.latent_variable_model import LatentVariableModel, elbo_parts
 from dgmcourse.models.pixelcnn import PixelConditional
@@ -60,7 +65,7 @@ def free_bits(model: LatentVariableModel, nats: float):
     check_number(least=0, nats=nats)
 
     def objective(x: Tensor, beta: float = 1.0) -> tuple[Tensor, dict[str, Tensor]]:
-        q = model.encoder(x)
+        q = model.encoder(check_batch(x))
         reconstruction = model.decoder(q.rsample()).log_prob(x)
         of_each = kl_per_dimension(q, model.prior)
         charged = torch.clamp(of_each.mean(0), min=nats).sum()

@@ -63,7 +63,7 @@ class PlanarFlow(Flow):
         return w, u + (slope - along) * (w / size), b.squeeze(-1), slope.squeeze(-1)
 
     def forward(self, z: Tensor, given: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        check_event(z, self.dim)
+        z = check_event(z, self.start, self.dim)
         w, u, b, slope = self.parts(given)
         steps = zip(w.unbind(-2), u.unbind(-2), b.unsqueeze(-1).unbind(-2), strict=True)
         bends = []
@@ -77,7 +77,7 @@ class PlanarFlow(Flow):
         r"""Undo the steps, last first: $a = w^\top z$ is the root of an increasing function, found
         by bisection.
         """
-        check_event(z, self.dim)
+        z = check_event(z, self.start, self.dim)
         w, u, b, slope = self.parts(given)
         for t in reversed(range(self.steps)):
             w_t, b_t, slope_t = w[..., t, :], b[..., t], slope[..., t]

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dgmcourse.densities import PointConditional, StandardGaussian, apply
+from dgmcourse.densities import PointConditional, StandardGaussian, apply, as_floats
 from dgmcourse.distances import mmd
 from dgmcourse.models.gan import leaky
 from dgmcourse.models.latent_variable_model import AutoEncoder
@@ -51,7 +51,7 @@ class PenalisedAutoEncoder(AutoEncoder):
 
     def code_and_cost(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """E(x), (B, latent_dim), and |x - G(E(x))|^2, (B,)."""
-        z = self.encoder(x).mean
+        z = self.encoder(x := as_floats(x)).mean
         return z, ((x - self.decoder(z).mean) ** 2).sum(-1)
 
 

@@ -7,7 +7,7 @@ Gulrajani et al., Improved Training of Wasserstein GANs, 2017.
 import torch
 from torch import Tensor, nn
 
-from dgmcourse.densities import Density, apply
+from dgmcourse.densities import Density, apply, as_floats
 from dgmcourse.models.gan import GAN
 from dgmcourse.settings import check_number
 
@@ -95,6 +95,7 @@ def gradient_penalty(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
             f"each real has its fake: got shapes {tuple(real.shape)} and {tuple(fake.shape)}"
         )
     with torch.enable_grad():  # the slope is wanted even where nothing learns
+        real, fake = as_floats(real), as_floats(fake)
         share = torch.rand(*real.shape[:-1], 1, dtype=real.dtype, device=real.device)
         between = (share * real + (1 - share) * fake).detach().requires_grad_()
         answers = apply(critic, between)
