@@ -519,3 +519,21 @@ def check_binary(x: Tensor) -> Tensor:
             " likelihood"
         )
     return x
+
+
+def check_terms(
+    shape: tuple[int, ...], log_likelihood: Tensor, log_prior: Tensor = None, log_q: Tensor = None
+) -> None:
+    """Check that the terms of a log-weight have this shape, one value for each z: a term of another
+    shape would be broadcast, and counted for every example.
+
+    Raises:
+        ValueError: if one has another shape; the message names it.
+    """
+    terms = {"log p(x|z)": log_likelihood, "log p(z)": log_prior, "log q(z|x)": log_q}
+    for name, term in terms.items():
+        if term is not None and term.shape != shape:
+            raise ValueError(
+                f"{name} is one value for each z, here of shape {tuple(shape)}, and the model gives"
+                f" {tuple(term.shape)}: sum over the last axis, the dimensions, and no other"
+            )

@@ -4,8 +4,12 @@ Each takes two sets of points, (N, D) and (M, D), and is symmetric in them. Quot
 that of two sets of real data, which is not 0 for finite samples.
 """
 
+import math
+
 import torch
 from torch import Tensor
+
+from dgmcourse.settings import check_number, check_whole
 
 
 def wasserstein_1d(x: Tensor, y: Tensor) -> Tensor:
@@ -38,6 +42,8 @@ def sliced_wasserstein(x: Tensor, y: Tensor, directions: int = 200, seed: int = 
         ValueError: for sets of different sizes or dimensions.
     """
     check_points(x, y)
+    check_whole(directions=directions)
+    check_whole(None, seed=seed)
     generator = torch.Generator().manual_seed(seed)
     axes = torch.randn(x.shape[-1], directions, generator=generator)
     axes = torch.nn.functional.normalize(axes, dim=0).to(x)
@@ -107,6 +113,8 @@ def mmd(
         ValueError: for fewer than two points, or different dimensions.
     """
     check_points(x, y, fewest=2)
+    if not scales or not all(0 < scale < math.inf for scale in scales):
+        raise ValueError(f"scales: expected positive numbers, at least one, got {scales!r}")
     widths = 2 * x.shape[-1] * torch.tensor(scales, dtype=x.dtype, device=x.device)
 
     def kernel(a, b):
@@ -133,6 +141,8 @@ def modes_found(x: Tensor, modes: Tensor, std: float, share: float = 0.2) -> tup
         how many modes are found, and the part of the sample near one, in [0, 1].
     """
     check_points(x, modes)
+    check_number(above=0, std=std)
+    check_number(least=0, most=1, share=share)
     distance, nearest = pairwise(x, modes).min(-1)
     near = distance <= 4 * std
     count = torch.bincount(nearest[near], minlength=len(modes))

@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import io
 import os
 import sys
 import time
@@ -56,7 +57,11 @@ class Game(Protocol):
 
 @runtime_checkable
 class Batches(Protocol):
-    """Data to train on. `data.images.Data` is one."""
+    """Data to train on. `data.images.Data` is one.
+
+    With a method `fingerprint()`, a line of text that tells them from others, a checkpoint is
+    resumed with the same data only.
+    """
 
     def __len__(self) -> int:
         """The number of examples. A pass has ceil(len / size) batches: the progress bar, the
@@ -136,7 +141,8 @@ class Run:
 
     Args:
         model, optimisers: whose state a checkpoint holds.
-        settings: compared with those of a checkpoint before resuming.
+        settings, data: compared with those of a checkpoint before resuming; so is the model. Of the
+            data, if they offer it, the `fingerprint()`.
         total: the number of steps.
         window: steps for each point of the running curve.
         checkpoint, live, progress: as in `train.fit`.
@@ -150,6 +156,7 @@ class Run:
         settings: dict,
         device: torch.device,
         *,
+        data: Iterable[Batches | None] = (),
         total: int,
         window: int,
         checkpoint: str | os.PathLike | None = None,
@@ -166,6 +173,7 @@ class Run:
         )
         self.total, self.window, self.digits = total, window, digits
         self.checkpoint, self.live = checkpoint, live if self.first else None
+        self.data = [fingerprint(part) for part in data] if checkpoint else []
         self.progress = progress and self.first
         parts = getattr(model, "parts", None)
         self.history = History(labels=dict(parts) if isinstance(parts, dict) else {})
@@ -247,15 +255,18 @@ class Run:
             "history": vars(self.history),
             "running": (self.averages.sums, self.averages.counts),
             "settings": self.settings,
+            "class": type(self.model).__name__,
+            "data": self.data,
         }
 
     def restore(self) -> None:
         """Go back to the checkpoint's state.
 
         Raises:
-            ValueError: if it was written under other settings or by an earlier version.
+            ValueError: if it is damaged, or was written for another model, with other data or
+                settings, or by an earlier version. Nothing is changed then.
         """
-        saved = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+        saved = load_checkpoint(self.checkpoint, self.device)
         if saved["settings"] != self.settings:
             raise ValueError(
                 f"{self.checkpoint} was written with {saved['settings']}, not with"
@@ -263,6 +274,20 @@ class Run:
             )
         if "optimisers" not in saved:
             raise ValueError(f"{self.checkpoint} was written by an earlier version: remove it")
+        # An earlier version's says neither of what class the model is nor which data it saw.
+        kind = type(self.model).__name__
+        there = {"class": saved.get("class", kind)} | outline(saved["model"])
+        here = {"class": kind} | outline(self.model.state_dict())
+        if name := next((n for n in here | there if there.get(n) != here.get(n)), None):
+            raise ValueError(
+                f"{self.checkpoint} was written while training another model: its {name} is"
+                f" {there.get(name)}, this one's {here.get(name)}. Remove it"
+            )
+        if saved.get("data", self.data) != self.data:
+            raise ValueError(
+                f"{self.checkpoint} was written while training on other data: {saved['data']}, and"
+                f" these are {self.data}. Go on with the same, or remove it"
+            )
         self.model.load_state_dict(saved["model"])
         for optimiser, state in zip(self.optimisers, saved["optimisers"], strict=True):
             optimiser.load_state_dict(state)
@@ -270,6 +295,37 @@ class Run:
         self.averages.sums, self.averages.counts = saved["running"]
         self.steps, self.best = saved["step"], saved.get("best")
         set_random_state(saved["random"], self.device)
+
+
+def load_checkpoint(path: str | os.PathLike, device: torch.device) -> dict:
+    """A training's state.
+
+    Raises:
+        ValueError: for a file that is damaged, or no checkpoint.
+    """
+    content = io.BytesIO(Path(path).read_bytes())
+    try:
+        saved = torch.load(content, map_location=device, weights_only=True)
+        if saved.keys() >= {"model", "settings", "step", "random", "history", "running"}:
+            return saved
+    except torch.cuda.OutOfMemoryError:
+        raise
+    except Exception:  # which one depends on where the file is damaged
+        pass
+    raise ValueError(
+        f"{path} is no checkpoint of a training, or a damaged one: remove it to start anew, or give"
+        " checkpoint= another name"
+    )
+
+
+def outline(parameters: dict) -> dict[str, tuple[int, ...]]:
+    """The shape of each tensor of a state_dict."""
+    return {name: tuple(value.shape) for name, value in parameters.items()}
+
+
+def fingerprint(data: Batches | None) -> str | None:
+    """What tells the data from others, where they offer it."""
+    return data.fingerprint() if hasattr(data, "fingerprint") else None
 
 
 def processes() -> tuple[int, int]:

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from dgmcourse.settings import check_number
+
 
 class TrainingError(ArithmeticError):
     """The objective or its gradient is not a finite number."""
@@ -21,14 +23,22 @@ def maximise(
     Args:
         objective: (B,), to be maximised.
         optimiser: any of torch.optim's.
-        clip: the largest norm the whole gradient may have.
+        clip: the largest norm the whole gradient may have; None: any.
 
     Returns:
         the mean objective before the step.
 
     Raises:
         TrainingError: if the objective or its gradient is not finite. The parameters are untouched.
+        ValueError: if clip is not positive, or the objective depends on no parameter.
     """
+    if clip is not None and not clip > 0:
+        check_number(above=0, none=True, clip=clip)
+    if not objective.requires_grad:
+        raise ValueError(
+            "the objective depends on no parameter that learns: no step can change it. Was it"
+            " computed under no_grad, or detached?"
+        )
     mean = objective.mean()
     optimiser.zero_grad()
     (-mean).backward()
@@ -46,6 +56,21 @@ def maximise(
         nn.utils.clip_grads_with_norm_(parameters, clip, norm)
     optimiser.step()
     return value
+
+
+def learning(module: nn.Module) -> list[nn.Parameter]:
+    """The parameters that a training changes.
+
+    Raises:
+        ValueError: if there are none.
+    """
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    if not parameters:
+        raise ValueError(
+            f"{type(module).__name__} has no parameter that learns: it is not trained by gradients,"
+            " or all requires_grad are False"
+        )
+    return parameters
 
 
 def uncompiled(optimiser: type) -> type:
@@ -74,6 +99,7 @@ def adam(parameters: Iterable[nn.Parameter], lr: float) -> Adam:
 
     Uses beta1 = 0.5: the opponent changes, so old gradients mislead.
     """
+    check_number(least=0, lr=lr)
     parameters = list(parameters)
     fused = all(p.device.type in ("cpu", "cuda") for p in parameters)
     return Adam(parameters, lr=lr, betas=(0.5, 0.999), fused=fused)
@@ -81,4 +107,5 @@ def adam(parameters: Iterable[nn.Parameter], lr: float) -> Adam:
 
 def rmsprop(parameters: Iterable[nn.Parameter], lr: float) -> RMSprop:
     """RMSprop without momentum, which the Wasserstein GAN's authors use with clipped weights."""
+    check_number(least=0, lr=lr)
     return RMSprop(list(parameters), lr=lr)

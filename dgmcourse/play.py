@@ -21,7 +21,8 @@ from dgmcourse.loop import (
     own_randomness,
     processes,
 )
-from dgmcourse.optim import TrainingError, adam, maximise, rmsprop
+from dgmcourse.optim import TrainingError, adam, learning, maximise, rmsprop
+from dgmcourse.settings import check_whole
 
 __all__ = ["Players", "TrainingError", "adam", "frozen", "play", "rmsprop"]
 
@@ -41,7 +42,8 @@ class Players:
 
     Raises:
         TypeError: for a model that has no such game.
-        ValueError: for another optimiser, or more than two learning rates.
+        ValueError: for another optimiser, more than two learning rates or one below 0, or a side
+            without parameters.
     """
 
     def __init__(self, game: Game, lr: float | tuple[float, float] = 2e-4, optimiser: str = "adam"):
@@ -62,6 +64,12 @@ class Players:
         self.game, self.discriminator = game, list(game.discriminator.parameters())
         known = set(map(id, self.discriminator))
         self.generator = [p for p in game.parameters() if id(p) not in known]
+        if not self.discriminator or not self.generator:
+            raise ValueError(
+                f"a side of {type(game).__name__} has no parameters: both learn in a game, the"
+                f" discriminator (here {len(self.discriminator)} tensors) and all that is not part of"
+                f" it (here {len(self.generator)})"
+            )
         sides = zip((self.discriminator, self.generator), rates, strict=True)
         self.optimisers = [OPTIMISERS[optimiser](side, rate) for side, rate in sides]
 
@@ -145,6 +153,9 @@ def play(
         TypeError, ValueError: if there is nothing to train on, no end (`steps`) for a Density, no
             labels where the game wants them, more than one process, or as in `Players` and `fit`.
     """
+    check_whole(discriminator_steps=discriminator_steps)
+    check_whole(none=True, epochs=epochs, steps=steps)
+    check_whole(None, seed=seed)
     if processes()[1] > 1:
         raise ValueError(
             "a game of two players is trained by one process: start it without torchrun"
@@ -161,14 +172,11 @@ def play(
             f"only a Density is drawn in batches of shape {shape}: of examples, batch_size is one"
             " number"
         )
-    counts = [discriminator_steps, *shape, *(n for n in (epochs, steps) if n is not None)]
-    if min(counts) < 1 or not (drawn or len(train)):
-        what = "a Density" if drawn else f"{len(train)} examples"
-        raise ValueError(
-            f"nothing to do: {what}, epochs={epochs}, steps={steps}, batches of {shape}, "
-            f"{discriminator_steps} steps of the discriminator"
-        )
-    device = available(device or next(game.parameters()).device)
+    for size in shape:
+        check_whole(batch_size=size)
+    if not drawn and len(train) == 0:
+        raise ValueError("the training data are empty: give at least one example")
+    device = available(device or learning(game)[0].device)
     players = Players(game.to(device), lr, optimiser)
     train = train if drawn else train.to(device)
     per_epoch = steps if drawn else math.ceil(len(train) / batch_size)
@@ -184,6 +192,7 @@ def play(
         players.optimisers,
         settings,
         device,
+        data=() if drawn else (train,),
         total=total,
         # Both players have a turn in each window.
         window=discriminator_steps * max(1, total // (CURVE_POINTS * discriminator_steps)),

@@ -20,7 +20,8 @@ from dgmcourse.loop import (
     batches_of,
     own_randomness,
 )
-from dgmcourse.optim import Adam, TrainingError, maximise
+from dgmcourse.optim import Adam, TrainingError, learning, maximise
+from dgmcourse.settings import check_number, check_whole
 
 
 def best_device() -> torch.device:
@@ -38,8 +39,8 @@ def fit(
     epochs: int,
     batch_size: int = 100,
     lr: float = 5e-4,
-    warm_up: int = 0,
-    anneal: int = 0,
+    warm_up: float = 0,
+    anneal: float = 0,
     patience: int | None = None,
     clip: float | None = None,
     seed: int = 0,
@@ -66,16 +67,17 @@ def fit(
             whose batches may be tuples: then the objective is called as objective(*batch, beta).
         epochs: passes over `train`.
         batch_size, lr: of Adam; the published settings are 100 and 5e-4.
-        warm_up: beta rises linearly from 1/warm_up to 1 over this many epochs.
+        warm_up: beta rises linearly from 1/warm_up to 1 over this many epochs; 0: it is 1.
         anneal: the learning rate decays linearly to 0 over this many epochs at the end, which
-            reduces the gradient noise.
+            reduces the gradient noise; 0: it does not.
         patience: stop after this many epochs without a better validation objective.
-        clip: the largest norm of the gradient.
+        clip: the largest norm of the gradient; None: any.
         seed: of everything random in here; the caller's random state is left as it was.
         device: where to train, "cuda" for instance; by default where the model is.
         mixed_precision: matrix products in bfloat16 (sums of log-probabilities stay in float32).
         checkpoint: a file that holds the whole state after every epoch.
         resume: go on from `checkpoint` if it is there, to the same numbers as an unbroken training.
+            It has to be of this model, these data and these settings.
         live: called as live(model, history) about once a second and at the end, to draw a curve for
             instance; what it draws at random changes nothing in the training.
         progress: show a bar with the objective's parts and the time left.
@@ -86,24 +88,26 @@ def fit(
         TrainingError: at a loss that is not finite; the message has the step and the likely causes,
             and `.history` what went before. The model keeps its last finite (or best) parameters.
         TypeError: for a game, or another model without an objective.
-        ValueError: if there is nothing to train on, `patience` has no `valid` to judge by, the
-            device is not here, `checkpoint` was written under other settings, or `objective` does
-            not give one value for each x.
+        ValueError: for a setting out of its range; if there is nothing to train or to train on,
+            `patience` has no `valid` to judge by, the device is not here, `checkpoint` is damaged
+            or was written for something else, or `objective` does not give one value for each x.
     """
+    check_whole(epochs=epochs, batch_size=batch_size)
+    check_whole(none=True, patience=patience)
+    check_whole(None, seed=seed)
+    check_number(least=0, lr=lr, warm_up=warm_up, anneal=anneal)
+    check_number(above=0, none=True, clip=clip)
     objective = objective or objective_of(model)
     train, valid = as_batches(train), None if valid is None else as_batches(valid)
-    if len(train) == 0 or epochs < 1 or batch_size < 1:
-        raise ValueError(
-            f"nothing to do: {len(train)} training examples, {epochs} epochs, batches of"
-            f" {batch_size}"
-        )
+    if len(train) == 0:
+        raise ValueError("the training data are empty: give at least one example")
     if valid is not None and len(valid) == 0:
         raise ValueError("the validation data are empty: give some examples, or valid=None")
     if patience is not None and valid is None:
         raise ValueError(
             "patience needs validation data to judge by: fit(model, train, valid, patience=...)"
         )
-    device = available(device or next(model.parameters()).device)
+    device = available(device or learning(model)[0].device)
     model.to(device)
     train, valid = train.to(device), None if valid is None else valid.to(device)
     optimiser = Adam(model.parameters(), lr=lr, fused=device.type in ("cpu", "cuda"))
@@ -117,6 +121,7 @@ def fit(
         [optimiser],
         settings,
         device,
+        data=(train, valid),
         total=steps * epochs,
         window=max(1, steps * epochs // CURVE_POINTS),
         checkpoint=checkpoint,
@@ -179,6 +184,7 @@ def mean_objective(
     Raises:
         ValueError: for empty data.
     """
+    check_whole(batch_size=batch_size)
     data = as_batches(data)
     objective = checked(objective or objective_of(model), data)
     if len(data) == 0:

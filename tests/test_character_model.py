@@ -134,8 +134,6 @@ def test_samples_begin_as_asked_and_repeat_with_the_seed():
 
 
 def test_what_does_not_fit_is_said_in_words():
-    with pytest.raises(ValueError, match="0 to 8"):
-        CharacterModel(9)
     with pytest.raises(ValueError, match="twice"):
         CharacterModel(1, "aab")
     with pytest.raises(ValueError, match="empty text"):

@@ -392,3 +392,26 @@ def test_mixtures_against_scipy(ours, means, stds, weights):
     )
     first = (weights[:, None] * means).sum(0)
     assert np.abs(x.numpy().mean(0) - first).max() < 5 * x.numpy().std(0).max() / 4000**0.5
+
+
+def test_static_bytes_need_their_bits():
+    x = torch.randint(0, 256, (5, 4), dtype=torch.uint8)
+    with pytest.raises(ValueError, match="'static' needs the binary images"):
+        Data(x, binarise="static")
+    with pytest.raises(ValueError, match=r"one for each pixel, \(5, 4\), and these are \(5, 3\)"):
+        Data(x, binarise="static", bits=torch.zeros(5, 3))
+    assert Data(x / 255, binarise="static").tensor().equal(x / 255)  # floats are handed on
+
+
+def test_a_fingerprint_knows_the_examples_and_not_their_place():
+    x, y = torch.randint(0, 256, (3000, 4), dtype=torch.uint8), torch.arange(3000)
+    data = Data(x, y, "dynamic")
+    assert data.fingerprint() == Data(x.clone(), y.clone(), "dynamic").fingerprint()
+    assert data.fingerprint().startswith("3,000 x 4, dynamic, torch.uint8")
+    halves = [Data(x[:1500]), Data(x[1500:]), Data(x[:1500].bfloat16()), Data(x[:1500].T)]
+    halves += [
+        Data(x[:1500], y[:1500]),
+        Data(x[:1500], binarise="static", bits=lambda: x[:1500] % 2),
+    ]
+    assert len({half.fingerprint() for half in halves}) == len(halves)
+    assert Data(torch.zeros(0, 4)).fingerprint()

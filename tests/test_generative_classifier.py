@@ -59,9 +59,3 @@ test_oracle, test_mutant_is_caught = oracle_tests((generative_classifier, MUTANT
 def test_what_does_not_fit_is_said_in_words(x, y, message):
     with pytest.raises(ValueError, match=message):
         GenerativeClassifier(3, 3).initialise(x, y)
-
-
-def test_a_model_of_nothing_is_refused():
-    for sizes in ({"classes": 0}, {"classes": 2, "per_class": 0}):
-        with pytest.raises(ValueError, match="at least one class"):
-            GenerativeClassifier(3, **sizes)

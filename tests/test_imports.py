@@ -13,19 +13,20 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # What a module may import of the package, by the longest prefix of its name that stands here.
 # Each line may see what stands in it, not what those see.
 MAY_SEE = {
+    "settings": [],
     "densities": [],
     "networks": [],
     "gradients": ["densities"],
-    "distances": [],
-    "models": ["densities", "networks", "distances", "models"],
+    "distances": ["settings"],
+    "models": ["densities", "networks", "distances", "models", "settings"],
     "data": ["data", "densities"],
     "data.source": [],
-    "optim": [],
+    "optim": ["settings"],
     "loop": ["data.images", "optim"],  # of the data only the protocol, Data
     "distributed": ["loop"],
-    "train": ["data.images", "distributed", "loop", "optim"],
-    "play": ["densities", "data.images", "loop", "optim"],
-    "evaluate": ["densities", "data.images"],
+    "train": ["data.images", "distributed", "loop", "optim", "settings"],
+    "play": ["densities", "data.images", "loop", "optim", "settings"],
+    "evaluate": ["densities", "settings"],
     "check": ["densities", "train", "check"],  # of train `maximise`: what an optimiser is for
     "plot": [],
     "widgets": ["plot", "weights", "widgets", "data", "densities", "gradients"],
@@ -41,7 +42,7 @@ MAY_SEE = {
         "widgets",
     ],  # plays beside the browser
     "weights": [],  # models only by name
-    "measure": ["data.images", "distances", "evaluate", "train", "weights"],
+    "measure": ["data.images", "distances", "evaluate", "settings", "train", "weights"],
     "recipes": [
         "data",
         "distributed",
@@ -49,6 +50,7 @@ MAY_SEE = {
         "models",
         "play",
         "recipes",
+        "settings",
         "train",
         "weights",
     ],
@@ -61,6 +63,7 @@ MAY_SEE = {
         "models",
         "networks",
         "play",
+        "settings",
         "studies",
         "train",
         "weights",

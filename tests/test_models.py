@@ -2,6 +2,7 @@
 integrable z."""
 
 import functools
+import re
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from dgmcourse.densities import (
     Mixture,
     StandardGaussian,
 )
+from dgmcourse.evaluate import log_likelihood
 from dgmcourse.models import VAE, ConvVAE, latent_variable_model
 from dgmcourse.networks import gated_mlp
 
@@ -183,19 +185,19 @@ def check_reconstruction(module):
 
 MUTANTS = {
     check_exact_posterior: """
-        + self.prior.log_prob(z) =>
-        + self.prior.log_prob(z) - log_q =>
-        + self.prior => / x.shape[-1] + self.prior
+        + log_p_z - log_q => - log_q
+        + log_p_z - log_q =>
+        + log_p_z - => / x.shape[-1] + log_p_z -
     """,
     check_bound_and_gap: """
-        log_prob(z) - log_q => log_prob(z)
+        log_p_z - log_q => log_p_z
         return reconstruction - beta * regulariser => return reconstruction
         reconstruction - beta * reg => reconstruction + beta * reg
         kl(q, self.prior) if => kl(q, self.prior) / q.mean.shape[-1] if
         kl(q, self.prior) if => 0.5 * kl(q, self.prior) if
     """,
     check_binary_images: """
-        log_prob(z) - => log_prob(z) +
+        log_p_z - log_q => log_p_z + log_q
         z, log_q = self.encoder(x).rsample_and_log_prob(samples) => \
             q = self.encoder(x); z = self.prior.sample((*samples, len(x))); log_q = q.log_prob(z)
         = self.encoder(x). => = self.encoder(x.roll(1, 0)).
@@ -207,9 +209,9 @@ MUTANTS = {
         reconstruction - beta * regulariser => (reconstruction - beta * regulariser).mean()
     """,
     check_sampled_kl: """
-        else log_q - self.prior.log_prob(z) => else -self.prior.log_prob(z)
+        else log_q - log_p_z => else -log_p_z
         else q.rsample_and_log_prob() => else ((z := q.sample()), q.log_prob(z))
-        else log_q - self.prior => else 2 * log_q - log_q.detach() - self.prior
+        else log_q - log_p_z => else 2 * log_q - log_q.detach() - log_p_z
     """,
     check_samples: """
         (self.prior.sample(check_shape(shape))).sample() => (self.prior.sample(check_shape(shape))).mean
@@ -218,6 +220,57 @@ MUTANTS = {
     check_reconstruction: "self.encoder(x).mean => self.encoder(x).sample()",
 }
 test_oracle, test_mutant_is_caught = oracle_tests((latent_variable_model, MUTANTS))
+
+
+class Odd(torch.nn.Module):
+    """A Density or a Conditional whose log_prob has a wrong shape."""
+
+    def __init__(self, inner, shape):
+        super().__init__()
+        self.inner, self.shape = inner, shape
+
+    def __getattr__(self, name):
+        return super().__getattr__(name) if name == "inner" else getattr(self.inner, name)
+
+    def forward(self, given):
+        return Odd(self.inner(given), self.shape)
+
+    def log_prob(self, x):
+        return self.shape(self.inner.log_prob(x))
+
+    def rsample_and_log_prob(self, shape=()):
+        z, log_q = self.inner.rsample_and_log_prob(shape)
+        return z, self.shape(log_q)
+
+    def precomputed(self):
+        return self
+
+
+SHAPES = {
+    "one number": lambda log_p: log_p.mean(),
+    "for each dimension": lambda log_p: log_p.unsqueeze(-1).expand(*log_p.shape, log_p.shape[-1]),
+    "for all samples": lambda log_p: log_p[:1],
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("part", ["prior", "encoder", "decoder"])
+def test_a_term_that_is_not_one_value_for_each_z_is_refused(part, shape):
+    """It would be broadcast, and as plausible as a right one: here B = D."""
+    parts = dict(zip(("prior", "encoder", "decoder"), factor_analysis()[0], strict=True))
+    parts[part] = Odd(parts[part], SHAPES[shape])
+    model, x = latent_variable_model.LatentVariableModel(**parts), factor_data(5)
+    name = {"prior": "log p(z)", "encoder": "log q(z|x)", "decoder": "log p(x|z)"}[part]
+    for call in (
+        lambda: model.log_weight(x, (3,)),
+        lambda: model.objective(x),
+        lambda: log_likelihood(model, x, 7),
+    ):
+        with pytest.raises(
+            ValueError, match=f"^{re.escape(name)} is one value for each z"
+        ) as error:
+            call()
+        assert "\n" not in str(error.value)
 
 
 # --- the VAEs ------------------------------------------------------------------------------------

@@ -167,9 +167,6 @@ def test_styles_and_images_that_do_not_fit_give_one_sentence():
         game.discriminator_objective(torch.rand(5, 784).float(), torch.zeros(5, dtype=torch.long))
     with pytest.raises(ValueError, match="whole number from 0 to 9"):
         game.sample(5, 10)
-    for classes in (1, 0, 2.5):
-        with pytest.raises(ValueError, match=f"at least 2 classes to tell apart, got {classes}"):
-            auxiliary_classifier_gan.AuxiliaryClassifierGAN(classes=classes)
 
 
 # ---- the bidirectional game
@@ -400,9 +397,6 @@ def test_codes_and_weights_that_do_not_fit_give_one_sentence():
     game = wasserstein_autoencoder.AdversarialWAE(latent_dim=2, channels=1, hidden=2)
     with pytest.raises(ValueError, match="vectors of 2 numbers"):
         game.logit(torch.randn(5, 3))
-    for weight in (-1, float("nan")):
-        with pytest.raises(ValueError, match=f"not negative, got {weight}"):
-            wasserstein_autoencoder.WassersteinAutoEncoder(weight=weight)
     with pytest.raises(ValueError, match="at least 2 points"):
         wasserstein_autoencoder.WassersteinAutoEncoder(2, channels=1, hidden=2).objective(
             torch.rand(1, 784)

@@ -402,9 +402,3 @@ def test_what_a_draw_is_given_is_looked_at():
         p.sample((2,), x=x / 2, known=known)
     draws = [p.sample(2, u, a, known) for a in (x, torch.where(known, x, torch.nan))]
     assert torch.equal(*draws)
-
-
-def test_free_bits_are_no_debt():
-    for nats in (-0.1, math.nan):
-        with pytest.raises(ValueError, match="expected 0 nats or more"):
-            pixelvae.free_bits(tiny_vae(), nats)

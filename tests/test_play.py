@@ -919,15 +919,13 @@ def test_nan_in_the_data_ends_in_a_sentence():
     ("given", "error", "said"),
     [
         ({"train": ring_of_gaussians()}, ValueError, "a Density never ends: say how many steps"),
+        ({"train": torch.zeros(0, 2)}, ValueError, "the training data are empty"),
         (
-            {"train": ring_of_gaussians(), "steps": 0},
+            {"game": lambda: GAN(StandardGaussian(2), nn.Identity(), mlp([2, 1]))},
             ValueError,
-            "nothing to do: a Density, .* steps=0",
+            "a side of GAN has no parameters",
         ),
-        ({"train": torch.zeros(0, 2)}, ValueError, "nothing to do: 0 examples"),
-        ({"epochs": 0}, ValueError, "epochs=0"),
-        ({"batch_size": 0}, ValueError, r"batches of \(0,\)"),
-        ({"discriminator_steps": 0}, ValueError, "0 steps of the discriminator"),
+        ({"game": lambda: tiny().requires_grad_(False)}, ValueError, "no parameter that learns"),
         (
             {"batch_size": (20, 4)},
             ValueError,
@@ -939,7 +937,6 @@ def test_nan_in_the_data_ends_in_a_sentence():
             ValueError,
             r"\(the discriminator's, the generator's\): got \(0.1, 0.1, 0.1\)",
         ),
-        ({"lr": -1.0}, ValueError, "Invalid learning rate: -1.0"),
         ({"device": "cuda"}, ValueError, "device 'cuda' is not available on this machine"),
         (
             {"game": lambda: VAE(2, 4, data_dim=2)},
@@ -989,6 +986,22 @@ def test_what_cannot_be_played_is_one_sentence(given, error, said, monkeypatch):
         and not getattr(game, "script", None)
     ):
         assert all(torch.equal(value, before[name]) for name, value in game.state_dict().items())
+
+
+def test_a_checkpoint_of_another_game_or_other_data_is_refused(tmp_path):
+    settings = quiet | {"checkpoint": tmp_path / "state.pt", "resume": True}
+    x = torch.randn(20, 2)
+    play.play(tiny(), x, epochs=1, **settings)
+    with pytest.raises(ValueError, match="other data"):
+        play.play(tiny(), x + 1, epochs=2, **settings)
+    with pytest.raises(
+        ValueError, match="another model: its class is GAN, this one's WassersteinGAN"
+    ):
+        game = tiny()
+        play.play(
+            WassersteinGAN(game.prior, game.generator, game.discriminator), x, epochs=2, **settings
+        )
+    assert len(play.play(tiny(), x, epochs=2, **settings).epochs) == 2
 
 
 def test_rmsprop_is_torchs():

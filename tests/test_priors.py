@@ -221,6 +221,19 @@ def test_the_likelihood_of_a_vamp_model_is_the_integral():
         close(log_likelihood(model, x, 20000), exact, atol=0.03)
 
 
+@pytest.mark.parametrize("make", [vamp_prior.VampVAE, hierarchical_vae.HierarchicalVAE])
+@pytest.mark.parametrize("replaced", ["encoder", "prior"])
+def test_a_vamp_prior_follows_the_models_encoder(make, replaced):
+    """Whichever is replaced: a model with the same state has the same prior."""
+    model, other, same = (make(2, 4, data_dim=6, components=3) for _ in range(3))
+    z = model.prior.sample((4,))
+    before = model.prior.log_prob(z)
+    setattr(model, replaced, getattr(other, replaced))
+    same.load_state_dict(model.state_dict())
+    close(same.prior.log_prob(z), model.prior.log_prob(z))
+    assert not torch.allclose(model.prior.log_prob(z), before)
+
+
 # --- two layers ----------------------------------------------------------------------------------
 
 
@@ -362,22 +375,6 @@ def test_a_hierarchical_vaes_weight_is_that_of_its_parts(convolutional, componen
         assert not torch.allclose(model.prior.below(z2 + 1).mean, model.prior.below(z2).mean)
         assert not torch.allclose(q.below(z2 + 1).mean, q.below(z2).mean)
         assert not torch.allclose(model.encoder(1 - x).below(z2).mean, q.below(z2).mean)
-
-
-def test_wrong_numbers_of_components_or_dimensions_are_named():
-    encoder = GaussianConditional(gated_mlp([6, 8, 4]))
-    for make in (
-        lambda: vamp_prior.VampPrior(encoder, 6, 0),
-        lambda: mixture_prior.MixturePrior(2, 0),
-        lambda: autoregressive_prior.AutoregressivePrior(2, components=0),
-        lambda: mixture_prior.MixturePrior(0),
-        lambda: autoregressive_prior.AutoregressivePrior(0),
-        lambda: hierarchical_vae.HierarchicalVAE(2, components=0),
-    ):
-        with pytest.raises(ValueError, match="at least 1"):
-            make()
-    with pytest.raises(ValueError, match="a smaller number and a larger one"):
-        vamp_prior.VampPrior(encoder, 6, 5, bounds=(1.0, 0.0))
 
 
 class Doubled(nn.Module):

@@ -24,6 +24,7 @@ from dgmcourse.models.diffusion import Diffusion, NoiseNet, cosine_schedule
 from dgmcourse.models.gan import ImageGAN
 from dgmcourse.models.normalizing_flow import Affine, FlowDensity
 from dgmcourse.models.pixelcnn import PixelCNN, PixelNet
+from dgmcourse.models.vamp_prior import VampVAE
 from dgmcourse.models.wasserstein_autoencoder import WassersteinAutoEncoder
 
 DEVICES = (
@@ -624,6 +625,108 @@ def test_other_settings_than_the_checkpoint_are_refused(tmp_path):
         train.fit(tiny_vae(), digits(36), epochs=2, checkpoint=path, resume=True, **quiet)
 
 
+def other_data():
+    """As many examples as `digits()`, and as their validation data, that differ in one way each."""
+    x, y = digits().x, torch.arange(37)
+    bits = (x > 127).to(torch.uint8)
+    yield "other digits", digits(seed=6), digits(seed=7)
+    yield "grey", Data(x), digits(seed=7)
+    yield "static", Data(x, binarise="static", bits=bits), digits(seed=7)
+    yield "floats", x.double() / 255, digits(seed=7)
+    yield "in another order", digits()[torch.arange(37).flip(0)], digits(seed=7)
+    yield "labels", Data(x, y, "dynamic"), digits(seed=7)
+    yield "other validation data", digits(), digits(seed=8)
+    yield "no validation data", digits(), None
+
+
+@pytest.mark.parametrize("data", [pytest.param(data, id=name) for name, *data in other_data()])
+def test_other_data_than_the_checkpoints_are_refused(tmp_path, data):
+    settings = quiet | {"checkpoint": tmp_path / "state.pt", "resume": True}
+    train.fit(tiny_vae(), digits(), digits(seed=7), epochs=1, **settings)
+    model = tiny_vae()
+    with pytest.raises(ValueError, match=r"state\.pt was written .*other data: .*37 x 9") as error:
+        train.fit(model, *data, epochs=2, **settings)
+    assert "\n" not in str(error.value) and same_parameters(model, tiny_vae())
+    history = train.fit(model, digits(), digits(seed=7), epochs=2, **settings)
+    assert len(history.epochs) == 2
+
+
+def test_a_checkpoint_that_does_not_know_its_data_goes_on(tmp_path):
+    """One of an earlier version, and one of data that offer no fingerprint."""
+    settings = quiet | {"checkpoint": tmp_path / "state.pt", "resume": True}
+    train.fit(tiny_vae(), digits(), epochs=1, **settings)
+    state = torch.load(tmp_path / "state.pt")
+    del state["data"], state["class"]
+    torch.save(state, tmp_path / "state.pt")
+    model, unbroken = tiny_vae(), tiny_vae()
+    assert len(train.fit(model, digits(), epochs=2, **settings).epochs) == 2
+    train.fit(unbroken, digits(), epochs=2, **quiet)
+    assert same_parameters(model, unbroken)
+    settings["checkpoint"] = tmp_path / "toy.pt"
+    for epochs in (1, 2):
+        data = Toy([torch.zeros(3, 2)], 3)
+        assert len(train.fit(Quadratic(), data, epochs=epochs, **settings).epochs) == epochs
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (lambda: VAE(3, 8, data_dim=9), r"its encoder\.net\.4\.weight is \(4, 8\), this one's \(6, 8\)"),
+        (lambda: type("Mine", (VAE,), {})(2, 8, data_dim=9), "its class is VAE, this one's Mine"),
+        (lambda: VampVAE(2, 8, data_dim=9, components=2), "its class is VAE, this one's VampVAE"),
+    ],
+)  # fmt: skip
+def test_another_model_than_the_checkpoints_is_refused(tmp_path, other, said):
+    settings = quiet | {"checkpoint": tmp_path / "state.pt", "resume": True}
+    train.fit(tiny_vae(), digits(), epochs=1, **settings)
+    model = other()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(
+        ValueError, match=rf"state\.pt was .*another model: {said}\. Remove"
+    ) as error:
+        train.fit(model, digits(), epochs=2, **settings)
+    assert "\n" not in str(error.value)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def spoiled(path, how):
+    """The checkpoint damaged, or another file in its place."""
+    whole = path.read_bytes()
+    if isinstance(how, float):
+        path.write_bytes(whole[: int(how * len(whole))])
+    elif isinstance(how, bytes):
+        path.write_bytes(how)
+    else:
+        torch.save(how, path)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [0.0, 0.01, 0.5, 0.999, b"{}", b"PK\x03\x04", {"theta": torch.ones(2)}, torch.ones(3), [1, 2]],
+    ids=str,
+)
+def test_a_damaged_or_foreign_checkpoint_is_one_sentence(tmp_path, how):
+    settings = quiet | {"checkpoint": tmp_path / "state.pt", "resume": True}
+    train.fit(tiny_vae(), digits(), epochs=1, **settings)
+    spoiled(tmp_path / "state.pt", how)
+    model = tiny_vae()
+    with pytest.raises(
+        ValueError, match=r"state\.pt is no checkpoint.*damaged.*remove it"
+    ) as error:
+        train.fit(model, digits(), epochs=2, **settings)
+    assert "\n" not in str(error.value) and same_parameters(model, tiny_vae())
+
+
+def test_what_has_no_parameter_that_learns_is_one_sentence():
+    frozen = Quadratic().requires_grad_(False)
+    for model in (frozen, nn.Identity()):
+        with pytest.raises(ValueError, match="has no parameter that learns"):
+            train.fit(model, torch.zeros(5, 2), epochs=1, objective=Quadratic().objective)
+    constant = lambda x, beta: (torch.zeros(len(x)), {})  # noqa: E731
+    with pytest.raises(ValueError, match="the objective depends on no parameter"):
+        train.fit(Quadratic(), torch.zeros(5, 2), epochs=1, objective=constant, progress=False)
+
+
 @pytest.mark.parametrize("device", ["cuda", "mps"])
 def test_a_device_that_is_not_here_is_named(device, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
@@ -640,9 +743,7 @@ def test_a_device_that_is_not_here_is_named(device, monkeypatch):
 @pytest.mark.parametrize(
     "data, settings, message",
     [
-        ([torch.zeros(0, 9)], {}, "nothing to do: 0 training examples"),
-        ([torch.zeros(5, 9)], {"epochs": 0}, "0 epochs"),
-        ([torch.zeros(5, 9)], {"batch_size": 0}, "batches of 0"),
+        ([torch.zeros(0, 9)], {}, "training data are empty"),
         ([torch.zeros(5, 9), torch.zeros(0, 9)], {}, "validation data are empty"),
         ([torch.zeros(5, 9)], {"patience": 3}, "patience needs validation data"),
         (
@@ -667,8 +768,6 @@ def test_a_device_that_is_not_here_is_named(device, monkeypatch):
     ],
     ids=[
         "empty",
-        "no epochs",
-        "no batch",
         "empty valid",
         "patience",
         "float64",

@@ -3,7 +3,6 @@ hand, singular values.
 """
 
 import copy
-import math
 
 import pytest
 import torch
@@ -338,15 +337,6 @@ def test_every_weight_is_within_the_clip_after_every_step_of_play(options):
 def test_a_loop_that_forgets_to_clip_would_be_found():
     broken = mutant(playing, "self.game.constrain()", "pass")
     assert max(watched(0.03, broken)) > 0.03 * 1.01
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [{"clip": 0.0}, {"clip": -0.01}, {"penalty": -1.0}, {"clip": math.nan}, {"penalty": math.nan}],
-)
-def test_nonsense_is_refused(wrong):
-    with pytest.raises(ValueError, match="clipped to"):
-        WassersteinGAN(StandardGaussian(2), mlp([2, 2]), mlp([2, 1]), **wrong)
 
 
 def test_twenty_copies_play_at_once_and_each_is_clipped():

@@ -2,6 +2,7 @@
 
 import functools
 import gzip
+import hashlib
 import math
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -30,8 +31,8 @@ class Data:
         bits: (N, D) of 0 and 1, or a function that returns them, called when they are first needed.
 
     Raises:
-        ValueError: for whole numbers other than bytes, bytes that look binary already, or another
-            number of labels.
+        ValueError: for whole numbers other than bytes, bytes that look binary already, "static"
+            bytes without their bits, or another number of labels.
     """
 
     def __init__(
@@ -43,6 +44,8 @@ class Data:
     ):
         check_binarise(binarise)
         check_examples(x, y, binarise)
+        if binarise == STATIC and not x.is_floating_point():
+            check_bits(bits, x)
         self.x, self.y, self.binarise, self._bits = (
             x,
             y,
@@ -121,17 +124,24 @@ class Data:
     def __len__(self) -> int:
         return len(self.x)
 
+    def fingerprint(self) -> str:
+        """What tells these examples from others: their number and kind, and a hash of some hundred of
+        them, evenly spaced, with their labels. The device does not matter.
+        """
+        total, step = hashlib.sha256(), max(1, len(self) // 256)
+        for part in (self.x if self._bits is None else self.bits, self.y):
+            if part is not None:
+                some = part[::step].detach().cpu().contiguous()
+                total.update(some.view(torch.uint8).numpy())
+        return f"{self._kind()}, {self.x.dtype}, {total.hexdigest()[:12]}"
+
     def __repr__(self) -> str:
-        how = (
-            "floats"
-            if self.x.is_floating_point()
-            else "grey"
-            if self.binarise is None
-            else self.binarise
-        )
-        return (
-            f"Data({len(self):,} x {self.x[0].numel() if len(self) else 0}, {how}, {self.x.device})"
-        )
+        return f"Data({self._kind()}, {self.x.device})"
+
+    def _kind(self) -> str:
+        grey = "grey" if self.binarise is None else self.binarise
+        how = "floats" if self.x.is_floating_point() else grey
+        return f"{len(self):,} x {self.x[0].numel() if len(self) else 0}, {how}"
 
 
 class Splits(NamedTuple):
@@ -177,6 +187,19 @@ def check_examples(x: Tensor, y: Tensor | None, binarise: str | None) -> None:
             )
     if y is not None and len(y) != len(x):
         raise ValueError(f"each example has one label: {len(x):,} examples, {len(y):,} labels")
+
+
+def check_bits(bits: Tensor | Callable[[], Tensor] | None, x: Tensor) -> None:
+    """A ValueError where there are no fixed bits for these bytes, one for each."""
+    if bits is None:
+        raise ValueError(
+            "binarise='static' needs the binary images: Data(x, binarise='static', bits=...), or"
+            " 'dynamic' to draw them at every visit"
+        )
+    if not callable(bits) and bits.shape != x.shape:
+        raise ValueError(
+            f"bits are one for each pixel, {tuple(x.shape)}, and these are {tuple(bits.shape)}"
+        )
 
 
 def draw_bits(x: Tensor) -> Tensor:

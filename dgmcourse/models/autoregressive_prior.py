@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from dgmcourse.densities import LOG_2PI, Density, Shape, check_event, check_shape
 from dgmcourse.networks import MaskedMLP
+from dgmcourse.settings import check_interval, check_whole
 
 
 class AutoregressivePrior(Density, nn.Module):
@@ -36,11 +37,10 @@ class AutoregressivePrior(Density, nn.Module):
         log_var_range: tuple[float, float] = (-6.0, 2.0),
     ):
         super().__init__()
-        if dim < 1 or components < 1:
-            raise ValueError(
-                f"there is at least 1 dimension, with at least 1 component each, got {dim} and"
-                f" {components}"
-            )
+        check_whole(dim=dim, components=components)
+        for units in hidden:
+            check_whole(hidden=units)
+        check_interval(log_var_range=log_var_range)
         self.dim, self.components, self.log_var_range = dim, components, log_var_range
         self.net = MaskedMLP(dim, list(hidden), outputs=3 * components)
         places = torch.linspace(-2, 2, components + 2)[1:-1]  # equal means would learn the same

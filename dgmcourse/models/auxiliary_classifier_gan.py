@@ -4,14 +4,13 @@ Slides: "More GANs", auxiliary classifier GANs. Odena, Olah & Shlens, Conditiona
 with Auxiliary Classifier GANs, 2016.
 """
 
-from numbers import Integral
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dgmcourse.densities import Shape, StandardGaussian, apply, check_shape
 from dgmcourse.networks import dcgan_discriminator, dcgan_generator
+from dgmcourse.settings import check_whole
 
 
 class AuxiliaryClassifierGAN(nn.Module):
@@ -37,8 +36,8 @@ class AuxiliaryClassifierGAN(nn.Module):
     parts |= {"class of real": "log p of real labels", "class of fake": "log p of fake labels"}
 
     def __init__(self, latent_dim: int = 32, classes: int = 10, channels: int = 32):
-        if not isinstance(classes, Integral) or classes < 2:
-            raise ValueError(f"there are at least 2 classes to tell apart, got {classes}")
+        check_whole(latent_dim=latent_dim, channels=channels)
+        check_whole(2, classes=classes)
         super().__init__()
         self.classes = classes
         self.prior = StandardGaussian(latent_dim)

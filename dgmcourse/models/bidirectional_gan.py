@@ -12,6 +12,7 @@ from dgmcourse.densities import PointConditional, StandardGaussian
 from dgmcourse.models.gan import leaky
 from dgmcourse.models.latent_variable_model import AutoEncoder
 from dgmcourse.networks import mlp
+from dgmcourse.settings import check_whole
 
 
 class BidirectionalGAN(AutoEncoder):
@@ -31,6 +32,7 @@ class BidirectionalGAN(AutoEncoder):
     parts |= {"real": "D of real ones", "fake": "D of fakes"}
 
     def __init__(self, latent_dim: int = 50, hidden: int = 512, data_dim: int = 784):
+        check_whole(latent_dim=latent_dim, hidden=hidden, data_dim=data_dim)
         super().__init__()
         self.prior = StandardGaussian(latent_dim)
         self.generator = mlp(

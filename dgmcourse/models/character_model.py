@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from dgmcourse.densities import check_shape
+from dgmcourse.settings import check_whole
 
 
 class CharacterModel:
@@ -31,9 +32,7 @@ class CharacterModel:
     """
 
     def __init__(self, order: int, alphabet: str | None = None):
-        if not 0 <= order <= 8:
-            # 9 characters of 127 fill the 63 bits of a whole number
-            raise ValueError(f"the order is 0 to 8 characters, got {order}")
+        check_whole(0, 8, order=order)  # 9 characters of 127 fill the 63 bits of a whole number
         if len(set(alphabet or "")) != len(alphabet or ""):
             raise ValueError("the alphabet has a character twice")
         self.order, self.alphabet, self.tables = order, alphabet, []

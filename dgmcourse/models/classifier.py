@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dgmcourse.networks import RowsAsImages, initialise
+from dgmcourse.settings import check_whole
 
 
 class DigitClassifier(nn.Module):
@@ -24,6 +25,7 @@ class DigitClassifier(nn.Module):
     parts = {"log_p_y": "log p(y|x)", "right": "share of right answers"}
 
     def __init__(self, features: int = 64, channels: int = 16, classes: int = 10):
+        check_whole(features=features, channels=channels, classes=classes)
         super().__init__()
         self.net = initialise(
             RowsAsImages(
@@ -62,9 +64,11 @@ class DigitClassifier(nn.Module):
     @torch.no_grad()
     def features(self, x: Tensor, rows: int = 1000) -> Tensor:
         """h(x), (B, features), without a gradient and `rows` at a time."""
+        check_whole(rows=rows)
         return torch.cat([self.net(part) for part in x.split(rows)])
 
     @torch.no_grad()
     def classify(self, x: Tensor, rows: int = 1000) -> Tensor:
         """The most probable class of each x, (B,)."""
+        check_whole(rows=rows)
         return torch.cat([self.log_prob(part).argmax(-1) for part in x.split(rows)])

@@ -7,6 +7,7 @@ Learning with Deep Convolutional Generative Adversarial Networks, 2015.
 from dgmcourse.densities import StandardGaussian
 from dgmcourse.models.gan import GAN
 from dgmcourse.networks import dcgan_discriminator, dcgan_generator
+from dgmcourse.settings import check_whole
 
 
 class DCGAN(GAN):
@@ -21,6 +22,7 @@ class DCGAN(GAN):
     """
 
     def __init__(self, latent_dim: int = 64, channels: int = 32):
+        check_whole(latent_dim=latent_dim, channels=channels)
         super().__init__(
             StandardGaussian(latent_dim),
             dcgan_generator(latent_dim, channels),

@@ -4,7 +4,6 @@ Slides: "Density Network". MacKay, Bayesian Neural Networks and Density Networks
 """
 
 import math
-from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -12,6 +11,7 @@ from torch import Tensor
 from dgmcourse.densities import StandardGaussian, outputs_per_pixel, pixel_decoder
 from dgmcourse.models.latent_variable_model import GenerativeModel
 from dgmcourse.networks import gated_mlp
+from dgmcourse.settings import check_whole
 
 
 class DensityNetwork(GenerativeModel):
@@ -29,7 +29,7 @@ class DensityNetwork(GenerativeModel):
         samples: S in training. With fewer the bound is looser; the cost is proportional.
 
     Raises:
-        ValueError: for another likelihood, or a number of samples that is not 1, 2, ...
+        ValueError: for another likelihood, or a setting out of its range.
     """
 
     parts = {"log_p": "estimate of log p(x)"}
@@ -43,11 +43,7 @@ class DensityNetwork(GenerativeModel):
         samples: int = 1000,
     ):
         super().__init__()
-        if not isinstance(samples, Integral) or samples < 1:
-            raise ValueError(
-                "the estimate needs a whole number of samples, at least one sample, got samples ="
-                f" {samples!r}"
-            )
+        check_whole(latent_dim=latent_dim, hidden=hidden, data_dim=data_dim, samples=samples)
         self.samples = samples
         self.prior = StandardGaussian(latent_dim)
         outputs = data_dim * outputs_per_pixel(likelihood)
@@ -73,7 +69,6 @@ class DensityNetwork(GenerativeModel):
         Raises:
             ValueError: for S < 1.
         """
-        if S < 1:
-            raise ValueError(f"the posterior's mean needs at least one sample, got S = {S}")
+        check_whole(S=S)
         z = self.prior.sample((S,))
         return torch.softmax(self.decoder(z).cross_log_prob(x), -1) @ z

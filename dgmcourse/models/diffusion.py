@@ -19,10 +19,13 @@ from torch import Tensor, nn
 from dgmcourse.densities import Gaussian, Shape, StandardGaussian, check_event, check_shape, kl
 from dgmcourse.models.latent_variable_model import elbo_parts
 from dgmcourse.networks import mlp
+from dgmcourse.settings import check_number, check_whole
 
 
 def linear_schedule(layers: int = 1000, first: float = 8.0, last: float = -8.0) -> Tensor:
     """The log signal-to-noise ratio of each layer in equal steps, from data to noise: (T,)."""
+    check_whole(2, layers=layers)
+    check_number(first=first, last=last)
     return torch.linspace(first, last, layers)
 
 
@@ -31,6 +34,8 @@ def cosine_schedule(layers: int = 1000, margin: float = 0.012) -> Tensor:
 
     Nichol & Dhariwal, Improved Denoising Diffusion Probabilistic Models, 2021.
     """
+    check_whole(2, layers=layers)
+    check_number(above=0, below=0.5, margin=margin)
     u = torch.linspace(margin, 1 - margin, layers, dtype=torch.float64)
     return (-2 * torch.tan(math.pi / 2 * u).log()).float()
 
@@ -39,6 +44,9 @@ class NoiseNet(nn.Module):
     """One network for all layers: z, (..., D), and the layer's log SNR, (..., 1), to the noise."""
 
     def __init__(self, dim: int, hidden: tuple[int, ...] = (128, 128, 128)):
+        check_whole(dim=dim)
+        for units in hidden:
+            check_whole(hidden=units)
         super().__init__()
         self.net = mlp([dim + 3, *hidden, dim], nn.SiLU)
 
@@ -73,6 +81,7 @@ class Diffusion(nn.Module):
     parts |= {"noise": "minus the squared error of the noise"}
 
     def __init__(self, noise: Callable[[Tensor, Tensor], Tensor], dim: int, log_snr: Tensor):
+        check_whole(dim=dim)
         super().__init__()
         if log_snr.dim() != 1 or len(log_snr) < 2 or not (log_snr.diff() < 0).all():
             raise ValueError(

@@ -5,6 +5,7 @@ PCA).
 """
 
 import copy
+import math
 from collections.abc import Callable
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from dgmcourse.densities import FullGaussian, Gaussian, StandardGaussian, check_event
 from dgmcourse.models.latent_variable_model import LatentVariableModel
+from dgmcourse.settings import check_number, check_whole
 
 # of Psi's variances: the likelihood would grow without limit where a pixel never varies
 SMALLEST = 1e-6
@@ -48,6 +50,7 @@ class FactorAnalysis(LatentVariableModel):
     """
 
     def __init__(self, data_dim: int, latent_dim: int):
+        check_whole(data_dim=data_dim, latent_dim=latent_dim)
         decoder = LinearGaussianConditional(latent_dim, data_dim)
         super().__init__(StandardGaussian(latent_dim), self.posterior, decoder)
 
@@ -132,6 +135,7 @@ class FactorAnalysis(LatentVariableModel):
 
     def with_noise(self, noise_var: float) -> "FactorAnalysis":
         """The model of x + noise."""
+        check_number(least=0, noise_var=noise_var)
         noisy = copy.deepcopy(self)
         noisy.decoder.log_var.data.exp_().add_(noise_var).log_()
         return noisy
@@ -145,11 +149,7 @@ def probabilistic_pca(x: Tensor, latent_dim: int) -> FactorAnalysis:
 
     with U and lambda the eigenvectors and eigenvalues of the covariance of x.
     """
-    if not 0 < latent_dim < x.shape[1]:
-        raise ValueError(
-            f"latent_dim lies between 1 and {x.shape[1] - 1} for data of {x.shape[1]} dimensions,"
-            f" got {latent_dim}"
-        )
+    check_whole(1, x.shape[1] - 1, latent_dim=latent_dim)
     model = FactorAnalysis(x.shape[1], latent_dim).to(x)
     model.initialise(x)
     values, vectors = torch.linalg.eigh(torch.cov(x.mT, correction=0))  # ascending
@@ -162,6 +162,9 @@ def probabilistic_pca(x: Tensor, latent_dim: int) -> FactorAnalysis:
 
 def run_em(step: Callable[[], float], steps: int, tolerance: float) -> list[float]:
     """Call `step`, at most `steps` times, until its value grows by less than `tolerance`."""
+    check_whole(0, steps=steps)
+    if not tolerance < math.inf:  # nor is NaN
+        raise ValueError(f"tolerance: expected a number, or -inf for all steps, got {tolerance!r}")
     values = []
     while len(values) < steps and (len(values) < 2 or values[-1] - values[-2] >= tolerance):
         values.append(step())

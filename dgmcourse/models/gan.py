@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from dgmcourse.densities import Density, PointConditional, StandardGaussian, apply
 from dgmcourse.models.latent_variable_model import GenerativeModel
 from dgmcourse.networks import mlp
+from dgmcourse.settings import check_whole
 
 
 class GAN(GenerativeModel):
@@ -91,6 +92,7 @@ class ImageGAN(GAN):
     def __init__(
         self, latent_dim: int = 64, hidden: int = 256, saturating: bool = False, data_dim: int = 784
     ):
+        check_whole(latent_dim=latent_dim, hidden=hidden, data_dim=data_dim)
         super().__init__(
             StandardGaussian(latent_dim),
             mlp([latent_dim, hidden, 2 * hidden, data_dim], leaky, output=nn.Sigmoid()),

@@ -22,6 +22,7 @@ from dgmcourse.networks import (
     pixel_head,
     pixel_mask,
 )
+from dgmcourse.settings import check_whole
 
 
 class GatedLayer(nn.Module):
@@ -64,6 +65,11 @@ class GatedPixelNet(nn.Module):
         size: int = 3,
         shape: tuple[int, int] = (28, 28),
     ):
+        check_whole(width=width, size=size)
+        check_whole(0, layers=layers)
+        check_whole(3, first=first)
+        for side in shape:
+            check_whole(shape=side)
         super().__init__()
         self.shape, self.given_dim = shape, 2 * width * math.prod(shape)
         stack = [GatedLayer(1, width, first, "A")]

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from dgmcourse.models.factor_analysis import run_em
 from dgmcourse.models.mixture_of_factor_analysers import MixtureOfFactorAnalysers
+from dgmcourse.settings import check_whole
 
 UNLABELLED = -1
 
@@ -28,10 +29,7 @@ class GenerativeClassifier(nn.Module):
 
     def __init__(self, data_dim: int, classes: int, latent_dim: int = 1, per_class: int = 1):
         super().__init__()
-        if classes < 1 or per_class < 1:
-            raise ValueError(
-                f"at least one class and one analyser for each, got {classes} and {per_class}"
-            )
+        check_whole(classes=classes, per_class=per_class)
         self.classes, self.per_class = classes, per_class
         self.mixture = MixtureOfFactorAnalysers(data_dim, latent_dim, classes * per_class)
         owner = torch.arange(classes).repeat_interleave(per_class)  # the class of each component

@@ -24,6 +24,7 @@ from dgmcourse.densities import (
 from dgmcourse.models.latent_variable_model import LatentVariableModel
 from dgmcourse.models.vamp_prior import VampPrior
 from dgmcourse.networks import Joined, conv_decoder, conv_encoder, gated, gated_mlp
+from dgmcourse.settings import check_interval, check_whole
 
 
 class Ancestral(Density):
@@ -80,6 +81,11 @@ class TwoLayerPrior(Density, nn.Module):
         super().__init__()
         self.top, self.below, self.dims = top, below, dims
 
+    def follow(self, encoder: Conditional) -> None:
+        """As `VampPrior.follow`, if p(z_2) is one."""
+        if hasattr(self.top, "follow"):
+            self.top.follow(encoder.top)
+
     def precomputed(self) -> Ancestral:
         return Ancestral(self.top.precomputed(), self.below, self.dims[0])
 
@@ -105,6 +111,7 @@ class TwoLayerEncoder(nn.Module):
         below: Joined,
         log_var_range: tuple[float, float] = (-6.0, 2.0),
     ):
+        check_interval(log_var_range=log_var_range)
         super().__init__()
         self.top, self.below, self.log_var_range = top, below, log_var_range
 
@@ -134,6 +141,8 @@ class HierarchicalVAE(LatentVariableModel):
         data_dim: int = 784,
         components: int | None = None,
     ):
+        check_whole(latent_dim=latent_dim, hidden=hidden, data_dim=data_dim)
+        check_whole(none=True, components=components)
         outputs = data_dim * outputs_per_pixel(likelihood)
         encoder = TwoLayerEncoder(
             GaussianConditional(gated_mlp([data_dim, hidden, hidden, 2 * latent_dim])),
@@ -171,6 +180,8 @@ class ConvHierarchicalVAE(LatentVariableModel):
         likelihood: str = "bernoulli",
         components: int | None = None,
     ):
+        check_whole(latent_dim=latent_dim, channels=channels, hidden=hidden)
+        check_whole(none=True, components=components)
         features = conv_encoder(1, channels, hidden)[:-1]  # up to its last hidden layer
         encoder = TwoLayerEncoder(
             GaussianConditional(conv_encoder(2 * latent_dim, channels, hidden)),

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from dgmcourse.densities import apply, check_event
 from dgmcourse.models.normalizing_flow import Flow
+from dgmcourse.settings import check_whole
 
 
 class HouseholderFlow(Flow):
@@ -29,12 +30,10 @@ class HouseholderFlow(Flow):
     """
 
     def __init__(self, dim: int, steps: int = 1, given_dim: int = 0):
+        check_whole(dim=dim)
+        check_whole(0, given_dim=given_dim)
+        check_whole(1 if given_dim else 0, steps=steps)
         super().__init__()
-        if dim < 1 or steps < (1 if given_dim else 0):
-            raise ValueError(
-                f"a Householder flow has dimensions, and steps for what is given: got dim = {dim},"
-                f" steps = {steps}"
-            )
         self.dim, self.steps, self.given_dim = dim, steps, given_dim
         if given_dim:
             inputs = [given_dim] + [dim] * (steps - 1)

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from dgmcourse.models.normalizing_flow import Flow, Flows
 from dgmcourse.networks import MaskedMLP
+from dgmcourse.settings import check_whole
 
 OPEN = 1.5  # added to s: gates start open, at sigmoid(1.5) = 0.82, as the paper advises
 FAR = 1e6  # the inverse is clamped here, where nothing is probable: infinity would give NaN
@@ -38,9 +39,11 @@ class InverseAutoregressiveFlow(Flow):
     def __init__(
         self, dim: int, hidden: tuple[int, ...] = (64,), given_dim: int = 0, reverse: bool = False
     ):
+        check_whole(dim=dim)
+        check_whole(0, given_dim=given_dim)
+        for units in hidden:
+            check_whole(hidden=units)
         super().__init__()
-        if dim < 1:
-            raise ValueError(f"an autoregressive flow has at least 1 dimension, got dim = {dim}")
         self.dim, self.given_dim, self.reverse = dim, given_dim, reverse
         self.net = MaskedMLP(dim, list(hidden), 2, given_dim, reverse)
         self.net.layers[-1].weight.data *= 0.1  # m and s start small
@@ -69,5 +72,6 @@ def autoregressive_flows(
     dim: int, steps: int, hidden: tuple[int, ...] = (64,), given_dim: int = 0
 ) -> Flows:
     """T steps in alternating orders of the dimensions, so that none is always first and unmoved."""
+    check_whole(0, steps=steps)
     orders = (t % 2 == 1 for t in range(steps))
     return Flows(*(InverseAutoregressiveFlow(dim, hidden, given_dim, order) for order in orders))

@@ -7,7 +7,15 @@ Variational Bayes, 2014.
 import torch
 from torch import Tensor, nn
 
-from dgmcourse.densities import Conditional, Density, Shape, check_shape, has_closed_form, kl
+from dgmcourse.densities import (
+    Conditional,
+    Density,
+    Shape,
+    check_shape,
+    check_terms,
+    has_closed_form,
+    kl,
+)
 
 
 class GenerativeModel(nn.Module):
@@ -52,6 +60,12 @@ class LatentVariableModel(AutoEncoder):
         super().__init__()
         self.prior, self.encoder, self.decoder = prior, encoder, decoder
 
+    def __setattr__(self, name: str, value) -> None:
+        super().__setattr__(name, value)
+        follow = getattr(getattr(self, "prior", None), "follow", None)
+        if name in ("prior", "encoder") and follow and hasattr(self, "encoder"):
+            follow(self.encoder)  # a VampPrior encodes with the model's encoder
+
     def log_weight(self, x: Tensor, samples: Shape = ()) -> Tensor:
         """log w = log p(x|z) + log p(z) - log q(z|x) for z ~ q(z|x): (*samples, B), nats.
 
@@ -59,7 +73,9 @@ class LatentVariableModel(AutoEncoder):
         (`dgmcourse.evaluate`). x is encoded once.
         """
         z, log_q = self.encoder(x).rsample_and_log_prob(samples)
-        return self.decoder(z).log_prob(x) + self.prior.log_prob(z) - log_q
+        log_p_x, log_p_z = self.decoder(z).log_prob(x), self.prior.log_prob(z)
+        check_terms(z.shape[:-1], log_p_x, log_p_z, log_q)
+        return log_p_x + log_p_z - log_q
 
     def objective(self, x: Tensor, beta: float = 1.0) -> tuple[Tensor, dict[str, Tensor]]:
         r"""The evidence lower bound with one sample of z, and its two parts: each (B,), nats.
@@ -76,7 +92,9 @@ class LatentVariableModel(AutoEncoder):
         closed = has_closed_form(q, self.prior)
         z, log_q = (q.rsample(), None) if closed else q.rsample_and_log_prob()
         reconstruction = self.decoder(z).log_prob(x)
-        regulariser = kl(q, self.prior) if closed else log_q - self.prior.log_prob(z)
+        log_p_z = None if closed else self.prior.log_prob(z)
+        check_terms(z.shape[:-1], reconstruction, log_p_z, log_q)
+        regulariser = kl(q, self.prior) if closed else log_q - log_p_z
         return reconstruction - beta * regulariser, elbo_parts(reconstruction, regulariser)
 
     def elbo(self, x: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dgmcourse.densities import Density, Shape, check_binary, check_shape, draw_index
+from dgmcourse.settings import check_whole
 
 CHUNK = 1 << 14  # states that are held at once while all are enumerated
 MOST = 26  # pixels of a grid whose states can be enumerated: 2^26 of them take minutes
@@ -38,8 +39,7 @@ class IsingGrid(Density):
     def __init__(
         self, height: int, width: int, coupling: float | Tensor = 0.3, field: float | Tensor = 0.0
     ):
-        if height < 1 or width < 1:
-            raise ValueError(f"a grid has at least one row and one column, got {height} x {width}")
+        check_whole(height=height, width=width)
         self.height, self.width = height, width
         self.coupling, self.field = torch.as_tensor(coupling), torch.as_tensor(field)
         finite = self.coupling.isfinite().all() and self.field.isfinite().all()
@@ -105,6 +105,7 @@ class IsingGrid(Density):
         Each row of x is a chain; with a coupling for each grid, x is (..., B, height * width). Z
         cancels. The pixels of one colour of a chessboard are no neighbours and are drawn at once.
         """
+        check_whole(0, sweeps=sweeps)
         s = self._spins(check_binary(x))
         rows = torch.arange(self.height, device=x.device)
         columns = torch.arange(self.width, device=x.device)

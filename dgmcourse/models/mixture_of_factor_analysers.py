@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from dgmcourse.densities import Shape, draw_index
 from dgmcourse.models.factor_analysis import FactorAnalysis, run_em
+from dgmcourse.settings import check_whole
 
 NEGLIGIBLE = 1e-8  # a responsibility that changes no sum
 
@@ -28,8 +29,7 @@ class MixtureOfFactorAnalysers(nn.Module):
 
     def __init__(self, data_dim: int, latent_dim: int, components: int):
         super().__init__()
-        if components < 1:
-            raise ValueError(f"a mixture has at least 1 component, got {components}")
+        check_whole(data_dim=data_dim, latent_dim=latent_dim, components=components)
         self.components = nn.ModuleList(
             FactorAnalysis(data_dim, latent_dim) for _ in range(components)
         )
@@ -51,6 +51,7 @@ class MixtureOfFactorAnalysers(nn.Module):
         The clusters start at examples that `seed` chooses. The loadings come from torch's
         generator: with torch.manual_seed before, all is repeatable.
         """
+        check_whole(rounds=rounds)
         if len(x) < len(self.components):
             raise ValueError(
                 f"{len(self.components)} components need as many x at least, got {len(x)}"

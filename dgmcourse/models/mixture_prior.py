@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dgmcourse.densities import Density, Gaussian, Mixture, Shape
+from dgmcourse.settings import check_number, check_whole
 
 
 class MixturePrior(Density, nn.Module):
@@ -24,12 +25,9 @@ class MixturePrior(Density, nn.Module):
     """
 
     def __init__(self, dim: int, components: int = 50, spread: float = 1.0):
+        check_whole(dim=dim, components=components)
+        check_number(above=0, spread=spread)
         super().__init__()
-        if dim < 1 or components < 1:
-            raise ValueError(
-                f"a mixture has at least 1 dimension and at least 1 component, got {dim} and"
-                f" {components}"
-            )
         self.log_weights = nn.Parameter(torch.zeros(components))  # Mixture normalises them
         self.means = nn.Parameter(spread * torch.randn(components, dim))
         self.log_vars = nn.Parameter(torch.zeros(components, dim))

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from dgmcourse.densities import Density, Shape, apply, check_event, gaussian_of
+from dgmcourse.settings import check_interval, check_whole
 
 
 class Flow(nn.Module, ABC):
@@ -68,6 +69,7 @@ class Affine(Flow):
     """A learned shift and positive scale of each dimension, which other flows can build on."""
 
     def __init__(self, dim: int):
+        check_whole(dim=dim)
         super().__init__()
         self.shift, self.log_scale = nn.Parameter(torch.zeros(dim)), nn.Parameter(torch.zeros(dim))
 
@@ -160,6 +162,8 @@ class FlowConditional(nn.Module):
         given_dim: int = 0,
         log_var_range: tuple[float, float] = (-6.0, 2.0),
     ):
+        check_whole(0, given_dim=given_dim)
+        check_interval(log_var_range=log_var_range)
         super().__init__()
         self.net, self.flow = net, flow
         self.given_dim, self.log_var_range = given_dim, log_var_range

@@ -36,6 +36,7 @@ from dgmcourse.networks import (
     pixel_head,
     pixel_mask,
 )
+from dgmcourse.settings import check_whole
 
 
 class PixelDensity(Density):
@@ -172,6 +173,11 @@ class PixelNet(nn.Module):
         size: int = 3,
         shape: tuple[int, int] = (28, 28),
     ):
+        check_whole(width=width, size=size)
+        check_whole(0, layers=layers)
+        check_whole(3, first=first)
+        for side in shape:
+            check_whole(shape=side)
         super().__init__()
         self.shape, self.given_dim = shape, width * math.prod(shape)
         convs = [MaskedConv2d(1, width, pixel_mask(first, "A"))]

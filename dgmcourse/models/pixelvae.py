@@ -13,6 +13,7 @@ from dgmcourse.models.gated_pixelcnn import GatedPixelNet
 from dgmcourse.models.latent_variable_model import LatentVariableModel, elbo_parts
 from dgmcourse.models.pixelcnn import PixelConditional
 from dgmcourse.networks import conv_decoder, conv_encoder
+from dgmcourse.settings import check_number, check_whole
 
 
 class PixelVAE(LatentVariableModel):
@@ -35,6 +36,7 @@ class PixelVAE(LatentVariableModel):
         channels: int = 16,
         hidden: int = 64,
     ):
+        check_whole(latent_dim=latent_dim, channels=channels, hidden=hidden)
         net = GatedPixelNet(width, layers, first)
         super().__init__(
             StandardGaussian(latent_dim),
@@ -55,8 +57,7 @@ def free_bits(model: LatentVariableModel, nats: float):
     Raises:
         ValueError: for a number of nats that is negative or NaN.
     """
-    if not nats >= 0:
-        raise ValueError(f"expected 0 nats or more a dimension to be free, got {nats}")
+    check_number(least=0, nats=nats)
 
     def objective(x: Tensor, beta: float = 1.0) -> tuple[Tensor, dict[str, Tensor]]:
         q = model.encoder(x)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from dgmcourse.densities import apply, check_event
 from dgmcourse.models.normalizing_flow import Flow
+from dgmcourse.settings import check_whole
 
 MARGIN = 1e-4  # how far w^T u stays from -1, where the space would fold: enough for float32
 SHIFT = math.log(math.e - 1)  # softplus(SHIFT) = 1
@@ -37,12 +38,9 @@ class PlanarFlow(Flow):
     """
 
     def __init__(self, dim: int, steps: int = 1, given_dim: int = 0):
+        check_whole(dim=dim, steps=steps)
+        check_whole(0, given_dim=given_dim)
         super().__init__()
-        if dim < 1 or steps < 1:
-            raise ValueError(
-                f"a planar flow has at least 1 dimension and 1 step, got dim = {dim}, steps ="
-                f" {steps}"
-            )
         self.dim, self.steps, self.given_dim = dim, steps, given_dim
         start = torch.zeros(steps, 2 * dim + 1)
         start[:, :dim] = torch.randn(steps, dim) / dim**0.5  # w; u and b start at 0

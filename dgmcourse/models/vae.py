@@ -16,6 +16,7 @@ from dgmcourse.densities import (
 )
 from dgmcourse.models.latent_variable_model import LatentVariableModel
 from dgmcourse.networks import conv_decoder, conv_encoder, gated_mlp
+from dgmcourse.settings import check_whole
 
 
 class VAE(LatentVariableModel):
@@ -34,7 +35,7 @@ class VAE(LatentVariableModel):
         data_dim: dimensions of x.
 
     Raises:
-        ValueError: for another likelihood.
+        ValueError: for another likelihood, or a setting out of its range.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class VAE(LatentVariableModel):
         likelihood: str = "bernoulli",
         data_dim: int = 784,
     ):
+        check_whole(latent_dim=latent_dim, hidden=hidden, data_dim=data_dim)
         outputs = data_dim * outputs_per_pixel(likelihood)
         super().__init__(
             StandardGaussian(latent_dim),
@@ -67,6 +69,7 @@ class ConvVAE(LatentVariableModel):
         hidden: int = 128,
         likelihood: str = "bernoulli",
     ):
+        check_whole(latent_dim=latent_dim, channels=channels, hidden=hidden)
         outputs = outputs_per_pixel(likelihood)
         super().__init__(
             StandardGaussian(latent_dim),
@@ -82,6 +85,7 @@ class SquaredErrorVAE(LatentVariableModel):
     """
 
     def __init__(self, latent_dim: int = 8):
+        check_whole(latent_dim=latent_dim)
         super().__init__(
             StandardGaussian(latent_dim),
             GaussianConditional(conv_encoder(2 * latent_dim), (-10.0, 2.0)),

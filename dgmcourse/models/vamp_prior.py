@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from dgmcourse.densities import Conditional, Density, Mixture, Shape
 from dgmcourse.models.latent_variable_model import LatentVariableModel
 from dgmcourse.models.vae import VAE
+from dgmcourse.settings import check_interval, check_number, check_whole
 
 
 class VampPrior(Density, nn.Module):
@@ -20,7 +21,8 @@ class VampPrior(Density, nn.Module):
     `precomputed()`.
 
     Args:
-        encoder: q(z|x), the model's own: it belongs to the model and is trained by both.
+        encoder: q(z|x), the model's own: it belongs to the model and is trained by both. If the
+            model's is replaced, that one takes its place here, so give one prior to one model.
         data_dim: dimensions of a pseudo-input.
         components: K.
         start: mean and standard deviation of the first pseudo-inputs. Pixels outside of [0, 1] are
@@ -37,15 +39,19 @@ class VampPrior(Density, nn.Module):
         start: tuple[float, float] = (0.05, 0.01),
         bounds: tuple[float, float] | None = (0.0, 1.0),
     ):
-        super().__init__()
-        if components < 1:
-            raise ValueError(f"a VampPrior has at least 1 pseudo-input, got {components}")
-        if bounds is not None and not bounds[0] < bounds[1]:
-            raise ValueError(f"bounds are a smaller number and a larger one, or None, got {bounds}")
-        self.__dict__["encoder"] = encoder  # no submodule: its parameters are the model's
-        self.bounds = bounds
         mean, std = start
+        check_whole(data_dim=data_dim, components=components)
+        check_number(start=mean)
+        check_number(least=0, start=std)
+        check_interval(none=True, bounds=bounds)
+        super().__init__()
+        self.follow(encoder)
+        self.bounds = bounds
         self.raw = nn.Parameter(mean + std * torch.randn(components, data_dim))
+
+    def follow(self, encoder: Conditional) -> None:
+        """Encode the pseudo-inputs by this encoder, which a `LatentVariableModel` does with its own."""
+        self.__dict__["encoder"] = encoder  # no submodule: its parameters are the model's
 
     @property
     def pseudo_inputs(self) -> Tensor:

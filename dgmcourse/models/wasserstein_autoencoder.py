@@ -14,6 +14,7 @@ from dgmcourse.distances import mmd
 from dgmcourse.models.gan import leaky
 from dgmcourse.models.latent_variable_model import AutoEncoder
 from dgmcourse.networks import conv_decoder, conv_encoder, mlp
+from dgmcourse.settings import check_number, check_whole
 
 
 class PenalisedAutoEncoder(AutoEncoder):
@@ -31,7 +32,7 @@ class PenalisedAutoEncoder(AutoEncoder):
         channels, hidden: of the convolutional networks.
 
     Raises:
-        ValueError: for a negative weight.
+        ValueError: for a setting out of its range.
     """
 
     parts = {"cost": "cost", "discrepancy": "discrepancy"}
@@ -39,8 +40,8 @@ class PenalisedAutoEncoder(AutoEncoder):
     def __init__(
         self, latent_dim: int = 8, weight: float = 10.0, channels: int = 32, hidden: int = 128
     ):
-        if not weight >= 0:  # NaN neither
-            raise ValueError(f"the penalty's weight lambda is not negative, got {weight}")
+        check_whole(latent_dim=latent_dim, channels=channels, hidden=hidden)
+        check_number(least=0, weight=weight)
         super().__init__()
         self.prior, self.weight = StandardGaussian(latent_dim), weight
         self.encoder = PointConditional(conv_encoder(latent_dim, channels, hidden))

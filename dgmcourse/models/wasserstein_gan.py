@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from dgmcourse.densities import Density, apply
 from dgmcourse.models.gan import GAN
+from dgmcourse.settings import check_number
 
 
 class WassersteinGAN(GAN):
@@ -43,11 +44,8 @@ class WassersteinGAN(GAN):
         clip: float | None = None,
         penalty: float = 0.0,
     ):
-        if not ((clip is None or clip > 0) and penalty >= 0):
-            raise ValueError(
-                "weights are clipped to [-c, c] with c > 0, and a penalty is not negative: got"
-                f" {clip}, {penalty}"
-            )
+        check_number(above=0, none=True, clip=clip)
+        check_number(least=0, penalty=penalty)
         super().__init__(prior, generator, discriminator)
         self.clip, self.penalty = clip, penalty
         self.constrain()

@@ -18,6 +18,7 @@ from torch import nn
 from dgmcourse import distributed, measure, weights
 from dgmcourse.data.images import Splits, available
 from dgmcourse.play import play
+from dgmcourse.settings import check_whole
 from dgmcourse.train import History, fit
 from dgmcourse.weights import card, claims, load, notebooks, study
 
@@ -97,7 +98,9 @@ def train(
     Raises:
         ArithmeticError: if the training diverged. Nothing is written.
         KeyboardInterrupt: if it was interrupted, with a sentence on how to go on.
+        ValueError: for a setting out of its range, or a checkpoint of another training.
     """
+    check_whole(none=True, epochs=epochs)
     chosen, state = recipe(name), Path("runs") / f"{name}.pt"
     data = chosen.data()
     torch.manual_seed(chosen.seed)
@@ -145,6 +148,7 @@ def evaluate(name: str, S: int | None = None, device: torch.device | str | None 
     """Measure a shipped weight again on its test set: {"test_nll", "test_nll_se", "test_elbo",
     ...}, nats.
     """
+    check_whole(none=True, S=S)
     chosen = recipe(name)
     return chosen.measure(load(name).to(available(device or "cpu")), chosen.data(), S)
 

@@ -22,6 +22,7 @@ from pkgutil import iter_modules
 import torch
 
 from dgmcourse import weights
+from dgmcourse.settings import check_whole
 from dgmcourse.train import History
 
 ONE_AT_A_TIME = threading.Lock()  # the threads of a process share torch's random generator
@@ -41,9 +42,10 @@ def run(name: str, jobs: int = 1, scheduler: str | None = None) -> Path:
         scheduler: address of a dask scheduler whose workers run the rows instead.
 
     Raises:
-        ValueError: for a scheduler if the package distributed is not installed.
+        ValueError: for jobs < 1, or a scheduler if the package distributed is not installed.
         OSError: if nothing answers at the scheduler's address.
     """
+    check_whole(jobs=jobs)
     study, state = import_module(f"{__name__}.{name}"), Path("runs") / f"{name}.json"
     rows = json.loads(state.read_text()) if state.exists() else []
     while missing := [job for job in study.jobs(rows) if row_of(job, rows) is None]:
@@ -91,6 +93,7 @@ def rows_done(name: str, todo: list[tuple], jobs: int, scheduler: str | None) ->
 
 def one(name: str, setting: dict, seed: int) -> dict:
     """Train and measure one row."""
+    check_whole(None, seed=seed)
     torch.manual_seed(seed)
     named = setting | {"seed": seed}
     return named | import_module(f"{__name__}.{name}").run(setting, seed) | named
