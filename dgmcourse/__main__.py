@@ -147,6 +147,11 @@ def evaluate(options):
     print(f"{options.name:18}{'now':>14}{'recorded':>14}")
     for key, value in results.items():
         print(f"  {key:16}{value!s:>14}{recorded.get(key, '')!s:>14}")
+    if results.get("unreliable"):
+        print(
+            "unreliable: the share of test points whose few largest weights decide the estimate"
+            " (Pareto k above 0.7). Their log p(x) may be far higher, which test_nll_se leaves out."
+        )
     if results["n"] != recorded["n"]:
         print("Not the same test set: without the full data these digits were in the training set.")
     return 0

@@ -4,21 +4,42 @@ Likelihoods are in nats, (N,), one for each x. Average them, and quote their sta
 """
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from dgmcourse.densities import kl_per_dimension
+from dgmcourse.densities import check_terms, kl_per_dimension
+from dgmcourse.settings import check_number, check_whole
 
 # rows of z in a pass of the decoder: fewer cost calls, more cost memory (benchmarks/RESULTS.md)
 ROWS = 500
+UNRELIABLE = 0.7  # Pareto k above which an estimate is not to be trusted (`pareto_k`)
+
+
+class Estimate(NamedTuple):
+    """Estimates of log p(x) by importance sampling, and how far to trust each: (N,) all three.
+
+    `log_p` in nats; `k`, the shape of the weights' tail (`pareto_k`); `ess`, the effective sample
+    size (`effective_sample_size`), from 1 to S.
+    """
+
+    log_p: Tensor
+    k: Tensor
+    ess: Tensor
 
 
 @torch.no_grad()
 def log_likelihood(
-    model, x: Tensor, S: int = 5000, *, rows: int = ROWS, progress: bool = False
-) -> Tensor:
+    model,
+    x: Tensor,
+    S: int = 5000,
+    *,
+    rows: int = ROWS,
+    progress: bool = False,
+    reliability: bool = False,
+) -> Tensor | Estimate:
     r"""The importance-sampled estimate of log p(x) for a latent variable model: (N,), nats.
 
     $$\log \hat p(x) = \log \frac1S \sum_{s=1}^S \frac{p(x \mid z_s)\, p(z_s)}{q(z_s \mid x)}, \quad
@@ -34,29 +55,42 @@ def log_likelihood(
         S: samples of z for each x.
         rows: how many z go through the decoder at once; more on a GPU.
         progress: show a bar.
+        reliability: return an `Estimate`, with Pareto k and effective sample size. Where k > 0.7
+            a few weights decide the estimate, and it is probably too low, by an unknown amount.
 
     Raises:
-        ValueError: for an empty x or S < 1.
+        ValueError: for an empty x, S < 1, rows < 1, or a model whose terms are not one value for
+            each z.
     """
-    if len(x) == 0 or S < 1:
-        raise ValueError(f"expected at least one x and one sample, got {len(x)} and S = {S}")
+    check_batch(x, S, rows)
     chunk = min(S, 250)  # samples at a time; the rest of `rows` is filled with further x
     rows = rows if x.device.type == "cpu" else max(rows, 50_000)
-    prior, estimates = model.prior.precomputed(), []
+    prior, estimates, reliable = model.prior.precomputed(), [], []
     batches = x.split(max(1, rows // chunk))
     for batch in tqdm(batches, disable=not progress, desc=f"log p(x), S = {S}"):
         q = model.encoder(batch)
         total = batch.new_full((len(batch),), -math.inf)
+        tail = Tail(S) if reliability else None
         for done in range(0, S, chunk):
             z, log_q = q.rsample_and_log_prob((min(chunk, S - done),))
-            log_w = model.decoder(z).log_prob(batch) + prior.log_prob(z) - log_q
+            log_p_x, log_p_z = model.decoder(z).log_prob(batch), prior.log_prob(z)
+            check_terms(z.shape[:-1], log_p_x, log_p_z, log_q)
+            log_w = log_p_x + log_p_z - log_q
             total = torch.logaddexp(total, torch.logsumexp(log_w, 0))
+            if tail:
+                tail.add(log_w)
         estimates.append(total - math.log(S))
-    return torch.cat(estimates)
+        if tail:
+            reliable.append(tail.reliability(total))
+    if not reliability:
+        return torch.cat(estimates)
+    return Estimate(torch.cat(estimates), *map(torch.cat, zip(*reliable, strict=True)))
 
 
 @torch.no_grad()
-def log_likelihood_from_prior(model, x: Tensor, S: int = 5000, *, rows: int = ROWS) -> Tensor:
+def log_likelihood_from_prior(
+    model, x: Tensor, S: int = 5000, *, rows: int = ROWS, reliability: bool = False
+) -> Tensor | Estimate:
     r"""The density network's estimate of log p(x), without an encoder: (N,), nats.
 
     $$\log \hat p(x) = \log \frac1S \sum_{s=1}^S p(x \mid z_s), \quad z_s \sim p(z)$$
@@ -69,17 +103,115 @@ def log_likelihood_from_prior(model, x: Tensor, S: int = 5000, *, rows: int = RO
         x: (N, D), floats.
         S: samples of z.
         rows: how many z go through the decoder at once.
+        reliability: as in `log_likelihood`.
 
     Raises:
-        ValueError: for an empty x or S < 1.
+        ValueError: for an empty x, S < 1 or rows < 1.
     """
-    if len(x) == 0 or S < 1:
-        raise ValueError(f"expected at least one x and one sample, got {len(x)} and S = {S}")
+    check_batch(x, S, rows)
+    tail = Tail(S) if reliability else None
     prior, total = model.prior.precomputed(), x.new_full((len(x),), -math.inf)
     for done in range(0, S, rows):
         p = model.decoder(prior.sample((min(rows, S - done),)))
-        total = torch.logaddexp(total, torch.logsumexp(p.cross_log_prob(x), -1))
-    return total - math.log(S)
+        log_w = p.cross_log_prob(x)
+        total = torch.logaddexp(total, torch.logsumexp(log_w, -1))
+        if tail:
+            tail.add(log_w.mT)
+    log_p = total - math.log(S)
+    return Estimate(log_p, *tail.reliability(total)) if tail else log_p
+
+
+def check_batch(x: Tensor, S: int, rows: int) -> None:
+    """A ValueError for x that are no batch, (N, D), with an N of 1 at least, or S or rows below 1."""
+    check_whole(S=S, rows=rows)
+    if x.dim() != 2 or len(x) == 0:
+        raise ValueError(
+            f"expected a batch of x, (N, D), with at least one x, got shape {tuple(x.shape)}:"
+            " x.unsqueeze(0) makes a batch of one"
+        )
+
+
+class Tail:
+    """What the reliability of an estimate needs of S log-weights that come in parts, (s, N): the sum
+    of their squares, and the largest, of which `pareto_k` is made.
+    """
+
+    def __init__(self, S: int):
+        self.kept, self.largest, self.squares = tail_length(S) + 1, None, None
+
+    def add(self, log_w: Tensor) -> None:
+        squares, largest = torch.logsumexp(2 * log_w, 0), log_w
+        if self.largest is not None:
+            squares = torch.logaddexp(self.squares, squares)
+            largest = torch.cat([self.largest, log_w])
+        self.squares = squares
+        self.largest = largest.topk(min(self.kept, len(largest)), 0).values
+
+    def reliability(self, total: Tensor) -> tuple[Tensor, Tensor]:
+        """Pareto k and the effective sample size, (N,) each, given the log of the weights' sum."""
+        return tail_shape(self.largest), torch.exp(2 * total - self.squares)
+
+
+def pareto_k(log_w: Tensor, dim: int = 0) -> Tensor:
+    r"""How heavy the tail of the weights is along `dim`: the shape k of a Pareto distribution.
+
+    $$P(w > u + y \mid w > u) \approx (1 + k y / \sigma)^{-1/k}$$
+
+    It is fitted to the largest min(S / 5, 3 sqrt(S)) of S weights. Weights have a variance only if
+    k < 1/2, and a mean only if k < 1. Up to 0.7 the mean of S = 1,000 weights or more is of use in
+    practice. Above 0.7 it is not to be trusted: a few weights decide it, and no S within reach is
+    enough. Take another q(z|x), or a sum over a grid. A small k is no proof either: a mode of the
+    posterior that no draw came near is in none of the weights.
+
+    Vehtari, Simpson, Gelman, Yao & Gabry, Pareto Smoothed Importance Sampling, 2024; fitted after
+    Zhang & Stephens, 2009, with the former's weak prior at k = 1/2. Infinity if fewer than five
+    weights exceed the tail's smallest, which is too few to tell; minus infinity if none does, as
+    with a q that is the posterior itself.
+
+    Args:
+        log_w: log-weights, S of them along `dim`.
+
+    Returns:
+        k for each place on the other axes.
+    """
+    check_whole(S=log_w.shape[dim])
+    largest = log_w.movedim(dim, 0)
+    return tail_shape(largest.topk(min(tail_length(len(largest)) + 1, len(largest)), 0).values)
+
+
+def tail_length(S: int) -> int:
+    """How many of S weights count as their tail."""
+    return math.ceil(min(S / 5, 3 * S**0.5))
+
+
+def tail_shape(largest: Tensor) -> Tensor:
+    """`pareto_k` of the log-weights of the tail and the next below, in falling order: (M + 1, ...).
+
+    Zhang & Stephens: with excesses y over the smallest weight and theta = -k / sigma, the likelihood
+    is highest at k(theta) = mean log(1 - theta y); theta is averaged over that profile likelihood.
+    """
+    log_w = largest.cpu().double()
+    finite = log_w.clamp_min(torch.finfo(log_w.dtype).min)
+    # excesses in units of the largest weight, rising; expm1 keeps small ones
+    y = -torch.exp(finite[:-1] - finite[:1]) * torch.expm1(finite[-1:] - finite[:-1])
+    y, M = y.flip(0), len(y)
+    n = (y > 0).sum(0, keepdim=True)
+    if M < 5:
+        return torch.full_like(largest[0], math.inf)
+    quartile = y.gather(0, (M - n + (n / 4 + 0.5).long() - 1).clamp(0, M - 1))
+    points = 30 + int(M**0.5)
+    steps = 1 - (points / (torch.arange(points, dtype=y.dtype) + 0.5)).sqrt()
+    thetas = 1 / y[-1] + steps.view(-1, *[1] * (y.dim() - 1)) / (3 * quartile)
+    thetas = thetas.masked_fill(thetas == 0, 1e-100)  # where -k / theta is 0 / 0
+    k = torch.stack([torch.log1p(-theta * y).sum(0) for theta in thetas]) / n
+    profile = n * (torch.log(-thetas / k) - k - 1)
+    theta = (torch.softmax(profile, 0) * thetas).sum(0)
+    n = n.squeeze(0)
+    k = torch.log1p(-theta * y).sum(0) / n
+    k = (n * k + 10 * 0.5) / (n + 10)
+    k = k.where(n >= 5, math.inf).where((n > 0) | (log_w[0] == -math.inf), -math.inf)
+    k = k.where(~log_w.isnan().any(0), math.nan)
+    return k.to(largest.dtype).to(largest.device)
 
 
 def log_mean_exp(log_w: Tensor, dim: int = 0) -> Tensor:
@@ -116,8 +248,9 @@ def active_units(model, x: Tensor, threshold: float = 0.01) -> Tensor:
     2016). A collapsed one has the same posterior, the prior, for every x.
 
     Raises:
-        ValueError: for fewer than two x.
+        ValueError: for fewer than two x, or a negative threshold.
     """
+    check_number(least=0, threshold=threshold)
     if len(x) < 2:
         raise ValueError(f"a variance over x needs at least two x, got {len(x)}")
     return model.encoder(x).mean.var(0) > threshold
@@ -132,8 +265,9 @@ def precision_and_recall(real: Tensor, drawn: Tensor, k: int = 3) -> tuple[Tenso
     and Recall Metric, 2019, in a classifier's feature space). Compare with real against real.
 
     Raises:
-        ValueError: for fewer than k + 1 rows on one side.
+        ValueError: for k < 1, or fewer than k + 1 rows on one side.
     """
+    check_whole(k=k)
     if min(len(real), len(drawn)) <= k:
         raise ValueError(
             f"a {k}-th neighbour needs at least {k + 1} rows, got {len(real)} real and {len(drawn)}"

@@ -13,7 +13,13 @@ from torch import Tensor, nn
 from dgmcourse import weights
 from dgmcourse.data.images import Splits
 from dgmcourse.distances import frechet, sliced_wasserstein
-from dgmcourse.evaluate import active_units, log_likelihood, log_likelihood_from_prior
+from dgmcourse.evaluate import (
+    UNRELIABLE,
+    active_units,
+    log_likelihood,
+    log_likelihood_from_prior,
+)
+from dgmcourse.settings import check_whole
 from dgmcourse.train import own_randomness
 
 SAMPLES = 10_000  # for distances between samples: as many as there are test digits
@@ -24,22 +30,31 @@ def likelihood(model: nn.Module, data: Splits, S: int | None = None, rows: int =
     """The negative test log-likelihood, with its standard error over the examples.
 
     With an encoder by importance sampling (S = 5,000), `rows` examples at a time, and with the ELBO
-    and the number of active units; without one by S = 200,000 samples of the prior.
+    and the number of active units; without one by S = 200,000 samples of the prior. "unreliable" is
+    the share of examples whose estimate is not to be trusted, Pareto k above 0.7
+    (`evaluate.pareto_k`): log p(x) may be far higher, which the standard error does not say. "ess"
+    is the mean effective sample size.
     """
+    check_whole(none=True, S=S)
+    check_whole(rows=rows)
     x = data.test.to(device_of(model)).tensor()
     with own_randomness(x.device, seed=0):
         if hasattr(model, "encoder"):
             S = S or 5000
             elbo = torch.cat([model.log_weight(part).detach() for part in x.split(2 * rows)])
-            log_p = log_likelihood(model, x, S, rows=rows, progress=True)
+            estimate = log_likelihood(model, x, S, rows=rows, progress=True, reliability=True)
             more = {
                 "test_elbo": round(elbo.mean().item(), 3),
                 "active_units": int(active_units(model, x).sum()),
             }
         else:
             S, more = S or FROM_PRIOR, {}
-            log_p = log_likelihood_from_prior(model, x, S)
-    return negative(log_p) | more | {"S": S, "n": len(x)}
+            estimate = log_likelihood_from_prior(model, x, S, reliability=True)
+    trust = {
+        "unreliable": round((estimate.k > UNRELIABLE).double().mean().item(), 4),
+        "ess": round(estimate.ess.double().mean().item(), 1),
+    }
+    return negative(estimate.log_p) | more | trust | {"S": S, "n": len(x)}
 
 
 def exact(model: nn.Module, data: Splits, S: int | None = None) -> dict:
@@ -80,6 +95,7 @@ def samples(
     Args:
         draw: a function n -> (n, D) in place of `model.sample`.
     """
+    check_whole(none=True, S=S)
     device = device_of(model)
     real = data.test.to(device).tensor()
     S = min(S or SAMPLES, len(real), len(data.train))

@@ -4,6 +4,7 @@ diagnostics.
 
 import types
 
+import numpy as np
 import pytest
 import torch
 from oracles import all_images, assert_mean, close, oracle_tests
@@ -159,7 +160,88 @@ def check_precision_and_recall(evaluate):
     assert recalled[:50].mean() > 0.9 and recalled[50:].sum() == 0
 
 
+# psislw of arviz 0.21.0 (its second result), for scale * RandomState(S).kind(S) - 90
+PARETO_K_BY_ARVIZ = [
+    (100, "standard_normal", 0.3, 0.0845039718),
+    (100, "standard_normal", 1.2, 0.3373899558),
+    (100, "standard_exponential", 1.2, 1.0355290713),
+    (1000, "standard_normal", 1.2, 0.207745354),
+    (1000, "standard_exponential", 0.3, 0.5233809426),
+    (5000, "standard_normal", 0.3, 0.0569359207),
+    (5000, "standard_exponential", 1.2, 1.2364443384),
+]
+
+
+def check_pareto_k_of_arviz(evaluate):
+    for S, kind, scale, k in PARETO_K_BY_ARVIZ:
+        log_w = torch.from_numpy(scale * getattr(np.random.RandomState(S), kind)(S) - 90)
+        close(evaluate.pareto_k(log_w), k, 1e-9, 2e-10)
+        many = torch.stack([log_w, log_w + 900, log_w - 900, log_w.flip(0)]).view(2, 2, S)
+        close(evaluate.pareto_k(many, -1), torch.full((2, 2), k), 1e-8, 1e-9)
+
+
+def check_pareto_k_of_pareto(evaluate):
+    """w = (1 - u)^-k has a Pareto tail of shape k, exactly; the prior pulls a little to 1/2."""
+    u = torch.rand(2000, 200)
+    for k in (0.2, 0.5, 0.8, 1.5):
+        M = evaluate.tail_length(2000)
+        found = evaluate.pareto_k(-k * torch.log1p(-u))
+        expected = (M * k + 5) / (M + 10)
+        assert (found.mean() - expected).abs() < 0.03
+        assert 0.7 < found.std() / ((1 + k) / M**0.5) < 1.2  # the error of the best estimate
+
+
+def check_reliability(evaluate):
+    """In one pass, whatever the chunks: as of all weights at once, which the same seed draws."""
+    model, _ = wide_tiny_images()
+    x = all_images()[::50]
+    for S in (40, 601):
+        torch.manual_seed(3)
+        estimate = evaluate.log_likelihood(model, x, S, rows=250, reliability=True)
+        torch.manual_seed(3)
+        log_w = []
+        for one in x.split(max(1, 250 // S)):
+            parts = [min(250, S - at) for at in range(0, S, 250)]
+            log_w.append(torch.cat([model.log_weight(one, (part,)) for part in parts]))
+        log_w = torch.cat(log_w, 1)
+        close(estimate.log_p, evaluate.log_mean_exp(log_w))
+        close(estimate.k, evaluate.pareto_k(log_w))
+        close(estimate.ess, evaluate.effective_sample_size(log_w))
+        torch.manual_seed(3)
+        assert torch.equal(evaluate.log_likelihood(model, x, S, rows=250), estimate.log_p)
+        torch.manual_seed(3)
+        estimate = evaluate.log_likelihood_from_prior(model, x, S, rows=77, reliability=True)
+        torch.manual_seed(3)
+        z = torch.cat([model.prior.sample((min(77, S - at),)) for at in range(0, S, 77)])
+        log_w = model.decoder(z).cross_log_prob(x)
+        close(estimate.log_p, evaluate.log_mean_exp(log_w, 1))
+        close(estimate.k, evaluate.pareto_k(log_w, 1))
+        close(estimate.ess, evaluate.effective_sample_size(log_w, 1))
+
+
 MUTANTS = {
+    check_pareto_k_of_arviz: """
+        3 * S**0.5 => 2 * S**0.5
+        / (3 * quartile) => / (2 * quartile)
+        points = 30 + => points = 20 +
+        (n * k + 10 * 0.5) / (n + 10) =>  k
+        torch.softmax(profile, 0) => torch.full_like(profile, 1 / len(profile))
+        profile = n * ( => profile = (
+        thetas.masked_fill(thetas == 0, 1e-100) => thetas.clamp_min(0)
+        torch.expm1(finite[-1:] - finite[:-1]) => -torch.ones_like(finite[:-1])
+        movedim(dim, 0) => flatten(0, -2).mT.unflatten(-1, (1, -1)) if log_w.dim() > 1 else log_w
+    """,
+    check_pareto_k_of_pareto: """
+        (n * k + 10 * 0.5) / (n + 10) => (n * k + 100 * 0.5) / (n + 100)
+        torch.log1p(-theta * y).sum(0) / n => -torch.log1p(-theta * y).sum(0) / n
+    """,
+    check_reliability: """
+        torch.cat([self.largest, log_w]) => log_w
+        torch.logaddexp(self.squares, squares) => torch.maximum(self.squares, squares)
+        = tail_length(S) + 1, None => = tail_length(S), None
+        torch.logsumexp(2 * log_w, 0) => torch.logsumexp(log_w, 0)
+        tail.add(log_w.mT) => tail.add(p.cross_log_prob(x.flip(0)).mT)
+    """,
     check_precision_and_recall: """
         kthvalue(k + 1 => kthvalue(k
         drawn, real), within_reach(real, drawn => real, drawn), within_reach(drawn, real
@@ -170,9 +252,9 @@ MUTANTS = {
         math.log(S) => math.log(chunk)
         range(0, S, chunk) => range(0, S - S % chunk, chunk)
         (min(chunk, S - done),) => (chunk,)
-        + prior.log_prob(z) =>
-        log_prob(z) - log_q => log_prob(z)
-        (batch) + prior => (batch) / batch.shape[-1] + prior
+        + log_p_z - log_q => - log_q
+        log_p_z - log_q => log_p_z
+        log_p_x + => log_p_x / batch.shape[-1] +
         total - math.log(S) => (total - math.log(S)) / math.log(2)
         log_q = q.rsample_and_log_prob((min(chunk, S - done),)) => \
             _ = q.rsample_and_log_prob((min(chunk, S - done),)); log_q = q.log_prob(q.sample(z.shape[:1]))
@@ -210,25 +292,47 @@ test_oracle, test_mutant_is_caught = oracle_tests((evaluate, MUTANTS))
 def test_weights_of_zero_and_no_gradient():
     """An x of probability 0 under every sample is log 0, not NaN; and measuring keeps no graph."""
     parts, *_ = factor_analysis()
-    never = types.SimpleNamespace(log_prob=lambda x: torch.full((1, len(x)), -torch.inf))
-    model = types.SimpleNamespace(prior=parts[0], encoder=parts[1], decoder=lambda z: never)
-    estimate = evaluate.log_likelihood(model, factor_data(3), 600)
-    assert (estimate == -torch.inf).all() and not estimate.requires_grad
+
+    def never(z):
+        return types.SimpleNamespace(log_prob=lambda x: torch.full(z.shape[:-1], -torch.inf))
+
+    model = types.SimpleNamespace(prior=parts[0], encoder=parts[1], decoder=never)
+    estimate = evaluate.log_likelihood(model, factor_data(3), 600, reliability=True)
+    assert (estimate.log_p == -torch.inf).all() and not estimate.log_p.requires_grad
+    assert (estimate.k == torch.inf).all()
 
 
-@pytest.mark.parametrize("n, S", [(0, 10), (3, 0)])
-def test_nothing_to_measure_is_one_sentence(n, S):
-    parts, *_ = factor_analysis()
-    with pytest.raises(ValueError, match="at least one x and one sample"):
-        evaluate.log_likelihood(LatentVariableModel(*parts), factor_data(n), S)
-
-
-def test_a_single_x_has_no_active_units_and_a_vector_is_no_batch():
+@pytest.mark.parametrize("x", [factor_data(0), factor_data(1)[0]], ids=["empty", "one x"])
+@pytest.mark.parametrize("estimate", ["log_likelihood", "log_likelihood_from_prior"])
+def test_what_is_no_batch_is_one_sentence(x, estimate):
     model = LatentVariableModel(*factor_analysis()[0])
+    with pytest.raises(ValueError, match=r"a batch of x, \(N, D\), .* got shape \("):
+        getattr(evaluate, estimate)(model, x, 500)
+
+
+def test_a_single_x_has_no_active_units():
     with pytest.raises(ValueError, match="at least two x, got 1"):
-        evaluate.active_units(model, factor_data(1))
-    with pytest.raises(ValueError, match="vectors of 5 numbers on the last axis"):
-        evaluate.log_likelihood(model, factor_data(1)[0], 500)
+        evaluate.active_units(LatentVariableModel(*factor_analysis()[0]), factor_data(1))
+
+
+def test_pareto_k_at_its_edges():
+    """Too few weights that differ are infinity, none is minus infinity, NaN stays NaN; ties, zeros
+    and weights 10^4 nats apart are numbers.
+    """
+    k = evaluate.pareto_k
+    for few in (torch.randn(1), torch.zeros(20), torch.tensor([5.0] * 4 + [0.0] * 996)):
+        assert k(few) == torch.inf
+    assert k(torch.full((100,), -7.0)) == -torch.inf
+    assert k(torch.full((100,), -torch.inf)) == torch.inf
+    assert k(torch.tensor([0.0, torch.nan] * 50)).isnan()
+    assert k(1e4 * torch.rand(1000)) > 10
+    some = torch.randn(1000)
+    close(k(torch.cat([some, torch.full((1000,), -torch.inf)])), k(torch.cat([some, some - 1e5])))
+    for S in (1112, 1300, 1500):  # equal excesses: theta = 0 is on the grid of a tail of 100 to 120
+        log_w = torch.cat([torch.full((60,), 2.0), torch.zeros(S - 60)])
+        close(k(log_w), k(log_w + 1e-7 * torch.rand(S) * (log_w > 0)), 1e-5)
+    half = k(torch.randn(1000, 2, dtype=torch.float32))
+    assert half.dtype == torch.float32 and half.isfinite().all()
 
 
 @pytest.mark.parametrize(("real", "drawn"), [(3, 10), (10, 3)])

@@ -10,7 +10,9 @@ from scipy import stats
 
 from dgmcourse import measure, weights
 from dgmcourse.data.images import Data, Splits, embedded_digits
-from dgmcourse.densities import Gaussian
+from dgmcourse.densities import Gaussian, GaussianConditional, StandardGaussian
+from dgmcourse.evaluate import log_likelihood, log_likelihood_from_prior
+from dgmcourse.models import LatentVariableModel
 from dgmcourse.models.pixelcnn import PixelCNN, PixelNet
 
 
@@ -136,3 +138,38 @@ def test_sharpness_counts_edges():
     x[0, :, 14:] = 1.0  # one edge of 28 pixels
     x[1, 5, 5] = 0.5  # a grey dot: four edges of a quarter
     assert measure.sharpness(x.flatten(1)) == pytest.approx((28 + 4 * 0.25) / 2)
+
+
+@pytest.mark.parametrize("encoder", [True, False])
+def test_a_likelihood_says_which_share_of_it_is_not_to_be_trusted(encoder, capsys):
+    """A q(z|x) far too narrow for half of the data, or too few codes of the prior for them."""
+    torch.manual_seed(0)
+    x = torch.randn(400, 2)
+    x[200:] *= 20
+    identity = torch.nn.Linear(2, 4)
+    identity.weight.data, identity.bias.data = (
+        torch.eye(4)[:, :2],
+        torch.tensor([0.0, 0.0, -0.5, -0.5]),
+    )
+
+    def narrow(x):
+        log_var = torch.where(x.abs().amax(1) > 5, -6.0, -0.6)
+        return Gaussian(x / 2, log_var[:, None].expand_as(x))
+
+    model = torch.nn.Module()
+    model.prior, model.decoder = StandardGaussian(2), GaussianConditional(identity)
+    if encoder:
+        model.encoder = narrow
+        model.log_weight = lambda x: LatentVariableModel(
+            model.prior, narrow, model.decoder
+        ).log_weight(x)
+    found = measure.likelihood(model, Splits(None, None, Data(x)), S=500)
+    with measure.own_randomness(torch.device("cpu"), seed=0):
+        if encoder:
+            model.log_weight(x)
+        estimate = log_likelihood if encoder else log_likelihood_from_prior
+        log_p, k, ess = estimate(model, x, 500, reliability=True)
+    assert found["unreliable"] == round((k > 0.7).float().mean().item(), 4)
+    assert (k[:200] < 0.7).float().mean() > 0.9 and (k[250:] > 0.7).float().mean() > 0.5
+    assert found["ess"] == pytest.approx(ess.mean().item(), abs=0.06)
+    assert found["test_nll"] == pytest.approx(-log_p.mean().item(), abs=6e-4)
