@@ -1086,10 +1086,9 @@ plot.show(
         " some of its digits misread."
     ),
     caption=(
-        "The conditional mean removes the noise with"
-        f" {rival.verdict('a smaller', 'a larger', 'no')} error"
-        f" {rival.verdict('than', 'than', 'that is shown to differ from that of')} the mean of ten"
-        " neighbours."
+        "The conditional mean leaves "
+        + rival.verdict("a smaller error than", "a larger error than", "an error like that of")
+        + " the mean of ten neighbours."
     ),
 )
 
