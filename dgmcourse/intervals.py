@@ -21,7 +21,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import special  # not scipy.stats: it takes 50 MB more of each notebook's memory
 
 LEVEL = 0.95  # that all intervals of one table hold
 
@@ -58,6 +58,10 @@ class Interval:
         """Whether a difference is shown: its interval does not include 0."""
         return self.low > 0 or self.high < 0
 
+    def said(self, spec: str, unit: str = "") -> str:
+        """A difference with its limits; behind one whose interval includes 0: "not shown"."""
+        return f"{self:{spec}} {unit}".rstrip() + ("" if self.shown else ", not shown")
+
     def verdict(self, above: str, below: str, neither: str = "not shown") -> str:
         """The word for a difference that is above 0, below 0, or not shown to be either."""
         return (above if self.value > 0 else below) if self.shown else neither
@@ -80,7 +84,7 @@ def of_mean(values, of: str, comparisons: int = 1) -> Interval:
     n, mean = len(values), values.mean()
     if n == 1:
         return Interval(mean, math.nan, math.nan, n, of, comparisons)
-    reach = stats.t.isf(_tail(comparisons), n - 1) * values.std(ddof=1) / n**0.5
+    reach = _t(n - 1, comparisons) * values.std(ddof=1) / n**0.5
     return Interval(mean, mean - reach, mean + reach, n, of, comparisons)
 
 
@@ -92,21 +96,28 @@ def of_difference(a, b, of: str, comparisons: int = 1) -> Interval:
     a, b = (np.asarray(v, dtype=float).ravel() for v in (a, b))
     if min(len(a), len(b)) < 2:
         raise ValueError(f"expected at least 2 values on each side, got {len(a)} and {len(b)}")
-    level = 1 - 2 * _tail(comparisons)
-    found = stats.ttest_ind(a, b, equal_var=False).confidence_interval(level)
-    n = min(len(a), len(b))
-    return Interval(a.mean() - b.mean(), found.low, found.high, n, of, comparisons)
+    n, difference = min(len(a), len(b)), a.mean() - b.mean()
+    parts = [v.var(ddof=1) / len(v) for v in (a, b)]
+    reach = sum(parts) ** 0.5
+    if reach > 0:
+        freedom = sum(parts) ** 2 / sum(
+            part**2 / (len(v) - 1) for part, v in zip(parts, (a, b), strict=True)
+        )
+        reach *= _t(freedom, comparisons)
+    return Interval(difference, difference - reach, difference + reach, n, of, comparisons)
 
 
 def of_share(hits: int, n: int, of: str, comparisons: int = 1) -> Interval:
     """The share of n independent trials that succeeded; exact, so that 0 of n and n of n have an
     interval, too (Clopper and Pearson 1934).
     """
+    hits, n = int(hits), int(n)
     if not 0 <= hits <= n or n < 1:
         raise ValueError(f"expected 0 <= hits <= n and n >= 1, got {hits} of {n}")
-    level = 1 - 2 * _tail(comparisons)
-    found = stats.binomtest(int(hits), int(n)).proportion_ci(level, method="exact")
-    return Interval(hits / n, found.low, found.high, n, of, comparisons)
+    tail = _tail(comparisons)
+    low = special.betaincinv(hits, n - hits + 1, tail) if hits else 0.0
+    high = special.betaincinv(hits + 1, n - hits, 1 - tail) if hits < n else 1.0
+    return Interval(hits / n, low, high, n, of, comparisons)
 
 
 def of_auc(auc: float, positives: int, negatives: int, of: str, comparisons: int = 1) -> Interval:
@@ -116,17 +127,27 @@ def of_auc(auc: float, positives: int, negatives: int, of: str, comparisons: int
     1 has an interval, too (Newcombe, Confidence intervals for an effect size measure based on the
     Mann-Whitney statistic, part 2, 2006).
     """
-    z, pairs = stats.norm.isf(_tail(comparisons)), positives * negatives
+    z, pairs = -special.ndtri(_tail(comparisons)), positives * negatives
     half = (positives + negatives) / 2 - 1
 
     def excess(a: float) -> float:
         v = a * (1 - a) / pairs * (1 + half * ((1 - a) / (2 - a) + a / (1 + a)))
         return (auc - a) ** 2 - z**2 * v
 
-    # At auc itself the excess is at most 0, and at an auc of 0 or 1 it is 0: start beside it.
-    low = optimize.brentq(excess, 0, auc - 1e-9) if auc > 1e-8 else 0.0
-    high = optimize.brentq(excess, auc + 1e-9, 1) if auc < 1 - 1e-8 else 1.0
-    return Interval(auc, low, high, min(positives, negatives), of, comparisons)
+    def limit(end: float) -> float:
+        """Between auc, where the excess is at most 0, and the end of [0, 1], by bisection."""
+        inside, outside = auc, end
+        for _ in range(60):
+            middle = (inside + outside) / 2
+            inside, outside = (middle, outside) if excess(middle) <= 0 else (inside, middle)
+        return inside
+
+    return Interval(auc, limit(0.0), limit(1.0), min(positives, negatives), of, comparisons)
+
+
+def _t(freedom: float, comparisons: int) -> float:
+    """Student's t at the interval's limit."""
+    return -special.stdtrit(freedom, _tail(comparisons))
 
 
 def _tail(comparisons: int) -> float:
