@@ -96,7 +96,7 @@ def test_a_gan_has_no_codes_of_digits_and_its_dimensions_stand_in_order_of_what_
     with torch.no_grad():
         assert np.allclose(spec["variance"][2], model.generator(z).var(0).sum(), rtol=1e-4)
     fig = latent_grid(model, (X, Y), n=5, rows=2)
-    assert [label.get_text() for label in fig.axes[0].get_yticklabels()] == ["z[2]", "z[0]"]
+    assert [label.get_text() for label in fig.axes[0].get_yticklabels()] == ["$z_{3}$", "$z_{1}$"]
     plt.close(fig)
 
 
@@ -270,7 +270,11 @@ def test_grid_of_the_plane_has_the_second_dimension_upwards():
 def test_grid_of_many_dimensions_has_a_row_for_each_of_the_most_active():
     model = linear_model([1.0, 0.1, 3.0, 0.5])
     fig = latent_grid(model, (X, Y), n=5, rows=3)
-    assert [label.get_text() for label in fig.axes[0].get_yticklabels()] == ["z[2]", "z[0]", "z[3]"]
+    assert [label.get_text() for label in fig.axes[0].get_yticklabels()] == [
+        "$z_{3}$",
+        "$z_{1}$",
+        "$z_{4}$",
+    ]
     with torch.no_grad():
         expected = model.decoder(torch.tensor([[0.0, 0.0, 1.5, 0.0]])).mean.reshape(28, 28)
     assert np.allclose(fig.axes[0].images[0].get_array()[:28, 84:112], expected)

@@ -57,7 +57,7 @@ def pushed(change):
 
 
 def log_of(det):
-    """A slip: log |det|, the determinant made of w, u and h = tanh(w^T z + b), each (B, D)."""
+    """A slip: log |det|, the determinant made of w, u and h = tanh(w^T z + b), each (B, d)."""
     return lambda z, w, u, b: torch.log(
         torch.abs(det(w, u, torch.tanh(z @ w + b)[:, None].expand_as(z))[:, 0])
     )
@@ -147,7 +147,7 @@ planar_step = Exercise(
             }
         },
         shapes={
-            "f(z)": [(6,), "it has one row for each z, (B, D)"],
+            "f(z)": [(6,), "it has one row for each z, (B, d)"],
             "log_det": [(6, 3), "a determinant is one number for each z, (B,)"],
         },
         praise="f(z) and log_det agree with autograd's Jacobian on 6 points to {trial.off:.0e} nats, and"
@@ -240,7 +240,7 @@ reflect = Exercise(
         " a zero v does no harm.",
     ),
     hints=[
-        "You need no D x D matrix: v v^T z is v times the number v^T z.",
+        "You need no d x d matrix: v v^T z is v times the number v^T z.",
         "That number, for each row: (v * z).sum(-1, keepdim=True), shape (B, 1). |v|^2 likewise.",
         "size = (v * v).sum(-1, keepdim=True).clamp_min(1e-30); return z - 2 * v * (v * z).sum(-1,"
         " keepdim=True) / size.",

@@ -427,7 +427,7 @@ def columns(name: str, half: str, starts: list[int], change=torch.clone) -> list
 (OUTPUT,) = randn(2, (4, 6))
 (WIDER,) = randn(3, (3, 10))
 MIDDLE = (
-    "cut in the middle, wherever that is: output.chunk(2, dim=-1), or D = output.shape[-1] // 2"
+    "cut in the middle, wherever that is: output.chunk(2, dim=-1), or d = output.shape[-1] // 2"
 )
 SWAPPED = "the halves are swapped: the first is the mean, the second the log-variance"
 AS_IT_IS = "the mean is the first half of the output as it is: any real number is a valid mean"
@@ -436,7 +436,7 @@ SECOND = (
 )
 SHAPES = [(2, 6), "you cut the batch in two: cut the last axis, output.chunk(2, dim=-1)"]
 for shape in ((4,), (4, 1), (4, 2), (4, 4), (4, 5), (4, 6)):
-    SHAPES += [shape, "it is half of the 6 columns, D = output.shape[-1] // 2 of them"]
+    SHAPES += [shape, "it is half of the 6 columns, d = output.shape[-1] // 2 of them"]
 
 gaussian_head = Exercise(
     name="gaussian_head",

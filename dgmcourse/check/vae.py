@@ -108,7 +108,7 @@ kl = Exercise(
         " gradients.",
     ),
     hints=[
-        "The formula has four terms for each dimension. Write them on (B, D) tensors, then sum over"
+        "The formula has four terms for each dimension. Write them on (B, d) tensors, then sum over"
         " the last axis.",
         "The network gives log_var = log sigma^2: the variance is torch.exp(log_var), its logarithm"
         " is log_var itself.",

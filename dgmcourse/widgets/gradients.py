@@ -141,15 +141,15 @@ def differences(steps, fresh, rewound, truth: float) -> plt.Figure:
     return fig
 
 
-def variance_lines(by_S: dict, by_D: dict, S, D, fixed_S: int, fixed_D: int) -> plt.Figure:
+def variance_lines(by_S: dict, by_d: dict, S, d, fixed_S: int, fixed_d: int) -> plt.Figure:
     """Draw the variance of one estimate, {estimator: (values, errors)}, against the number of
     samples and against the dimension.
     """
     fig, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.2), sharey=True)
     lines(axes[0], S, by_S, "samples S", "variance of one estimate")
-    lines(axes[1], D, by_D, "dimensions D", "")
-    axes[0].set_title(f"against S, at D = {fixed_D}")
-    axes[1].set_title(f"against D, at S = {fixed_S}")
+    lines(axes[1], d, by_d, "dimensions d", "")
+    axes[0].set_title(f"against S, at d = {fixed_d}")
+    axes[1].set_title(f"against d, at S = {fixed_S}")
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return fig
 
@@ -157,14 +157,14 @@ def variance_lines(by_S: dict, by_D: dict, S, D, fixed_S: int, fixed_D: int) -> 
 # ---- histograms of estimates
 
 
-def estimates(S: int, D: int, sigma: float = 1.0, R: int = 300, seed: int = 0) -> dict[str, Tensor]:
+def estimates(S: int, d: int, sigma: float = 1.0, R: int = 300, seed: int = 0) -> dict[str, Tensor]:
     """Estimate dE/dmu_1 for f(z) = -|z|^2 at mu = 1, R times by each estimator: (R,) each. The true
     value is -2.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        mean = torch.ones(R, D, requires_grad=True)
-        q = Gaussian(mean, torch.full((R, D), 2 * math.log(sigma)))
+        mean = torch.ones(R, d, requires_grad=True)
+        q = Gaussian(mean, torch.full((R, d), 2 * math.log(sigma)))
 
         def f(z):
             return -(z**2).sum(-1)
@@ -180,9 +180,9 @@ def estimates(S: int, D: int, sigma: float = 1.0, R: int = 300, seed: int = 0) -
     return {name: gradient[:, 0] for name, gradient in gradient_of.items()}
 
 
-def histograms(S: int = 10, D: int = 10, sigma: float = 1.0, reach: float = 40.0) -> plt.Figure:
+def histograms(S: int = 10, d: int = 10, sigma: float = 1.0, reach: float = 40.0) -> plt.Figure:
     fig, axes = plt.subplots(3, 1, figsize=(WIDTH, 3.6), sharex=True, sharey=True)
-    for ax, (name, g) in zip(axes, estimates(S, D, sigma).items(), strict=True):
+    for ax, (name, g) in zip(axes, estimates(S, d, sigma).items(), strict=True):
         histogram(ax, name, g, -2.0, reach)
     axes[-1].set_xlabel(
         r"300 estimates of $\partial\, E[f] / \partial \mu_1$ (the truth, -2, is dotted)"
@@ -209,7 +209,7 @@ def play_histograms() -> SliderFigure:
         histograms,
         alt="Histograms of 300 estimates of one gradient by three estimators.",
         S=[2, 4, 8, 16, 32, 64, 128],
-        D=[1, 2, 5, 10, 20, 50, 100],
+        d=[1, 2, 5, 10, 20, 50, 100],
         sigma=(0.1, 2.0, 0.1, 1.0),
     )
 

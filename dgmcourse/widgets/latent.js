@@ -152,7 +152,7 @@ function render({ model, el }, bytes) {
   const codes = floats(part("codes")), prior = floats(part("prior")), digits = part("digits");
   const [height, width] = shape, D = height * width, d = order.length;
   const within = (a) => clamp(a, -extent, extent);
-  const name = (i) => `z[${i}]`; // as Python counts, so that w.z[i] is what the slider says
+  const name = (i) => `z${[...String(i + 1)].map((c) => String.fromCharCode(0x2080 + +c)).join("")}`; // z₁ is w.z[0]
   const hue = (label) => (label === undefined ? "#808080" : colours[label % colours.length]);
   const z = Float32Array.from(model.get("z"));
   const axes = [...model.get("dims")];

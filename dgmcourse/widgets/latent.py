@@ -191,14 +191,14 @@ def latent_grid(model, data=None, *, n=None, rows=8) -> plt.Figure:
     n = n or (16 if d == 2 else 13)
     if d == 2:
         across = torch.special.ndtri((torch.arange(n) + 0.5) / n)
-        up = across.flip(0)  # the first row is the highest z[1]
+        up = across.flip(0)  # the first row is the highest z_2
         z = torch.stack(torch.meshgrid(across, up, indexing="xy"), -1)
-        down, label = [f"{value:.1f}" for value in up], "z[0]"
+        down, label = [f"{value:.1f}" for value in up], "$z_1$"
     else:
         across, order = torch.linspace(-3, 3, n), order[:rows]
         z = torch.zeros(len(order), n, d)
         z[torch.arange(len(order)), :, order] = across
-        down, label = [f"z[{i}]" for i in order], "value of this dimension, all others 0"
+        down, label = [f"$z_{{{i + 1}}}$" for i in order], "value of this dimension, all others 0"
     with torch.no_grad():
         mosaic = tile(model.decoder(z.flatten(0, 1)).mean, n, side, gap=0)
     fig, ax = plt.subplots(figsize=(WIDTH, (WIDTH - 0.6) * len(down) / n + 0.5))
@@ -206,7 +206,7 @@ def latent_grid(model, data=None, *, n=None, rows=8) -> plt.Figure:
     middles = [(k + 0.5) * side - 0.5 for k in range(max(n, len(down)))]
     ax.set_xticks(middles[:n], [f"{value:.1f}" for value in across])
     ax.set_yticks(middles[: len(down)], down)
-    ax.set(xlabel=label, ylabel="z[1]" if d == 2 else "")
+    ax.set(xlabel=label, ylabel="$z_2$" if d == 2 else "")
     ax.tick_params(length=0, labelsize=8)
     ax.spines[:].set_visible(False)
     return fig

@@ -26,8 +26,12 @@
 #
 # Two answers have been found. In the first, each sample looks at the slope under its feet. In the
 # second, a sample knows no slope: it looks at how high it stands, and pulls $\mu$ towards itself if
-# that is above zero, and pushes it away if below. Before you look at the arrows: whose average
-# would you trust more?
+# that is above zero, and pushes it away if below. Before you look at the arrows: whose average would
+# you trust more? Three things to try:
+#
+# 1. Press *new sample* ten times. Which average wobbles more?
+# 2. Raise `height`. The landscape keeps its shape, so the truth does not move. Which arrows do?
+# 3. Make $\sigma$ small. One kind of arrow settles on the slope at $\mu$, the other explodes.
 
 # %% tags=["colab"] jupyter={"source_hidden": true}
 # In Colab this installs the course and leaves Colab's own torch alone. Elsewhere it does nothing.
@@ -52,14 +56,15 @@ if "google.colab" in sys.modules:
 # %% jupyter={"source_hidden": true}
 import torch
 
-from dgmcourse import plot
+from dgmcourse import intervals, plot
 from dgmcourse.widgets import gradients as figures
+from dgmcourse.widgets import show as show_widget
 
 mu, sigma, height = 1.6, 0.6, 2.0
-drawn, truth = figures.one_draw(mu, sigma, height, n=8), figures.true_slope(mu, sigma)
 many = figures.one_draw(mu, sigma, height, n=20_000)
 spread = {name: many[name].std().item() for name in ("pathwise", "score function")}
-plot.show(
+show_widget(
+    figures.play_arrows(),
     figures.arrows(mu, sigma, height),
     alt=(
         "A curve with eight samples of a Gaussian; below it the pathwise estimator's shorter"
@@ -67,23 +72,11 @@ plot.show(
         " point both ways."
     ),
     caption=(
-        "One set of samples, two readings: the score function's arrows scatter"
-        f" {spread['score function'] / spread['pathwise']:.1f} times as widely (standard deviation"
-        f" {spread['score function']:.1f} against {spread['pathwise']:.1f}, over 20,000 samples)."
-        f" These eight average {drawn['pathwise'].mean():+.2f} pathwise and"
-        f" {drawn['score function'].mean():+.2f} by the score function; the true gradient is"
-        f" {truth:+.2f}."
+        "One set of samples, two readings. At a height of 2 the score function's arrows scatter"
+        f" {spread['score function'] / spread['pathwise']:.1f} times as widely as the pathwise ones"
+        " (standard deviations of 20,000 samples)."
     ),
 )
-
-# %% [markdown]
-# Play with it. Three things to try:
-# 1. Press *new sample* ten times. Which average wobbles more?
-# 2. Raise `height`. The landscape keeps its shape, so the truth does not move. Which arrows do?
-# 3. Make $\sigma$ small. One kind of arrow settles on the slope at $\mu$, the other explodes.
-
-# %%
-figures.play_arrows()
 
 # %% [markdown]
 # Afterwards you can say why a gradient does not pass through `z = q.sample()`, and what goes wrong
@@ -107,9 +100,9 @@ figures.play_arrows()
 # $\boldsymbol\sigma$ of its Gaussian. That is the lecture's problem: the gradient with respect to
 # the sampling process.
 #
-# From here on you work where the truth is known: $f(\mathbf{z}) = -\sum_d z_d^2$ in $D$ dimensions,
+# From here on you work where the truth is known: $f(\mathbf{z}) = -\sum_j z_j^2$ in $d$ dimensions,
 # under $q = \mathcal N(\boldsymbol\mu, \mathrm{diag}\,\boldsymbol\sigma^2)$. Since $\mathbb
-# E[z_d^2] = \mu_d^2 + \sigma_d^2$, the gradient for each $\mu_d$ is $-2\mu_d$. **Predict:** what
+# E[z_j^2] = \mu_j^2 + \sigma_j^2$, the gradient for each $\mu_j$ is $-2\mu_j$. **Predict:** what
 # will autograd say if you just sample and ask?
 
 # %%
@@ -120,7 +113,7 @@ torch.manual_seed(0)
 
 
 def f(z):
-    """-|z|^2: (..., D) to (...)."""
+    """-|z|^2: (..., d) to (...)."""
     return -(z**2).sum(-1)
 
 
@@ -170,10 +163,9 @@ plot.show(
         " shrinks, with the same noise it is flat."
     ),
     caption=(
-        f"With fresh noise the standard deviation at h = {steps[0]:.0e} is {fresh[0].std():.0f}"
-        f" ({fresh[0].std() / fresh[2].std():.1f} times that at h = {steps[2]:.0e}); with the same"
-        f" noise it is {rewound[0].std():.2f} at every small h, around a mean of"
-        f" {rewound[0].mean():.3f}. 300 repetitions."
+        "With fresh noise a ten times smaller step makes the standard deviation"
+        f" {fresh[0].std() / fresh[2].std():.1f} times as large; with the same noise it stays at"
+        f" {rewound[0].std():.2f}. 300 repetitions."
     ),
 )
 
@@ -210,10 +202,10 @@ plot.show(
 def score_function(f, q, parameters, S):
     """The score-function estimate of the gradient of E_q[f(z)].
 
-    f:           maps z (S, D) to (S,); may be any function; if it depends on the
+    f:           maps z (S, d) to (S,); may be any function; if it depends on the
                  parameters itself, that part of its gradient must be 0 on average, as
                  it is for -log q(z)
-    q:           a Density: q.sample((S,)), (S, D), has no gradient; q.log_prob(z), (S,)
+    q:           a Density: q.sample((S,)), (S, d), has no gradient; q.log_prob(z), (S,)
     parameters:  the tensors of q, here [mean, log_var]
     returns      one gradient for each parameter, of its shape
     """
@@ -259,7 +251,7 @@ for S in (10, 1000, 100_000):
 # $$\begin{aligned}
 # \nabla_\phi\, \mathbb E_{q_\phi}[f(\mathbf{z})]
 # &= \nabla_\phi\, \mathbb E_{\boldsymbol\epsilon}[f(\boldsymbol\mu + \boldsymbol\sigma \odot \boldsymbol\epsilon)] \\
-# &= \mathbb E_{\boldsymbol\epsilon}\Big[\sum_d \frac{\partial f}{\partial z_d}\, \nabla_\phi (\mu_d + \sigma_d\, \epsilon_d)\Big]
+# &= \mathbb E_{\boldsymbol\epsilon}\Big[\sum_j \frac{\partial f}{\partial z_j}\, \nabla_\phi (\mu_j + \sigma_j\, \epsilon_j)\Big]
 # \end{aligned}$$
 #
 # Each sample now asks: had $\boldsymbol\mu$ been larger, *I* would have moved along; is it uphill
@@ -276,7 +268,7 @@ for S in (10, 1000, 100_000):
 def reparameterize(mean, log_var, noise=None):
     """A sample of N(mean, diag(exp(log_var))), differentiable in mean and log_var.
 
-    mean, log_var:  (B, D), or any one shape
+    mean, log_var:  (B, d), or any one shape
     noise:          standard Gaussian numbers of the same shape; if None, draw them
     returns         z, of the same shape
     """
@@ -309,7 +301,7 @@ for S in (10, 1000, 100_000):
 # ## Both are right. How loud are they?
 #
 # Two questions: is either estimator biased, and how does its noise depend on the number of samples
-# $S$ and the number of dimensions $D$? `dgmcourse.gradients` has both estimators as you wrote them,
+# $S$ and the number of dimensions $d$? `dgmcourse.gradients` has both estimators as you wrote them,
 # for many independent repetitions at once.
 #
 # The comparison should be fair. The score function has a well-known cure: since $\mathbb E_q[\nabla
@@ -317,10 +309,11 @@ for S in (10, 1000, 100_000):
 # that does not depend on $\mathbf{z}_s$. This *baseline* costs no bias. A good one that is free
 # when $S \ge 2$: the mean of the *other* samples' values.
 
-# %%
+# %% jupyter={"source_hidden": true}
 from dgmcourse.gradients import pathwise
 from dgmcourse.gradients import score_function as scores
 
+# %%
 ESTIMATORS = {
     "score function": scores,
     "score function with baseline": lambda f, q, parameters, S: scores(
@@ -330,36 +323,40 @@ ESTIMATORS = {
 }
 
 
-def repeat(estimator, S, D, R=500):
+def repeat(estimator, S, d, R=500):
     """R independent estimates, (R,), of the gradient for mu_1 at mu = 1, sigma = 1, in
     truth -2.
     """
-    mean = torch.ones(R, D, requires_grad=True)
-    return estimator(f, Gaussian(mean, torch.zeros(R, D)), [mean], S)[0][:, 0]
+    mean = torch.ones(R, d, requires_grad=True)
+    return estimator(f, Gaussian(mean, torch.zeros(R, d)), [mean], S)[0][:, 0]
 
 
+# %% jupyter={"source_hidden": true}
 torch.manual_seed(0)
+rows = []
 for name, estimator in ESTIMATORS.items():
-    g = repeat(estimator, S=10, D=10, R=4000)
-    error = plot.standard_error(g)
-    off = abs(g.mean() + 2) / error
-    print(
-        f"{name:28} mean {g.mean():6.3f} ± {error:.3f} ({off:.1f} errors off),"
-        f" deviation {g.std():5.2f}"
-    )
+    g = repeat(estimator, S=10, d=10, R=4000)
+    bias = intervals.of_mean(g + 2, "repetitions", comparisons=len(ESTIMATORS))
+    rows.append(f"| {name} | {g.mean():.3f} | {bias.said('+.3f')} | {g.std():.2f} |")
+plot.markdown(
+    "| estimator | mean | bias | standard deviation |",
+    "|:--|--:|--:|--:|",
+    *rows,
+    "",
+    f"*S = 10, d = 10; the truth is -2. {bias.basis}.*",
+)
 
 # %% [markdown]
-# An unbiased mean is off by one standard error (behind the ±) or so, rarely by three. No sign of a
-# bias, then. The standard deviations are another matter. **Predict:** in a log-log plot, what slope
-# has the variance against $S$? And against $D$?
+# The intervals of the bias say whether one is shown; the standard deviations are another matter.
+# **Predict:** in a log-log plot, what slope has the variance against $S$? And against $d$?
 
 # %%
-S_values, D_values = [2, 4, 8, 16, 32, 64, 128], [1, 2, 4, 8, 16, 32, 64, 128]
+S_values, d_values = [2, 4, 8, 16, 32, 64, 128], [1, 2, 4, 8, 16, 32, 64, 128]
 
 
-def variance(estimator, S, D):
+def variance(estimator, S, d):
     """The variance of one estimate and its standard error, from 10 groups of 50."""
-    groups = repeat(estimator, S, D).reshape(10, 50).var(-1)
+    groups = repeat(estimator, S, d).reshape(10, 50).var(-1)
     return groups.mean().item(), plot.standard_error(groups)
 
 
@@ -368,8 +365,8 @@ by_S = {
     name: list(zip(*[variance(e, S, 10) for S in S_values], strict=True))
     for name, e in ESTIMATORS.items()
 }
-by_D = {
-    name: list(zip(*[variance(e, 10, D) for D in D_values], strict=True))
+by_d = {
+    name: list(zip(*[variance(e, 10, d) for d in d_values], strict=True))
     for name, e in ESTIMATORS.items()
 }
 
@@ -386,49 +383,50 @@ short = {
     "pathwise": "pathwise",
 }
 in_S = ", ".join(f"{short[n]} {slope(S_values, v):.2f}" for n, (v, _) in by_S.items())
-in_D = ", ".join(f"{short[n]} {slope(D_values[3:], v[3:]):.2f}" for n, (v, _) in by_D.items())
-at = {n: v[-1] for n, (v, _) in by_D.items()}
+in_d = ", ".join(f"{short[n]} {slope(d_values[3:], v[3:]):.2f}" for n, (v, _) in by_d.items())
+at = {n: v[-1] for n, (v, _) in by_d.items()}
 plot.show(
-    figures.variance_lines(by_S, by_D, S_values, D_values, fixed_S=10, fixed_D=10),
+    figures.variance_lines(by_S, by_d, S_values, d_values, fixed_S=10, fixed_d=10),
     alt=(
-        "Variance of three gradient estimators, log-log. Against S all fall in parallel; against D"
+        "Variance of three gradient estimators, log-log. Against S all fall in parallel; against d"
         " the score function rises steeply, with a baseline less so, and the pathwise one is flat."
     ),
     caption=(
-        f"Slopes against S: {in_S}. Slopes against D, from D = 8 on: {in_D}. At D = {D_values[-1]}"
-        f" the score function has {at['score function'] / at['pathwise']:,.0f} times the pathwise"
-        " variance, with a baseline still"
-        f" {at['score function with baseline'] / at['pathwise']:,.0f} times. 500 repetitions a"
-        " point, error bars of one standard error."
+        f"At d = {d_values[-1]} the score function has"
+        f" {at['score function'] / at['pathwise']:,.0f} times the pathwise variance, with a"
+        f" baseline still {at['score function with baseline'] / at['pathwise']:,.0f} times. Bars"
+        " are standard errors, of 500 repetitions a point."
     ),
 )
+plot.markdown(f"Slopes against $S$: {in_S}. Slopes against $d$, from $d = 8$ on: {in_d}.")
 
 # %% [markdown]
 # More samples help everyone alike: $1/S$. The baseline gains a little more at first: with two
 # samples the "mean of the others" is a single noisy value. More dimensions don't help alike. The
 # pathwise estimate for $\mu_1$ is the slope along $z_1$, and other dimensions have no part in it.
-# The score function multiplies the *whole* $f$, to which all $D$ dimensions contribute, by the
-# score of the first: what the others earn is noise to it, of order $D^2$. A baseline removes its
-# mean, and leaves order $D$.
+# The score function multiplies the *whole* $f$, to which all $d$ dimensions contribute, by the
+# score of the first: what the others earn is noise to it, of order $d^2$. A baseline removes its
+# mean, and leaves order $d$.
 #
-# Play: start at $D = 1$ and push it up. Then try to buy the noise back with $S$. Last, make
+# Play: start at $d = 1$ and push it up. Then try to buy the noise back with $S$. Last, make
 # $\sigma$ small.
 
 # %% jupyter={"source_hidden": true}
-at_20 = figures.estimates(S=16, D=20)
-plot.show(
-    figures.histograms(S=16, D=20),
+wrong_way = {
+    short[name]: (g > 0).float().mean() for name, g in figures.estimates(S=16, d=20).items()
+}
+show_widget(
+    figures.play_histograms(),
+    figures.histograms(S=16, d=20),
     alt=(
         "Histograms of 300 gradient estimates: wide for the score function, narrower with a"
         " baseline, narrowest pathwise."
     ),
-    caption="At S = 16 and D = 20, "
-    + ", ".join(f"{(g > 0).float().mean():.0%} ({short[n]})" for n, g in at_20.items())
-    + " of the estimates point the wrong way. 300 each.",
+    caption=(
+        f"At S = 16 and d = 20 {wrong_way['score function']:.0%} of the score function's estimates"
+        f" point the wrong way, {wrong_way['with baseline']:.0%} with a baseline."
+    ),
 )
-
-# %%
-figures.play_histograms()
 
 # %% [markdown]
 # ## Where $\sigma$ comes from
@@ -438,6 +436,9 @@ figures.play_histograms()
 # any real number. A standard deviation can't. **Predict:** what happens if you take the raw output
 # as $\sigma$? Here $q = \mathcal N(0, \sigma^2)$ starts at $\sigma = 1$ and climbs, by its pathwise
 # gradient, to a posterior of width 0.1.
+#
+# Three things to try: lower `step` until the raw output survives; then halve `target`, and see
+# whether the same step still works; ask the same of the other two.
 
 
 # %% tags=["break-it"]
@@ -457,6 +458,12 @@ def sigma_path(sigma_of, raw, step=0.1, target=0.1, steps=60):
     return path
 
 
+# %% jupyter={"source_hidden": true}
+import ipywidgets as widgets
+
+from dgmcourse.widgets.figure import slider_figure
+
+STEP_SIZES = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5]
 WAYS = {
     r"raw output: $\sigma = a$": (lambda a: a, 1.0),
     r"logs: $\sigma = e^{a/2}$": (lambda a: torch.exp(0.5 * a), 0.0),
@@ -464,7 +471,6 @@ WAYS = {
 }
 
 
-# %% jupyter={"source_hidden": true}
 def race(step, target):
     return figures.paths(
         {name: sigma_path(*way, step, target) for name, way in WAYS.items()}, target
@@ -473,16 +479,21 @@ def race(step, target):
 
 raw, logs, soft = (sigma_path(*way) for way in WAYS.values())
 negative = sum(not s > 0 for s in raw)
-plot.show(
+show_widget(
+    slider_figure(
+        race,
+        alt="Three ways to make a sigma, each climbing to its target.",
+        step=widgets.SelectionSlider(options=STEP_SIZES, value=0.1, description="step"),
+        target=(0.05, 1.0, 0.05, 0.1),
+    ),
     race(0.1, 0.1),
     alt=(
         "Sigma against the step. The raw output turns negative at once and leaves the picture, the"
         " other two come to the target."
     ),
     caption=(
-        f"The raw output is no standard deviation in {negative} of {len(raw)} steps, its second"
-        f" value is {raw[1]:.1f}. In logs sigma ends at {logs[-1]:.3f}, with softplus at"
-        f" {soft[-1]:.3f}; the target is 0.1."
+        f"The raw output is no standard deviation in {negative} of {len(raw)} steps; the other two"
+        " come to the target of 0.1."
     ),
 )
 
@@ -494,24 +505,11 @@ plot.show(
 # The step size can't save it for long. Near the top the objective's curvature in $\sigma$ is
 # $-2/\text{target}^2$, so each narrower posterior needs a smaller step. In $\log \sigma^2$ it is
 # $-\frac12$, whatever the target.
-#
-# Try it: raise `step` until the raw output dies, and go one back. Now halve `target`. Does the step
-# still work? Do the other two care?
-
-# %%
-from dgmcourse.widgets.figure import slider_figure
-
-slider_figure(
-    race,
-    alt="Three ways to make a sigma, each climbing to its target.",
-    step=[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5],
-    target=(0.05, 1.0, 0.05, 0.2),
-)
 
 # %% [markdown]
 # ### Exercise 3: the encoder's head (3 minutes)
 #
-# The last layer gives $2D$ numbers: $D$ means, then $D$ log-variances. Return $\boldsymbol\mu$ and
+# The last layer gives $2d$ numbers: $d$ means, then $d$ log-variances. Return $\boldsymbol\mu$ and
 # $\boldsymbol\sigma$.
 
 
@@ -519,8 +517,8 @@ slider_figure(
 def gaussian_head(output):
     """A network's output as the parameters of a Gaussian.
 
-    output:  (B, 2 D), any real numbers: the D means, then the D values of log sigma^2
-    returns  mean (B, D) and sigma (B, D), sigma above 0
+    output:  (B, 2 d), any real numbers: the d means, then the d values of log sigma^2
+    returns  mean (B, d) and sigma (B, d), sigma above 0
     """
     ### BEGIN SOLUTION
     mean, log_var = output.chunk(2, dim=-1)
@@ -540,7 +538,7 @@ gaussian_head = check.gaussian_head(gaussian_head)
 # %% [markdown]
 # ## Train with it, train without it
 #
-# Now a real encoder: a small VAE on digits of 14 x 14 pixels, trained five times, each time with
+# Now a real encoder: a small VAE on digits of 14 x 14 pixels, trained in five ways, each with
 # another gradient for the encoder. The KL term is the same for all; the decoder's gradient is the
 # usual one, averaged over $S$ decodings.
 #
@@ -552,7 +550,7 @@ gaussian_head = check.gaussian_head(gaussian_head)
 #
 # **Predict** the order of the five, and what *nothing* learns.
 
-# %%
+# %% jupyter={"source_hidden": true}
 from dgmcourse.data.images import mnist
 from dgmcourse.densities import kl
 from dgmcourse.gradients import leave_one_out
@@ -560,6 +558,7 @@ from dgmcourse.models import VAE
 from dgmcourse.train import fit
 
 
+# %%
 def objective_of(vae, way, S=1):
     """What `fit` maximises: the ELBO, with the encoder's gradient had in this way."""
 
@@ -592,36 +591,30 @@ digits = mnist()
 train, test = halved(digits.train, 4000), halved(digits.test, 500)
 
 # %% tags=["claim-25"]
-import sys
+RUNS = [("pathwise", 1), ("score function with baseline", 4), ("score function", 4)]
+RUNS += [("score function", 1), ("nothing", 1)]
+SEEDS, EPOCHS = 5, 10
 
-from tqdm import tqdm
 
-RUNS = [
-    ("pathwise", 1),
-    ("score function with baseline", 4),
-    ("score function", 4),
-    ("score function", 1),
-]
-RUNS += [("nothing", 1)]
-SEEDS, EPOCHS = 3, 10
+def train_with(run, seed):
+    torch.manual_seed(seed)
+    vae = VAE(latent_dim=8, hidden=64, data_dim=196)
+    settings = {"epochs": EPOCHS, "lr": 1e-3, "seed": seed, "progress": False}
+    return vae, fit(vae, train, objective=objective_of(vae, *run), **settings)
+
+
 torch.set_num_threads(1)  # small networks gain little from more threads
-curves, elbos, trained = {}, {}, {}
-bar = tqdm(total=len(RUNS) * SEEDS, desc="trainings", file=sys.stdout)
+todo = [(run, seed) for run in RUNS for seed in range(SEEDS)]
+trained = {at: train_with(*at) for at in plot.progress(todo, desc="trainings")}
+
+# %% jupyter={"source_hidden": true}
+curves, elbos = {}, {}
 for run in RUNS:
-    values, elbos[run] = [], []
-    for seed in range(SEEDS):
-        torch.manual_seed(seed)
-        vae = VAE(latent_dim=8, hidden=64, data_dim=196)
-        objective = objective_of(vae, *run)
-        settings = {"epochs": EPOCHS, "lr": 1e-3, "seed": seed, "progress": False}
-        history = fit(vae, train, objective=objective, **settings)
-        values.append([row["elbo"] for row in history.steps])
-        with torch.no_grad():
-            elbos[run].append(vae.elbo(test).mean().item())
-        trained.setdefault(run, vae)  # the first seed's
-        bar.update()
-    curves[run] = [row["step"] for row in history.steps], torch.tensor(values)
-bar.close()
+    histories = [trained[run, seed][1] for seed in range(SEEDS)]
+    values = torch.tensor([[row["elbo"] for row in history.steps] for history in histories])
+    curves[run] = [row["step"] for row in histories[0].steps], values
+    with torch.no_grad():
+        elbos[run] = [trained[run, seed][0].elbo(test).mean().item() for seed in range(SEEDS)]
 
 # %% jupyter={"source_hidden": true}
 smooth, window = {}, 10
@@ -649,15 +642,12 @@ plot.show(
         for run in sorted(RUNS, key=lambda run: -middle[run][-1])
     )
     + ".",
-    caption="Test ELBO in nats after training, median and range of three seeds: "
-    + "; ".join(
-        f"{name_of[run]}: {m.median():.1f} ({m.min():.1f} to {m.max():.1f})"
-        for run, m in tested.items()
-    )
-    + ". The pathwise run passed the best level of the plain score function (S = 1) at step"
-    f" {reached} of {steps[-1]}. At {above:.0%} of the points after step 100 that one lies below"
-    " no gradient at all. Lines are medians of running means over ten points, bands go from the"
-    " worst to the best seed.",
+    caption=(
+        "The pathwise run passed the best level of the plain score function (S = 1) at step"
+        f" {reached} of {steps[-1]}. That one lies below no gradient at all at {above:.0%} of the"
+        " points after step 100. Lines are medians of running means over ten points, bands go from"
+        f" the worst to the best of {SEEDS} seeds."
+    ),
 )
 
 # %% [markdown]
@@ -670,7 +660,8 @@ plot.show(
 # much they say about a digit. **Predict** the last line.
 
 # %%
-for (way, S), vae in trained.items():
+for way, S in RUNS:
+    vae = trained[(way, S), 0][0]  # the first seed's
     with torch.no_grad():
         nats = kl(vae.encoder(test), vae.prior).mean()
     print(f"{way:28} S = {S}   KL from the prior = {nats:6.2f} nats per image")
@@ -687,7 +678,7 @@ for (way, S), vae in trained.items():
 
 
 # %%
-def encoder_noise(vae, way, x, groups=4):
+def encoder_noise(vae, way, x, groups=6):
     """The variance of the encoder's gradient, summed over all its weights, in each
     group of ten repeats: (groups,).
     """
@@ -703,23 +694,23 @@ def encoder_noise(vae, way, x, groups=4):
     return torch.stack([variance() for _ in range(groups)])
 
 
+# %%
 torch.manual_seed(0)
-vae = trained["pathwise", 1]
+vae = trained[PATH, 0][0]
 noise = {way: encoder_noise(vae, way, test[:100]) for way in figures.LOOKS}
 
-
-def times_pathwise(way):
-    """How many times the pathwise variance, and its standard error from the groups."""
-    ratio = noise[way].mean() / noise["pathwise"].mean()
-    pair = (noise[way], noise["pathwise"])
-    off = [plot.standard_error(values) / values.mean() for values in pair]
-    return ratio.item(), (ratio * (off[0] ** 2 + off[1] ** 2) ** 0.5).item()
-
-
-print("samples needed in place of one pathwise sample:")
-for way in ("score function", "score function with baseline"):
-    ratio, error = times_pathwise(way)
-    print(f"{way:28} {ratio:7,.0f} ± {error:,.0f}")
+# %% jupyter={"source_hidden": true}
+louder = {
+    way: intervals.of_mean(noise[way] / noise["pathwise"].mean(), "groups of repeats", 2)
+    for way in ("score function", "score function with baseline")
+}
+plot.markdown(
+    "| | samples needed in place of one pathwise sample |",
+    "|:--|--:|",
+    *(f"| {way} | {times:,.0f} |" for way, times in louder.items()),
+    "",
+    f"*{louder['score function'].basis}.*",
+)
 
 # %% [markdown]
 # Each of these samples is a pass through the decoder: this is what the slope of $f$ is worth.
@@ -803,12 +794,18 @@ plot.show(
         " with the temperature."
     ),
     caption=(
-        f"At temperature {taus[hot]:g} the bias is {bias[hot] / truth:.0%} of the true gradient, at"
-        f" {taus[cold]:g} it is {bias[cold] / truth:.1%} ± {error[cold] / truth:.1%}; on the way"
-        f" there the deviation of one estimate grows {deviation[cold] / deviation[hot]:.0f}-fold."
-        f" The exact score function: bias {(exact.mean() - truth) / truth:.1%} ±"
-        f" {plot.standard_error(exact) / truth:.1%}, deviation {exact.std():.2f}. {R:,} draws each."
+        f"At temperature {taus[hot]:g} the bias is {bias[hot] / truth:.0%} of the true gradient. On"
+        f" the way down to {taus[cold]:g} the deviation of one estimate grows"
+        f" {deviation[cold] / deviation[hot]:.0f}-fold. {R:,} draws each."
     ),
+)
+left = [
+    intervals.of_mean(values / truth - 1, "draws", comparisons=2) for values in (g[cold], exact)
+]
+plot.markdown(
+    f"Bias as a share of the true gradient: at temperature {taus[cold]:g} {left[0].said('+.1%')};"
+    f" of the exact score function {left[1].said('+.1%')}, whose deviation is {exact.std():.2f}"
+    f" ({left[0].basis})."
 )
 
 # %% [markdown]
@@ -824,30 +821,29 @@ plot.show(
 #
 # **Predict** what either estimator says as you push `steepness` from a gentle ramp to a jump. Watch
 # the standard deviation in the titles, too.
+#
+# Three things to try: start at 1 and watch both standard deviations on the way to 1000; take the
+# last step, to a jump; there, move $\mu$ over the edge and see who notices.
 
 # %% tags=["break-it"] jupyter={"source_hidden": true}
 jump = figures.step_estimates(0.5, float("inf"), R=2000)
-plot.show(
+seen = intervals.of_mean(jump["score function"], "repetitions")
+show_widget(
+    figures.play_cliff(),
     figures.cliff(0.5, "a jump"),
     alt=(
         "A step function; the score function's estimates surround the truth, the pathwise ones are"
         " all exactly 0."
     ),
     caption=(
-        "At a jump the score function's mean is"
-        f" {plot.mean_and_error(jump['score function'], '.3f')}, the truth"
-        f" {figures.step_slope(0.5, float('inf')):.3f}. The pathwise mean is"
-        f" {jump['pathwise'].mean():.3f} with a standard deviation of {jump['pathwise'].std():.3f}:"
-        " no noise at all, and wrong. S = 10, 2,000 repetitions."
+        f"At a jump the pathwise mean is {jump['pathwise'].mean():.3f} with a standard deviation of"
+        f" {jump['pathwise'].std():.3f}: no noise at all, and wrong."
     ),
 )
-
-# %% [markdown]
-# Three things to try: start at 1 and watch both standard deviations on the way to 1000; take the
-# last step, to a jump; there, move $\mu$ over the edge and see who notices.
-
-# %%
-figures.play_cliff()
+plot.markdown(
+    f"At the jump the score function's mean is {seen:.3f}, the truth"
+    f" {figures.step_slope(0.5, float('inf')):.3f} (S = 10; {seen.basis})."
+)
 
 # %% [markdown]
 # At a jump every sample stands on flat ground, so the slope is 0 for each of them: a variance of
@@ -876,11 +872,14 @@ plot.show(
         " score function; they cross."
     ),
     caption=(
-        "The score function does not care; the pathwise deviation grows with slope"
-        f" {slope(steepness[4:], spread['pathwise'][4:]):.2f} in log-log. From k = {crossing:g} on"
-        f" it is the louder one. At k = {steepness[-1]} a share of {silent:.0%} of its estimates is"
-        " 0, and the few others carry all: a heavy tail. 20,000 repetitions."
+        f"From k = {crossing:g} on the pathwise estimator is the louder one. At k ="
+        f" {steepness[-1]} a share of {silent:.0%} of its estimates is 0, and the few others carry"
+        " all: a heavy tail. 20,000 repetitions."
     ),
+)
+plot.markdown(
+    "In log-log the pathwise deviation grows with slope"
+    f" {slope(steepness[4:], spread['pathwise'][4:]):.2f}."
 )
 
 # %% [markdown]
@@ -893,34 +892,30 @@ plot.show(
 
 # %% jupyter={"source_hidden": true}
 
-rows = []
-for run in RUNS[1:]:
-    g = tested[PATH] - tested[run]
-    rows.append(f"| {name_of[run]} | {g.median():.1f} ({g.min():.1f} to {g.max():.1f}) |")
-loud, quiet = (times_pathwise(way) for way in ("score function", "score function with baseline"))
+behind = {
+    run: intervals.of_mean(tested[PATH] - tested[run], "seeds", comparisons=len(RUNS) - 1)
+    for run in RUNS[1:]
+}
 plot.markdown(
-    "| encoder's gradient | nats behind pathwise, S = 1: median and range |",
+    "| encoder's gradient | nats behind pathwise, S = 1 |",
     "|:--|--:|",
-    *rows,
+    *(f"| {name_of[run]} | {found.said('.1f')} |" for run, found in behind.items()),
     "",
     (
-        f"*Test ELBO of a small VAE, {SEEDS} seeds, {EPOCHS} epochs of {len(train):,} digits. At"
-        f" the same S the plain score function's gradient has {loud[0]:,.0f} ± {loud[1]:,.0f}"
-        f" times the pathwise variance; with a leave-one-out baseline {quiet[0]:,.0f} ±"
-        f" {quiet[1]:,.0f} times (standard errors).*"
+        f"*Test ELBO of a small VAE, {EPOCHS} epochs of {len(train):,} digits;"
+        f" {behind[LOUD].basis}.*"
     ),
 )
 
-behind = (tested[PATH] - tested[LOUD]).median()
 claims = {
     25: "sampling is the problem for the gradient, and a non-centred parameterization solves it"
 }
+loud, quiet = louder["score function"], louder["score function with baseline"]
 measured = {
     "claim-25": (
-        f"at the same S the plain score function's gradient has {loud[0]:,.0f} ± {loud[1]:,.0f}"
-        f" times the pathwise variance, with a leave-one-out baseline {quiet[0]:,.0f} ±"
-        f" {quiet[1]:,.0f} times; a small VAE ends {behind:.1f} nats behind with it (median of"
-        f" {SEEDS} seeds, S = 1)"
+        f"at the same S the plain score function's gradient has {loud:,.0f} times the pathwise"
+        f" variance, with a leave-one-out baseline {quiet:,.0f} times ({loud.basis}); a small VAE"
+        f" ends {behind[LOUD].said('.1f')} nats behind with it ({SEEDS} seeds, S = 1)"
     )
 }
 plot.claims_table(claims, measured)
@@ -937,7 +932,7 @@ plot.claims_table(claims, measured)
 # | needs of $q$ | $\nabla \log q$ | a smooth path from fixed noise to $\mathbf{z}$ |
 # | discrete $\mathbf{z}$ | yes | no; a relaxation is biased |
 # | variance against $S$ | $1/S$ | $1/S$ |
-# | variance against $D$, here | $D^2$; with a baseline $D$ | constant |
+# | variance against $d$, here | $d^2$; with a baseline $d$ | constant |
 # | adding a constant to $f$ | changes the variance | changes nothing |
 # | steep $f$ | no matter | variance grows, then silent error |
 # | used in | reinforcement learning, discrete latents | VAEs, flows, diffusion models |
@@ -995,3 +990,5 @@ plot.claims_table(claims, measured)
 # - Maddison, Mnih & Teh, *The Concrete Distribution*, ICLR 2017; Jang, Gu & Poole, *Categorical
 #   Reparameterization with Gumbel-Softmax*, ICLR 2017. Figurnov, Mohamed & Mnih, *Implicit
 #   Reparameterization Gradients*, NeurIPS 2018.
+#
+# Next: [09, can the posterior bend?](09_normalizing_flows.ipynb)

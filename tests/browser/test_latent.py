@@ -103,7 +103,10 @@ def test_the_pad_by_keyboard(lab, page):
         "the arrows moved the notebook"
     )
     page.wait_for_timeout(500)
-    assert f"z[{right}] = \u22120.40" in page.locator(".dgm-latent [role=status]").inner_text()
+    assert (
+        f"z{chr(0x2081 + right)} = \u22120.40"
+        in page.locator(".dgm-latent [role=status]").inner_text()
+    )
 
 
 def test_jupyter_does_not_take_the_keys_for_commands(page):
