@@ -125,5 +125,58 @@ def sharpness(x: Tensor) -> float:
     return ((across**2).sum((1, 2)) + (down**2).sum((1, 2))).mean().item()
 
 
+INVERSE_PENALTIES = (1, 3, 10, 30, 100, 300)  # C of the reader: the larger, the weaker the penalty
+
+
+def linear_reading(
+    codes: Tensor, labels: Tensor, test_codes: Tensor, test_labels: Tensor, folds: int = 5
+) -> Tensor:
+    """Which test codes a linear classifier names rightly: (N_test,), true or false.
+
+    A multinomial logistic regression with a squared penalty on its weights, its strength chosen by
+    cross-validation over the labelled codes alone. All units are divided by one number, the root of
+    the mean squared distance to the mean: so the penalty means the same for pixels, principal
+    components and codes, and a unit that the encoder does not use stays as small as it is.
+
+    Args:
+        codes, test_codes: (N, d) and (N_test, d).
+        labels, test_labels: (N,) and (N_test,), whole numbers.
+        folds: of the cross-validation.
+
+    Raises:
+        ValueError: labels that do not match the codes, fewer labelled codes than folds, labelled
+            codes of one class only, and codes that are all the same or not finite.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import KFold
+
+    for each, its_labels in ((codes, labels), (test_codes, test_labels)):
+        if each.shape != (len(its_labels), codes.shape[-1]):
+            raise ValueError(
+                "expected codes (N, d) with N labels and test codes with as many dimensions, got"
+                f" {tuple(each.shape)} and {len(its_labels)} labels"
+            )
+    if len(codes) < folds or len(labels.unique()) < 2:
+        raise ValueError(
+            f"expected at least {folds} labelled codes of at least 2 classes, got {len(codes)} of"
+            f" {len(labels.unique())}"
+        )
+    mean = codes.mean(0)
+    scale = (codes - mean).square().sum(-1).mean().sqrt()
+    if not (0 < scale < float("inf") and test_codes.isfinite().all()):
+        raise ValueError("expected finite codes that differ from one another")
+    x, x_test = (((each - mean) / scale).cpu().numpy() for each in (codes, test_codes))
+    y, settings = labels.cpu().numpy(), {"tol": 1e-3, "max_iter": 1000}
+    hits = [0] * len(INVERSE_PENALTIES)
+    for kept, held_out in KFold(folds, shuffle=True, random_state=0).split(x):
+        reader = LogisticRegression(warm_start=True, **settings)
+        for i, C in enumerate(INVERSE_PENALTIES):  # each goes on from the one before
+            reader.set_params(C=C).fit(x[kept], y[kept])
+            hits[i] += (reader.predict(x[held_out]) == y[held_out]).sum()
+    C = INVERSE_PENALTIES[hits.index(max(hits))]
+    named = LogisticRegression(C=C, **settings).fit(x, y).predict(x_test)
+    return torch.from_numpy(named) == test_labels.cpu()
+
+
 def device_of(model: nn.Module) -> torch.device:
     return next(model.parameters()).device

@@ -7,6 +7,7 @@ import pytest
 import torch
 from oracles import frechet_by_hand
 from scipy import stats
+from sklearn.linear_model import LogisticRegression
 
 from dgmcourse import measure, weights
 from dgmcourse.data.images import Data, Splits, embedded_digits
@@ -136,3 +137,68 @@ def test_sharpness_counts_edges():
     x[0, :, 14:] = 1.0  # one edge of 28 pixels
     x[1, 5, 5] = 0.5  # a grey dot: four edges of a quarter
     assert measure.sharpness(x.flatten(1)) == pytest.approx((28 + 4 * 0.25) / 2)
+
+
+def clouds(n, seed, d=30, distance=1.0):
+    """n points of three classes: standard normal about three corners, in d dimensions."""
+    generator = torch.Generator().manual_seed(seed)
+    y = torch.randint(3, (n,), generator=generator)
+    return torch.randn(n, d, generator=generator) + distance * torch.eye(3, d)[y], y
+
+
+def percent(a, y, b, y_b):
+    return 100 * measure.linear_reading(a, y, b, y_b).double().mean().item()
+
+
+def test_a_reading_says_which_digits_are_named_rightly():
+    """Nearly separable classes: as the classifier that knows the three corners."""
+    (a, y), (b, y_b) = clouds(600, 0, d=3, distance=5.0), clouds(2000, 1, d=3, distance=5.0)
+    hits = measure.linear_reading(5 * a + 3, y, 5 * b + 3, y_b)  # a change of unit is none
+    ideal = b.argmax(1) == y_b
+    assert hits.dtype == torch.bool and 0.99 < ideal.double().mean() < 1
+    assert (hits == ideal).double().mean() > 0.995
+    assert not measure.linear_reading(a, y, b, (y_b + 1) % 3)[ideal].any()
+
+
+def test_units_that_are_not_used_do_not_harm_a_reading():
+    """Each unit scaled by its own standard deviation, they do."""
+    (a, y), (b, y_b) = clouds(120, 0, d=3, distance=2.0), clouds(1500, 1, d=3, distance=2.0)
+    generator = torch.Generator().manual_seed(2)
+    dead, dead_b = (0.01 * torch.randn(len(c), 80, generator=generator) for c in (a, b))
+    alone = percent(a, y, b, y_b)
+    found = percent(torch.cat([a, dead], 1), y, torch.cat([b, dead_b], 1), y_b)
+    blown_up = percent(torch.cat([a, 100 * dead], 1), y, torch.cat([b, 100 * dead_b], 1), y_b)
+    assert abs(found - alone) < 1 and blown_up < alone - 5
+
+
+@pytest.mark.parametrize(
+    "n, d, distance, nuisance", [(120, 40, 2.0, 1.0), (80, 5, 3.0, 30.0)], ids=["strong", "weak"]
+)
+def test_a_reading_is_tuned(n, d, distance, nuisance):
+    """Where noise asks for a strong penalty, and where one wide unit that means nothing asks for a
+    weak one, a reading comes near the better of the two: each is bad in the other case.
+    """
+    (a, y), (b, y_b) = clouds(n, 3, d, distance), clouds(3000, 4, d, distance)
+    a[:, -1], b[:, -1] = nuisance * a[:, -1], nuisance * b[:, -1]
+    scale = (a - a.mean(0)).square().sum(-1).mean().sqrt()
+    fixed = [
+        100 * LogisticRegression(C=C).fit(a / scale, y).score(b / scale, y_b) for C in (3, 300)
+    ]
+    assert percent(a, y, b, y_b) > max(fixed) - 2 > min(fixed) + 3
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        (lambda a, y, b, y_b: (a, y[1:], b, y_b), r"got \(40, 5\) and 39 labels"),
+        (lambda a, y, b, y_b: (a, y, b[:, 1:], y_b), r"got \(50, 4\) and 50 labels"),
+        (lambda a, y, b, y_b: (a[:4], y[:4], b, y_b), "got 4 of"),
+        (lambda a, y, b, y_b: (a, 0 * y, b, y_b), "at least 2 classes, got 40 of 1"),
+        (lambda a, y, b, y_b: (0 * a, y, b, y_b), "differ from one another"),
+        (lambda a, y, b, y_b: (a, y, b / 0, y_b), "finite codes"),
+        (lambda a, y, b, y_b: (a / 0, y, b, y_b), "finite codes"),
+    ],
+)
+def test_codes_that_cannot_be_read_are_told(change, said):
+    with pytest.raises(ValueError, match=said):
+        measure.linear_reading(*change(*clouds(40, 0, 5), *clouds(50, 1, 5)))
