@@ -118,6 +118,11 @@ def markdown(*lines: str) -> None:
     display(Markdown("\n".join(lines)))
 
 
+def on_request(summary: str, *lines: str) -> None:
+    """Put lines of Markdown in the notebook, folded under a summary: what a caption leaves out."""
+    markdown(f"<details><summary>{summary}</summary>", "", *lines, "", "</details>")
+
+
 def measured(finding: str) -> None:
     """Put what a cell found in the notebook: "Measured." and the finding, as a sentence."""
     markdown(f"**Measured.** {finding[0].upper()}{finding[1:]}.")

@@ -69,6 +69,10 @@ def test_one_value_has_no_interval_and_is_never_shown():
     found = intervals.of_mean([3.0], "seeds")
     assert not found.shown and f"{found:.1f}" == "3.0 (no interval)"
     assert found.verdict("better", "worse") == "not shown"
+    assert found.said("+.1f") == "+3.0 (no interval), not shown"
+    two = intervals.of_mean([1.0, 3.0], "seeds")
+    assert two.said("+.0f") == "+2 (-11 to +15), not shown"
+    assert intervals.of_mean([100.0, 102.0], "seeds").said("+.0f") == "+101 (+88 to +114)"
 
 
 def test_what_has_no_interval_is_refused():

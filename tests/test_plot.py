@@ -289,10 +289,12 @@ def test_a_mean_and_its_error_in_words():
 def test_lines_findings_and_claims_are_markdown(shown):
     plot.markdown("| a |", "|:--|", "| 1 |")
     plot.measured("it falls by 2")
+    plot.on_request("More", "two", "lines")
     plot.claims_table({3: "it helps", 5: "it draws"}, {"claim-5": "yes", "claim-3": "by 2 ± 1"})
     assert [data["text/markdown"] for data, _ in shown] == [
         "| a |\n|:--|\n| 1 |",
         "**Measured.** It falls by 2.",
+        "<details><summary>More</summary>\n\ntwo\nlines\n\n</details>",
         "| the lecture says | you measured |\n|:--|:--|\n"
         "| it helps | by 2 ± 1 |\n| it draws | yes |",
     ]
