@@ -21,7 +21,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import special  # not scipy.stats: that takes 70 MB
 
 LEVEL = 0.95  # that all intervals of one table hold
 
@@ -84,7 +84,7 @@ def of_mean(values, of: str, comparisons: int = 1) -> Interval:
     n, mean = len(values), values.mean()
     if n == 1:
         return Interval(mean, math.nan, math.nan, n, of, comparisons)
-    reach = stats.t.isf(_tail(comparisons), n - 1) * values.std(ddof=1) / n**0.5
+    reach = special.stdtrit(n - 1, 1 - _tail(comparisons)) * values.std(ddof=1) / n**0.5
     return Interval(mean, mean - reach, mean + reach, n, of, comparisons)
 
 
@@ -96,10 +96,14 @@ def of_difference(a, b, of: str, comparisons: int = 1) -> Interval:
     a, b = (np.asarray(v, dtype=float).ravel() for v in (a, b))
     if min(len(a), len(b)) < 2:
         raise ValueError(f"expected at least 2 values on each side, got {len(a)} and {len(b)}")
-    level = 1 - 2 * _tail(comparisons)
-    found = stats.ttest_ind(a, b, equal_var=False).confidence_interval(level)
-    n = min(len(a), len(b))
-    return Interval(a.mean() - b.mean(), found.low, found.high, n, of, comparisons)
+    parts = [values.var(ddof=1) / len(values) for values in (a, b)]
+    variance, difference, n = sum(parts), a.mean() - b.mean(), min(len(a), len(b))
+    if variance == 0:
+        return Interval(difference, difference, difference, n, of, comparisons)
+    spread = sum(part**2 / (len(v) - 1) for part, v in zip(parts, (a, b), strict=True))
+    freedom = variance**2 / spread  # Welch and Satterthwaite
+    reach = special.stdtrit(freedom, 1 - _tail(comparisons)) * variance**0.5
+    return Interval(difference, difference - reach, difference + reach, n, of, comparisons)
 
 
 def of_share(hits: int, n: int, of: str, comparisons: int = 1) -> Interval:
@@ -108,9 +112,10 @@ def of_share(hits: int, n: int, of: str, comparisons: int = 1) -> Interval:
     """
     if not 0 <= hits <= n or n < 1:
         raise ValueError(f"expected 0 <= hits <= n and n >= 1, got {hits} of {n}")
-    level = 1 - 2 * _tail(comparisons)
-    found = stats.binomtest(int(hits), int(n)).proportion_ci(level, method="exact")
-    return Interval(hits / n, found.low, found.high, n, of, comparisons)
+    tail = _tail(comparisons)
+    low = special.betaincinv(hits, n - hits + 1, tail) if hits else 0.0
+    high = special.betaincinv(hits + 1, n - hits, 1 - tail) if hits < n else 1.0
+    return Interval(hits / n, low, high, n, of, comparisons)
 
 
 def of_auc(auc: float, positives: int, negatives: int, of: str, comparisons: int = 1) -> Interval:
@@ -120,7 +125,9 @@ def of_auc(auc: float, positives: int, negatives: int, of: str, comparisons: int
     1 has an interval, too (Newcombe, Confidence intervals for an effect size measure based on the
     Mann-Whitney statistic, part 2, 2006).
     """
-    z, pairs = stats.norm.isf(_tail(comparisons)), positives * negatives
+    from scipy.optimize import brentq
+
+    z, pairs = special.ndtri(1 - _tail(comparisons)), positives * negatives
     half = (positives + negatives) / 2 - 1
 
     def excess(a: float) -> float:
@@ -128,8 +135,8 @@ def of_auc(auc: float, positives: int, negatives: int, of: str, comparisons: int
         return (auc - a) ** 2 - z**2 * v
 
     # At auc itself the excess is at most 0, and at an auc of 0 or 1 it is 0: start beside it.
-    low = optimize.brentq(excess, 0, auc - 1e-9) if auc > 1e-8 else 0.0
-    high = optimize.brentq(excess, auc + 1e-9, 1) if auc < 1 - 1e-8 else 1.0
+    low = brentq(excess, 0, auc - 1e-9) if auc > 1e-8 else 0.0
+    high = brentq(excess, auc + 1e-9, 1) if auc < 1 - 1e-8 else 1.0
     return Interval(auc, low, high, min(positives, negatives), of, comparisons)
 
 
