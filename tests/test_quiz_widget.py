@@ -21,6 +21,14 @@ def question(notebook="07_vae", right=1, text="1 < 2?"):
     )
 
 
+@pytest.mark.parametrize(
+    ("given", "there"), [({}, "Indeed &amp; &lt;so&gt;."), ({"text": "<p>no</p>"}, "<p>no</p>")]
+)
+def test_the_text_stands_in_the_place_of_the_widget(given, there):
+    data, _ = Quiz([question()], **given)._repr_mimebundle_()
+    assert there in data["text/html"] and "application/vnd.jupyter.widget-view+json" in data
+
+
 def test_the_score_counts_first_answers_by_topic():
     quiz = Quiz(
         [

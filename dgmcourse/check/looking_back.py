@@ -77,7 +77,7 @@ frechet = Exercise(
         cases=[heaps(seed, D) for seed, D in enumerate((3, 2, 4, 3, 2))],
         edges=[
             *("in one dimension", "", heaps(5, 1)),
-            *("for a heap and itself", "", heaps(0, 3)[:1] * 2),
+            *("for a set and itself", "", heaps(0, 3)[:1] * 2),
             *("where a dimension is constant", "", [h * reals([1, 0, 1])[0] for h in heaps(0, 3)]),
             "where the means are 1,000, in float32",
             "E[x^2] - E[x]^2 is a small difference of large numbers. Take .std(0)",
@@ -115,11 +115,11 @@ frechet = Exercise(
         },
         shapes=[
             *((3,), "one number for each dimension: sum them"),
-            *((1500,), "it is one number for two whole heaps: reduce over the rows, axis 0"),
+            *((1500,), "it is one number for two whole sets: reduce over the rows, axis 0"),
         ],
         errors={
-            "must match the size of tensor b": "the heaps have different numbers of points, so no point"
-            " has a partner: take mean and spread of each heap over its rows, axis 0"
+            "must match the size of tensor b": "the sets have different numbers of points, so no point"
+            " has a partner: take mean and spread of each set over its rows, axis 0"
         },
         praise="it is the squared distance of the quantile functions, summed over dimensions, to"
         " {trial.off:.0e}, and so are its gradients.",

@@ -55,7 +55,7 @@ def table(z: Tensor, means: Tensor, log_vars: Tensor) -> Tensor:
 
 
 def one_by_one(z: Tensor, means: Tensor, log_vars: Tensor) -> Tensor:
-    """The same for each dimension alone: (B, K, D)."""
+    """The same for each dimension alone: (B, K, d)."""
     return gaussian(means[..., None], log_vars[..., None]).log_prob(z[:, None, :, None])
 
 
@@ -183,7 +183,7 @@ mixture_log_prob = Exercise(
         ],
         errors={
             "must match the size": "two shapes do not fit together: every z meets every component in"
-            " z[:, None] - means, (B, K, D)",
+            " z[:, None] - means, (B, K, d)",
         },
         nan="log_vars are logarithms already and may be negative: no further log or sqrt",
         unit="nats",
@@ -191,9 +191,9 @@ mixture_log_prob = Exercise(
         " gradients.",
     ),
     hints=[
-        "Three steps: every z against every component, (B, K, D); the sum over D; the log-sum-exp"
+        "Three steps: every z against every component, (B, K, d); the sum over dimensions; the log-sum-exp"
         " over K.",
-        "z[:, None] - means has shape (B, K, D). One dimension's log-density is -0.5 * (log 2 pi +"
+        "z[:, None] - means has shape (B, K, d). One dimension's log-density is -0.5 * (log 2 pi +"
         " log_vars + square / variance).",
         "each = that, summed with .sum(-1), (B, K); then torch.logsumexp(log_weights + each, -1).",
     ],
@@ -486,7 +486,7 @@ vamp_log_prob = Exercise(
     hints=[
         "The encoder's answer to the K pseudo-inputs is K Gaussians: q = encoder(u). The prior is"
         " their mixture with equal weights.",
-        "mixture_log_prob takes q.mean and q.log_var, (K, D) each, and K log-weights, all -log K.",
+        "mixture_log_prob takes q.mean and q.log_var, (K, d) each, and K log-weights, all -log K.",
         "q = encoder(u); return mixture_log_prob(z, torch.full((len(u),), -math.log(len(u))),"
         " q.mean, q.log_var).",
     ],

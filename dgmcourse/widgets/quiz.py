@@ -5,7 +5,7 @@ and a score by topic.
     quiz.score  # Score(right=3, answered=4, of=20, topics={"07_vae": (1, 2), ...})
 
 Only the first answer to a question counts. The test runs in the browser and reports the answers to
-the kernel.
+the kernel. Where none runs, the questions stand in its place as text, with the answers folded.
 """
 
 from dataclasses import dataclass
@@ -70,6 +70,10 @@ class Score:
 class Quiz(anywidget.AnyWidget):
     """The self-test as a widget. `answers` holds the first choice for each question, or -1 where
     there is none yet; `score` counts them.
+
+    Args:
+        text: HTML that stands in its place where no kernel runs; by default `quiz_text` of the
+            questions.
     """
 
     _esm = esm("quiz")
@@ -77,10 +81,10 @@ class Quiz(anywidget.AnyWidget):
     _questions = traitlets.List(traitlets.Dict()).tag(sync=True)
     answers = traitlets.List(traitlets.Int()).tag(sync=True)
 
-    def __init__(self, questions: list[Question]):
+    def __init__(self, questions: list[Question], text: str = ""):
         if not questions:
             raise ValueError("a self-test needs a question")
-        self.questions = list(questions)
+        self.questions, self.text = list(questions), text or quiz_text(questions)
         # Pairs as lists, as they come back from the browser.
         rows = [vars(q) | {"choices": [list(pair) for pair in q.choices]} for q in questions]
         super().__init__(_questions=rows, answers=[-1] * len(questions))
@@ -108,6 +112,10 @@ class Quiz(anywidget.AnyWidget):
         right = sum(right for right, _ in topics.values())
         answered = sum(answer >= 0 for answer in self.answers)
         return Score(right, answered, len(self.questions), topics)
+
+    def _repr_mimebundle_(self, **kwargs) -> tuple[dict, dict]:
+        data, metadata = super()._repr_mimebundle_(**kwargs)
+        return data | {"text/html": self.text}, metadata
 
     def __repr__(self):
         return f"A self-test of {len(self.questions)} questions: run this cell to take it."

@@ -26,6 +26,13 @@
 # A VAE's decoder learned from the codes its encoder sent. To generate, you send it codes of the
 # prior's instead. **Does the prior send some to places where no digit's code ever was? And can it
 # learn not to?**
+#
+# Below, each green triangle is a draw from the prior $\mathcal N(\mathbf{0}, \mathbf{I})$, each
+# grey dot the code of a digit. The dotted circle, of radius 2, holds $1 - e^{-2} \approx 86\,\%$ of
+# the prior. The draws are sorted: tenth 1 lies where the encoder puts more codes than the prior
+# promises, tenth 10 where it puts fewest. Three things to try: go from 1 to 10, and watch the
+# digits; find the tenth where they begin to fall apart; look where in the plane the last tenth
+# lies, outside the circle or within.
 
 # %% tags=["colab"] jupyter={"source_hidden": true}
 # In Colab this installs the course and leaves Colab's own torch alone. Elsewhere it does nothing.
@@ -50,7 +57,7 @@ if "google.colab" in sys.modules:
 # %% jupyter={"source_hidden": true}
 import torch
 
-from dgmcourse import plot, recipes
+from dgmcourse import intervals, plot, recipes
 from dgmcourse.data.images import mnist
 from dgmcourse.densities import Gaussian, Mixture
 from dgmcourse.plot import (
@@ -63,8 +70,8 @@ from dgmcourse.plot import (
     plt,
     progress,
     standard_error,
-    value_and_error,
 )
+from dgmcourse.widgets import show as show_widget
 from dgmcourse.widgets.figure import slider_figure
 
 torch.set_num_threads(1)  # small networks gain little from more, and lose much on a busy machine
@@ -123,25 +130,6 @@ def draw_tenth(tenth: int) -> plt.Figure:
     return fig
 
 
-slider_figure(
-    draw_tenth,
-    tenth=(1, 10, 1, 1),
-    alt=(
-        "Left, the latent plane with the codes of training digits in grey and twenty "
-        "draws from the prior as green triangles. Right, what the decoder makes of these draws."
-    ),
-)
-
-# %% [markdown]
-# Each green triangle is a draw from the prior $\mathcal N(\mathbf{0}, \mathbf{I})$, each grey dot
-# the code of a digit. The draws are sorted: tenth 1 lies where the encoder puts more codes than the
-# prior promises, tenth 10 where it puts fewest. The dotted circle, of radius 2, holds $1 - e^{-2}
-# \approx 86\,\%$ of the prior.
-#
-# Three things to try: go from 1 to 10, and watch the digits; find the tenth where they begin to
-# fall apart; look where in the plane the last tenth lies. Outside the circle, or within?
-
-# %% jupyter={"source_hidden": true}
 classifier = recipes.load("digit_classifier")
 
 
@@ -153,12 +141,9 @@ def sure(images: torch.Tensor) -> torch.Tensor:
     )
 
 
-def share(values: torch.Tensor) -> str:
-    """The share of ones, in per cent, with its standard error."""
-    p = values.mean().item()
-    error = (p * (1 - p) / len(values)) ** 0.5
-    places = 0 if error > 0.005 else 1
-    return f"{100 * p:.{places}f} ± {100 * error:.{places}f} %"
+def share(values: torch.Tensor, of: str = "draws") -> intervals.Interval:
+    """The share of ones."""
+    return intervals.of_share(int(values.sum()), len(values), of)
 
 
 def in_hole(used: torch.Tensor) -> torch.Tensor:
@@ -178,7 +163,8 @@ by = {}  # how many holes there are if so many digits are known
 for n in (2500, len(q_all.mean)):
     mean, log_var = q_all.mean[:n], q_all.log_var[:n]
     known = Mixture(torch.zeros(len(mean)), Gaussian(mean, log_var))
-    by[n] = share(in_hole(log_prob_of(known, drawn) - vae2.prior.log_prob(drawn)).float())
+    by[n] = share(in_hole(log_prob_of(known, drawn) - vae2.prior.log_prob(drawn)))
+in_circle = share(drawn[hole].norm(dim=1) < 2)
 fig, axes = plt.subplot_mosaic(
     [["plane", "elsewhere"], ["plane", "holes"]], figsize=(plot.WIDTH, 3.3), width_ratios=(1, 1.1)
 )
@@ -198,7 +184,15 @@ for where_, which in (("elsewhere", ~hole), ("holes", hole)):
         plot.draw_images(
             axes[where_], vae2.decoder(drawn[which][:14]).mean, 7, f"decoded from {where_}"
         )
-plot.show(
+show_widget(
+    slider_figure(
+        draw_tenth,
+        tenth=(1, 10, 1, 1),
+        alt=(
+            "Left, the latent plane with the codes of training digits in grey and twenty "
+            "draws from the prior as green triangles. Right, what the decoder makes of these draws."
+        ),
+    ),
     fig,
     alt=(
         "Left, the codes of training digits in grey; green triangles, the prior's draws in holes,"
@@ -206,15 +200,28 @@ plot.show(
         " fourteen digits decoded from elsewhere, and fourteen from holes."
     ),
     caption=(
-        f"{share(hole.float())} of the prior's draws fall into holes: places that the encoder uses"
-        f" less than a tenth as often as the prior promises ({len(drawn):,} draws, {len(q2.mean):,}"
-        f" training digits). Each digit more fills some: by 2,500 it would be {by[2500]}, by"
-        f" {len(q_all.mean):,} it is {by[len(q_all.mean)]}."
-        f" {share((drawn[hole].norm(dim=1) < 2).float())} of them lie within the dotted circle:"
-        " most holes are gaps between the clumps. A classifier is sure (one digit has more than"
-        f" nine tenths) of {share(in_holes)} of what is decoded there, of {share(elsewhere)}"
-        f" elsewhere, and of {share(digits_themselves)} of reconstructed digits."
+        f"{hole.float().mean():.0%} of the prior's draws fall into holes, which the encoder uses"
+        f" less than a tenth as often as the prior promises; {in_circle.value:.0%} of the holes lie"
+        " within the circle, as gaps between the clumps."
     ),
+)
+rows = {
+    f"draws in holes, judged by {len(q2.mean):,} training digits": share(hole),
+    "the same by 2,500": by[2500],
+    f"the same by {len(q_all.mean):,}: each digit more fills some": by[len(q_all.mean)],
+    "draws in holes that lie within the circle": in_circle,
+    "decoded from holes: the classifier is sure": share(in_holes),
+    "decoded from elsewhere: it is sure": share(elsewhere),
+    "reconstructed digits: it is sure": share(digits_themselves, "digits"),
+}
+plot.on_request(
+    "In numbers",
+    "| | share |",
+    "|:--|--:|",
+    *(f"| {what} | {found:.1%} |" for what, found in rows.items()),
+    "",
+    f"95 % intervals of each share of draws ({len(drawn):,} in all). Sure: one digit has more"
+    " than nine tenths.",
 )
 
 # %% [markdown]
@@ -234,6 +241,11 @@ plot.show(
 # ([10](10_pixelvae.ipynb)) it is the turn of the last of them, the prior with its parameters
 # $\lambda$, which had none so far. **Which prior would be best, what could it save, and what keeps
 # you from simply taking it?**
+#
+# The notebook builds up to the prior that the lecture recommends, the VampPrior. Know beforehand
+# how that ends: in trainings as short as those here it does not gain more likelihood than a plain
+# mixture of Gaussians, rather less. What it is good at is the *draws*: they come closest to digits.
+# The lecture's two claims, a better likelihood and better images, are measured separately below.
 
 # %% jupyter={"source_hidden": true}
 import copy
@@ -241,7 +253,6 @@ import math
 from functools import partial
 
 import numpy as np
-from scipy.special import stdtrit
 from torch import Tensor
 
 from dgmcourse.check import priors as check
@@ -305,22 +316,22 @@ for name, q in (("vae_2d", q2), ("vae_40d", q40)):
 
 # %% [markdown]
 # ## Exercise 1: the log-density of a mixture (6 minutes)
-# $K$ diagonal Gaussians with weights $\pi_k$ that sum to 1:
+# $K$ diagonal Gaussians in $d$ latent dimensions, with weights $\pi_k$ that sum to 1:
 #
-# $$\log p(\mathbf{z}) = \log \sum_{k=1}^K \pi_k \prod_{d=1}^D \mathcal N(z_d\,|\,\mu_{kd}, \sigma_{kd}^2)$$
+# $$\log p(\mathbf{z}) = \log \sum_{k=1}^K \pi_k \prod_{j=1}^d \mathcal N(z_j\,|\,\mu_{kj}, \sigma_{kj}^2)$$
 #
 # Read aloud: multiply over dimensions within a component, *then* add over components. In logarithms the product is a
 # sum and the sum a log-sum-exp, in that order. On a line
 # $\log \mathcal N(z|\mu, \sigma^2) = -\tfrac12\big(\log 2\pi + \log \sigma^2 + (z - \mu)^2/\sigma^2\big)$, and
-# `z[:, None] - means` has shape `(B, K, D)`.
+# `z[:, None] - means` has shape `(B, K, d)`.
 
 
 # %% tags=["exercise"]
 def mixture_log_prob(z: Tensor, log_weights, means, log_vars) -> Tensor:
     """log sum_k pi_k N(z | mu_k, diag(sigma_k^2)) in nats.
 
-    z: (B, D).  log_weights: (K,), log pi_k.  means: (K, D).
-    log_vars: (K, D), log sigma_k^2.  Returns: (B,).
+    z: (B, d).  log_weights: (K,), log pi_k.  means: (K, d).
+    log_vars: (K, d), log sigma_k^2.  Returns: (B,).
     """
     ### BEGIN SOLUTION
     squares = (z[:, None] - means) ** 2 / torch.exp(log_vars)
@@ -349,8 +360,8 @@ mixture_log_prob = check.mixture_log_prob(mixture_log_prob)
 def split_kl(z: Tensor, q: Gaussian, prior) -> tuple[Tensor, Tensor]:
     """What each code says of its digit, and what the prior wastes on it, in nats.
 
-    z: (N, D), z_n a draw from q(z|x_n).  prior.log_prob(z): (N,).
-    q: its q.mean and q.log_var are (N, D), one row a digit.
+    z: (N, d), z_n a draw from q(z|x_n).  prior.log_prob(z): (N,).
+    q: its q.mean and q.log_var are (N, d), one row a digit.
     Returns: two tensors, (N,) each, whose sum is log q(z_n|x_n) - log p(z_n).
     """
     ### BEGIN SOLUTION
@@ -387,6 +398,7 @@ def bracket(q: Gaussian, prior) -> tuple[Tensor, Tensor, Tensor]:
     return log_q - log_all, log_q - log_others, log_q - prior.log_prob(z)
 
 
+# %%
 torch.manual_seed(0)
 sizes = [n for n in (100, 300, 1000, 3000, 10_000) if n < len(q2.mean)] + [len(q2.mean)]
 found = [bracket(Gaussian(q2.mean[:n], q2.log_var[:n]), vae2.prior) for n in sizes]
@@ -408,7 +420,8 @@ ax.set(xscale="log", xlabel="digits N", ylabel="nats", ylim=(4, 12))
 ax.set_xticks(sizes, [f"{n:,}" for n in sizes])
 ax.minorticks_off()
 ax.legend(fontsize=9)
-waste = f"{mean_and_error(total - high, '.2f')} to {mean_and_error(total - low, '.2f')}"
+wasted = [intervals.of_mean(total - part, "digits") for part in (high, low)]
+waste = f"{wasted[0].value:.2f} to {wasted[1].value:.2f}"
 plot.show(
     fig,
     alt=(
@@ -416,29 +429,40 @@ plot.show(
         " off, the other falls; they approach one another just below the whole KL."
     ),
     caption=(
-        f"At {sizes[-1]:,} digits the code says between {low.mean():.2f} and {high.mean():.2f} of"
-        f" {total.mean():.2f} nats, so that the prior wastes {waste} (standard errors over digits)."
-        f" With {sizes[0]} digits the split would have said"
-        f" {(found[0][2] - found[0][0]).mean():.2f} wasted: it can't see more information than log"
-        f" {sizes[0]} = {math.log(sizes[0]):.1f}. Where the upper line is above the whole KL, its"
-        " waste would be negative; values above 12 are cut off."
+        f"With {sizes[-1]:,} digits the two estimates of what the code says nearly meet, and leave"
+        f" {waste} nats that the prior wastes."
     ),
+)
+plot.on_request(
+    "In numbers",
+    "| digits | whole KL | information, own digit included | left out |",
+    "|--:|--:|--:|--:|",
+    *(
+        f"| {n:,} | {mean_and_error(whole, '.2f')} | {mean_and_error(with_, '.2f')} |"
+        f" {mean_and_error(without, '.2f')} |"
+        for n, (with_, without, whole) in zip(sizes, found, strict=True)
+    ),
+    "",
+    f"Nats; mean and standard error over digits. With {sizes[0]} digits the split would have said"
+    f" {(found[0][2] - found[0][0]).mean():.2f} wasted: it can't see more information than log"
+    f" {sizes[0]} = {math.log(sizes[0]):.1f}. Where the upper line is above the whole KL, its waste"
+    " would be negative; values above 12 are cut off.",
 )
 
 # %% [markdown]
 # With few digits $\bar q$ is dominated by each code's own digit, and the information comes out as
 # $\log N$ at most. Leave that digit out of its own mean, and it comes out too high instead (both by
-# Jensen, in the mean over samples of digits). What it would be with every digit there could be lies
-# between the two. For vae_40d such a split would say little: its bill is far above $\log N$.
+# Jensen, in the mean over samples of digits). With infinitely many digits it would lie between
+# the two. For vae_40d such a split would say little: its bill is far above $\log N$.
 #
 # So most of vae_2d's KL is not waste: it is what the decoder lives on, and no prior can save it.
 # The waste is small, for this encoder was *trained* to fit $\mathcal N(\mathbf{0}, \mathbf{I})$.
 # Nor is all of it a matter of gaps: the encoder's widths are clipped from below ([notebook
-# 07](07_vae.ipynb)), so it spreads its codes wider than the prior. How much a single, wider bump
-# would save, a table below says.
+# 07](07_vae.ipynb)), so it spreads its codes wider than the prior. A table below says how much
+# a single, wider bump would save.
 #
-# What the encoder gave up to fit you can't see in the bill. That comes out only when prior and
-# encoder learn together.
+# The bill does not show what the encoder gave up to fit the prior. That comes out only when prior
+# and encoder learn together.
 
 # %% [markdown]
 # ## Break it: the best prior
@@ -461,7 +485,8 @@ def gain(prior, q: Gaussian) -> Tensor:
     return log_prob_of(prior, z) - StandardGaussian(z.shape[-1]).log_prob(z)
 
 
-memory = {}  # (model, on): mean gain and its standard error, for each count
+# %%
+memory = {}  # (model, on): the gains on the digits, for each count
 for name, model, q in (("vae_2d", vae2, q2), ("vae_40d", vae40, q40)):
     with torch.no_grad():
         new_digits = model.encoder(test)
@@ -471,15 +496,15 @@ for name, model, q in (("vae_2d", vae2, q2), ("vae_40d", vae40, q40)):
         own = gain(prior, known.select(torch.arange(min(n, 2000))))
         on_both = {"its own digits": own, "test digits": gain(prior, new_digits)}
         for on, values in on_both.items():
-            pair = (values.mean().item(), standard_error(values))
-            memory.setdefault((name, on), []).append(pair)
+            found_gain = intervals.of_mean(values, "digits")
+            memory.setdefault((name, on), []).append(found_gain)
 
 # %% jupyter={"source_hidden": true}
 fig, axes = plt.subplots(1, 2, figsize=(plot.WIDTH, 2.8))
 for ax, name in zip(axes, ("vae_2d", "vae_40d"), strict=True):
     for on, style, colour in (("its own digits", "o-", PRIOR), ("test digits", "s--", DATA)):
-        mean, error = np.array(memory[name, on]).T
-        ax.errorbar(counts, mean, error, fmt=style, color=colour, ms=5, capsize=3, label=on)
+        mean, low = np.array([(each.value, each.low) for each in memory[name, on]]).T
+        ax.errorbar(counts, mean, mean - low, fmt=style, color=colour, ms=5, capsize=3, label=on)
     ax.axhline(0, color=NOISE, linewidth=1)
     ax.set(xscale="log", yscale="symlog", xlabel="digits in the prior", title=name)
     ax.set_yticks([-1000, -100, -10, 0, 10], ["-1,000", "-100", "-10", "0", "10"])
@@ -497,14 +522,18 @@ plot.show(
         " stays far below."
     ),
     caption=(
-        f"A prior of {counts[-1]:,} posteriors gains {last['vae_2d', 'its own digits'][0]:+.2f}"
-        f" nats on its own digits and {last['vae_2d', 'test digits'][0]:+.2f} ±"
-        f" {last['vae_2d', 'test digits'][1]:.2f} on test digits with two latent dimensions; with"
-        f" 40 {last['vae_40d', 'its own digits'][0]:+.1f} and"
-        f" {last['vae_40d', 'test digits'][0]:+.0f} ± {last['vae_40d', 'test digits'][1]:.0f}"
-        " (standard errors over digits; the axis is logarithmic away from 0). With 40 it has"
-        " learned its digits by heart."
+        "With 40 latent dimensions the prior has learned its digits by heart:"
+        f" {last['vae_40d', 'its own digits'].value:+.0f} nats on them,"
+        f" {last['vae_40d', 'test digits'].value:+.0f} on test digits."
     ),
+)
+plot.on_request(
+    "In numbers",
+    f"| model | {counts[-1]:,} posteriors gain on | nats |",
+    "|:--|:--|--:|",
+    *(f"| {name} | {on} | {found:+.2f} |" for (name, on), found in last.items()),
+    "",
+    f"{last['vae_2d', 'test digits'].basis}; one training each.",
 )
 
 # %% [markdown]
@@ -527,7 +556,7 @@ plot.show(
 #
 # - **A mixture of Gaussians:** $K$ means, variances and weights. Your exercise 1, with parameters.
 # - **An autoregressive prior:** each dimension given those before it, $p_\lambda(\mathbf{z}) =
-#   \prod_d p_\lambda(z_d|z_1, \dots, z_{d-1})$. Any distribution can be written so; one masked
+#   \prod_j p_\lambda(z_j|z_1, \dots, z_{j-1})$. Any distribution can be written so; one masked
 #   network gives all the conditionals at once, here small mixtures on a line.
 # - **An autoregressive flow**, the prior of the Variational Lossy Auto-encoder: the flow of
 #   [notebook 09](09_normalizing_flows.ipynb) sends codes to noise, $\log p_\lambda(\mathbf{z}) =
@@ -549,6 +578,7 @@ def fit_prior(prior, q: Gaussian, rate: float, seed: int = 0):
     return prior
 
 
+# %%
 FAMILIES = {
     "mixture of Gaussians": lambda dim: MixturePrior(dim, components=100, spread=0.1),
     "autoregressive": lambda dim: AutoregressivePrior(dim, (100, 100), components=5),
@@ -556,11 +586,8 @@ FAMILIES = {
         StandardGaussian(dim), autoregressive_flows(dim, 4, hidden=(100,))
     ),
 }
-RATES = {  # the best we tried
-    "mixture of Gaussians": 3e-2,
-    "autoregressive": 7e-3,
-    "autoregressive flow": 1e-2,
-}
+# The best learning rates we tried.
+RATES = dict(zip(FAMILIES, (3e-2, 7e-3, 1e-2), strict=True))
 
 
 def one_gaussian(q: Gaussian) -> Gaussian:
@@ -635,24 +662,22 @@ for ax in axes:
 axes[0].set_ylabel("$z_2$")
 
 
-def over_seeds(values: list[Tensor]) -> tuple[float, float]:
-    """Mean over seeds and digits, and its standard error over digits."""
-    each = torch.stack(values).mean(0)
-    return each.mean().item(), standard_error(each)
+def over_seeds(values: list[Tensor], comparisons: int = 1) -> intervals.Interval:
+    """The gain on test digits, each digit's averaged over the fits."""
+    return intervals.of_mean(torch.stack(values).mean(0), "digits", comparisons)
 
 
-def in_holes_of(prior, n: int = 2000) -> str:
+def in_holes_of(prior, n: int = 2000) -> intervals.Interval:
     """The share of the prior's draws at places that the encoder uses less than a tenth as often as
     the prior.
     """
     torch.manual_seed(3)
     z = prior.sample((n,))
-    return share(in_hole(log_prob_of(aggregate, z) - log_prob_of(prior, z)).float())
+    return share(in_hole(log_prob_of(aggregate, z) - log_prob_of(prior, z)))
 
 
-best2 = max(FAMILIES, key=lambda family: over_seeds(gains["vae_2d", family])[0])
-most = value_and_error(*over_seeds(gains["vae_2d", best2]), ".2f")
-by_one = mean_and_error(single["vae_2d"], ".2f")
+holes_of = {name: in_holes_of(prior) for name, prior in panels.items()}
+fewest = min(holes_of, key=lambda name: holes_of[name].value)
 plot.show(
     fig,
     alt=(
@@ -661,42 +686,46 @@ plot.show(
         " all smoother than the codes: the mixture with several clumps, the others with the codes'"
         " outline and few gaps."
     ),
-    caption="Draws in holes: "
-    + ", ".join(f"{name} {in_holes_of(prior)}" for name, prior in panels.items())
-    + f" (2,000 each). The {best2} saves most, {most} nats on {len(test):,} test digits (standard"
-    f" error over digits), one Gaussian {by_one}. On training digits the bill left room for"
-    f" {waste}.",
+    caption=(
+        f"The {fewest} finds the gaps best: {holes_of[fewest].value:.0%} of its draws fall into"
+        f" holes, of the standard normal's {holes_of['standard normal'].value:.0%}."
+    ),
+)
+plot.on_request(
+    "Draws in holes, of all six",
+    "| prior | share of 2,000 draws |",
+    "|:--|--:|",
+    *(f"| {name} | {found:.1%} |" for name, found in holes_of.items()),
+    "",
+    f"{holes_of[fewest].basis}.",
 )
 
 # %% jupyter={"source_hidden": true}
-rows, in_tex = [], partial(value_and_error, spec="+.2f", pm=r"$\pm$")
-for name in ("vae_2d", "vae_40d"):
-    rows.append(f"| {name} | one Gaussian | {in_tex(*over_seeds([single[name]]))} | |")
-    for family in FAMILIES:
-        nats = in_tex(*over_seeds(gains[name, family]))
-        seeds = torch.stack([g.mean() for g in gains[name, family]])
-        span = f"{seeds.min():+.2f} to {seeds.max():+.2f}"
-        rows.append(f"| {name} | {family} | {nats} | {span} |")
+alone = {(name, "one Gaussian"): [values] for name, values in single.items()}
+compared = 2 * (1 + len(FAMILIES))
+saved = {key: over_seeds(values, compared) for key, values in (gains | alone).items()}
+rows = []
+for (name, family), gained in sorted(saved.items()):
+    each = [values.mean() for values in gains.get((name, family), [])]
+    span = f"{min(each):+.2f} to {max(each):+.2f}" if each else ""
+    rows.append(f"| {name} | {family} | {gained.said('+.2f')} | {span} |")
 torch.manual_seed(0)
 spread_out = MixturePrior(40, components=100, spread=1.0)
 far = gain(fit_prior(spread_out, q40, RATES["mixture of Gaussians"]), new_digits)
 plot.markdown(
-    (
-        "| encoder and decoder | prior fitted afterwards | gain of the bound, test digits | over"
-        " seeds |"
-    ),
+    "| encoder and decoder | prior fitted afterwards | gain of the bound, test digits | each fit |",
     "|:--|:--|--:|--:|",
     *rows,
     "",
-    (
-        f"*Nats against the standard normal on {len(test):,} test digits (standard error over"
-        f" digits), means of {FITS} fits of {STEPS} steps each on the codes of {len(q2.mean):,}"
-        f" training digits, {len(q40.mean):,} with 40 dimensions. So few steps favour what learns"
-        " fast: this is no order of the families. With 40 dimensions it matters where a mixture's"
-        " means begin: a standard deviation of 1 apart instead of 0.1, it gains"
-        f" {mean_and_error(far, '+.2f')}. Components far from all codes are responsible for none,"
-        " and get no gradient.*"
-    ),
+    f"*Nats against the standard normal, {gained.basis}; means of {FITS} fits of {STEPS} steps."
+    " So few steps favour what learns fast: this is no order of the families.*",
+)
+plot.on_request(
+    "Where a mixture's means begin",
+    "With 40 dimensions it matters: begun a standard deviation of 1 apart instead of 0.1, the"
+    f" mixture gains {intervals.of_mean(far, 'digits'):+.2f} instead of"
+    f" {saved['vae_40d', 'mixture of Gaussians'].value:+.2f}. Components far from all codes are"
+    " responsible for none, and get no gradient.",
 )
 
 # %% [markdown]
@@ -711,17 +740,14 @@ plot.markdown(
 
 # %%
 @torch.no_grad()
-def distance_to_digits(decoder, prior, seed: int = 0, n: int = 1000) -> float:
-    """Frechet distance of n decoded draws (means) from as many test digits, in the
+def distance_to_digits(decoder, prior, seed: int = 0) -> float:
+    """Frechet distance of decoded draws (means) from as many test digits, in the
     classifier's features.
     """
     torch.manual_seed(seed)
-    means = torch.cat([decoder(z).mean for z in prior.sample((n,)).split(100)])
-    return frechet(classifier.features(means, rows=100), real_features)
-
-
-torch.manual_seed(1)
-count = min(1000, len(digits.test))
+    parts = prior.sample((count,)).split(100)
+    drawn = [classifier.features(decoder(z).mean) for z in parts]
+    return frechet(torch.cat(drawn), real_features)
 
 
 def features_of(part: Data) -> Tensor:
@@ -731,9 +757,12 @@ def features_of(part: Data) -> Tensor:
 
 
 def distances_of(decoder, prior) -> list[float]:
-    return [distance_to_digits(decoder, prior, seed, count) for seed in range(SEEDS)]
+    return [distance_to_digits(decoder, prior, seed) for seed in range(SEEDS)]
 
 
+# %%
+torch.manual_seed(1)
+count = min(5000, len(digits.test))
 real_features, again = features_of(digits.test), features_of(digits.train)
 afterwards = {"standard normal": vae40.prior}
 afterwards |= {family: fitted["vae_40d", family] for family in FAMILIES}
@@ -746,6 +775,7 @@ with torch.no_grad():
 
 # %% jupyter={"source_hidden": true}
 closest = min(FAMILIES, key=lambda family: np.mean(distances[family]))
+real_distance = frechet(again, real_features)
 
 
 def rounded(values) -> str:
@@ -765,13 +795,20 @@ plot.show(
         " shapes that are no digit than the mixture's."
     ),
     caption=(
-        f"One decoder, four priors. The {closest} brings the draws from"
-        f" {np.mean(distances['standard normal']):.0f} to {np.mean(distances[closest]):.0f}, with a"
-        f" gain of {over_seeds(gains['vae_40d', closest])[0]:.2f} nats. Distance from test digits"
-        f" (Fréchet, in a classifier's features, {count:,} draws, {SEEDS} repetitions): "
-    )
-    + "; ".join(f"{name} {rounded(d)}" for name, d in distances.items())
-    + f"; {count:,} training digits {frechet(again, real_features):.2g}.",
+        f"One decoder, four priors. The {closest} brings the draws from a Fréchet distance of"
+        f" {np.mean(distances['standard normal']):.0f} to {np.mean(distances[closest]):.0f}."
+    ),
+)
+plot.on_request(
+    "All distances",
+    "| prior | Fréchet distance from test digits |",
+    "|:--|--:|",
+    *(f"| {name} | {rounded(d)} |" for name, d in distances.items()),
+    f"| training digits | {real_distance:.1f} |",
+    "",
+    f"In a classifier's features; {count:,} draws, mean and standard error over {SEEDS} repetitions"
+    " of drawing. From fewer images a distance comes out larger: all in this notebook are from so"
+    " many.",
 )
 
 # %% [markdown]
@@ -787,20 +824,20 @@ plot.show(
 # posteriors*.
 #
 # What is new against a mixture of Gaussians? Prior and posterior share the encoder's weights: when
-# the encoder moves its codes, the prior moves along. Nor do means get lost far from any code: they
-# are where the encoder *can* send something.
+# the encoder moves its codes, the prior moves along. And its components are never far from all
+# codes: they lie where the encoder *can* send something.
 
 # %% [markdown]
 # ## Exercise 3: the VampPrior (3 minutes)
-# `encoder(u)` is a Gaussian with `.mean` and `.log_var`, `(K, D)` each for $K$ pseudo-inputs and
-# $D$ latent dimensions. The gradient must reach both the pseudo-inputs and the encoder.
+# `encoder(u)` is a Gaussian with `.mean` and `.log_var`, `(K, d)` each for $K$ pseudo-inputs and
+# $d$ latent dimensions. The gradient must reach both the pseudo-inputs and the encoder.
 
 
 # %% tags=["exercise"]
 def vamp_log_prob(z: Tensor, u: Tensor, encoder) -> Tensor:
     """log of the mean of q(z|u_k) over K pseudo-inputs, in nats.
 
-    z: (B, D).  u: (K, number of pixels).  Returns: (B,).
+    z: (B, d).  u: (K, number of pixels).  Returns: (B,).
     """
     ### BEGIN SOLUTION
     q = encoder(u)
@@ -831,6 +868,7 @@ class YourVampPrior(VampPrior):
         return vamp_log_prob(z, self.pseudo_inputs, self.encoder)
 
 
+# %%
 def with_prior(prior, seed: int = 0) -> LatentVariableModel:
     """A small VAE with the prior `prior(encoder)`; a seed fixes its networks' first
     weights.
@@ -841,19 +879,12 @@ def with_prior(prior, seed: int = 0) -> LatentVariableModel:
 
 
 def train(model: LatentVariableModel, **settings) -> LatentVariableModel:
-    fit(
-        model,
-        digits.train[:DIGITS],
-        epochs=EPOCHS,
-        batch_size=50,
-        lr=RATE,
-        anneal=2,
-        progress=False,
-        **settings,
-    )
+    settings |= {"epochs": EPOCHS, "batch_size": 50, "lr": RATE, "anneal": 2}
+    fit(model, digits.train[:DIGITS], progress=False, **settings)
     return model.eval()
 
 
+# %%
 yours = with_prior(lambda encoder: YourVampPrior(encoder, 784, PSEUDO))
 shots, steps = {}, iter(range(10**6))
 
@@ -879,7 +910,8 @@ def draw_shot(step: int) -> plt.Figure:
     with torch.no_grad():
         codes, pseudo = encoder(test[:1000]).mean, encoder(u)
     fig, (left, right) = plt.subplots(1, 2, figsize=(plot.WIDTH, 3.0), width_ratios=(1.35, 1))
-    plot.draw_images(left, u[:30], 6, f"30 of {PSEUDO} pseudo-inputs, step {step}")
+    darkest = plot.full_contrast(u[:30])  # their greys are faint: the darkest is drawn black
+    plot.draw_images(left, darkest, 6, f"30 of {PSEUDO} pseudo-inputs, step {step}")
     right.plot(*codes.T, ".", ms=1.5, color=NOISE)
     for mean, width in zip(pseudo.mean, (pseudo.log_var / 2).exp(), strict=True):
         right.add_patch(
@@ -903,34 +935,32 @@ def spreads(q: Gaussian) -> tuple[float, float]:
 
 with torch.no_grad():
     scatter = {step: spreads(encoder(u)) for step, (u, encoder) in shots.items()}
-film(
-    [draw_shot(step) for step in shots],
-    [
-        f"Step {step}: pseudo-inputs span {u.min():.2f} to {u.max():.2f}, mean {u.mean():.3f}; at"
-        " the right their posteriors, as ellipses of two standard deviations, over the codes of"
-        f" test digits: {within:.2f} wide (one standard deviation), their middles scattered by"
-        f" {between:.2f}."
-        for (step, (u, _)), (within, between) in zip(shots.items(), scatter.values(), strict=True)
-    ],
-    label="step",
-    seconds=0.9,
-)
-
-# %% jupyter={"source_hidden": true}
-u_last = shots[max(shots)][0]
-plot.show(
-    draw_shot(max(shots)),
+last_step = max(shots)
+show_widget(
+    film(
+        [draw_shot(step) for step in shots],
+        [
+            f"Step {step}: pseudo-inputs span {u.min():.2f} to {u.max():.2f}, mean {u.mean():.3f};"
+            " at the right their posteriors, as ellipses of two standard deviations, over the codes"
+            f" of test digits: {within:.2f} wide (one standard deviation), their middles scattered"
+            f" by {between:.2f}."
+            for (step, (u, _)), (within, between) in zip(
+                shots.items(), scatter.values(), strict=True
+            )
+        ],
+        label="step",
+        seconds=0.9,
+    ),
+    draw_shot(last_step),
     alt=(
-        "Left, thirty learned pseudo-inputs: faint grey specks, a few with the outline of a digit."
-        " Right, the codes of test digits in grey and the prior's components as green ellipses over"
-        " them."
+        "Left, thirty learned pseudo-inputs, specks for the most part, a few with the outline of a"
+        " digit. Right, the codes of test digits in grey and the prior's components as green"
+        " ellipses over them."
     ),
     caption=(
-        f"After {max(shots)} steps. The classifier is sure of {int(sure(u_last).sum())} of the"
-        f" {PSEUDO} pseudo-inputs, and of {share(sure(test[:1000]))} of test digits. At first all"
-        f" ellipses lay on one another: {scatter[0][0]:.2f} wide (one standard deviation), their"
-        f" middles scattered by {scatter[0][1]:.2f}. Now they are {scatter[max(shots)][0]:.2f}"
-        f" wide, and their middles scatter by {scatter[max(shots)][1]:.2f}."
+        "Each pseudo-input is drawn with its darkest grey as black. The classifier is sure of"
+        f" {int(sure(shots[last_step][0]).sum())} of the {PSEUDO} in the end; their posteriors,"
+        " which lay on one another, have parted."
     ),
 )
 
@@ -938,12 +968,16 @@ plot.show(
 # The encoder is the only reader they have: any picture that it sends to the right place will do,
 # and nobody taught them to look like anything to you. Watch the ellipses instead: they begin as one
 # bump and part to where the codes go.
-#
+
+# %% [markdown]
 # ## How many pseudo-inputs?
 # With $K = 1$ the prior is one Gaussian, as *unimodal* as the standard normal, but it learns its
 # place and its widths. With $K = N$ and digits for pseudo-inputs it is $\bar q$. **Predict.** What
 # does $K = 1$ gain over the standard normal: nothing, half of what there is to gain, nearly all?
 # From which $K$ on does more not help?
+#
+# Three things to try with the slider: begin at $K = 1$ and compare the two densities; find the $K$
+# from which on you can't tell them apart; then look at the codes' density alone while you move.
 
 # %%
 KS, normal = [1, 5, 25], "standard normal"
@@ -980,7 +1014,7 @@ def draw_both(model: LatentVariableModel, title: str) -> plt.Figure:
     u = model.prior.pseudo_inputs
     plot.draw_images(
         axes[0],
-        u[:25],
+        plot.full_contrast(u[:25]),
         5,
         f"{min(25, len(u))} of {len(u)} pseudo-inputs" if len(u) > 1 else "the pseudo-input",
     )
@@ -992,33 +1026,33 @@ def draw_both(model: LatentVariableModel, title: str) -> plt.Figure:
 
 
 size_bounds = {key: bound_of(model) for key, model in by_size.items()}
-slider_figure(
-    lambda K: draw_both(by_size[K, 0], f"prior, bound {size_bounds[K, 0].mean():.1f}"),
-    K=KS,
+show_widget(
+    slider_figure(
+        lambda K: draw_both(by_size[K, 0], f"prior, bound {size_bounds[K, 0].mean():.1f}"),
+        K=KS,
+        alt=(
+            "Left, up to 25 pseudo-inputs; in the middle, the density of the codes of test digits;"
+            " right, the VampPrior's density."
+        ),
+    ),
+    draw_both(by_size[KS[-1], 0], f"prior, bound {size_bounds[KS[-1], 0].mean():.1f}"),
     alt=(
-        "Left, up to 25 pseudo-inputs; in the middle, the density of the codes of test digits;"
-        " right, the VampPrior's density."
+        "Left, 25 pseudo-inputs, each with its darkest grey drawn black; in the middle, the density"
+        " of the codes of test digits; right, the VampPrior's, of much the same outline."
     ),
 )
-
-# %% [markdown]
-# Three things to try: begin at $K = 1$ and compare the two densities; find the $K$ from which on
-# you can't tell them apart; then look at the codes' density alone while you move. The prior does
-# not only follow the codes. **The codes follow the prior**, too.
 
 # %% jupyter={"source_hidden": true}
 gained = {
     (K, seed): size_bounds[K, seed] - size_bounds[normal, seed] for K in KS for seed in range(2)
 }
-fig = plt.figure(figsize=(plot.WIDTH, 2.5))
-ax = fig.subplots()
+fig, ax = plt.subplots(figsize=(plot.WIDTH, 2.5))
 for seed, style in enumerate(("o-", "s--")):
-    each = [gained[K, seed] for K in KS]
-    at = [i + 1 + 0.04 * seed for i in range(len(KS))]
+    each = [intervals.of_mean(gained[K, seed], "digits") for K in KS]
     ax.errorbar(
-        at,
-        [d.mean() for d in each],
-        [standard_error(d) for d in each],
+        [i + 1 + 0.04 * seed for i in range(len(KS))],
+        [d.value for d in each],
+        [d.value - d.low for d in each],
         fmt=style,
         color=MODEL,
         capsize=3,
@@ -1030,10 +1064,7 @@ ax.axhline(0, color=NOISE, linewidth=1)
 ax.set(xlabel="pseudo-inputs K", ylabel="gain of the bound, nats")
 ax.set_xticks(range(len(KS) + 1), [normal, *KS])
 ax.legend(fontsize=9, loc="lower right")
-rises = [
-    [mean_and_error(gained[K, seed] - gained[1, seed], "+.2f") for seed in range(2)] for K in KS[1:]
-]
-between = abs(size_bounds[normal, 0].mean() - size_bounds[normal, 1].mean())
+one, many = (np.mean([gained[K, seed].mean() for seed in range(2)]) for K in (KS[0], KS[-1]))
 plot.show(
     fig,
     alt=(
@@ -1042,13 +1073,24 @@ plot.show(
         " there."
     ),
     caption=(
-        f"Against the standard normal, {len(test):,} test digits gain"
-        f" {mean_and_error(gained[1, 0], '+.2f')} and {mean_and_error(gained[1, 1], '+.2f')} nats"
-        " with one pseudo-input (two seeds; standard errors over digits), and beyond that "
-    )
-    + ", ".join(f"{a} and {b} with {K}" for K, (a, b) in zip(KS[1:], rises, strict=True))
-    + f". Lines compare like with like: the two standard normals themselves are {between:.1f} nats"
-    " apart.",
+        f"Most of the gain comes with the first pseudo-input: {one:.2f} nats in the mean of two"
+        f" seeds, {many:.2f} with {KS[-1]}."
+    ),
+)
+rises = {
+    (K, seed): intervals.of_mean(gained[K, seed] - gained[KS[0], seed], "digits", 2 * (len(KS) - 1))
+    for K in KS[1:]
+    for seed in range(2)
+}
+between = abs(size_bounds[normal, 0].mean() - size_bounds[normal, 1].mean())
+plot.on_request(
+    "Beyond one pseudo-input",
+    "| K | seed | gain over K = 1, nats |",
+    "|--:|--:|--:|",
+    *(f"| {K} | {seed} | {rise.said('+.2f')} |" for (K, seed), rise in rises.items()),
+    "",
+    f"{rises[KS[-1], 0].basis}. Lines compare like with like: the two standard normals themselves"
+    f" are {between:.1f} nats apart.",
 )
 
 # %% [markdown]
@@ -1056,8 +1098,10 @@ plot.show(
 # last layer and the decoder's first, and it is the standard normal again, with the same bound (but
 # for the clipped widths). What it gains here is *speed*: the networks need not carry the codes to
 # the prior first, and these trainings are short. Only the rest, from $K = 1$ on, is the price of
-# there being *one* bump.
-#
+# there being *one* bump. And look at the codes' density alone while you move the slider: the prior
+# does not only follow the codes. **The codes follow the prior**, too.
+
+# %% [markdown]
 # ## Five priors, one architecture
 # Now all of them, each trained *together* with the same encoder and decoder. With the parts of a
 # `LatentVariableModel` a prior is one line. **Predict.** Where will the codes lie if no round bump
@@ -1088,7 +1132,14 @@ axes[0, 0].set_ylabel("codes")
 axes[1, 0].set_ylabel("prior")
 for ax in axes.flat:
     ax.locator_params(nbins=3)
-base = together[normal]
+gain_together = {
+    name: intervals.of_mean(values - together[normal], "digits", len(together))
+    for name, values in together.items()
+    if name != normal
+}
+vamp_less = intervals.of_mean(
+    together["VampPrior"] - together["mixture of Gaussians"], "digits", len(together)
+)
 plot.show(
     fig,
     alt=(
@@ -1098,15 +1149,17 @@ plot.show(
         " VampPrior follows their outline."
     ),
     caption=(
-        "Above, codes; below, the prior that was trained with them. The standard normal's bound is"
-        f" {base.mean():.1f} nats on {len(test):,} test digits; against it "
-    )
-    + ", ".join(
-        f"{name} {mean_and_error(values - base, '+.2f')}"
-        for name, values in together.items()
-        if values is not base
-    )
-    + " (standard error over digits). One training each: read no order from it.",
+        "Above, codes; below, the prior that was trained with them. The VampPrior follows the"
+        " codes' outline."
+    ),
+)
+plot.markdown(
+    "| trained with | gain of the bound over the standard normal, nats |",
+    "|:--|--:|",
+    *(f"| {name} | {gained.said('+.2f')} |" for name, gained in gain_together.items()),
+    f"| VampPrior over the mixture | {vamp_less.said('+.2f')} |",
+    "",
+    f"*{vamp_less.basis}; one training each: another seed may give another order.*",
 )
 rows = []
 for name in (normal, "VampPrior"):
@@ -1122,10 +1175,8 @@ plot.markdown(
     "|:--|--:|--:|--:|",
     *rows,
     "",
-    (
-        f"*Nats, on {len(low):,} training digits, with each code's own digit in the mean and"
-        " without; standard errors over digits.*"
-    ),
+    f"*Nats, mean and standard error over {len(low):,} training digits, with each code's own digit"
+    " in the mean and without.*",
 )
 
 # %% [markdown]
@@ -1133,7 +1184,7 @@ plot.markdown(
 # shape is much the same after so few steps, and not every prior has found its outline. Read the
 # table: what the prior wastes all but goes, what the code says stays. That is what the
 # proportionality sign asks for: change one of the three, and the others want to move. How much each
-# prior brings, one short training can't tell you.
+# prior brings, and in which order, one short training can't tell you: that takes several seeds.
 
 # %% [markdown]
 # ## Ten dimensions, five priors, two layers
@@ -1167,72 +1218,81 @@ columns = {
 }
 
 
-def against(name: str, base: str, key: str, better: int = -1) -> tuple[str, bool]:
-    """The paired difference over seeds as text, and whether it is better: one-sided, 95 %, by
-    Student's t for so few seeds.
-    """
+def against(name: str, base: str, key: str, comparisons: int, better: int = -1):
+    """By how much the model is better than the base, paired over seeds: an interval."""
     difference = better * (columns[name][key] - columns[base][key])
-    least = stdtrit(len(difference) - 1, 0.95) * standard_error(difference)
-    return rounded(difference), bool(difference.mean() > least)
+    return intervals.of_mean(difference, "seeds", comparisons)
 
 
-gain_of = {name: against(name, normal, "test_nll")[0] if name != normal else "" for name in columns}
+others = [name for name in columns if name != normal]
+gain_of = {name: against(name, normal, "test_nll", len(others)) for name in others}
 plot.markdown(
     (
-        "| trained together | test log p(x) | against the standard normal | Fréchet distance |"
-        " sharpness |"
+        "| trained together | test log p(x) | better than the standard normal by | Fréchet"
+        " distance | sharpness |"
     ),
     "|:--|--:|--:|--:|--:|",
     *(
-        f"| {name} | {-c['test_nll'].mean():.2f} | {gain_of[name]} "
-        f"| {rounded(c['frechet'])} | {rounded(c['sharpness'] / table['digits']['sharpness'])} |"
+        f"| {name} | {-c['test_nll'].mean():.2f} |"
+        f" {gain_of[name].said('.2f') if name in gain_of else ''} | {rounded(c['frechet'])} |"
+        f" {rounded(c['sharpness'] / table['digits']['sharpness'])} |"
         for name, c in columns.items()
     ),
     f"| training digits | | | {table['digits']['frechet']:.1f} | 1 |",
     "",
-    (
-        f"*Each model was trained anew, {table['settings']['epochs']} epochs on"
-        f" {table['data'].split(' and')[0]} digits, far shorter than those of the weights, with"
-        " 100 hidden units and 100 components or pseudo-inputs. Means and standard errors over"
-        f" {len(whole)} seeds; log p(x) in nats with S = {table['settings']['S']:,} on"
-        f" {table['settings']['digits']:,} test digits; distances of"
-        f" {table['settings']['drawn']:,} decoded draws (means) from as many test digits, in a"
-        " classifier's features (from fewer images a distance comes out larger: compare within a"
-        " table); sharpness: squared differences of neighbouring pixels, 1 as in training digits."
-        " With two layers there are ten dimensions in each, and more weights: that gain is not the"
-        f" second layer's alone. Below, a difference over {len(whole)} seeds is within the noise"
-        " unless it passes Student's one-sided t test at 95 %:"
-        f" {stdtrit(len(whole) - 1, 0.95):.1f} standard errors.*"
-    ),
+    f"*Gains: {gain_of['VampPrior'].basis}; other errors: standard errors over seeds.*",
+)
+plot.on_request(
+    "How they were trained and measured",
+    f"{table['settings']['epochs']} epochs on {table['data'].split(' and')[0]} digits, far shorter"
+    " than the weights' trainings, with 100 hidden units and 100 components or pseudo-inputs.",
+    "",
+    f"log p(x) in nats with S = {table['settings']['S']:,} on {table['settings']['digits']:,} test"
+    f" digits; Fréchet distance of {table['settings']['drawn']:,} decoded draws (means) from as"
+    " many test digits, as above; sharpness: squared differences of neighbouring pixels, 1 as in"
+    " training digits. With two layers there are ten dimensions in each, and more weights: that"
+    " gain is not the second layer's alone.",
 )
 
 # %% tags=["claim-26"]
-finished = over_seeds(gains["vae_40d", closest])
-with_others = against("VampPrior", normal, "test_nll")
+afterwards_gain = over_seeds(gains["vae_40d", closest])
+trained_gain = gain_of["VampPrior"]
+
+# %% jupyter={"source_hidden": true}
 measured["claim-26"] = (
     "with encoder and decoder as they are, a prior fitted to vae_40d's codes"
-    f" ({closest}) gains {in_tex(*finished)} nats of the bound and brings the samples'"
-    f" Fréchet distance from {rounded(distances['standard normal'])} to"
-    f" {rounded(distances[closest])}; trained together, in the smaller models, a"
-    f" VampPrior gains {with_others[0]} nats of log p(x)"
-    + ("" if with_others[1] else ", within the noise")
+    f" ({closest}) gains {afterwards_gain:.2f} nats of the bound"
+    f" ({afterwards_gain.basis}, one training) and brings the draws' Fréchet distance"
+    f" from {np.mean(distances[normal]):.0f} to {np.mean(distances[closest]):.0f};"
+    f" trained together, in smaller models, a VampPrior gains {trained_gain:.2f} nats of"
+    f" log p(x){'' if trained_gain.shown else ', not shown'} ({trained_gain.basis})"
 )
-plot.markdown(f"**Measured:** {measured['claim-26']}.")
+plot.measured(measured["claim-26"])
 
 # %% tags=["claim-31"]
-one_layer = [name for name in columns if not name.startswith("two layers")]
-learned = [name for name in one_layer if name != normal]
-better = {name: against(name, normal, "test_nll") for name in learned}
+learned = [name for name in others if not name.startswith("two layers")]
+
+# %% jupyter={"source_hidden": true}
 measured["claim-31"] = (
-    f"{share(hole.float())} of vae_2d's prior lies in holes, judged by"
-    f" {len(q2.mean):,} digits ({by[len(q_all.mean)]} by {len(q_all.mean):,}); trained"
-    " together with ten dimensions, learned priors gain, in nats of log p(x): "
-    + ", ".join(
-        f"{name} {text}" + ("" if clear else " (within the noise)")
-        for name, (text, clear) in better.items()
-    )
+    f"{share(hole):.1%} of vae_2d's prior lies in holes, judged by {len(q2.mean):,}"
+    " digits; trained together with ten dimensions, learned priors gain, in nats of log"
+    " p(x): "
+    + ", ".join(f"{name} {gain_of[name].said('.2f')}" for name in learned)
+    + f" ({gain_of['VampPrior'].basis})"
 )
-plot.markdown(f"**Measured:** {measured['claim-31']}.")
+plot.measured(measured["claim-31"])
+
+# %% jupyter={"source_hidden": true}
+mixture = "mixture of Gaussians"
+likelier = against("VampPrior", mixture, "test_nll", 2)
+nearer = against("VampPrior", mixture, "frechet", 2)
+plot.markdown(
+    "**The VampPrior against the plain mixture of Gaussians**, which the lecture does not compare:"
+    f" in log p(x) it is {likelier.verdict('better', 'worse', 'not shown to be better or worse')},"
+    f" {likelier:+.2f} nats; its draws are"
+    f" {nearer.verdict('closer to', 'farther from', 'not shown to be closer to')} digits, by a"
+    f" Fréchet distance of {nearer:.0f} ({nearer.basis})."
+)
 
 # %% jupyter={"source_hidden": true}
 fig, axes = plt.subplots(1, 3, figsize=(plot.WIDTH, 3.0), sharey=True)
@@ -1260,15 +1320,17 @@ for ax, (key, title) in zip(axes, titles.items(), strict=True):
     ax.set(xlabel=title, yticks=range(len(names)), yticklabels=names)
     ax.grid(axis="x", color="#dddddd", linewidth=0.6)
 axes[0].invert_yaxis()
-mean_of = {key: {name: columns[name][key].mean() for name in names} for key in titles}
+pairs = len(names) * (len(names) - 1)
 at_odds = [  # a is likelier, b draws better
     (a, b)
     for a in names
     for b in names
-    if against(a, b, "test_nll")[1] and against(b, a, "frechet")[1]
+    if a != b
+    and (likelier := against(a, b, "test_nll", pairs)).shown
+    and (closer := against(b, a, "frechet", pairs)).shown
+    and min(likelier.value, closer.value) > 0
 ]
-nll = mean_of["test_nll"]
-a, b = max(at_odds, default=(None, None), key=lambda pair: nll[pair[1]] - nll[pair[0]])
+best_of = {key: min(names, key=lambda name, key=key: columns[name][key].mean()) for key in titles}
 plot.show(
     fig,
     alt=(
@@ -1276,18 +1338,16 @@ plot.show(
         " samples, sharpness. Both models with two layers are far ahead in likelihood; with a"
         " VampPrior they lead in all three panels, with a standard normal not."
     ),
-    caption=(
-        f"By likelihood the best is {min(names, key=mean_of['test_nll'].get)}, by images "
-        f"{min(names, key=mean_of['frechet'].get)}. "
-    )
-    + (
-        f"Yet the orders differ: {a} is {mean_of['test_nll'][b] - mean_of['test_nll'][a]:.1f} nats"
-        f" likelier than {b}, and its draws lie farther from digits ({mean_of['frechet'][a]:.0f}"
-        f" against {mean_of['frechet'][b]:.0f})."
-        if at_odds
-        else "No two models are clearly at odds."
-    )
-    + f" Squares have two layers; bars are standard errors over {len(whole)} seeds.",
+    caption=(f"'{best_of['test_nll']}' leads in likelihood, '{best_of['frechet']}' in distance. ")
+    + f"Squares have two layers; bars are standard errors over {len(whole)} seeds.",
+)
+a, b = at_odds[0] if at_odds else (None, None)
+plot.markdown(
+    f"The two orders differ: '{a}' is shown to be likelier than '{b}', and its draws to be farther"
+    f" from digits ({len(at_odds)} such pairs, corrected for {pairs} comparisons)."
+    if at_odds
+    else "No two models are shown to be in one order by likelihood and in the other by distance"
+    f" (corrected for {pairs} comparisons)."
 )
 
 # %% [markdown]
@@ -1318,51 +1378,45 @@ plot.show(
         " trained models draws."
     ),
     caption=(
-        "Test digits, and draws of the large models (the decoder's means). Fréchet distance from "
-        f"{count:,} test digits, {count:,} draws, {SEEDS} repetitions: "
-    )
-    + "; ".join(f"{name} {rounded(d)}" for name, d in drawn_by.items())
-    + f"; training digits {frechet(again, real_features):.2g}.",
+        "Test digits, and draws of the large models (the decoder's means). Closest to digits draws"
+        f" {min(drawn_by, key=lambda name: np.mean(drawn_by[name]))}."
+    ),
 )
 
 # %% tags=["claim-32"]
-best, plain = "two layers, VampPrior", normal
-closer, sharper = against(best, plain, "frechet"), against(best, plain, "sharpness", +1)
+best = "two layers, VampPrior"
+closer = against(best, normal, "frechet", 4)
+sharper = against(best, normal, "sharpness", 4, better=+1)
 alone = {
-    "the VampPrior alone": "VampPrior",
-    "the second layer alone": "two layers, standard normal",
+    "the VampPrior alone": against("VampPrior", normal, "frechet", 4),
+    "the second layer alone": against(f"two layers, {normal}", normal, "frechet", 4),
 }
-per_part = {part: against(name, plain, "frechet")[0] for part, name in alone.items()}
-times = columns[best]["sharpness"].mean() / columns[plain]["sharpness"].mean()
+
+# %% jupyter={"source_hidden": true}
+from_, to = (columns[name]["frechet"].mean() for name in (normal, best))
+times = columns[best]["sharpness"].mean() / columns[normal]["sharpness"].mean()
 measured["claim-32"] = (
-    f"the Fréchet distance falls by {closer[0]} from"
-    f" {columns[plain]['frechet'].mean():.0f}"
-    + ("" if closer[1] else ", within the noise")
-    + f" (by {per_part['the VampPrior alone']} with the VampPrior alone,"
-    f" {per_part['the second layer alone']} with the second layer alone), to"
-    f" {columns[best]['frechet'].mean():.0f}; training digits are at"
-    f" {table['digits']['frechet']:.1f}. Strokes are {times:.2f} times as sharp"
-    + ("" if sharper[1] else ", within the noise")
-    + " (two layers also have twice the latent dimensions)"
+    f"the Fréchet distance falls by {closer.said('.0f')} from {from_:.0f} to {to:.0f} (training"
+    f" digits: {table['digits']['frechet']:.1f}), by "
+    + ", by ".join(f"{found.said('.0f')} with {part}" for part, found in alone.items())
+    + f"; strokes are {times:.2f} times as sharp"
+    f"{'' if sharper.shown else ', not shown'} ({closer.basis}; two layers also have twice the"
+    " latent dimensions). The large models, one training each: "
+    + ", ".join(f"{name} {np.mean(values):.0f}" for name, values in drawn_by.items())
 )
-at = [f"{name} {rounded(values)}" for name, values in drawn_by.items()]
-measured["claim-32"] += (
-    f". The large models, by {count:,} draws, where training digits are at "
-    f"{frechet(again, real_features):.2g}: {', '.join(at)} (one training each)"
-)
-plot.markdown(f"**Measured**, over {len(whole)} seeds: {measured['claim-32']}")
+plot.measured(measured["claim-32"])
 
 # %% [markdown]
 # Likelihood and images need not agree: the bound asks how well *real* digits are explained, and
 # pays little attention to what lies in the holes. If a share $h$ of the prior lies there, cutting
 # it off would gain $-\log(1 - h)$, about $h$ nats, for each digit. That is next to nothing for the
-# likelihood. But of your draws a share $h$ is spoiled.
+# likelihood. But a share $h$ of your draws is spoiled.
 
 # %% [markdown]
 # ## What do the two layers say?
 # A layer can be ignored: if the other one tells the decoder everything, its KL goes to 0.
 # **Predict.** Which of the two layers carries more nats? And if you hold $\mathbf{z}_2$ and draw
-# $\mathbf{z}_1$ again and again, what stays the same in the pictures?
+# $\mathbf{z}_1$ two hundred times, what stays the same in the pictures, and what varies most?
 
 
 # %%
@@ -1375,15 +1429,14 @@ def layers(q: Ancestral, p: Ancestral) -> tuple[Tensor, Tensor]:
     return log_q2 - p.top.log_prob(z2), log_q1 - p.below(z2).log_prob(z1)
 
 
-each = {}
+kl_of = {}  # model -> the KL of z_2, and of z_1 given z_2, of each digit
 for name in [name for name in LARGE if "hvae" in name]:
     model = recipes.load(name)
     torch.manual_seed(1)
     with torch.no_grad():
         prior = model.prior.precomputed()  # here the pseudo-inputs are encoded, once
         shares = [layers(model.encoder(x), prior) for x in test.split(50)]
-        parts = zip(*shares, strict=True)
-        each[name] = [mean_and_error(torch.cat(part), ".2f") for part in parts]
+        kl_of[name] = [torch.cat(part) for part in zip(*shares, strict=True)]
 
 # %% jupyter={"source_hidden": true}
 shown = "vamp_hvae"
@@ -1400,23 +1453,53 @@ with torch.no_grad():
     pairs = draw_below(1000, 2)
     one, other = pairs.unbind(1)
     digit_one, digit_other = (classifier.classify(x, rows=100) for x in (one, other))
-    same, chance = ((digit_one == y).float() for y in (digit_other, digit_other.roll(1)))
+    same, chance = (digit_one == digit_other, digit_one == digit_other.roll(1))
     within_row, across = (((one - x) ** 2).sum(-1).mean().item() for x in (other, other.roll(1, 0)))
-    rows = draw_below(6, 12)
+    many = draw_below(4, 200)
+
+
+def farthest(x: Tensor, n: int) -> Tensor:
+    """Of images (N, D) n that differ much: each next one is farthest from those chosen before."""
+    chosen, distance = [0], torch.cdist(x, x)
+    for _ in range(n - 1):
+        chosen.append(int(distance[chosen].amin(0).argmax()))
+    return x[chosen]
+
+
+varies = plot.full_contrast(many.std(1))  # (4, 784): where the draws of a row differ
+rows = [
+    torch.cat([x.mean(0)[None], v[None], farthest(x, 4)]) for x, v in zip(many, varies, strict=True)
+]
+layer_2, layer_1 = (intervals.of_mean(part, "digits", 2) for part in kl_of[shown])
 plot.show(
-    plot.images(rows.flatten(0, 1), columns=12),
+    plot.images(torch.cat(rows), columns=6),
     alt=(
-        "Six rows of twelve digits. In each row the upper layer's code is held and the lower"
-        " layer's drawn anew."
+        "Four rows, one for each draw of the upper layer's code. First the mean of 200 draws of the"
+        " lower layer's code, a digit; then a map of where they differ, the outlines of its"
+        " strokes; then the four draws that differ most: the same digit each time, its strokes"
+        " shifted, bent or broken."
     ),
     caption=(
-        f"{shown}: each row has one z_2 and twelve draws of z_1 given it. The classifier reads two"
-        f" of a row as the same digit in {share(same)} of {len(pairs):,} rows, two of different"
-        f" rows in {share(chance)}; their squared difference is {within_row / across:.0%} of that"
-        f" between rows. KL of z_2 and of z_1 given z_2, nats on {len(test):,} test digits: "
-    )
-    + "; ".join(f"{name} {a} and {b}" for name, (a, b) in each.items())
-    + ".",
+        "Each row has one z_2. First the mean of 200 draws of z_1 given it, then where they differ,"
+        f" then the four that differ most: the same digit, with its strokes moved ({shown})."
+    ),
+)
+plot.measured(
+    f"two draws of z_1 for one z_2 are read as the same digit in {share(same, 'pairs'):.1%} of"
+    f" {len(same):,} rows, two of different rows in {share(chance, 'pairs'):.1%}; their squared"
+    f" difference is {within_row / across:.0%} of that between rows. The KL of z_2 is"
+    f" {layer_2:.1f} nats, that of z_1 given z_2 {layer_1:.1f} ({layer_2.basis}; one training)"
+)
+plot.on_request(
+    "The other models",
+    "| model | KL of z_2, nats | KL of z_1 given z_2 |",
+    "|:--|--:|--:|",
+    *(
+        f"| {name} | " + " | ".join(mean_and_error(part, ".2f") for part in parts) + " |"
+        for name, parts in kl_of.items()
+    ),
+    "",
+    f"Mean and standard error over {len(test):,} test digits; one training each.",
 )
 
 # %% [markdown]
@@ -1438,7 +1521,7 @@ with torch.no_grad():
     u_all = vamp.prior.pseudo_inputs
     u = u_all[torch.randperm(len(u_all))[:6]]
     around = vamp.decoder(vamp.encoder(u).sample((9,))).mean  # (9, 6, 784)
-    each_row = torch.cat([u[None], around]).transpose(0, 1).reshape(-1, 784)
+    pictures = torch.cat([plot.full_contrast(u)[None], around])  # (10, 6, 784)
 
 # %% jupyter={"source_hidden": true}
 with torch.no_grad():
@@ -1448,18 +1531,22 @@ with torch.no_grad():
     alike = torch.nn.functional.cosine_similarity(u_all, decoded)
     chance = torch.nn.functional.cosine_similarity(u_all, decoded.roll(1, 0))
 plot.show(
-    plot.images(each_row, columns=10),
+    plot.images(pictures.transpose(0, 1).flatten(0, 1), columns=10),
     alt=(
         "Six rows: first a pseudo-input, then nine digits decoded from codes that its posterior"
         " gave."
     ),
     caption=(
-        f"First column: pseudo-inputs of {whose}; then draws from their posteriors, decoded. A"
-        " pseudo-input and what its own posterior's mean is decoded to have a cosine of"
-        f" {mean_and_error(alike, '.2f')}, with another's {mean_and_error(chance, '.2f')} (all"
-        f" {len(u_all)}). Within one posterior codes scatter by {within:.2f}, between"
-        f" pseudo-inputs by {between:.2f} (root of the mean variance over dimensions)."
+        f"First column: pseudo-inputs of {whose}, the darkest grey of each drawn black; then draws"
+        " from their posteriors, decoded."
     ),
+)
+closer_to_own = intervals.of_mean(alike - chance, "pseudo-inputs")
+plot.measured(
+    "a pseudo-input resembles what its own posterior's mean is decoded to more than what another's"
+    f" is: the cosine is larger by {closer_to_own.said('.2f')} ({closer_to_own.basis}). Codes"
+    f" scatter by {within:.2f} within one posterior, by {between:.2f} between pseudo-inputs"
+    " (root of the mean variance over dimensions)"
 )
 
 # %% [markdown]
@@ -1532,16 +1619,19 @@ plot.markdown(
     "|:--|:--|--:|--:|--:|--:|--:|--:|",
     *rows,
     "",
-    (
-        f"*Nats a digit, smaller is better; S = {samples_:,} on {count_:,} test digits; standard"
-        " errors over digits, one training each. Hours are of the training's clock, on whatever"
-        " machine it ran; the last rise is the validation bound's, in so many epochs."
-        f" {to_the_end} of {len(cards)} trainings went to their recipe's end, where the learning"
-        f" rate is 0. The paper trains for 2,000 epochs at most and stops after {PATIENCE} without"
-        " a better validation bound; its numbers are quoted as we know them, not checked against"
-        " the print. Its convolutional decoder has 64 channels at full size; ours has 24 at 14x14"
-        " pixels and 48 at 7x7, a small part of the work, and was trained shorter.*"
-    ),
+    f"*Nats a digit, smaller is better; S = {samples_:,} on {count_:,} test digits, standard errors"
+    " over digits; one training each.*",
+)
+plot.on_request(
+    "How long they were trained, and the paper's",
+    "Hours are of the training's clock, on whatever machine it ran; the last rise is the validation"
+    f" bound's, in so many epochs. {to_the_end} of {len(cards)} trainings went to their recipe's"
+    " end, where the learning rate is 0.",
+    "",
+    f"The paper trains for 2,000 epochs at most and stops after {PATIENCE} without a better"
+    " validation bound; its numbers are quoted as we know them, not checked against the print. Its"
+    " convolutional decoder has 64 channels at full size; ours has 24 at 14x14 pixels and 48 at"
+    " 7x7, a small part of the work, and was trained shorter.",
 )
 plot.markdown(
     "| gain of | here, nats | epochs | paper |",
@@ -1549,8 +1639,8 @@ plot.markdown(
     *(compared(a, b, what) for what, a, b in steps_),
     "",
     (
-        "*Errors are at most so large, for the digits are the same. Where two numbers of epochs"
-        " stand, the two were not trained equally long.*"
+        "*One training each, so that a gain may be the seed's; the error is over digits, and at"
+        " most so large, for they are the same. Two numbers of epochs: not trained equally long.*"
     ),
 )
 
@@ -1584,11 +1674,9 @@ plot.show(
     ),
     caption=(
         "Full lines have one layer, broken ones two, dotted ones two and convolutions; grey is the"
-        " standard normal, green the VampPrior; dots are the epochs whose parameters were kept."
-        " Best bounds on validation digits: "
-    )
-    + ", ".join(f"{name} {value:.1f}" for name, value in zip(cards, best_bounds, strict=True))
-    + " nats.",
+        " standard normal, green the VampPrior; dots are the epochs whose parameters were kept. The"
+        f" best is {max(zip(best_bounds, cards, strict=True))[1]}."
+    ),
 )
 
 # %% [markdown]
@@ -1639,8 +1727,8 @@ plot.claims_table(claims, measured)
 #
 # <details><summary>Someone takes the log-sum-exp over components for each dimension, then sums. What prior is that?</summary>
 #
-# A product of one-dimensional mixtures: with $K$ components and $D$ dimensions it has bumps at all
-# $K^D$ combinations, and most of them are holes. It is a proper density, so nothing crashes; the
+# A product of one-dimensional mixtures: with $K$ components and $d$ dimensions it has bumps at all
+# $K^d$ combinations, and most of them are holes. It is a proper density, so nothing crashes; the
 # bound is just one of another model. </details>
 #
 # <details><summary>Why is an autoregressive prior's log-sum-exp for each dimension right?</summary>
@@ -1671,3 +1759,6 @@ plot.claims_table(claims, measured)
 #   B. Poole et al., *On Variational Bounds of Mutual Information*, ICML 2019: why $N$ digits show
 #   no more than $\log N$ nats, and the estimate from the other side.
 # - M. Germain et al., *MADE*, ICML 2015: masked networks.
+#
+# Before: [10, a decoder that looks at what it has drawn](10_pixelvae.ipynb). Next: [16, which family
+# for what](16_looking_back.ipynb)
