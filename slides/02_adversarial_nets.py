@@ -1026,7 +1026,7 @@ shape = critics[nearest][1]
 right.plot(ruler, best_prices / 4, ":", color=DATA, lw=2.4)
 right.plot(ruler, (shape - shape.mean()) / (shape.max() - shape.min()) + 0.25, color=CRITIC)
 right.text(0.1, 0.66, "best prices (dotted)", color=DATA, ha="center")
-right.set(xlabel="x", yticks=[], ylim=(-0.65, 0.98))
+right.set(xlabel="x", xticks=[-4, -2, 0, 2, 4], yticks=[], ylim=(-0.65, 0.98))
 right.set_title(f"critic at c = {nearest:g}, and what it should be")
 show(
     fig,
@@ -1110,7 +1110,7 @@ claim(
     21,
     rf"less the GAN's: {VALUE} \(clipped WGAN\), {VALUE} \(WGAN with penalty\), .*?"
     rf"{VALUE} \(spectral GAN\)",
-    "**In part.** Share of failed games less the GAN's: clipped {}, penalty {}, spectral GAN {}.",
+    "**In part.** Share of failed games less the GAN's: clipped {}; penalty {}; spectral GAN {}.",
     notebook="05",
     against=True,
 )

@@ -120,7 +120,7 @@ def axes(
         place = left - 10, round(at(xlim[0], y)[1])
         d.text(*place, words, size=22, anchor="end", colour="quiet")
     d.text(left + w / 2, top + h + 52, xlabel, size=24)
-    x, y = left - 26 - 11 * max(len(f"{tick:,g}") for tick in yticks), top + h / 2
+    x, y = left - 32 - 11 * max(len(f"{tick:,g}") for tick in yticks), top + h / 2
     place = f'transform="rotate(-90 {x} {y})" x="{x}" y="{y}" font-size="24"'
     d.add(f'<text {place} text-anchor="middle" dominant-baseline="central">{ylabel}</text>')
     return at
@@ -750,8 +750,8 @@ results = recipes.card("vae_40d")["results"]
 text = (
     f"Just run, for {len(test)} digits: {gained:.1f} - {paid:.1f} = **{elbo:.1f} nats**.\n\n"
     f"`vae_40d` on {results['n']:,} test digits: ELBO {results['test_elbo']:.2f},"
-    f" $\\log p(\\mathbf{{x}})$ {-results['test_nll']:.2f} ± {results['test_nll_se']:.2f} by"
-    f" {results['S']:,} samples."
+    f" $\\log p(\\mathbf{{x}})$ {-results['test_nll']:.2f} ± {results['test_nll_se']:.2f} (standard"
+    f" error) by {results['S']:,} samples."
 )
 plot.markdown(text.replace("-", "−"))
 
@@ -834,7 +834,7 @@ claim(
     rf"against pixels: {VALUE} with ([\d,]+) labels;.*?{VALUE} with ([\d,]+) labels; against 40"
     rf" principal components: {VALUE} with [\d,]+ labels;.*?{VALUE} with [\d,]+ labels \(",
     "Points of accuracy that a tuned linear reader gains from the code: on pixels {0} with {1}"
-    " labels, {2} with {3}; on 40 principal components {4} and {5}.",
+    " labels, {2} with {3}; on 40 principal components {4}; {5}.",
     notebook="07",
 )
 
@@ -981,7 +981,7 @@ gaps = torch.tensor([exact_near(i)[-1] for i in range(len(x))])
 order = gaps.argsort().tolist()
 angle = torch.linspace(0, 2 * math.pi, 80)
 circle = torch.stack([angle.cos(), angle.sin()])
-fig, axes = plt.subplots(1, 3, figsize=(9.9, 3.5))
+fig, axes = plt.subplots(1, 3, figsize=(11.3, 3.9))
 for ax, i in zip(axes, (order[4], order[20], order[35]), strict=True):
     across, down, height, mean, width, gap = exact_near(i)
     ax.contourf(across, down, height, levels=[0.01, 0.05, 0.2, 0.5, 1.0], cmap="Greys")

@@ -95,14 +95,18 @@ def less_nll(a: dict, b: dict, comparisons: int = 1) -> Interval:
     return Interval(less, less - reach, less + reach, b["n"], "test digits", comparisons)
 
 
-def quoted(number: int, pattern: str, sentence: str, notebook: str = "") -> str:
+def quoted(
+    number: int, pattern: str, sentence: str, notebook: str = "", with_basis: bool = False
+) -> str:
     """A sentence with what a notebook measured of the lecture's claim, and a link to the cell that
-    did, as HTML. Where an interval is quoted, what it rests on stands behind the sentence.
+    did, as HTML.
 
     Args:
         pattern: a regular expression, searched in the measured text; its groups fill the sentence's
             `{}` in turn.
         notebook: beginning of its name, where several have measured the claim.
+        with_basis: whether to say what the intervals rest on: "20 seeds". It is what the notebook
+            says next behind the pattern, or within it.
 
     Raises:
         ValueError: no such claim, or nothing in its text that fits: the notebook has changed.
@@ -117,17 +121,21 @@ def quoted(number: int, pattern: str, sentence: str, notebook: str = "") -> str:
     if not found:
         raise ValueError(f"claim {number}: {pattern!r} is not in {measured!r}")
     values = [marked(value) for value in found.groups()]
-    basis = re.search(r"95 % interval, ([^;)]+)", measured[found.end() :])
-    if basis and any("interval" in value for value in values):
-        sentence += f' <span class="basis">{basis[1]}</span>'
+    if with_basis and any("interval" in value for value in values):
+        basis = r"95 % interval, ((?:[^;),]|,(?=\d))+(?:, corrected for \d+ comparisons)?)"
+        rests_on = re.match(f"[^;]*;? ?{basis}", measured[found.end() :])
+        if rests_on := rests_on or re.search(basis, found[0]):
+            sentence += f' <span class="basis">{rests_on[1]}</span>'
     link = f"../notebooks/{name}.ipynb#cell-id={cell}"
     return f'{sentence.format(*values)} <a href="{link}">{name[:2]} · C{number}</a>'
 
 
 def claim(number: int, pattern: str, sentence: str, notebook: str = "", against=False) -> None:
-    """`quoted`, in a box; `against`: it contradicts what the lecture says, or limits it."""
+    """`quoted` with its basis, in a box; `against`: it contradicts what the lecture says, or limits
+    it.
+    """
     kind = "claim against" if against else "claim"
-    text = quoted(number, pattern, sentence, notebook)
+    text = quoted(number, pattern, sentence, notebook, with_basis=True)
     display(Markdown(f'<div class="{kind}">\n\n{text}\n\n</div>'))
 
 
