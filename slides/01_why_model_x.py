@@ -313,8 +313,7 @@ show(fig, "Two clouds of grey points, one above the other, with one labelled poi
 # %%
 claim(
     3,
-    rf"in all\): {VALUE} points with 10 labels, {VALUE} points with 50 labels,"
-    rf" {VALUE} points with 200",
+    rf"with 10 labels {VALUE}, with 50 labels {VALUE}, with 200 labels {VALUE}",
     "2,000 digits, 10 of them labelled: **{}** points of accuracy more than the better of two"
     " classifiers that see the labelled ones only; with 50 labels {}; with 200 {}.",
 )
@@ -355,7 +354,7 @@ show(
 # %%
 claim(
     4,
-    rf"squared error a digit {VALUE}; .*?nearest digit {VALUE}, ten nearest {VALUE}\.",
+    rf"squared error a digit {VALUE}; .*?nearest digit {VALUE}, ten nearest {VALUE}\..*?(?=\(95 %)",
     "Squared error of the completed half: **{}**; the nearest digit has {} more, the mean of the"
     " ten nearest {} more.",
 )

@@ -123,7 +123,7 @@ def quoted(
     values = [marked(value) for value in found.groups()]
     if with_basis and any("interval" in value for value in values):
         basis = r"95 % interval, ((?:[^;),]|,(?=\d))+(?:, corrected for \d+ comparisons)?)"
-        rests_on = re.match(f"[^;]*;? ?{basis}", measured[found.end() :])
+        rests_on = re.match(f"[^;]*?;? ?{basis}", measured[found.end() :])
         if rests_on := rests_on or re.search(basis, found[0]):
             sentence += f' <span class="basis">{rests_on[1]}</span>'
     link = f"../notebooks/{name}.ipynb#cell-id={cell}"
