@@ -442,9 +442,9 @@ for values, colour, dash in (
     curve(d, at, np.array(scales)[inside], values[inside], colour, dash=dash)
 curve(d, at, [scales[top]], [total[top]], "model", marks=True)
 d.text(918, round(at(1, evidence)[1]), "log p(x)", anchor="start", size=24)
-y, words = round(at(1, 0.75)[1]), "reconstruction: “a point, please”"
+y, words = round(at(1, 0.75)[1]), "reconstruction: best for a point"
 d.text(122, y, words, anchor="start", colour="posterior", size=24)
-y, words = round(at(1, -3.4)[1]), "regulariser: “as wide as the prior”"
+y, words = round(at(1, -3.4)[1]), "regulariser: best at the prior’s width"
 d.text(250, y, words, anchor="start", colour="prior", size=24)
 place, words = map(round, at(0.4, -2)), f"their sum: best at {scales[top]:.2f}"
 d.text(*place, words, colour="model", size=24, anchor="end")
@@ -883,11 +883,11 @@ claim(
 # ## What can go wrong: collapse
 
 # %% [markdown] tags=["notes"]
-# 50 s. Each latent unit is a shop of its own: open as long as the nats of reconstruction it brings
-# exceed the nats of KL it costs. In the shipped model many are closed, which is the bound's own
-# choice. With the KL weighed twenty times practically all are, and the decoder writes the average
-# digit. A decoder that needs no message gets there without any weight. Cures: warm-up, free bits;
-# notebook 07 tries both.
+# 50 s. A latent unit stays active as long as the nats of reconstruction it brings exceed the nats
+# of KL it costs. In the shipped model many are inactive, which is what the bound prefers. With the
+# KL weighed twenty times practically all are, and the decoder writes the average digit. A decoder
+# that can do without the code gets there without any weight. Cures: warm-up, free bits; notebook 07
+# tries both.
 
 # %% tags=["left"]
 with torch.no_grad():
@@ -907,10 +907,10 @@ for k, value in enumerate(units.tolist(), 1):
     place = f'x="{x:.1f}" y="{y:.1f}" width="9" height="{ground - y:.1f}"'
     d.add(f'<rect {place} style="fill: var(--posterior)"/>')
 d.text(542, 140, f"{closed} of {len(units)} units", anchor="end", size=26)
-d.text(542, 172, "say nothing", anchor="end", size=26).show()
+d.text(542, 172, "carry nothing", anchor="end", size=26).show()
 
 # %% [markdown] tags=["left", "step"]
-# A unit stays open while it earns more reconstruction than it costs KL.
+# A unit stays active while it gains more reconstruction than it costs in KL.
 
 # %% tags=["right", "step"]
 torch.manual_seed(0)
@@ -931,7 +931,7 @@ show(
     " reconstructions are one smudge.",
 )
 plot.markdown(
-    f"{int((silent < 0.1).sum())} of {len(silent)} units closed: {silent.sum():.2f} nats of KL."
+    f"{int((silent < 0.1).sum())} of {len(silent)} units inactive: {silent.sum():.2f} nats of KL."
     " Cures: warm-up, free bits."
 )
 

@@ -295,9 +295,9 @@ d.show()
 # ## The new objective
 
 # %% [markdown] tags=["notes"]
-# 60 s. Build it term by term. The decoder sees the end of the journey. The sum pays for spreading
-# out and charges for contracting. The last term looks like the KL of two Gaussians and is none: its
-# two densities are asked at two places, so it is sampled. The last line is what happens on the band
+# 60 s. Build it term by term. The decoder sees the last z. The sum rewards spreading out and
+# charges for contracting. The last term looks like the KL of two Gaussians and is none: its two
+# densities are taken at two points, so it is sampled. The last line is what happens on the band
 # when somebody puts the closed form there: the same fit, the wrong objective. A bound above the
 # evidence is a bug.
 
@@ -306,9 +306,9 @@ d.show()
 # \left|\det \frac{\partial f^{(t)}}{\partial \mathbf{z}^{(t-1)}}\right|}\right] \step{- \mathrm{KL}(q(\mathbf{z}^{(0)}|\mathbf{x}) \,\|\,
 # p(\mathbf{z}^{(T)}))}$$
 #
-# * the decoder sees the **end** of the journey
-# * the sum pays for spreading out, and charges for contracting
-# * the last term is asked at **two places**: no closed form, one samples
+# * the decoder sees $\mathbf{z}^{(T)}$, the **last** of the chain
+# * the sum rewards spreading out, and charges for contracting
+# * the last term has its two densities at **two points**: no closed form, sample it
 #
 # . . .
 #
@@ -955,7 +955,7 @@ claim(
 #
 # * the best prior is the **aggregate posterior** $\bar q(\mathbf{z}) = \frac1N \sum_n
 #   q_\phi(\mathbf{z}|\mathbf{x}_n)$
-# * ... of all $N$ digits: it learns them by heart
+# * ... of all $N$ digits: too many parts, and it overfits
 #
 # . . .
 #

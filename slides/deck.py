@@ -9,13 +9,13 @@ import io
 import math
 import re
 from html import escape
+from statistics import NormalDist
 
 import matplotlib.pyplot as plt
 import numpy as np
 import PIL.Image
 from IPython.display import SVG, Image, Markdown, display
 from matplotlib.text import Text
-from scipy import stats
 
 from dgmcourse import plot, recipes
 from dgmcourse.intervals import LEVEL, Interval
@@ -90,7 +90,7 @@ def less_nll(a: dict, b: dict, comparisons: int = 1) -> Interval:
     independent samples: wider than a paired one, since what is hard for one model is for the other.
     """
     error = math.hypot(a["test_nll_se"], b["test_nll_se"])
-    reach = stats.norm.isf((1 - LEVEL) / 2 / comparisons) * error
+    reach = NormalDist().inv_cdf(1 - (1 - LEVEL) / 2 / comparisons) * error
     less = a["test_nll"] - b["test_nll"]
     return Interval(less, less - reach, less + reach, b["n"], "test digits", comparisons)
 
