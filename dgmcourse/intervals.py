@@ -58,6 +58,10 @@ class Interval:
         """Whether a difference is shown: its interval does not include 0."""
         return self.low > 0 or self.high < 0
 
+    def said(self, spec: str, unit: str = "") -> str:
+        """A difference with its limits; behind one whose interval includes 0: "not shown"."""
+        return f"{self:{spec}} {unit}".rstrip() + ("" if self.shown else ", not shown")
+
     def verdict(self, above: str, below: str, neither: str = "not shown") -> str:
         """The word for a difference that is above 0, below 0, or not shown to be either."""
         return (above if self.value > 0 else below) if self.shown else neither

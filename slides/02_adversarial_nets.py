@@ -28,7 +28,7 @@ import re
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from deck import VALUE, Drawing, claim, difference, less_nll, live, show
+from deck import VALUE, Drawing, claim, less_nll, live, marked, show
 
 from dgmcourse import intervals, recipes
 from dgmcourse.data.images import mnist
@@ -400,7 +400,7 @@ gain = less_nll(b, a)
 markdown(
     '<div class="claim card">\n',
     f"2 latent dimensions: $\\log p(\\mathbf{{x}})$ = −{a['test_nll']:.1f} nats, with a VAE of a like"
-    f" decoder −{b['test_nll']:.1f}; the difference is **{difference(gain, '.1f')}**."
+    f" decoder −{b['test_nll']:.1f}; the difference is **{marked(gain.said('.1f'))}**."
     f' <span class="basis">{gain.n:,} {gain.of}, one training each</span>\n',
     "</div>",
 )
@@ -1276,16 +1276,17 @@ d.show()
 # %% tags=["right", "step"]
 claim(
     14,
-    rf"tell the best, wae_gan, from real digits in .*?{VALUE}, {VALUE} beside the {VALUE} of real",
+    rf"tell the best, wae_gan, from real digits in .*?{VALUE} against {VALUE} of real from real:"
+    rf" {VALUE}",
     "Nearest neighbours name another winner, the adversarial WAE: they tell it from real digits in"
-    " {} % of cases, {} points more than real from real.",
+    " {} % of cases, real from real in {} %: {} points.",
     notebook="06",
     against=True,
 )
 claim(
     19,
-    rf"gan draws \d+ of ten classes, of the (\ds) {VALUE} points; dcgan .*? of the (\ds) {VALUE}"
-    rf" points; bigan .*? of the (\ds) {VALUE} points.*?([\d,]+) samples",
+    rf"gan draws \d+ of ten classes, and (\ds) too rarely: {VALUE} points; dcgan .*? (\ds) too"
+    rf" rarely: {VALUE} points; bigan .*? (\ds) too rarely: {VALUE} points.*?([\d,]+) samples",
     "Points by which the class that each misses most is too rare: GAN {0} {1}; DCGAN {2} {3};"
     " BiGAN {4} {5}. {6} samples.",
     notebook="06",

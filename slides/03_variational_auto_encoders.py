@@ -471,7 +471,7 @@ d.show()
 # %% tags=["left", "step"]
 claim(
     24,
-    rf"draw scatters by {VALUE} nats.*?S draws by S to the power {VALUE}",
+    rf"draw scatters by {VALUE} nats.*?S draws by S to the power {VALUE}.*?(?=\(95 %)",
     "One code scatters by **{}** nats a digit; $S$ codes by $S$ to the power {} of that.",
 )
 

@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 import torch
-from deck import VALUE, Drawing, claim, difference, less_nll, live, quoted, show
+from deck import VALUE, Drawing, claim, less_nll, live, marked, quoted, show
 from matplotlib.patches import Ellipse
 from torch import nn
 
@@ -652,9 +652,9 @@ more = gained["both"].verdict(
 plot.markdown(
     '<div class="claim">\n',
     f"The best of the study ({best[0]}, T = {best[1]}) gains"
-    f" **{difference(gained['elbo'], '.2f', 'nats')}** of ELBO: the gap to $\\log p(\\mathbf{{x}})$"
-    f" closes by {difference(gained['gap'], '.2f')}, the NLL falls by"
-    f" {difference(gained['nll'], '.2f')}; {more}.\n",
+    f" **{marked(gained['elbo'].said('.2f', 'nats'))}** of ELBO: the gap to $\\log p(\\mathbf{{x}})$"
+    f" closes by {marked(gained['gap'].said('.2f'))}, the NLL falls by"
+    f" {marked(gained['nll'].said('.2f'))}; {more}.\n",
     "</div>",
 )
 
@@ -876,8 +876,8 @@ without_code, without_pixels = (
     less_nll(results[name], results[first], comparisons=2) for name in ("gated_pixelcnn", "vae_40d")
 )
 plot.markdown(
-    f"{names[first]} has the lowest: **{difference(without_code, '.1f')}** nats less than the gated"
-    f" PixelCNN, which has no code, and **{difference(without_pixels, '.1f')}** less than the VAE,"
+    f"{names[first]} has the lowest: **{marked(without_code.said('.1f'))}** nats less than the gated"
+    f" PixelCNN, which has no code, and **{marked(without_pixels.said('.1f'))}** less than the VAE,"
     " whose pixels depend on the code only."
 )
 

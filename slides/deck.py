@@ -77,12 +77,6 @@ def marked(text: str) -> str:
     return re.sub(within, r' <span class="interval">(\1)</span>', text)
 
 
-def difference(found: Interval, spec: str, unit: str = "") -> str:
-    """A difference with its interval, and "not shown" where that includes 0, as HTML."""
-    text = f"{found:{spec}} {unit}".strip() + ("" if found.shown else ", not shown")
-    return marked(text)
-
-
 def less_nll(a: dict, b: dict, comparisons: int = 1) -> Interval:
     """By how many nats the test NLL of b's card is below a's: the results of two weights' headers.
 

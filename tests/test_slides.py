@@ -9,8 +9,6 @@ import jupytext
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from dgmcourse.intervals import Interval
-
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "slides").glob("[0-9][0-9]_*.py"))
 
@@ -195,14 +193,6 @@ def test_a_claim_says_what_its_intervals_rest_on(monkeypatch, pattern, basis):
     found = re.search('<span class="basis">(.*?)</span>', text)
     assert (found and found[1]) == basis
     assert "basis" not in deck.quoted(14, pattern, "It is {}.")
-
-
-def test_a_difference_says_when_it_is_not_shown():
-    shown, not_shown = (Interval(1.0, low, 2.0, 5, "seeds") for low in (0.1, -0.1))
-    assert deck.difference(shown, "+.1f", "nats") == (
-        '+1.0 <span class="interval">(+0.1 to +2.0)</span> nats'
-    )
-    assert deck.difference(not_shown, ".1f").endswith("</span>, not shown")
 
 
 def test_two_weights_are_compared_by_their_headers():
