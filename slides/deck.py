@@ -113,7 +113,8 @@ def quoted(
     name, cell, measured = (rows[0][key] for key in ("notebook", "cell", "measured"))
     found = re.search(pattern, measured)
     if not found:
-        raise ValueError(f"claim {number}: {pattern!r} is not in {measured!r}")
+        wanted = pattern.replace(VALUE, "{VALUE}")
+        raise ValueError(f"claim {number}: {wanted!r} is not in {measured!r}")
     values = [marked(value) for value in found.groups()]
     if with_basis and any("interval" in value for value in values):
         basis = r"95 % interval, ((?:[^;),]|,(?=\d))+(?:, corrected for \d+ comparisons)?)"
