@@ -1279,7 +1279,7 @@ claim(
     rf"tell the best, wae_gan, from real digits in .*?{VALUE} against {VALUE} of real from real:"
     rf" {VALUE}",
     "Nearest neighbours name another winner, the adversarial WAE: they tell it from real digits in"
-    " {} % of cases, real from real in {} %: {} points.",
+    " {}\u00a0% of cases, real from real in {}\u00a0%: {} points.",
     notebook="06",
     against=True,
 )

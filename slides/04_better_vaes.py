@@ -650,7 +650,7 @@ more = gained["both"].verdict(
     "which of the two is larger is not shown",
 )
 plot.markdown(
-    '<div class="claim">\n',
+    '<div class="claim card">\n',
     f"The best of the study ({best[0]}, T = {best[1]}) gains"
     f" **{marked(gained['elbo'].said('.2f', 'nats'))}** of ELBO: the gap to $\\log p(\\mathbf{{x}})$"
     f" closes by {marked(gained['gap'].said('.2f'))}, the NLL falls by"
