@@ -6,18 +6,27 @@ slide is computed there or quoted from the notebook that measured it, with a lin
 
 import base64
 import io
+import math
 import re
 from html import escape
+from statistics import NormalDist
 
 import matplotlib.pyplot as plt
 import numpy as np
 import PIL.Image
-from IPython.display import SVG, Markdown, display
+from IPython.display import SVG, Image, Markdown, display
 from matplotlib.text import Text
 
 from dgmcourse import plot, recipes
+from dgmcourse.intervals import LEVEL, Interval
 
 LEAST = 20  # px
+NUMBER = r"[-+−]?\d+(?:,\d{3})*(?:\.\d+)?%?"
+# A measured value in a pattern of `quoted`, one group: "17", "1.2 ± 0.3 %", "+1.2 (+0.9 to +1.5)".
+VALUE = (
+    rf"({NUMBER}(?: of {NUMBER})?(?: (?:±|\$\\pm\$) {NUMBER}| \((?:95 %: )?{NUMBER} to {NUMBER}\))?(?: %)?"
+    r"(?:, not shown)?)"
+)
 plt.rcParams.update(
     {
         "font.size": 15.5,
@@ -45,7 +54,12 @@ def show(fig: plt.Figure, alt: str) -> None:
         size = text.get_fontsize() / 72 * plot.DPI
         if text.get_visible() and text.get_text().strip() and size < LEAST - 0.2:
             raise ValueError(f"{text.get_text()!r} has {size:.0f} px: {LEAST} at least")
-    display(plot.picture(fig, alt))
+    if not alt.strip():
+        raise ValueError(
+            "a figure needs an alt text: say what it shows to someone who can't see it"
+        )
+    width = round(fig.get_figwidth() * plot.DPI)
+    display(Image(plot.png(fig, scale=1.5), width=width, alt=alt))
 
 
 def live(widget, fig: plt.Figure, alt: str) -> None:
@@ -56,7 +70,28 @@ def live(widget, fig: plt.Figure, alt: str) -> None:
     show(fig, alt)
 
 
-def quoted(number: int, pattern: str, sentence: str, notebook: str = "") -> str:
+def marked(text: str) -> str:
+    """The text with its intervals, "(0.9 to 1.5)", set smaller, as HTML."""
+    text = re.sub(r"(?<![\w.$^{])-(?=\d)", "−", text.replace(r"$\pm$", "±"))
+    within = rf" ?\((?:95 %: )?({NUMBER} to {NUMBER})\)"
+    return re.sub(within, r' <span class="interval">(\1)</span>', text)
+
+
+def less_nll(a: dict, b: dict, comparisons: int = 1) -> Interval:
+    """By how many nats the test NLL of b's card is below a's: the results of two weights' headers.
+
+    They keep standard errors over one and the same digits, so that the interval is that of two
+    independent samples: wider than a paired one, since what is hard for one model is for the other.
+    """
+    error = math.hypot(a["test_nll_se"], b["test_nll_se"])
+    reach = NormalDist().inv_cdf(1 - (1 - LEVEL) / 2 / comparisons) * error
+    less = a["test_nll"] - b["test_nll"]
+    return Interval(less, less - reach, less + reach, b["n"], "test digits", comparisons)
+
+
+def quoted(
+    number: int, pattern: str, sentence: str, notebook: str = "", with_basis: bool = False
+) -> str:
     """A sentence with what a notebook measured of the lecture's claim, and a link to the cell that
     did, as HTML.
 
@@ -64,6 +99,8 @@ def quoted(number: int, pattern: str, sentence: str, notebook: str = "") -> str:
         pattern: a regular expression, searched in the measured text; its groups fill the sentence's
             `{}` in turn.
         notebook: beginning of its name, where several have measured the claim.
+        with_basis: whether to say what the intervals rest on: "20 seeds". It is what the notebook
+            says next behind the pattern, or within it.
 
     Raises:
         ValueError: no such claim, or nothing in its text that fits: the notebook has changed.
@@ -76,16 +113,24 @@ def quoted(number: int, pattern: str, sentence: str, notebook: str = "") -> str:
     name, cell, measured = (rows[0][key] for key in ("notebook", "cell", "measured"))
     found = re.search(pattern, measured)
     if not found:
-        raise ValueError(f"claim {number}: {pattern!r} is not in {measured!r}")
-    values = [value.replace(r"$\pm$", "±") for value in found.groups()]
+        wanted = pattern.replace(VALUE, "{VALUE}")
+        raise ValueError(f"claim {number}: {wanted!r} is not in {measured!r}")
+    values = [marked(value) for value in found.groups()]
+    if with_basis and any("interval" in value for value in values):
+        basis = r"95 % interval, ((?:[^;),]|,(?=\d))+(?:, corrected for \d+ comparisons)?)"
+        rests_on = re.match(f"[^;]*?;? ?{basis}", measured[found.end() :])
+        if rests_on := rests_on or re.search(basis, found[0]):
+            sentence += f' <span class="basis">{rests_on[1]}</span>'
     link = f"../notebooks/{name}.ipynb#cell-id={cell}"
     return f'{sentence.format(*values)} <a href="{link}">{name[:2]} · C{number}</a>'
 
 
 def claim(number: int, pattern: str, sentence: str, notebook: str = "", against=False) -> None:
-    """`quoted`, in a box; `against`: it contradicts what the lecture says, or limits it."""
+    """`quoted` with its basis, in a box; `against`: it contradicts what the lecture says, or limits
+    it.
+    """
     kind = "claim against" if against else "claim"
-    text = quoted(number, pattern, sentence, notebook)
+    text = quoted(number, pattern, sentence, notebook, with_basis=True)
     display(Markdown(f'<div class="{kind}">\n\n{text}\n\n</div>'))
 
 

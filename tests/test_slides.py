@@ -143,6 +143,82 @@ def test_a_claim_is_quoted_as_measured_or_not_at_all(monkeypatch, capsys):
         deck.claim(15, ".*", "")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "17",
+        "-1.10",
+        "1,109 ± 52",
+        r"89.3% $\pm$ 1.0%",
+        "76 ± 3 %",
+        "10 of 40",
+        "7 (5 to 9) %",
+        "14% (8% to 23%)",
+        "+0.5 (-0.9 to +1.9), not shown",
+        "10 (95 %: 30% to 70%)",
+    ],
+)
+def test_a_pattern_finds_a_value_with_all_that_belongs_to_it(text):
+    assert re.search(rf"it has {deck.VALUE}; others", f"it has {text}; others 3.")[1] == text
+    assert re.search(deck.VALUE, f"it has {text} and 3.")[1] == text
+
+
+def test_an_interval_is_set_smaller_and_minus_signs_are_set():
+    found = deck.marked("-1.5 (-2.5 to -0.5), not shown (by 3 of 4), 5e-11")
+    assert found == (
+        '−1.5 <span class="interval">(−2.5 to −0.5)</span>, not shown (by 3 of 4), 5e-11'
+    )
+
+
+MEASURED = (
+    "gains +1.2 (+0.2 to +2.2), (95 % interval, 1,000 digits, corrected for 2 comparisons, paired);"
+    " falls by 3 (2 to 4) nats; rises by 5 (4 to 6) with it (95 % interval, 5 seeds of 2 kinds; one)"
+)
+
+
+@pytest.mark.parametrize(
+    "pattern, basis",
+    [
+        (rf"gains {deck.VALUE}", "1,000 digits, corrected for 2 comparisons"),
+        (rf"rises by {deck.VALUE}", "5 seeds of 2 kinds"),
+        (rf"gains {deck.VALUE}.*falls", "1,000 digits, corrected for 2 comparisons"),
+        (rf"falls by {deck.VALUE}", None),  # what follows belongs to another finding
+        (r"gains \+([\d.]+)", None),  # no interval is quoted
+    ],
+)
+def test_a_claim_says_what_its_intervals_rest_on(monkeypatch, pattern, basis):
+    row = {"notebook": "04_gan", "claim": 14, "cell": "abc", "lecture": "-", "measured": MEASURED}
+    monkeypatch.setattr(deck.recipes, "claims", lambda: [row])
+    text = deck.quoted(14, pattern, "It is {}.", with_basis=True)
+    found = re.search('<span class="basis">(.*?)</span>', text)
+    assert (found and found[1]) == basis
+    assert "basis" not in deck.quoted(14, pattern, "It is {}.")
+
+
+def test_two_weights_are_compared_by_their_headers():
+    """As independent samples of a known standard error, by the normal distribution's 1.96."""
+    a, b = (
+        {"test_nll": nll, "test_nll_se": se, "n": 100} for nll, se in ((90.0, 0.3), (80.0, 0.4))
+    )
+    found = deck.less_nll(a, b)
+    assert (found.value, found.n) == (10, 100)
+    assert (found.low, found.high) == pytest.approx((10 - 1.959964 * 0.5, 10 + 1.959964 * 0.5))
+    corrected = deck.less_nll(a, b, comparisons=2)
+    assert corrected.high == pytest.approx(10 + 2.241403 * 0.5)
+
+
+def test_a_figure_has_its_own_size(monkeypatch):
+    """100 px an inch, whatever the notebooks' pages show."""
+    import matplotlib.pyplot as plt
+
+    shown = []
+    monkeypatch.setattr(deck, "display", shown.append)
+    deck.show(plt.figure(figsize=(5.5, 2)), "nothing yet")
+    assert shown[0].width == 550
+    with pytest.raises(ValueError, match="needs an alt text"):
+        deck.show(plt.figure(), " ")
+
+
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
 def test_each_source_has_slides_with_notes(source):
     made = build.Deck()
