@@ -1520,8 +1520,8 @@ plot.measured(
     f" {broken[FLOORS[0]]['train'].mean():.0f} to {deepest['train'].mean():,.0f} nats. The floor"
     f" best for test digits is {best_floor:g}, before {second_floor:g} by"
     f" {ahead.said('.0f', 'nats')}. From {best_floor:g} to {FLOORS[-1]:g} their mean falls by"
-    f" {collapse.mean():,.0f} nats, by what {losers:.0%} of them lose; in the median a digit's log p"
-    f" changes by {-collapse.median():+,.0f} ({ahead.basis}; one training)"
+    f" {collapse.mean():,.0f} nats, by what {losers:.0%} of them lose; in the median a digit's log"
+    f" p changes by {-collapse.median():+,.0f} ({ahead.basis}; one training)"
 )
 
 # %% [markdown]
