@@ -1511,17 +1511,17 @@ show_widget(
         " pixels at the floor, a frame around the image."
     ),
     caption=(
-        "The lower the floor, the more probable are training digits; test digits are worst at the"
-        " lowest."
+        "The lower the floor, the more probable are training digits; a few test digits then lose"
+        " so much that their mean collapses."
     ),
 )
 plot.measured(
     f"from floor {FLOORS[0]:g} to {FLOORS[-1]:g} training digits go from"
     f" {broken[FLOORS[0]]['train'].mean():.0f} to {deepest['train'].mean():,.0f} nats. The floor"
     f" best for test digits is {best_floor:g}, before {second_floor:g} by"
-    f" {ahead.said('.0f', 'nats')}. From {best_floor:g} to {FLOORS[-1]:g} {losers:.0%} lose"
-    f" probability, {collapse.mean():,.0f} nats on average, in the median {collapse.median():,.0f}"
-    f" ({ahead.basis}; one training)"
+    f" {ahead.said('.0f', 'nats')}. From {best_floor:g} to {FLOORS[-1]:g} their mean falls by"
+    f" {collapse.mean():,.0f} nats, by what {losers:.0%} of them lose; in the median a digit's log"
+    f" p changes by {-collapse.median():+,.0f} ({ahead.basis}; one training)"
 )
 
 # %% [markdown]
