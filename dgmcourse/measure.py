@@ -7,6 +7,7 @@ here changes the random numbers drawn outside.
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -166,9 +167,6 @@ def linear_reading(
         ValueError: labels that do not match the codes, fewer labelled codes than folds, labelled
             codes of one class only, and codes that are all the same or not finite.
     """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import KFold
-
     for each, its_labels in ((codes, labels), (test_codes, test_labels)):
         if each.shape != (len(its_labels), codes.shape[-1]):
             raise ValueError(
@@ -184,17 +182,46 @@ def linear_reading(
     scale = (codes - mean).square().sum(-1).mean().sqrt()
     if not (0 < scale < float("inf") and test_codes.isfinite().all()):
         raise ValueError("expected finite codes that differ from one another")
-    x, x_test = (((each - mean) / scale).cpu().numpy() for each in (codes, test_codes))
-    y, settings = labels.cpu().numpy(), {"tol": 1e-3, "max_iter": 1000}
+    x, x_test = (
+        torch.nn.functional.pad((each - mean) / scale, (0, 1), value=1.0).double().cpu().numpy()
+        for each in (codes, test_codes)
+    )
+    classes, y = np.unique(labels.cpu().numpy(), return_inverse=True)
     hits = [0] * len(INVERSE_PENALTIES)
-    for kept, held_out in KFold(folds, shuffle=True, random_state=0).split(x):
-        reader = LogisticRegression(warm_start=True, **settings)
+    order = np.random.default_rng(0).permutation(len(x))
+    for held_out in np.array_split(order, folds):
+        kept, W = np.setdiff1d(order, held_out), np.zeros((x.shape[1], len(classes)))
         for i, C in enumerate(INVERSE_PENALTIES):  # each goes on from the one before
-            reader.set_params(C=C).fit(x[kept], y[kept])
-            hits[i] += (reader.predict(x[held_out]) == y[held_out]).sum()
+            W = _logistic_regression(x[kept], y[kept], C, W)
+            hits[i] += ((x[held_out] @ W).argmax(1) == y[held_out]).sum()
     C = INVERSE_PENALTIES[hits.index(max(hits))]
-    named = LogisticRegression(C=C, **settings).fit(x, y).predict(x_test)
-    return torch.from_numpy(named) == test_labels.cpu()
+    W = _logistic_regression(x, y, C, np.zeros_like(W))
+    return torch.from_numpy(classes[(x_test @ W).argmax(1)]) == test_labels.cpu()
+
+
+def _logistic_regression(x: np.ndarray, y: np.ndarray, C: float, start: np.ndarray) -> np.ndarray:
+    """The weights (d + 1, K) that maximise C sum log p(y|x) - |W|^2 / 2; of x the last column is 1,
+    and its weights are free. As scikit-learn's, whose import would take 100 MB.
+    """
+    from scipy.optimize import minimize
+
+    rows, free = np.arange(len(x)), np.ones((x.shape[1], 1))
+    free[-1] = 0
+
+    def cost(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        W = flat.reshape(start.shape)
+        scores = x @ W
+        scores -= scores.max(1, keepdims=True)
+        p = np.exp(scores)
+        p /= p.sum(1, keepdims=True)
+        penalty = free * W / C
+        value = -np.log(p[rows, y] + 1e-300).sum() + 0.5 * (penalty * W).sum()
+        p[rows, y] -= 1
+        return value / len(x), ((x.T @ p + penalty) / len(x)).ravel()
+
+    settings = {"maxiter": 1000, "gtol": 1e-3}
+    found = minimize(cost, start.ravel(), jac=True, method="L-BFGS-B", options=settings)
+    return found.x.reshape(start.shape)
 
 
 def device_of(model: nn.Module) -> torch.device:

@@ -754,9 +754,10 @@ components = torch.linalg.eigh(torch.cov(unlabelled.T)).eigenvectors[:, -40:]
 spaces = {
     "784 pixels": lambda x: x - centre,
     "40 principal components": lambda x: (x - centre) @ components,
-    "vae_40d": lambda x: vae40.encoder(x).mean.detach(),
-    "vae_2d": lambda x: vae2.encoder(x).mean.detach(),
+    "vae_40d": torch.no_grad()(lambda x: vae40.encoder(x).mean),
+    "vae_2d": torch.no_grad()(lambda x: vae2.encoder(x).mean),
 }
+del unlabelled
 
 
 def nearest(z: Tensor, y: Tensor, queries: Tensor, theirs: Tensor) -> Tensor:
