@@ -1450,7 +1450,7 @@ with torch.no_grad():
         z2 = fixed.top.sample((rows, 1)).expand(-1, columns, -1)
         return model.decoder(torch.cat([z2, fixed.below(z2).sample()], -1)).mean
 
-    pairs = draw_below(1000, 2)
+    pairs = torch.cat([draw_below(100, 2) for _ in range(10)])
     one, other = pairs.unbind(1)
     digit_one, digit_other = (classifier.classify(x, rows=100) for x in (one, other))
     same, chance = (digit_one == digit_other, digit_one == digit_other.roll(1))

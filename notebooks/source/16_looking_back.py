@@ -665,7 +665,7 @@ plot.show(
         f" {of_each[0].basis}."
     ),
 )
-del coded, x_train, z, z_test
+del coded, z, z_test
 
 # %% jupyter={"source_hidden": true}
 without = [name for name in better(FEW) if name not in log_p and name != "vae_8d"]
@@ -702,15 +702,15 @@ vae = recipes.load("vae_40d")
 
 @torch.no_grad()
 def posterior(x: Tensor) -> Gaussian:
-    """q(z|x), 50 rows at a time."""
-    parts = [vae.encoder(rows) for rows in x.split(50)]
+    """q(z|x) of grey images, which are made black or white, 50 rows at a time."""
+    parts = [vae.encoder(bits(rows)) for rows in x.split(50)]
     mean = torch.cat([q.mean for q in parts])
     return Gaussian(mean, torch.cat([q.log_var for q in parts]))
 
 
 # %%
 torch.manual_seed(0)
-q, y = posterior(bits(some.tensor())), y_train
+q, y = posterior(x_train), y_train
 means = torch.stack([q.mean[y == k].mean(0) for k in range(10)])
 within = torch.stack([q.log_var[y == k].exp().mean(0) for k in range(10)])
 between = torch.stack([q.mean[y == k].var(0) for k in range(10)])
@@ -720,11 +720,10 @@ combined = LatentVariableModel(prior, vae.encoder, vae.decoder)
 
 # %% tags=["claim-35"]
 with torch.no_grad():
-    x, y = bits(x_test), y_test
-    q = posterior(x)
+    q, y = posterior(x_test), y_test
     z = q.rsample((5,))  # the other terms of the bound stay
     gain = (combined.prior.log_prob(z) - vae.prior.log_prob(z)).mean(0)
-    each = [kl(q, by_class.select(torch.full((len(x),), k))) for k in range(10)]
+    each = [kl(q, by_class.select(torch.full((len(y),), k))) for k in range(10)]
     named = (prior.log_weights - torch.stack(each, -1)).argmax(-1) == y
     orders = torch.arange(10).repeat_interleave(100)
     on_order = vae.decoder(by_class.select(orders).sample()).mean
@@ -839,28 +838,29 @@ plot.measured(measured["claim-36"])
 
 # %%
 @torch.no_grad()
-def means_and_draws(name: str) -> dict[str, Tensor]:
-    """N codes from the prior, decoded: the decoder's means, and draws from it."""
+def images_of(name: str) -> dict[str, Tensor]:
+    """N draws; of a factorised decoder also the means, at the same codes."""
+    if name not in FACTORISED:
+        return {f"{name}, draws": draw(name, N)}
     model = recipes.load(name)
     p = model.decoder(model.prior.sample((N,)))
     return {f"{name}, means": p.mean, f"{name}, draws": p.sample()}
 
 
-FACTORISED, WHOLE = ("vae_2d", "density_network_2d", "vae_40d"), ("pixelvae", "gan")
+FACTORISED = ("vae_2d", "density_network_2d", "vae_40d")
 
 # %% tags=["claim-37"]
 torch.manual_seed(0)
-sharp, alone = {}, {}  # for each set of N images
+sharp, alone, shown = {}, {}, {}  # for each set of N images
 for _ in range(PARTS):
     real = grey.test[torch.randperm(len(grey.test))[:N]].tensor()
-    compared = {k: x for name in FACTORISED for k, x in means_and_draws(name).items()}
-    compared |= {f"{name}, draws": draw(name, N) for name in WHOLE}
-    for name, x in compared.items():
-        as_real = real if name.endswith("means") else bits(real)
-        sharp.setdefault(name, []).append(sharpness(x) / sharpness(as_real))
-        alone.setdefault(name, []).append(lone_pixels(x))
-shown = {name: x[:12].clone() for name, x in ({"real digits": real} | compared).items()}
-del compared, x
+    for name in (*FACTORISED, "pixelvae", "gan"):
+        for of, x in images_of(name).items():
+            as_real = real if of.endswith("means") else bits(real)
+            sharp.setdefault(of, []).append(sharpness(x) / sharpness(as_real))
+            alone.setdefault(of, []).append(lone_pixels(x))
+            shown[of] = x[:12].clone()
+shown["real digits"] = real[:12]
 
 # %% jupyter={"source_hidden": true}
 STUDIED = ("vae_40d, means", "vae_40d, draws", "pixelvae, draws", "gan, draws")
