@@ -1222,10 +1222,10 @@ history = fit(model, moons, **settings, objective=objective, live=live)
 # %%
 @torch.no_grad()
 def walk_back(n: int) -> dict[int, Tensor]:
-    """z of every layer, from pure noise to the data, by your step."""
+    """z of every fiftieth layer, from pure noise to the data, by your step."""
     z, walk = torch.randn(n, 2), {}
     for t in range(model.layers, 1, -1):
-        walk[t] = z
+        walk |= {t: z} if t % 50 == 0 else {}
         guess, noise = model.denoise(z, t), torch.randn_like(z)
         z = step_back(z, guess, noise, model.log_snr[t - 2], model.log_snr[t - 1])
     walk[1] = z
