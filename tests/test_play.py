@@ -954,11 +954,6 @@ def test_nan_in_the_data_ends_in_a_sentence():
             ValueError,
             "expected vectors of 2 numbers on the last axis",
         ),
-        (
-            {"train": torch.zeros(20, 2, dtype=torch.float32)},
-            ValueError,
-            "expected torch.float64 .* got torch.float32",
-        ),
         ({"train": torch.zeros(20, 2, dtype=torch.int64)}, ValueError, "expected bytes"),
         (
             {"game": lambda: Scripted({1: lambda value: value.mean()})},

@@ -317,7 +317,7 @@ STOPPED = {  # what torch says -> what the student did
         " discriminator since: first step with d_optimiser, then make new fakes and ask the"
         " discriminator again"
     ),
-    "does not require grad": (
+    "no parameter that learns": (
         "nothing is left to differentiate: torch.no_grad() covers too much. Only the making of the"
         " expert's fakes stands under it, not the discriminator, not maximise"
     ),
