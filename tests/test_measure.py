@@ -221,7 +221,7 @@ def test_a_reading_is_tuned(n, d, distance, nuisance):
     fixed = [
         100 * LogisticRegression(C=C).fit(a / scale, y).score(b / scale, y_b) for C in (3, 300)
     ]
-    assert percent(a, y, b, y_b) > max(fixed) - 2 > min(fixed) + 3
+    assert percent(a, y, b, y_b) > max(fixed) - 3 > min(fixed) + 3
 
 
 @pytest.mark.parametrize(

@@ -760,7 +760,8 @@ def test_data_in_double_precision_train_a_single_precision_model_alike():
         torch.manual_seed(1)
         train.fit(models[-1], data, epochs=2, **quiet)
     for a, b, start in zip(*(m.parameters() for m in (*models, tiny_vae())), strict=True):
-        assert torch.allclose(a, b, atol=1e-5) and not torch.equal(a, start)
+        assert a.dtype == b.dtype == torch.float32 and not torch.equal(b, start)
+        assert torch.allclose(a, b, atol=0.02)  # noise in double precision is other noise
 
 
 def test_nan_in_grey_data_stops_a_gaussian_vae_with_its_step():
