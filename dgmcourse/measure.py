@@ -154,9 +154,10 @@ def linear_reading(
     """Which test codes a linear classifier names rightly: (N_test,), true or false.
 
     A multinomial logistic regression with a squared penalty on its weights, its strength chosen by
-    the log-probability of held-out labels, in a cross-validation over the labelled codes alone. All units are divided by one number, the root of
-    the mean squared distance to the mean: so the penalty means the same for pixels, principal
-    components and codes, and a unit that the encoder does not use stays as small as it is.
+    the log-probability of held-out labels, in a cross-validation over the labelled codes alone. All
+    units are divided by one number, the root of the mean squared distance to the mean: so the
+    penalty means the same for pixels, principal components and codes, and a unit that the encoder
+    does not use stays as small as it is.
 
     Args:
         codes, test_codes: (N, d) and (N_test, d).
