@@ -727,7 +727,7 @@ with torch.no_grad():
     named = (prior.log_weights - torch.stack(each, -1)).argmax(-1) == y
     orders = torch.arange(10).repeat_interleave(100)
     on_order = vae.decoder(by_class.select(orders).sample()).mean
-    obeyed = classifier.classify(on_order) == orders
+    obeyed = classifier.classify(on_order, rows=200) == orders
 
 # %% jupyter={"source_hidden": true}
 gained = intervals.of_mean(gain, "digits")
