@@ -379,3 +379,11 @@ def test_progress_counts_on_standard_output(capsys):
     bar.close()
     out, err = capsys.readouterr()
     assert "letters |" in out and "| 3/3" in out and "| 5/7" in out and not err
+
+
+def test_the_hidden_ticks_of_an_inset_overlap_nothing():
+    fig, ax = plot.plt.subplots(figsize=(3, 2))
+    plot.draw_images(ax.inset_axes([0.02, 0.7, 0.3, 0.3]), torch.rand(1, 784), 1)
+    assert plot.overlapping_texts(fig) == []
+    ax.text(0.5, 0.5, "one"), ax.text(0.5, 0.5, "other")
+    assert plot.overlapping_texts(fig) == [("one", "other")]

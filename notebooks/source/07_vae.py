@@ -706,11 +706,15 @@ fig, ax = plt.subplots(figsize=(5.6, 5.2))
 for digit in range(10):
     at = codes[labels == digit]
     ax.scatter(*at.T, s=26, marker=f"${digit}$", color=plot.CLASSES[digit], linewidths=0.2)
+middles = torch.stack([codes[labels == digit].median(0).values for digit in range(10)])
+for _ in range(20):  # badges that would cover one another are pushed apart
+    gaps = middles[:, None] - middles + 1e-3 * torch.arange(10.0)[:, None, None].sub(4.5)
+    distance = gaps.norm(dim=-1, keepdim=True) + 9 * torch.eye(10)[..., None]
+    middles += 0.2 * (gaps / distance * (0.55 - distance).relu()).sum(1)
 for digit in range(10):
     badge = {"boxstyle": "circle,pad=0.25", "facecolor": plot.CLASSES[digit], "edgecolor": "white"}
-    middle = codes[labels == digit].median(0).values
     ax.text(
-        *middle,
+        *middles[digit],
         str(digit),
         color="white",
         weight="bold",
