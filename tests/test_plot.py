@@ -385,5 +385,6 @@ def test_the_hidden_ticks_of_an_inset_overlap_nothing():
     fig, ax = plot.plt.subplots(figsize=(3, 2))
     plot.draw_images(ax.inset_axes([0.02, 0.7, 0.3, 0.3]), torch.rand(1, 784), 1)
     assert plot.overlapping_texts(fig) == []
-    ax.text(0.5, 0.5, "one"), ax.text(0.5, 0.5, "other")
+    for word in ("one", "other"):
+        ax.text(0.5, 0.5, word)
     assert plot.overlapping_texts(fig) == [("one", "other")]
