@@ -124,7 +124,7 @@ def overlapping_texts(fig: plt.Figure) -> list[tuple[str, str]]:
 def _texts(fig: plt.Figure) -> list[Text]:
     """The texts that are seen: ticks beyond an axis's limits and those of a hidden axis are not."""
     hidden = set()
-    for ax in [*fig.axes, *(inset for ax in fig.axes for inset in ax.child_axes)]:
+    for ax in [*fig.axes, *(inset for outer in fig.axes for inset in outer.child_axes)]:
         for axis in (ax.xaxis, ax.yaxis):
             off = not (ax.axison and axis.get_visible())
             low, high = sorted(axis.get_view_interval())
