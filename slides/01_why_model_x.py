@@ -620,7 +620,7 @@ d.show()
 claim(
     8,
     rf"straight line: two-step draws give \$\\chi\^2\$ = (\d+), exact counts {VALUE},"
-    rf" a difference of {VALUE}.*?(?=\(95 %)",
+    rf" a difference of {VALUE}.*?(?=\(100,000)",
     "100,000 draws, counted in cells: two steps give $\\chi^2$ = **{}**, draws from the exact"
     " density {}. The difference: {}.",
 )
