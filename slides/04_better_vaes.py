@@ -1230,8 +1230,8 @@ gradients = quoted(
 )
 stability = quoted(
     33,
-    rf"scatters by {VALUE} in VAEs .*? and by {VALUE} in games.*?excess is {VALUE} points, (.*?) \(",
-    "Fréchet distance's scatter {}, of games {}; excess {} points, {}",
+    rf"scatters by {VALUE} in VAEs .*? and by {VALUE} in games.*?difference is {VALUE} points((?:, not shown)?) \(",
+    "Fréchet distance's scatter {}, of games {}; difference {} points{}",
     "16",
 )
 representation = quoted(
@@ -1248,7 +1248,7 @@ combination = quoted(
 )
 explicit = quoted(
     36,
-    rf"bound is {VALUE} nats at (?:sigma|\$\\sigma\$) = ([\d.]+), {VALUE} at"
+    rf"bound of vae_8d is {VALUE} nats at (?:sigma|\$\\sigma\$) = ([\d.]+), {VALUE} at"
     r" (?:\$\\sigma\$ = )?([\d.]+)",
     "bound {} nats at σ = {}, {} at {}, none at 0",
     "16",

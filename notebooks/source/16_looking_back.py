@@ -508,7 +508,7 @@ measured["claim-33"] = (
     f"over seeds the Fréchet distance scatters by {np.mean(of_vaes):.1f} % in VAEs (mean of"
     f" {len(vaes)} kinds, {max(seeds_of[0])} seeds each) and by {np.mean(of_games):.1f} % in games"
     f" ({len(games)} kinds, {max(seeds_of[1])} seeds each, {min(of_games):.1f} to"
-    f" {max(of_games):.1f} %); by kinds the games scatter by {unstable.said('+.1f')} points more"
+    f" {max(of_games):.1f} %); by kinds the difference is {unstable.said('+.1f', 'points')}"
     f" ({unstable.basis}); {broken_off or 'none'} of them broke off"
 )
 plot.measured(measured["claim-33"])
@@ -625,8 +625,9 @@ def better(n: int) -> list[str]:
 top = {n: max(ENCODERS, key=lambda name, n=n: accuracy[name, n].mean()) for n in (FEW, MANY)}
 some_code = ahead["vae_40d", FEW]
 measured["claim-34"] = (
-    f"with {FEW} labels a linear reader names {some_code.said('+.1f')} points more of the digits by"
-    f" vae_40d's code than by {floor[FEW]}, with {MANY} {ahead['vae_40d', MANY]:+.1f};"
+    f"a linear reader of vae_40d's code, against {floor[FEW]}:"
+    f" {some_code.said('+.1f', 'points')} with {FEW} labels; against {floor[MANY]}:"
+    f" {ahead['vae_40d', MANY].said('+.1f', 'points')} with {MANY};"
     f" of {len(ENCODERS)} encoders {len(better(FEW))} and {len(better(MANY))} are shown to be"
     f" better than pixels and principal components; the best, {top[FEW]} and {top[MANY]}, by"
     f" {ahead[top[FEW], FEW]:+.1f} and {ahead[top[MANY], MANY]:+.1f} ({some_code.basis}; one"
