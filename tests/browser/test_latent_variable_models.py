@@ -17,9 +17,10 @@ SHOWN = (
 
 
 def opening():
-    """The notebook's first cell with a film in it."""
+    """The notebook's code up to its first film."""
     cells = [cell.source for cell in jupytext.read(SOURCE).cells if cell.cell_type == "code"]
-    return next(cell for cell in cells if re.search(r"^play_fall\(", cell, flags=re.MULTILINE))
+    first = next(i for i, cell in enumerate(cells) if re.search(r"^ *play_fall\(", cell, re.M))
+    return "\n".join(cells[: first + 1])
 
 
 @pytest.fixture(scope="module")
