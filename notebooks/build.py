@@ -284,7 +284,6 @@ def hide_what_is_predicted(nb: nbformat.NotebookNode) -> None:
             asked = "**Predict" in cell.source
         elif asked:
             cell.outputs = [unseen()] if cell.outputs else []
-            cell.execution_count = None
 
 
 def unseen() -> nbformat.NotebookNode:
