@@ -30,9 +30,7 @@ POSTERIOR, NOISE, CRITIC = "#D55E00", "#999999", "#CC79A7"
 CLASSES = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9"]
 CLASSES += ["#D55E00", "#7F7F00", "#332288", "#882255", "#666666"]
 WIDTH, DPI = 7.2, 100  # of a text column: inches as drawn, and pixels an inch
-SHOWN = (
-    1.25  # a figure is shown so much larger than drawn: 900 pixels, as wide as JupyterLab's prose
-)
+SHOWN = 1.25  # times as large as drawn: 900 pixels, nearly as wide as JupyterLab's prose
 COLOURS = 128  # of a stored picture's palette
 
 LOOKS = {  # colour and line of an objective's parts

@@ -288,7 +288,7 @@ def hide_what_is_predicted(nb: nbformat.NotebookNode) -> None:
 
 def unseen() -> nbformat.NotebookNode:
     """What stands in the place of an output that is to be predicted."""
-    data = {"text/markdown": "*You have predicted? Run this cell.*"}
+    data = {"text/markdown": "*Predict first, then run this cell.*"}
     return nbformat.v4.new_output("display_data", data)
 
 
