@@ -14,7 +14,7 @@ FEED_FORWARD = VAMPPRIOR_PAPER | {"epochs": 1000, "warm_up": 100, "anneal": 500}
 # what two hours of a processor's core allow
 CONVOLUTIONAL = VAMPPRIOR_PAPER | {"lr": 1e-3, "epochs": 120, "warm_up": 30, "anneal": 60}
 # 5,000 samples of a digit take two seconds
-likelihood_of_convolutional = partial(measure.likelihood, part=200)
+likelihood_of_convolutional = partial(measure.likelihood, part=100)
 
 vamp_vae = Recipe(
     about="vae_40d's networks with a VampPrior of 500 pseudo-inputs",
