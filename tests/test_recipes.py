@@ -345,7 +345,7 @@ def test_a_shipped_weight_is_whole_small_and_says_what_it_is(name):
         assert card["results"]["S"] == measure.FROM_PRIOR
     if "S" in card["results"]:
         assert 0 <= card["results"]["unreliable"] <= 1 <= card["results"]["ess"]
-        part = 100 if "conv" in name else measure.PART
+        part = 100 if "hvae" in name else measure.PART
         assert card["results"]["reliability_n"] == part
     assert card["about"] == recipe.about and card["source"] == recipe.source and card["torch"]
 
