@@ -80,6 +80,11 @@ def parser() -> argparse.ArgumentParser:
         metavar="S",
         help="samples of z per test point (default: 5,000; 200,000 for a model without an encoder)",
     )
+    one.add_argument(
+        "--reliability",
+        action="store_true",
+        help="measure only how far its likelihood is to be trusted, and write that into its header",
+    )
     one = add("study", study, goes_on)
     one.add_argument("names", metavar="NAME", nargs="*", help="which studies; none: list them")
     one.add_argument(
@@ -143,16 +148,20 @@ def evaluate(options):
         return unknown_model(options.name, recipes.all_recipes())
     place = available(options.device or best_device())
     recorded = recipes.card(options.name)["results"]
-    results = recipes.evaluate(options.name, S=options.samples, device=place)
+    if options.reliability:
+        results = recipes.renew_reliability(options.name, device=place)
+    else:
+        results = recipes.evaluate(options.name, S=options.samples, device=place)
     print(f"{options.name:18}{'now':>14}{'recorded':>14}")
     for key, value in results.items():
         print(f"  {key:16}{value!s:>14}{recorded.get(key, '')!s:>14}")
     if results.get("unreliable"):
         print(
             "unreliable: the share of test points whose few largest weights decide the estimate"
-            " (Pareto k above 0.7). Their log p(x) may be far higher, which test_nll_se leaves out."
+            " (Pareto k above 0.7, or less for few samples), of reliability_n, evenly spaced. Their"
+            " log p(x) may be far higher, which test_nll_se leaves out."
         )
-    if results["n"] != recorded["n"]:
+    if results.get("n", recorded["n"]) != recorded["n"]:
         print("Not the same test set: without the full data these digits were in the training set.")
     return 0
 

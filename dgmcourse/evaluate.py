@@ -18,7 +18,6 @@ from dgmcourse.settings import check_number, check_whole
 
 # rows of z in a pass of the decoder: fewer cost calls, more cost memory (benchmarks/RESULTS.md)
 ROWS = 500
-UNRELIABLE = 0.7  # Pareto k above which an estimate is not to be trusted (`pareto_k`)
 
 
 class Estimate(NamedTuple):
@@ -58,14 +57,15 @@ def log_likelihood(
         S: samples of z for each x.
         rows: how many z go through the decoder at once; more on a GPU.
         progress: show a bar.
-        reliability: return an `Estimate`, with Pareto k and effective sample size. Where k > 0.7
-            a few weights decide the estimate, and it is probably too low, by an unknown amount.
+        reliability: return an `Estimate`, with Pareto k and effective sample size. Where k is above
+            `highest_k(S)`, 0.7, a few weights decide the estimate, and it is probably too low, by an
+            unknown amount.
 
     Raises:
         ValueError: for an empty x, S < 1, rows < 1, or a model whose terms are not one value for
             each z.
     """
-    x = checked(x, S, rows)
+    x = check_sampling(x, S, rows)
     chunk = min(S, 250)  # samples at a time; the rest of `rows` is filled with further x
     rows = rows if x.device.type == "cpu" else max(rows, 50_000)
     prior, estimates, reliable = model.prior.precomputed(), [], []
@@ -111,7 +111,7 @@ def log_likelihood_from_prior(
     Raises:
         ValueError: for an empty x, S < 1 or rows < 1.
     """
-    x = checked(x, S, rows)
+    x = check_sampling(x, S, rows)
     tail = Tail(S) if reliability else None
     prior, total = model.prior.precomputed(), x.new_full((len(x),), -math.inf)
     for done in range(0, S, rows):
@@ -124,7 +124,7 @@ def log_likelihood_from_prior(
     return Estimate(log_p, *tail.reliability(total)) if tail else log_p
 
 
-def checked(x: Tensor, S: int, rows: int) -> Tensor:
+def check_sampling(x: Tensor, S: int, rows: int) -> Tensor:
     """x as floats; a ValueError unless it is a batch, (N, D), of at least one x, and S and rows are
     at least 1.
     """
@@ -148,7 +148,7 @@ class Tail:
             squares = torch.logaddexp(self.squares, squares)
             largest = torch.cat([self.largest, log_w])
         self.squares = squares
-        self.largest = largest.topk(min(self.kept, len(largest)), 0).values
+        self.largest = top(largest, self.kept)
 
     def reliability(self, total: Tensor) -> tuple[Tensor, Tensor]:
         """Pareto k and the effective sample size, (N,) each, given the log of the weights' sum."""
@@ -161,10 +161,10 @@ def pareto_k(log_w: Tensor, dim: int = 0) -> Tensor:
     $$P(w > u + y \mid w > u) \approx (1 + k y / \sigma)^{-1/k}$$
 
     It is fitted to the largest min(S / 5, 3 sqrt(S)) of S weights. Weights have a variance only if
-    k < 1/2, and a mean only if k < 1. Up to 0.7 the mean of S = 1,000 weights or more is of use in
-    practice. Above 0.7 it is not to be trusted: a few weights decide it, and no S within reach is
-    enough. Take another q(z|x), or a sum over a grid. A small k is no proof either: a mode of the
-    posterior that no draw came near is in none of the weights.
+    k < 1/2, and a mean only if k < 1. Up to `highest_k(S)`, 0.7 for S = 2,200 weights or more, their
+    mean is of use in practice. Above it is not to be trusted: a few weights decide it, and above 0.7
+    no S within reach is enough. Take another q(z|x), or a sum over a grid. A small k is no proof
+    either: a mode of the posterior that no draw came near is in none of the weights.
 
     Vehtari, Simpson, Gelman, Yao & Gabry, Pareto Smoothed Importance Sampling, 2024; fitted after
     Zhang & Stephens, 2009, with the former's weak prior at k = 1/2. Infinity if fewer than five
@@ -178,8 +178,24 @@ def pareto_k(log_w: Tensor, dim: int = 0) -> Tensor:
         k for each place on the other axes.
     """
     check_whole(S=log_w.shape[dim])
-    largest = log_w.movedim(dim, 0)
-    return tail_shape(largest.topk(min(tail_length(len(largest)) + 1, len(largest)), 0).values)
+    log_w = log_w.movedim(dim, 0)
+    return tail_shape(top(log_w, tail_length(len(log_w)) + 1))
+
+
+def top(log_w: Tensor, n: int) -> Tensor:
+    """The n largest along the first axis, or as many as there are, in falling order."""
+    return log_w.topk(min(n, len(log_w)), 0).values
+
+
+def highest_k(S: int) -> float:
+    """The highest `pareto_k` with which the mean of S weights is to be trusted:
+    min(0.7, 1 - 1 / log10 S). Vehtari et al., Pareto Smoothed Importance Sampling, 2024.
+
+    >>> highest_k(5000), round(highest_k(100), 2)
+    (0.7, 0.5)
+    """
+    check_whole(S=S)
+    return min(0.7, 1 - 1 / math.log10(S)) if S > 1 else -math.inf
 
 
 def tail_length(S: int) -> int:

@@ -16,8 +16,8 @@ from dgmcourse.data.images import Splits
 from dgmcourse.densities import check_batch
 from dgmcourse.distances import frechet, sliced_wasserstein
 from dgmcourse.evaluate import (
-    UNRELIABLE,
     active_units,
+    highest_k,
     log_likelihood,
     log_likelihood_from_prior,
 )
@@ -26,37 +26,62 @@ from dgmcourse.train import own_randomness
 
 SAMPLES = 10_000  # for distances between samples: as many as there are test digits
 FROM_PRIOR = 200_000  # samples of z for a model without an encoder, where 5,000 are far too few
+PART = 1000  # examples on which the reliability of a likelihood is measured
 
 
-def likelihood(model: nn.Module, data: Splits, S: int | None = None, rows: int = 500) -> dict:
+def likelihood(
+    model: nn.Module,
+    data: Splits,
+    S: int | None = None,
+    rows: int = 500,
+    part: int = PART,
+    reliability_only: bool = False,
+) -> dict:
     """The negative test log-likelihood, with its standard error over the examples.
 
     With an encoder by importance sampling (S = 5,000), `rows` examples at a time, and with the ELBO
-    and the number of active units; without one by S = 200,000 samples of the prior. "unreliable" is
-    the share of examples whose estimate is not to be trusted, Pareto k above 0.7
-    (`evaluate.pareto_k`): log p(x) may be far higher, which the standard error does not say. "ess"
-    is the mean effective sample size.
+    and the number of active units; without one by S = 200,000 samples of the prior. How far it is
+    to be trusted is measured on `part` of the examples, evenly spaced (`reliability`), alone if
+    `reliability_only`.
     """
     check_whole(none=True, S=S)
-    check_whole(rows=rows)
+    check_whole(rows=rows, part=part)
     x = data.test.to(device_of(model)).tensor()
+    S = S or (5000 if hasattr(model, "encoder") else FROM_PRIOR)
+    if reliability_only:
+        return reliability(model, x, S, rows, part)
     with own_randomness(x.device, seed=0):
         if hasattr(model, "encoder"):
-            S = S or 5000
-            elbo = torch.cat([model.log_weight(part).detach() for part in x.split(2 * rows)])
-            estimate = log_likelihood(model, x, S, rows=rows, progress=True, reliability=True)
+            elbo = torch.cat([model.log_weight(some).detach() for some in x.split(2 * rows)])
+            log_p = log_likelihood(model, x, S, rows=rows, progress=True)
             more = {
                 "test_elbo": round(elbo.mean().item(), 3),
                 "active_units": int(active_units(model, x).sum()),
             }
         else:
-            S, more = S or FROM_PRIOR, {}
-            estimate = log_likelihood_from_prior(model, x, S, reliability=True)
-    trust = {
-        "unreliable": round((estimate.k > UNRELIABLE).double().mean().item(), 4),
-        "ess": round(estimate.ess.double().mean().item(), 1),
+            log_p, more = log_likelihood_from_prior(model, x, S), {}
+    trust = reliability(model, x, S, rows, part)
+    return negative(log_p) | more | trust | {"S": S, "n": len(x)}
+
+
+def reliability(model: nn.Module, x: Tensor, S: int, rows: int = 500, part: int = PART) -> dict:
+    """How far an importance-sampled likelihood of S samples is to be trusted, on `part` of the x.
+
+    "unreliable" is the share of examples whose estimate is not to be trusted, since their Pareto k
+    is above `evaluate.highest_k(S)`: log p(x) may be far higher, which the standard error does not
+    say. "ess" is the mean effective sample size, and "reliability_n" the number of examples.
+    """
+    some = x[torch.arange(min(part, len(x))) * len(x) // min(part, len(x))]  # evenly spaced
+    with own_randomness(x.device, seed=0):
+        if hasattr(model, "encoder"):
+            found = log_likelihood(model, some, S, rows=rows, progress=True, reliability=True)
+        else:
+            found = log_likelihood_from_prior(model, some, S, reliability=True)
+    return {
+        "unreliable": round((found.k > highest_k(S)).double().mean().item(), 4),
+        "ess": round(found.ess.double().mean().item(), 1),
+        "reliability_n": len(some),
     }
-    return negative(estimate.log_p) | more | trust | {"S": S, "n": len(x)}
 
 
 def exact(model: nn.Module, data: Splits, S: int | None = None) -> dict:

@@ -132,6 +132,11 @@ def test_train_then_evaluate(tiny, tmp_path, capsys):
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     nll = next(row for row in rows if row[0] == "test_nll")
     assert float(nll[1]) == pytest.approx(float(nll[2]), abs=0.2) and 100 < float(nll[1]) < 550
+    card = recipes.card("tiny")
+    assert run("evaluate", "tiny", "--reliability", "--device", "cpu") == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [row[0] for row in rows][1:4] == ["unreliable", "ess", "reliability_n"]
+    assert all(row[1] == row[2] for row in rows[1:4]) and recipes.card("tiny") == card
 
 
 def test_an_interrupted_training_goes_on_where_it_stopped(tiny, tmp_path, capsys, monkeypatch):

@@ -312,6 +312,14 @@ def test_what_is_no_batch_is_one_sentence(x, estimate):
         getattr(evaluate, estimate)(model, x, 500)
 
 
+def test_the_highest_k_depends_on_the_number_of_samples():
+    """Where the estimate's relative error still shrinks with S: S is 10^(1 / (1 - k)) at the least."""
+    for S in (2, 30, 500, 2000):
+        assert 10 ** (1 / (1 - evaluate.highest_k(S))) == pytest.approx(S)
+    assert evaluate.highest_k(2200) == evaluate.highest_k(10**9) == 0.7
+    assert evaluate.highest_k(1) == -torch.inf
+
+
 def test_a_single_x_has_no_active_units():
     with pytest.raises(ValueError, match="at least two x, got 1"):
         evaluate.active_units(LatentVariableModel(*factor_analysis()[0]), factor_data(1))

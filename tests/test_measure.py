@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from dgmcourse import measure, weights
 from dgmcourse.data.images import Data, Splits, embedded_digits
 from dgmcourse.densities import Gaussian, GaussianConditional, StandardGaussian
-from dgmcourse.evaluate import log_likelihood, log_likelihood_from_prior
+from dgmcourse.evaluate import highest_k, log_likelihood, log_likelihood_from_prior
 from dgmcourse.models import LatentVariableModel
 from dgmcourse.models.pixelcnn import PixelCNN, PixelNet
 
@@ -165,15 +165,27 @@ def test_a_likelihood_says_which_share_of_it_is_not_to_be_trusted(encoder, capsy
             model.prior, narrow, model.decoder
         ).log_weight(x)
     found = measure.likelihood(model, Splits(None, None, Data(x)), S=500)
+    estimate = log_likelihood if encoder else log_likelihood_from_prior
     with measure.own_randomness(torch.device("cpu"), seed=0):
         if encoder:
             model.log_weight(x)
-        estimate = log_likelihood if encoder else log_likelihood_from_prior
         log_p, k, ess = estimate(model, x, 500, reliability=True)
-    assert found["unreliable"] == round((k > 0.7).float().mean().item(), 4)
-    assert (k[:200] < 0.7).float().mean() > 0.9 and (k[250:] > 0.7).float().mean() > 0.5
-    assert found["ess"] == pytest.approx(ess.mean().item(), abs=0.06)
     assert found["test_nll"] == pytest.approx(-log_p.mean().item(), abs=6e-4)
+    assert (k[:200] < highest_k(500)).float().mean() > 0.85 and (k[250:] > 0.7).float().mean() > 0.5
+    for part in (400, 70):
+        found = measure.likelihood(model, Splits(None, None, Data(x)), 500, part=part)
+        some = x[[i * 400 // part for i in range(part)]]
+        with measure.own_randomness(torch.device("cpu"), seed=0):
+            log_p, k, ess = estimate(model, some, 500, reliability=True)
+        share = (k > highest_k(500)).float().mean().item()
+        assert found["unreliable"] == round(share, 4) and 0.2 < share < 0.8
+        assert found["ess"] == pytest.approx(ess.mean().item(), abs=0.06)
+        assert (found["reliability_n"], found["n"]) == (part, 400)
+        again = measure.likelihood(
+            model, Splits(None, None, Data(x)), 500, part=part, reliability_only=True
+        )
+        assert again == {key: found[key] for key in ("unreliable", "ess", "reliability_n")}
+    assert measure.likelihood(model, Splits(None, None, Data(x)), 500)["reliability_n"] == 400
 
 
 def clouds(n, seed, d=30, distance=1.0):

@@ -18,6 +18,8 @@ from dgmcourse.models import VAE
 from dgmcourse.models.gan import ImageGAN
 from dgmcourse.train import History
 
+RELIABILITY = ("unreliable", "ess", "reliability_n")
+
 # --- a tiny recipe, all the way round ------------------------------------------------------------
 
 
@@ -95,6 +97,31 @@ def test_a_weight_of_eight_bits_goes_all_the_way_round(tiny, monkeypatch, capsys
     path.write_bytes(whole[:-40] + bytes([whole[-40] ^ 1]) + whole[-39:])
     with pytest.raises(ValueError, match="is damaged"):
         recipes.load("tiny")
+
+
+def test_the_reliability_of_a_shipped_weight_is_measured_again(tiny, monkeypatch, capsys):
+    """In its header it is as after a training; all else there stays, and the parameters do."""
+    path = tiny()
+    whole, (tensors, card) = path.read_bytes(), weights.read("tiny")
+    results = card["results"]
+    old = {key: value for key, value in results.items() if key not in RELIABILITY}
+    weights.write(tensors, card | {"results": old}, path)
+    assert recipes.card("tiny")["results"] == old
+    found = recipes.renew_reliability("tiny")
+    assert found == {key: results[key] for key in RELIABILITY}
+    assert recipes.card("tiny") == card and path.stat().st_size == len(whole)
+    for name, tensor in weights.read("tiny")[0].items():
+        assert torch.equal(tensor, tensors[name])
+    data = tiny_data()
+    fewer = replace(TINY, data=lambda: data._replace(test=data.test[:20]))
+    monkeypatch.setitem(recipes.all_recipes(), "tiny", fewer)
+    with pytest.raises(
+        ValueError, match="on 30 test examples, and 20 are here: its header is left"
+    ):
+        recipes.renew_reliability("tiny")
+    weights.write(tensors, card | {"results": {"test_nll": 1.0, "n": 30}}, path)
+    with pytest.raises(ValueError, match="tiny hold no likelihood by importance sampling"):
+        recipes.renew_reliability("tiny")
 
 
 def test_a_device_that_is_not_here_is_named(tiny, monkeypatch, capsys):
@@ -263,7 +290,11 @@ def test_a_game_that_diverges_writes_nothing(tiny_game, monkeypatch, capsys):
 
 
 ALL = dict(recipes.all_recipes())  # as it is before a test adds its own
-OF_A_LIKELIHOOD = [name for name, recipe in ALL.items() if recipe.measure is measure.likelihood]
+OF_A_LIKELIHOOD = [
+    name
+    for name, recipe in ALL.items()
+    if getattr(recipe.measure, "func", recipe.measure) is measure.likelihood
+]
 WITH_ENCODER = [name for name in OF_A_LIKELIHOOD if hasattr(recipes.load(name), "encoder")]
 OF_SAMPLES = [
     name for name, recipe in ALL.items() if recipe.measure in (measure.samples, measure.autoencoder)
@@ -312,6 +343,10 @@ def test_a_shipped_weight_is_whole_small_and_says_what_it_is(name):
         )
     elif name in OF_A_LIKELIHOOD:
         assert card["results"]["S"] == measure.FROM_PRIOR
+    if "S" in card["results"]:
+        assert 0 <= card["results"]["unreliable"] <= 1 <= card["results"]["ess"]
+        part = 100 if "hvae" in name else measure.PART
+        assert card["results"]["reliability_n"] == part
     assert card["about"] == recipe.about and card["source"] == recipe.source and card["torch"]
 
 

@@ -106,8 +106,8 @@ REFUSED = [
     (lambda epochs: recipes.train("vae_2d", epochs=epochs), {"epochs": 0}),
     (lambda S: recipes.evaluate("vae_2d", S), {"S": 0}),
     *((lambda jobs: studies.run("priors", jobs), {"jobs": wrong}) for wrong in (0, -1)),
-    *((lambda S=None, rows=5: measure.likelihood(vae(), None, S, rows), {name: 0})
-      for name in ("S", "rows")),
+    *((lambda S=None, rows=5, part=5: measure.likelihood(vae(), None, S, rows, part), {name: 0})
+      for name in ("S", "rows", "part")),
     (lambda hidden: AutoregressivePrior(2, hidden), {"hidden": (4, 0)}),
     (lambda hidden: NoiseNet(2, hidden), {"hidden": (0,)}),
     (lambda hidden: InverseAutoregressiveFlow(2, hidden), {"hidden": (-1,)}),

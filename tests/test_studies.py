@@ -319,6 +319,7 @@ def test_flows_are_measured_where_the_table_says(few, capsys):
     assert table["digits"] == {"elbo": 60, "nll": 9}
     for row in table["rows"]:
         assert row["gap"] > 0 and row["elbo_se"] > 0 and row["nll"] > 0 > row["elbo"]
+        assert 0 <= row["unreliable"] <= 1
 
 
 def test_a_row_of_pixels_against_code_is_what_it_says(few):
@@ -339,7 +340,17 @@ def test_a_row_of_pixels_against_code_is_what_it_says(few):
 
     first = run(2, 0.0, 1)
     assert first == run(2, 0.0, 1) != run(2, 0.0, 2) | {"seed": 1}
-    assert first.keys() == {"reach", "free_bits", "seed", "kl", "elbo", "nll", "active", "seconds"}
+    assert first.keys() == {
+        "reach",
+        "free_bits",
+        "seed",
+        "kl",
+        "elbo",
+        "nll",
+        "unreliable",
+        "active",
+        "seconds",
+    }
     assert run(2, 5.0, 1)["kl"] != first["kl"]
     z, x = torch.randn(1, 8), torch.rand(1, 196, requires_grad=True)
     for reach in (0, 1, 2, 4):

@@ -32,6 +32,7 @@ __all__ = [
     "load",
     "notebooks",
     "recipe",
+    "renew_reliability",
     "study",
     "train",
 ]
@@ -155,6 +156,32 @@ def evaluate(name: str, S: int | None = None, device: torch.device | str | None 
     check_whole(none=True, S=S)
     chosen = recipe(name)
     return chosen.measure(load(name).to(available(device or "cpu")), chosen.data(), S)
+
+
+def renew_reliability(name: str, device: torch.device | str | None = None) -> dict:
+    """Measure how far the likelihood of a shipped weight is to be trusted (`measure.reliability`),
+    and write that into its header. Parameters, hash and all other results stay.
+
+    Raises:
+        ValueError: for a weight without a likelihood by importance sampling, or on another test set
+            than its other results were measured on.
+        OSError: if its file cannot be written.
+    """
+    chosen, path = recipe(name), weights.path_of(name)
+    tensors, facts = weights.read(name)
+    recorded, data = facts["results"], chosen.data()
+    if "test_nll" not in recorded or "S" not in recorded:
+        raise ValueError(f"the results of {name} hold no likelihood by importance sampling")
+    if len(data.test) != recorded["n"]:
+        raise ValueError(
+            f"{name} was measured on {recorded['n']:,} test examples, and {len(data.test):,} are"
+            " here: its header is left as it is"
+        )
+    check_writable(path)
+    model = load(name).to(available(device or "cpu"))
+    found = chosen.measure(model, data, recorded["S"], reliability_only=True)
+    weights.write(tensors, facts | {"results": recorded | found}, path)
+    return found
 
 
 def curve(history: History) -> dict[str, list[float]]:

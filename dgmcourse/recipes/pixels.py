@@ -15,11 +15,11 @@ from dgmcourse.weights import constructor
 SETTINGS = {"batch_size": 50, "lr": 3e-3, "epochs": 4, "anneal": 4, "mixed_precision": True}
 
 
-def likelihood_by_few_samples(model: nn.Module, data: Splits, S: int | None = None) -> dict:
+def likelihood_by_few_samples(model: nn.Module, data: Splits, S: int | None = None, **more) -> dict:
     """`measure.likelihood` with S = 30, since each sample costs a full decoder pass; the reported
     NLL is an upper bound. With 60 rows at a time the feature maps stay in the processor's cache.
     """
-    return measure.likelihood(model, data, S or 30, rows=60)
+    return measure.likelihood(model, data, S or 30, rows=60, **more)
 
 
 pixelcnn = Recipe(

@@ -7,7 +7,7 @@ from torch import nn
 
 from dgmcourse.data.images import mnist
 from dgmcourse.densities import BernoulliConditional, StandardGaussian
-from dgmcourse.evaluate import active_units, log_likelihood
+from dgmcourse.evaluate import active_units, highest_k, log_likelihood
 from dgmcourse.models.householder_flow import HouseholderFlow
 from dgmcourse.models.inverse_autoregressive_flow import autoregressive_flows
 from dgmcourse.models.latent_variable_model import LatentVariableModel
@@ -62,7 +62,8 @@ def jobs(rows: list[dict]) -> list[tuple[dict, int]]:
 
 def run(setting: dict, seed: int) -> dict:
     """Train a `flow_vae` and measure it, nats: the ELBO on all test digits; on the first DIGITS of
-    them the NLL and the gap between log-likelihood and ELBO.
+    them the NLL, the share of them for which it is not to be trusted ("unreliable"), and the gap
+    between log-likelihood and ELBO.
     """
     data, model = mnist("dynamic"), flow_vae(setting["posterior"], setting["T"])
     began = time.process_time()
@@ -72,12 +73,13 @@ def run(setting: dict, seed: int) -> dict:
     with torch.no_grad(), own_randomness(x.device, seed=0):
         elbo = torch.cat([model.log_weight(rows, (5,)).mean(0) for rows in x.split(1000)])
         elbo_of_few = torch.cat([model.log_weight(rows, (50,)).mean(0) for rows in few.split(100)])
-        log_p = log_likelihood(model, few, SAMPLES)
+        log_p, k, _ = log_likelihood(model, few, SAMPLES, reliability=True)
     row = {}
     for name, values in (("elbo", elbo), ("nll", -log_p), ("gap", log_p - elbo_of_few)):
         row[name] = round(values.mean().item(), 3)
         row[f"{name}_se"] = round(values.std().item() / len(values) ** 0.5, 3)
     return row | {
+        "unreliable": round((k > highest_k(SAMPLES)).double().mean().item(), 3),
         "active_units": int(active_units(model, x[:2000]).sum()),
         "train_elbo": round(history["elbo"][-1], 3),
         "seconds": round(time.process_time() - began),  # of the processor

@@ -23,7 +23,8 @@ def show(widget, figure: Figure, alt: str, caption: str = "") -> None:
 
     Args:
         figure: the widget in a typical state, as `latent_grid`, `film`, ... draw it.
-        alt: the picture in words.
+        alt: this picture, of that state, in words. The `alt` of a `slider_figure` says what any of its
+            pictures shows.
 
     Raises:
         ValueError: without an alt text.
