@@ -334,6 +334,32 @@ def test_jupyterlab_knows_the_settings_that_keep_it_quiet():
         assert set(settings) <= set(json.loads(schema.read_text())["properties"])
 
 
+def test_a_page_made_of_a_notebook_keeps_the_alternative_texts():
+    import nbformat.v4 as v4
+    from bs4 import BeautifulSoup
+    from nbconvert import HTMLExporter
+
+    words = 'a "quoted" text & 1 < 2'
+    png = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
+    with_alt, without = (
+        v4.new_output("display_data", {"image/png": png}, metadata=metadata)
+        for metadata in ({"image/png": {"alt": words}}, {})
+    )
+    notebook = v4.new_notebook(cells=[v4.new_code_cell("", outputs=[with_alt, without])])
+    page, _ = HTMLExporter(
+        template_name="nbconvert", extra_template_basedirs=[str(ROOT / "tools")]
+    ).from_notebook_node(notebook)
+    assert [img["alt"] for img in BeautifulSoup(page, "html.parser").select("img")] == [
+        words,
+        "No description has been provided for this image",
+    ]
+    # what set-up names the folder it copies this template to
+    config = json.loads((ROOT / "tools/jupyter/jupyter_nbconvert_config.json").read_text())
+    assert f"templates/{config['HTMLExporter']['template_name']} " in (
+        (ROOT / "tools/setup.sh").read_text()
+    )
+
+
 # ---- files that must agree
 
 
