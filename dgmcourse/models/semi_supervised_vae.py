@@ -160,9 +160,11 @@ class SemiSupervisedVAE(LatentVariableModel):
         return self._bound(x, y, q, standard_noise((), q.mean))
 
     def _of_each_label(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        x = as_floats(x).unsqueeze(-2)
-        q = self.encoder.given_label(x, self.labels)
-        return self._bound(x, self.labels, q, standard_noise((), q.mean[..., :1, :]))
+        x = as_floats(x)
+        y = self.labels.reshape(-1, *[1] * (x.dim() - 1), self.classes)  # in front, as samples are
+        q = self.encoder.given_label(x, y)
+        bound, regulariser = self._bound(x, y, q, standard_noise((), q.mean[0]))
+        return bound.movedim(0, -1), regulariser.movedim(0, -1)
 
     def _unlabelled(self, x: Tensor) -> tuple[Tensor, Tensor]:
         q, (bound, regulariser) = self.encoder.y(x), self._of_each_label(x)
