@@ -92,8 +92,15 @@ class Codes(Data):
 
 
 @torch.no_grad()
-def codes(model: nn.Module, data: Data) -> Codes:
-    """The `Codes` of data by the encoder of a model, with one draw of "dynamic" pixels."""
+def codes(model: nn.Module, data: Data | Tensor) -> Codes:
+    """The `Codes` of data by the encoder of a model, with one draw of "dynamic" pixels.
+
+    Raises:
+        ValueError: for empty data.
+    """
+    data = Data.of(data)
+    if len(data) == 0:
+        raise ValueError("expected at least one example, got none")
     parts = [model.encoder(x) for x in data.batches(1000, shuffle=False)]
     rows = [torch.cat([q.mean, torch.exp(0.5 * q.log_var)], -1) for q in parts]
     return Codes(torch.cat(rows), data.y)
