@@ -3,12 +3,13 @@
 Forward, backward and Adam of M2 (784-500-50, ten classes, softplus) on a batch of 100 unlabelled
 and 100 labelled binary digits already in memory, with the same weights on both sides. Ours:
 `objective` and `maximise` with the Adam of `fit`, fused, in float32 and with matrix products in
-bfloat16. pyro: the model and the guide of its SS-VAE example, with our networks, y enumerated in
-parallel by `config_enumerate` and `TraceEnum_ELBO`, and what the example does with them: one
-`SVI.step` for each of the two bounds and the classification loss, with pyro's own Adam and its
-checks, as they are by default. "pyro, one step" is the fastest we could make of it: the three parts
-as one objective, which is ours, one step of a fused Adam, and no checks. Bare products: nothing but
-the float32 matrix products of our step, no biases.
+bfloat16, which are slower, not faster, on a processor that has no instructions for them. pyro: the
+model and the guide of its SS-VAE example, with our networks, y enumerated in parallel by
+`config_enumerate` and `TraceEnum_ELBO`, and what the example does with them: one `SVI.step` for
+each of the two bounds and the classification loss, with pyro's own Adam and its checks, as they are
+by default. "pyro, one step" is the fastest we could make of it: the three parts as one objective,
+which is ours, one step of a fused Adam, and no checks. Bare products: nothing but the
+float32 matrix products of our step, no biases.
 """
 
 import copy
@@ -25,7 +26,7 @@ from dgmcourse.data.labels import balanced
 from dgmcourse.models.semi_supervised_vae import M2
 from dgmcourse.train import maximise
 
-LR, BATCH, SHARE, STEPS, ROUNDS, DRAWS = 3e-4, 100, 0.002, 3, 20, 200
+LR, BATCH, SHARE, STEPS, ROUNDS, DRAWS = 3e-4, 100, 0.002, 2, 12, 40
 
 
 class SSVAE:

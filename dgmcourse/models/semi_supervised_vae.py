@@ -285,12 +285,12 @@ class M2(SemiSupervisedVAE):
         alpha: float = 0.1,
     ):
         check_whole(latent_dim=latent_dim, hidden=hidden, data_dim=data_dim)
-        check_whole(2, classes=classes)
+        prior = LabelPrior(classes, latent_dim)
         outputs = data_dim * outputs_per_pixel(likelihood)
         rest = nn.Sequential(nn.Softplus(), nn.Linear(hidden, 2 * latent_dim))
         decoder = one_hidden_layer(classes + latent_dim, hidden, outputs)
         super().__init__(
-            LabelPrior(classes, latent_dim),
+            prior,
             LabelEncoder(
                 CategoricalConditional(one_hidden_layer(data_dim, hidden, classes)),
                 Added((data_dim, classes), hidden, rest),
