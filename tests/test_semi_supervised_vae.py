@@ -17,6 +17,7 @@ from dgmcourse.data.labels import SemiSupervised
 from dgmcourse.densities import (
     BernoulliConditional,
     Categorical,
+    CategoricalConditional,
     Gaussian,
     GaussianConditional,
     StandardGaussian,
@@ -33,18 +34,18 @@ from dgmcourse.models.semi_supervised_vae import (
     SemiSupervisedVAE,
     Stacked,
 )
-from dgmcourse.networks import Joined, gated, gated_mlp, mlp
+from dgmcourse.networks import Added, gated_mlp, mlp
 
 pytestmark = pytest.mark.usefixtures("float64")
 C, IMAGES = 3, 16  # classes of the toy, and all images of four pixels
 
 
-def joined() -> SemiSupervisedVAE:
+def gated_model() -> SemiSupervisedVAE:
     """Of other networks than those of M2."""
-    q_z = Joined(gated(4, 5), gated(C, 5), gated_mlp([10, 4, 4]))
+    q_z = Added((4, C), 5, nn.Sequential(nn.Tanh(), gated_mlp([5, 4, 4])))
     return SemiSupervisedVAE(
         LabelPrior(C, 2),
-        LabelEncoder(Conditional(mlp([4, 5, C])), q_z),
+        LabelEncoder(CategoricalConditional(mlp([4, 5, C])), q_z),
         BernoulliConditional(gated_mlp([C + 2, 5, 4])),
     )
 
@@ -66,7 +67,7 @@ def conditional(i: int, o: int) -> GaussianConditional:
 
 CONTRACT = {
     M2: {"make": lambda: M2(2, 6, C, data_dim=4), "dim": 4},
-    SemiSupervisedVAE: {"make": joined, "dim": 4},
+    SemiSupervisedVAE: {"make": gated_model, "dim": 4},
     Stacked: {
         "make": lambda p: Stacked(
             Gaussian(p.tensor(3, 1), p.tensor(3, 1)), p.module(lambda: conditional(1, 1)), 1

@@ -65,7 +65,8 @@ class LabelEncoder(nn.Module):
 
     Args:
         y: q(y|x), the classifier, a Conditional whose Density is `Categorical`.
-        z: a network (x, one-hot y) -> means and log-variances of z.
+        z: a network (x, one-hot y) -> means and log-variances of z, whose two inputs broadcast, as
+            those of `networks.Added` do.
         log_var_range: these log-variances are clipped to it.
     """
 
