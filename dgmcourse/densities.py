@@ -241,6 +241,61 @@ class Bernoulli(Density):
         return torch.bernoulli(self.mean.expand(*check_shape(shape), *self.logits.shape))
 
 
+class Categorical(Density):
+    r"""One of C classes with logits l, as a one-hot vector: P(y = c) = exp(l_c) / sum_k exp(l_k).
+
+    $$\log p(y) = \sum_c y_c \log\mathrm{softmax}(l)_c$$
+
+    As a vector of C dimensions, a class can be concatenated with other variables and given to a
+    network. `F.one_hot(y, C)` makes it of a whole number.
+
+    >>> Categorical(torch.zeros(4)).log_prob(torch.tensor([0, 0, 1, 0]))
+    tensor(-1.3863)
+
+    Args:
+        logits: (..., C), of any real numbers; normalised here.
+
+    Raises:
+        ValueError: where y is not one-hot.
+    """
+
+    def __init__(self, logits: Tensor):
+        self.log_probs = torch.log_softmax(as_floats(logits), -1)
+
+    @property
+    def mean(self) -> Tensor:
+        """The probabilities, (..., C)."""
+        return self.log_probs.exp()
+
+    def log_prob(self, y: Tensor) -> Tensor:
+        y = check_one_hot(check_rows(y, self.log_probs))
+        log_p = self.log_probs.to(y.dtype)
+        return torch.where(y == 0, 0.0, y * log_p).sum(-1)  # 0 log 0 is 0
+
+    def entropy(self) -> Tensor:
+        """H = -sum_c p_c log p_c, (...), nats."""
+        return -torch.where(self.log_probs.isneginf(), 0.0, self.mean * self.log_probs).sum(-1)
+
+    def select(self, rows: Tensor) -> "Categorical":
+        return Categorical(self.log_probs[rows])
+
+    def rsample_and_log_prob(self, shape: Shape = ()) -> tuple[Tensor, Tensor]:
+        """A draw and its log-probability, where no gradient is asked for, as in an evaluation."""
+        if torch.is_grad_enabled() and self.log_probs.requires_grad:
+            self.rsample(shape)
+        y = self.sample(shape)
+        return y, self.log_prob(y)
+
+    @torch.no_grad()
+    def sample(self, shape: Shape = ()) -> Tensor:
+        p, shape = self.mean, check_shape(shape)
+        rows = p.expand(*shape, *p.shape).reshape(-1, p.shape[-1])
+        if not len(rows):  # which multinomial refuses
+            return p.new_zeros(*shape, *p.shape)
+        drawn = torch.multinomial(rows, 1).squeeze(-1).reshape(*shape, *p.shape[:-1])
+        return F.one_hot(drawn, p.shape[-1]).to(p.dtype)
+
+
 class Point(Density):
     """All probability on one point, a generator's output: it can be sampled and has no density.
 
@@ -342,6 +397,21 @@ class BernoulliConditional(nn.Module):
 
     def forward(self, given: Tensor) -> Bernoulli:
         return Bernoulli(apply(self.net, given))
+
+
+class CategoricalConditional(nn.Module):
+    """Categorical(softmax(net(given))), such as a classifier q(y|x).
+
+    Args:
+        net: maps (..., G) to logits (..., C).
+    """
+
+    def __init__(self, net: nn.Module):
+        super().__init__()
+        self.net = net
+
+    def forward(self, given: Tensor) -> Categorical:
+        return Categorical(apply(self.net, given))
 
 
 class IsotropicGaussianConditional(nn.Module):
@@ -618,6 +688,25 @@ def check_binary(x: Tensor) -> Tensor:
                 return x
             raise ValueError(not_binary(x))
     return x.where(off == 0, math.nan)
+
+
+def check_one_hot(y: Tensor) -> Tensor:
+    """y, floats, if each row is 0 but for a single 1. Where values are not read (`check_binary`), a
+    row that is not becomes NaN.
+
+    Raises:
+        ValueError: if not.
+    """
+    wrong = ((y != 0) & (y != 1)).any(-1) | (y.sum(-1) != 1)
+    if y.device.type == "cpu" or not torch.is_grad_enabled():
+        with contextlib.suppress(RuntimeError):  # of vmap and meta
+            if not wrong.any():
+                return y
+            raise ValueError(
+                f"expected one-hot vectors, all 0 but for a single 1, got others in"
+                f" {int(wrong.sum())} of {wrong.numel()} rows: F.one_hot(y, {y.shape[-1]}) makes them"
+            )
+    return y.where(~wrong.unsqueeze(-1), math.nan)
 
 
 def not_binary(x: Tensor) -> str:

@@ -48,6 +48,30 @@ class Joined(nn.Module):
         return self.joint(torch.cat([left.expand(*right.shape[:-1], -1), right], -1))
 
 
+class Added(nn.Module):
+    """rest(A a + B b): a network of two inputs that meet in its first layer, which has one bias.
+
+    As a network of [a, b], but A a is computed once for each a, however many b there are of it:
+    leading axes broadcast. Called with one tensor, its last axis holds a, then b.
+
+    Args:
+        sizes: dimensions of a and of b.
+        hidden: outputs of the first layer.
+        rest: what follows, its activation first.
+    """
+
+    def __init__(self, sizes: tuple[int, int], hidden: int, rest: nn.Module):
+        super().__init__()
+        self.sizes, self.in_features = tuple(sizes), sum(sizes)
+        self.a, self.b = nn.Linear(sizes[0], hidden), nn.Linear(sizes[1], hidden, bias=False)
+        self.rest = rest
+
+    def forward(self, a: Tensor, b: Tensor | None = None) -> Tensor:
+        if b is None:
+            a, b = a.split(self.sizes, -1)
+        return self.rest(self.a(a) + self.b(b))
+
+
 def gated(i: int, o: int) -> nn.Sequential:
     """One gated layer, (A x + a) * sigmoid(B x + b)."""
     return initialise(nn.Sequential(nn.Linear(i, 2 * o), nn.GLU(dim=-1)))
