@@ -130,3 +130,36 @@ class GraphConvolution(nn.Module):
                 f"this graph convolution was made for {self.in_features} numbers, got {width} {what}"
             )
         return M @ (self.weight if x is None else x @ self.weight)
+
+
+def messages(
+    to: Tensor,
+    of: Tensor,
+    level: Tensor,
+    shape: tuple[int, int],
+    levels: int,
+    stack: bool,
+    symmetric: bool,
+) -> SparseMatrix:
+    r"""The matrix by which each receiver i adds what it hears from senders j, one kind for each level r
+    of rating, from tables of the senders, one below another, (R m, D):
+
+    $$h_{i,r} = \sum_{j \in N_{i,r}} \frac{1}{c_{ij}} w_{r,j}, \quad c_{ij} = |N_i| \text{ or }
+      \sqrt{|N_i| |N_j|}$$
+
+    N_i has all ratings of i, not those of one level.
+
+    Args:
+        to, of, level: receiver, sender and level, from 0, of each rating, (n,).
+        shape: how many receivers, n, and senders, m, there are.
+        levels: R.
+        stack: keep the levels apart: R rows for each receiver, (n R, R m); else they are added, and
+            the matrix is (n, R m).
+        symmetric: the second form of c.
+    """
+    n, m = shape
+    c = torch.bincount(to, minlength=n)[to].to(torch.get_default_dtype())
+    if symmetric:
+        c = (c * torch.bincount(of, minlength=m)[of]).sqrt()
+    rows = to * levels + level if stack else to
+    return SparseMatrix(rows, level * m + of, 1 / c, (n * levels if stack else n, levels * m))

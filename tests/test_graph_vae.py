@@ -65,8 +65,8 @@ def check_blocks(module):
         found = module.InnerProduct(0.3).log_prob(z, graph.edges).detach()
     finally:
         module.BLOCK = block
-    l, A = z @ z.mT + 0.3, graph.adjacency()
-    dense = td.Bernoulli(logits=l).log_prob(A.expand(2, 9, 9))
+    logits, A = z @ z.mT + 0.3, graph.adjacency()
+    dense = td.Bernoulli(logits=logits).log_prob(A.expand(2, 9, 9))
     close(found, dense.triu(1).sum((1, 2)))
 
 
@@ -351,7 +351,7 @@ test_scores_oracle, test_scores_mutant_is_caught = oracle_tests(
                 below + 0.5 * tied => below
                 below + 0.5 * tied => below + tied
                 (hits / (hits + false_alarms).double()).mean() => (hits.sum() / (hits + false_alarms).double().sum())
-                torch.searchsorted(part.sort().values, positive) => torch.searchsorted(part.sort().values, positive, right=True)
+                part.sort().values, positive) => part.sort().values, positive, right=True)
             """,
         },
     ),
