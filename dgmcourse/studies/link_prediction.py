@@ -67,6 +67,9 @@ def words_and_paths(graph: Graph, pairs: Tensor) -> Tensor:
 def spectral_codes(graph: Graph, dimensions: int) -> Tensor:
     """Eigenvectors of the normalised adjacency, those of the largest eigenvalues first, each row
     divided by the root of its node's degree: (N, dimensions).
+
+    They are sought from one start vector. So of an eigenvalue that many components of the graph
+    share, such as 1, mostly one eigenvector is found, and not one for each isolated node.
     """
     from scipy.sparse import csr_matrix
     from scipy.sparse.linalg import eigsh
@@ -156,19 +159,24 @@ def run(setting: dict, seed: int) -> dict:
     return result | more | {"seconds": round(time.perf_counter() - began, 1)}
 
 
-def table(rows: list[dict]) -> dict:
+def described() -> dict:
+    """The size of each graph."""
     graphs = {name: graph_of(name) for name in GRAPHS}
     return {
+        name: {
+            "nodes": graph.nodes,
+            "edges": graph.edges.shape[1],
+            "features": graph.features,
+            "density": round(graph.edges.shape[1] / graph.pairs, 6),
+        }
+        for name, graph in graphs.items()
+    }
+
+
+def table(rows: list[dict]) -> dict:
+    return {
         "about": __doc__.rstrip("."),
-        "data": {
-            name: {
-                "nodes": graph.nodes,
-                "edges": graph.edges.shape[1],
-                "features": graph.features,
-                "density": round(graph.edges.shape[1] / graph.pairs, 6),
-            }
-            for name, graph in graphs.items()
-        },
+        "data": described(),
         "settings": SETTINGS | {"held_out": HELD_OUT, "hidden": 32, "latent_dim": 16},
         "torch": torch.__version__,
         "rows": rows,
