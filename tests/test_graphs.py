@@ -2,6 +2,7 @@
 are held out.
 """
 
+import doctest
 import hashlib
 import io
 import pickle
@@ -15,7 +16,7 @@ from oracles import close, oracle_tests, survives
 from scipy import sparse
 
 from dgmcourse import graph_networks
-from dgmcourse.data import graphs, source
+from dgmcourse.data import graphs, ratings, source
 from dgmcourse.data.graphs import Graph, split_edges
 from dgmcourse.graph_networks import GraphConvolution, SparseMatrix, normalised_adjacency
 
@@ -132,6 +133,12 @@ def test_a_convolution_says_what_does_not_fit():
         GraphConvolution(3, 2)(M, torch.ones(4, 2))
     with pytest.raises(ValueError, match="made for 3 numbers, got 4 nodes, none of which has"):
         GraphConvolution(3, 2)(M, None)
+
+
+@pytest.mark.parametrize("module", [graph_networks, graphs, ratings])
+def test_the_examples_are_true(module):
+    torch.set_default_dtype(torch.float32)
+    assert doctest.testmod(module).failed == 0
 
 
 # ---- graphs

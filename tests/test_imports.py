@@ -21,10 +21,10 @@ MAY_SEE = {
     "distances": ["densities", "settings"],  # what it accepts
     "models": ["densities", "networks", "graph_networks", "distances", "models", "settings"],
     "data": ["data", "densities"],
-    "data.graphs": ["data", "graph_networks", "settings"],
-    "data.ratings": ["data", "graph_networks", "settings"],
     "data.source": ["files"],
     "files": [],
+    "data.graphs": ["data", "graph_networks", "settings"],
+    "data.ratings": ["data", "graph_networks", "settings"],
     "optim": ["settings"],
     "loop": ["data.images", "files", "optim"],  # of the data only the protocol, Data
     "distributed": ["loop"],

@@ -71,7 +71,10 @@ FEW = {  # constants of each study, for a run of seconds, and the rows it then h
     "ratings": (
         {
             "movielens": lambda: generated(40, 30, 400),
-            "SETTINGS": {"epochs": 2, "batch_size": 1000, "lr": 0.01},
+            "MODELS": {
+                name: (kind, {"hidden": 10, "latent_dim": 2}, {"epochs": 2})
+                for name, (kind, *_) in ratings.MODELS.items()
+            },
             "SEEDS": range(2),
             "COLD": 5,
             "FACTORS": (2,),
