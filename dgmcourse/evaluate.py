@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from dgmcourse.densities import check_batch, check_terms, kl_per_dimension
+from dgmcourse.densities import as_floats, check_batch, check_terms, kl_per_dimension
 from dgmcourse.distances import check_points
 from dgmcourse.settings import check_number, check_whole
 
@@ -303,3 +303,56 @@ def precision_and_recall(real: Tensor, drawn: Tensor, k: int = 3) -> tuple[Tenso
         return (torch.cdist(x, of) <= reach).any(1).float()
 
     return within_reach(drawn, real), within_reach(real, drawn)
+
+
+def auc(positive: Tensor, negative: Tensor) -> float:
+    """The chance that a positive example has a higher score than a negative one; ties count half.
+
+    The area under the curve of hits against false alarms (ROC), by ranks: Mann and Whitney's U.
+
+    Args:
+        positive, negative: scores, (P,) and (N,); any real numbers.
+
+    Raises:
+        ValueError: for no scores of a kind, scores that are no vectors, or NaN.
+    """
+    positive, negative = check_scores(positive, negative)
+    ordered = negative.sort().values
+    below = torch.searchsorted(ordered, positive)
+    tied = torch.searchsorted(ordered, positive, right=True) - below
+    return ((below + 0.5 * tied).double().mean() / len(negative)).item()
+
+
+def average_precision(positive: Tensor, negative: Tensor) -> float:
+    r"""The mean precision at each positive example, going down the scores.
+
+    $$\mathrm{AP} = \sum_n (R_n - R_{n-1}) P_n$$
+
+    with precision P and recall R of all examples whose score is at least the n-th different one, as
+    in scikit-learn. Unlike the AUC it depends on how many negatives there are for each positive.
+
+    Args, Raises: as for `auc`.
+    """
+    positive, negative = check_scores(positive, negative)
+    hits, false_alarms = (
+        len(part) - torch.searchsorted(part.sort().values, positive)  # of scores as high as this
+        for part in (positive, negative)
+    )
+    return (hits / (hits + false_alarms).double()).mean().item()
+
+
+def check_scores(positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor]:
+    """Scores of both kinds in one dtype; a ValueError for what has no rank."""
+    positive, negative = as_floats(positive), as_floats(negative)
+    for name, scores in (("positive", positive), ("negative", negative)):
+        if scores.dim() != 1 or not len(scores):
+            raise ValueError(
+                f"expected one score for each of some {name} examples, (n,), got shape"
+                f" {tuple(scores.shape)}"
+            )
+        if scores.isnan().any():
+            raise ValueError(
+                f"{int(scores.isnan().sum())} {name} scores are NaN: they have no rank"
+            )
+    wide = torch.promote_types(positive.dtype, negative.dtype)
+    return positive.detach().to(wide).contiguous(), negative.detach().to(wide).contiguous()

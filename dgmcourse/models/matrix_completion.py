@@ -1,0 +1,247 @@
+r"""Graph convolutional matrix completion: who will like what, from a graph of ratings.
+
+van den Berg, Kipf & Welling, Graph Convolutional Matrix Completion, 2017, arXiv:1706.02263.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dgmcourse.densities import Categorical, Gaussian, Point, StandardGaussian, kl
+from dgmcourse.settings import check_number, check_whole
+
+SPARE = 40  # pairs of a user and an item that a matrix product may compute for each that is asked
+
+
+class RatingEncoder(nn.Module):
+    r"""From known ratings to Densities of the users' and of the items' codes.
+
+    Each user hears from the items he rated, in one way for each level of rating, and each item from
+    its users:
+
+    $$h_i = \mathrm{relu}\Big(\mathrm{accum}_r \sum_{j \in N_{i,r}} \frac{1}{c_{ij}} w_{r,j}\Big), \quad
+      u_i = W h_i$$
+
+    accum puts the levels beside one another ("stack"), or adds them ("sum"); then
+    w_r = t_1 + ... + t_r, so that levels that lie near each other say nearly the same. Users and
+    items have a vector w for each level, and share W.
+
+    In training whole nodes are left out with probability `dropout`, with all they say, and the rest
+    is scaled by 1 / (1 - dropout); so are units of h.
+
+    Args:
+        users, items, levels: how many there are.
+        hidden: units of h; "stack" gives each level an equal part of them.
+        latent_dim: of the codes.
+        noise: codes are Gaussian, N(mu, diag sigma^2), with (mu, log sigma) = W h; else points.
+    """
+
+    def __init__(
+        self,
+        users: int,
+        items: int,
+        levels: int,
+        hidden: int,
+        latent_dim: int,
+        dropout: float,
+        accumulate: str,
+        symmetric: bool,
+        noise: bool,
+    ):
+        super().__init__()
+        self.shape, self.levels = (users, items), levels
+        self.stack, self.symmetric, self.noise = accumulate == "stack", symmetric, noise
+        width = hidden // levels if self.stack else hidden
+        self.table = nn.Parameter(torch.empty(levels, users + items, width))
+        bound = (6 / (users + items + width)) ** 0.5  # Glorot & Bengio's, for each level
+        nn.init.uniform_(self.table, -bound, bound)
+        self.dropout = nn.Dropout(dropout)
+        self.dense = nn.Linear(
+            width * (levels if self.stack else 1), (1 + noise) * latent_dim, False
+        )
+        nn.init.xavier_uniform_(self.dense.weight)
+
+    def weights(self) -> Tensor:
+        """w, (R, users + items, D)."""
+        return self.table if self.stack else self.table.cumsum(0)
+
+    def forward(self, known) -> tuple[Gaussian | Point, Gaussian | Point]:
+        if known.shape != self.shape or known.levels != self.levels:
+            raise ValueError(
+                f"this model is of {self.shape[0]} users, {self.shape[1]} items and {self.levels}"
+                f" levels, the ratings of {known.shape[0]}, {known.shape[1]} and {known.levels}"
+            )
+        kept = self.dropout(self.table.new_ones(self.table.shape[1], 1))
+        users, items = (kept * self.weights()).split(self.shape, 1)
+        to_users, to_items = known.messages(self.stack, self.symmetric)
+        return tuple(
+            self.code(matrix @ table.flatten(0, 1), n)
+            for matrix, table, n in zip(
+                (to_users, to_items), (items, users), self.shape, strict=True
+            )
+        )
+
+    def code(self, heard: Tensor, n: int) -> Gaussian | Point:
+        """Densities of n codes, given what their nodes heard."""
+        h = self.dropout(torch.relu(heard.reshape(n, self.dense.in_features)))
+        if not self.noise:
+            return Point(self.dense(h))
+        mean, log_std = self.dense(h).chunk(2, -1)
+        return Gaussian(mean, 2 * log_std)
+
+
+class BilinearDecoder(nn.Module):
+    r"""p(M_ij = r|u_i, v_j): a Categorical over the levels.
+
+    $$\mathrm{softmax}_r(u_i^T Q_r v_j + b_r), \quad Q_r = \sum_s a_{sr} P_s$$
+
+    The paper has no b. With it, a user of whom nothing is known gets the ratings' own frequencies;
+    his code is 0.
+
+    Args:
+        latent_dim: of the codes.
+        levels: R.
+        bases: the number of matrices P_s.
+    """
+
+    def __init__(self, latent_dim: int, levels: int, bases: int):
+        super().__init__()
+        self.bases = nn.Parameter(torch.empty(bases, latent_dim, latent_dim))
+        for matrix in self.bases.data:
+            nn.init.orthogonal_(matrix)
+        self.mix = nn.Parameter(nn.init.xavier_uniform_(torch.empty(bases, levels)))
+        self.offset = nn.Parameter(torch.zeros(levels))
+
+    def forward(self, u: Tensor, v: Tensor, users: Tensor, items: Tensor) -> Categorical:
+        """Of each pair (users[n], items[n]), given all codes, (..., users, K) and (..., items, K)."""
+        everyone = [u @ P for P in self.bases]
+        if u.shape[-2] * v.shape[-2] <= SPARE * len(
+            users
+        ):  # all pairs take less time than to gather
+            place = users * v.shape[-2] + items
+            products = [(t @ v.mT).flatten(-2).index_select(-1, place) for t in everyone]
+        else:
+            v = v.index_select(-2, items)
+            products = [(t.index_select(-2, users) * v).sum(-1) for t in everyone]
+        products = torch.stack(products, -1)
+        return Categorical(products @ self.mix + self.offset)
+
+
+class GraphMatrixCompletion(nn.Module):
+    r"""GC-MC: an auto-encoder of a graph of ratings. No code is random; it maximises the likelihood.
+
+    $$\mathcal{L} = \log p(M_{ij} \mid u_i, v_j), \quad (u, v) \text{ from all known ratings}$$
+
+    That the rating to be predicted is itself among the known ones makes this easier than predicting
+    a new one; leaving nodes out is what keeps it from being copied.
+
+    Objectives are given the `known` ratings and those that are `asked`, objects such as
+    `data.ratings.Ratings`. The settings are the authors' for MovieLens 100K.
+
+    Args:
+        users, items, levels: how many there are.
+        hidden, latent_dim: units of the layers.
+        bases: matrices from which those of the levels are mixed.
+        dropout: the share of nodes, and of hidden units, that are left out in training.
+        accumulate: "stack" or "sum", see `RatingEncoder`.
+        symmetric: messages are divided by the root of both numbers of ratings, not by the
+            receiver's.
+
+    Raises:
+        ValueError: for a setting out of its range, or ratings of another number of users or items.
+    """
+
+    parts = {"log_prob": "log p(rating)"}
+    noise = False
+
+    def __init__(
+        self,
+        users: int,
+        items: int,
+        levels: int = 5,
+        hidden: int = 500,
+        latent_dim: int = 75,
+        bases: int = 2,
+        dropout: float = 0.7,
+        accumulate: str = "stack",
+        symmetric: bool = False,
+    ):
+        super().__init__()
+        check_whole(users=users, items=items, latent_dim=latent_dim, bases=bases)
+        check_whole(2, levels=levels)
+        check_whole(levels, hidden=hidden)
+        check_number(least=0, below=1, dropout=dropout)
+        if accumulate not in ("stack", "sum"):
+            raise ValueError(f"accumulate is 'stack' or 'sum', got {accumulate!r}")
+        self.levels = levels
+        self.prior = StandardGaussian(latent_dim)
+        self.encoder = RatingEncoder(
+            users, items, levels, hidden, latent_dim, dropout, accumulate, symmetric, self.noise
+        )
+        self.decoder = BilinearDecoder(latent_dim, levels, bases)
+
+    def objective(self, known, asked, beta: float = 1.0) -> tuple[Tensor, dict[str, Tensor]]:
+        r"""What to maximise, for each rating that is asked, (B,), nats, and its parts.
+
+        With random codes their KL is shared out among the n known ratings, so that n times the mean
+        is a bound on the log-probability of all:
+
+        $$\log p(M_{ij} \mid u_i, v_j) - \frac{\beta}{n} \Big(\sum_i \mathrm{KL}[q(u_i) \,\|\, p(u)]
+          + \sum_j \mathrm{KL}[q(v_j) \,\|\, p(v)]\Big)$$
+        """
+        q_u, q_v = self.encoder(known)
+        p = self.decoder(q_u.rsample(), q_v.rsample(), asked.users, asked.items)
+        log_p = p.log_prob(F.one_hot(asked.values - 1, self.levels))
+        if not self.noise:
+            return log_p, {"log_prob": log_p}
+        shared = (kl(q_u, self.prior).sum() + kl(q_v, self.prior).sum()) / max(1, len(known))
+        regulariser = shared.expand_as(log_p)
+        parts = {"elbo": log_p - regulariser, "log_prob": log_p, "kl": regulariser}
+        return log_p - beta * regulariser, parts
+
+    @torch.no_grad()
+    def predict(self, known, users: Tensor, items: Tensor, samples: int = 50) -> Categorical:
+        """The distributions of ratings of these pairs, (n,) each; of random codes, averaged over
+        `samples` of them. Call it in `eval()` mode: else nodes are left out.
+        """
+        q_u, q_v = self.encoder(known)
+        if not self.noise:
+            return self.decoder(q_u.mean, q_v.mean, users, items)
+        check_whole(samples=samples)
+        p = 0
+        for _ in range(samples):
+            p = p + self.decoder(q_u.sample(), q_v.sample(), users, items).mean / samples
+        return Categorical(p.log())
+
+    @torch.no_grad()
+    def new_user(self, items: Tensor, values: Tensor) -> Tensor:
+        """The code (its mean) of somebody who gave these ratings, (n,) each: (1, K)."""
+        if len(items) and not (1 <= values.min() and values.max() <= self.levels):
+            raise ValueError(
+                f"ratings are from 1 to {self.levels}, got {int(values.min())} to"
+                f" {int(values.max())}"
+            )
+        if self.encoder.symmetric:
+            raise ValueError("a new user changes his items' messages: symmetric=False")
+        encoder = self.encoder
+        said = encoder.weights()[values - 1, encoder.shape[0] + items] / max(1, len(items))
+        heard = said.new_zeros(self.levels, said.shape[-1]).index_add_(0, values - 1, said)
+        return encoder.code(heard if encoder.stack else heard.sum(0), 1).mean
+
+
+def expected_rating(p: Categorical) -> Tensor:
+    """The mean rating, sum_r r p(r), of each row: (B,). It has the smallest expected squared error."""
+    return p.mean @ torch.arange(1, p.mean.shape[-1] + 1).to(p.mean)
+
+
+class VariationalMatrixCompletion(GraphMatrixCompletion):
+    r"""GC-MC with random codes: a variational auto-encoder of a graph of ratings.
+
+    $$p(u_i) = p(v_j) = \mathcal N(0, I), \quad q(u_i \mid M) = \mathcal N(\mu_i, \mathrm{diag}\,\sigma_i^2)$$
+
+    A rating's distribution is then averaged over codes, so that little knowledge of a user can show.
+    Arguments as for `GraphMatrixCompletion`.
+    """
+
+    parts = {"elbo": "ELBO for a rating", "log_prob": "log p(rating)", "kl": "KL for a rating"}
+    noise = True
