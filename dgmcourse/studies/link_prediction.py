@@ -68,7 +68,7 @@ def spectral_codes(graph: Graph, dimensions: int) -> Tensor:
     """Eigenvectors of the normalised adjacency, those of the largest eigenvalues first, each row
     divided by the root of its node's degree: (N, dimensions).
 
-    They are sought from one random start vector. So of an eigenvalue that many components of the graph
+    They are sought from one start vector. So of an eigenvalue that many components of the graph
     share, such as 1, mostly one eigenvector is found, and not one for each isolated node.
     """
     from scipy.sparse import csr_matrix
@@ -77,8 +77,7 @@ def spectral_codes(graph: Graph, dimensions: int) -> Tensor:
     M = graph.normalised.by_rows
     parts = (M.values().double(), M.col_indices(), M.crow_indices())
     matrix = csr_matrix(tuple(part.numpy() for part in parts), shape=graph.normalised.shape)
-    random = torch.Generator().manual_seed(0)
-    start = torch.randn(graph.nodes, generator=random, dtype=torch.float64).numpy()
+    start = torch.ones(graph.nodes, dtype=torch.float64).numpy()
     # many basis vectors: with few, the repeated eigenvalue leaves nothing to restart from
     basis = min(graph.nodes, 4 * dimensions + 40)
     values, vectors = eigsh(matrix, dimensions, which="LA", v0=start, ncv=basis)
