@@ -118,6 +118,7 @@ from functools import partial
 import numpy as np
 import torch.nn.functional as F
 
+from dgmcourse import evaluate
 from dgmcourse.check import pixelvae as check
 from dgmcourse.data.images import Data
 from dgmcourse.densities import kl
@@ -142,12 +143,8 @@ from dgmcourse.weights import build
 from dgmcourse.widgets.figure import slider_figure
 
 
-@torch.no_grad()
-def in_parts(f, *tensors: Tensor, rows: int = 40) -> Tensor:
-    """f of the tensors' rows, a few at a time: the features of a thousand images need too much
-    memory.
-    """
-    return torch.cat([f(*part) for part in zip(*(t.split(rows) for t in tensors), strict=True)])
+# The features of a thousand images need too much memory: 40 at a time.
+in_parts = partial(evaluate.in_parts, rows=40)
 
 
 # %%
