@@ -802,8 +802,8 @@ plot.markdown(
     (
         f"*Negative log-likelihood over all {cards['pixelvae']['results']['n']:,} test digits,"
         " with the standard error over digits: less is better; one training each. Importance"
-        " sampling with S codes gives an upper bound of the NLL; by Pareto k a few codes decide it for"
-        f" {cards['vae_40d']['results']['unreliable']:.0%} of"
+        " sampling with S codes gives an upper bound of the NLL; by Pareto k a few codes decide it"
+        f" for {cards['vae_40d']['results']['unreliable']:.0%} of"
         f" {cards['vae_40d']['results']['reliability_n']:,} digits with the VAE, and for"
         f" {cards['pixelvae']['results']['unreliable']:.0%} with the PixelVAE.*"
     ),

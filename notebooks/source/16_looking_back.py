@@ -415,8 +415,8 @@ plot.markdown(
         " higher by an unknown amount.* <details><summary>How it was measured</summary> With S"
         " samples it is a lower bound on average: S = 30 for the PixelVAE, each of whose samples"
         f" is a pass of its decoder, and for so few k above {highest_k(30):.2f} counts; the density"
-        " network draws its S from the prior. k is measured on evenly spaced test digits. Dynamic and"
-        " static binarisation differ by nats: never mix them in one column. Hours: of the"
+        " network draws its S from the prior. k is measured on evenly spaced test digits. Dynamic"
+        " and static binarisation differ by nats: never mix them in one column. Hours: of the"
         " training's clock, on a few slow cores, not of equal effort.</details>"
     ),
 )
