@@ -1070,6 +1070,17 @@ plot.markdown(
         " digits; what an estimate misses of a digit is not in them.*"
     ),
 )
+untrusted = {name: f"{card['unreliable']:.0%}" for name, card in cards.items()}
+card = cards["density_network_2d"]
+plot.markdown(
+    "**For how many digits is the last column not to be trusted?** Where Pareto k, which says how"
+    " heavy the tail of the weights is, exceeds 0.7, a few codes decide, and"
+    " $\\log p(\\mathbf{x})$ may be higher by an unknown amount. That holds for"
+    f" {untrusted['density_network_2d']} of {card['reliability_n']:,} test digits with the density"
+    f" network, where {card['ess']:.0f} of the {card['S']:,} codes carry the estimate on average,"
+    f" and for {untrusted['vae_2d']} with `vae_2d`'s encoder. In two dimensions a sum over a grid"
+    " needs no such trust: [notebook 07](07_vae.ipynb) takes it for `vae_2d`."
+)
 
 # %% [markdown]
 # With two latent dimensions the older model is the better one of these two. A thousand codes nearly
