@@ -6,6 +6,7 @@ refused where the result is a count or true and false.
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -231,6 +232,29 @@ def tail_shape(largest: Tensor) -> Tensor:
     k = k.where(n >= 5, math.inf).where((n > 0) | (log_w[0] == -math.inf), -math.inf)
     k = k.where(~log_w.isnan().any(0), math.nan)
     return k.to(largest.dtype).to(largest.device)
+
+
+@torch.no_grad()
+def in_parts(f: Callable[..., Tensor], *tensors: Tensor, rows: int = ROWS) -> Tensor:
+    """f of the tensors' rows, `rows` at a time, without a gradient: for the sake of memory.
+
+    Args:
+        f: of as many tensors, (B, ...) each, to (B, ...); no row may depend on another.
+        tensors: (N, ...), each.
+
+    Returns:
+        (N, ...).
+
+    Raises:
+        ValueError: for tensors of different lengths, or rows < 1.
+    """
+    check_whole(rows=rows)
+    if len({len(tensor) for tensor in tensors}) != 1:
+        raise ValueError(
+            f"expected tensors of one length, got {', '.join(str(len(t)) for t in tensors)}"
+        )
+    parts = zip(*(tensor.split(rows) for tensor in tensors), strict=True)
+    return torch.cat([f(*part) for part in parts])
 
 
 def log_mean_exp(log_w: Tensor, dim: int = 0) -> Tensor:

@@ -320,6 +320,21 @@ def test_the_highest_k_depends_on_the_number_of_samples():
     assert evaluate.highest_k(1) == -torch.inf
 
 
+def test_in_parts_it_is_the_same():
+    a, b, seen = torch.randn(7, 3, requires_grad=True), torch.randn(7), []
+
+    def f(a, b):
+        seen.append(len(a))
+        return a.sum(1) * b
+
+    found = evaluate.in_parts(f, a, b, rows=3)
+    assert torch.equal(found, f(a, b)) and seen == [3, 3, 1, 7] and not found.requires_grad
+    with pytest.raises(ValueError, match="tensors of one length, got 7, 6"):
+        evaluate.in_parts(f, a, b[1:])
+    with pytest.raises(ValueError, match="rows"):
+        evaluate.in_parts(f, a, b, rows=0)
+
+
 def test_a_single_x_has_no_active_units():
     with pytest.raises(ValueError, match="at least two x, got 1"):
         evaluate.active_units(LatentVariableModel(*factor_analysis()[0]), factor_data(1))

@@ -232,6 +232,7 @@ plot.show(
 
 # %% jupyter={"source_hidden": true}
 import copy
+import functools
 import gc
 import itertools
 import sys
@@ -240,6 +241,7 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dgmcourse import evaluate
 from dgmcourse.check import more_gans as check
 from dgmcourse.data.frey import frey_faces
 from dgmcourse.data.images import mnist
@@ -298,10 +300,7 @@ def samples(model, n: int = N, seed: int = 0) -> Tensor:
         return torch.cat([draw(k) for k in parts])
 
 
-def in_parts(f, *rows: Tensor) -> Tensor:
-    """f(rows), ROWS of them at a time and without a gradient."""
-    with torch.no_grad():
-        return torch.cat([f(*part) for part in zip(*(r.split(ROWS) for r in rows), strict=True)])
+in_parts = functools.partial(evaluate.in_parts, rows=ROWS)
 
 
 def features(x: Tensor) -> Tensor:
