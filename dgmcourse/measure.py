@@ -43,7 +43,8 @@ def likelihood(model: nn.Module, data: Splits, S: int | None = None, rows: int =
     with own_randomness(x.device, seed=0):
         if hasattr(model, "encoder"):
             S = S or 5000
-            elbo = torch.cat([model.log_weight(part).detach() for part in x.split(2 * rows)])
+            with torch.no_grad():
+                elbo = torch.cat([model.log_weight(part) for part in x.split(2 * rows)])
             estimate = log_likelihood(model, x, S, rows=rows, progress=True, reliability=True)
             more = {
                 "test_elbo": round(elbo.mean().item(), 3),
@@ -82,6 +83,24 @@ def accuracy(model: nn.Module, data: Splits, S: int | None = None) -> dict:
         "test_accuracy": round(right.mean().item(), 4),
         "test_accuracy_se": round(error, 4),
         "n": len(right),
+    }
+
+
+@torch.no_grad()
+def labels(model: nn.Module, x: Tensor, y: Tensor) -> dict:
+    """The errors of a `SemiSupervisedVAE`'s two classifiers, in % with the standard error of the
+    first: q(y|x), and Bayes' rule with the bounds on log p(x, y). And the mean bound on log p(x).
+    """
+    wrong = (model.classify(x) != y).double()
+    with own_randomness(x.device, seed=0):
+        joint = torch.cat([model.log_joint(rows) for rows in x.split(500)])
+        bound = torch.cat([model.unlabelled_bound(rows) for rows in x.split(500)])
+    return {
+        "test_error": round(100 * wrong.mean().item(), 2),
+        "test_error_se": round(100 * wrong.std().item() / len(y) ** 0.5, 2),
+        "test_error_bayes": round(100 * (joint.argmax(-1) != y).double().mean().item(), 2),
+        "test_bound": round(bound.mean().item(), 3),
+        "n_labels": len(y),
     }
 
 

@@ -78,6 +78,11 @@ class Codes(Data):
         y: labels, (N,), if there are any.
     """
 
+    @property
+    def means(self) -> Tensor:
+        """The mean of q(z|x) of each example, (N, d)."""
+        return self.x.chunk(2, -1)[0]
+
     def _floats(self, x: Tensor) -> Tensor:
         mean, std = x.chunk(2, -1)
         return torch.addcmul(mean, std, torch.randn_like(std))
