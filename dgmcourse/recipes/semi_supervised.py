@@ -74,7 +74,7 @@ m1_m2 = Recipe(
     about=f"M2 on the codes of {M1}: with it, M1+M2; 100 digits have a label",
     model=constructor(M2, latent_dim=20, hidden=300, data_dim=40, likelihood="gaussian"),
     data=codes_of_digits,
-    settings=SETTINGS | {"epochs": 100, "anneal": 50},
+    settings=SETTINGS | {"epochs": 40, "anneal": 20},
     source=KINGMA,
     measure=measured_on_codes,
 )
