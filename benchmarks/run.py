@@ -23,6 +23,7 @@ NAMES = [
     "density_network",
     "gan",
     "vamp",
+    "semi_supervised",
     "flows",
     "data",
     "imports",

@@ -292,7 +292,7 @@ class Categorical(Density):
         rows = p.expand(*shape, *p.shape).reshape(-1, p.shape[-1])
         if not len(rows):  # which multinomial refuses
             return p.new_zeros(*shape, *p.shape)
-        drawn = torch.multinomial(rows, 1).squeeze(-1).reshape(*shape, *p.shape[:-1])
+        drawn = torch.multinomial(rows, 1).reshape((*shape, *p.shape[:-1]))
         return F.one_hot(drawn, p.shape[-1]).to(p.dtype)
 
 

@@ -58,6 +58,9 @@ class Added(nn.Module):
         sizes: dimensions of a and of b.
         hidden: outputs of the first layer.
         rest: what follows, its activation first.
+
+    Raises:
+        ValueError: for an a or a b of other dimensions.
     """
 
     def __init__(self, sizes: tuple[int, int], hidden: int, rest: nn.Module):
@@ -69,6 +72,12 @@ class Added(nn.Module):
     def forward(self, a: Tensor, b: Tensor | None = None) -> Tensor:
         if b is None:
             a, b = a.split(self.sizes, -1)
+        for part, size in zip((a, b), self.sizes, strict=True):
+            if part.shape[-1:] != (size,):
+                raise ValueError(
+                    f"expected vectors of {size} numbers on the last axis, got shape"
+                    f" {tuple(part.shape)}"
+                )
         return self.rest(self.a(a) + self.b(b))
 
 

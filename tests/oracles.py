@@ -144,11 +144,16 @@ def frechet_by_hand(x, y):
     return gap + (x**2).sum() + (y**2).sum() - 2 * root
 
 
-def check_samples_follow(log_prob, sample, pixels: bool, rows: tuple = ()) -> None:
-    """exp(log_prob) sums to 1 over all 16 images of four pixels, or a grid of the plane; samples are
-    independent, and have each image as often, or the moments of the density.
+def check_samples_follow(
+    log_prob, sample, pixels: bool, rows: tuple = (), one_hot: bool = False
+) -> None:
+    """exp(log_prob) sums to 1 over all 16 images of four pixels, those with a single 1 alone
+    (`one_hot`), or a grid of the plane; samples are independent, and have each image as often, or
+    the moments of the density.
     """
     x, cell = (all_images(4), 1.0) if pixels else grid(2, 11, 221)
+    if one_hot:
+        x = x[x.sum(-1) == 1]
     with torch.no_grad():
         p = log_prob(x.reshape(-1, *[1] * len(rows), x.shape[-1])).exp() * cell
     close(p.sum(0), torch.ones(rows), 1e-3, 1e-3)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from oracles import all_images, check_samples_follow, close, oracle_tests
+from oracles import all_images, assert_mean, check_samples_follow, close, oracle_tests
 from scipy import stats
 from torch import distributions as td
 
@@ -71,6 +71,29 @@ def check_bernoulli_at_the_extremes(densities):
     close(gradient[:, 0], -torch.sigmoid(t), 1e-12, 0)
     (gradient,) = torch.autograd.grad(log_prob[1].sum(), logits)
     close(gradient[:, 0], torch.sigmoid(-t), 1e-7, 1e-15)
+
+
+def check_categorical(densities):
+    """Against torch.distributions and a sum over the classes, with any leading axes; the most and
+    the least probable class at the extremes.
+    """
+    logits = 2 * torch.randn(5, 3)
+    p, exact = densities.Categorical(logits), td.OneHotCategorical(logits=logits)
+    y = torch.eye(3)[torch.randint(3, (7, 5))]
+    close(p.log_prob(y), exact.log_prob(y))
+    close(p.log_prob(torch.eye(3)[:, None]).exp().sum(0), torch.ones(5))
+    close(p.mean, exact.probs)
+    close(p.entropy(), exact.entropy())
+    assert_mean(p.sample((20_000,)), exact.probs)
+    assert p.sample().shape == (5, 3) and p.sample((0, 2)).shape == (0, 2, 5, 3)
+    one = densities.Categorical(logits[0])
+    assert one.sample().shape == (3,) and (one.sample((4,)).sum(-1) == 1).all()
+    sure = densities.Categorical(torch.tensor([0.0, -40.0, -900.0, -math.inf]))
+    log_p = sure.log_prob(torch.eye(4))
+    close(log_p[:3], [0.0, -40.0, -900.0], 1e-13, 1e-13)
+    assert log_p[3] == -math.inf
+    close(sure.entropy(), 40 * math.exp(-40), 1e-12, 0)  # 1 - exp(-40) rounds to 1
+    assert (sure.sample((100,)) == torch.eye(4)[0]).all()
 
 
 def check_kl(densities):
@@ -208,6 +231,15 @@ def check_narrow_components_in_float32(densities):
 
 
 MUTANTS = {
+    check_categorical: """
+        torch.log_softmax(as_floats(logits), -1) => torch.log(torch.softmax(as_floats(logits), -1) + 1e-8)
+        torch.log_softmax(as_floats(logits), -1) => torch.log_softmax(as_floats(logits), 0)
+        return -torch.where(self.log_probs => return torch.where(self.log_probs
+        0.0, self.mean * self.log_probs => 0.0, self.log_probs
+        torch.multinomial(rows, 1) => rows.argmax(-1)
+        torch.multinomial(rows, 1) => torch.multinomial(torch.ones_like(rows), 1)
+        torch.where(y == 0, 0.0, y * log_p) => torch.where(y == 0, 0.0, y * log_p.exp())
+    """,
     check_gaussian_log_prob: """
         -0.5 * (LOG_2PI + self.log_var => -0.5 * (0 + self.log_var
         torch.exp(-self.log_var)).sum => torch.exp(-0.5 * self.log_var)).sum
@@ -360,3 +392,28 @@ def test_a_network_of_any_linear_layers_says_how_many_numbers_it_takes():
                 ValueError, match="^expected vectors of 3 numbers on the last axis, got"
             ):
                 getattr(densities, f"{kind}Conditional")(net)(torch.zeros(wrong))
+
+
+def test_what_is_not_one_hot_is_refused_or_gives_nan():
+    p = densities.Categorical(torch.randn(3))
+    for wrong in ([0.0, 0, 0], [1.0, 1, 0], [0.5, 0.5, 0], [2.0, -1, 0], [math.nan, 0, 1]):
+        y = torch.tensor([[0.0, 1, 0], wrong])
+        with pytest.raises(
+            ValueError, match="^expected one-hot vectors.*in 1 of 2 rows: F.one_hot"
+        ):
+            p.log_prob(y)
+        found = torch.func.vmap(p.log_prob)(y)
+        close(found[0], p.log_prob(y[0]))
+        assert found[1].isnan()
+
+
+def test_a_class_is_drawn_without_a_gradient_or_not_at_all():
+    """Where one is asked for, a draw would leave it out without a word."""
+    logits = torch.randn(4, 3, requires_grad=True)
+    with pytest.raises(NotImplementedError, match="Categorical has no reparameterized sample"):
+        densities.Categorical(logits).rsample_and_log_prob((2,))
+    with torch.no_grad():
+        p = densities.Categorical(logits)
+        y, log_p = p.rsample_and_log_prob((2,))
+    close(log_p, p.log_prob(y))
+    assert densities.Categorical(logits.detach()).rsample_and_log_prob()[0].shape == (4, 3)

@@ -26,6 +26,7 @@ from dgmcourse.data import toy
 from dgmcourse.densities import (
     Bernoulli,
     BernoulliConditional,
+    CategoricalConditional,
     Gaussian,
     GaussianConditional,
     IsotropicGaussianConditional,
@@ -84,8 +85,11 @@ LAYOUTS = (plain, transposed, strided, with_gradient)
 
 
 def inputs(kind: str, shape: tuple, dtype: torch.dtype, seed: int) -> Tensor:
-    """Pixels of 0 and 1, grey ones, or real numbers, that the dtype holds without rounding."""
+    """Pixels of 0 and 1, a single 1 of them, grey ones, or real numbers, that the dtype holds without rounding."""
     random = torch.Generator().manual_seed(seed)
+    if kind == "one-hot":
+        y = torch.randint(shape[-1], shape[:-1], generator=random)
+        return torch.nn.functional.one_hot(y, shape[-1]).to(dtype)
     if kind == "pixels" or dtype == torch.bool:
         return torch.randint(2, shape, generator=random).to(dtype)
     if not dtype.is_floating_point:  # bytes from 0, other whole numbers below it, too
@@ -180,7 +184,8 @@ def same_noise(monkeypatch):
 
         return drawn
 
-    randn, rand = torch.randn, torch.rand
+    randn, rand, multinomial = torch.randn, torch.rand, torch.multinomial
+    monkeypatch.setattr(torch, "multinomial", lambda p, *more: multinomial(p.double(), *more))
     monkeypatch.setattr(torch, "randn", draws(randn))
     monkeypatch.setattr(torch, "rand", draws(rand))
     monkeypatch.setattr(torch, "randn_like", draws(randn, like=True))
@@ -204,9 +209,8 @@ def each(table, without=()):
 def test_a_log_density_is_that_of_float64(kind):
     entry = DENSITIES[kind]
     density, wide = pair(entry)
-    what = "pixels" if entry.pixels else "real"
     for rows in {entry.rows, ()}:
-        for dtype, _, x in cases(what, entry.dim, rows):
+        for dtype, _, x in cases(entry.kind, entry.dim, rows):
             found, lead = answer(density.log_prob, x), x.shape[:-1]
             if not fits(lead, entry.rows):
                 assert found is None
@@ -214,7 +218,7 @@ def test_a_log_density_is_that_of_float64(kind):
             same(found, wide.log_prob(x.double()), wider(dtype))
             assert found.shape == torch.broadcast_shapes(lead, entry.rows)
     if type(density).select is not densities.Density.select:
-        for dtype, _, x in cases(what, entry.dim):
+        for dtype, _, x in cases(entry.kind, entry.dim):
             same(density.cross_log_prob(x), wide.cross_log_prob(x.double()), wider(dtype))
 
 
@@ -243,7 +247,7 @@ def test_a_log_density_is_mapped_over_a_batch(kind):
     """torch.func.vmap, of which per-example gradients are made, can look at no value."""
     entry = DENSITIES[kind]
     density = Parts(entry).build()
-    x = inputs("pixels" if entry.pixels else "real", (4, *entry.rows, entry.dim), torch.float32, 0)
+    x = inputs(entry.kind, (4, *entry.rows, entry.dim), torch.float32, 0)
     same(torch.func.vmap(density.log_prob)(x), density.log_prob(x))
 
 
@@ -308,6 +312,7 @@ def test_a_training_step_reads_no_value(kind, monkeypatch):
 CONDITIONALS = {
     GaussianConditional: lambda: conditional(3, 2),
     BernoulliConditional: lambda: BernoulliConditional(gated_mlp([3, 4, 2])),
+    CategoricalConditional: lambda: CategoricalConditional(gated_mlp([3, 4, 2])),
     IsotropicGaussianConditional: lambda: IsotropicGaussianConditional(gated_mlp([3, 4, 2]), -1),
     PointConditional: lambda: PointConditional(gated_mlp([3, 4, 2])),
     LinearGaussianConditional: lambda: LinearGaussianConditional(3, 2),
@@ -374,7 +379,7 @@ QUESTIONS = {
     "generator_objective": lambda model, *x: model.generator_objective(*x),
     "noise_objective": lambda model, x: model.noise_objective(x),
     "elbo": lambda model, x: model.elbo(x),
-    "log_weight": lambda model, x: model.log_weight(x, (2,)),
+    "log_weight": lambda model, x: torch.no_grad()(model.log_weight)(x, (2,)),
     "log_prob": lambda model, x, *y: model.log_prob(x),
     "log_joint": lambda model, x: model.log_joint(x),
     "reconstruct": lambda model, x: model.reconstruct(x),

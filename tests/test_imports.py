@@ -19,7 +19,7 @@ MAY_SEE = {
     "gradients": ["densities"],
     "distances": ["densities", "settings"],  # what it accepts
     "models": ["densities", "networks", "distances", "models", "settings"],
-    "data": ["data", "densities"],
+    "data": ["data", "densities", "settings"],
     "data.source": ["files"],
     "files": [],
     "optim": ["settings"],

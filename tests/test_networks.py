@@ -280,7 +280,27 @@ def check_dcgan_sees_pictures(networks):
     assert reached.count_nonzero() == 784
 
 
+def check_added(networks):
+    """C tanh(A a + B b + bias) + c: leading axes of a and b broadcast; [a, b] in one tensor, too."""
+    rest = torch.nn.Sequential(torch.nn.Tanh(), torch.nn.Linear(4, 6))
+    net = randomised(networks.Added((5, 3), 4, rest))
+    A, B, bias = net.a.weight, net.b.weight, net.a.bias
+    C, c = rest[1].parameters()
+    a, b = torch.randn(7, 1, 5), torch.randn(2, 3)
+    h = torch.einsum("bi,hi->bh", a[:, 0], A)[:, None] + torch.einsum("kj,hj->kh", b, B) + bias
+    close(net(a, b), torch.tanh(h) @ C.T + c)
+    both = torch.cat([a.expand(7, 2, 5), b.expand(7, 2, 3)], -1)
+    close(net(both), net(a, b))
+    assert net.in_features == 8 and sum(p.numel() for p in net.parameters()) == 8 * 4 + 4 + 30
+
+
 MUTANTS = {
+    check_added: """
+        self.a(a) + self.b(b) => self.a(a) * self.b(b)
+        self.a(a) + self.b(b) => self.a(a)
+        a.split(self.sizes, -1) => a.roll(self.sizes[1], -1).split(self.sizes, -1)
+        sizes[1], hidden, bias=False => sizes[1], hidden
+    """,
     check_gated_layer: """
         GLU(dim=-1)] => Softmax(-1), nn.GLU(dim=-1)]
         nn.GLU(dim=-1)] => nn.Tanh(), nn.GLU(dim=-1)]
@@ -371,3 +391,11 @@ def test_copies_say_what_they_take():
         assert str(error.value).endswith(str(wrong))
     with pytest.raises(ValueError, match="^copies of a network have no batch normalisation here"):
         networks.mlp([5, 4, 2], copies=3, batch_norm=True)
+
+
+def test_two_inputs_of_other_widths_are_refused():
+    net = networks.Added((5, 3), 4, torch.nn.ReLU())
+    for given, size in (((4, 3), 5), ((5, 2), 3)):
+        a, b = (torch.zeros(2, n) for n in given)
+        with pytest.raises(ValueError, match=f"^expected vectors of {size} numbers on the last"):
+            net(a, b)

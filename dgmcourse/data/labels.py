@@ -18,9 +18,12 @@ def balanced(y: Tensor, n: int, seed: int = 0) -> Tensor:
         seed: of the choice.
 
     Raises:
-        ValueError: if n is no such multiple, or a class has fewer examples.
+        ValueError: if n is no such multiple, a class has fewer examples, or y are no labels.
     """
     check_whole(n=n)
+    if not isinstance(y, Tensor) or y.dim() != 1 or y.is_floating_point() or not len(y):
+        came = f"{y.dtype} of shape {tuple(y.shape)}" if isinstance(y, Tensor) else type(y).__name__
+        raise ValueError(f"expected labels, whole numbers of shape (N,), got {came}")
     classes = y.unique().tolist()
     each, left = divmod(n, len(classes))
     if left:
@@ -47,6 +50,7 @@ class SemiSupervised:
 
     def __init__(self, data: Data, labelled: Data, size: int = 100):
         check_whole(size=size)
+        data, labelled = Data.of(data), Data.of(labelled)
         if len(labelled) == 0 or labelled.y is None:
             raise ValueError("expected labelled examples, Data(x, y), got none")
         self.data, self.labelled, self.size = data, labelled, size
@@ -67,7 +71,8 @@ class SemiSupervised:
         return SemiSupervised(self.data.to(device), self.labelled.to(device), self.size)
 
     def fingerprint(self) -> str:
-        return f"{self.data.fingerprint()}; labelled: {self.labelled.fingerprint()}"
+        labelled = self.labelled.fingerprint()
+        return f"{self.data.fingerprint()}; labelled, {self.size} at a time: {labelled}"
 
 
 class Codes(Data):
@@ -92,8 +97,15 @@ class Codes(Data):
 
 
 @torch.no_grad()
-def codes(model: nn.Module, data: Data) -> Codes:
-    """The `Codes` of data by the encoder of a model, with one draw of "dynamic" pixels."""
+def codes(model: nn.Module, data: Data | Tensor) -> Codes:
+    """The `Codes` of data by the encoder of a model, with one draw of "dynamic" pixels.
+
+    Raises:
+        ValueError: for empty data.
+    """
+    data = Data.of(data)
+    if len(data) == 0:
+        raise ValueError("expected at least one example, got none")
     parts = [model.encoder(x) for x in data.batches(1000, shuffle=False)]
     rows = [torch.cat([q.mean, torch.exp(0.5 * q.log_var)], -1) for q in parts]
     return Codes(torch.cat(rows), data.y)

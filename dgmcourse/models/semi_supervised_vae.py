@@ -5,7 +5,6 @@ with Deep Generative Models, 2014, arXiv:1406.5298.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dgmcourse.densities import (
@@ -19,7 +18,7 @@ from dgmcourse.densities import (
     Shape,
     StandardGaussian,
     apply,
-    check_batch,
+    as_floats,
     check_event,
     check_terms,
     gaussian_of,
@@ -30,13 +29,19 @@ from dgmcourse.densities import (
 from dgmcourse.models.hierarchical_vae import Ancestral, TwoLayerPrior
 from dgmcourse.models.latent_variable_model import LatentVariableModel
 from dgmcourse.networks import Added
-from dgmcourse.settings import check_number, check_whole
+from dgmcourse.settings import check_interval, check_number, check_whole
 
 
 class LabelPrior(Density, nn.Module):
-    """p(y) p(z): every class is as likely, z is N(0, I), and the event is [one-hot y, z]."""
+    """p(y) p(z): every class is as likely, z is N(0, I), and the event is [one-hot y, z].
+
+    Args:
+        classes: how many values y has, C.
+        latent_dim: dimensions of z.
+    """
 
     def __init__(self, classes: int, latent_dim: int):
+        check_whole(2, classes=classes)
         super().__init__()
         self.register_buffer("logits", torch.zeros(classes), persistent=False)
         self.z = StandardGaussian(latent_dim)
@@ -46,20 +51,13 @@ class LabelPrior(Density, nn.Module):
         """p(y)."""
         return Categorical(self.logits)
 
-    def precomputed(self) -> Ancestral:
-        return Ancestral(self.y, self._z_of_rows, len(self.logits))
-
     def log_prob(self, yz: Tensor) -> Tensor:
-        return self.precomputed().log_prob(
-            check_event(yz, self.logits, len(self.logits) + self.z.dim)
-        )
+        dims = (len(self.logits), self.z.dim)
+        y, z = check_event(yz, self.logits, sum(dims)).split(dims, -1)
+        return self.y.log_prob(y) + self.z.log_prob(z)
 
     def sample(self, shape: Shape = ()) -> Tensor:
-        return self.precomputed().sample(shape)
-
-    def _z_of_rows(self, y: Tensor) -> Gaussian:
-        zeros = self.z.mean.expand(*y.shape[:-1], -1)
-        return Gaussian(zeros, zeros)
+        return torch.cat([self.y.sample(shape), self.z.sample(shape)], -1)
 
 
 class LabelEncoder(nn.Module):
@@ -67,13 +65,15 @@ class LabelEncoder(nn.Module):
 
     Args:
         y: q(y|x), the classifier, a Conditional whose Density is `Categorical`.
-        z: a network (x, one-hot y) -> means and log-variances of z.
+        z: a network (x, one-hot y) -> means and log-variances of z, whose two inputs broadcast, as
+            those of `networks.Added` do.
         log_var_range: these log-variances are clipped to it.
     """
 
     def __init__(
         self, y: Conditional, z: nn.Module, log_var_range: tuple[float, float] = (-6.0, 2.0)
     ):
+        check_interval(log_var_range=log_var_range)
         super().__init__()
         self.y, self.z, self.log_var_range = y, z, log_var_range
 
@@ -116,45 +116,71 @@ class SemiSupervisedVAE(LatentVariableModel):
         """How many values y has."""
         return len(self.prior.logits)
 
-    def labelled_bound(self, x: Tensor, y: Tensor, beta: float = 1.0) -> Tensor:
-        r"""A lower bound on log p(x, y), with one sample of z: nats.
+    @property
+    def labels(self) -> Tensor:
+        """Each class as a one-hot vector: (C, C)."""
+        like = self.prior.logits
+        return torch.eye(self.classes, dtype=like.dtype, device=like.device)
+
+    def labelled_bound(self, x: Tensor, y: Tensor) -> Tensor:
+        r"""A lower bound on log p(x, y), with one sample of z: (B,), nats.
 
         $$\mathcal L(x, y) = \mathbb E_{q(z|x, y)}[\log p(x \mid y, z)] + \log p(y)
           - \mathrm{KL}[q(z \mid x, y) \,\|\, p(z)]$$
 
         Args:
-            x: (B, D). y: (B,), whole numbers.
-            beta: weighs the KL, and rises to 1 in a warm-up.
-        """
-        return self._bound(x, F.one_hot(self.check_labels(y, x), self.classes).to(x), beta)
+            x: (B, D).
+            y: (B,), whole numbers from 0.
 
-    def log_joint(self, x: Tensor, beta: float = 1.0) -> Tensor:
+        Raises:
+            ValueError: unless y is a class for each x.
+        """
+        return self._labelled(x, y)[0]
+
+    def log_joint(self, x: Tensor) -> Tensor:
         """The lower bound on log p(x, y) for each y: (B, C), nats, with one sample of z for each.
 
         All z of an x have the same noise: what the bounds differ by is then a matter of the label,
         not of luck, and the gradient of q(y|x) has far less noise. Each is unbiased as before.
         """
-        labels = torch.eye(self.classes, dtype=x.dtype, device=x.device)
-        return self._bound(check_batch(x).unsqueeze(-2), labels, beta)
+        return self._of_each_label(x)[0]
 
-    def _bound(self, x: Tensor, y: Tensor, beta: float) -> Tensor:
-        q = self.encoder.given_label(x, y)
-        noise = standard_noise((), q.mean[..., :1, :] if x.dim() > y.dim() else q.mean)
-        z = q.mean + torch.exp(0.5 * q.log_var) * noise
-        y = y.expand(*z.shape[:-1], -1)
-        reconstruction = self.decoder(torch.cat([y, z], -1)).log_prob(x)
-        check_terms(z.shape[:-1], reconstruction)
-        return reconstruction + self.prior.y.log_prob(y) - beta * kl(q, self.prior.z)
-
-    def unlabelled_bound(self, x: Tensor, beta: float = 1.0) -> Tensor:
+    def unlabelled_bound(self, x: Tensor) -> Tensor:
         r"""A lower bound on log p(x), whose sum over y is exact: (B,), nats.
 
         $$\mathcal U(x) = \sum_y q(y \mid x)\, \mathcal L(x, y) + \mathrm H[q(y \mid x)]$$
         """
-        q = self.encoder.y(x)
-        return (q.mean * self.log_joint(x, beta)).sum(-1) + q.entropy()
+        return self._unlabelled(x)[0]
 
-    def objective(self, x: Tensor, *more) -> tuple[Tensor, dict[str, Tensor]]:
+    # each of these also gives the KL in its bound, which a warm-up weighs
+
+    def _labelled(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        x = as_floats(x)
+        y = self.one_hot(y, x)
+        q = self.encoder.given_label(x, y)
+        return self._bound(x, y, q, standard_noise((), q.mean))
+
+    def _of_each_label(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        x = as_floats(x)
+        y = self.labels.reshape(-1, *[1] * (x.dim() - 1), self.classes)  # in front, as samples are
+        q = self.encoder.given_label(x, y)
+        bound, regulariser = self._bound(x, y, q, standard_noise((), q.mean[0]))
+        return bound.movedim(0, -1), regulariser.movedim(0, -1)
+
+    def _unlabelled(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        q, (bound, regulariser) = self.encoder.y(x), self._of_each_label(x)
+        return (q.mean * bound).sum(-1) + q.entropy(), (q.mean * regulariser).sum(-1)
+
+    def _bound(self, x: Tensor, y: Tensor, q: Gaussian, noise: Tensor) -> tuple[Tensor, Tensor]:
+        z = q.mean + torch.exp(0.5 * q.log_var) * noise
+        p_x = self.decoder(torch.cat([y.expand(*z.shape[:-1], -1), z], -1))
+        reconstruction, regulariser = p_x.log_prob(x), kl(q, self.prior.z)
+        check_terms(z.shape[:-1], reconstruction)
+        return reconstruction + self.prior.y.log_prob(y) - regulariser, regulariser
+
+    def objective(
+        self, x: Tensor, *labelled, beta: float = 1.0
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         r"""What semi-supervised training maximises, for each unlabelled x: (B,), nats.
 
         $$\mathcal U(x) + \frac{N_l}{N_u} \overline{\mathcal L(x_l, y_l)}
@@ -162,25 +188,35 @@ class SemiSupervisedVAE(LatentVariableModel):
 
         A bar is the mean over the batch's labelled examples. Summed over a pass this is U over all
         unlabelled x, L over all labelled ones, and alpha N_u / N_l times their log q(y|x), which
-        without this term would have no gradient from labels.
+        without this term would have no gradient from labels: in expectation, and exactly where all
+        labelled examples are in each batch.
 
         Called as objective(x, x_labelled, y, share, beta) with share = N_l / N_u, and as
-        objective(x, beta) with unlabelled data alone, to validate: then it is U(x).
+        objective(x, beta) with unlabelled data alone, to validate: then it is U(x). beta weighs the
+        KL of z, and rises to 1 in a warm-up.
+
+        Returns:
+            what to maximise, and {"elbo": U, "labelled": L, "log q(y|x)"} at beta = 1 to watch.
         """
-        *labelled, beta = more or (1.0,)
-        elbo = self.unlabelled_bound(x, beta)
-        if not labelled:
-            return elbo, {"elbo": elbo}
-        x_labelled, y, share = labelled
-        bound = self.labelled_bound(x_labelled, y, beta).mean().expand_as(elbo)
-        log_q = self.log_q(x_labelled, y).mean().expand_as(elbo)
-        parts = {"elbo": elbo, "labelled": bound, "log q(y|x)": log_q}
-        return elbo + share * bound + self.alpha * log_q, parts
+        if len(labelled) in (1, 4):  # beta comes last, as `fit` gives it
+            *labelled, beta = labelled
+        elbo, regulariser = self._unlabelled(x)
+        value, parts = elbo + (1 - beta) * regulariser, {"elbo": elbo}
+        if labelled:
+            x_labelled, y, share = labelled
+            bound, regulariser = self._labelled(x_labelled, y)
+            log_q = self.log_q(x_labelled, y).mean()
+            value = value + share * (bound + (1 - beta) * regulariser).mean() + self.alpha * log_q
+            parts |= {
+                "labelled": bound.mean().expand_as(elbo),
+                "log q(y|x)": log_q.expand_as(elbo),
+            }
+        return value, parts
 
     def log_q(self, x: Tensor, y: Tensor) -> Tensor:
         """log q(y|x) of labels y, (B,), whole numbers: (B,), nats."""
-        y = self.check_labels(y, x)
-        return self.encoder.y(x).log_probs.gather(-1, y.unsqueeze(-1)).squeeze(-1)
+        x = as_floats(x)
+        return self.encoder.y(x).log_prob(self.one_hot(y, x))
 
     @torch.no_grad()
     def classify(self, x: Tensor) -> Tensor:
@@ -188,53 +224,44 @@ class SemiSupervisedVAE(LatentVariableModel):
         return self.encoder.y(x).log_probs.argmax(-1)
 
     def given(self, y: int) -> LatentVariableModel:
-        """p(x|y) = integral of p(x|y, z) p(z) dz of one class, a `LatentVariableModel` of z alone."""
-        if not 0 <= y < self.classes:
+        """p(x|y) = integral of p(x|y, z) p(z) dz of one class, a `LatentVariableModel` of z alone.
+
+        It is this model seen with y fixed, to sample from and to evaluate: the parameters stay
+        here.
+
+        Raises:
+            ValueError: if there is no such class.
+        """
+        if y not in range(self.classes):
             raise ValueError(f"classes are whole numbers from 0 to {self.classes - 1}, got {y}")
-        return LatentVariableModel(self.prior.z, EncoderOfClass(self, y), DecoderOfClass(self, y))
 
-    def one_hot(self, y: int, rows: Tensor) -> Tensor:
-        """Class y as a one-hot vector for each row of a tensor, (..., C)."""
-        return (
-            F.one_hot(torch.tensor(y, device=rows.device), self.classes)
-            .to(rows)
-            .expand(*rows.shape[:-1], -1)
-        )
+        def encoder(x: Tensor) -> Gaussian:
+            return self.encoder.given_label(x, self.labels[y])
 
-    def check_labels(self, y: Tensor, x: Tensor) -> Tensor:
-        """y, if it is one class, a whole number, for each row of x; else a ValueError."""
+        def decoder(z: Tensor) -> Density:
+            return self.decoder(torch.cat([self.labels[y].expand(*z.shape[:-1], -1), z], -1))
+
+        return LatentVariableModel(self.prior.z, encoder, decoder)
+
+    def one_hot(self, y: Tensor, x: Tensor) -> Tensor:
+        """Labels, (...), of x, (..., D), as one-hot vectors, (..., C).
+
+        On a GPU no label is read: one that is no class becomes a vector of zeros, whose
+        log-probability is NaN, at which a training stops.
+
+        Raises:
+            ValueError: unless y is a class, a whole number, for each row of x.
+        """
         whole = isinstance(y, Tensor) and not (y.is_floating_point() or y.dtype == torch.bool)
         if not whole or y.shape != x.shape[:-1]:
-            came = f"{y.dtype} of shape {tuple(y.shape)}" if isinstance(y, Tensor) else type(y)
+            came = f"{y.dtype} of shape {tuple(y.shape)}" if isinstance(y, Tensor) else y
             raise ValueError(
                 f"expected a label for each x, whole numbers of shape {tuple(x.shape[:-1])}, got"
                 f" {came}"
             )
         if y.device.type == "cpu" and y.numel() and not 0 <= y.min() <= y.max() < self.classes:
             raise ValueError(f"labels are from 0 to {self.classes - 1}, got {y.min()} to {y.max()}")
-        return y.long()
-
-
-class EncoderOfClass(nn.Module):
-    """q(z|x, y) of one class y, a Conditional given x."""
-
-    def __init__(self, model: SemiSupervisedVAE, y: int):
-        super().__init__()
-        self.model, self.y = model, y
-
-    def forward(self, x: Tensor) -> Gaussian:
-        return self.model.encoder.given_label(x, self.model.one_hot(self.y, x))
-
-
-class DecoderOfClass(nn.Module):
-    """p(x|y, z) of one class y, a Conditional given z."""
-
-    def __init__(self, model: SemiSupervisedVAE, y: int):
-        super().__init__()
-        self.model, self.y = model, y
-
-    def forward(self, z: Tensor) -> Density:
-        return self.model.decoder(torch.cat([self.model.one_hot(self.y, z), z], -1))
+        return (y.unsqueeze(-1) == torch.arange(self.classes, device=y.device)).to(x)
 
 
 class M2(SemiSupervisedVAE):
@@ -259,13 +286,12 @@ class M2(SemiSupervisedVAE):
         alpha: float = 0.1,
     ):
         check_whole(latent_dim=latent_dim, hidden=hidden, data_dim=data_dim)
-        check_whole(2, classes=classes)
+        prior = LabelPrior(classes, latent_dim)
         outputs = data_dim * outputs_per_pixel(likelihood)
-        # torch's own first weights: (TODO measured)
         rest = nn.Sequential(nn.Softplus(), nn.Linear(hidden, 2 * latent_dim))
         decoder = one_hidden_layer(classes + latent_dim, hidden, outputs)
         super().__init__(
-            LabelPrior(classes, latent_dim),
+            prior,
             LabelEncoder(
                 CategoricalConditional(one_hidden_layer(data_dim, hidden, classes)),
                 Added((data_dim, classes), hidden, rest),
@@ -293,14 +319,19 @@ class M1M2(LatentVariableModel):
     Args:
         m1: a VAE of x.
         m2: a `SemiSupervisedVAE` whose x are the codes of m1.
+
+    Raises:
+        ValueError: if m1's codes and m2's x differ in dimensions.
     """
 
     def __init__(self, m1: LatentVariableModel, m2: SemiSupervisedVAE):
-        dims = (m2.classes + m2.prior.z.dim, m1.prior.sample().shape[-1])
-        prior = TwoLayerPrior(m2.prior, m2.decoder, dims)
-        super().__init__(
-            prior, StackedEncoder(m1.encoder, m2.encoder), DecoderOfLast(m1.decoder, dims[1])
-        )
+        with torch.no_grad():
+            dim, x = m1.prior.sample().shape[-1], m2.sample().shape[-1]
+        if dim != x:
+            raise ValueError(f"m2 has an x of {x} dimensions, and the codes of m1 have {dim}")
+        prior = TwoLayerPrior(m2.prior, m2.decoder, (m2.classes + m2.prior.z.dim, dim))
+        encoder = StackedEncoder(m1.encoder, m2.encoder)
+        super().__init__(prior, encoder, DecoderOfLast(m1.decoder, dim))
         self.m2 = m2
 
     @torch.no_grad()
@@ -325,6 +356,9 @@ class Stacked(Density):
 
     @torch.no_grad()
     def sample(self, shape: Shape = ()) -> Tensor:
+        return self.rsample(shape)
+
+    def rsample(self, shape: Shape = ()) -> Tensor:
         return self.rsample_and_log_prob(shape)[0]
 
     def rsample_and_log_prob(self, shape: Shape = ()) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,7 @@
 """M2, and M2 on another model's codes: trained with the labels of a hundred digits."""
 
 import functools
+from functools import partial
 
 import torch
 
@@ -17,10 +18,10 @@ SETTINGS = {"batch_size": 100, "lr": 1e-3}
 KINGMA = "Kingma, Mohamed, Rezende & Welling 2014, arXiv:1406.5298"
 
 
-def digits() -> Splits:
-    """MNIST, binarised dynamically, of whose training digits 100 have their labels, ten a class."""
+def digits(labels: int = LABELS) -> Splits:
+    """MNIST, binarised dynamically; so many training digits have their labels, as many of each class."""
     data = mnist("dynamic")
-    chosen = balanced(data.train.y, LABELS)
+    chosen = balanced(data.train.y, labels)
     return data._replace(train=SemiSupervised(data.train, data.train[chosen]))
 
 
@@ -52,9 +53,11 @@ def measured_on_codes(m2: SemiSupervisedVAE, data: Splits, S: int | None = None)
     )
 
 
+# With the paper's alpha of 0.1, M2 on pixels takes the classes for clusters of its own: after 20
+# epochs 74 % of the test digits were named wrongly. The label has to outweigh some nats of the bound.
 m2 = Recipe(
     about="M2 on dynamically binarised MNIST: 50,000 digits, of which 100 have a label",
-    model=constructor(M2),
+    model=constructor(M2, alpha=100.0),
     data=digits,
     settings=SETTINGS | {"epochs": 20, "anneal": 10},
     source=KINGMA,
@@ -62,10 +65,13 @@ m2 = Recipe(
     bits=8,
 )
 m2_small = Recipe(
-    about="m2 with 8 latent dimensions and small networks, to be run in a browser",
-    model=constructor(M2, latent_dim=8, hidden=150),
-    data=digits,
-    settings=SETTINGS | {"epochs": 20, "anneal": 10},
+    about=(
+        "M2 with 8 latent dimensions and small networks, to be run in a browser: 50,000 digits, of"
+        " which 3,000 have a label"
+    ),
+    model=constructor(M2, latent_dim=8, hidden=150, alpha=100.0),
+    data=partial(digits, 3000),
+    settings=SETTINGS | {"epochs": 12, "anneal": 6},
     source=KINGMA,
     measure=measured_on_digits,
     bits=8,
