@@ -89,6 +89,7 @@ WRONG = {
             x
         ),
         "one noise for the whole batch": one_noise,
+        "log p(y) has the factor 1.4": combined(lambda r, label, k: r + label / math.log(2) - k),
     },
     "unlabelled_bound": {
         "the entropy is missing": lambda log_q, L: (log_q.exp() * L).sum(-1),
@@ -106,6 +107,7 @@ WRONG = {
             L < 0, L.softmax(-1), L.exp() / L.exp().sum(-1, keepdim=True)
         ),
         "one probability for each class": lambda L: L.logsumexp(-1),
+        "lost its axis": lambda L: L.exp() / L.exp().sum(-1),
         "it is 2 times": lambda L: 2 * L.softmax(-1),
         "should be a tensor": lambda L: L.softmax(-1).numpy(force=True),
     },

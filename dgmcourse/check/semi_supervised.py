@@ -136,13 +136,17 @@ ROWS = reals(
     [[0.3, -0.6, 0.9], [1.1, 0.2, -0.5], [-0.4, 0.8, 0.1], [0.0, -1.0, 0.7]],
     [[1.0, 0.0, 1.0], [0.0, 0.0, 1.0], [1.0, 1.0, 0.0], [0.0, 1.0, 1.0]],
 )
-LABELS = torch.eye(5, dtype=torch.float64)[[3, 0, 4, 1]]
+LABELS = torch.eye(6, dtype=torch.float64)[[3, 0, 4, 1]]
 SURE = reals([[0.1, -0.2]], [[-1.0, -2.0]], [[60.0, 60.0, -60.0]], [[1.0, 0.0, 0.0]])
 OF_ENCODER = 0.4 * torch.tensor(
-    [[1.0, -1.0], [-2.0, 0.5], [0.5, 2.0], [1.5, 1.0], [-1.0, -1.5]], dtype=torch.float64
+    [[1.0, -1.0], [-2.0, 0.5], [0.5, 2.0], [1.5, 1.0], [-1.0, -1.5], [0.0, 1.0]],
+    dtype=torch.float64,
 )
 OF_DECODER = torch.tensor(
-    [[1.0, -1.0, 0.5], [-1.5, 0.5, 1.0], [0.0, 2.0, -1.0], [2.0, 0.0, -0.5], [-1.0, -1.0, 2.0]],
+    [
+        *([1.0, -1.0, 0.5], [-1.5, 0.5, 1.0], [0.0, 2.0, -1.0]),
+        *([2.0, 0.0, -0.5], [-1.0, -1.0, 2.0], [0.5, 1.5, 0.0]),
+    ],
     dtype=torch.float64,
 )
 WEIGHT = torch.tensor([[1.5, -1.0, 0.5], [0.5, 1.0, -2.0]], dtype=torch.float64)
@@ -154,6 +158,7 @@ def with_nets(mean, log_var, bias, x, y, scale):
     return x, y, encoder, LabelDecoder(bias, scale * OF_DECODER, scale * WEIGHT)
 
 
+STANDARD = Gaussian(*torch.zeros(2, 2, dtype=torch.float64))
 LABEL_OF_BOTH = "log p(x|y, z) and q(z|x, y) are both of the label y that you were given"
 
 labelled_bound = Exercise(
@@ -191,7 +196,7 @@ labelled_bound = Exercise(
             bound(labels_of_decoder=torch.zeros_like),
             "you gave the networks the same label for every row: y has one for each",
             bound(lambda y: y[:1].expand(len(y), -1), lambda y: y[:1].expand(len(y), -1)),
-            "log p(y) is not of ten classes: there are C = y.shape[-1] of them, five in this test",
+            "log p(y) is not of ten classes: there are C = y.shape[-1] of them, six in this test",
             bound(log_p_y=lambda y: -math.log(10)),
             "you added p(y) in place of log p(y), which is -log C",
             bound(log_p_y=lambda y: 1 / y.shape[-1]),
@@ -207,6 +212,12 @@ labelled_bound = Exercise(
             bound(
                 divergence=lambda q: densities.kl(Gaussian(0 * q.mean, 0 * q.log_var), q),
             ),
+            "log q(z|x, y) is missing: the KL is the mean of log q - log p, and you have log p(z) alone",
+            bound(divergence=lambda q: -STANDARD.log_prob(q.rsample())),
+            "log q(z|x, y) is added, it is subtracted: the KL is the mean of log q - log p",
+            bound(divergence=lambda q: -STANDARD.log_prob(q.rsample()) - q.log_prob(q.rsample())),
+            "that is the probability of x, not its logarithm",
+            bound(log_prob=lambda p, x: p.log_prob(x).exp()),
             "the KL's gradient is cut off: no .detach() there",
             bound(divergence=lambda q: _kl(q).detach()),
         ],
@@ -281,6 +292,10 @@ unlabelled_bound = Exercise(
             lambda log_q, L: L.sum(-1) + entropy(log_q, L),
             "the classes have equal weights in the first sum: each L counts q(y|x) times",
             lambda log_q, L: L.mean(-1) + entropy(log_q, L),
+            "both sums lack their weights: each term counts q(y|x) times",
+            lambda log_q, L: (L - log_q).sum(-1),
+            "log C is the entropy of a uniform q, not of the one you were given",
+            lambda log_q, L: expected_joint(log_q, L) + math.log(L.shape[-1]),
             "you averaged over the classes: sum, the weights q(y|x) make an average of it already",
             lambda log_q, L: below_the_evidence(log_q, L) / L.shape[-1],
             "the entropy is -sum_y q log q: its terms have no weights q(y|x) in yours",
@@ -355,6 +370,8 @@ best_q = Exercise(
             lambda L: torch.nn.functional.one_hot(L.argmax(-1), L.shape[-1]).to(L),
             UNNORMALISED,
             lambda L: L.exp(),
+            "you set each slope to 0. They are equal, all of them, and q sums to 1: divide by the sum",
+            lambda L: (L - 1).exp(),
             "each class has a sigmoid of its own: all classes together sum to 1, .softmax(-1)",
             lambda L: L.sigmoid(),
             "you return log q: return the probabilities",
@@ -378,6 +395,9 @@ best_q = Exercise(
             lambda L: (L / L.shape[-1]).softmax(-1),
         ],
         shapes=[(4,), "one probability for each class: (B, C)"],
+        errors={
+            "must match the size": "the sum over the classes lost its axis: .sum(-1, keepdim=True)"
+        },
         praise="at your q all L - log q are equal, to {trial.off:.0e}: no probability can be moved from"
         " one class to another with a gain.",
     ),
