@@ -24,8 +24,8 @@
 # the VAE and its bound ([notebook 07](07_vae.ipynb)); the joint model of [notebook
 # 01](01_motivation.ipynb) helps.*
 #
-# Write a digit on the sheet. The model says which digit it is, and writes all ten digits *in your
-# hand*. It has seen fifty thousand digits, and of a small part of them somebody told it which digit
+# Write a digit on the sheet. The model says which digit it is, and tries to write all ten digits *in
+# your hand*. It has seen fifty thousand digits, and of a small part of them somebody told it which digit
 # they are. **What are all the others good for?**
 #
 # Three things to try:
@@ -67,18 +67,23 @@ torch.set_num_threads(1)  # small networks gain little from more, and lose much 
 digits = mnist("dynamic")  # training: binarised anew at every visit; test: once
 grey = digits._make(Data(part.x, part.y) for part in digits)  # the same bytes as grey values
 small = recipes.load("m2_small")
+reader = recipes.load("digit_classifier")
+some_x = grey.test[:200].tensor()
+written = in_every_class(small, some_x, small.classify(some_x))  # (200, 10, 784)
+read = reader.classify(written.flatten(0, 1), rows=200).view(-1, 10)
 torch.manual_seed(0)
 show_widget(
-    handwriting(small, grey.test.x[:200].float() / 255, grey.test.y[:200]),
-    handwriting_picture(small, grey.test.x[:6].float() / 255),
+    handwriting(small, some_x, grey.test.y[:200]),
+    handwriting_picture(small, some_x[:6]),
     alt=(
         "Six rows: a test digit; ten bars, the probabilities that the model gives the ten classes,"
-        " of which one is tall in most rows; and ten pictures, the digits 0 to 9, with the slant"
-        " and weight of the row's digit."
+        " of which one is tall in most rows; and ten pictures, attempts at the digits 0 to 9, with"
+        " the slant and weight of the row's digit."
     ),
     caption=(
-        "What is written is one variable, how it is written another: each row keeps one z and goes"
-        " through all y."
+        "Each row keeps one z and goes through all y. A classifier takes"
+        f" {(read == torch.arange(10)).double().mean():.0%} of such pictures for the class y: what is"
+        " written and how are two variables, not yet fully apart."
     ),
 )
 
@@ -511,7 +516,6 @@ analogies = in_every_class(m2, x, m2.classify(x))  # (10, 10, 784): the hand, th
 
 many, many_y = digits.test[:200].tensor(), test_y[:200]
 in_all = in_every_class(m2, many, m2.classify(many))  # (200, 10, 784)
-reader = recipes.load("digit_classifier")
 named = reader.classify(in_all.flatten(0, 1), rows=200).view(-1, 10)
 obeyed = (named == torch.arange(10)).double()  # the picture is of the class that was asked for
 
