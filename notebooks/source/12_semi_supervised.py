@@ -356,7 +356,7 @@ def decoder(y: Tensor, z: Tensor):
 
 # %%
 def objective(x, x_labelled, y, share, beta):
-    """J, for each unlabelled x: (B,). share is N_l / N_u; log_joint gives L of all y."""
+    """J for each unlabelled x, (B,). share: N_l / N_u. log_joint: L of all y."""
     y = F.one_hot(y, 10).to(x)
     U = unlabelled_bound(encoder.y(x).log_probs, model.log_joint(x))
     L = labelled_bound(x_labelled, y, encoder.given_label, decoder).mean()
@@ -470,7 +470,8 @@ with torch.no_grad():
     log_q = {name: m.encoder.y(test.means).log_probs for name, m in both.items()}
 trained = {name: log_q[name].argmax(-1) for name in both}
 by_bayes = {name: joint[name].argmax(-1) for name in both}
-gap = {name: L.logsumexp(-1) - unlabelled_bound(log_q[name], L) for name, L in joint.items()}
+at_best = {name: L.logsumexp(-1) for name, L in joint.items()}  # U at the best q
+gap = {name: at_best[name] - unlabelled_bound(log_q[name], joint[name]) for name in both}
 
 # %% jupyter={"source_hidden": true}
 rows, bayes_gain = [], {}
@@ -517,7 +518,7 @@ analogies = in_every_class(m2, x, m2.classify(x))  # (10, 10, 784): the hand, th
 many, many_y = digits.test[:200].tensor(), test_y[:200]
 in_all = in_every_class(m2, many, m2.classify(many))  # (200, 10, 784)
 named = reader.classify(in_all.flatten(0, 1), rows=200).view(-1, 10)
-obeyed = (named == torch.arange(10)).double()  # the picture is of the class that was asked for
+obeyed = (named == torch.arange(10)).double()  # it is what was asked for
 
 # %% jupyter={"source_hidden": true}
 
@@ -584,7 +585,7 @@ plot.markdown(
 
 # %%
 p = log_q["shipped"].exp()
-surest = p.max(-1).values.argsort(descending=True)  # digits, by the certainty of their label
+surest = p.max(-1).values.argsort(descending=True)  # digits in that order
 is_wrong = (trained["shipped"] != test_y)[surest].double()
 kept = [0.25, 0.5, 0.75, 0.9, 1.0]
 wrong_of_kept = [is_wrong[: int(share * len(is_wrong))] for share in kept]
@@ -679,8 +680,13 @@ told = [n for n in (10, 100, 1000, 3000) if n in counts]
 helped = {n: less("M1+M2", "labels only", n, 2 * len(told)) for n in told}
 beyond = {n: less("M1+M2", "labels only on M1", n, 2 * len(told)) for n in told}
 
+
 # %% tags=["claim-38"]
-reached = {n: intervals.of_mean(of_sets("M1+M2", n), "sets of labels", len(told)) for n in told}
+def reached_with(n: int) -> intervals.Interval:
+    return intervals.of_mean(of_sets("M1+M2", n), "sets of labels", len(told))
+
+
+reached = {n: reached_with(n) for n in told}
 
 # %% jupyter={"source_hidden": true}
 PUBLISHED = {  # Kingma et al. 2014, test error in %
@@ -814,7 +820,8 @@ plot.on_request(
 L = joint["shipped"]
 log_p_y_x = L.log_softmax(-1).gather(-1, test_y[:, None])[:, 0]
 worth = intervals.of_mean(log_p_y_x + math.log(10), "test digits")
-cards = {name: recipes.card(name)["results"] for name in ("vamp_vae", "m1_m2", "m2", "vae_40d")}
+models = ("vamp_vae", "m1_m2", "m2", "vae_40d")
+cards = {name: recipes.card(name)["results"] for name in models}
 
 # %% jupyter={"source_hidden": true}
 plot.markdown(
@@ -860,7 +867,7 @@ plot.markdown(
 
 
 # %%
-def briefly(unlabelled: Codes, labelled: Codes, classes: int = 10, alpha: float = 0.1) -> M2:
+def briefly(unlabelled: Codes, labelled: Codes, classes=10, alpha=0.1) -> M2:
     """An M2 on codes, trained for a few seconds."""
     torch.manual_seed(0)
     m = M2(10, 100, classes, "gaussian", data_dim=40, alpha=alpha)
@@ -883,7 +890,8 @@ untied = briefly(some, train[chosen], alpha=0.0)
 
 def table_of(m: M2) -> Tensor:
     """How many test digits of each class (rows) q(y|x) puts in each y (columns)."""
-    return F.one_hot(m.classify(test.means), m.classes).T.double() @ F.one_hot(test_y, 10).double()
+    said = F.one_hot(m.classify(test.means), m.classes)
+    return said.T.double() @ F.one_hot(test_y, 10).double()
 
 
 # %% jupyter={"source_hidden": true}
