@@ -471,7 +471,8 @@ with torch.no_grad():
 trained = {name: log_q[name].argmax(-1) for name in both}
 by_bayes = {name: joint[name].argmax(-1) for name in both}
 at_best = {name: L.logsumexp(-1) for name, L in joint.items()}  # U at the best q
-gap = {name: at_best[name] - unlabelled_bound(log_q[name], joint[name]) for name in both}
+U = {name: unlabelled_bound(log_q[name], joint[name]) for name in both}
+gap = {name: at_best[name] - U[name] for name in both}
 
 # %% jupyter={"source_hidden": true}
 rows, bayes_gain = [], {}
@@ -871,7 +872,8 @@ def briefly(unlabelled: Codes, labelled: Codes, classes=10, alpha=0.1) -> M2:
     """An M2 on codes, trained for a few seconds."""
     torch.manual_seed(0)
     m = M2(10, 100, classes, "gaussian", data_dim=40, alpha=alpha)
-    data, passes = SemiSupervised(unlabelled, labelled), max(2, 50_000 // len(unlabelled))
+    data = SemiSupervised(unlabelled, labelled)
+    passes = max(2, 50_000 // len(unlabelled))
     fit(m, data, epochs=passes, anneal=passes - 1, lr=1e-2, progress=False)
     return m
 
