@@ -316,6 +316,7 @@ claim(
     rf"with 10 labels {VALUE}, with 50 labels {VALUE}, with 200 labels {VALUE}",
     "2,000 digits, 10 of them labelled: **{}** points of accuracy more than the better of two"
     " classifiers that see the labelled ones only; with 50 labels {}; with 200 {}.",
+    "01",
 )
 
 # %% [markdown]

@@ -35,6 +35,7 @@ MAY_SEE = {
     "check": ["densities", "train", "check"],  # of train `maximise`: what an optimiser is for
     "plot": [],
     "widgets": ["plot", "weights", "widgets", "data", "densities", "gradients"],
+    "widgets.networks": ["networks"],  # whose layers it writes for the browser
     "widgets.gan_lab": [
         "plot",
         "data",

@@ -10,9 +10,11 @@ from dgmcourse.plot import caption_html, picture
 HERE = Path(__file__).parent
 
 
-def esm(name: str) -> str:
-    """The JavaScript module of a widget, its `_esm`: common.js, then NAME.js."""
-    return "\n".join((HERE / f"{part}.js").read_text(encoding="utf-8") for part in ("common", name))
+def esm(*names: str) -> str:
+    """The JavaScript module of a widget, its `_esm`: common.js, then each NAME.js."""
+    return "\n".join(
+        (HERE / f"{part}.js").read_text(encoding="utf-8") for part in ("common", *names)
+    )
 
 
 def show(widget, figure: Figure, alt: str, caption: str = "") -> None:

@@ -8,42 +8,16 @@ trains.
 
 import copy
 
-import anywidget
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 import traitlets
-from torch import nn
 
 from dgmcourse.plot import CLASSES, WIDTH, tile
 from dgmcourse.widgets import HERE, esm
+from dgmcourse.widgets.networks import Networks, export, sent, weights_block
 
 DIGITS = 500  # behind the pad: enough to show the classes, few enough to be sent at once (0.4 MB)
-
-# The layers that latent.js can run, and what it reads of each. A further kind needs an entry here
-# and one there.
-LAYERS = {
-    nn.GLU: lambda layer: {"kind": "glu"},
-    nn.ReLU: lambda layer: {"kind": "relu"},
-    nn.LeakyReLU: lambda layer: {"kind": "leaky_relu", "slope": layer.negative_slope},
-    nn.ELU: lambda layer: {"kind": "elu", "alpha": layer.alpha},
-    nn.SiLU: lambda layer: {"kind": "silu"},
-    nn.Tanh: lambda layer: {"kind": "tanh"},
-    nn.Sigmoid: lambda layer: {"kind": "sigmoid"},
-    nn.Softplus: lambda layer: {"kind": "softplus", "beta": layer.beta},
-}
-NOTHING = (nn.Identity, nn.Dropout)  # the identity in evaluation mode
-
-
-def affine(norm: nn.BatchNorm1d) -> dict:
-    """Write a trained batch normalisation as a factor and a shift for each unit.
-
-    They stand in the list of layers, not among the weights: those are sent in half precision where
-    that is exact, and these numbers would not be.
-    """
-    scale = (norm.running_var + norm.eps).rsqrt() * (1 if norm.weight is None else norm.weight)
-    shift = (0 if norm.bias is None else norm.bias) - norm.running_mean * scale
-    return {"kind": "affine", "scale": scale.tolist(), "shift": shift.tolist()}
 
 
 class Code(traitlets.List):
@@ -60,15 +34,13 @@ class Code(traitlets.List):
         return z.tolist()
 
 
-class LatentTraversal(anywidget.AnyWidget):
+class LatentTraversal(Networks):
     """The widget that `latent_traversal` returns. `z` is the code that is decoded and `dims` are
     the two dimensions of the pad: read or set either.
     """
 
-    _esm = esm("latent")
+    _esm = esm("networks", "latent")
     _css = HERE / "latent.css"
-    _spec = traitlets.Dict().tag(sync=True)  # the networks' layers and what else latent.js reads
-    _numbers = traitlets.Bytes().tag(sync=True)  # weights, codes, samples, digits: _spec["parts"]
     dims = traitlets.List(traitlets.Int()).tag(sync=True)
     z = Code().tag(sync=True)
 
@@ -79,25 +51,6 @@ class LatentTraversal(anywidget.AnyWidget):
             known = f"two of the dimensions 0 to {d - 1}"
             raise traitlets.TraitError(f"dims are {known}, got {proposal.value}")
         return proposal.value
-
-    def __init__(self, **traits):
-        super().__init__(**traits)
-        self.on_msg(self._send_slice)
-
-    def _send_slice(self, _, ask: dict, __) -> None:
-        self.send(ask, [self._numbers[ask["at"] : ask["at"] + ask["slice"]]])
-
-    def get_state(self, *args, **kwargs):
-        """Give the state, after the widget's creation without `_numbers`.
-
-        The numbers are sent once, at creation, with a message that Jupyter's limit on the data rate
-        does not count. A page that is loaded again asks for the state later, and fetches the
-        numbers in slices (`_send_slice`).
-        """
-        state = super().get_state(*args, **kwargs)
-        if self.comm is not None and "_numbers" in state:
-            state["_numbers"] = b""
-        return state
 
     def __repr__(self):
         d = len(self._spec["order"])
@@ -138,20 +91,16 @@ def latent_traversal(model, data=None, *, dims=None, shown=10, shape=(28, 28)) -
     encoder, more = None, []
     if tuple(shape) == (28, 28) and encodes(model):  # what is written has 28 x 28 pixels
         encoder, more = export(model.encoder, x[:8], sum(map(len, arrays)))
-    numbers, d = np.concatenate(arrays + more), len(order)
-    with np.errstate(over="ignore"):
-        halves = numbers.astype(np.float16)
-    half = bool((halves == numbers).all())  # as in the shipped weights: half the bytes
+    weights, d = weights_block(arrays + more), len(order)
     with torch.random.fork_rng(devices=[]):  # the notebook's random numbers stay what they are
         torch.manual_seed(0)
         samples = model.prior.sample((100,))
     blocks = {
-        "weights": halves if half else numbers,
+        "weights": weights,
         "codes": codes[: min(DIGITS, len(x))].numpy(),
         "prior": samples.numpy(),
         "digits": (x[:DIGITS] * 255).round().to(torch.uint8).numpy(),
     }
-    ends = np.cumsum([block.nbytes for block in blocks.values()]).tolist()
     reach = np.ceil(np.quantile(codes[:, order[:2]].abs(), 0.99))
     varied = "the encoder's mean over the data"
     if not len(x):
@@ -159,9 +108,6 @@ def latent_traversal(model, data=None, *, dims=None, shown=10, shape=(28, 28)) -
     spec = {
         "decoder": decoder,
         "encoder": encoder,
-        "half": half,
-        "parts": dict(zip(blocks, zip([0, *ends], ends, strict=False), strict=True)),
-        "total": ends[-1],
         "shape": shape,
         "order": order,
         "shown": min(shown, d),
@@ -172,8 +118,7 @@ def latent_traversal(model, data=None, *, dims=None, shown=10, shape=(28, 28)) -
         "colours": CLASSES,
     }
     return LatentTraversal(
-        _spec=spec,
-        _numbers=b"".join(block.tobytes() for block in blocks.values()),
+        **sent(spec, blocks),
         dims=sorted(order[:2]) if dims is None else list(dims),
         z=[0.0] * d,
     )
@@ -210,63 +155,6 @@ def latent_grid(model, data=None, *, n=None, rows=8) -> plt.Figure:
     ax.tick_params(length=0, labelsize=8)
     ax.spines[:].set_visible(False)
     return fig
-
-
-def export(conditional: nn.Module, given: torch.Tensor, offset: int = 0) -> tuple[list, list]:
-    """Export the network that gives the Density's mean: its layers, and their numbers, which start
-    at `offset` in the block that is sent.
-
-    Raises:
-        TypeError: for a layer that latent.js cannot run, or a Conditional that does more than its
-            `.net`, as tried with `given`.
-    """
-    kind = type(conditional).__name__
-    if not hasattr(conditional, "net"):
-        raise TypeError(
-            f"the browser runs networks, {kind} has none called `.net`: use latent_grid(model)"
-        )
-    layers, arrays = [], []
-
-    def add(module):
-        nonlocal offset
-        if type(module) is nn.Sequential:
-            for child in module:
-                add(child)
-        elif isinstance(module, nn.Linear):
-            weight = module.weight.detach().numpy()
-            bias = np.zeros(len(weight), np.float32)
-            if module.bias is not None:
-                bias = module.bias.detach().numpy()
-            arrays.extend([weight.ravel(), bias])
-            size = {"in": module.in_features, "out": module.out_features}
-            at = {"weight": offset, "bias": offset + weight.size}
-            layers.append({"kind": "linear"} | size | at)
-            offset += weight.size + bias.size
-        elif type(module) in LAYERS:
-            layers.append(LAYERS[type(module)](module))
-        elif isinstance(module, nn.BatchNorm1d) and module.track_running_stats:
-            layers.append(affine(module))
-        elif not isinstance(module, NOTHING):
-            known = ", ".join(layer.__name__ for layer in (nn.Linear, nn.BatchNorm1d, *LAYERS))
-            raise TypeError(
-                f"the browser cannot run {type(module).__name__} (in {kind}.net), only {known}: "
-                "use latent_grid(model), a static picture"
-            )
-
-    add(conditional.net)
-    with torch.no_grad():
-        out, density = conditional.net(given), conditional(given)
-        if hasattr(density, "logits"):  # Bernoulli
-            layers.append({"kind": "sigmoid"})
-            out = out.sigmoid()
-        elif out.shape[-1] > density.mean.shape[-1]:  # Gaussian: the mean, then the log-variance
-            layers.append({"kind": "take", "n": density.mean.shape[-1]})
-            out = out[..., : density.mean.shape[-1]]
-        if out.shape != density.mean.shape or not torch.allclose(out, density.mean, atol=1e-5):
-            raise TypeError(
-                f"{kind} does more than its `.net`, all the browser has: use latent_grid(model)"
-            )
-    return layers, arrays
 
 
 def encodes(model) -> bool:

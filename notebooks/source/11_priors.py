@@ -1764,5 +1764,5 @@ plot.claims_table(claims, measured)
 #   no more than $\log N$ nats, and the estimate from the other side.
 # - M. Germain et al., *MADE*, ICML 2015: masked networks.
 #
-# Before: [10, a decoder that looks at what it has drawn](10_pixelvae.ipynb). Next: [16, which family
-# for what](16_looking_back.ipynb)
+# Before: [10, a decoder that looks at what it has drawn](10_pixelvae.ipynb). Next: [12, few labels and many
+# digits](12_semi_supervised.ipynb)

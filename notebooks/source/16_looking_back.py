@@ -985,6 +985,7 @@ PROS = {  # for or against, what the lecture says, where it was measured, under 
         ("+", "stable training", "16_looking_back", 33, STABLE),
         ("+", "latent representation", "16_looking_back", 34, ENCODER),
         ("+", "combines easily", "16_looking_back", 35, "exchanging is free, fitting is not"),
+        ("+", "combines easily", "12_semi_supervised", 38, "a label is one more latent variable"),
         ("-", "only explicit models", "16_looking_back", 36, "of the bound; not of auto-encoders"),
         ("-", "blurry images(?)", "16_looking_back", 37, BLURRY),
     ],

@@ -22,7 +22,7 @@ TOLERANCE = 1e-4
 def page(browser):
     """An empty page with latent.js in it as `window.latent`."""
     page = browser.new_page()
-    source = base64.b64encode(esm("latent").encode()).decode()
+    source = base64.b64encode(esm("networks", "latent").encode()).decode()
     page.evaluate(
         f"async () => {{ window.latent = await import('data:text/javascript;base64,{source}'); }}"
     )

@@ -1,0 +1,111 @@
+"""Write a digit and see what a semi-supervised VAE makes of it, all in the browser: the classes that
+q(y|x) gives it, and all classes in the same handwriting.
+
+A label is what is written, the latent code is how: z comes from q(z|x, y), and the decoder is given
+this z with each y. No kernel is needed once the widget is shown.
+"""
+
+import copy
+
+import torch
+from torch import nn
+
+from dgmcourse.densities import GaussianConditional
+from dgmcourse.plot import CLASSES, MODEL, WIDTH, draw_images, plt
+from dgmcourse.widgets import HERE, esm
+from dgmcourse.widgets.networks import Networks, export, sent, weights_block
+
+DIGITS = 200  # to take one from: twenty or so of each class
+
+
+class Handwriting(Networks):
+    """The widget that `handwriting` returns."""
+
+    _esm = esm("networks", "handwriting")
+    _css = "\n".join(
+        (HERE / f"{name}.css").read_text("utf-8") for name in ("latent", "handwriting")
+    )
+
+    def __repr__(self):
+        return "A sheet to write a digit on, which a model then writes as every other digit: run this cell."
+
+
+def handwriting(
+    model: nn.Module, x: torch.Tensor, y: torch.Tensor, *, start: int = 0
+) -> Handwriting:
+    """Make the widget.
+
+    Args:
+        model: a `SemiSupervisedVAE` of 28 x 28 pixels with feed-forward networks, such as `M2`, on
+            any device; it is copied, not changed.
+        x, y: some digits to take one from, grey values in [0, 1], (N, 784), and their labels, (N,).
+        start: which of them lies on the paper at first.
+
+    Raises:
+        TypeError: for a layer that the browser cannot run.
+        ValueError: for images that are not 28 x 28.
+    """
+    if x.shape[-1] != 784:
+        raise ValueError(f"what is written has 28 x 28 pixels, the digits have {x.shape[-1]}")
+    model = copy.deepcopy(model).cpu().float().eval()
+    x, y = x[:DIGITS].cpu().float(), y[:DIGITS].cpu()
+    C, d = model.classes, model.prior.z.dim
+    labels = torch.eye(C)[y % C]
+    z = torch.randn(len(x), d, generator=torch.Generator().manual_seed(0))
+    encoder = GaussianConditional(model.encoder.z, model.encoder.log_var_range)
+    networks, arrays = {}, []
+    for name, conditional, given in (
+        ("classifier", model.encoder.y, x),
+        ("encoder", encoder, torch.cat([x, labels], -1)),
+        ("decoder", model.decoder, torch.cat([labels, z], -1)),
+    ):
+        networks[name], more = export(conditional, given[:8], sum(map(len, arrays)))
+        arrays += more
+    blocks = {
+        "weights": weights_block(arrays),
+        "digits": (x * 255).round().to(torch.uint8).numpy(),
+    }
+    spec = networks | {
+        "classes": C,
+        "d": d,
+        "start": start,
+        "labels": y.tolist(),
+        "colours": CLASSES,
+        "extent": 3.0,  # of the sliders, in standard deviations of the prior
+    }
+    return Handwriting(**sent(spec, blocks))
+
+
+@torch.no_grad()
+def in_every_class(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """The mean of p(x|y', z) for every class y', with z the mean of q(z|x, y): (B, C, D).
+
+    Args:
+        x: (B, D). y: (B,), the label that each x is taken to have.
+    """
+    labels = torch.eye(model.classes, dtype=x.dtype)
+    z = model.encoder.given_label(x, labels[y]).mean
+    z = z[:, None].expand(-1, model.classes, -1)
+    return model.decoder(torch.cat([labels.expand(len(x), -1, -1), z], -1)).mean
+
+
+@torch.no_grad()
+def handwriting_picture(model: nn.Module, x: torch.Tensor) -> plt.Figure:
+    """Draw a few digits, (B, 784), q(y|x) of each as bars, and all classes in the hand of each: a
+    static picture, for `show(fig, alt=...)`.
+    """
+    q = model.encoder.y(x).mean
+    written = in_every_class(model, x, q.argmax(-1))
+    fig, axes = plt.subplots(
+        len(x), 3, figsize=(WIDTH, 0.62 * len(x) + 0.5), width_ratios=(1, 2.6, 10), squeeze=False
+    )
+    for (paper, bars, hand), image, p, row in zip(axes, x, q, written, strict=True):
+        draw_images(paper, image[None], 1)
+        bars.bar(range(len(p)), p, color=MODEL)
+        bars.set(ylim=(0, 1), yticks=[], xticks=range(len(p)))
+        bars.tick_params(length=0, labelsize=7)
+        bars.spines["left"].set_visible(False)
+        draw_images(hand, row, len(p))
+    for ax, title in zip(axes[0], ("x", "q(y|x)", "every y in the same hand"), strict=True):
+        ax.set_title(title)
+    return fig
