@@ -59,7 +59,7 @@ m2 = Recipe(
     about="M2 on dynamically binarised MNIST: 50,000 digits, of which 100 have a label",
     model=constructor(M2, alpha=100.0),
     data=digits,
-    settings=SETTINGS | {"epochs": 20, "anneal": 10},
+    settings=SETTINGS | {"epochs": 8, "anneal": 4},
     source=KINGMA,
     measure=measured_on_digits,
     bits=8,
