@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from dgmcourse.densities import CategoricalConditional, GaussianConditional
-from dgmcourse.models.semi_supervised_vae import M2
+from dgmcourse.models.semi_supervised_vae import M1M2, M2
+from dgmcourse.models.vae import VAE
 from dgmcourse.networks import Added
 from dgmcourse.widgets.handwriting import handwriting, handwriting_picture, in_every_class
 from dgmcourse.widgets.networks import export
@@ -34,6 +35,7 @@ def run(layers, numbers, x):
             x = x[:, : layer["n"]]
         else:
             x = {
+                "glu": lambda a: np.split(a, 2, -1)[0] / (1 + np.exp(-np.split(a, 2, -1)[1])),
                 "softplus": lambda a: np.logaddexp(0, a),
                 "softmax": lambda a: np.exp(a) / np.exp(a).sum(-1, keepdims=True),
                 "sigmoid": lambda a: 1 / (1 + np.exp(-a)),
@@ -89,6 +91,31 @@ def test_every_class_gets_the_same_z(model):
         for y in range(10):
             expected = model.given(y).decoder(z).mean[0]
             torch.testing.assert_close(written[2, y], expected)
+
+
+def test_with_m1_below_the_code_is_classified_and_decoded():
+    torch.manual_seed(4)
+    m1, m2 = VAE(5, 6), M2(latent_dim=12, hidden=7, likelihood="gaussian", data_dim=5)
+    model = M1M2(m1, m2)
+    spec = handwriting(model, X, Y)._spec
+    numbers = np.frombuffer(
+        handwriting(model, X, Y)._numbers[slice(*spec["parts"]["weights"])], np.float32
+    )
+    with torch.no_grad():
+        codes = m1.encoder(X).mean
+        for name, given, expected in (
+            ("to_code", X, codes),
+            ("classifier", codes, m2.encoder.y(codes).mean),
+            ("from_code", codes, m1.decoder(codes).mean),
+        ):
+            np.testing.assert_allclose(run(spec[name], numbers, given.numpy()), expected, atol=1e-4)
+        spread = m2.encoder.given_label(codes, torch.eye(10)[Y]).mean.std(0)
+        assert len(spec["sliders"]) == 8 and not {*spec["sliders"]} & {
+            *spread.argsort()[:4].tolist()
+        }
+        z = m2.encoder.given_label(codes, torch.eye(10)[Y]).mean[3:4]
+        written = m1.decoder(m2.given(7).decoder(z).mean).mean[0]
+    torch.testing.assert_close(in_every_class(model, X, Y)[3, 7], written)
 
 
 def test_a_first_layer_of_two_inputs_is_sent_as_one():

@@ -1,7 +1,6 @@
 """M2, and M2 on another model's codes: trained with the labels of a hundred digits."""
 
 import functools
-from functools import partial
 
 import torch
 
@@ -18,10 +17,10 @@ SETTINGS = {"batch_size": 100, "lr": 1e-3}
 KINGMA = "Kingma, Mohamed, Rezende & Welling 2014, arXiv:1406.5298"
 
 
-def digits(labels: int = LABELS) -> Splits:
-    """MNIST, binarised dynamically; so many training digits have their labels, as many of each class."""
+def digits() -> Splits:
+    """MNIST, binarised dynamically; a hundred training digits have their labels, ten of each class."""
     data = mnist("dynamic")
-    chosen = balanced(data.train.y, labels)
+    chosen = balanced(data.train.y, LABELS)
     return data._replace(train=SemiSupervised(data.train, data.train[chosen]))
 
 
@@ -60,18 +59,6 @@ m2 = Recipe(
     model=constructor(M2, alpha=100.0),
     data=digits,
     settings=SETTINGS | {"epochs": 8, "anneal": 4},
-    source=KINGMA,
-    measure=measured_on_digits,
-    bits=8,
-)
-m2_small = Recipe(
-    about=(
-        "M2 with 8 latent dimensions and small networks, to be run in a browser: 50,000 digits, of"
-        " which 3,000 have a label"
-    ),
-    model=constructor(M2, latent_dim=8, hidden=150, alpha=100.0),
-    data=partial(digits, 3000),
-    settings=SETTINGS | {"epochs": 12, "anneal": 6},
     source=KINGMA,
     measure=measured_on_digits,
     bits=8,

@@ -1,15 +1,20 @@
 // Write a digit; see how q(y | x) classifies it, and every class in the same hand. Everything happens in the browser:
 //
 //   x  --classifier-->  q(y | x);   (x, y)  --encoder-->  z;   (every y, z)  --decoder-->  mean of p(x | y, z)
+//
+// With M1 below, x stands for its code: image  --to_code-->  x, and back  --from_code-->  image.
 
 function render({ model, el }, bytes) {
-  const { classifier, encoder, decoder, half, parts, classes, d, start, labels, colours, extent } = model.get("_spec");
+  const { classifier, encoder, decoder, to_code, from_code, half, parts, classes, d, sliders: shown, start, labels, colours, extent } = model.get("_spec");
   const part = (name) => bytes.subarray(...parts[name]);
   const numbers = floats(part("weights"), half), digits = part("digits");
-  const [classify, encode, decode] = [classifier, encoder, decoder].map((layers) => compile(layers, numbers));
+  const [classify, encode, ofLabel, below, above] = [classifier, encoder, decoder, to_code, from_code]
+    .map((layers) => (layers ? compile(layers, numbers) : (same) => same));
+  const decode = (yz) => above(ofLabel(yz));
   const every = Array.from({ length: classes }, (_, y) => y);
-  const x = new Float32Array(784), q = new Float32Array(classes), z = new Float32Array(d);
-  const xy = new Float32Array(784 + classes), yz = new Float32Array(classes + d);
+  const D = encoder[0].in - classes; // of what q(y | x) sees: an image, or its code
+  const x = new Float32Array(D), q = new Float32Array(classes), z = new Float32Array(d);
+  const xy = new Float32Array(D + classes), yz = new Float32Array(classes + d);
   const subscript = (i) => [...String(i + 1)].map((c) => String.fromCharCode(0x2080 + +c)).join("");
   let given = -1, label = 0, taken = -1, story = "", spoken; // given: the label that was told, -1 if none; label: the one z is for
 
@@ -32,11 +37,11 @@ function render({ model, el }, bytes) {
     const canvas = h("canvas", { class: "picture", width: 28, height: 28, role: "img", "aria-label": `a ${y} in this hand` });
     return { canvas, figure: h("figure", {}, canvas, h("figcaption", {}, y)) };
   });
-  const sliders = Array.from(z, (_, i) => {
+  const sliders = shown.map((i) => {
     const range = h("input", { type: "range", min: -extent, max: extent, step: 0.1, "aria-label": `z${subscript(i)}`,
       oninput: () => { z[i] = +range.value; show("z set by hand"); } });
     const value = h("span", { class: "value" });
-    return { range, value, row: h("label", { class: "slider" }, h("span", { class: "name" }, `z${subscript(i)}`), range, value) };
+    return { i, range, value, row: h("label", { class: "slider" }, h("span", { class: "name" }, `z${subscript(i)}`), range, value) };
   });
   const panel = (kind, title, ...children) => h("section", { class: kind }, h("h4", {}, title), ...children);
   const caption = h("p", { class: "caption" }), told = h("p", { class: "caption" }), live = h("span", { class: "spoken", role: "status" });
@@ -55,7 +60,7 @@ function render({ model, el }, bytes) {
 
   /** An image: its classes, then its hand. */
   function look(image, from) {
-    x.set(image);
+    x.set(below(image));
     q.set(classify(x));
     style(from);
   }
@@ -64,8 +69,8 @@ function render({ model, el }, bytes) {
     story = from;
     label = given < 0 ? q.indexOf(q.reduce((a, b) => Math.max(a, b))) : given;
     xy.set(x);
-    xy.fill(0, 784);
-    xy[784 + label] = 1;
+    xy.fill(0, D);
+    xy[D + label] = 1;
     z.set(encode(xy).subarray(0, d));
     show(`${story}, read as a ${label}`);
   }
@@ -85,7 +90,7 @@ function render({ model, el }, bytes) {
       row.setAttribute("aria-pressed", given === y);
       row.classList.toggle("chosen", y === label);
     });
-    sliders.forEach(({ range, value }, i) => { range.value = z[i]; value.textContent = number(z[i], 1); });
+    sliders.forEach(({ i, range, value }) => { range.value = z[i]; value.textContent = number(z[i], 1); });
     told.textContent = given < 0 ? "no label: it takes the most probable class. Press one to tell it" : `you told it: a ${given}. Press again to take that back`;
     caption.textContent = words;
     clearTimeout(spoken); // a screen reader hears where it ended, not every step on the way

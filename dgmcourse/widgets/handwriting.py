@@ -11,11 +11,13 @@ import torch
 from torch import nn
 
 from dgmcourse.densities import GaussianConditional
+from dgmcourse.models.semi_supervised_vae import M1M2, SemiSupervisedVAE
 from dgmcourse.plot import CLASSES, MODEL, WIDTH, draw_images, plt
 from dgmcourse.widgets import HERE, esm
 from dgmcourse.widgets.networks import Networks, export, sent, weights_block
 
 DIGITS = 200  # to take one from: twenty or so of each class
+SLIDERS = 8  # at most: the dimensions of z that the digits differ by most
 
 
 class Handwriting(Networks):
@@ -36,8 +38,8 @@ def handwriting(
     """Make the widget.
 
     Args:
-        model: a `SemiSupervisedVAE` of 28 x 28 pixels with feed-forward networks, such as `M2`, on
-            any device; it is copied, not changed.
+        model: an `M1M2` or a `SemiSupervisedVAE` of 28 x 28 pixels with feed-forward networks, on any
+            device; it is copied, not changed.
         x, y: some digits to take one from, grey values in [0, 1], (N, 784), and their labels, (N,).
         start: which of them lies on the paper at first.
 
@@ -49,18 +51,24 @@ def handwriting(
         raise ValueError(f"what is written has 28 x 28 pixels, the digits have {x.shape[-1]}")
     model = copy.deepcopy(model).cpu().float().eval()
     x, y = x[:DIGITS].cpu().float(), y[:DIGITS].cpu()
-    C, d = model.classes, model.prior.z.dim
+    m2, codes = labelled_part(model, x)
+    C, d = m2.classes, m2.prior.z.dim
     labels = torch.eye(C)[y % C]
     z = torch.randn(len(x), d, generator=torch.Generator().manual_seed(0))
-    encoder = GaussianConditional(model.encoder.z, model.encoder.log_var_range)
+    encoder = GaussianConditional(m2.encoder.z, m2.encoder.log_var_range)
+    stages = [
+        ("classifier", m2.encoder.y, codes),
+        ("encoder", encoder, torch.cat([codes, labels], -1)),
+        ("decoder", m2.decoder, torch.cat([labels, z], -1)),
+    ]
+    if isinstance(model, M1M2):
+        stages += [("to_code", model.encoder.below, x), ("from_code", model.decoder.decoder, codes)]
     networks, arrays = {}, []
-    for name, conditional, given in (
-        ("classifier", model.encoder.y, x),
-        ("encoder", encoder, torch.cat([x, labels], -1)),
-        ("decoder", model.decoder, torch.cat([labels, z], -1)),
-    ):
+    for name, conditional, given in stages:
         networks[name], more = export(conditional, given[:8], sum(map(len, arrays)))
         arrays += more
+    with torch.no_grad():
+        spread = m2.encoder.given_label(codes, labels).mean.std(0)
     blocks = {
         "weights": weights_block(arrays),
         "digits": (x * 255).round().to(torch.uint8).numpy(),
@@ -68,6 +76,7 @@ def handwriting(
     spec = networks | {
         "classes": C,
         "d": d,
+        "sliders": sorted(spread.argsort(descending=True)[:SLIDERS].tolist()),
         "start": start,
         "labels": y.tolist(),
         "colours": CLASSES,
@@ -77,16 +86,29 @@ def handwriting(
 
 
 @torch.no_grad()
+def labelled_part(model: nn.Module, x: torch.Tensor) -> tuple[SemiSupervisedVAE, torch.Tensor]:
+    """The part of a model that knows labels, and what it sees of x: of an `M1M2` the means of M1's
+    codes, else x itself.
+    """
+    if isinstance(model, M1M2):
+        return model.m2, model.encoder.below(x).mean
+    return model, x
+
+
+@torch.no_grad()
 def in_every_class(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """The mean of p(x|y', z) for every class y', with z the mean of q(z|x, y): (B, C, D).
+    """The mean of p(x|y', z) for every class y', with z the mean of q(z|x, y): (B, C, D). With an
+    `M1M2` this z is z_2, and x is decoded from the mean of p(z_1|y', z_2).
 
     Args:
         x: (B, D). y: (B,), the label that each x is taken to have.
     """
-    labels = torch.eye(model.classes, dtype=x.dtype)
-    z = model.encoder.given_label(x, labels[y]).mean
-    z = z[:, None].expand(-1, model.classes, -1)
-    return model.decoder(torch.cat([labels.expand(len(x), -1, -1), z], -1)).mean
+    m2, codes = labelled_part(model, x)
+    labels = torch.eye(m2.classes, dtype=x.dtype)
+    z = m2.encoder.given_label(codes, labels[y]).mean
+    z = z[:, None].expand(-1, m2.classes, -1)
+    written = m2.decoder(torch.cat([labels.expand(len(x), -1, -1), z], -1)).mean
+    return model.decoder.decoder(written).mean if m2 is not model else written
 
 
 @torch.no_grad()
@@ -94,7 +116,8 @@ def handwriting_picture(model: nn.Module, x: torch.Tensor) -> plt.Figure:
     """Draw a few digits, (B, 784), q(y|x) of each as bars, and all classes in the hand of each: a
     static picture, for `show(fig, alt=...)`.
     """
-    q = model.encoder.y(x).mean
+    m2, codes = labelled_part(model, x)
+    q = m2.encoder.y(codes).mean
     written = in_every_class(model, x, q.argmax(-1))
     fig, axes = plt.subplots(
         len(x), 3, figsize=(WIDTH, 0.62 * len(x) + 0.5), width_ratios=(1, 2.6, 10), squeeze=False
