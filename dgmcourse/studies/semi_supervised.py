@@ -12,9 +12,8 @@ from dgmcourse.data.labels import Codes, SemiSupervised, balanced, codes
 from dgmcourse.measure import linear_reading
 from dgmcourse.models.semi_supervised_vae import M2
 from dgmcourse.networks import mlp
-from dgmcourse.optim import maximise
 from dgmcourse.studies import finished
-from dgmcourse.train import fit
+from dgmcourse.train import fit, maximise
 
 LABELS, SETS = (10, 20, 50, 100, 600, 1000, 3000), range(10)
 FEW_SETS = range(3)  # of what takes long, where another set of labels changes little

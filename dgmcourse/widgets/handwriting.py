@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from dgmcourse.densities import GaussianConditional
-from dgmcourse.models.semi_supervised_vae import M1M2, SemiSupervisedVAE
 from dgmcourse.plot import CLASSES, MODEL, WIDTH, draw_images, plt
 from dgmcourse.widgets import HERE, esm
 from dgmcourse.widgets.networks import Networks, export, sent, weights_block
@@ -61,7 +60,7 @@ def handwriting(
         ("encoder", encoder, torch.cat([codes, labels], -1)),
         ("decoder", m2.decoder, torch.cat([labels, z], -1)),
     ]
-    if isinstance(model, M1M2):
+    if m2 is not model:
         stages += [("to_code", model.encoder.below, x), ("from_code", model.decoder.decoder, codes)]
     networks, arrays = {}, []
     for name, conditional, given in stages:
@@ -86,11 +85,11 @@ def handwriting(
 
 
 @torch.no_grad()
-def labelled_part(model: nn.Module, x: torch.Tensor) -> tuple[SemiSupervisedVAE, torch.Tensor]:
+def labelled_part(model: nn.Module, x: torch.Tensor) -> tuple[nn.Module, torch.Tensor]:
     """The part of a model that knows labels, and what it sees of x: of an `M1M2` the means of M1's
     codes, else x itself.
     """
-    if isinstance(model, M1M2):
+    if hasattr(model, "m2"):
         return model.m2, model.encoder.below(x).mean
     return model, x
 
