@@ -517,12 +517,12 @@ first = torch.tensor([(test_y == c).nonzero()[0].item() for c in range(10)])
 x = digits.test[first].tensor()  # a digit of each class
 analogies = in_every_class(whole, x, whole.classify(x))  # (10, 10, 784): hand, class
 
-many, many_y = digits.test[:200].tensor(), test_y[:200]
+many, many_y = digits.test[:100].tensor(), test_y[:100]
 writers = {"M1+M2": whole, "M2 on pixels": m2}
 obeyed, in_all = {}, {}
 for name, writer in writers.items():
-    in_all[name] = in_every_class(writer, many, writer.classify(many))  # (200, 10, 784)
-    named = reader.classify(in_all[name].flatten(0, 1), rows=200).view(-1, 10)
+    in_all[name] = in_every_class(writer, many, writer.classify(many))  # (100, 10, 784)
+    named = reader.classify(in_all[name].flatten(0, 1), rows=100).view(-1, 10)
     obeyed[name] = named == torch.arange(10)  # it is what was asked for
 
 # %% jupyter={"source_hidden": true}
