@@ -26,6 +26,7 @@ from dgmcourse.studies import (
     pixels_against_code,
     priors,
     ratings,
+    semi_supervised,
     strong_critics_on_ring,
 )
 
@@ -83,6 +84,18 @@ FEW = {  # constants of each study, for a run of seconds, and the rows it then h
         },
         8,
     ),
+    "semi_supervised": (
+        {
+            "LABELS": (10, 20),
+            "SETS": range(2),
+            "FEW_SETS": range(1),
+            "SELF_TRAINED": (10,),
+            "ROUNDS": 1,
+            "NETWORK": {"steps": 3, "lr": 1e-3, "weight_decay": 0.1},
+            "STACKED_SETTINGS": {"epochs": 1, "batch_size": 20, "lr": 1e-3},
+        },
+        29,
+    ),
     "strong_critics_on_ring": ({"TURNS": 2, "GAMES": 3}, 8),
 }
 
@@ -93,7 +106,7 @@ def few_pictures(binarise="dynamic"):
     """Sixty random pictures, grey or binary, for training and for the test."""
     grey = torch.randint(0, 256, (60, 784), generator=torch.Generator().manual_seed(0))
     x = grey.byte() if binarise is None else (grey > 180).float()
-    return Splits(*[Data(x)] * 3)
+    return Splits(*[Data(x, torch.arange(60) % 10)] * 3)
 
 
 @pytest.fixture
@@ -101,7 +114,7 @@ def few(monkeypatch, tmp_path):
     """All studies on few pictures, a few steps each; the rest as it is run."""
     monkeypatch.setattr(weights, "WEIGHTS", tmp_path / "weights")
     weights.WEIGHTS.mkdir()
-    for file in ("digit_classifier.safetensors", "gans_on_ring.json"):
+    for file in ("digit_classifier.safetensors", "vamp_vae.safetensors", "gans_on_ring.json"):
         (weights.WEIGHTS / file).write_bytes((SHIPPED / file).read_bytes())
     for name, (constants, _) in FEW.items():
         module = import_module(f"dgmcourse.studies.{name}")
@@ -115,6 +128,7 @@ def few(monkeypatch, tmp_path):
         ratings.split,
         ratings.inner,
         ratings.tuned,
+        semi_supervised.digits,
     )
     for function in kept:
         function.cache_clear()

@@ -137,8 +137,8 @@ def run(setting: dict, seed: int) -> dict:
 
 
 def table(rows: list[dict]) -> dict:
-    grey, _ = digits()
-    kept = {}
+    """The rows, and their errors by method and number of labels, one for each set of labels."""
+    grey, kept = mnist(None), {}
     for row in rows:
         for of in ("error", "bayes"):
             if of in row:
@@ -155,4 +155,5 @@ def table(rows: list[dict]) -> dict:
         "sets": len(SETS),
         "torch": torch.__version__,
         "errors": kept,
+        "rows": rows,
     }
