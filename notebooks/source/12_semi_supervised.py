@@ -7,7 +7,6 @@
 #       thousand; two classifiers in one model; and when unlabelled data hurt
 #     slides: Extensions and applications
 #     minutes: 75
-#     weights: {m2: VAE}
 #   jupytext:
 #     text_representation:
 #       extension: .py
