@@ -1164,12 +1164,10 @@ plot.markdown(
 # %% [markdown]
 # - **Few labels:** $p(\mathbf{x}|y, \mathbf{z})$ <span class="small">Kingma et al. (2014).
 #   Semi-supervised learning with deep generative models.</span>
-# - **Sentences:** one code each <span class="small">Bowman et al. (2015). Generating sentences from
-#   a continuous space.</span>
+# - **Sentences:** one code each, a decoder that sees less <span class="small">Bowman et al. (2015);
+#   Yang et al. (2017), with dilated convolutions.</span>
 # - **Sequences:** a code for each step <span class="small">Chung et al. (2015). A recurrent latent
 #   variable model for sequential data.</span>
-# - **Text:** a decoder that sees less <span class="small">Yang et al. (2017). Improved VAEs for
-#   text modeling using dilated convolutions.</span>
 # - **Graphs:** which link? <span class="small">Kipf & Welling (2016). Variational graph
 #   auto-encoders.</span>
 # - **Ratings:** how much? <span class="small">van den Berg, Kipf & Welling (2017). Graph
@@ -1181,7 +1179,7 @@ plot.markdown(
 claim(
     38,
     rf"test error is {VALUE} % with 10, {VALUE} % with 100",
-    "One label a class: M1+M2 names **{}** % of test digits wrongly; ten a class: **{}** %.",
+    "M1+M2, wrong with one label a class: **{}** %; with ten: **{}** %.",
     "12",
 )
 
