@@ -1164,14 +1164,12 @@ plot.markdown(
 # %% [markdown]
 # - **Few labels:** $p(\mathbf{x}|y, \mathbf{z})$ <span class="small">Kingma et al. (2014).
 #   Semi-supervised learning with deep generative models.</span>
-# - **Sentences:** one code each, a decoder that sees less <span class="small">Bowman et al. (2015);
-#   Yang et al. (2017), with dilated convolutions.</span>
+# - **Sentences:** one code each, a decoder that sees less <span class="small">Bowman et al. (2015).
+#   Yang et al. (2017).</span>
 # - **Sequences:** a code for each step <span class="small">Chung et al. (2015). A recurrent latent
 #   variable model for sequential data.</span>
-# - **Graphs:** which link? <span class="small">Kipf & Welling (2016). Variational graph
-#   auto-encoders.</span>
-# - **Ratings:** how much? <span class="small">van den Berg, Kipf & Welling (2017). Graph
-#   convolutional matrix completion.</span>
+# - **Graphs, ratings:** which link, how much? <span class="small">Kipf & Welling (2016). van den
+#   Berg, Kipf & Welling (2017).</span>
 # - **Cells:** what will a drug do? <span class="small">Rampasek & Goldenberg (2017). Dr.
 #   VAE.</span>
 
@@ -1186,11 +1184,11 @@ claim(
 # %%
 d = Drawing(
     1150,
-    156,
+    150,
     "Three drawings: a graph with a dashed link to be predicted; a table of ratings with gaps; a"
     " cell's code, moved by a drug.",
 )
-nodes = [(90, 70), (170, 25), (270, 50), (130, 140), (235, 130)]
+nodes = [(90, 62), (170, 17), (270, 42), (130, 132), (235, 122)]
 link = 'style="stroke: var(--ink)" stroke-width="3"'
 asked = 'style="stroke: var(--posterior)" stroke-width="4" stroke-dasharray="9 8"'
 for i, j, look in ((0, 1, link), (1, 2, link), (0, 3, link), (3, 4, link), (2, 4, asked)):
@@ -1199,7 +1197,7 @@ for i, j, look in ((0, 1, link), (1, 2, link), (0, 3, link), (3, 4, link), (2, 4
 for x, y in nodes:
     d.node(x, y, "", r=15, colour="model")
 for i, value in enumerate(("5", "", "3", "1", "", "4", "", "2", "?", "1", "5", "")):
-    x, y = 482 + 62 * (i % 4), 30 + 50 * (i // 4)
+    x, y = 482 + 62 * (i % 4), 24 + 50 * (i // 4)
     d.box(x, y, 56, 44, round=4, colour="line")
     d.text(x, y, value or " ", size=26, colour="posterior" if value == "?" else "ink")
 d.node(870, 70, "z", r=40).arrow(912, 70, 1006, 70, colour="posterior")
