@@ -29,9 +29,11 @@ from dgmcourse.settings import check_interval, check_number, check_whole
 
 # Parts of models that nobody makes alone, and numbers with a sentence of their own.
 INNER = {"GatedLayer", "LinearGaussianConditional", "Ancestral", "two_layer_prior", "run_em"}
-INNER |= {"Canvas", "Row", "at_a_pixel"}
+INNER |= {"Canvas", "Row", "at_a_pixel", "LabelPrior", "Stacked", "DecoderOfLast"}
+INNER |= {"one_hidden_layer", "GraphEncoder", "InnerProduct", "RatingEncoder", "BilinearDecoder"}
 OWN_WORDS = {("IsingGrid", "coupling"), ("IsingGrid", "field")}
 MAY_BE_0 = {"layers", "steps", "given_dim", "order", "first", "last", "weight", "penalty", "nats"}
+MAY_BE_0 |= {"alpha", "dropout", "offset"}
 X = torch.randn(8, 2)
 
 

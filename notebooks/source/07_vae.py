@@ -1057,7 +1057,8 @@ plot.markdown(
     f" {value[-1]:.1f}, has a standard error of {standard_error(log_mean_exp(log_w)):.1f}"
     f" over these {len(x_estimate)} digits; the recipe measured {-card['test_nll']:.2f} $\\pm$"
     f" {card['test_nll_se']:.2f} on {card['n']:,}. For {card['unreliable']:.0%} of"
-    f" {card['reliability_n']:,} of these a few samples decide the estimate (Pareto k above 0.7): it"
+    f" {card['reliability_n']:,} of these a few samples decide the estimate (Pareto k above"
+    f" 0.7): it"
     " may be too low by an amount that no error tells. **Compare models at the same S and on the"
     " same digits only.**"
 )

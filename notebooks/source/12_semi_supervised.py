@@ -78,12 +78,14 @@ show_widget(
     handwriting_picture(whole, some_x[:6]),
     alt=(
         "Six rows: a test digit; ten bars, the probabilities that the model gives the ten classes,"
-        " of which one is tall in most rows; and ten pictures, the digits 0 to 9, with the slant and"
+        " of which one is tall in most rows; and ten pictures, the digits 0 to 9, with the"
+        " slant and"
         " weight of the row's digit."
     ),
     caption=(
         "Each row keeps one z and goes through all y. A classifier takes"
-        f" {(read == torch.arange(10)).double().mean():.0%} of such pictures for the class y: what is"
+        f" {(read == torch.arange(10)).double().mean():.0%} of such pictures for the class y:"
+        f" what is"
         " written and how are two variables."
     ),
 )
@@ -161,7 +163,8 @@ plot.show(
     alt="Ten rows of ten digits, a column for each class: all digits that have a label.",
     caption=(
         f"All that has a name, {len(chosen)} of {len(digits.train):,} training digits. From these"
-        f" alone the network gets {alone['network'].value:.0%} of the test digits wrong, the nearest"
+        f" alone the network gets {alone['network'].value:.0%} of the test digits wrong, the"
+        f" nearest"
         f" neighbour {alone['nearest'].value:.0%}."
     ),
 )
@@ -283,8 +286,8 @@ unlabelled_bound = check.unlabelled_bound(unlabelled_bound)
 # %% [markdown]
 # ## Exercise 3: the best classifier (6 minutes)
 # Suppose the ten bounds $\mathcal L(\mathbf{x}, y)$ of one digit are fixed. Which $q(y|\mathbf{x})$
-# makes $\mathcal U(\mathbf{x})$ largest? Its slope in $q_y$ is $\mathcal L(\mathbf{x}, y) - \log q_y
-# - 1$. At the maximum probability can't be moved from one class to another with a gain, so these
+# makes $\mathcal U(\mathbf{x})$ largest? Its slope in $q_y$ is $\mathcal L(\mathbf{x}, y) - \log q_y -
+# 1$. At the maximum probability can't be moved from one class to another with a gain, so these
 # slopes are equal for all $y$; and the $q_y$ sum to 1. Solve that for $q_y$.
 #
 # (The numbers $\mathcal L$ are sums over 784 pixels, some $-90$ nats. Mind what $e^{-800}$ is in a
@@ -438,9 +441,11 @@ if history.steps:
     )
     when = curve.passed("labels only, codes")
     plot.markdown(
-        f"After {curve.seen[-1]:,} unlabelled digits your model gets {wrong(mine, test_y):.1%} of the"
+        f"After {curve.seen[-1]:,} unlabelled digits your model gets {wrong(mine, test_y):.1%}"
+        f" of the"
         f" test digits wrong. It passed the network on codes"
-        f" {f'after {when:,}' if when else 'not yet'}, and is better by {gain.said('.1f', 'points')}"
+        f" {f'after {when:,}' if when else 'not yet'}, and is better by"
+        f" {gain.said('.1f', 'points')}"
         f" ({gain.basis}; one set of labels, one training each)."
     )
 
@@ -528,7 +533,7 @@ for name, writer in writers.items():
 
 
 def slant(x: Tensor) -> Tensor:
-    """How far a digit's strokes lean, columns to the left for each row upwards: (..., 784) to (...)."""
+    """How far a digit's strokes lean, columns to the left a row upwards: (..., 784) to (...)."""
     ink = x.unflatten(-1, (28, 28))
     ink = ink / ink.sum((-1, -2), keepdim=True)
     at = torch.arange(28.0)
@@ -558,7 +563,8 @@ plot.show(
     ),
     caption=(
         "First column: test digits, one of each class. Then every class with that digit's z by"
-        f" M1+M2. A classifier takes {obeyed['M1+M2'].double().mean():.1%} of such pictures for the class that"
+        f" M1+M2. A classifier takes {obeyed['M1+M2'].double().mean():.1%} of such pictures for"
+        f" the class that"
         " was asked for."
     ),
 )
@@ -577,7 +583,8 @@ plot.markdown(
         for name, right in obeyed.items()
     ),
     "",
-    f"*{all_right['M1+M2'].basis}. Kept: the correlation of a digit's slant, or ink, with the mean over"
+    f"*{all_right['M1+M2'].basis}. Kept: the correlation of a digit's slant, or ink, with the"
+    f" mean over"
     " its analogies of other classes, classes' means taken off.*",
 )
 
@@ -684,7 +691,7 @@ def of_sets(method: str, n: int) -> np.ndarray:
 
 def less(method: str, rival: str, n: int, comparisons: int) -> intervals.Interval:
     """How many points a method's error is below a rival's, with the same labels."""
-    sets = min(len(of_sets(method, n)), len(of_sets(rival, n)))  # the first are the same
+    sets = min(len(of_sets(method, n)), len(of_sets(rival, n)))  # the first agree
     pairs = of_sets(rival, n)[:sets] - of_sets(method, n)[:sets]
     return intervals.of_mean(pairs, "sets of labels", comparisons)
 
@@ -714,6 +721,7 @@ LINES = {
     "labels only on M1": ("^--", MODEL),
     "M1+M2": ("o-", POSTERIOR),
 }
+RIVALS = [method for method in errors if not method.startswith("M1+M2")]
 measured = {}  # claim -> what you found, for the table at the end
 
 
@@ -733,8 +741,7 @@ measured["claim-38"] = (
     + ", ".join(f"{each:.1f} % with {n:,}" for n, each in reached.items())
     + f" labels ({reached[told[0]].basis}); the best rival without it has "
     + ", ".join(
-        f"{min(of_sets(m, n).mean() for m in errors if m[:5] != 'M1+M2' and str(n) in errors[m]):.1f} %"
-        for n in told
+        f"{min(of_sets(m, n).mean() for m in RIVALS if str(n) in errors[m]):.1f} %" for n in told
     )
 )
 plot.measured(measured["claim-3"])
@@ -947,7 +954,8 @@ plot.show(
     draw_tables(tables),
     alt="Two tables of digits against the y that q chooses, in percent of the digit. "
     + " ".join(
-        f"{name}: {1 - t.diagonal().sum() / t.sum():.0%} off the diagonal, {int((t.sum(1) > 0.01 * t.sum()).sum())} values of y in use."
+        f"{name}: {1 - t.diagonal().sum() / t.sum():.0%} off the diagonal,"
+        f" {int((t.sum(1) > 0.01 * t.sum()).sum())} values of y in use."
         for name, t in tables.items()
     ),
     caption=(
@@ -957,13 +965,16 @@ plot.show(
     ),
 )
 plot.markdown(
-    f"**Measured.** The bound on $\\log p(\\mathbf z_1)$ of a test digit's code is {U[0].mean():.1f}"
-    f" nats with α = 0.1, and changes by {costs.said('+.2f')} with α = 0 ({costs.basis}; one training"
+    f"**Measured.** The bound on $\\log p(\\mathbf z_1)$ of a test digit's code is"
+    f" {U[0].mean():.1f}"
+    f" nats with α = 0.1, and changes by {costs.said('+.2f')} with α = 0 ({costs.basis}; one"
+    f" training"
     f" each): by the bound's own measure classes are"
     f" {costs.verdict('not the best use of y', 'a better use of y, and it did not find them')}.",
     "",
     "On pixels, where a bound has more nats to give, α = 0.1 ended in our training as 0 does here."
-    f" So `m2` was trained with α = {recipes.card('m2')['model']['arguments'].get('alpha', 0.1):g}.",
+    f" So `m2` was trained with α ="
+    f" {recipes.card('m2')['model']['arguments'].get('alpha', 0.1):g}.",
 )
 
 # %% [markdown]
@@ -1045,7 +1056,8 @@ for n in (0, *spoilt):
         believed = m.classify(spoilt[n][bad].means) == spoilt[n].y[bad]
         learnt = f"{int(believed.sum())} of {int(bad.sum())}"
     rows.append(
-        f"| {n} | {wrong(guesses[0], test_y, 6):.1%} | {wrong(guesses[1], test_y, 6):.1%} | {learnt} |"
+        f"| {n} | {wrong(guesses[0], test_y, 6):.1%} | {wrong(guesses[1], test_y, 6):.1%} |"
+        f" {learnt} |"
     )
 plot.markdown(
     "| wrong labels of 100 | M1+M2 wrong, test digits | network on the same codes, labels only |"

@@ -410,7 +410,8 @@ plot.markdown(
     "",
     (
         f"*{cards['vae_40d']['results']['n']:,} test digits of one training each; the error is"
-        f" the standard error over digits. k > 0.7: of {min(judged):,} to {max(judged):,} digits the"
+        f" the standard error over digits. k > 0.7: of {min(judged):,} to {max(judged):,}"
+        f" digits the"
         " share for which a few samples decide the estimate, by Pareto k, so that log p(x) may be"
         " higher by an unknown amount.* <details><summary>How it was measured</summary> With S"
         " samples it is a lower bound on average: S = 30 for the PixelVAE, each of whose samples"
