@@ -18,6 +18,7 @@ from dgmcourse.distances import frechet, sliced_wasserstein
 from dgmcourse.evaluate import (
     active_units,
     highest_k,
+    in_parts,
     log_likelihood,
     log_likelihood_from_prior,
 )
@@ -52,8 +53,7 @@ def likelihood(
         return reliability(model, x, S, rows, part)
     with own_randomness(x.device, seed=0):
         if hasattr(model, "encoder"):
-            with torch.no_grad():
-                elbo = torch.cat([model.log_weight(some) for some in x.split(2 * rows)])
+            elbo = in_parts(model.log_weight, x, rows=2 * rows)
             log_p = log_likelihood(model, x, S, rows=rows, progress=True)
             more = {
                 "test_elbo": round(elbo.mean().item(), 3),
@@ -88,9 +88,7 @@ def reliability(model: nn.Module, x: Tensor, S: int, rows: int = 500, part: int 
 def exact(model: nn.Module, data: Splits, S: int | None = None) -> dict:
     """The negative test log-likelihood, with its standard error, of a model with a tractable one."""
     x = data.test.to(device_of(model)).tensor()
-    with torch.no_grad():
-        log_p = torch.cat([model.log_prob(rows) for rows in x.split(500)])
-    return negative(log_p) | {"n": len(x)}
+    return negative(in_parts(model.log_prob, x)) | {"n": len(x)}
 
 
 def negative(log_p: Tensor) -> dict:
@@ -111,15 +109,13 @@ def accuracy(model: nn.Module, data: Splits, S: int | None = None) -> dict:
     }
 
 
-@torch.no_grad()
 def labels(model: nn.Module, x: Tensor, y: Tensor) -> dict:
     """The errors of a `SemiSupervisedVAE`'s two classifiers, in % with the standard error of the
     first: q(y|x), and Bayes' rule with the bounds on log p(x, y). And the mean bound on log p(x).
     """
     wrong = (model.classify(x) != y).double()
     with own_randomness(x.device, seed=0):
-        joint = torch.cat([model.log_joint(rows) for rows in x.split(500)])
-        bound = torch.cat([model.unlabelled_bound(rows) for rows in x.split(500)])
+        joint, bound = in_parts(model.log_joint, x), in_parts(model.unlabelled_bound, x)
     return {
         "test_error": round(100 * wrong.mean().item(), 2),
         "test_error_se": round(100 * wrong.std().item() / len(y) ** 0.5, 2),

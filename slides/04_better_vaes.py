@@ -1151,7 +1151,7 @@ plot.markdown(
     " error. The paper's: Tomczak & Welling (2017).</p>"
 )
 
-# %% [markdown]
+# %% [markdown] notebook="12_semi_supervised"
 # ## Extensions and applications
 
 # %% [markdown] tags=["notes"]

@@ -34,27 +34,19 @@ def codes_of_digits() -> Splits:
     return Splits(SemiSupervised(train, train[chosen]), valid, test)
 
 
-def measured_on_digits(
-    model: SemiSupervisedVAE, data: Splits, S: int | None = None, reliability_only: bool = False
-) -> dict:
+def measured_on_digits(model: SemiSupervisedVAE, data: Splits, S: int | None = None) -> dict:
     """`measure.labels`, and `measure.likelihood` with S = 1,000 of a thousand test digits."""
     some = data._replace(test=data.test[:1000])
-    found = measure.likelihood(model, some, S or 1000, reliability_only=reliability_only)
-    if reliability_only:
-        return found
+    found = measure.likelihood(model, some, S or 1000)
     return measure.labels(model, data.test.tensor(), data.test.y) | found
 
 
-def measured_on_codes(
-    m2: SemiSupervisedVAE, data: Splits, S: int | None = None, reliability_only: bool = False
-) -> dict:
+def measured_on_codes(m2: SemiSupervisedVAE, data: Splits, S: int | None = None) -> dict:
     """`measure.labels` at the means of M1's codes, and, as `measured_on_digits`, the likelihood of
     digits by the whole, M1M2.
     """
     whole, some = M1M2(weights.load(M1), m2), data._replace(test=mnist("dynamic").test[:1000])
-    found = measure.likelihood(whole, some, S or 1000, reliability_only=reliability_only)
-    if reliability_only:
-        return found
+    found = measure.likelihood(whole, some, S or 1000)
     return measure.labels(m2, data.test.means, data.test.y) | found
 
 

@@ -48,9 +48,9 @@ def trained_network(data: Data, hidden: int = 500) -> nn.Module:
     return net
 
 
-def error(guesses: Tensor, labels: Tensor) -> float:
-    """The share of wrong guesses, %."""
-    return round(100 * (guesses != labels).double().mean().item(), 2)
+def error(wrong: Tensor) -> float:
+    """The share of wrong guesses, true or false each, %."""
+    return round(100 * wrong.double().mean().item(), 2)
 
 
 def nearest(x: Tensor, y: Tensor, test: Tensor) -> Tensor:
@@ -126,14 +126,14 @@ def run(setting: dict, seed: int) -> dict:
                 read = (train[chosen].means, y, test_means, test_y)
             else:
                 read = (grey.train[chosen].tensor(), y, grey.test.tensor(), test_y)
-            return {"error": round(100 * (~linear_reading(*read)).double().mean().item(), 2)}
+            return {"error": error(~linear_reading(*read))}
         case "M1+M2":
             model, data = M2(**STACKED), SemiSupervised(train, train[chosen])
             finished(fit(model, data, **STACKED_SETTINGS, seed=seed, progress=False))
             guesses = model.classify(test_means)
             with torch.no_grad():
-                more = {"bayes": error(model.log_joint(test_means).argmax(-1), test_y)}
-    return {"error": error(guesses, test_y)} | more
+                more = {"bayes": error(model.log_joint(test_means).argmax(-1) != test_y)}
+    return {"error": error(guesses != test_y)} | more
 
 
 def table(rows: list[dict]) -> dict:

@@ -47,7 +47,7 @@ function render({ model, el }, bytes) {
   const caption = h("p", { class: "caption" }), told = h("p", { class: "caption" }), live = h("span", { class: "spoken", role: "status" });
   const root = h("div", { class: "dgm-latent dgm-handwriting", role: "group", "aria-label": "a digit, its classes, and every class in the same hand" },
     h("div", { class: "panels" },
-      panel("x", math("x"), sheet, h("div", { class: "row" }, button("Clear", "clear the paper", wipe), seen), legend),
+      panel("x", math("x"), sheet, h("div", { class: "row" }, button("Clear", "clear the paper", clear), seen), legend),
       panel("q", math("q", "(", "y", " | ", "x", ")"), h("div", { class: "classes", role: "group", "aria-label": "the classes: press one to tell the model what the digit is" }, ...bars.map((b) => b.row)), told),
       panel("p", h("span", {}, "every ", math("y"), " in this hand: mean of ", math("p", "(", "x", " | ", "y", ", ", "z", ")")),
         h("div", { class: "hand" }, ...pictures.map((p) => p.figure)), h("div", { class: "row" },
@@ -102,9 +102,6 @@ function render({ model, el }, bytes) {
     const image = Float32Array.from({ length: 784 }, (_, i) => digits[n * 784 + i] / 255);
     lay(image);
     look(image, `z of test digit ${n}, a ${labels[n]}`);
-  }
-  function wipe() { // what was written last keeps its classes and its hand until the next stroke
-    clear();
   }
 
   const freeKeys = keepKeys(root);

@@ -52,7 +52,7 @@ def handwriting(
     x, y = x[:DIGITS].cpu().float(), y[:DIGITS].cpu()
     m2, codes = labelled_part(model, x)
     C, d = m2.classes, m2.prior.z.dim
-    labels = torch.eye(C)[y % C]
+    labels = m2.labels[y % C]
     z = torch.randn(len(x), d, generator=torch.Generator().manual_seed(0))
     encoder = GaussianConditional(m2.encoder.z, m2.encoder.log_var_range)
     stages = [
@@ -103,10 +103,9 @@ def in_every_class(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> torch.
         x: (B, D). y: (B,), the label that each x is taken to have.
     """
     m2, codes = labelled_part(model, x)
-    labels = torch.eye(m2.classes, dtype=x.dtype)
-    z = m2.encoder.given_label(codes, labels[y]).mean
+    z = m2.encoder.given_label(codes, m2.labels[y]).mean
     z = z[:, None].expand(-1, m2.classes, -1)
-    written = m2.decoder(torch.cat([labels.expand(len(x), -1, -1), z], -1)).mean
+    written = m2.decoder(torch.cat([m2.labels.expand(len(x), -1, -1), z], -1)).mean
     return model.decoder.decoder(written).mean if m2 is not model else written
 
 

@@ -118,16 +118,11 @@ from dgmcourse.check import semi_supervised as check
 from dgmcourse.data.labels import Codes, SemiSupervised, balanced, codes
 from dgmcourse.data.letters import letters
 from dgmcourse.densities import StandardGaussian, kl
+from dgmcourse.evaluate import auc, in_parts
 from dgmcourse.networks import mlp
 from dgmcourse.plot import CLASSES, DATA, MODEL, NOISE, POSTERIOR, PRIOR, plt
 from dgmcourse.train import Adam, fit, maximise
 from dgmcourse.widgets.figure import LAYOUT, slider_figure
-
-
-@torch.no_grad()
-def in_parts(f, x: Tensor, rows: int = 500) -> Tensor:
-    """f of the rows of x, a few at a time: all labels of all test digits need much memory."""
-    return torch.cat([f(part) for part in x.split(rows)])
 
 
 def wrong(guesses: Tensor, y: Tensor, comparisons: int = 1) -> intervals.Interval:
@@ -1191,14 +1186,13 @@ def draw_turned(angle: int) -> plt.Figure:
 too_sure = 100 * (seen[90]["sure"].mean() - (seen[90]["y"] == upright_y).double().mean())
 
 
-def auc(inside: Tensor, outside: Tensor) -> intervals.Interval:
+def told_apart(inside: Tensor, outside: Tensor) -> intervals.Interval:
     """How often a digit's value is above a stranger's, with its interval."""
-    value = (inside[:, None] > outside).double() + 0.5 * (inside[:, None] == outside).double()
     sizes = len(inside), len(outside)
-    return intervals.of_auc(value.mean().item(), *sizes, "images of each kind", 2)
+    return intervals.of_auc(auc(inside, outside), *sizes, "images of each kind", 2)
 
 
-tells = {key: auc(seen[0][key], strange[key]) for key in ("sure", "bound")}
+tells = {key: told_apart(seen[0][key], strange[key]) for key in ("sure", "bound")}
 show_widget(
     slider_figure(
         draw_turned,

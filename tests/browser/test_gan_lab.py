@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from pages import controls, cut_off
 from torch import nn
 
 from dgmcourse.data.toy import grid_of_gaussians, ring_of_gaussians
@@ -620,24 +621,9 @@ def test_out_of_sight_it_rests(page):
 
 
 def test_every_control_has_a_name(page):
-    client = page.context.new_cdp_session(page)
-    client.send("Accessibility.enable")
-    root = client.send("Runtime.evaluate", {"expression": "document.querySelector('.dgm-gan')"})[
-        "result"
-    ]
-    nodes = client.send("Accessibility.queryAXTree", {"objectId": root["objectId"]})["nodes"]
-
-    def focusable(node):
-        properties = node.get("properties", [])
-        return any(p["name"] == "focusable" and p["value"]["value"] for p in properties)
-
-    controls = [
-        (node["role"]["value"], node["name"]["value"])
-        for node in nodes
-        if not node["ignored"] and focusable(node)
-    ]
-    assert {"button", "slider", "combobox"} <= {role for role, _ in controls}
-    assert [role for role, name in controls if not name.strip()] == []
+    found = controls(page, ".dgm-gan")
+    assert {"button", "slider", "combobox"} <= {role for role, _ in found}
+    assert [role for role, name in found if not name.strip()] == []
 
 
 def test_narrow_columns_and_zoom(page):
@@ -647,11 +633,7 @@ def test_narrow_columns_and_zoom(page):
     for width in (1000, 764, 470):
         page.set_viewport_size({"width": width, "height": 900})
         page.wait_for_timeout(300)
-        overflow = """() => {
-            const root = document.querySelector('.dgm-gan'), edge = root.getBoundingClientRect().right;
-            return [...root.querySelectorAll('button, canvas, input, select, .value')]
-                .filter((e) => e.getBoundingClientRect().right > edge + 1).map((e) => e.outerHTML.slice(0, 80)); }"""
-        assert page.evaluate(overflow) == []
+        assert cut_off(page, ".dgm-gan") == []
     page.set_viewport_size(size)
     page.get_by_label("objective", exact=True).select_option("non-saturating")
 

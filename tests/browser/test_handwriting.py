@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from pages import controls, cut_off
 
 from dgmcourse.models.semi_supervised_vae import M2
 
@@ -129,30 +130,14 @@ def test_narrow_columns(page):
     for width in (764, 470):
         page.set_viewport_size({"width": width, "height": 900})
         page.wait_for_timeout(300)
-        overflow = """() => {
-            const root = document.querySelector('.dgm-handwriting'), edge = root.getBoundingClientRect().right;
-            return [...root.querySelectorAll('button, canvas, input, .value')]
-                .filter((e) => e.getBoundingClientRect().right > edge + 1).map((e) => e.outerHTML.slice(0, 80)); }"""
-        assert page.evaluate(overflow) == []
+        assert cut_off(page, ".dgm-handwriting") == []
     page.set_viewport_size(size)
 
 
 def test_every_control_has_a_name(page):
-    client = page.context.new_cdp_session(page)
-    client.send("Accessibility.enable")
-    expression = {"expression": "document.querySelector('.dgm-handwriting')"}
-    root = client.send("Runtime.evaluate", expression)["result"]
-    nodes = client.send("Accessibility.queryAXTree", {"objectId": root["objectId"]})["nodes"]
-    controls = [
-        (node["role"]["value"], node["name"]["value"])
-        for node in nodes
-        if not node["ignored"]
-        and any(
-            p["name"] == "focusable" and p["value"]["value"] for p in node.get("properties", [])
-        )
-    ]
-    assert {"button", "slider"} == {role for role, _ in controls}
-    assert [role for role, name in controls if not name.strip()] == []
+    found = controls(page, ".dgm-handwriting")
+    assert {"button", "slider"} == {role for role, _ in found}
+    assert [role for role, name in found if not name.strip()] == []
 
 
 def test_without_a_kernel(page):

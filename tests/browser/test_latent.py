@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from pages import controls, cut_off
 
 from dgmcourse.models import VAE
 
@@ -252,22 +253,9 @@ def test_all_dimensions_can_be_shown(page):
 
 
 def test_every_control_has_a_name(page):
-    client = page.context.new_cdp_session(page)
-    client.send("Accessibility.enable")
-    root = client.send("Runtime.evaluate", {"expression": "document.querySelector('.dgm-latent')"})[
-        "result"
-    ]
-    nodes = client.send("Accessibility.queryAXTree", {"objectId": root["objectId"]})["nodes"]
-    controls = [
-        (node["role"]["value"], node["name"]["value"])
-        for node in nodes
-        if not node["ignored"]
-        and any(
-            p["name"] == "focusable" and p["value"]["value"] for p in node.get("properties", [])
-        )
-    ]
-    assert {"button", "slider", "combobox", "application"} <= {role for role, _ in controls}
-    assert [role for role, name in controls if not name.strip()] == []
+    found = controls(page, ".dgm-latent")
+    assert {"button", "slider", "combobox", "application"} <= {role for role, _ in found}
+    assert [role for role, name in found if not name.strip()] == []
 
 
 def test_narrow_columns_and_zoom(page):
@@ -277,11 +265,7 @@ def test_narrow_columns_and_zoom(page):
     for width in (764, 470):
         page.set_viewport_size({"width": width, "height": 900})
         page.wait_for_timeout(300)
-        overflow = """() => {
-            const root = document.querySelector('.dgm-latent'), edge = root.getBoundingClientRect().right;
-            return [...root.querySelectorAll('button, canvas, input, select, .value')]
-                .filter((e) => e.getBoundingClientRect().right > edge + 1).map((e) => e.outerHTML.slice(0, 80)); }"""
-        assert page.evaluate(overflow) == []
+        assert cut_off(page, ".dgm-latent") == []
     page.set_viewport_size(size)
 
 
