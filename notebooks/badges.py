@@ -107,7 +107,7 @@ def main(arguments: list[str]) -> None:
     urls = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"].get("urls", {})
     address = urls.get("Repository", "")
     write(readme, with_badges(readme.read_text(encoding="utf-8"), address))
-    for source in sorted((ROOT / "notebooks" / "source").glob("[0-9][0-9]_*.py")):
+    for source in sorted((ROOT / "notebooks" / "source").glob("[0-9][0-9]*_*.py")):
         text = source.read_text(encoding="utf-8")
         write(source, with_cell(text, address, source.stem + ".ipynb"))
     if address:

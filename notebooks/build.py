@@ -48,8 +48,8 @@ BEGIN, END, BLANK = "### BEGIN SOLUTION", "### END SOLUTION", "### BLANK:"
 
 
 PLANNED = [  # rows of the map, part "At work", until a source with this number is there
-    ("12_semi_supervised", "How far do ten labels reach?", "Extensions and applications", 45),
-    ("13_sequences", "Can one walk from sentence to sentence?", "Extensions and applications", 45),
+    ("13a_text", "Can one walk from sentence to sentence?", "Extensions and applications", 45),
+    ("13b_music", "What does a melody remember?", "Extensions and applications", 45),
     ("14_graphs", "Which links are missing?", "Applications: graph data", 45),
     ("15_drug_response", "Which cells answer to a drug?", "Applications: drug response", 30),
 ]
@@ -79,13 +79,18 @@ def header(source: Path) -> dict:
     return {"notebook": source.stem, "title": title} | said
 
 
+def number(notebook: str) -> str:
+    """The number in a notebook's name: "07" of 07_vae, "13b" of 13b_music."""
+    return notebook.partition("_")[0]
+
+
 def contents(here: Path) -> dict[Path, str]:
     """What is made of all headers: notebooks.json, the README and the map in 00_welcome.py."""
     listed = [header(source) for source in sorted((here / "source").glob("*.py"))]
     readme, welcome = here.parent / "README.md", here / "source" / "00_welcome.py"
     table = ["| | | minutes |", "| --- | --- | --- |"]
     for row in listed:
-        link = f"[{row['notebook'][:2]} {row['title']}](notebooks/{row['notebook']}.ipynb)"
+        link = f"[{number(row['notebook'])} {row['title']}](notebooks/{row['notebook']}.ipynb)"
         table.append(f"| {link} | {row['about']} | {row['minutes']} |")
     return {
         here.parent / WEIGHTS / "notebooks.json": as_json(listed),
@@ -96,10 +101,10 @@ def contents(here: Path) -> dict[Path, str]:
 
 def course_map(listed: list[dict]) -> list[str]:
     """The rows of the map: the notebooks that have a question, part by part, with those planned."""
-    numbers = {row["notebook"][:2] for row in listed}
+    numbers = {number(row["notebook"]) for row in listed}
     rows = [row for row in listed if "question" in row]
     for name, question, slides, minutes in PLANNED:
-        if name[:2] not in numbers:
+        if number(name) not in numbers:
             row = {"notebook": name, "question": question, "slides": slides, "minutes": minutes}
             rows.append({"part": "At work"} | row)
     rows.sort(key=lambda row: row["notebook"])
@@ -107,7 +112,7 @@ def course_map(listed: list[dict]) -> list[str]:
     for part, group in groupby(rows, key=lambda row: row["part"]):
         table.append(f"| **{part}** | | | |")
         for row in group:
-            name = f"{row['notebook'][:2]} {row['notebook'][3:]}"
+            name = row["notebook"].replace("_", " ", 1)
             link = f"[{name}]({row['notebook']}.ipynb)" if row in listed else name
             table.append(f"| {link} | {row['question']} | {row['slides']} | {row['minutes']} |")
     return table
@@ -227,7 +232,7 @@ def cut(code: str, solved: bool, where: str = "source") -> str:
 
 def one_folder_down(text: str) -> str:
     """The text with relative links as they read from solutions/; links between notebooks stay."""
-    return re.sub(r"(\]\(|(?:href|src)=\")(?![a-z]+:|#|/|\d\d_\w+\.ipynb)", r"\1../", text)
+    return re.sub(r"(\]\(|(?:href|src)=\")(?![a-z]+:|#|/|\d\d[a-z]?_\w+\.ipynb)", r"\1../", text)
 
 
 def drift(built: nbformat.NotebookNode, path: Path) -> str:

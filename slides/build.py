@@ -243,7 +243,7 @@ def section(slide: dict, names: set, deck: Deck) -> str:
     link = ""
     if notebook := slide["notebook"]:
         address = f"../notebooks/{notebook}.ipynb"
-        link = f'<footer><a href="{address}">notebook {notebook[:2]}</a></footer>'
+        link = f'<footer><a href="{address}">notebook {notebook.partition("_")[0]}</a></footer>'
     title = deck.markdown(slide["title"]).removeprefix("<p>").removesuffix("</p>\n")
     return (
         f'<section id="{name}" class="{slide["kind"]}" data-timing="{seconds}">'

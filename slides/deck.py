@@ -122,7 +122,7 @@ def quoted(
         if rests_on := rests_on or re.search(basis, found[0]):
             sentence += f' <span class="basis">{rests_on[1]}</span>'
     link = f"../notebooks/{name}.ipynb#cell-id={cell}"
-    return f'{sentence.format(*values)} <a href="{link}">{name[:2]} · C{number}</a>'
+    return f'{sentence.format(*values)} <a href="{link}">{name.partition("_")[0]} · C{number}</a>'
 
 
 def claim(number: int, pattern: str, sentence: str, notebook: str = "", against=False) -> None:

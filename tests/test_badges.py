@@ -117,7 +117,7 @@ def test_every_source_carries_the_cell_and_the_badges_of_the_address_we_have():
     address = project.get("urls", {}).get("Repository", "")
     readme = (ROOT / "README.md").read_text()
     assert "<!-- badges -->" in readme and badges.with_badges(readme, address) == readme
-    sources = sorted((ROOT / "notebooks/source").glob("[0-9][0-9]_*.py"))
+    sources = sorted((ROOT / "notebooks/source").glob("[0-9][0-9]*_*.py"))
     assert sources
     for source in sources:
         text = source.read_text()

@@ -113,7 +113,8 @@ show_widget(
 # | [11 priors](11_priors.ipynb) | Can the prior be learned? | Improving the prior | 70 |
 # | **At work** | | | |
 # | [12 semi_supervised](12_semi_supervised.ipynb) | How far does a handful of labels reach? | Extensions and applications | 75 |
-# | 13 sequences | Can one walk from sentence to sentence? | Extensions and applications | 45 |
+# | 13a text | Can one walk from sentence to sentence? | Extensions and applications | 45 |
+# | 13b music | What does a melody remember? | Extensions and applications | 45 |
 # | 14 graphs | Which links are missing? | Applications: graph data | 45 |
 # | 15 drug_response | Which cells answer to a drug? | Applications: drug response | 30 |
 # | **Looking back** | | | |

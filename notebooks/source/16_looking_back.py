@@ -311,7 +311,7 @@ by_distance = sorted(column, key=lambda name: column[name]["frechet"].mean())
 rows = []
 for name in by_distance:
     c = column[name]
-    link = f"[{KINDS[name][0][:2]}]({KINDS[name][0]}.ipynb)" if name in KINDS else ""
+    link = f"[{KINDS[name][0].partition('_')[0]}]({KINDS[name][0]}.ipynb)" if name in KINDS else ""
     took = f"{1000 * seconds[name]:,.0f}" if name in seconds else ""
     specs = {"off": ".2f", "sharp": ".2f", "sliced": ".3f"}
     by = {key: mean_and_error(values, specs.get(key, ".1f")) for key, values in c.items()}
@@ -1000,7 +1000,7 @@ for family, listed in PROS.items():
             text, link = measured[f"claim-{claim}"], "above"
         else:
             cell, text = cells[notebook, claim]["cell"], cells[notebook, claim]["measured"]
-            link = f"[{notebook[:2]}]({notebook}.ipynb#cell-id={cell})"
+            link = f"[{notebook.partition('_')[0]}]({notebook}.ipynb#cell-id={cell})"
         side = "for" if sign == "+" else "against"
         rows.append(f"| {family} | {side} | {says} | {first_clause(text)} | {link} | {verdict} |")
 plot.markdown(
