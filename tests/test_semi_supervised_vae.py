@@ -565,9 +565,17 @@ def test_what_else_does_not_fit_is_refused():
             M2(**{"latent_dim": 2, "hidden": 5, "data_dim": 4} | setting)
     with pytest.raises(ValueError, match="log_var_range: expected a smaller number"):
         LabelEncoder(model.encoder.y, model.encoder.z, (2.0, -6.0))
-    for y in (-1, C, 1.5, "1"):
-        with pytest.raises(ValueError, match=f"classes are whole numbers from 0 to 2, got {y}"):
+    for y in (-1, C, 1.5, "1", True):
+        with pytest.raises(ValueError, match=f"y: expected .* at most 2, got {y!r}"):
             model.given(y)
+    with pytest.raises(ValueError, match="got NaN or infinity in 1 of 16 rows"):
+        model.classify(x.index_fill(0, torch.tensor([3]), math.nan))
+    with pytest.raises(ValueError, match="expected at least one labelled x"):
+        model.objective(x, x[:0], torch.arange(0), 0.1)
+    with pytest.raises(TypeError, match="x, x_labelled, y and share, .* got 3 arguments"):
+        model.objective(x, x, torch.arange(2))
+    with pytest.raises(TypeError, match="expected a SemiSupervisedVAE for m2, got LatentVariable"):
+        M1M2(model.given(0), model.given(0))
     for ask in (model.log_joint, model.unlabelled_bound, model.objective, model.classify):
         with pytest.raises(ValueError, match="4 numbers on the last axis"):
             ask(x[:, :3])

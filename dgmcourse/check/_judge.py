@@ -35,6 +35,9 @@ from dgmcourse.check._diagnosis import Estimate, combination, numbers, relation,
 from dgmcourse.check._exercise import Blank, Wrong, where
 
 STEP = 1e-4  # of finite differences
+ERRORS = {  # part of an error of torch's: what the student did
+    "is invalid for input of size": "a length is fixed in your code: take it from a shape"
+}
 CUT = "something cuts it off (.detach(), .item(), .numpy() or torch.no_grad())"
 
 
@@ -55,6 +58,10 @@ def grouped(flat: list, n: int = 2) -> list[tuple]:
 
 
 # ---- what an answer gives, and what is right
+
+
+class WrongShape(Wrong):
+    """Why a case goes wrong that way is no matter of its numbers."""
 
 
 class Case(NamedTuple):
@@ -109,7 +116,7 @@ def called(answer: Callable, arguments: dict, errors: dict[str, str] | None = No
             ) from None
         raise
     except Exception as error:  # whatever a student's code can raise
-        for part, mistake in (errors or {}).items():
+        for part, mistake in ((errors or {}) | ERRORS).items():
             if part in str(error):
                 raise Wrong(f"{mistake}.") from None
         raise
@@ -236,7 +243,8 @@ class Function:
                     said = error if isinstance(error, Wrong) else f"it stops with {where(error)}."
                     said = "it returns nothing." if isinstance(error, Blank) else said
                     at = case.at or "in another case"
-                    why = case.why and f" {case.why[0].upper()}{case.why[1:]}."
+                    about = case.why if not isinstance(error, WrongShape) else ""
+                    why = about and f" {about[0].upper()}{about[1:]}."
                     trouble = trouble or f"right elsewhere, but not {at}: {said}{why}"
             self.check_order(trials)
             for k in self.order:
@@ -366,7 +374,7 @@ class Function:
                 if case.at:
                     hint = "is a length fixed in the code, or an axis of 1 squeezed?"
                 hint = f": {hint}" if hint else ""
-                raise Wrong(
+                raise WrongShape(
                     self.sentence(0, f"{name} has shape {shape}, expected {expected}{hint}")
                 )
 

@@ -182,6 +182,10 @@ labelled_bound = Exercise(
             bound(draw=lambda q: q.mean),
             "the gradient does not pass through z: .sample() cuts it off, .rsample() does not",
             bound(draw=lambda q: q.sample()),
+            "the noise of z has the variance for its width: it is exp(log_var / 2), as q.rsample() has",
+            bound(draw=lambda q: q.mean + torch.randn_like(q.mean) * torch.exp(q.log_var)),
+            "the noise of z has log_var for its width: it is exp(log_var / 2), as q.rsample() has",
+            bound(draw=lambda q: q.mean + torch.randn_like(q.mean) * q.log_var),
             "you drew z from the prior: draw it from q(z|x, y)",
             bound(draw=lambda q: torch.randn_like(q.mean)),
             "z has no noise of the width of q: q.rsample() has",
@@ -198,16 +202,30 @@ labelled_bound = Exercise(
             bound(lambda y: y[:1].expand(len(y), -1), lambda y: y[:1].expand(len(y), -1)),
             "log p(y) is not of ten classes: there are C = y.shape[-1] of them, six in this test",
             bound(log_p_y=lambda y: -math.log(10)),
+            "C is the number of classes, y.shape[-1]: you took the length of the batch",
+            bound(log_p_y=lambda y: -math.log(len(y))),
+            "log p(y) is averaged over the classes: the label's own is -log C",
+            bound(log_p_y=lambda y: -math.log(y.shape[-1]) / y.shape[-1]),
+            "log p(y) is summed over all classes: the label's own is -log C",
+            bound(log_p_y=lambda y: -math.log(y.shape[-1]) * y.shape[-1]),
             "you added p(y) in place of log p(y), which is -log C",
             bound(log_p_y=lambda y: 1 / y.shape[-1]),
             "log p(y) is counted once for each latent dimension: once for each x",
             bound(log_p_y=lambda y: -2 * math.log(y.shape[-1])),
             "you averaged the reconstruction over the pixels: sum them",
             bound(log_prob=lambda p, x: p.log_prob(x) / 3),
+            "pixels that are 0 count, too: use decoder(y, z).log_prob(x)",
+            bound(log_prob=lambda p, x: (x * torch.nn.functional.logsigmoid(p.logits)).sum(-1)),
             "that is a squared error: use decoder(y, z).log_prob(x)",
             bound(log_prob=lambda p, x: -((x - p.mean) ** 2).sum(-1)),
             "you averaged the KL over the latent dimensions: sum it",
             bound(divergence=lambda q: _kl(q) / 2),
+            "the KL has a standard deviation where the variance belongs, exp(log_var)",
+            bound(
+                divergence=lambda q: (
+                    0.5 * (torch.exp(q.log_var / 2) + q.mean**2 - 1 - q.log_var).sum(-1)
+                )
+            ),
             "the KL is turned round: it is KL[q(z|x, y) || p(z)], kl(q, prior)",
             bound(
                 divergence=lambda q: densities.kl(Gaussian(0 * q.mean, 0 * q.log_var), q),
@@ -226,6 +244,10 @@ labelled_bound = Exercise(
             "log p(y)": log_prior_of_label,
             "the KL, subtracted,": lambda *given: -integrated_kl(*given),
         },
+        errors={
+            "no closed form for KL[StandardGaussian": "the KL is turned round: it is kl(q, prior)"
+        },
+        nan="log p(y) is -log C, one number: y * log y has 0 * log 0 in it",
         shared="one noise for the whole batch: every row needs a z of its own, as q.rsample() gives",
         unit="nats",
         praise="over 5,000 draws of z the first x's mean bound is {trial.found[0].value[0]:.3f} +-"
@@ -288,6 +310,10 @@ unlabelled_bound = Exercise(
             lambda log_q, L: L.amax(-1),
             "the weights are log q: q(y|x) is log_q.exp()",
             lambda log_q, L: (log_q * L).sum(-1) + entropy(log_q, L),
+            "L is a logarithm already, and a bound adds such: no exp(L)",
+            lambda log_q, L: (log_q.exp() * (L.exp() - log_q)).sum(-1),
+            "the weights of both sums are log q: q(y|x) is log_q.exp()",
+            lambda log_q, L: (log_q * (L - log_q)).sum(-1),
             "the weights are missing in the first sum: each L counts q(y|x) times",
             lambda log_q, L: L.sum(-1) + entropy(log_q, L),
             "the classes have equal weights in the first sum: each L counts q(y|x) times",
@@ -308,6 +334,7 @@ unlabelled_bound = Exercise(
             lambda log_q, L: (log_q + L).logsumexp(-1),
         ],
         terms={"the sum of q(y|x) L(x, y)": expected_joint, "the entropy": entropy},
+        nan="log_q is a logarithm already: q is log_q.exp(), and log q is log_q itself",
         shapes=[
             (3,),
             "you summed over the batch: the classes are the last axis, .sum(-1)",
@@ -342,7 +369,7 @@ def by_multiplier(L: Tensor) -> Tensor:
 
 UNNORMALISED = "exp(L) does not sum to 1 over the classes: divide by its sum, .softmax(-1)"
 TINY = reals([[-800.0, -801.0, -799.5], [-2500.0, -2500.0, -2501.0]])[0]
-FAR = reals([[-60.0, 900.0, 899.0], [1200.0, 1201.5, -300.0]])[0]
+FAR = reals([[-1860.0, 900.0, 899.0], [1200.0, 1201.5, -300.0]])[0]
 
 best_q = Exercise(
     name="best_q",
@@ -374,6 +401,12 @@ best_q = Exercise(
             lambda L: (L - 1).exp(),
             "each class has a sigmoid of its own: all classes together sum to 1, .softmax(-1)",
             lambda L: L.sigmoid(),
+            "L - 1 is log q but for a constant: exponentiate it and divide by the sum",
+            lambda L: L - 1,
+            "you took the softmax twice: once gives probabilities already",
+            lambda L: L.softmax(-1).softmax(-1),
+            "it does not sum to 1 over the classes: the softmax does, without another division",
+            lambda L: L.softmax(-1) / L.shape[-1],
             "you return log q: return the probabilities",
             lambda L: L.log_softmax(-1),
             "the classes are the last axis: you normalised over the batch, .softmax(0)",
@@ -394,6 +427,7 @@ best_q = Exercise(
             "L is divided by the number of classes: the objective is a sum over y, no mean",
             lambda L: (L / L.shape[-1]).softmax(-1),
         ],
+        nan="exp of a large number is infinite in a computer: .softmax(-1) subtracts the largest L first",
         shapes=[(4,), "one probability for each class: (B, C)"],
         errors={
             "must match the size": "the sum over the classes lost its axis: .sum(-1, keepdim=True)"

@@ -51,8 +51,16 @@ class SemiSupervised:
     def __init__(self, data: Data, labelled: Data, size: int = 100):
         check_whole(size=size)
         data, labelled = Data.of(data), Data.of(labelled)
-        if len(labelled) == 0 or labelled.y is None:
-            raise ValueError("expected labelled examples, Data(x, y), got none")
+        if len(data) == 0 or len(labelled) == 0 or labelled.y is None:
+            raise ValueError(
+                f"expected examples and labelled examples, Data(x, y), got {len(data)} and"
+                f" {0 if labelled.y is None else len(labelled)}"
+            )
+        if data.x.shape[1:] != labelled.x.shape[1:]:
+            raise ValueError(
+                f"expected labelled examples like the others, of shape {tuple(data.x.shape[1:])},"
+                f" got {tuple(labelled.x.shape[1:])}"
+            )
         self.data, self.labelled, self.size = data, labelled, size
 
     def __len__(self) -> int:

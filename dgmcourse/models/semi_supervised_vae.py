@@ -19,6 +19,7 @@ from dgmcourse.densities import (
     StandardGaussian,
     apply,
     as_floats,
+    check_batch,
     check_event,
     check_terms,
     gaussian_of,
@@ -99,7 +100,7 @@ class SemiSupervisedVAE(LatentVariableModel):
         encoder: q(y|x) q(z|x, y).
         decoder: p(x|y, z), a Conditional given [one-hot y, z].
         alpha: how much log q(y|x) of a labelled x counts, against the bound of an unlabelled one.
-            The paper's is 0.1.
+            The paper's is 0.1 N for sums over N data points, which is 0.1 for each of them.
     """
 
     parts = {"elbo": "bound, unlabelled", "labelled": "bound, labelled", "log q(y|x)": "log q(y|x)"}
@@ -197,9 +198,20 @@ class SemiSupervisedVAE(LatentVariableModel):
 
         Returns:
             what to maximise, and {"elbo": U, "labelled": L, "log q(y|x)"} at beta = 1 to watch.
+
+        Raises:
+            TypeError: for other arguments than these.
+            ValueError: unless y is a class for each of at least one labelled x.
         """
         if len(labelled) in (1, 4):  # beta comes last, as `fit` gives it
             *labelled, beta = labelled
+        if len(labelled) not in (0, 3):
+            raise TypeError(
+                "expected x alone, or x, x_labelled, y and share, and then beta: got"
+                f" {1 + len(labelled)} arguments before it"
+            )
+        if labelled and len(labelled[0]) == 0:
+            raise ValueError("expected at least one labelled x, got none")
         elbo, regulariser = self._unlabelled(x)
         value, parts = elbo + (1 - beta) * regulariser, {"elbo": elbo}
         if labelled:
@@ -220,8 +232,12 @@ class SemiSupervisedVAE(LatentVariableModel):
 
     @torch.no_grad()
     def classify(self, x: Tensor) -> Tensor:
-        """The most probable class by q(y|x): (B,)."""
-        return self.encoder.y(x).log_probs.argmax(-1)
+        """The most probable class by q(y|x): (B,).
+
+        Raises:
+            ValueError: for NaN or infinity in x, (B, D): no class could carry them on.
+        """
+        return self.encoder.y(check_batch(x, finite=True)).log_probs.argmax(-1)
 
     def given(self, y: int) -> LatentVariableModel:
         """p(x|y) = integral of p(x|y, z) p(z) dz of one class, a `LatentVariableModel` of z alone.
@@ -232,8 +248,7 @@ class SemiSupervisedVAE(LatentVariableModel):
         Raises:
             ValueError: if there is no such class.
         """
-        if y not in range(self.classes):
-            raise ValueError(f"classes are whole numbers from 0 to {self.classes - 1}, got {y}")
+        check_whole(0, self.classes - 1, y=y)
 
         def encoder(x: Tensor) -> Gaussian:
             return self.encoder.given_label(x, self.labels[y])
@@ -321,10 +336,13 @@ class M1M2(LatentVariableModel):
         m2: a `SemiSupervisedVAE` whose x are the codes of m1.
 
     Raises:
+        TypeError: unless m2 is a `SemiSupervisedVAE`.
         ValueError: if m1's codes and m2's x differ in dimensions.
     """
 
     def __init__(self, m1: LatentVariableModel, m2: SemiSupervisedVAE):
+        if not isinstance(m2, SemiSupervisedVAE):
+            raise TypeError(f"expected a SemiSupervisedVAE for m2, got {type(m2).__name__}")
         with torch.no_grad():
             dim, x = m1.prior.sample().shape[-1], m2.sample().shape[-1]
         if dim != x:

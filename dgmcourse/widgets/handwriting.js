@@ -47,7 +47,11 @@ function render({ model, el }, bytes) {
   const caption = h("p", { class: "caption" }), told = h("p", { class: "caption" }), live = h("span", { class: "spoken", role: "status" });
   const root = h("div", { class: "dgm-latent dgm-handwriting", role: "group", "aria-label": "a digit, its classes, and every class in the same hand" },
     h("div", { class: "panels" },
-      panel("x", math("x"), sheet, h("div", { class: "row" }, button("Clear", "clear the paper", clear), seen), legend),
+      panel("x", math("x"), sheet, h("div", { class: "row" }, button("Clear", "clear the paper", () => {
+        clear();
+        given = -1;
+        look(new Float32Array(784), "z of the empty sheet");
+      }), seen), legend),
       panel("q", math("q", "(", "y", " | ", "x", ")"), h("div", { class: "classes", role: "group", "aria-label": "the classes: press one to tell the model what the digit is" }, ...bars.map((b) => b.row)), told),
       panel("p", h("span", {}, "every ", math("y"), " in this hand: mean of ", math("p", "(", "x", " | ", "y", ", ", "z", ")")),
         h("div", { class: "hand" }, ...pictures.map((p) => p.figure)), h("div", { class: "row" },

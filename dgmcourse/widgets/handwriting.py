@@ -10,8 +10,9 @@ import copy
 import torch
 from torch import nn
 
-from dgmcourse.densities import GaussianConditional
+from dgmcourse.densities import GaussianConditional, check_batch
 from dgmcourse.plot import CLASSES, MODEL, WIDTH, draw_images, plt
+from dgmcourse.settings import check_whole
 from dgmcourse.widgets import HERE, esm
 from dgmcourse.widgets.networks import Networks, export, sent, weights_block
 
@@ -44,15 +45,23 @@ def handwriting(
 
     Raises:
         TypeError: for a layer that the browser cannot run.
-        ValueError: for images that are not 28 x 28.
+        ValueError: for images that are not 28 x 28, or not in [0, 1], or no such digit to start at.
     """
+    x = check_batch(x, finite=True)
     if x.shape[-1] != 784:
         raise ValueError(f"what is written has 28 x 28 pixels, the digits have {x.shape[-1]}")
+    if len(x) == 0 or len(x) != len(y) or not 0 <= x.min() <= x.max() <= 1:
+        raise ValueError(
+            "expected grey values from 0 to 1 and a label for each digit, got"
+            f" {len(x)} digits, {len(y)} labels"
+            + (f" and values from {x.min():g} to {x.max():g}" if len(x) else "")
+        )
+    check_whole(0, min(len(x), DIGITS) - 1, start=start)
     model = copy.deepcopy(model).cpu().float().eval()
     x, y = x[:DIGITS].cpu().float(), y[:DIGITS].cpu()
     m2, codes = labelled_part(model, x)
     C, d = m2.classes, m2.prior.z.dim
-    labels = m2.labels[y % C]
+    labels = m2.labels[y.long() % C]  # a model of fewer classes than the digits have is shown, too
     z = torch.randn(len(x), d, generator=torch.Generator().manual_seed(0))
     encoder = GaussianConditional(m2.encoder.z, m2.encoder.log_var_range)
     stages = [
@@ -103,7 +112,7 @@ def in_every_class(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> torch.
         x: (B, D). y: (B,), the label that each x is taken to have.
     """
     m2, codes = labelled_part(model, x)
-    z = m2.encoder.given_label(codes, m2.labels[y]).mean
+    z = m2.encoder.given_label(codes, m2.one_hot(y, codes)).mean
     z = z[:, None].expand(-1, m2.classes, -1)
     written = m2.decoder(torch.cat([m2.labels.expand(len(x), -1, -1), z], -1)).mean
     return model.decoder.decoder(written).mean if m2 is not model else written
