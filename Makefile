@@ -31,7 +31,7 @@ lab: setup ## open the course in JupyterLab (PORT=9999, ARGS="--no-browser")
 	@exec env $(RUN) -m jupyterlab $(LAB) $(ARGS)
 
 test: setup ## run every test and every notebook (ARGS="-k decoder": only those of tests/)
-	@$(RUN) -m pytest tests $(ARGS)
+	@$(RUN) -m pytest tests -n 2 --dist loadfile $(ARGS)
 	$(if $(ARGS)$(if $(NOTEBOOKS),,none),,@$(RUN) -m pytest --nbval-lax --nbval-cell-timeout=300 -n 2 --dist loadfile $(NOTEBOOKS))
 
 matrix: setup ## test on each Python with the oldest and newest packages (ARGS="3.11-oldest colab")

@@ -304,7 +304,7 @@ def test_lab_passes_its_arguments_on_and_opens_the_welcome_notebook():
 
 def test_test_runs_the_tests_and_every_notebook():
     tests, notebooks = make("-n", "test").splitlines()[1:]
-    assert tests.strip().endswith("pytest tests") and "--nbval-lax" in notebooks
+    assert "pytest tests -n 2 --dist loadfile" in tests and "--nbval-lax" in notebooks
     assert {p.name for p in (ROOT / "notebooks").glob("*.ipynb")} == set(
         re.findall(r"notebooks/(\S+)", notebooks)
     )
