@@ -138,8 +138,8 @@ def over_pairs(A: Tensor, logit, there: bool, absent: bool) -> Tensor:
     for i in range(len(A)):
         for j in range(i):
             if there if A[i, j] else absent:
-                l = logit(i, j)
-                total = total - torch.logaddexp(torch.zeros_like(l), -l if A[i, j] else l)
+                logits = logit(i, j)
+                total = total - torch.nn.functional.softplus(-logits if A[i, j] else logits)
     return total
 
 

@@ -214,8 +214,10 @@ class GraphMatrixCompletion(nn.Module):
         return Categorical(p.log())
 
     @torch.no_grad()
-    def new_user(self, items: Tensor, values: Tensor) -> Tensor:
-        """The code (its mean) of somebody who gave these ratings, (n,) each: (1, K)."""
+    def new_user(self, items: Tensor, values: Tensor) -> Gaussian | Point:
+        """q(u) of somebody who gave these ratings, (n,) each: a Density of one code, (1, K). Call it
+        in `eval()` mode.
+        """
         if len(items) and not (1 <= values.min() and values.max() <= self.levels):
             raise ValueError(
                 f"ratings are from 1 to {self.levels}, got {int(values.min())} to"
@@ -226,7 +228,7 @@ class GraphMatrixCompletion(nn.Module):
         encoder = self.encoder
         said = encoder.weights()[values - 1, encoder.shape[0] + items] / max(1, len(items))
         heard = said.new_zeros(self.levels, said.shape[-1]).index_add_(0, values - 1, said)
-        return encoder.code(heard if encoder.stack else heard.sum(0), 1).mean
+        return encoder.code(heard if encoder.stack else heard.sum(0), 1)
 
 
 def expected_rating(p: Categorical) -> Tensor:
