@@ -91,9 +91,6 @@ WRONG = {
     "log_prob_of_graph": {
         "the sum over the edges has the factor 3": weighed,
         "where logits are 60 or more": through_probabilities,
-        "a mean where a sum belongs": lambda z, b, A: F.logsigmoid(
-            (2 * pair_logits(z, b, A)[1] - 1) * pair_logits(z, b, A)[0]
-        ).mean(-1),
         "one number for each pair": lambda z, b, A: F.logsigmoid(
             (2 * pair_logits(z, b, A)[1] - 1) * pair_logits(z, b, A)[0]
         ),

@@ -207,6 +207,8 @@ log_prob_of_graph = Exercise(
             of_edges,
             "only the pairs without an edge count: those with one have log sigmoid(l)",
             of_others,
+            "you averaged over the pairs: sum them, a graph is all of its pairs",
+            lambda z, b, A: of_all(z, b, A) / (len(A) * (len(A) - 1) / 2),
             "these are distances: the logit is the inner product z_i . z_j, plus b",
             with_logits(lambda z, b, i, j: b - ((z[:, i] - z[:, j]) ** 2).sum(-1)),
             "b is missing in the logits",
