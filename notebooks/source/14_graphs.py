@@ -19,8 +19,8 @@
 
 # %% [markdown]
 # # Graphs and ratings: which link is missing?
-# *75 minutes, about 20 of them for three exercises. Slides: "Extensions and applications". You need
-# the VAE and its bound ([notebook 07](07_vae.ipynb)).*
+# *75 minutes, about 20 of them for three exercises. Slides: "Extensions and applications". You
+# need the VAE and its bound ([notebook 07](07_vae.ipynb)).*
 #
 # A karate club, 34 members. A link joins two who met outside the club. In the end it split:
 # circles went with the teacher, squares with the president. The model sees the links and nothing
@@ -97,10 +97,10 @@ show_widget(
 
 # %% [markdown]
 # ## The question
-# Until now a data set was a heap of examples, drawn independently. A graph is *one* example: what is
-# known of a node lies in its neighbours. *Cora* is 2,708 papers on machine learning, which of them
-# cite which, and which of 1,433 words occur in each. We hide a tenth of the citations, and ask: of a
-# hidden citation and a pair of papers that has none, **which is which?**
+# Until now a data set was a heap of examples, drawn independently. A graph is *one* example: what
+# is known of a node lies in its neighbours. *Cora* is 2,708 papers on machine learning, which of
+# them cite which, and which of 1,433 words occur in each. We hide a tenth of the citations, and
+# ask: of a hidden citation and a pair of papers that has none, **which is which?**
 #
 # Two ways need no training: count the papers that both cite or are cited by; or compare the words
 # of both. **Predict.** How often is each right?
@@ -227,9 +227,9 @@ plot.show(
 
 # %% [markdown]
 # ## Exercise 1: hearing your neighbours (6 minutes)
-# A network for a graph must not care in which order the nodes are listed, and must take nodes with
-# any number of neighbours. Kipf and Welling's **graph convolution** does the simplest thing: each
-# node hears itself and its neighbours.
+# A network for a graph must not care in which order the nodes are listed, and must take nodes
+# with any number of neighbours. Kipf and Welling's **graph convolution** does the simplest thing:
+# each node hears itself and its neighbours.
 #
 # $$\mathbf{M} = \tilde{\mathbf{D}}^{-1/2} (\mathbf{A} + \mathbf{I})\, \tilde{\mathbf{D}}^{-1/2}, \qquad
 #   \tilde d_i = 1 + \sum_j A_{ij}, \qquad \mathbf{X} \mapsto \mathbf{M} \mathbf{X} \mathbf{W}$$
@@ -318,8 +318,8 @@ print(f"sum over all 64 graphs: {total:.6f}")
 
 # %% [markdown]
 # ## Yours, on the club
-# Encoder, decoder, and the prior $p(\mathbf{z}_i) = \mathcal N(\mathbf{0}, \mathbf{I})$: that is a
-# VAE, the **variational graph auto-encoder** (VGAE). Its bound is one number for the graph,
+# Encoder, decoder, and the prior $p(\mathbf{z}_i) = \mathcal N(\mathbf{0}, \mathbf{I})$: that is
+# a VAE, the **variational graph auto-encoder** (VGAE). Its bound is one number for the graph,
 #
 # $$\mathcal L = \mathbb E_{q(\mathbf{Z}|\mathbf{A}, \mathbf{X})}[\log p(\mathbf{A}|\mathbf{Z})]
 #   - \sum_i \mathrm{KL}[q(\mathbf{z}_i|\mathbf{A}, \mathbf{X})\,\|\,p(\mathbf{z}_i)] \;\le\;
@@ -414,10 +414,11 @@ plot.markdown(
 
 # %% [markdown]
 # ## Train it on Cora
-# The course's `GraphVAE` is the same model with sparse matrices: $\mathbf{M}$ has a few entries in each
-# row, and a product with it costs time in proportion to nodes and edges. The decoder is not so cheap:
-# 2,708 papers are 3.7 million pairs. But only the sum over pairs *without* an edge is long, and a sum can be
-# estimated from a random part of it, without bias: each step draws 100,000 pairs.
+# The course's `GraphVAE` is the same model with sparse matrices: $\mathbf{M}$ has a few entries
+# in each row, and a product with it costs time in proportion to nodes and edges. The decoder is
+# not so cheap: 2,708 papers are 3.7 million pairs. But only the sum over pairs *without* an edge
+# is long, and a sum can be estimated from a random part of it, without bias: each step draws
+# 100,000 pairs.
 #
 # One more change, the authors'. Of a thousand pairs one or two are edges. The authors' code lets
 # each edge count
@@ -575,11 +576,11 @@ plot.show(
 
 # %% [markdown]
 # ## Is it the graph, is it the noise?
-# One split is one draw of luck. The study repeats all for ten splits, the same for every method, on
-# Cora and on CiteSeer, another such graph. Beside the VGAE stand: GAE, the same without noise and KL;
-# counts of common neighbours (Adamic and Adar let a rare one count more); paths of two and three
-# steps; eigenvectors of $\mathbf{M}$; words; and one you might write in a minute, *words and paths*,
-# their plain sum, not tuned. **Predict.** In which order?
+# One split is one draw of luck. The study repeats all for ten splits, the same for every method,
+# on Cora and on CiteSeer, another such graph. Beside the VGAE stand: GAE, the same without noise
+# and KL; counts of common neighbours (Adamic and Adar let a rare one count more); paths of two
+# and three steps; eigenvectors of $\mathbf{M}$; words; and one you might write in a minute,
+# *words and paths*, their plain sum, not tuned. **Predict.** In which order?
 
 # %%
 study = recipes.study("link_prediction")
@@ -656,8 +657,8 @@ plot.measured(measured["claim-42"])
 
 # %% [markdown]
 # ## The bound itself
-# Here is a model trained on the true bound: no weights, and with $b$. **Predict.** Which is better at
-# ranking? Whose probabilities could you believe?
+# Here is a model trained on the true bound: no weights, and with $b$. **Predict.** Which is
+# better at ranking? Whose probabilities could you believe?
 
 # %%
 torch.manual_seed(0)
@@ -710,9 +711,9 @@ plot.markdown(
 
 # %% [markdown]
 # ## Ratings: a graph of two kinds of nodes
-# A table of ratings is a graph, too: people on one side, films on the other, and an edge of kind $r$,
-# from 1 to $R = 5$, wherever somebody has given $r$ stars. Most entries are missing. **What would you
-# have given?**
+# A table of ratings is a graph, too: people on one side, films on the other, and an edge of kind
+# $r$, from 1 to $R = 5$, wherever somebody has given $r$ stars. Most entries are missing. **What
+# would you have given?**
 #
 # *Graph convolutional matrix completion* (GC-MC) lets the two sides hear each other, in a way of
 # its own for each kind of edge:
@@ -726,7 +727,11 @@ plot.markdown(
 # level,
 #
 # $$p(M_{ij} = r|\mathbf{u}_i, \mathbf{v}_j) = \mathrm{softmax}_r\, l_r, \qquad
-#   l_r = \mathbf{u}_i^\top \mathbf{Q}_r \mathbf{v}_j + b_r$$
+#   l_r = (\mathbf{u}_i + \mathbf{c})^\top \mathbf{Q}_r (\mathbf{v}_j + \mathbf{d}) + b_r$$
+#
+# ($\mathbf{c}$, $\mathbf{d}$ and $b_r$, what all people, all films and all ratings have in
+# common, are ours: of somebody unknown $\mathbf{u} = \mathbf{0}$, and $\mathbf{c}$ is the average
+# taste.)
 #
 # That is a **distribution of the rating**, not a number: some films nobody finds middling. It is
 # trained to maximise $\log p$ of the known ratings. One trap: the rating to be predicted is
@@ -879,10 +884,10 @@ plot.show(
 
 # %% [markdown]
 # ## What would you like?
-# Rate ten films, as many as you know. You are not in the training data, but you need not be: your code
-# is a function of your ratings, so no training is needed. Move a slider, and look at the rows. Three
-# things to try: rate nothing; give everything a 5; then like two films and hate two others, and watch which
-# films part company.
+# Rate ten films, as many as you know. You are not in the training data, but you need not be: your
+# code is a function of your ratings, so no training is needed. Move a slider, and look at the
+# rows. Three things to try: rate nothing, and see what everybody likes; give everything a 5; then
+# like two films and hate two others, and watch which films part company.
 
 # %%
 CHOICE = known.counts()[1].argsort(descending=True)[:10].tolist()  # the ten most rated
@@ -949,18 +954,19 @@ show_widget(
     caption=(
         "Somebody who gave "
         + ", ".join(f"{title_of(CHOICE[k])} {r}" for k, r in enumerate(START) if r)
-        + ". Without any rating all films have the same row: u = 0 leaves only b."
+        + ". Without any rating u = 0, and the list is that of the average taste."
     ),
 )
 
 # %% [markdown]
 # ## Whom can you believe?
-# The study trained GC-MC on u1 with five seeds, and tuned its rivals on a tenth of the training ratings:
-# means, and *matrix factorisation*, $\mu + b_i + c_j + \mathbf{u}_i^\top \mathbf{v}_j$, by least squares,
-# which takes two seconds. It also trained the model that the lecture would ask for: codes with a prior, a
-# $q(\mathbf{u}_i)$ and a $q(\mathbf{v}_j)$ that are Gaussian, and a KL, in short a **variational**
-# GC-MC. A rival that predicts one number gets a bell around it, of the width that is best for $\log p$, so that all can be compared
-# in nats. **Predict.** Who wins in stars? And who in nats, for people of whom little is known?
+# The study trained GC-MC on u1 with five seeds, and tuned its rivals on a tenth of the training
+# ratings: means, and *matrix factorisation*, $\mu + b_i + c_j + \mathbf{u}_i^\top \mathbf{v}_j$,
+# by least squares, which takes two seconds. It also trained the model that the lecture would ask
+# for: codes with a prior, a $q(\mathbf{u}_i)$ and a $q(\mathbf{v}_j)$ that are Gaussian, and a
+# KL, in short a **variational** GC-MC. A rival that predicts one number gets a bell around it, of
+# the width that is best for $\log p$, so that all can be compared in nats. **Predict.** Who wins
+# in stars? And who in nats, for people of whom little is known?
 
 # %%
 rows = recipes.study("ratings")["rows"]
@@ -1015,11 +1021,11 @@ plot.measured(measured["claim-43"])
 
 # %% [markdown]
 # ## Does it know what it does not know?
-# Somebody new comes and rates one film after the other. A model that knows what it does not know is
-# unsure at first, in truth as in its own words: the entropy it claims, $\mathrm H[p]$, should be the
-# $-\log p$ it really pays. Two small models, trained here: GC-MC, and variational GC-MC, whose
-# prediction is a mean over codes drawn from $q$. A hundred people play the newcomer, with their first
-# $k$ ratings and nothing more. **Predict.** With $k = 0$, what does each say?
+# Somebody new comes and rates one film after the other. A model that knows what it does not know
+# is unsure at first, in truth as in its own words: the entropy it claims, $\mathrm H[p]$, should
+# be the $-\log p$ it really pays. Two small models, trained here: GC-MC, and variational GC-MC,
+# whose prediction is a mean over codes drawn from $q$. A hundred people play the newcomer, with
+# their first $k$ ratings and nothing more. **Predict.** With $k = 0$, what does each say?
 
 # %%
 torch.manual_seed(0)
@@ -1132,8 +1138,9 @@ plot.markdown(
 # %% [markdown]
 # ## Break it
 # ### Leak the answer
-# The easiest mistake with graphs: $\mathbf{M}$ is built once, of the whole graph, and the split comes after.
-# **Predict.** The model below never sees a hidden edge in its objective... does it? What does its AUC become?
+# The easiest mistake with graphs: $\mathbf{M}$ is built once, of the whole graph, and the split
+# comes after. **Predict.** The model below never sees a hidden edge in its objective... does it?
+# What does its AUC become?
 
 # %%
 torch.manual_seed(0)
@@ -1219,9 +1226,9 @@ plot.markdown(
 
 # %% [markdown]
 # ### All pairs alike
-# The authors' objective without $w$, and without $b$: each of the 3.7 million pairs counts once. **Predict.** At
-# $\mathbf{z}_i^\top \mathbf{z}_j = 0$ a link has probability 1/2. What will the codes do to make nearly all of
-# them improbable?
+# The authors' objective without $w$, and without $b$: each of the 3.7 million pairs counts once.
+# **Predict.** At $\mathbf{z}_i^\top \mathbf{z}_j = 0$ a link has probability 1/2. What will the
+# codes do to make nearly all of them improbable?
 
 # %%
 torch.manual_seed(0)
@@ -1257,8 +1264,8 @@ plot.markdown(
 
 # %% [markdown]
 # ### Too many layers
-# Each layer hears one step further. The deeper, the better? **Predict.** With eight or sixteen convolutions, how
-# alike are the codes of two papers drawn at random?
+# Each layer hears one step further. The deeper, the better? **Predict.** With eight or sixteen
+# convolutions, how alike are the codes of two papers drawn at random?
 
 
 # %%
@@ -1326,9 +1333,10 @@ plot.show(
 
 # %% [markdown]
 # ## What it costs
-# A convolution costs time and memory in proportion to nodes and edges; the decoder, all pairs, or as many as
-# you draw. `benchmarks/RESULTS.md` has both measured, from a thousand edges to a million, beside other libraries. GC-MC
-# multiplies tables of codes and gathers ratings: an epoch of MovieLens 100K takes a fraction of a second.
+# A convolution costs time and memory in proportion to nodes and edges; the decoder, all pairs, or
+# as many as you draw. `benchmarks/RESULTS.md` has both measured, from a thousand edges to a
+# million, beside other libraries. GC-MC multiplies tables of codes and gathers ratings: an epoch
+# of MovieLens 100K takes a fraction of a second.
 
 # %% [markdown]
 # ## The lecture's claims, and what you measured
@@ -1342,8 +1350,9 @@ plot.claims_table(claims, measured)
 
 # %% [markdown]
 # ## For and against
-# **For.** One encoder for graphs of any shape, in which nodes may have features or none; few parameters, seconds of
-# training; links, classes and ratings from the same codes; a newcomer's code without training.
+# **For.** One encoder for graphs of any shape, in which nodes may have features or none; few
+# parameters, seconds of training; links, classes and ratings from the same codes; a newcomer's
+# code without training.
 #
 # **Against.** It predicts one graph's missing part and, drawn from the prior, makes no graph that
 # looks like one: given $\mathbf{Z}$ all pairs are independent. What ranks best is no bound, so
@@ -1365,8 +1374,8 @@ plot.claims_table(claims, measured)
 #
 # <details><summary>Why is the bound one number, and not one for each node?</summary>
 #
-# The nodes are not independent examples: p(A|Z) has a factor for each pair. There is one graph, one Z, one bound.
-# </details>
+# The nodes are not independent examples: p(A|Z) has a factor for each pair. There is one graph, one
+# Z, one bound. </details>
 #
 # <details><summary>You draw 100,000 of 3.7 million pairs at each step. Is the gradient biased?</summary>
 #
@@ -1382,15 +1391,18 @@ plot.claims_table(claims, measured)
 # ## Sources
 # - J. M. Tomczak, *Deep Generative Models: GANs and VAE*, lecture, 2017: "Some extensions and
 #   applications of VAE".
-# - T. N. Kipf, M. Welling, *Variational Graph Auto-Encoders*, NeurIPS workshop 2016; *Semi-Supervised Classification
-#   with Graph Convolutional Networks*, ICLR 2017.
+# - T. N. Kipf, M. Welling, *Variational Graph Auto-Encoders*, NeurIPS workshop 2016;
+#   *Semi-Supervised Classification with Graph Convolutional Networks*, ICLR 2017.
 # - R. van den Berg, T. N. Kipf, M. Welling, *Graph Convolutional Matrix Completion*, 2017.
-# - W. W. Zachary, *An Information Flow Model for Conflict and Fission in Small Groups*, 1977: the club.
+# - W. W. Zachary, *An Information Flow Model for Conflict and Fission in Small Groups*, 1977: the
+#   club.
 # - P. Sen et al., *Collective Classification in Network Data*, 2008: Cora and CiteSeer.
-# - F. M. Harper, J. A. Konstan, *The MovieLens Datasets: History and Context*, 2015. The licence does not allow passing
-#   the ratings on; each reader's machine fetches them, and no weight trained on them is shipped.
+# - F. M. Harper, J. A. Konstan, *The MovieLens Datasets: History and Context*, 2015. The licence
+#   does not allow passing the ratings on; each reader's machine fetches them, and no weight trained
+#   on them is shipped.
 # - L. A. Adamic, E. Adar, *Friends and Neighbors on the Web*, 2003: common neighbours, weighed.
-# - Q. Li, Z. Han, X. Wu, *Deeper Insights into Graph Convolutional Networks*, 2018: over-smoothing.
+# - Q. Li, Z. Han, X. Wu, *Deeper Insights into Graph Convolutional Networks*, 2018:
+#   over-smoothing.
 #
 # Before: [12, few labels](12_semi_supervised.ipynb). Next: [16, which family for
 # what](16_looking_back.ipynb)
