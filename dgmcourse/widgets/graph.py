@@ -7,10 +7,9 @@ at every edit. No kernel is needed once the widget is shown.
 
 import anywidget
 import traitlets
-from torch import Tensor
+from torch import Tensor, nn
 
 from dgmcourse.data.graphs import Graph
-from dgmcourse.models.graph_vae import GraphAutoEncoder
 from dgmcourse.plot import CLASSES, NOISE, POSTERIOR, WIDTH, plt
 from dgmcourse.widgets import HERE, esm
 
@@ -30,7 +29,7 @@ class GraphEditor(anywidget.AnyWidget):
         return "A graph to edit, with the links that a model expects: run this cell to use it."
 
 
-def graph_editor(model: GraphAutoEncoder, graph: Graph, *, start: int = 0) -> GraphEditor:
+def graph_editor(model: nn.Module, graph: Graph, *, start: int = 0) -> GraphEditor:
     """Make the widget.
 
     Args:
@@ -83,14 +82,14 @@ def places(graph: Graph) -> Tensor:
     return (at - at.amin(0)) / (at.amax(0) - at.amin(0))
 
 
-def most_probable(model: GraphAutoEncoder, graph: Graph, n: int) -> tuple[Tensor, Tensor]:
+def most_probable(model: nn.Module, graph: Graph, n: int) -> tuple[Tensor, Tensor]:
     """The n missing links that the model finds most probable, (2, n), and their probabilities."""
     p = model.link_probabilities(graph).triu(1) * (graph.adjacency() == 0)
     best = p.flatten().topk(n)
     return Tensor([divmod(k, graph.nodes) for k in best.indices.tolist()]).long().T, best.values
 
 
-def graph_picture(model: GraphAutoEncoder, graph: Graph) -> plt.Figure:
+def graph_picture(model: nn.Module, graph: Graph) -> plt.Figure:
     """Draw the graph with the most probable missing links, and the codes, as a static picture, for
     `show(fig, alt=...)`.
     """
