@@ -990,9 +990,9 @@ def of_seeds(method: str, what: str) -> np.ndarray:
 
 
 # %% tags=["claim-43"]
-def less(rival: str, what: str = "rmse", method: str = "GC-MC") -> intervals.Interval:
+def less(rival: str, what: str = "rmse", method: str = "GC-MC", n: int = 4):
     """How much lower a method's number is than a rival's, seed by seed."""
-    return intervals.of_mean(of_seeds(rival, what) - of_seeds(method, what), "seeds", 4)
+    return intervals.of_mean(of_seeds(rival, what) - of_seeds(method, what), "seeds", n)
 
 
 OTHERS = ["user and item means", "matrix factorisation"]
@@ -1130,31 +1130,40 @@ plot.show(
 # %% jupyter={"source_hidden": true}
 cold = {
     method: intervals.of_mean(
-        (of_seeds(method, "cold_nll") - of_seeds(method, "cold_entropy")), "seeds", 4
+        of_seeds(method, "cold_nll") - of_seeds(method, "cold_entropy"), "seeds", 7
     )
     for method in ("GC-MC", "variational GC-MC")
 }
-warm_up = {
-    method: intervals.of_mean(
-        of_seeds(method, "cold_entropy") - of_seeds(method, "warm_entropy"), "seeds", 4
+rise = {
+    (method, what): intervals.of_mean(
+        of_seeds(method, f"cold_{what}") - of_seeds(method, f"warm_{what}"), "seeds", 7
     )
     for method in cold
+    for what in ("entropy", "nll")
 }
+price = less("variational GC-MC", "cold_nll", n=7)
 plot.markdown(
-    "**Measured.** In the study, for cold people, what is paid less what is claimed is "
-    + "; ".join(f"{found.said('+.3f', 'nats')} with {name}" for name, found in cold.items())
-    + "; their entropy is larger than the others' by "
-    + " and by ".join(f"{found.said('+.3f', 'nats')}" for found in warm_up.values())
-    + f" ({cold['GC-MC'].basis})."
+    "| cold people, nats | paid less claimed | claimed more than for others | paid more than "
+    "for others |",
+    "|:--|--:|--:|--:|",
+    *(
+        f"| {name} | {cold[name].said('+.3f')} | {rise[name, 'entropy'].said('+.3f')} |"
+        f" {rise[name, 'nll'].said('+.3f')} |"
+        for name in cold
+    ),
+    "",
+    f"*The study's, {cold['GC-MC'].basis}. For cold people variational GC-MC pays "
+    f"{price.said('+.3f', 'nats')}"
+    " more than GC-MC.*",
 )
 
 # %% [markdown]
 # Two answers. People with twenty to thirty known ratings are cold, and of a kind that the
 # training has seen. There the variational model knows what it does not know: its entropy is
-# higher for them by as much as its $-\log p$ is. GC-MC's hardly differs, and it is too sure. In
-# stars it is the other way round, as the table says: a mean over many tastes is a cautious guess.
-# Ask for one number, and the plain model is better; ask how far to trust it, and you want the
-# other.
+# higher for them by nearly as much as its $-\log p$ is. GC-MC's rises by less, and it is too
+# sure. But to know that you don't know is not yet to know: GC-MC predicts better, in stars and in
+# nats, for cold people too, with 75 dimensions to the other's 10. What the V wins here is an
+# honest entropy.
 #
 # A newcomer with *one* rating is of a kind that nobody has seen, and there both fail alike. One
 # rating is worse than none, and makes both surer than twenty do! Look at the message: a mean,
