@@ -1152,18 +1152,17 @@ plot.markdown(
         for name in cold
     ),
     "",
-    f"*The study's, {cold['GC-MC'].basis}. For cold people variational GC-MC pays "
-    f"{price.said('+.3f', 'nats')}"
-    " more than GC-MC.*",
+    f"*The study's, {cold['GC-MC'].basis}. What variational GC-MC pays for cold people, less what"
+    f" GC-MC pays: {price.said('+.3f', 'nats')}.*",
 )
 
 # %% [markdown]
 # Two answers. People with twenty to thirty known ratings are cold, and of a kind that the
 # training has seen. There the variational model knows what it does not know: its entropy is
 # higher for them by nearly as much as its $-\log p$ is. GC-MC's rises by less, and it is too
-# sure. But to know that you don't know is not yet to know: GC-MC predicts better, in stars and in
-# nats, for cold people too, with 75 dimensions to the other's 10. What the V wins here is an
-# honest entropy.
+# sure. But to know that you don't know is not yet to know: GC-MC predicts better in stars, and
+# pays no more nats, for cold people either, with 75 dimensions to the other's 10. What the V wins
+# here is an honest entropy.
 #
 # A newcomer with *one* rating is of a kind that nobody has seen, and there both fail alike. One
 # rating is worse than none, and makes both surer than twenty do! Look at the message: a mean,
