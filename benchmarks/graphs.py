@@ -49,8 +49,14 @@ class Encoder(nn.Module):
         self.layers = nn.ModuleList()
         for layer in (ours.encoder.first, ours.encoder.last):
             conv = GCNConv(layer.in_features, layer.out_features, bias=False, cached=True)
-            conv.lin.weight.data.copy_(layer.weight.data.T)
             self.layers.append(conv)
+        self.ours = [ours]  # in a list: no part of this one
+
+    def reset_parameters(self):
+        """Called by `VGAE`: our weights, not new ones."""
+        layers = self.ours[0].encoder.first, self.ours[0].encoder.last
+        for conv, layer in zip(self.layers, layers, strict=True):
+            conv.lin.weight.data.copy_(layer.weight.data.T)
 
     def forward(self, x, edge_index):
         first, last = self.layers
