@@ -133,15 +133,18 @@ def check_node_dropout(module):
 
 
 def check_decoder(module):
-    """softmax of u Q_r v + b, summed over by hand; both ways of computing it; a sum of 1."""
+    """softmax of (u + c) Q_r (v + d) + b, summed over by hand; both ways of computing it; a sum of 1."""
     torch.manual_seed(2)
     u, v = torch.randn(2, 3, 2), torch.randn(2, 4, 2)
     users, items = torch.tensor([0, 2, 2, 1, 0]), torch.tensor([3, 0, 3, 1, 0])
     decoder = module.BilinearDecoder(2, 3, 2)
     decoder.offset.data = torch.tensor([0.3, -0.2, 0.9])
+    c, d = decoder.common.detach()
     Q = torch.einsum("sr,skl->rkl", decoder.mix, decoder.bases)
     pairs = list(zip(users.tolist(), items.tolist(), strict=True))
-    products = [[torch.einsum("bk,kl,bl->b", u[:, i], q, v[:, j]) for q in Q] for i, j in pairs]
+    products = [
+        [torch.einsum("bk,kl,bl->b", u[:, i] + c, q, v[:, j] + d) for q in Q] for i, j in pairs
+    ]
     logits = torch.stack([torch.stack(p, -1) for p in products], 1) + decoder.offset
     expected = (logits.exp() / logits.exp().sum(-1, keepdim=True)).detach()
     spare = module.SPARE
@@ -180,8 +183,9 @@ def check_bound(module):
         u, v = q_u.rsample(), q_v.rsample()
         log_p, kl = 0, 0
         Q = torch.einsum("sr,skl->rkl", model.decoder.mix, model.decoder.bases)
+        c, d = model.decoder.common
         for i, j, r in THREE.T.tolist():
-            logits = torch.einsum("k,rkl,l->r", u[i], Q, v[j]) + model.decoder.offset
+            logits = torch.einsum("k,rkl,l->r", u[i] + c, Q, v[j] + d) + model.decoder.offset
             log_p = log_p + torch.log_softmax(logits, 0)[r - 1]
         for q in (q_u, q_v):
             normal = td.Normal(q.mean, (0.5 * q.log_var).exp())
@@ -212,7 +216,7 @@ def check_new_user(module):
         codes = model.encoder(three_by_three())[0].mean.detach()
         for user in range(3):
             _, items, values = THREE[:, THREE[0] == user]
-            close(model.new_user(items, values), codes[user : user + 1])
+            close(model.new_user(items, values).mean, codes[user : user + 1])
 
 
 test_oracle, test_mutant_is_caught = oracle_tests(
@@ -247,6 +251,7 @@ test_oracle, test_mutant_is_caught = oracle_tests(
             """,
             check_decoder: """
                 products @ self.mix + self.offset => products @ self.mix
+                v + self.common[1] => v
                 (t @ v.mT).flatten(-2).index => (t @ v.mT).mT.flatten(-2).index
                 everyone = [u @ P for => everyone = [u @ P.mT for
                 users * v.shape[-2] + items => users * u.shape[-2] + items
@@ -338,12 +343,16 @@ def test_gradients(kind):
         assert all(s.any() for s in slopes)
 
 
-def test_somebody_unknown_gets_the_frequencies():
+def test_somebody_unknown_gets_what_all_have_in_common():
     model, known = made(), three_by_three()
     model.eval()
     assert not model.encoder(known)[1].mean[3].any()  # nobody rated item 3: no degree, no NaN
+    decoder, u = model.decoder, model.encoder(known)[0].mean
+    Q = torch.einsum("sr,skl->rkl", decoder.mix, decoder.bases)
+    c, d = decoder.common
     p = model.predict(known, torch.tensor([1]), torch.tensor([3])).mean
-    close(p, torch.softmax(model.decoder.offset.detach(), 0)[None])
+    logits = torch.einsum("k,rkl,l->r", u[1] + c, Q, d) + decoder.offset
+    close(p, torch.softmax(logits, 0)[None].detach())
 
 
 def test_training_comes_near_the_best_possible_error():

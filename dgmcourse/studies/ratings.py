@@ -22,11 +22,11 @@ SEEDS = range(5)  # of a training; what has no chance in it has one row
 VALIDATION = 0.1  # of the training ratings: the settings of all methods were chosen on them
 SETTINGS = {"batch_size": 10**6, "lr": 0.01}  # of all ratings at once, as the authors'
 MODELS = {  # arguments of the model, and of its training
-    "GC-MC": (GraphMatrixCompletion, {}, {"epochs": 500}),
+    "GC-MC": (GraphMatrixCompletion, {}, {"epochs": 400, "anneal": 100}),
     "variational GC-MC": (
         VariationalMatrixCompletion,
         {"hidden": 100, "latent_dim": 10, "dropout": 0.2},
-        {"epochs": 500, "anneal": 250, "warm_up": 250},
+        {"epochs": 400, "anneal": 200, "warm_up": 200},
     ),
 }
 COLD = 30  # a user with fewer known ratings is cold
