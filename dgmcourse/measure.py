@@ -17,6 +17,7 @@ from dgmcourse.densities import check_batch
 from dgmcourse.distances import frechet, sliced_wasserstein
 from dgmcourse.evaluate import (
     active_units,
+    auc,
     highest_k,
     in_parts,
     log_likelihood,
@@ -172,6 +173,32 @@ def autoencoder(model: nn.Module, data: Splits, S: int | None = None) -> dict:
     errors = torch.cat([((model.reconstruct(rows) - rows) ** 2).sum(-1) for rows in x.split(1000)])
     means = lambda n: model.decoder(model.prior.sample((n,))).mean.detach()  # noqa: E731
     return samples(model, data, S, means) | {"reconstruction_error": round(errors.mean().item(), 3)}
+
+
+@torch.no_grad()
+def responses(model: nn.Module, data: Splits, S: int | None = None) -> dict:
+    """Of a `DrVAE` on test cells whose x_2 and y are all known: the AUC and log-loss of p(y|x_1), the
+    bound on log p(x_1, x_2, y), nats, and the squared error of the predicted x_2 in units of that of
+    "nothing happens", the reconstruction of x_1.
+
+    Args:
+        S: states of each cell over which p(y|x_1) is averaged, 100.
+    """
+    check_whole(none=True, S=S)
+    x, y = data.test.tensor(), data.test.y
+    x1, x2 = x.chunk(2, -1)
+    with own_randomness(device_of(model), seed=0):
+        p = model.response(x1, S or 100)
+        bound = model.objective(x, y)[1]["elbo"].mean()
+    still = model.expression(model.state(x1).mean).mean
+    errors = [((x2 - guess) ** 2).mean() for guess in (model.after(x1), still)]
+    return {
+        "auc": round(auc(p[y == 1, 1], p[y == 0, 1]), 4),
+        "log_loss": round(-p.gather(-1, y[:, None]).log().mean().item(), 4),
+        "test_elbo": round(bound.item(), 3),
+        "change_error": round((errors[0] / errors[1]).item(), 4),
+        "n": len(y),
+    }
 
 
 def sharpness(x: Tensor) -> float:
