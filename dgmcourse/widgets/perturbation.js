@@ -46,13 +46,14 @@ function render({ model, el }, bytes) {
   const ground = h("canvas", { width: canvas.width, height: canvas.height }); // all that does not move
 
   function drawGround() {
-    const pen = ground.getContext("2d"), n = 80, cell = ground.width / n;
+    const pen = ground.getContext("2d"), n = 80, small = h("canvas", { width: n, height: n }), image = new ImageData(n, n);
     for (let i = 0; i < n; i++) for (let j = 0; j < n; j++) {
       const p = answers([left + ((j + 0.5) / n) * (right - left), top - ((i + 0.5) / n) * (top - bottom)]);
-      const [r, g, b] = rgb(colours[p > 0.5 ? 1 : 0]);
-      pen.fillStyle = `rgba(${r}, ${g}, ${b}, ${0.55 * Math.abs(2 * p - 1)})`;
-      pen.fillRect(j * cell, i * cell, cell + 0.5, cell + 0.5);
+      image.data.set([...rgb(colours[p > 0.5 ? 1 : 0]), 140 * Math.abs(2 * p - 1)], 4 * (n * i + j));
     }
+    small.getContext("2d").putImageData(image, 0, 0);
+    pen.imageSmoothingQuality = "high";
+    pen.drawImage(small, 0, 0, ground.width, ground.height);
     pen.strokeStyle = "rgba(255, 255, 255, .9)";
     cells.forEach((z, k) => { // circles, squares and dots: the cells differ without colour, too
       const [x, y] = px(z);
@@ -120,7 +121,7 @@ function render({ model, el }, bytes) {
     where.textContent = `z\u2081 = (${number(place[0])}, ${number(place[1])}), moved by (${number(s[0])}, ${number(s[1])})`;
     told.row.dataset.value = mean;
     told.says.textContent = `${number(100 * mean, 0)} %`;
-    told.more.textContent = `${number(100 * low, 0)} to ${number(100 * high, 0)} %: the state is known that well from its genes`;
+    told.more.textContent = `${number(100 * low, 0)} to ${number(100 * high, 0)} %, since genes tell the state no better`;
     told.needle.style.width = `${100 * mean}%`;
     told.band.style.left = `${100 * low}%`;
     told.band.style.width = `${100 * (high - low)}%`;
