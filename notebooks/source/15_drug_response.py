@@ -136,7 +136,7 @@ def sorted_by(score: Tensor, y: Tensor, comparisons: int = 1) -> intervals.Inter
 
 # %%
 cells = drugs.simulated(lines=300, pairs=200, labels=20, states=8, genes=60, seed=3)
-train, test = cells.train, cells.test  # x = [x1, x2], NaN without x2; y = -1 if not known
+train, test = cells.train, cells.test  # x = [x1, x2], x2 may be NaN; y = -1: not known
 x1, x2, paired = halves(train.x)
 test_x1, test_x2 = test.x.chunk(2, -1)
 known = train.y >= 0
@@ -145,7 +145,8 @@ p_ridge = class_probabilities(x1[known], train.y[known], test_x1)[:, 1]
 # %% jupyter={"source_hidden": true}
 ridge, best = (sorted_by(score, test.y, 2) for score in (p_ridge, cells.p))
 plot.markdown(
-    f"Of {len(train):,} cells {int(paired.sum())} have an $\\mathbf{{x}}_2$ and {int(known.sum())} a"
+    f"Of {len(train):,} cells {int(paired.sum())} have an $\\mathbf{{x}}_2$ and"
+    f" {int(known.sum())} a"
     f" response. The ridge sorts {len(test):,} test cells with an AUC of **{ridge:.2f}**, the true"
     f" probabilities with {best:.2f} ({ridge.basis})."
 )
@@ -200,7 +201,8 @@ draw_model(axes[2], label | first | after, [*made, look, again, drug], "Dr.VAE")
 plot.show(
     fig,
     alt=(
-        "Three drawings. M1+M2: y and z3 make z1, z1 makes x1. PertVAE: z1 makes x1 and z2, z2 makes"
+        "Three drawings. M1+M2: y and z3 make z1, z1 makes x1. PertVAE: z1 makes x1 and"
+        " z2, z2 makes"
         " x2. Dr.VAE: both in one, joined at z1."
     ),
     caption=(
@@ -365,7 +367,9 @@ def degrees_off(change: Tensor) -> float:
 
 
 class AnswerCurve:
-    """For `fit(..., live=AnswerCurve())`: the test AUC and the direction's angle while it trains."""
+    ""
+
+    """For `fit(..., live=AnswerCurve())`: test AUC and the direction's angle while it trains."""
 
     def __init__(self):
         self.steps, self.aucs, self.angles, self.handle = [], [], [], None
@@ -395,7 +399,8 @@ class AnswerCurve:
     def alt(self) -> str:
         return (
             f"Left: the AUC on test cells against the steps, {self.aucs[-1]:.2f} at the end; level"
-            f" lines for ridge {ridge.value:.2f} and the truth {best.value:.2f}. Right: the angle to"
+            f" lines for ridge {ridge.value:.2f} and the truth {best.value:.2f}. Right:"
+            " the angle to"
             f" the drug's direction, {self.angles[-1]:.0f} degrees at the end."
         )
 
@@ -429,8 +434,10 @@ right.legend(fontsize=8)
 plot.show(
     fig,
     alt=(
-        f"Left: the expected push of 400 test cells against the true one, correlation {related:.2f};"
-        " cells that answer lie at the right. Right: the direction in the fifteen most pushed genes,"
+        f"Left: the expected push of 400 test cells against the true one, correlation"
+        f" {related:.2f};"
+        " cells that answer lie at the right. Right: the direction in the fifteen most"
+        " pushed genes,"
         f" true and found, {degrees_off(change):.0f} degrees apart."
     ),
     caption=(
@@ -474,8 +481,12 @@ def of_model(name: str, key: str, n: int) -> np.ndarray:
     return of_seeds(lambda row: row["changes"][name][key], through=1.0, pairs=n)
 
 
-slip = {n: of_model("published", "error", n) - of_model("PertVAE", "error", n) for n in pairs}
-off = {n: of_model("published", "angle", n) - of_model("PertVAE", "angle", n) for n in pairs}
+def added(key: str, n: int) -> np.ndarray:
+    """What the slip adds, on the same cells."""
+    return of_model("published", key, n) - of_model("PertVAE", key, n)
+
+
+slip, off = ({n: added(key, n) for n in pairs} for key in ("error", "angle"))
 
 # %% jupyter={"source_hidden": true}
 METHODS = {
@@ -570,16 +581,21 @@ def gain_over_none(method: str, through: float):
     return intervals.of_mean(with_pairs - without, "simulations", 4)
 
 
-joined = {through: gain_over_none("Dr.VAE, shift", through) for through in study["through"]}
-against = {t: gain("Dr.VAE, shift", "logistic on predicted change", t, most) for t in joined}
+ours_with, plain = "Dr.VAE, shift", "logistic on predicted change"
+joined = {world: gain_over_none(ours_with, world) for world in study["through"]}
+against = {world: gain(ours_with, plain, world, most) for world in joined}
 
 # %% jupyter={"source_hidden": true}
 measured = {}  # claim -> what you found, for the table at the end
 measured["claim-35"] = (
-    "M1+M2 and a model of what a drug does were joined at one latent variable, parts unchanged; with"
-    f" {most} pairs and {study['labels'][0]} responses the AUC on simulated cells changes against the"
-    f" model without pairs by {joined[1.0].said('+.3f')} where cells answer as far as they are pushed,"
-    f" and by {joined[0.0].said('+.3f')} where the push does not matter; against two ridge regressions"
+    "M1+M2 and a model of what a drug does were joined at one latent variable, parts"
+    " unchanged; with"
+    f" {most} pairs and {study['labels'][0]} responses the AUC on simulated cells changes"
+    " against the"
+    f" model without pairs by {joined[1.0].said('+.3f')} where cells answer as far as they"
+    " are pushed,"
+    f" and by {joined[0.0].said('+.3f')} where the push does not matter; against two ridge"
+    " regressions"
     f" that use the same pairs by {against[1.0].said('+.3f')} and {against[0.0].said('+.3f')}"
     f" ({joined[1.0].basis})"
 )
@@ -674,8 +690,10 @@ beats = auc_over["ridge"].verdict(
 )
 measured["claim-44"] = (
     f"on {len(drug_names)} drugs of GDSC2 a VAE of expression that knows responses reaches an AUROC"
-    f" {over_chance:.3f} above chance; against a tuned ridge {auc_over['ridge'].said('+.3f')}, a random"
-    f" forest {auc_over['random forest'].said('+.3f')}, an SVM {auc_over['SVM'].said('+.3f')}: {beats}"
+    f" {over_chance:.3f} above chance; against a tuned ridge"
+    f" {auc_over['ridge'].said('+.3f')}, a random"
+    f" forest {auc_over['random forest'].said('+.3f')}, an SVM"
+    f" {auc_over['SVM'].said('+.3f')}: {beats}"
     f" ({auc_over['ridge'].basis}; paired over drugs, {real['folds']} folds x {real['seeds']}"
     f" division{'s' * (real['seeds'] > 1)} of the same lines)"
 )
@@ -691,7 +709,8 @@ plot.markdown(
         for name in names
     ),
     "",
-    f"*Means over {len(drug_names)} drugs. {real['data']}. Calibration: mean distance of a probability"
+    f"*Means over {len(drug_names)} drugs. {real['data']}. Calibration: mean distance of a"
+    " probability"
     " to the share of answers, in fifths. First component: one number that mostly says whether the"
     " line is of blood; it stands for the tissue.*",
 )
@@ -714,12 +733,12 @@ plot.show(
     fig,
     alt=(
         f"Left: the AUROC of each of {len(drug_names)} drugs, ours against the ridge's;"
-        f" {int((b > a).sum())} lie above the line. Right: differences to each rival with intervals: "
-        + ", ".join(f"{name} {each:+.3f}" for name, each in auc_over.items())
-        + "."
+        f" {int((b > a).sum())} lie above the line. Right: differences to each rival with"
+        " intervals: " + ", ".join(f"{name} {each:+.3f}" for name, each in auc_over.items()) + "."
     ),
     caption=(
-        f"For {int((b > a).sum())} of {len(drug_names)} drugs Dr.VAE without pairs is above the ridge."
+        f"For {int((b > a).sum())} of {len(drug_names)} drugs Dr.VAE without pairs is"
+        " above the ridge."
         " Drugs share their lines, so the intervals are for other drugs on these lines."
     ),
 )
@@ -793,7 +812,8 @@ plot.markdown(
         for name, sure, hit, told in lines
     ),
     "",
-    f"*{len(small_y):,} simulated cells. Strangers: all genes times three; their true response is not"
+    f"*{len(small_y):,} simulated cells. Strangers: all genes times three; their true"
+    " response is not"
     ' defined, and "right" compares with the cell before.*',
 )
 
@@ -878,7 +898,8 @@ except ValueError as error:
 # %% jupyter={"source_hidden": true}
 broken, mended = (sorted_by(p, test.y, 2) for p in (p_jumbled, p_again))
 plot.markdown(
-    f"In another order: AUC {broken:.2f}; put in order by their names: {mended:.2f} ({broken.basis})."
+    f"In another order: AUC {broken:.2f}; put in order by their names: {mended:.2f}"
+    f" ({broken.basis})."
     f" With a gene left out: “{said}”."
 )
 
