@@ -17,6 +17,7 @@ from dgmcourse.densities import check_batch
 from dgmcourse.distances import frechet, sliced_wasserstein
 from dgmcourse.evaluate import (
     active_units,
+    auc,
     highest_k,
     in_parts,
     log_likelihood,
@@ -174,6 +175,32 @@ def autoencoder(model: nn.Module, data: Splits, S: int | None = None) -> dict:
     return samples(model, data, S, means) | {"reconstruction_error": round(errors.mean().item(), 3)}
 
 
+@torch.no_grad()
+def responses(model: nn.Module, data: Splits, S: int | None = None) -> dict:
+    """Of a `DrVAE` on test cells whose x_2 and y are all known: the AUC and log-loss of p(y|x_1), the
+    bound on log p(x_1, x_2, y), nats, and the squared error of the predicted x_2 in units of that of
+    "nothing happens", the reconstruction of x_1.
+
+    Args:
+        S: states of each cell over which p(y|x_1) is averaged, 100.
+    """
+    check_whole(none=True, S=S)
+    x, y = data.test.tensor(), data.test.y
+    x1, x2 = x.chunk(2, -1)
+    with own_randomness(device_of(model), seed=0):
+        p = model.response(x1, S or 100)
+        bound = model.objective(x, y)[1]["elbo"].mean()
+    still = model.expression(model.state(x1).mean).mean
+    errors = [((x2 - guess) ** 2).mean() for guess in (model.after(x1), still)]
+    return {
+        "auc": round(auc(p[y == 1, 1], p[y == 0, 1]), 4),
+        "log_loss": round(-p.gather(-1, y[:, None]).log().mean().item(), 4),
+        "test_elbo": round(bound.item(), 3),
+        "change_error": round((errors[0] / errors[1]).item(), 4),
+        "n": len(y),
+    }
+
+
 def sharpness(x: Tensor) -> float:
     """Squared differences of neighbouring pixels of 28x28 images (N, 784), summed over an image,
     averaged over images.
@@ -191,7 +218,31 @@ INVERSE_PENALTIES = (1, 3, 10, 30, 100, 300)  # C of the reader: the larger, the
 def linear_reading(
     codes: Tensor, labels: Tensor, test_codes: Tensor, test_labels: Tensor, folds: int = 5
 ) -> Tensor:
-    """Which test codes a linear classifier names rightly: (N_test,), true or false.
+    """Which test codes a linear classifier, that of `class_probabilities`, names rightly: (N_test,),
+    true or false.
+
+    Args:
+        codes, test_codes: (N, d) and (N_test, d).
+        labels, test_labels: (N,) and (N_test,), whole numbers.
+        folds: of the cross-validation.
+
+    Raises:
+        ValueError: as `class_probabilities`, and for test labels that do not match the test codes.
+    """
+    check_codes(test_codes, test_labels, codes.shape[-1])
+    p = class_probabilities(codes, labels, test_codes, folds)
+    return labels.unique().cpu()[p.argmax(-1)] == test_labels.cpu()
+
+
+def class_probabilities(
+    codes: Tensor,
+    labels: Tensor,
+    test_codes: Tensor,
+    folds: int = 5,
+    inverse_penalties: tuple[float, ...] = INVERSE_PENALTIES,
+) -> Tensor:
+    """The probabilities that a linear classifier gives the classes of test codes: (N_test, C), in
+    the order of the labels' values, float64.
 
     A multinomial logistic regression with a squared penalty on its weights, its strength chosen by
     the log-probability of held-out labels, in a cross-validation over the labelled codes alone. All
@@ -201,19 +252,16 @@ def linear_reading(
 
     Args:
         codes, test_codes: (N, d) and (N_test, d).
-        labels, test_labels: (N,) and (N_test,), whole numbers.
+        labels: (N,), whole numbers.
         folds: of the cross-validation.
+        inverse_penalties: to choose from, rising.
 
     Raises:
         ValueError: labels that do not match the codes, fewer labelled codes than folds, labelled
             codes of one class only, and codes that are all the same or not finite.
     """
-    for each, its_labels in ((codes, labels), (test_codes, test_labels)):
-        if each.shape != (len(its_labels), codes.shape[-1]):
-            raise ValueError(
-                "expected codes (N, d) with N labels and test codes with as many dimensions, got"
-                f" {tuple(each.shape)} and {len(its_labels)} labels"
-            )
+    check_codes(codes, labels, codes.shape[-1])
+    check_codes(test_codes, test_codes, codes.shape[-1])
     from threadpoolctl import threadpool_limits  # comes with scikit-learn
 
     if len(codes) < folds or len(labels.unique()) < 2:
@@ -230,18 +278,27 @@ def linear_reading(
         for each in (codes, test_codes)
     )
     classes, y = np.unique(labels.cpu().numpy(), return_inverse=True)
-    held_out_log_p = np.zeros(len(INVERSE_PENALTIES))
+    held_out_log_p = np.zeros(len(inverse_penalties))
     order = np.random.default_rng(0).permutation(len(x))
     with threadpool_limits(1):  # two threads for such small products wait for each other
         for held_out in np.array_split(order, folds):
             kept, W = np.setdiff1d(order, held_out), np.zeros((x.shape[1], len(classes)))
-            for i, C in enumerate(INVERSE_PENALTIES):  # each goes on from the one before
+            for i, C in enumerate(inverse_penalties):  # each goes on from the one before
                 W = _logistic_regression(x[kept], y[kept], C, W)
                 log_p = _log_softmax(x[held_out] @ W)
                 held_out_log_p[i] += log_p[np.arange(len(held_out)), y[held_out]].sum()
-        C = INVERSE_PENALTIES[held_out_log_p.argmax()]
+        C = inverse_penalties[held_out_log_p.argmax()]
         W = _logistic_regression(x, y, C, np.zeros_like(W))
-        return torch.from_numpy(classes[(x_test @ W).argmax(1)]) == test_labels.cpu()
+        return torch.from_numpy(np.exp(_log_softmax(x_test @ W)))
+
+
+def check_codes(codes: Tensor, labels: Tensor, dim: int) -> None:
+    """A ValueError unless there are as many labels as codes, which have `dim` dimensions."""
+    if codes.shape != (len(labels), dim):
+        raise ValueError(
+            "expected codes (N, d) with N labels and test codes with as many dimensions, got"
+            f" {tuple(codes.shape)} and {len(labels)} labels"
+        )
 
 
 def _log_softmax(scores: np.ndarray) -> np.ndarray:

@@ -51,7 +51,6 @@ PLANNED = [  # rows of the map, part "At work", until a source with this number 
     ("13a_text", "Can one walk from sentence to sentence?", "Extensions and applications", 45),
     ("13b_music", "What does a melody remember?", "Extensions and applications", 45),
     ("14_graphs", "Which links are missing?", "Applications: graph data", 45),
-    ("15_drug_response", "Which cells answer to a drug?", "Applications: drug response", 30),
 ]
 
 

@@ -23,6 +23,7 @@ MAY_SEE = {
     "data": ["data", "densities", "settings"],
     "data.source": ["files"],
     "files": [],
+    "data.drugs": ["data", "files", "settings"],
     "data.graphs": ["data", "graph_networks", "settings"],
     "data.ratings": ["data", "graph_networks", "settings"],
     "optim": ["settings"],

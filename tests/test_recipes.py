@@ -334,8 +334,12 @@ def test_a_shipped_weight_is_whole_small_and_says_what_it_is(name):
     assert all(p.isfinite().all() for p in model.state_dict().values()) and not model.training
     assert card["name"] == name and card["seed"] == recipe.seed
     assert card["settings"] == json.loads(json.dumps(recipe.settings))
-    assert card["data"] == "50,000 training, 10,000 validation and 10,000 test examples"
-    few = {"m2", "m1_m2"}  # ten labels decoded for each of 1,000 samples: of a thousand digits
+    if name == "dr_vae":  # of simulated cells
+        assert card["data"] == "1,000 training, 200 validation and 1,000 test examples"
+    else:
+        assert card["data"] == "50,000 training, 10,000 validation and 10,000 test examples"
+    # ten labels decoded for each of 1,000 samples: of a thousand digits; a thousand cells
+    few = {"m2", "m1_m2", "dr_vae"}
     assert card["results"]["n"] == (1_000 if name in few else 10_000)
     if name in WITH_ENCODER:
         assert (

@@ -116,7 +116,7 @@ show_widget(
 # | 13a text | Can one walk from sentence to sentence? | Extensions and applications | 45 |
 # | 13b music | What does a melody remember? | Extensions and applications | 45 |
 # | 14 graphs | Which links are missing? | Applications: graph data | 45 |
-# | 15 drug_response | Which cells answer to a drug? | Applications: drug response | 30 |
+# | [15 drug_response](15_drug_response.ipynb) | Which cells answer to a drug? | Extensions and applications | 60 |
 # | **Looking back** | | | |
 # | [16 looking_back](16_looking_back.ipynb) | What held, in numbers? | Pros and cons | 60 |
 #
