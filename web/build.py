@@ -1,0 +1,166 @@
+"""Make the site, a folder that any web server serves, from the executed notebooks (`make site`).
+
+    python web/build.py                 site/
+    python web/build.py 07 08           with these notebooks only, to look at while writing
+
+Nothing is run again and nothing is fetched: the notebooks' outputs are in them, formulas are set by
+KaTeX while it is built, fonts and search lie inside. web/README.md says what is made of what.
+"""
+
+import argparse
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+import tomllib
+from html import unescape
+from itertools import groupby
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+sys.path += [str(ROOT), str(ROOT / "tools"), str(HERE)]
+from page import LIVE, MODULES, npm_installed, set_formulas  # noqa: E402
+
+from notebook import NOTEBOOKS, Page  # noqa: E402
+
+PACKAGES = HERE / "packages"
+LISTED = ROOT / "dgmcourse" / "weights" / "notebooks.json"
+FONTS = [(400, "normal"), (400, "italic"), (700, "normal")]
+
+
+def packages_installed() -> None:
+    """Sphinx and what it needs, in a folder of their own: the course itself does without."""
+    made_from = (HERE / "requirements.txt").read_text() + sys.version
+    done = PACKAGES / ".made-from"
+    if not done.exists() or done.read_text() != made_from:
+        print("- Sphinx, its theme and its reader of Markdown", flush=True)
+        shutil.rmtree(PACKAGES, ignore_errors=True)
+        install = [Path(sys.executable).with_name("uv"), "pip", "install", "--quiet"]
+        install += ["--python", sys.executable, "--target", PACKAGES, "--require-hashes"]
+        subprocess.run([*install, "-r", HERE / "requirements.txt"], check=True)
+        done.write_text(made_from)
+    sys.path.insert(0, str(PACKAGES))
+
+
+def write(path: Path, content: str | bytes) -> None:
+    """Write a file, unless it has this content: Sphinx reads again what is new."""
+    content = content.encode() if isinstance(content, str) else content
+    if not path.exists() or path.read_bytes() != content:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+def repository() -> str:
+    """The address that `make badges` has written, or ""."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return project.get("urls", {}).get("Repository", "")
+
+
+# ---- what Sphinx reads
+
+
+def sources(source: Path, which: tuple[str, ...]) -> None:
+    """Write all pages, as Markdown, and what they show."""
+    static = source / "static"
+    shutil.rmtree(static, ignore_errors=True)
+    paths = [p for p in sorted(NOTEBOOKS.glob("[0-9][0-9]*_*.ipynb")) if p.stem.startswith(which)]
+    for path in paths:
+        page = Page(path, repository=repository())
+        write(source / "notebooks" / f"{path.stem}.md", page.markdown)
+        for name, content in page.figures.items():
+            write(static / "figures" / name, content)
+    for page in (source / "notebooks").glob("*.md"):
+        if page.stem not in {path.stem for path in paths}:
+            page.unlink()
+    listed = [r for r in json.loads(LISTED.read_text(encoding="utf-8"))]
+    listed = [row for row in listed if row["notebook"] in {path.stem for path in paths}]
+    write(source / "index.md", front_page(listed))
+    for path in (LIVE, HERE / "site.css", HERE / "site.js"):
+        write(static / path.name, path.read_bytes())
+    katex(static / "katex")
+
+
+def front_page(listed: list[dict]) -> str:
+    """The front page, web/index.md, with the table of the notebooks and the contents."""
+    table, contents = [], []
+    for part, group in groupby(listed, key=lambda row: row.get("part", "Start")):
+        rows = list(group)
+        entries = "\n".join(f"notebooks/{row['notebook']}" for row in rows)
+        contents.append(f"```{{toctree}}\n:hidden:\n:caption: {part}\n\n{entries}\n```")
+        for row in rows:
+            number = row["notebook"].partition("_")[0]
+            link = f"[{number} {row['title']}](notebooks/{row['notebook']}.md)"
+            table.append(f"| {link} | {row.get('question', row['about'])} | {row['minutes']} |")
+    head = ["| Notebook | The question | Minutes |", "|:--|:--|--:|"]
+    text = (HERE / "index.md").read_text(encoding="utf-8")
+    return text.replace("{{notebooks}}", "\n".join(head + table)) + "\n\n".join(contents) + "\n"
+
+
+def katex(folder: Path) -> None:
+    """KaTeX's style sheet with its fonts, and the typeface of the text."""
+    css = (MODULES / "katex/dist/katex.min.css").read_text(encoding="utf-8")
+    css = re.sub(r",url\([^)]+\.(?:woff|ttf)\) format\([^)]+\)", "", css)
+    for file in re.findall(r"url\((fonts/[^)]+\.woff2)\)", css):
+        write(folder / file, (MODULES / "katex/dist" / file).read_bytes())
+    for weight, slant in FONTS:
+        file = f"source-sans-3-latin-{weight}-{slant}.woff2"
+        write(folder / "fonts" / file, (MODULES / "@fontsource/source-sans-3/files" / file).read_bytes())
+        look = f"font-family: 'Source Sans 3'; font-weight: {weight}; font-style: {slant}"
+        css += f"\n@font-face {{ {look}; font-display: swap; src: url(fonts/{file}) format('woff2'); }}"
+    write(folder / "katex.css", css)
+
+
+# ---- from pages to the site
+
+
+def sphinx(source: Path, out: Path, trees: Path) -> None:
+    from sphinx.application import Sphinx
+    from sphinx.util.docutils import docutils_namespace, patch_docutils
+
+    with patch_docutils(), docutils_namespace():
+        static = {"html_static_path": [str(source / "static")]}
+        app = Sphinx(source, HERE, out, trees, "html", static, status=None)
+        app.build()
+
+
+def finish(out: Path, npm: str) -> None:
+    """Set the formulas of all pages."""
+    pattern = re.compile(r'<span class="tex" data-shown="([01])">(.*?)</span>', re.S)
+    pages = {path: path.read_text(encoding="utf-8") for path in sorted(out.rglob("*.html"))}
+    asked = sorted({found for text in pages.values() for found in pattern.findall(text)})
+    formulas = [(unescape(tex), shown == "1") for shown, tex in asked]
+    made = dict(zip(asked, set_formulas(formulas, npm), strict=True))
+    for path, text in pages.items():
+        write(path, pattern.sub(lambda found: made[found.groups()], text))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(usage=__doc__)
+    parser.add_argument(
+        "which", nargs="*", help="beginnings of notebooks' names, 07 for instance; all if none"
+    )
+    parser.add_argument("--out", type=Path, default=ROOT / "site", help="the folder to write")
+    parser.add_argument(
+        "--cache", type=Path, default=HERE / "cache", help="where what is made on the way is kept"
+    )
+    asked = parser.parse_args(arguments)
+    began = time.perf_counter()
+    npm = npm_installed()
+    packages_installed()
+    source = asked.cache / "source"
+    sources(source, tuple(asked.which) or ("",))
+    sphinx(source, asked.out, asked.cache / "trees")
+    finish(asked.out, npm)
+    files = [path for path in asked.out.rglob("*") if path.is_file()]
+    size = sum(path.stat().st_size for path in files) / 1e6
+    pages = sum(path.suffix == ".html" for path in files)
+    seconds = time.perf_counter() - began
+    print(f"{asked.out}: {pages} pages, {size:.1f} MB, {seconds:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
