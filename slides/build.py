@@ -14,50 +14,42 @@ with the numbers they show. It needs no network.
 import argparse
 import base64
 import json
-import os
 import re
 import sys
-import tempfile
 from html import escape
 from pathlib import Path
 
 import jupytext
 import mistune
 import nbformat
-from nbclient import NotebookClient
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 sys.path.append(str(ROOT / "tools"))
-from page import LIVE, MODULES, npm_installed, set_formulas, webp, without_kernel  # noqa: E402
+from page import (  # noqa: E402
+    LIVE,
+    MODULES,
+    STATE,
+    VIEW,
+    npm_installed,
+    run,
+    set_formulas,
+    webp,
+    without_kernel,
+)
 
 WIDTH, HEIGHT = 1280, 720
 FONTS = [(400, "normal"), (400, "italic"), (700, "normal")]
 UNUSED = "Fraktur|SansSerif|Script|Typewriter"  # KaTeX's alphabets that no formula of ours needs
-STATE = "application/vnd.jupyter.widget-state+json"
-VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 # ---- from a source to its slides
 
 
-def run(source: Path) -> nbformat.NotebookNode:
+def executed(source: Path) -> nbformat.NotebookNode:
     """The source as an executed notebook, with the widgets' state."""
     nb = jupytext.read(source, fmt="py:percent")
-    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    nb.metadata["kernelspec"] = kernel
-    client = NotebookClient(
-        nb,
-        timeout=300,
-        startup_timeout=300,
-        kernel_name="python3",
-        store_widget_state=True,
-        resources={"metadata": {"path": str(HERE)}},
-        extra_arguments=["--IPKernelApp.log_level=ERROR"],
-    )
-    # With nothing of the user's own IPython, and sets in a fixed order.
-    with tempfile.TemporaryDirectory() as profile:
-        client.execute(env=os.environ | {"IPYTHONDIR": profile, "PYTHONHASHSEED": "0"})
+    run(nb, HERE)
     return nb
 
 
@@ -310,7 +302,7 @@ def main(arguments: list[str] | None = None) -> int:
     ]
     for source in sources:
         print(f"- {source.name}", flush=True)
-        deck.add(run(source))
+        deck.add(executed(source))
     page = deck.page(npm)
     asked.out.write_text(page, encoding="utf-8")
     minutes = sum(timing(slide)[0] for slide in deck.slides) / 60

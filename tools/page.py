@@ -6,18 +6,24 @@ import base64
 import gzip
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
+import nbformat
 import PIL.Image
+from nbclient import NotebookClient
 
 SLIDES = Path(__file__).resolve().parents[1] / "slides"
 MODULES = SLIDES / "node_modules"
 LIVE = Path(__file__).with_name("live.js")
 # Traits that ipywidgets gives a widget, of no use without a kernel.
 THEIRS = ("_model_", "_view_", "_dom_", "_anywidget_id")
+STATE = "application/vnd.jupyter.widget-state+json"
+VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 def npm_installed() -> str:
@@ -54,6 +60,25 @@ def set_formulas(formulas: list[tuple[str, bool]], npm: str) -> list[str]:
     if done.returncode:
         raise SystemExit(f"a formula cannot be set: {done.stderr}")
     return json.loads(done.stdout)
+
+
+def run(nb: nbformat.NotebookNode, folder: Path, timeout: float = 300, **options) -> None:
+    """Run a notebook's cells in a fresh kernel, in this folder; the widgets' state is kept with it."""
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    nb.metadata["kernelspec"] = kernel
+    client = NotebookClient(
+        nb,
+        timeout=timeout,
+        startup_timeout=300,
+        kernel_name="python3",
+        store_widget_state=True,
+        resources={"metadata": {"path": str(folder)}},
+        extra_arguments=["--IPKernelApp.log_level=ERROR"],
+        **options,
+    )
+    # With nothing of the user's own IPython, and sets in a fixed order.
+    with tempfile.TemporaryDirectory() as profile:
+        client.execute(env=os.environ | {"IPYTHONDIR": profile, "PYTHONHASHSEED": "0"})
 
 
 def webp(png: str) -> bytes:

@@ -24,6 +24,7 @@ ROOT = HERE.parent
 sys.path += [str(ROOT), str(ROOT / "tools"), str(HERE)]
 from page import LIVE, MODULES, npm_installed, set_formulas  # noqa: E402
 
+from live import Widgets  # noqa: E402
 from notebook import NOTEBOOKS, Page  # noqa: E402
 
 PACKAGES = HERE / "packages"
@@ -67,15 +68,19 @@ def sources(source: Path, which: tuple[str, ...]) -> None:
     static = source / "static"
     shutil.rmtree(static, ignore_errors=True)
     paths = [p for p in sorted(NOTEBOOKS.glob("[0-9][0-9]*_*.ipynb")) if p.stem.startswith(which)]
+    widgets = Widgets(source.parent / "widgets")
     for path in paths:
-        page = Page(path, repository=repository())
+        states = widgets.of(path.parent / "solutions" / path.name)
+        page = Page(path, states, repository())
         write(source / "notebooks" / f"{path.stem}.md", page.markdown)
         for name, content in page.figures.items():
             write(static / "figures" / name, content)
+    for name, text in widgets.files.items():
+        write(static / "widgets" / name, text)
     for page in (source / "notebooks").glob("*.md"):
         if page.stem not in {path.stem for path in paths}:
             page.unlink()
-    listed = [r for r in json.loads(LISTED.read_text(encoding="utf-8"))]
+    listed = json.loads(LISTED.read_text(encoding="utf-8"))
     listed = [row for row in listed if row["notebook"] in {path.stem for path in paths}]
     write(source / "index.md", front_page(listed))
     for path in (LIVE, HERE / "site.css", HERE / "site.js"):
@@ -88,15 +93,19 @@ def front_page(listed: list[dict]) -> str:
     table, contents = [], []
     for part, group in groupby(listed, key=lambda row: row.get("part", "Start")):
         rows = list(group)
-        entries = "\n".join(f"notebooks/{row['notebook']}" for row in rows)
+        entries = "\n".join(f"{label(row)} <notebooks/{row['notebook']}>" for row in rows)
         contents.append(f"```{{toctree}}\n:hidden:\n:caption: {part}\n\n{entries}\n```")
         for row in rows:
-            number = row["notebook"].partition("_")[0]
-            link = f"[{number} {row['title']}](notebooks/{row['notebook']}.md)"
+            link = f"[{label(row)}](notebooks/{row['notebook']}.md)"
             table.append(f"| {link} | {row.get('question', row['about'])} | {row['minutes']} |")
     head = ["| Notebook | The question | Minutes |", "|:--|:--|--:|"]
     text = (HERE / "index.md").read_text(encoding="utf-8")
     return text.replace("{{notebooks}}", "\n".join(head + table)) + "\n\n".join(contents) + "\n"
+
+
+def label(row: dict) -> str:
+    """A notebook in the contents: "07 Variational auto-encoder"."""
+    return f"{row['notebook'].partition('_')[0]} {row['title']}"
 
 
 def katex(folder: Path) -> None:
@@ -151,6 +160,8 @@ def main(arguments: list[str] | None = None) -> int:
     npm = npm_installed()
     packages_installed()
     source = asked.cache / "source"
+    if (asked.out / ".buildinfo").exists():
+        shutil.rmtree(asked.out)
     sources(source, tuple(asked.which) or ("",))
     sphinx(source, asked.out, asked.cache / "trees")
     finish(asked.out, npm)

@@ -16,7 +16,8 @@ extensions = ["myst_parser"]
 myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 4
 myst_dmath_double_inline = True
-suppress_warnings = ["myst.header", "misc.highlighting_failure"]
+# links to cells are followed by the tests instead
+suppress_warnings = ["myst.header", "myst.xref_missing", "misc.highlighting_failure"]
 html_theme = "furo"
 html_title = "Deep generative models"
 html_css_files = ["katex/katex.css", "site.css"]

@@ -4,16 +4,18 @@ Code that JupyterLab shows folded is folded here, too; so are what the reader is
 the solutions, which stand below their exercise, behind its hints.
 """
 
-import ast
 import hashlib
 import importlib
+import io
 import re
 from html import escape
 from pathlib import Path
 from urllib.parse import unquote
 
 import nbformat
+import PIL.Image
 
+from live import is_widget
 from page import webp
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,16 +31,16 @@ class Page:
 
     Args:
         path: the student's copy; its solutions are looked for in solutions/ beside it.
-        widget: of a cell's id and the index of its output, the HTML of a live widget, or "".
+        widgets: the file with the state, by a cell's id and which of the cell's widgets it is.
         repository: the address of the repository, for links to its files; "" if there is none.
     """
 
-    def __init__(self, path: Path, widget=lambda cell, index: "", repository: str = ""):
+    def __init__(self, path: Path, widgets: dict[tuple[str, int], str], repository: str = ""):
         self.name, self.repository, self.figures = path.stem, repository, {}
         self.cells = nbformat.read(path, 4).cells
         solved = nbformat.read(path.parent / "solutions" / path.name, 4).cells
         self.solved = {cell.id: cell for cell in solved}
-        self.widget, self.exercises = widget, exercises(self.cells)
+        self.widgets, self.exercises = widgets, exercises(self.cells)
         self.parts = [self.cell(cell) for cell in self.cells]
 
     @property
@@ -50,11 +52,10 @@ class Page:
             return self.text(cell.source)
         if "colab" in cell.metadata.get("tags", []) or not cell.source.strip():
             return ""
-        outputs = [self.output(cell, i, output) for i, output in enumerate(cell.outputs)]
+        outputs = self.outputs(cell)
         if any(PREDICT in output.get("data", {}).get("text/markdown", "") for output in cell.outputs):
-            solved = self.solved[cell.id]
-            found = [self.output(solved, i, output) for i, output in enumerate(solved.outputs)]
-            outputs = [folded("predict", "Predict first, then look", "\n\n".join(found))]
+            found = "\n\n".join(self.outputs(self.solved[cell.id]))
+            outputs = [folded("predict", "Predict first, then look", found)] if found else []
         code = f"{FENCE}python\n{cell.source}\n{FENCE}"
         if cell.metadata.get("jupyter", {}).get("source_hidden"):
             code = folded("code", f"Code of this cell, {lines(cell.source)}", code)
@@ -76,21 +77,36 @@ class Page:
         parts.append(folded("solution", "Solution", solution))
         return "\n\n".join(parts)
 
-    def output(self, cell, index: int, output) -> str:
-        """One output of a cell: what a page can show of it."""
+    def outputs(self, cell) -> list[str]:
+        """What a page can show of a cell's outputs."""
+        shown, k = [], 0
+        for output in cell.outputs:
+            live = is_widget(output)
+            shown.append(self.output(output, self.widgets.get((cell.id, k)) if live else None))
+            k += live
+        return list(filter(None, shown))
+
+    def output(self, output, state: str | None) -> str:
         if output.output_type == "stream":
-            return "" if output.name == "stderr" else raw(f"<pre tabindex=0>{escape(output.text)}</pre>")
+            if output.name == "stderr" or (said := of_the_course(output.text)) == "":
+                return ""
+            return raw(f"<pre tabindex=0>{escape(said)}</pre>")
         data, about = output.get("data", {}), output.get("metadata", {}).get("image/png", {})
-        if live := self.widget(cell.id, index):
-            return raw(live)
+        html = data.get("text/html", "")
         if "image/png" in data:
-            return raw(self.figure(data["image/png"], about))
-        if "text/html" in data:
-            html = data["text/html"]
-            return "" if "Not done yet." in html else raw(formulas(self.links(html)))
-        if "text/markdown" in data:
+            html = self.figure(data["image/png"], about)
+        elif "text/markdown" in data:
             return self.text(data["text/markdown"])
-        return raw(f"<pre tabindex=0>{escape(data.get('text/plain', ''))}</pre>")
+        elif "Not done yet." in html:
+            return ""
+        elif not html:
+            html = f"<pre tabindex=0>{escape(data.get('text/plain', ''))}</pre>"
+        html = formulas(self.links(html))
+        if state:
+            html = f'<div class="live" data-widget="{state}">{html}</div>'
+        elif is_widget(output):
+            html += '<p class="needs">In the notebook this picture has controls.</p>'
+        return raw(html)
 
     def figure(self, png: str, about: dict) -> str:
         packed = webp(png)
@@ -100,7 +116,9 @@ class Page:
         shown = about.get("width", width // 2)
         box = f"width={shown} height={round(shown * height / width)}"
         alt = escape(about["alt"])
-        return f'<figure><img {box} loading=lazy alt="{alt}" src="../_static/figures/{file}"></figure>'
+        look = "class=faces " if re.search(r"\bfaces?\b", alt) else ""
+        image = f'<img {look}{box} loading=lazy alt="{alt}" src="../_static/figures/{file}">'
+        return f"<figure>{image}</figure>"
 
     # ---- text
 
@@ -175,6 +193,11 @@ def whole_formulas(row: str) -> str:
     return re.sub(r"\$[^$]+\$", lambda found: found[0].replace("|", r"\vert "), row)
 
 
+def of_the_course(text: str) -> str:
+    """What was printed, without the line that says where this machine has the data from."""
+    return re.sub(r"^.*\bfrom the (?:directory|user's cache)\b.*\n?", "", text, flags=re.M)
+
+
 def formulas(html: str) -> str:
     """HTML whose $formulas$ are marked, to be set with those of the text."""
     return re.sub(r"\$([^$<>]+)\$", lambda found: marked(found[1], shown=False), html)
@@ -186,13 +209,4 @@ def marked(tex: str, shown: bool) -> str:
 
 
 def size(webp_bytes: bytes) -> tuple[int, int]:
-    import io
-
-    import PIL.Image
-
     return PIL.Image.open(io.BytesIO(webp_bytes)).size
-
-
-def names(source: str) -> set[str]:
-    """The names that a cell's code reads or writes."""
-    return {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)}

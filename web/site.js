@@ -1,1 +1,49 @@
-// The site's own script.
+// Starts each widget of the page, by live.js, when it comes near, and tells it whether the page is dark.
+
+const folder = new URL("widgets/", document.currentScript.src);
+const darkScreen = matchMedia("(prefers-color-scheme: dark)");
+const isDark = () => { const { theme } = document.body.dataset; return theme === "dark" || (theme !== "light" && darkScreen.matches); };
+const LOOK = `
+  :host { display: block; }
+  :is(button, select, input) { font: inherit; }
+  [data-jp-theme-light="false"] :is(.film img) { filter: invert(.93) hue-rotate(180deg); }`; // as JupyterLab's own theme does
+
+function tellTheme() {
+  for (const place of document.querySelectorAll(".live[data-ready]")) place.shadowRoot.lastChild.dataset.jpThemeLight = String(!isDark());
+}
+
+async function start(place) {
+  const { module, css, state } = await (await fetch(new URL(place.dataset.widget, folder))).json();
+  await startWidget(place, await import(new URL(module, folder)), css + LOOK, state);
+  tellTheme();
+}
+
+// A widget knows notebooks, the site has pages.
+function leadToPage(event) {
+  const link = event.composedPath().find((part) => part instanceof HTMLAnchorElement);
+  const name = link?.getAttribute("href").match(/^(\d\d[a-z]?_\w+)\.ipynb$/);
+  if (name) link.setAttribute("href", `${name[1]}.html`);
+}
+
+const near = new IntersectionObserver((seen) => {
+  for (const { isIntersecting, target } of seen) {
+    if (!isIntersecting) continue;
+    near.unobserve(target);
+    start(target);
+  }
+}, { rootMargin: "800px" });
+
+for (const place of document.querySelectorAll(".live")) {
+  near.observe(place);
+  for (const event of ["click", "auxclick"]) place.addEventListener(event, leadToPage, true);
+}
+darkScreen.addEventListener("change", tellTheme);
+new MutationObserver(tellTheme).observe(document.body, { attributeFilter: ["data-theme"] });
+
+// What is folded is found by the address: a link into it opens it.
+function unfold() {
+  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  for (let part = target?.closest("details"); part; part = part.parentElement.closest("details")) part.open = true;
+}
+addEventListener("hashchange", unfold);
+unfold();
