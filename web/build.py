@@ -8,6 +8,7 @@ KaTeX while it is built, fonts and search lie inside. web/README.md says what is
 """
 
 import argparse
+import hashlib
 import json
 import re
 import shutil
@@ -25,6 +26,8 @@ sys.path += [str(ROOT), str(ROOT / "tools"), str(HERE)]
 from page import LIVE, MODULES, npm_installed, set_formulas  # noqa: E402
 
 from live import Widgets  # noqa: E402
+import pages  # noqa: E402
+import reference  # noqa: E402
 from notebook import NOTEBOOKS, Page  # noqa: E402
 
 PACKAGES = HERE / "packages"
@@ -63,7 +66,7 @@ def repository() -> str:
 # ---- what Sphinx reads
 
 
-def sources(source: Path, which: tuple[str, ...]) -> None:
+def sources(source: Path, which: tuple[str, ...], deck: str) -> None:
     """Write all pages, as Markdown, and what they show."""
     static = source / "static"
     shutil.rmtree(static, ignore_errors=True)
@@ -77,12 +80,18 @@ def sources(source: Path, which: tuple[str, ...]) -> None:
             write(static / "figures" / name, content)
     for name, text in widgets.files.items():
         write(static / "widgets" / name, text)
-    for page in (source / "notebooks").glob("*.md"):
-        if page.stem not in {path.stem for path in paths}:
-            page.unlink()
     listed = json.loads(LISTED.read_text(encoding="utf-8"))
     listed = [row for row in listed if row["notebook"] in {path.stem for path in paths}]
     write(source / "index.md", front_page(listed))
+    write(source / "claims.md", pages.claims({row["notebook"] for row in listed}))
+    write(source / "slides.md", pages.slides(deck))
+    made = reference.pages()
+    for name, text in made.items():
+        write(source / "reference" / f"{name}.md", text)
+    for folder, names in (("notebooks", {path.stem for path in paths}), ("reference", set(made))):
+        for page in (source / folder).glob("*.md"):
+            if page.stem not in names:
+                page.unlink()
     for path in (LIVE, HERE / "site.css", HERE / "site.js"):
         write(static / path.name, path.read_bytes())
     katex(static / "katex")
@@ -98,6 +107,8 @@ def front_page(listed: list[dict]) -> str:
         for row in rows:
             link = f"[{label(row)}](notebooks/{row['notebook']}.md)"
             table.append(f"| {link} | {row.get('question', row['about'])} | {row['minutes']} |")
+    more = "claims\nslides\nreference/index"
+    contents.append(f"```{{toctree}}\n:hidden:\n:caption: Beside them\n\n{more}\n```")
     head = ["| Notebook | The question | Minutes |", "|:--|:--|--:|"]
     text = (HERE / "index.md").read_text(encoding="utf-8")
     return text.replace("{{notebooks}}", "\n".join(head + table)) + "\n\n".join(contents) + "\n"
@@ -122,6 +133,20 @@ def katex(folder: Path) -> None:
     write(folder / "katex.css", css)
 
 
+def made_deck(cache: Path) -> str:
+    """The deck's page, made anew if the slides or the course have changed."""
+    course = [*(ROOT / "slides").glob("*.*"), *(ROOT / "dgmcourse").rglob("*.*"), LIVE]
+    course = [path for path in course if path.suffix in (".py", ".js", ".css", ".json", ".mjs")]
+    version = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(course))).hexdigest()
+    kept = cache / f"deck-{version[:16]}.html"
+    if not kept.exists():
+        print("- the slides", flush=True)
+        cache.mkdir(parents=True, exist_ok=True)
+        build = [sys.executable, ROOT / "slides" / "build.py", "--no-pdf", "--out", kept]
+        subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
+    return kept.read_text(encoding="utf-8")
+
+
 # ---- from pages to the site
 
 
@@ -138,11 +163,11 @@ def sphinx(source: Path, out: Path, trees: Path) -> None:
 def finish(out: Path, npm: str) -> None:
     """Set the formulas of all pages."""
     pattern = re.compile(r'<span class="tex" data-shown="([01])">(.*?)</span>', re.S)
-    pages = {path: path.read_text(encoding="utf-8") for path in sorted(out.rglob("*.html"))}
-    asked = sorted({found for text in pages.values() for found in pattern.findall(text)})
+    texts = {path: path.read_text(encoding="utf-8") for path in sorted(out.rglob("*.html"))}
+    asked = sorted({found for text in texts.values() for found in pattern.findall(text)})
     formulas = [(unescape(tex), shown == "1") for shown, tex in asked]
     made = dict(zip(asked, set_formulas(formulas, npm), strict=True))
-    for path, text in pages.items():
+    for path, text in texts.items():
         write(path, pattern.sub(lambda found: made[found.groups()], text))
 
 
@@ -155,6 +180,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--cache", type=Path, default=HERE / "cache", help="where what is made on the way is kept"
     )
+    parser.add_argument("--no-deck", action="store_true", help="without the slides")
     asked = parser.parse_args(arguments)
     began = time.perf_counter()
     npm = npm_installed()
@@ -162,14 +188,16 @@ def main(arguments: list[str] | None = None) -> int:
     source = asked.cache / "source"
     if (asked.out / ".buildinfo").exists():
         shutil.rmtree(asked.out)
-    sources(source, tuple(asked.which) or ("",))
+    deck = "" if asked.no_deck else made_deck(asked.cache)
+    sources(source, tuple(asked.which) or ("",), deck)
     sphinx(source, asked.out, asked.cache / "trees")
     finish(asked.out, npm)
+    write(asked.out / "deck.html", pages.for_site(deck))
     files = [path for path in asked.out.rglob("*") if path.is_file()]
     size = sum(path.stat().st_size for path in files) / 1e6
-    pages = sum(path.suffix == ".html" for path in files)
+    count = sum(path.suffix == ".html" for path in files)
     seconds = time.perf_counter() - began
-    print(f"{asked.out}: {pages} pages, {size:.1f} MB, {seconds:.0f} s")
+    print(f"{asked.out}: {count} pages, {size:.1f} MB, {seconds:.0f} s")
     return 0
 
 

@@ -47,3 +47,11 @@ function unfold() {
 }
 addEventListener("hashchange", unfold);
 unfold();
+
+// The table of the claims, narrowed by what is typed.
+const find = document.getElementById("find");
+find?.addEventListener("input", () => {
+  const words = find.value.toLowerCase().split(/\s+/).filter(Boolean), rows = [...document.querySelectorAll(".claims tbody tr")];
+  for (const row of rows) row.hidden = !words.every((word) => row.textContent.toLowerCase().includes(word));
+  document.getElementById("found").textContent = words.length ? `${rows.filter((row) => !row.hidden).length} of ${rows.length}` : "";
+});
