@@ -2,6 +2,7 @@
 
     python web/build.py                 site/
     python web/build.py 07 08           with these notebooks only, to look at while writing
+    python web/build.py --check         then look at every page: links, requests, errors, axe
 
 Nothing is run again and nothing is fetched: the notebooks' outputs are in them, formulas are set by
 KaTeX while it is built, fonts and search lie inside. web/README.md says what is made of what.
@@ -26,6 +27,7 @@ sys.path += [str(ROOT), str(ROOT / "tools"), str(HERE)]
 from page import LIVE, MODULES, npm_installed, set_formulas  # noqa: E402
 
 from live import Widgets  # noqa: E402
+import check  # noqa: E402
 import pages  # noqa: E402
 import reference  # noqa: E402
 from notebook import NOTEBOOKS, Page  # noqa: E402
@@ -66,39 +68,43 @@ def repository() -> str:
 # ---- what Sphinx reads
 
 
-def sources(source: Path, which: tuple[str, ...], deck: str) -> None:
+def chosen(which: list[str]) -> list[Path]:
+    """The notebooks whose names begin so; all, for none."""
+    paths = sorted(NOTEBOOKS.glob("[0-9][0-9]*_*.ipynb"))
+    return [path for path in paths if path.stem.startswith(tuple(which) or "")]
+
+
+def sources(source: Path, paths: list[Path], deck: str, modules: str) -> None:
     """Write all pages, as Markdown, and what they show."""
-    static = source / "static"
-    shutil.rmtree(static, ignore_errors=True)
-    paths = [p for p in sorted(NOTEBOOKS.glob("[0-9][0-9]*_*.ipynb")) if p.stem.startswith(which)]
+    shutil.rmtree(source / "static", ignore_errors=True)
+    static, names, made = source / "static", {path.stem for path in paths}, {}
     widgets = Widgets(source.parent / "widgets")
     for path in paths:
         states = widgets.of(path.parent / "solutions" / path.name)
-        page = Page(path, states, repository())
-        write(source / "notebooks" / f"{path.stem}.md", page.markdown)
+        page = Page(path, states, names, repository())
+        made[f"notebooks/{path.stem}.md"] = page.markdown
         for name, content in page.figures.items():
             write(static / "figures" / name, content)
     for name, text in widgets.files.items():
         write(static / "widgets" / name, text)
+    made["claims.md"] = pages.claims(names)
+    if deck:
+        made["slides.md"] = pages.slides(deck)
+    made |= {f"reference/{name}.md": text for name, text in reference.pages(modules).items()}
     listed = json.loads(LISTED.read_text(encoding="utf-8"))
-    listed = [row for row in listed if row["notebook"] in {path.stem for path in paths}]
-    write(source / "index.md", front_page(listed))
-    write(source / "claims.md", pages.claims({row["notebook"] for row in listed}))
-    write(source / "slides.md", pages.slides(deck))
-    made = reference.pages()
+    made["index.md"] = front_page([row for row in listed if row["notebook"] in names], made)
     for name, text in made.items():
-        write(source / "reference" / f"{name}.md", text)
-    for folder, names in (("notebooks", {path.stem for path in paths}), ("reference", set(made))):
-        for page in (source / folder).glob("*.md"):
-            if page.stem not in names:
-                page.unlink()
+        write(source / name, text)
+    for page in source.rglob("*.md"):
+        if str(page.relative_to(source)) not in made:
+            page.unlink()
     for path in (LIVE, HERE / "site.css", HERE / "site.js"):
         write(static / path.name, path.read_bytes())
     katex(static / "katex")
 
 
-def front_page(listed: list[dict]) -> str:
-    """The front page, web/index.md, with the table of the notebooks and the contents."""
+def front_page(listed: list[dict], made: dict[str, str]) -> str:
+    """The front page, web/index.md, with the table of the notebooks and the contents of the site."""
     table, contents = [], []
     for part, group in groupby(listed, key=lambda row: row.get("part", "Start")):
         rows = list(group)
@@ -107,7 +113,7 @@ def front_page(listed: list[dict]) -> str:
         for row in rows:
             link = f"[{label(row)}](notebooks/{row['notebook']}.md)"
             table.append(f"| {link} | {row.get('question', row['about'])} | {row['minutes']} |")
-    more = "claims\nslides\nreference/index"
+    more = "\n".join(p for p in ("claims", "slides", "reference/index") if f"{p}.md" in made)
     contents.append(f"```{{toctree}}\n:hidden:\n:caption: Beside them\n\n{more}\n```")
     head = ["| Notebook | The question | Minutes |", "|:--|:--|--:|"]
     text = (HERE / "index.md").read_text(encoding="utf-8")
@@ -161,14 +167,15 @@ def sphinx(source: Path, out: Path, trees: Path) -> None:
 
 
 def finish(out: Path, npm: str) -> None:
-    """Set the formulas of all pages."""
+    """Set the formulas of all pages; the captions of the contents lack the level of a heading."""
     pattern = re.compile(r'<span class="tex" data-shown="([01])">(.*?)</span>', re.S)
     texts = {path: path.read_text(encoding="utf-8") for path in sorted(out.rglob("*.html"))}
     asked = sorted({found for text in texts.values() for found in pattern.findall(text)})
     formulas = [(unescape(tex), shown == "1") for shown, tex in asked]
     made = dict(zip(asked, set_formulas(formulas, npm), strict=True))
     for path, text in texts.items():
-        write(path, pattern.sub(lambda found: made[found.groups()], text))
+        text = pattern.sub(lambda found: made[found.groups()], text)
+        write(path, text.replace('role="heading"><span', 'role="heading" aria-level="2"><span'))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -180,7 +187,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--cache", type=Path, default=HERE / "cache", help="where what is made on the way is kept"
     )
+    parser.add_argument("--check", action="store_true", help="then look at every page (minutes)")
     parser.add_argument("--no-deck", action="store_true", help="without the slides")
+    parser.add_argument("--reference", help="the modules whose names begin so", default="dgmcourse")
     asked = parser.parse_args(arguments)
     began = time.perf_counter()
     npm = npm_installed()
@@ -189,15 +198,23 @@ def main(arguments: list[str] | None = None) -> int:
     if (asked.out / ".buildinfo").exists():
         shutil.rmtree(asked.out)
     deck = "" if asked.no_deck else made_deck(asked.cache)
-    sources(source, tuple(asked.which) or ("",), deck)
+    notebooks = chosen(asked.which)
+    sources(source, notebooks, deck, asked.reference)
     sphinx(source, asked.out, asked.cache / "trees")
     finish(asked.out, npm)
-    write(asked.out / "deck.html", pages.for_site(deck))
+    if deck:
+        write(asked.out / "deck.html", pages.for_site(deck, {path.stem for path in notebooks}))
+    for path in notebooks:
+        shutil.copy(path, asked.out / "notebooks")
     files = [path for path in asked.out.rglob("*") if path.is_file()]
     size = sum(path.stat().st_size for path in files) / 1e6
     count = sum(path.suffix == ".html" for path in files)
     seconds = time.perf_counter() - began
     print(f"{asked.out}: {count} pages, {size:.1f} MB, {seconds:.0f} s")
+    if asked.check:
+        faults = check.everything(asked.out)
+        print("\n".join(faults) or "Every page is as it should be.")
+        return 1 if faults else 0
     return 0
 
 

@@ -70,10 +70,10 @@ class Widgets:
         nb = nbformat.v4.new_notebook(cells=cells)
         run(nb, path.parents[1], SECONDS, allow_errors=True, interrupt_on_timeout=True)
         states, found = nb.metadata.get("widgets", {}).get(STATE, {}).get("state", {}), {}
-        for i, cell in zip(slices, cells[1::2], strict=True):
+        for i, made, cell in zip(slices, cells[::2], cells[1::2], strict=True):
             views = [o["data"][VIEW]["model_id"] for o in cell.outputs if VIEW in o.get("data", {})]
             if not views:
-                print(f"  cell {i} of {path.stem} shows a picture: its widget could not be made")
+                print(f"  cell {i} of {path.stem} stays a picture: {why([made, cell])}")
             saved = [states.get(view, {}) for view in views]
             found[i] = [state if "_esm" in state.get("state", {}) else None for state in saved]
         return found
@@ -88,3 +88,9 @@ class Widgets:
         name = f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.{kind}"
         self.files[name] = text
         return name
+
+
+def why(cells) -> str:
+    """What went wrong in these cells, in a line."""
+    errors = [o for cell in cells for o in cell.outputs if o.output_type == "error"]
+    return f"{errors[0].ename}: {errors[0].evalue}"[:200] if errors else "no widget was shown"

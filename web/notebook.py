@@ -32,16 +32,26 @@ class Page:
     Args:
         path: the student's copy; its solutions are looked for in solutions/ beside it.
         widgets: the file with the state, by a cell's id and which of the cell's widgets it is.
+        others: the notebooks that have a page; a link to another one is left out.
         repository: the address of the repository, for links to its files; "" if there is none.
     """
 
-    def __init__(self, path: Path, widgets: dict[tuple[str, int], str], repository: str = ""):
-        self.name, self.repository, self.figures = path.stem, repository, {}
+    def __init__(
+        self,
+        path: Path,
+        widgets: dict[tuple[str, int], str],
+        others: set[str],
+        repository: str = "",
+    ):
+        self.others, self.repository, self.figures = others, repository, {}
         self.cells = nbformat.read(path, 4).cells
         solved = nbformat.read(path.parent / "solutions" / path.name, 4).cells
         self.solved = {cell.id: cell for cell in solved}
         self.widgets, self.exercises = widgets, exercises(self.cells)
-        self.parts = [self.cell(cell) for cell in self.cells]
+        first, *rest = (self.cell(cell) for cell in self.cells)
+        title, _, text = first.partition("\n")
+        link = raw(f'<p class="get"><a href="{path.name}" download>Download this notebook</a></p>')
+        self.parts = [title, link, text, *rest]
 
     @property
     def markdown(self) -> str:
@@ -90,7 +100,7 @@ class Page:
         if output.output_type == "stream":
             if output.name == "stderr" or (said := of_the_course(output.text)) == "":
                 return ""
-            return raw(f"<pre tabindex=0>{escape(said)}</pre>")
+            return raw(f"<pre>{escape(said)}</pre>")
         data, about = output.get("data", {}), output.get("metadata", {}).get("image/png", {})
         html = data.get("text/html", "")
         if "image/png" in data:
@@ -100,7 +110,7 @@ class Page:
         elif "Not done yet." in html:
             return ""
         elif not html:
-            html = f"<pre tabindex=0>{escape(data.get('text/plain', ''))}</pre>"
+            html = f"<pre>{escape(data.get('text/plain', ''))}</pre>"
         html = formulas(self.links(html))
         if state:
             html = f'<div class="live" data-widget="{state}">{html}</div>'
@@ -125,8 +135,12 @@ class Page:
     def text(self, source: str) -> str:
         """Markdown as MyST reads it: links lead to pages, a bar within a formula divides no table."""
         source = re.sub(
-            rf"\]\(({NAME})\.ipynb(?:#([^)]*(?:\([^)]*\))?[^)]*))?\)",
-            lambda found: f"]({found[1]}.md{anchor(found[2])})",
+            rf"\[([^\]]*)\]\(({NAME})\.ipynb(?:#([^)]*(?:\([^)]*\))?[^)]*))?\)",
+            lambda found: (
+                f"[{found[1]}]({found[2]}.md{anchor(found[3])})"
+                if found[2] in self.others
+                else found[1]
+            ),
             source,
         )
         source = re.sub(r"\[([^\]]+)\]\((?:\.\./([^)]+)|(solutions))\)", self.in_repository, source)
@@ -140,8 +154,10 @@ class Page:
     def links(self, html: str) -> str:
         """HTML whose links between notebooks lead to pages."""
         return re.sub(
-            rf"""href=(["'])({NAME})\.ipynb(?:#([^"']*))?\1""",
-            lambda found: f'href="{found[2]}.html{anchor(found[3])}"',
+            rf"""\bhref=(["'])({NAME})\.ipynb(?:#([^"']*))?\1""",
+            lambda found: (
+                f'href="{found[2]}.html{anchor(found[3])}"' if found[2] in self.others else ""
+            ),
             html,
         )
 

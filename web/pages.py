@@ -42,7 +42,7 @@ def claims(notebooks: set[str]) -> str:
         '<input id="find" type="search" autocomplete="off"> <span id="found" role="status"></span></p>'
     )
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
-    return text + raw(f'{search}<div class="claims" tabindex="0">{table}</div>') + "\n"
+    return text + raw(f'{search}<div class="claims">{table}</div>') + "\n"
 
 
 def words(text: str) -> str:
@@ -72,10 +72,11 @@ def slides(deck: str) -> str:
     return text
 
 
-def for_site(deck: str) -> str:
-    """The deck, its links to notebooks turned into links to pages."""
-    return re.sub(
-        r'href="\.\./notebooks/(\w+)\.ipynb(?:#cell-id=(\w+))?"',
-        lambda found: f'href="notebooks/{found[1]}.html' + (f'#cell-{found[2]}"' if found[2] else '"'),
-        deck,
-    )
+def for_site(deck: str, notebooks: set[str]) -> str:
+    """The deck, its links to notebooks turned into links to pages; without those that have none."""
+
+    def link(found) -> str:
+        place = f"#cell-{found[2]}" if found[2] else ""
+        return f'href="notebooks/{found[1]}.html{place}"' if found[1] in notebooks else ""
+
+    return re.sub(r'href="\.\./notebooks/(\w+)\.ipynb(?:#cell-id=(\w+))?"', link, deck)

@@ -9,6 +9,7 @@ import dgmcourse
 
 SECTIONS = {"Args": "Arguments", "Returns": "Returns", "Raises": "Raises", "Yields": "Yields"}
 FENCE = "`" * 7
+PLAIN = {"object", "ABC", "Protocol"}  # say nothing about a class
 
 
 def modules() -> list[str]:
@@ -18,9 +19,10 @@ def modules() -> list[str]:
     return ["dgmcourse", *(name for name in sorted(found) if not re.search(hidden, name))]
 
 
-def pages() -> dict[str, str]:
+def pages(beginning: str = "dgmcourse") -> dict[str, str]:
     """The Markdown of each page by the module's name, and of the index."""
-    made = {name: page(importlib.import_module(name)) for name in modules()}
+    names = [name for name in modules() if name.startswith(beginning)]
+    made = {name: page(importlib.import_module(name)) for name in names}
     entries = "\n".join(name for name in made)
     about = "\n".join(
         f"| [{name}]({name}.md) | {text(first_sentence(importlib.import_module(name)))} |"
@@ -51,7 +53,7 @@ def page(module) -> str:
 
 
 def of_class(cls: type) -> str:
-    bases = ", ".join(base.__name__ for base in cls.__bases__ if base is not object)
+    bases = ", ".join(base.__name__ for base in cls.__bases__ if base.__name__ not in PLAIN)
     parts = [f"## {cls.__name__}", code(f"class {cls.__name__}{signature(cls)}")]
     if bases:
         parts.append(f"A kind of {', '.join(f'`{base}`' for base in bases.split(', '))}.")
@@ -78,6 +80,7 @@ def signature(thing) -> str:
     except (TypeError, ValueError):
         return "(...)"
     written = re.sub(r"<(?:class|function) '?([\w.]+)[^>]*>", r"\1", written)
+    written = re.sub(r"^\((?:self|cls)(?:, )?", "(", written)
     return re.sub(r"\b(?:[a-z_]\w*\.)+(?=\w)", "", written)
 
 

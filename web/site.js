@@ -13,6 +13,9 @@ function tellTheme() {
 }
 
 async function start(place) {
+  near.unobserve(place);
+  if ("started" in place.dataset) return;
+  place.dataset.started = "";
   const { module, css, state } = await (await fetch(new URL(place.dataset.widget, folder))).json();
   await startWidget(place, await import(new URL(module, folder)), css + LOOK, state);
   tellTheme();
@@ -25,12 +28,9 @@ function leadToPage(event) {
   if (name) link.setAttribute("href", `${name[1]}.html`);
 }
 
+window.startNow = start; // for the tests
 const near = new IntersectionObserver((seen) => {
-  for (const { isIntersecting, target } of seen) {
-    if (!isIntersecting) continue;
-    near.unobserve(target);
-    start(target);
-  }
+  for (const { isIntersecting, target } of seen) if (isIntersecting) start(target);
 }, { rootMargin: "800px" });
 
 for (const place of document.querySelectorAll(".live")) {
@@ -39,6 +39,17 @@ for (const place of document.querySelectorAll(".live")) {
 }
 darkScreen.addEventListener("change", tellTheme);
 new MutationObserver(tellTheme).observe(document.body, { attributeFilter: ["data-theme"] });
+
+// What is wider than its place is scrolled by the keyboard, too.
+function reach() {
+  for (const part of document.querySelectorAll("article pre, .katex-display, .table-wrapper, .claims")) {
+    if (part.scrollWidth > part.clientWidth) part.tabIndex = 0;
+    else part.removeAttribute("tabindex");
+  }
+}
+addEventListener("load", reach);
+addEventListener("resize", reach);
+document.addEventListener("toggle", reach, true);
 
 // What is folded is found by the address: a link into it opens it.
 function unfold() {
