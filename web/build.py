@@ -23,14 +23,12 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
-sys.path += [str(ROOT), str(ROOT / "tools"), str(HERE)]
+sys.path += [str(ROOT), str(ROOT / "tools")]
 from page import LIVE, MODULES, npm_installed, set_formulas  # noqa: E402
 
-from live import Widgets  # noqa: E402
-import check  # noqa: E402
-import pages  # noqa: E402
-import reference  # noqa: E402
-from notebook import NOTEBOOKS, Page  # noqa: E402
+from web import check, pages, reference  # noqa: E402
+from web.live import Widgets  # noqa: E402
+from web.notebook import NOTEBOOKS, Page  # noqa: E402
 
 PACKAGES = HERE / "packages"
 LISTED = ROOT / "dgmcourse" / "weights" / "notebooks.json"

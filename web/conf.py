@@ -4,9 +4,8 @@ import sys
 from html import escape
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path.append(str(HERE))
-from notebook import marked  # noqa: E402
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from web.notebook import marked  # noqa: E402
 
 project = "Deep generative models"
 author = "the dgmcourse authors"

@@ -4,12 +4,13 @@ that make them (slice.py), kept for the next build.
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import nbformat
 
 from page import STATE, VIEW, run, without_kernel
-from slice import slice_of
+from web.slice import slice_of
 
 SECONDS = 60  # for what one widget needs; one that needs longer stays a picture
 ROOT = Path(__file__).resolve().parents[1]
@@ -68,7 +69,8 @@ class Widgets:
         print(f"- widgets of {path.stem}", flush=True)
         cells = [nbformat.v4.new_code_cell(c) for i in slices for c in (slices[i], sources[i])]
         nb = nbformat.v4.new_notebook(cells=cells)
-        run(nb, path.parents[1], SECONDS, allow_errors=True, interrupt_on_timeout=True)
+        busy = max(1.0, os.getloadavg()[0] / os.cpu_count())  # the limit is that of an idle machine
+        run(nb, path.parents[1], SECONDS * busy, allow_errors=True, interrupt_on_timeout=True)
         states, found = nb.metadata.get("widgets", {}).get(STATE, {}).get("state", {}), {}
         for i, made, cell in zip(slices, cells[::2], cells[1::2], strict=True):
             views = [o["data"][VIEW]["model_id"] for o in cell.outputs if VIEW in o.get("data", {})]

@@ -15,8 +15,8 @@ from urllib.parse import unquote
 import nbformat
 import PIL.Image
 
-from live import is_widget
 from page import webp
+from web.live import is_widget
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"

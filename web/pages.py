@@ -5,7 +5,7 @@ import re
 from html import escape, unescape
 from pathlib import Path
 
-from notebook import formulas, raw
+from web.notebook import formulas, raw
 
 ROOT = Path(__file__).resolve().parents[1]
 CLAIMS = ROOT / "dgmcourse" / "weights" / "claims.json"

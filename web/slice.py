@@ -44,7 +44,10 @@ def first(node: ast.stmt) -> int:
 
 
 def loads(node: ast.AST) -> set[str]:
-    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+    """The names whose value a piece of code reads; `a += 1` reads a."""
+    read = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+    added = (n.target for n in ast.walk(node) if isinstance(n, ast.AugAssign))
+    return read.union(*(base(target) for target in added))
 
 
 def closure(names: set[str], reads_of: dict[str, set[str]]) -> set[str]:

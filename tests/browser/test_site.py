@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path += [str(ROOT / "web")]
-import check  # noqa: E402
+sys.path += [str(ROOT), str(ROOT / "tools")]
+from web import check  # noqa: E402
 
 PAGES = ["index.html", "notebooks/07_vae.html", "claims.html", "reference/dgmcourse.models.vae.html"]
 LIVE = "document.querySelector('.live').shadowRoot"
