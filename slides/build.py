@@ -155,7 +155,12 @@ class Deck:
         look = (HERE / "live.css").read_text()
         widgets = {"modules": modules, "widgets": self.widgets, "look": look}
         reveal = MODULES / "reveal.js"
-        scripts = reveal / "dist/reveal.js", reveal / "plugin/notes/notes.js", LIVE, HERE / "deck.js"
+        scripts = (
+            reveal / "dist/reveal.js",
+            reveal / "plugin/notes/notes.js",
+            LIVE,
+            HERE / "deck.js",
+        )
         parts = {
             "style": styles(),
             "slides": body,
@@ -266,9 +271,8 @@ def script(path: Path) -> str:
 
 def print_pdf(page: Path, pdf: Path) -> None:
     """The deck as a tagged PDF, a page a slide, all steps shown."""
-    from playwright.sync_api import sync_playwright
-
     import chromium
+    from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium.find(), args=chromium.FLAGS)

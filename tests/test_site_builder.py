@@ -66,7 +66,10 @@ def page(tmp_path):
     said = new_output("display_data", {"text/html": "<b>Not done yet.</b> write kl"})
     asked = new_output("display_data", {"text/markdown": notebook.PREDICT})
     seen = new_output("display_data", {"text/markdown": "**Measured.** 42."})
-    plain = {"text/plain": "A film of 3 pictures: run this cell to play it.", "text/html": "<i>f</i>"}
+    plain = {
+        "text/plain": "A film of 3 pictures: run this cell to play it.",
+        "text/html": "<i>f</i>",
+    }
     where = "MNIST: 5 digits from the directory in DGMCOURSE_DATA\nready\n"
     cells = {
         "text": new_markdown_cell(

@@ -131,7 +131,10 @@ def katex(folder: Path) -> None:
         write(folder / file, (MODULES / "katex/dist" / file).read_bytes())
     for weight, slant in FONTS:
         file = f"source-sans-3-latin-{weight}-{slant}.woff2"
-        write(folder / "fonts" / file, (MODULES / "@fontsource/source-sans-3/files" / file).read_bytes())
+        write(
+            folder / "fonts" / file,
+            (MODULES / "@fontsource/source-sans-3/files" / file).read_bytes(),
+        )
         look = f"font-family: 'Source Sans 3'; font-weight: {weight}; font-style: {slant}"
         css += f"\n@font-face {{ {look}; font-display: swap; src: url(fonts/{file}) format('woff2'); }}"
     write(folder / "katex.css", css)

@@ -99,7 +99,9 @@ def files(site: Path) -> list[str]:
             if ELSEWHERE.match(link):
                 continue
             address, name = urldefrag(link)
-            target = (path.parent / unquote(address.partition("?")[0])).resolve() if address else path
+            target = (
+                (path.parent / unquote(address.partition("?")[0])).resolve() if address else path
+            )
             target = target / "index.html" if target.is_dir() else target
             name = unquote(name).removeprefix("/")
             if not target.exists():
@@ -202,9 +204,8 @@ def found_by_search(reader: Reader, words: dict[str, str]) -> list[str]:
 
 def everything(site: Path) -> list[str]:
     """Everything that is wrong with all pages, in light and dark, in a wide and a narrow window."""
-    from playwright.sync_api import sync_playwright
-
     import chromium
+    from playwright.sync_api import sync_playwright
 
     faults = files(site)
     paths = [str(path.relative_to(site)) for path in sorted(site.rglob("*.html"))]

@@ -8,8 +8,8 @@ import os
 from pathlib import Path
 
 import nbformat
-
 from page import STATE, VIEW, run, without_kernel
+
 from web.slice import slice_of
 
 SECONDS = 60  # for what one widget needs; one that needs longer stays a picture
@@ -20,9 +20,13 @@ def is_widget(output) -> bool:
     return "run this cell" in output.get("data", {}).get("text/plain", "")
 
 
+# What these widgets show comes from Python, whatever the reader does: `slider_figure`, and the pads
+# of notebook 10, whose networks JavaScript does not run.
+IN_PYTHON = ("A widget stands here", "Pictures of what each pixel", "A pad to write half a digit")
+
+
 def needs_kernel(output) -> bool:
-    """Whether a widget's pictures come from Python, whatever the reader does."""
-    return "A widget stands here" in output["data"]["text/plain"]
+    return output["data"]["text/plain"].startswith(IN_PYTHON)
 
 
 class Widgets:

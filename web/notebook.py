@@ -14,8 +14,8 @@ from urllib.parse import unquote
 
 import nbformat
 import PIL.Image
-
 from page import webp
+
 from web.live import is_widget
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -63,7 +63,9 @@ class Page:
         if "colab" in cell.metadata.get("tags", []) or not cell.source.strip():
             return ""
         outputs = self.outputs(cell)
-        if any(PREDICT in output.get("data", {}).get("text/markdown", "") for output in cell.outputs):
+        if any(
+            PREDICT in output.get("data", {}).get("text/markdown", "") for output in cell.outputs
+        ):
             found = "\n\n".join(self.outputs(self.solved[cell.id]))
             outputs = [folded("predict", "Predict first, then look", found)] if found else []
         code = f"{FENCE}python\n{cell.source}\n{FENCE}"
@@ -72,7 +74,7 @@ class Page:
         if cell.id in self.exercises:
             code += "\n\n" + self.help(cell)
         inside = "\n\n".join(filter(None, [code, *outputs]))
-        return f'{raw(f"<div class=cell id=cell-{cell.id}>")}\n\n{inside}\n\n{raw("</div>")}'
+        return f"{raw(f'<div class=cell id=cell-{cell.id}>')}\n\n{inside}\n\n{raw('</div>')}"
 
     def help(self, cell) -> str:
         """An exercise's hints, each within the one before, and then its solution."""
@@ -145,7 +147,9 @@ class Page:
         )
         source = re.sub(r"\[([^\]]+)\]\((?:\.\./([^)]+)|(solutions))\)", self.in_repository, source)
         rows = source.split("\n")
-        return "\n".join(whole_formulas(row) if row.lstrip().startswith("|") else row for row in rows)
+        return "\n".join(
+            whole_formulas(row) if row.lstrip().startswith("|") else row for row in rows
+        )
 
     def in_repository(self, found) -> str:
         text, path = found[1], found[2] or f"notebooks/{found[3]}"
@@ -171,7 +175,9 @@ def exercises(cells) -> dict[str, list[tuple[str, list[str]]]]:
     for cell in cells:
         if cell.cell_type != "code":
             continue
-        if imported := re.search(r"^from dgmcourse\.check import (\w+) as check$", cell.source, re.M):
+        if imported := re.search(
+            r"^from dgmcourse\.check import (\w+) as check$", cell.source, re.M
+        ):
             module = importlib.import_module(f"dgmcourse.check.{imported[1]}")
         for name in re.findall(r"^(?:def|class) (\w+)|^(\w+) = ", cell.source, re.M):
             if "exercise" in cell.metadata.get("tags", []):

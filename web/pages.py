@@ -34,7 +34,7 @@ def claims(notebooks: set[str]) -> str:
     )
     text = (
         "# Claims\n\nEach claim of the lecture that a notebook measured, in the notebook's own words."
-        " In brackets stands a two-sided 95 % interval; \"not shown\" means that it includes 0. The"
+        ' In brackets stands a two-sided 95 % interval; "not shown" means that it includes 0. The'
         " last column leads to the cell that measured it.\n\n"
     )
     search = (
@@ -65,7 +65,12 @@ def slides(deck: str) -> str:
         " the notebooks; each leads to the cell that measured it.\n\n"
     )
     for name, kind, title in found:
-        title = re.sub(r'<span class="katex-html".*?(?=<(?!/?span))|<annotation.*?</annotation>', "", title, flags=re.S)
+        title = re.sub(
+            r'<span class="katex-html".*?(?=<(?!/?span))|<annotation.*?</annotation>',
+            "",
+            title,
+            flags=re.S,
+        )
         title = " ".join(unescape(re.sub(r"<[^>]+>", "", title)).split())
         link = raw(f'<a href="deck.html#/{name}">{escape(title)}</a>')
         text += f"\n## {title}\n\n{link}\n" if kind == "part" else f"\n{link}\n"

@@ -12,7 +12,12 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path += [str(ROOT), str(ROOT / "tools")]
 from web import check  # noqa: E402
 
-PAGES = ["index.html", "notebooks/07_vae.html", "claims.html", "reference/dgmcourse.models.vae.html"]
+PAGES = [
+    "index.html",
+    "notebooks/07_vae.html",
+    "claims.html",
+    "reference/dgmcourse.models.vae.html",
+]
 LIVE = "document.querySelector('.live').shadowRoot"
 
 
@@ -81,7 +86,12 @@ def test_what_is_asked_of_a_page_can_fail(site, address, browser):
     reader.look()
     page.unlink()
     faults = "\n".join(reader.close())
-    for fault in ("asks for http://localhost:9/", "thrown", "wider than the window", "axe: html-has-lang"):
+    for fault in (
+        "asks for http://localhost:9/",
+        "thrown",
+        "wider than the window",
+        "axe: html-has-lang",
+    ):
         assert fault in faults
 
 
