@@ -62,7 +62,7 @@ def set_formulas(formulas: list[tuple[str, bool]], npm: str) -> list[str]:
     return json.loads(done.stdout)
 
 
-def run(nb: nbformat.NotebookNode, folder: Path, timeout: float = 300, **options) -> None:
+def run(nb: nbformat.NotebookNode, folder: Path, timeout: int = 300, **options) -> None:
     """Run a notebook's cells in a fresh kernel, in this folder; the widgets' state is kept with it."""
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     nb.metadata["kernelspec"] = kernel

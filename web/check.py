@@ -171,7 +171,7 @@ class Reader:
         if axe:
             self.page.add_script_tag(path=str(AXE))
             found = self.page.evaluate(
-                f"axe.run(document, {{ runOnly: {RULES}, resultTypes: ['violations'] }})"
+                f"axe.run({{ exclude: [['.katex']] }}, {{ runOnly: {RULES}, resultTypes: ['violations'] }})"
             )
             for v in found["violations"]:
                 nodes = [node["html"][:120] for node in v["nodes"][:2]]
