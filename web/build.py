@@ -30,6 +30,11 @@ from web import check, pages, reference  # noqa: E402
 from web.live import Widgets  # noqa: E402
 from web.notebook import NOTEBOOKS, Page  # noqa: E402
 
+OTHERS = {  # the pages beside the notebooks
+    "claims": "[Claims](claims.md): what was measured of each, with its interval, to search in",
+    "slides": "[Slides](slides.md): the lecture, to present in the browser",
+    "reference/index": "[Reference](reference/index.md): the package, module by module",
+}
 PACKAGES = HERE / "packages"
 LISTED = ROOT / "dgmcourse" / "weights" / "notebooks.json"
 FONTS = [(400, "normal"), (400, "italic"), (700, "normal")]
@@ -72,13 +77,13 @@ def chosen(which: list[str]) -> list[Path]:
     return [path for path in paths if path.stem.startswith(tuple(which) or "")]
 
 
-def sources(source: Path, paths: list[Path], deck: str, modules: str) -> None:
+def sources(source: Path, paths: list[Path], deck: str, modules: str, live: bool) -> None:
     """Write all pages, as Markdown, and what they show."""
     shutil.rmtree(source / "static", ignore_errors=True)
     static, names, made = source / "static", {path.stem for path in paths}, {}
     widgets = Widgets(source.parent / "widgets")
     for path in paths:
-        states = widgets.of(path.parent / "solutions" / path.name)
+        states = widgets.of(path.parent / "solutions" / path.name) if live else {}
         page = Page(path, states, names, repository())
         made[f"notebooks/{path.stem}.md"] = page.markdown
         for name, content in page.figures.items():
@@ -111,11 +116,17 @@ def front_page(listed: list[dict], made: dict[str, str]) -> str:
         for row in rows:
             link = f"[{label(row)}](notebooks/{row['notebook']}.md)"
             table.append(f"| {link} | {row.get('question', row['about'])} | {row['minutes']} |")
-    more = "\n".join(p for p in ("claims", "slides", "reference/index") if f"{p}.md" in made)
+    others = [page for page in OTHERS if f"{page}.md" in made]
+    more = "\n".join(others)
     contents.append(f"```{{toctree}}\n:hidden:\n:caption: Beside them\n\n{more}\n```")
     head = ["| Notebook | The question | Minutes |", "|:--|:--|--:|"]
     text = (HERE / "index.md").read_text(encoding="utf-8")
-    return text.replace("{{notebooks}}", "\n".join(head + table)) + "\n\n".join(contents) + "\n"
+    text = text.replace("{{notebooks}}", "\n".join(head + table))
+    text = text.replace("{{others}}", "\n".join(f"- {OTHERS[page]}" for page in others))
+    text = re.sub(
+        r"\[([^\]]+)\]\((notebooks/\w+\.md)\)", lambda f: f[0] if f[2] in made else f[1], text
+    )
+    return text + "\n" + "\n\n".join(contents) + "\n"
 
 
 def label(row: dict) -> str:
@@ -189,6 +200,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--cache", type=Path, default=HERE / "cache", help="where what is made on the way is kept"
     )
     parser.add_argument("--check", action="store_true", help="then look at every page (minutes)")
+    parser.add_argument("--no-widgets", action="store_true", help="with pictures in their place")
     parser.add_argument("--no-deck", action="store_true", help="without the slides")
     parser.add_argument("--reference", help="the modules whose names begin so", default="dgmcourse")
     asked = parser.parse_args(arguments)
@@ -200,7 +212,7 @@ def main(arguments: list[str] | None = None) -> int:
         shutil.rmtree(asked.out)
     deck = "" if asked.no_deck else made_deck(asked.cache)
     notebooks = chosen(asked.which)
-    sources(source, notebooks, deck, asked.reference)
+    sources(source, notebooks, deck, asked.reference, not asked.no_widgets)
     sphinx(source, asked.out, asked.cache / "trees")
     finish(asked.out, npm)
     if deck:

@@ -3,6 +3,7 @@ that make them (slice.py), kept for the next build.
 """
 
 import hashlib
+import importlib
 import json
 import os
 from pathlib import Path
@@ -36,9 +37,8 @@ class Widgets:
 
     def __init__(self, cache: Path):
         self.cache, self.files = cache, {}
-        course = sorted((ROOT / "dgmcourse").rglob("*.*"))
-        made_of = [p.read_bytes() for p in course if p.suffix in (".py", ".js", ".css")]
-        self.version = hashlib.sha256(b"".join(made_of))
+        course = sorted((ROOT / "dgmcourse").rglob("*.py"))
+        self.version = hashlib.sha256(b"".join(path.read_bytes() for path in course))
 
     def of(self, path: Path) -> dict[tuple[str, int], str]:
         """The name of the file with the state, of each widget of a notebook (a solved copy): by its
@@ -85,8 +85,11 @@ class Widgets:
         return found
 
     def file(self, saved: dict) -> str:
-        """The name of the file with a widget's state; its script is a file of its own."""
-        source, style, state = without_kernel(saved)
+        """The name of the file with a widget's state; its script, as it is now, is one of its own."""
+        module, _, name = saved["state"]["_anywidget_id"].rpartition(".")
+        widget = getattr(importlib.import_module(module), name)
+        scripts = {"_esm": str(widget._esm), "_css": str(getattr(widget, "_css", ""))}
+        source, style, state = without_kernel(saved | {"state": saved["state"] | scripts})
         module = self.keep(source, "js")
         return self.keep(json.dumps({"module": module, "css": style, "state": state}), "json")
 
