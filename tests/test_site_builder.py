@@ -73,7 +73,7 @@ def page(tmp_path):
     where = "MNIST: 5 digits from the directory in DGMCOURSE_DATA\nready\n"
     cells = {
         "text": new_markdown_cell(
-            "# A title\nSee [the next](08_next.ipynb#A-heading,-b?), [cell](08_next.ipynb#cell-id=ab1),"
+            "# A title\n[![Launch](https://a.org/b.svg)](https://a.org/c)\nSee [the next](08_next.ipynb#A-heading,-b?), [cell](08_next.ipynb#cell-id=ab1),"
             " [none](99_none.ipynb) and [the licence](../LICENSE).\n\n| $p(x|z)$ | b |\n| --- | --- |"
         ),
         "colab": new_code_cell("COLAB = 1", metadata={"tags": ["colab"]}),
@@ -105,6 +105,10 @@ def test_links_lead_to_pages_and_bars_in_formulas_divide_no_table(page):
     assert "[cell](08_next.md#cell-ab1)" in page
     assert ", none and the licence." in page  # neither has a page, and there is no repository
     assert r"| $p(x\vert z)$ | b |" in page
+
+
+def test_a_launch_badge_is_a_link_without_a_picture_from_elsewhere(page):
+    assert "[Launch](https://a.org/c)" in page and "b.svg" not in page
 
 
 def test_code_is_folded_as_in_jupyter_and_colab_is_left_out(page):

@@ -135,7 +135,10 @@ class Page:
     # ---- text
 
     def text(self, source: str) -> str:
-        """Markdown as MyST reads it: links lead to pages, a bar within a formula divides no table."""
+        """Markdown as MyST reads it: links lead to pages, a launch badge is a link without a picture
+        of another host, a bar within a formula divides no table.
+        """
+        source = re.sub(r"\[!\[([^\]]*)\]\([^)]*\)\]\(([^)]*)\)", r"[\1](\2)", source)
         source = re.sub(
             rf"\[([^\]]*)\]\(({NAME})\.ipynb(?:#([^)]*(?:\([^)]*\))?[^)]*))?\)",
             lambda found: (
