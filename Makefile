@@ -49,6 +49,9 @@ notebooks: setup ## make the notebooks from notebooks/source (ARGS="07 08": only
 slides: setup ## make the slides: slides/deck.html and slides/deck.pdf (ARGS="--no-pdf": the page alone)
 	@$(RUN) slides/build.py $(ARGS)
 
+site: setup ## make the site, a folder for any web server, of all that is here (ARGS="07": of this notebook)
+	@$(RUN) web/build.py $(ARGS)
+
 badges: setup ## write the repository's address into README and notebooks (REPO=https://...)
 	@$(RUN) notebooks/badges.py $(REPO)
 
@@ -74,8 +77,9 @@ requirements: setup ## pin the packages anew from pyproject.toml (ARGS="--upgrad
 	@$(COMPILE) $(ARGS) --extra test pyproject.toml -o requirements.txt
 	@echo uv | $(COMPILE) $(ARGS) - -o requirements-uv.txt
 	@$(COMPILE) --no-annotate $(ARGS) -c requirements.txt benchmarks/requirements.in -o benchmarks/requirements.txt
+	@$(COMPILE) --no-annotate $(ARGS) -c requirements.txt web/requirements.in -o web/requirements.txt
 
 clean: ## remove the private environments and the caches; trained models stay
-	rm -rf .venv .venv-bench .venv-matrix .pytest_cache .ruff_cache build dist *.egg-info
+	rm -rf .venv .venv-bench .venv-matrix web/packages web/cache .pytest_cache .ruff_cache build dist *.egg-info
 
-.PHONY: help setup lab test matrix doctor train notebooks slides badges bench format lint requirements clean
+.PHONY: help setup lab test matrix doctor train notebooks slides site badges bench format lint requirements clean

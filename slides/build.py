@@ -13,56 +13,43 @@ with the numbers they show. It needs no network.
 
 import argparse
 import base64
-import gzip
-import io
 import json
-import os
 import re
-import shutil
-import subprocess
 import sys
-import tempfile
 from html import escape
 from pathlib import Path
 
 import jupytext
 import mistune
 import nbformat
-import PIL.Image
-from nbclient import NotebookClient
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
-MODULES = HERE / "node_modules"
+sys.path.append(str(ROOT / "tools"))
+from page import (  # noqa: E402
+    LIVE,
+    MODULES,
+    STATE,
+    VIEW,
+    npm_installed,
+    run,
+    set_formulas,
+    webp,
+    without_kernel,
+)
+
 WIDTH, HEIGHT = 1280, 720
 FONTS = [(400, "normal"), (400, "italic"), (700, "normal")]
-# Traits that ipywidgets gives a widget, of no use without a kernel.
-THEIRS = ("_model_", "_view_", "_dom_", "_anywidget_id")
 UNUSED = "Fraktur|SansSerif|Script|Typewriter"  # KaTeX's alphabets that no formula of ours needs
-STATE = "application/vnd.jupyter.widget-state+json"
-VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 # ---- from a source to its slides
 
 
-def run(source: Path) -> nbformat.NotebookNode:
+def executed(source: Path) -> nbformat.NotebookNode:
     """The source as an executed notebook, with the widgets' state."""
     nb = jupytext.read(source, fmt="py:percent")
-    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    nb.metadata["kernelspec"] = kernel
-    client = NotebookClient(
-        nb,
-        timeout=300,
-        startup_timeout=300,
-        kernel_name="python3",
-        store_widget_state=True,
-        resources={"metadata": {"path": str(HERE)}},
-        extra_arguments=["--IPKernelApp.log_level=ERROR"],
-    )
-    # With nothing of the user's own IPython, and sets in a fixed order.
-    with tempfile.TemporaryDirectory() as profile:
-        client.execute(env=os.environ | {"IPYTHONDIR": profile, "PYTHONHASHSEED": "0"})
+    run(nb, HERE)
     return nb
 
 
@@ -118,7 +105,7 @@ class Deck:
         elif "image/png" in data:
             extra = 'class="print" ' * ("live" in tags)
             size = f'width="{image["width"]}" ' if "width" in image else ""
-            alt, address = escape(image["alt"]), webp(data["image/png"])
+            alt, address = escape(image["alt"]), data_url(webp(data["image/png"]), "image/webp")
             self.block(f'<figure {extra}><img {size}alt="{alt}" src="{address}"></figure>', tags)
         elif "text/markdown" in data:
             self.block(self.html(data["text/markdown"]), tags)
@@ -130,19 +117,10 @@ class Deck:
         kernel.
         """
         saved = nb.metadata["widgets"][STATE]["state"][model]
-        state = dict(saved["state"])
-        source, style = state.pop("_esm"), state.pop("_css", "")
+        source, style, state = without_kernel(saved)
         name = f"widget-{len(self.widgets)}"
-        for buffer in saved.get("buffers", []):
-            packed = gzip.compress(base64.b64decode(buffer["data"]), 9, mtime=0)
-            *path, last = buffer["path"]
-            inside = state
-            for key in path:
-                inside = inside[key]
-            inside[last] = {"gzip": base64.b64encode(packed).decode()}
-        shown = {key: value for key, value in state.items() if not key.startswith(THEIRS)}
         self.sources.setdefault(source, f"module-{len(self.sources)}")
-        self.widgets[name] = {"module": self.sources[source], "css": style, "state": shown}
+        self.widgets[name] = {"module": self.sources[source], "css": style, "state": state}
         return f'<div class="live" data-widget="{name}"></div>'
 
     # ---- text
@@ -164,20 +142,11 @@ class Deck:
         text = re.sub(r"`[^`]*`|\$\$(.+?)\$\$|\$(.+?)\$", keep, text, flags=re.S)
         return MARKDOWN(text)
 
-    def set_formulas(self, npm: str) -> list[str]:
-        node = Path(npm).with_name("node")
-        command = [node if node.exists() else "node", "maths.mjs"]
-        formulas = json.dumps(self.formulas)
-        done = subprocess.run(command, cwd=HERE, text=True, capture_output=True, input=formulas)
-        if done.returncode:
-            raise SystemExit(f"a formula cannot be set: {done.stderr}")
-        return json.loads(done.stdout)
-
     def page(self, npm: str) -> str:
         """The whole page."""
         names = set()
         sections = [section(slide, names, self) for slide in self.slides]
-        formulas = self.set_formulas(npm)
+        formulas = set_formulas(self.formulas, npm)
         body = re.sub(r"@@(\d+)@@", lambda found: formulas[int(found[1])], "\n".join(sections))
         modules = {
             name: base64.b64encode(source.encode()).decode()
@@ -186,7 +155,12 @@ class Deck:
         look = (HERE / "live.css").read_text()
         widgets = {"modules": modules, "widgets": self.widgets, "look": look}
         reveal = MODULES / "reveal.js"
-        scripts = reveal / "dist/reveal.js", reveal / "plugin/notes/notes.js", HERE / "deck.js"
+        scripts = (
+            reveal / "dist/reveal.js",
+            reveal / "plugin/notes/notes.js",
+            LIVE,
+            HERE / "deck.js",
+        )
         parts = {
             "style": styles(),
             "slides": body,
@@ -195,13 +169,6 @@ class Deck:
         }
         template = (HERE / "deck.template.html").read_text(encoding="utf-8")
         return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], template)
-
-
-def webp(png: str) -> str:
-    """The same pixels in fewer bytes, as an address."""
-    packed = io.BytesIO()
-    PIL.Image.open(io.BytesIO(base64.b64decode(png))).save(packed, "WEBP", lossless=True, method=4)
-    return data_url(packed.getvalue(), "image/webp")
 
 
 class Steps(mistune.HTMLRenderer):
@@ -302,32 +269,10 @@ def script(path: Path) -> str:
 # ---- tools it needs
 
 
-def npm_installed() -> str:
-    """The path of npm, with the packages of package-lock.json installed. Where there is no Node, it
-    is fetched from the package registry.
-    """
-    npm = shutil.which("npm") or shutil.which("npm", path=str(Path(sys.executable).parent))
-    if npm is None:
-        print("- Node, from the package registry", flush=True)
-        install = [Path(sys.executable).with_name("uv"), "pip", "install", "--quiet"]
-        install += ["--python", sys.executable, "--require-hashes"]
-        subprocess.run([*install, "-r", HERE / "requirements.txt"], check=True)
-        npm = shutil.which("npm", path=str(Path(sys.executable).parent))
-    lock, done = (HERE / "package-lock.json").read_bytes(), MODULES / ".made-from"
-    if not done.exists() or done.read_bytes() != lock:
-        print("- reveal.js, KaTeX and a typeface", flush=True)
-        command = [npm, "ci", "--no-audit", "--no-fund", "--loglevel=error"]
-        subprocess.run(command, cwd=HERE, check=True)
-        done.write_bytes(lock)
-    return npm
-
-
 def print_pdf(page: Path, pdf: Path) -> None:
     """The deck as a tagged PDF, a page a slide, all steps shown."""
-    from playwright.sync_api import sync_playwright
-
-    sys.path.append(str(ROOT / "tools"))
     import chromium
+    from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium.find(), args=chromium.FLAGS)
@@ -361,7 +306,7 @@ def main(arguments: list[str] | None = None) -> int:
     ]
     for source in sources:
         print(f"- {source.name}", flush=True)
-        deck.add(run(source))
+        deck.add(executed(source))
     page = deck.page(npm)
     asked.out.write_text(page, encoding="utf-8")
     minutes = sum(timing(slide)[0] for slide in deck.slides) / 60

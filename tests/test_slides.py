@@ -103,7 +103,7 @@ def test_what_a_cell_complains_of_stops_the_build():
 def test_a_formula_that_is_wrong_stops_the_build():
     made = slides(GOOD.replace("$x$", r"$\frac{1}$"))
     with pytest.raises(SystemExit, match="a formula cannot be set"):
-        made.set_formulas(build.npm_installed())
+        build.set_formulas(made.formulas, build.npm_installed())
 
 
 def test_small_text_in_a_figure_is_refused():

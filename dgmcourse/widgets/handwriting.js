@@ -20,7 +20,7 @@ function render({ model, el }, bytes) {
 
   const { sheet, seen, clear, lay } = writingPaper([28, 28], (written) => { given = -1; look(written, "z of what you wrote"); });
   const math = (...words) => h("span", { class: "math" }, ...words.map((p, k) => (k % 2 ? p : h("i", {}, p))));
-  const button = (text, name, onclick) => h("button", { type: "button", title: name, "aria-label": name, onclick }, text);
+  const button = (text, name, onclick) => h("button", { type: "button", title: name, "aria-label": named(text, name), onclick }, text);
   const hue = (y) => colours[y % colours.length];
   const legend = h("div", { class: "legend", role: "group", "aria-label": "take a test digit" }, ...every.map((c) =>
     button(h("span", { style: `color: ${hue(c)}` }, c), `next test digit ${c}`, () => {

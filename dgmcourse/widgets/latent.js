@@ -20,10 +20,10 @@ function render({ model, el }, bytes) {
   const plane = h("canvas", { width: SIZE, height: SIZE, "aria-hidden": true });
   const cursor = h("span", { class: "cursor", "aria-hidden": true });
   const pad = h("div", { class: "pad", tabindex: 0, role: "application", "aria-roledescription": "two-dimensional slider" }, plane, cursor);
-  const picture = h("canvas", { class: "picture", width, height, role: "img" });
+  const picture = h("canvas", { class: "picture", width, height, role: "img", "aria-label": "mean of p(x | z)" });
   const where = h("span", { class: "where" }), caption = h("p", { class: "caption" });
   const live = h("span", { class: "spoken", role: "status" });
-  const button = (text, label, onclick) => h("button", { type: "button", title: label, "aria-label": label, onclick }, text);
+  const button = (text, label, onclick) => h("button", { type: "button", title: label, "aria-label": named(text, label), onclick }, text);
 
   const choose = [0, 1].map((k) => h("select", { "aria-label": k ? "dimension shown upwards" : "dimension shown to the right",
     onchange: (event) => { axes[k] = +event.target.value; model.set("dims", [...axes]); model.save_changes(); drawPlane(); } },

@@ -1,0 +1,41 @@
+// Widgets in a page without a kernel: they run the JavaScript of their notebook, and `Model` stands in for the kernel.
+
+class Model {
+  constructor(state) { this.state = state; this.listeners = []; }
+  get(name) { return this.state[name]; }
+  set(name, value) {
+    if (this.state[name] === value) return;
+    this.state[name] = value;
+    for (const [event, listener] of [...this.listeners]) if (event === `change:${name}` || event === "change") listener();
+  }
+  on(event, listener) { this.listeners.push([event, listener]); }
+  off(event, listener) { this.listeners = this.listeners.filter(([e, l]) => !(e === event && (!listener || l === listener))); }
+  save_changes() {}
+  send() {}
+}
+
+/** A value of the state with each {gzip: base64} in it made bytes, as a kernel sends them. */
+async function unpacked(value) {
+  if (value === null || typeof value !== "object") return value;
+  if (typeof value.gzip === "string") {
+    const packed = Uint8Array.from(atob(value.gzip), (c) => c.charCodeAt(0));
+    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+    return new DataView(await new Response(stream).arrayBuffer());
+  }
+  if (Array.isArray(value)) return Promise.all(value.map(unpacked));
+  return Object.fromEntries(await Promise.all(Object.entries(value).map(async ([key, inside]) => [key, await unpacked(inside)])));
+}
+
+/** Start a widget below `place`: its module, already imported, its style and its state. Keys stay with it, but Escape. */
+async function startWidget(place, { default: widget }, css, state) {
+  const shadow = place.attachShadow({ mode: "open" }); // neither style reaches the other
+  const style = Object.assign(document.createElement("style"), { textContent: css });
+  const inside = document.createElement("div");
+  shadow.append(style, inside);
+  const model = new Model(await unpacked(state));
+  const made = typeof widget === "function" ? await widget() : widget;
+  await made.initialize?.({ model });
+  await made.render({ model, el: inside });
+  place.addEventListener("keydown", (event) => event.key !== "Escape" && event.stopPropagation()); // arrows move the widget, not the page
+  place.dataset.ready = "";
+}

@@ -1,0 +1,104 @@
+"""What the deck (slides/build.py) and the site (web/build.py) share: formulas, pictures, and widgets
+that run in a page without a kernel, by live.js.
+"""
+
+import base64
+import gzip
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import nbformat
+import PIL.Image
+from nbclient import NotebookClient
+
+SLIDES = Path(__file__).resolve().parents[1] / "slides"
+MODULES = SLIDES / "node_modules"
+LIVE = Path(__file__).with_name("live.js")
+# Traits that ipywidgets gives a widget, of no use without a kernel.
+THEIRS = ("_model_", "_view_", "_dom_", "_anywidget_id")
+STATE = "application/vnd.jupyter.widget-state+json"
+VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+def npm_installed() -> str:
+    """The path of npm, with the packages of package-lock.json installed. Where there is no Node, it
+    is fetched from the package registry.
+    """
+    npm = shutil.which("npm") or shutil.which("npm", path=str(Path(sys.executable).parent))
+    if npm is None:
+        print("- Node, from the package registry", flush=True)
+        install = [Path(sys.executable).with_name("uv"), "pip", "install", "--quiet"]
+        install += ["--python", sys.executable, "--require-hashes"]
+        subprocess.run([*install, "-r", SLIDES / "requirements.txt"], check=True)
+        npm = shutil.which("npm", path=str(Path(sys.executable).parent))
+    lock, done = (SLIDES / "package-lock.json").read_bytes(), MODULES / ".made-from"
+    if not done.exists() or done.read_bytes() != lock:
+        print("- reveal.js, KaTeX and a typeface", flush=True)
+        command = [npm, "ci", "--no-audit", "--no-fund", "--loglevel=error"]
+        subprocess.run(command, cwd=SLIDES, check=True)
+        done.write_bytes(lock)
+    return npm
+
+
+def set_formulas(formulas: list[tuple[str, bool]], npm: str) -> list[str]:
+    """HTML with MathML in it, for each (TeX, is it displayed?).
+
+    Raises:
+        SystemExit: for one that KaTeX does not understand.
+    """
+    node = Path(npm).with_name("node")
+    command = [node if node.exists() else "node", "maths.mjs"]
+    done = subprocess.run(
+        command, cwd=SLIDES, text=True, capture_output=True, input=json.dumps(formulas)
+    )
+    if done.returncode:
+        raise SystemExit(f"a formula cannot be set: {done.stderr}")
+    return json.loads(done.stdout)
+
+
+def run(nb: nbformat.NotebookNode, folder: Path, timeout: int = 300, **options) -> None:
+    """Run a notebook's cells in a fresh kernel, in this folder; the widgets' state is kept with it."""
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    nb.metadata["kernelspec"] = kernel
+    client = NotebookClient(
+        nb,
+        timeout=timeout,
+        startup_timeout=300,
+        kernel_name="python3",
+        store_widget_state=True,
+        resources={"metadata": {"path": str(folder)}},
+        extra_arguments=["--IPKernelApp.log_level=ERROR"],
+        **options,
+    )
+    # With nothing of the user's own IPython, and sets in a fixed order.
+    with tempfile.TemporaryDirectory() as profile:
+        client.execute(env=os.environ | {"IPYTHONDIR": profile, "PYTHONHASHSEED": "0"})
+
+
+def webp(png: str) -> bytes:
+    """The same pixels, of a PNG in base64, in fewer bytes."""
+    packed = io.BytesIO()
+    PIL.Image.open(io.BytesIO(base64.b64decode(png))).save(packed, "WEBP", lossless=True, method=4)
+    return packed.getvalue()
+
+
+def without_kernel(saved: dict) -> tuple[str, str, dict]:
+    """An anywidget as live.js starts it, (JavaScript, CSS, state), from its saved state: arrays are
+    packed as {"gzip": base64}.
+    """
+    state = dict(saved["state"])
+    source, style = state.pop("_esm"), state.pop("_css", "")
+    for buffer in saved.get("buffers", []):
+        packed = gzip.compress(base64.b64decode(buffer["data"]), 9, mtime=0)
+        *path, last = buffer["path"]
+        inside = state
+        for key in path:
+            inside = inside[key]
+        inside[last] = {"gzip": base64.b64encode(packed).decode()}
+    return source, style, {k: v for k, v in state.items() if not k.startswith(THEIRS)}

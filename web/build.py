@@ -1,0 +1,235 @@
+"""Make the site, a folder that any web server serves, from the executed notebooks (`make site`).
+
+    python web/build.py                 site/
+    python web/build.py 07 08           with these notebooks only, to look at while writing
+    python web/build.py --check         then look at every page: links, requests, errors, axe
+
+Nothing is run again and nothing is fetched: the notebooks' outputs are in them, formulas are set by
+KaTeX while it is built, fonts and search lie inside. web/README.md says what is made of what.
+"""
+
+import argparse
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+import tomllib
+from html import unescape
+from itertools import groupby
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+sys.path += [str(ROOT), str(ROOT / "tools")]
+from page import LIVE, MODULES, npm_installed, set_formulas  # noqa: E402
+
+from web import check, pages, reference  # noqa: E402
+from web.live import Widgets  # noqa: E402
+from web.notebook import NOTEBOOKS, Page  # noqa: E402
+
+OTHERS = {  # the pages beside the notebooks
+    "claims": "[Claims](claims.md): what was measured of each, with its interval, to search in",
+    "slides": "[Slides](slides.md): the lecture, to present in the browser",
+    "reference/index": "[Reference](reference/index.md): the package, module by module",
+}
+PACKAGES = HERE / "packages"
+LISTED = ROOT / "dgmcourse" / "weights" / "notebooks.json"
+FONTS = [(400, "normal"), (400, "italic"), (700, "normal")]
+
+
+def packages_installed() -> None:
+    """Sphinx and what it needs, in a folder of their own: the course itself does without."""
+    made_from = (HERE / "requirements.txt").read_text() + sys.version
+    done = PACKAGES / ".made-from"
+    if not done.exists() or done.read_text() != made_from:
+        print("- Sphinx, its theme and its reader of Markdown", flush=True)
+        shutil.rmtree(PACKAGES, ignore_errors=True)
+        install = [Path(sys.executable).with_name("uv"), "pip", "install", "--quiet"]
+        install += ["--python", sys.executable, "--target", PACKAGES, "--require-hashes"]
+        subprocess.run([*install, "-r", HERE / "requirements.txt"], check=True)
+        done.write_text(made_from)
+    sys.path.insert(0, str(PACKAGES))
+
+
+def write(path: Path, content: str | bytes) -> None:
+    """Write a file, unless it has this content: Sphinx reads again what is new."""
+    content = content.encode() if isinstance(content, str) else content
+    if not path.exists() or path.read_bytes() != content:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+def repository() -> str:
+    """The address that `make badges` has written, or ""."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return project.get("urls", {}).get("Repository", "")
+
+
+# ---- what Sphinx reads
+
+
+def chosen(which: list[str]) -> list[Path]:
+    """The notebooks whose names begin so; all, for none."""
+    paths = sorted(NOTEBOOKS.glob("[0-9][0-9]*_*.ipynb"))
+    return [path for path in paths if path.stem.startswith(tuple(which) or "")]
+
+
+def sources(source: Path, paths: list[Path], deck: str, modules: str, live: bool) -> None:
+    """Write all pages, as Markdown, and what they show."""
+    shutil.rmtree(source / "static", ignore_errors=True)
+    static, names, made = source / "static", {path.stem for path in paths}, {}
+    widgets = Widgets(source.parent / "widgets")
+    for path in paths:
+        states = widgets.of(path.parent / "solutions" / path.name) if live else {}
+        page = Page(path, states, names, repository())
+        made[f"notebooks/{path.stem}.md"] = page.markdown
+        for name, content in page.figures.items():
+            write(static / "figures" / name, content)
+    for name, text in widgets.files.items():
+        write(static / "widgets" / name, text)
+    made["claims.md"] = pages.claims(names)
+    if deck:
+        made["slides.md"] = pages.slides(deck)
+    made |= {f"reference/{name}.md": text for name, text in reference.pages(modules).items()}
+    listed = json.loads(LISTED.read_text(encoding="utf-8"))
+    made["index.md"] = front_page([row for row in listed if row["notebook"] in names], made)
+    for name, text in made.items():
+        write(source / name, text)
+    for page in source.rglob("*.md"):
+        if str(page.relative_to(source)) not in made:
+            page.unlink()
+    for path in (LIVE, HERE / "site.css", HERE / "site.js"):
+        write(static / path.name, path.read_bytes())
+    katex(static / "katex")
+
+
+def front_page(listed: list[dict], made: dict[str, str]) -> str:
+    """The front page, web/index.md, with the table of the notebooks and the contents of the site."""
+    table, contents = [], []
+    for part, group in groupby(listed, key=lambda row: row.get("part", "Start")):
+        rows = list(group)
+        entries = "\n".join(f"{label(row)} <notebooks/{row['notebook']}>" for row in rows)
+        contents.append(f"```{{toctree}}\n:hidden:\n:caption: {part}\n\n{entries}\n```")
+        for row in rows:
+            link = f"[{label(row)}](notebooks/{row['notebook']}.md)"
+            table.append(f"| {link} | {row.get('question', row['about'])} | {row['minutes']} |")
+    others = [page for page in OTHERS if f"{page}.md" in made]
+    more = "\n".join(others)
+    contents.append(f"```{{toctree}}\n:hidden:\n:caption: Beside them\n\n{more}\n```")
+    head = ["| Notebook | The question | Minutes |", "|:--|:--|--:|"]
+    text = (HERE / "index.md").read_text(encoding="utf-8")
+    text = text.replace("{{notebooks}}", "\n".join(head + table))
+    text = text.replace("{{others}}", "\n".join(f"- {OTHERS[page]}" for page in others))
+    text = re.sub(
+        r"\[([^\]]+)\]\((notebooks/\w+\.md)\)", lambda f: f[0] if f[2] in made else f[1], text
+    )
+    return text + "\n" + "\n\n".join(contents) + "\n"
+
+
+def label(row: dict) -> str:
+    """A notebook in the contents: "07 Variational auto-encoder"."""
+    return f"{row['notebook'].partition('_')[0]} {row['title']}"
+
+
+def katex(folder: Path) -> None:
+    """KaTeX's style sheet with its fonts, and the typeface of the text."""
+    css = (MODULES / "katex/dist/katex.min.css").read_text(encoding="utf-8")
+    css = re.sub(r",url\([^)]+\.(?:woff|ttf)\) format\([^)]+\)", "", css)
+    for file in re.findall(r"url\((fonts/[^)]+\.woff2)\)", css):
+        write(folder / file, (MODULES / "katex/dist" / file).read_bytes())
+    for weight, slant in FONTS:
+        file = f"source-sans-3-latin-{weight}-{slant}.woff2"
+        write(
+            folder / "fonts" / file,
+            (MODULES / "@fontsource/source-sans-3/files" / file).read_bytes(),
+        )
+        look = f"font-family: 'Source Sans 3'; font-weight: {weight}; font-style: {slant}"
+        css += f"\n@font-face {{ {look}; font-display: swap; src: url(fonts/{file}) format('woff2'); }}"
+    write(folder / "katex.css", css)
+
+
+def made_deck(cache: Path) -> str:
+    """The deck's page, made anew if the slides or the course have changed."""
+    course = [*(ROOT / "slides").glob("*.*"), *(ROOT / "dgmcourse").rglob("*.*"), LIVE]
+    course = [path for path in course if path.suffix in (".py", ".js", ".css", ".json", ".mjs")]
+    version = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(course))).hexdigest()
+    kept = cache / f"deck-{version[:16]}.html"
+    if not kept.exists():
+        print("- the slides", flush=True)
+        cache.mkdir(parents=True, exist_ok=True)
+        build = [sys.executable, ROOT / "slides" / "build.py", "--no-pdf", "--out", kept]
+        subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
+    return kept.read_text(encoding="utf-8")
+
+
+# ---- from pages to the site
+
+
+def sphinx(source: Path, out: Path, trees: Path) -> None:
+    from sphinx.application import Sphinx
+    from sphinx.util.docutils import docutils_namespace, patch_docutils
+
+    with patch_docutils(), docutils_namespace():
+        static = {"html_static_path": [str(source / "static")]}
+        app = Sphinx(source, HERE, out, trees, "html", static, status=None)
+        app.build()
+
+
+def finish(out: Path, npm: str) -> None:
+    """Set the formulas of all pages; the captions of the contents lack the level of a heading."""
+    pattern = re.compile(r'<span class="tex" data-shown="([01])">(.*?)</span>', re.S)
+    texts = {path: path.read_text(encoding="utf-8") for path in sorted(out.rglob("*.html"))}
+    asked = sorted({found for text in texts.values() for found in pattern.findall(text)})
+    formulas = [(unescape(tex), shown == "1") for shown, tex in asked]
+    made = dict(zip(asked, set_formulas(formulas, npm), strict=True))
+    for path, text in texts.items():
+        text = pattern.sub(lambda found: made[found.groups()], text)
+        write(path, text.replace('role="heading"><span', 'role="heading" aria-level="2"><span'))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(usage=__doc__)
+    parser.add_argument(
+        "which", nargs="*", help="beginnings of notebooks' names, 07 for instance; all if none"
+    )
+    parser.add_argument("--out", type=Path, default=ROOT / "site", help="the folder to write")
+    parser.add_argument(
+        "--cache", type=Path, default=HERE / "cache", help="where what is made on the way is kept"
+    )
+    parser.add_argument("--check", action="store_true", help="then look at every page (minutes)")
+    parser.add_argument("--no-widgets", action="store_true", help="with pictures in their place")
+    parser.add_argument("--no-deck", action="store_true", help="without the slides")
+    parser.add_argument("--reference", help="the modules whose names begin so", default="dgmcourse")
+    asked = parser.parse_args(arguments)
+    began = time.perf_counter()
+    npm = npm_installed()
+    packages_installed()
+    source = asked.cache / "source"
+    if (asked.out / ".buildinfo").exists():
+        shutil.rmtree(asked.out)
+    deck = "" if asked.no_deck else made_deck(asked.cache)
+    notebooks = chosen(asked.which)
+    sources(source, notebooks, deck, asked.reference, not asked.no_widgets)
+    sphinx(source, asked.out, asked.cache / "trees")
+    finish(asked.out, npm)
+    if deck:
+        write(asked.out / "deck.html", pages.for_site(deck, {path.stem for path in notebooks}))
+    for path in notebooks:
+        shutil.copy(path, asked.out / "notebooks")
+    files = [path for path in asked.out.rglob("*") if path.is_file()]
+    size = sum(path.stat().st_size for path in files) / 1e6
+    count = sum(path.suffix == ".html" for path in files)
+    seconds = time.perf_counter() - began
+    print(f"{asked.out}: {count} pages, {size:.1f} MB, {seconds:.0f} s")
+    if asked.check:
+        faults = check.everything(asked.out)
+        print("\n".join(faults) or "Every page is as it should be.")
+        return 1 if faults else 0
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

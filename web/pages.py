@@ -1,0 +1,87 @@
+"""The pages beside the notebooks: what was measured of the lecture's claims, and the slides."""
+
+import json
+import re
+from html import escape, unescape
+from pathlib import Path
+
+from web.notebook import formulas, raw
+
+ROOT = Path(__file__).resolve().parents[1]
+CLAIMS = ROOT / "dgmcourse" / "weights" / "claims.json"
+INTERVAL = r"(?<=\d|%) \((?=[−+-]?[\d.,]+ ?%? to )([^)]*)\)"
+
+
+def claims(notebooks: set[str]) -> str:
+    """The table of the claims, with a link to the cell that measured each."""
+    rows = json.loads(CLAIMS.read_text(encoding="utf-8"))
+    rows = sorted(rows, key=lambda row: (row["claim"], row["notebook"]))
+    body, seen = [], set()
+    for row in rows:
+        number, name = row["claim"], row["notebook"]
+        anchor = "" if number in seen else f' id="claim-{number}"'
+        seen.add(number)
+        where = name.partition("_")[0]
+        if name in notebooks:
+            where = f'<a href="notebooks/{name}.html#cell-{row["cell"]}">{where}</a>'
+        body.append(
+            f"<tr{anchor}><th scope=row>C{number}</th><td>{words(row['lecture'])}</td>"
+            f"<td>{words(row['measured'])}</td><td>{where}</td></tr>"
+        )
+    head = "".join(
+        f"<th scope=col>{name}</th>"
+        for name in ("Claim", "The lecture says", "Measured", "Notebook")
+    )
+    text = (
+        "# Claims\n\nEach claim of the lecture that a notebook measured, in the notebook's own words."
+        ' In brackets stands a two-sided 95 % interval; "not shown" means that it includes 0. The'
+        " last column leads to the cell that measured it.\n\n"
+    )
+    search = (
+        '<p class="find"><label for="find">Find in the claims</label>'
+        '<input id="find" type="search" autocomplete="off"> <span id="found" role="status"></span></p>'
+    )
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+    return text + raw(f'{search}<div class="claims">{table}</div>') + "\n"
+
+
+def words(text: str) -> str:
+    """A claim's text, which is Markdown, as HTML: formulas marked, intervals in their own look."""
+    html = formulas(escape(text, quote=False))
+    html = re.sub(r"`([^`]+)`", r"<code>\1</code>", html)
+    return re.sub(INTERVAL, r' <span class="interval">(\1)</span>', html)
+
+
+def slides(deck: str) -> str:
+    """The page that leads to the deck, with its slides by their titles, of the deck's HTML."""
+    found = re.findall(
+        r'<section id="([^"]+)" class="(part|slide)"[^>]*>\s*<h[12]>(.*?)</h[12]>', deck, re.S
+    )
+    text = (
+        "# Slides\n\n"
+        + raw('<p><a class="present" href="deck.html">Present the slides</a></p>')
+        + "\n\nArrow keys go on and back, `Escape` shows all slides at once, `S` opens the speaker's"
+        " view with notes and clock, `L` turns the light on and off. Numbers on the slides come from"
+        " the notebooks; each leads to the cell that measured it.\n\n"
+    )
+    for name, kind, title in found:
+        title = re.sub(
+            r'<span class="katex-html".*?(?=<(?!/?span))|<annotation.*?</annotation>',
+            "",
+            title,
+            flags=re.S,
+        )
+        title = " ".join(unescape(re.sub(r"<[^>]+>", "", title)).split())
+        link = raw(f'<a href="deck.html#/{name}">{escape(title)}</a>')
+        text += f"\n## {title}\n\n{link}\n" if kind == "part" else f"\n{link}\n"
+    return text
+
+
+def for_site(deck: str, notebooks: set[str]) -> str:
+    """The deck, its links to notebooks turned into links to pages; without those that have none."""
+
+    def link(found) -> str:
+        place = f"#cell-{found[2]}" if found[2] else ""
+        return f'href="notebooks/{found[1]}.html{place}"' if found[1] in notebooks else ""
+
+    return re.sub(r'href="\.\./notebooks/(\w+)\.ipynb(?:#cell-id=(\w+))?"', link, deck)

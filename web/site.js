@@ -1,0 +1,68 @@
+// Starts each widget of the page, by live.js, when it comes near, and tells it whether the page is dark.
+
+const folder = new URL("widgets/", document.currentScript.src);
+const darkScreen = matchMedia("(prefers-color-scheme: dark)");
+const isDark = () => { const { theme } = document.body.dataset; return theme === "dark" || (theme !== "light" && darkScreen.matches); };
+const LOOK = `
+  :host { display: block; }
+  :is(button, select, input) { font: inherit; }
+  [data-jp-theme-light="false"] :is(.film img) { filter: invert(.93) hue-rotate(180deg); }`; // as JupyterLab's own theme does
+
+function tellTheme() {
+  for (const place of document.querySelectorAll(".live[data-ready]")) place.shadowRoot.lastChild.dataset.jpThemeLight = String(!isDark());
+}
+
+async function start(place) {
+  near.unobserve(place);
+  if ("started" in place.dataset) return;
+  place.dataset.started = "";
+  const { module, css, state } = await (await fetch(new URL(place.dataset.widget, folder))).json();
+  await startWidget(place, await import(new URL(module, folder)), css + LOOK, state);
+  tellTheme();
+}
+
+// A widget knows notebooks, the site has pages.
+function leadToPage(event) {
+  const link = event.composedPath().find((part) => part instanceof HTMLAnchorElement);
+  const name = link?.getAttribute("href").match(/^(\d\d[a-z]?_\w+)\.ipynb$/);
+  if (name) link.setAttribute("href", `${name[1]}.html`);
+}
+
+window.startNow = start; // for the tests
+const near = new IntersectionObserver((seen) => {
+  for (const { isIntersecting, target } of seen) if (isIntersecting) start(target);
+}, { rootMargin: "800px" });
+
+for (const place of document.querySelectorAll(".live")) {
+  near.observe(place);
+  for (const event of ["click", "auxclick"]) place.addEventListener(event, leadToPage, true);
+}
+darkScreen.addEventListener("change", tellTheme);
+new MutationObserver(tellTheme).observe(document.body, { attributeFilter: ["data-theme"] });
+
+// What is wider than its place is scrolled by the keyboard, too.
+function reach() {
+  for (const part of document.querySelectorAll("article pre, .katex-display, .table-wrapper, .claims")) {
+    if (part.scrollWidth > part.clientWidth) part.tabIndex = 0;
+    else part.removeAttribute("tabindex");
+  }
+}
+addEventListener("load", reach);
+addEventListener("resize", reach);
+document.addEventListener("toggle", reach, true);
+
+// What is folded is found by the address: a link into it opens it.
+function unfold() {
+  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  for (let part = target?.closest("details"); part; part = part.parentElement.closest("details")) part.open = true;
+}
+addEventListener("hashchange", unfold);
+unfold();
+
+// The table of the claims, narrowed by what is typed.
+const find = document.getElementById("find");
+find?.addEventListener("input", () => {
+  const words = find.value.toLowerCase().split(/\s+/).filter(Boolean), rows = [...document.querySelectorAll(".claims tbody tr")];
+  for (const row of rows) row.hidden = !words.every((word) => row.textContent.toLowerCase().includes(word));
+  document.getElementById("found").textContent = words.length ? `${rows.filter((row) => !row.hidden).length} of ${rows.length}` : "";
+});
