@@ -369,7 +369,7 @@ class Sequence(Density):
             going = going & (word != END)
             if not going.any():
                 break
-        return drawn.view(*lead, -1)
+        return drawn.view(*lead, self.net.length)
 
     @torch.no_grad()
     def likeliest(self, beam: int = 5) -> Tensor:
@@ -398,7 +398,7 @@ class Sequence(Density):
             x[:, t], ended = word, ended[rows] | (word == END)
             if ended.all():
                 break
-        return x.view(n, beam, -1)[:, 0].view(*lead, -1)
+        return x.view(n, beam, -1)[:, 0].reshape(*lead, self.net.length)
 
     def _start(self, shape: tuple[int, ...]) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
         """The state before the first symbol, one row for each sequence, and the sequences' axes."""

@@ -267,7 +267,7 @@ PENN_TREEBANK = source.DataSet(
 )
 
 
-def captions(most: int = 2998, longest: int = 20) -> Corpus:
+def captions(most: int = 1198, longest: int = 12, known: bool = True) -> Corpus:
     """English captions of photographs, Multi30k: 29,000 + 1,014 + 1,000 sentences.
 
     Elliott, Frank, Sima'an & Specia, Multi30K: Multilingual English-German Image Descriptions,
@@ -277,16 +277,18 @@ def captions(most: int = 2998, longest: int = 20) -> Corpus:
         most: words in the vocabulary, the most frequent of the training captions; all others are
             unknown words.
         longest: words of the longest caption that is kept.
+        known: captions with an unknown word are left out, of all three parts: a simpler language,
+            that of the most frequent words, in which a likelihood is of words alone.
     """
     files, where = source.find(MULTI30K)
     if files is None:
         say(f"Multi30k: sentences of the Python language reference stand in for it ({where})")
-        return corpus(manual_sentences(), most, longest)
+        return corpus(manual_sentences(), most, 2 * longest, known)  # a manual is wordier
     say(f"Multi30k: 29,000 + 1,014 + 1,000 captions from {where}")
-    return corpus([lines(files[file.name]) for file in MULTI30K.files], most, longest)
+    return corpus([lines(files[file.name]) for file in MULTI30K.files], most, longest, known)
 
 
-def penn_treebank(most: int = 9999, longest: int = 80) -> Corpus:
+def penn_treebank(most: int = 9999, longest: int = 80, known: bool = False) -> Corpus:
     """Sentences of the Wall Street Journal: 42,068 + 3,370 + 3,761, as Mikolov prepared them, with
     10,000 words of which one, `<unk>`, is here the vocabulary's UNKNOWN. Arguments as `captions`.
 
@@ -301,7 +303,7 @@ def penn_treebank(most: int = 9999, longest: int = 80) -> Corpus:
         )
     say(f"Penn Treebank: 42,068 + 3,370 + 3,761 sentences from {where}")
     parts = [lines(files[file.name]) for file in PENN_TREEBANK.files]
-    return corpus(parts, most, longest)
+    return corpus(parts, most, longest, known)
 
 
 def manual_sentences() -> list[list[str]]:
@@ -320,9 +322,25 @@ def lines(content: np.ndarray) -> list[str]:
     return [line for line in content.tobytes().decode("utf-8").splitlines() if words_of(line)]
 
 
-def corpus(parts: list[list[str]], most: int | None, longest: int) -> Corpus:
-    """Three lists of sentences as a `Corpus`, whose vocabulary is that of the first."""
+def corpus(parts: list[list[str]], most: int | None, longest: int, known: bool) -> Corpus:
+    """Three lists of sentences as a `Corpus`, whose vocabulary is that of the first.
+
+    Raises:
+        ValueError: if a part has no sentence that is short enough and, where asked for, known.
+    """
     check_whole(longest=longest)
     vocabulary = Vocabulary.of(parts[0], most)
-    short = [[s for s in part if len(words_of(s)) <= longest] for part in parts]
-    return Corpus(*(Sentences(vocabulary.encode(part)) for part in short), vocabulary)
+    kept = [
+        [
+            s
+            for s in part
+            if len(vocabulary.split(s)) <= longest and not (known and vocabulary.unknown(s))
+        ]
+        for part in parts
+    ]
+    if not all(kept):
+        raise ValueError(
+            f"no sentence has at most {longest} words{' of the vocabulary' * known} in one of the"
+            " parts: allow longer ones, or more words"
+        )
+    return Corpus(*(Sentences(vocabulary.encode(part)) for part in kept), vocabulary)

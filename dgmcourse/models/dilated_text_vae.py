@@ -87,9 +87,8 @@ class DilatedNet(nn.Module):
         keep: float = 1.0,
         length: int = 60,
     ):
-        check_whole(2, symbols=symbols)
         check_whole(0, given_dim=given_dim)
-        check_whole(embedding=embedding, hidden=hidden, size=size, length=length)
+        check_whole(symbols=symbols, embedding=embedding, hidden=hidden, size=size, length=length)
         for dilation in dilations:
             check_whole(dilations=dilation)
         check_number(least=0, most=1, keep=keep)

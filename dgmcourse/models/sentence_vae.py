@@ -65,9 +65,8 @@ class RecurrentNet(nn.Module):
         keep: float = 1.0,
         length: int = 60,
     ):
-        check_whole(2, symbols=symbols)
         check_whole(0, given_dim=given_dim)
-        check_whole(embedding=embedding, hidden=hidden, length=length)
+        check_whole(symbols=symbols, embedding=embedding, hidden=hidden, length=length)
         check_number(least=0, most=1, keep=keep)
         super().__init__()
         self.symbols, self.given_dim, self.length, self.keep = symbols, given_dim, length, keep
@@ -131,8 +130,7 @@ class SentenceReader(nn.Module):
     def __init__(
         self, symbols: int, outputs: int, embedding: int = 64, hidden: int = 128, cell: str = "gru"
     ):
-        check_whole(2, symbols=symbols)
-        check_whole(outputs=outputs, embedding=embedding, hidden=hidden)
+        check_whole(symbols=symbols, outputs=outputs, embedding=embedding, hidden=hidden)
         super().__init__()
         self.embed = nn.Embedding(symbols, embedding)
         self.rnn = cell_of(cell)(embedding, hidden, batch_first=True)
