@@ -24,6 +24,7 @@ NAMES = [
     "gan",
     "vamp",
     "semi_supervised",
+    "text",
     "flows",
     "data",
     "imports",

@@ -364,7 +364,7 @@ class Sequence(Density):
         drawn, going = word.new_full((len(word), self.net.length), END), word == END
         for t in range(self.net.length if len(word) else 0):
             logits, state = self.net.step(word, state)
-            word = (logits - torch.empty_like(logits).exponential_().log()).argmax(-1)  # Gumbel
+            word = draw_symbols(logits)
             drawn[:, t] = word = word.where(going, END)
             going = going & (word != END)
             if not going.any():
@@ -655,6 +655,15 @@ def draw_index(probabilities: Tensor, shape: Shape) -> Tensor:
     if not (n := math.prod(shape)):  # which multinomial refuses
         return torch.zeros(shape, dtype=torch.long, device=probabilities.device)
     return torch.multinomial(probabilities, n, replacement=True).reshape(shape)
+
+
+def draw_symbols(logits: Tensor) -> Tensor:
+    """A class for each row of logits, (n, V): (n,) whole numbers. One uniform number a row, and where
+    it lies among the running sums; ten times as fast as `torch.multinomial`.
+    """
+    sums = torch.softmax(logits, -1).cumsum(-1)
+    u = torch.rand_like(sums[:, :1]) * sums[:, -1:]
+    return torch.searchsorted(sums, u, right=True)[:, 0].clamp(max=logits.shape[-1] - 1)
 
 
 def apply(net: nn.Module, given: Tensor, *more: Tensor | None) -> Tensor:

@@ -227,8 +227,8 @@ def check_training_alone_drops(module):
 
 SENTENCES = {
     check_recurrent_steps: """
-        e = torch.cat([self.embed(x), given], -1) => e = torch.cat([self.embed(x), 0 * given], -1)
-        return self.head(h[:, 0]), (given, *state) => return self.head(h[:, 0]), (0 * given, *state)
+        torch.cat([self.embed(x), given], -1) => torch.cat([self.embed(x), 0 * given], -1)
+        return self.head(state[0]), (given, *state) => return self.head(state[0]), (0 * given, *state)
         """,
     check_what_a_position_sees: """
         torch.full_like(x[..., :1], END), x[..., :-1] => x[..., 1:], x[..., :1]

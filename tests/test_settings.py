@@ -35,7 +35,7 @@ INNER |= {"receptive_field", "decoder_inputs", "DilatedBlock"}
 INNER |= {"one_hidden_layer", "GraphEncoder", "InnerProduct", "RatingEncoder", "BilinearDecoder"}
 OWN_WORDS = {("IsingGrid", "coupling"), ("IsingGrid", "field")}
 MAY_BE_0 = {"layers", "steps", "given_dim", "order", "first", "last", "weight", "penalty", "nats"}
-MAY_BE_0 |= {"alpha", "dropout", "offset", "keep"}
+MAY_BE_0 |= {"alpha", "dropout", "offset", "keep", "free"}
 X = torch.randn(8, 2)
 
 

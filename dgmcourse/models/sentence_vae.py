@@ -20,6 +20,7 @@ from dgmcourse.densities import (
     until_end,
 )
 from dgmcourse.models.latent_variable_model import LatentVariableModel
+from dgmcourse.models.pixelvae import free_bits
 from dgmcourse.settings import check_number, check_whole
 
 CELLS = {"gru": nn.GRU, "lstm": nn.LSTM}
@@ -104,10 +105,12 @@ class RecurrentNet(nn.Module):
         """Logits of the next symbol after x, (n,), and the state with x read."""
         given, *state = state
         x = x if self.kept else x.where(x == END, UNKNOWN)
-        e = torch.cat([self.embed(x), given], -1)
-        h, state = self.rnn(e[:, None], self._as_torchs(state))
-        state = [part[0] for part in (state if self._is_lstm else (state,))]
-        return self.head(h[:, 0]), (given, *state)
+        e, weights = torch.cat([self.embed(x), given], -1), self.rnn.all_weights[0]
+        if self._is_lstm:
+            state = torch.lstm_cell(e, state, *weights)
+        else:
+            state = (torch.gru_cell(e, *state, *weights),)
+        return self.head(state[0]), (given, *state)
 
     @property
     def _is_lstm(self) -> bool:
@@ -149,13 +152,14 @@ class SentenceVAE(LatentVariableModel):
     r"""$$p(z) = \mathcal N(0, I), \quad q(z \mid x) = \mathcal N(\mu(x), \mathrm{diag}\,\sigma^2(x)),
       \quad p(x \mid z) = \prod_t p(x_t \mid x_{<t}, z)$$
 
-    Its bound is that of every VAE. Train it with a `warm_up` of the KL's weight, or with
-    `free_bits` of `pixelvae`: else a decoder that reads all words before each leaves z unused.
+    Its bound is that of every VAE. A decoder that reads all words before each may leave z unused:
+    against that are a `warm_up` of the KL's weight, `keep` and `free`.
 
     Args:
         symbols, embedding, hidden, cell, keep, length: as for `RecurrentNet`; encoder and decoder
             have the same sizes.
         latent_dim: dimensions of z.
+        free: nats of KL in each dimension that cost nothing in training (`pixelvae.free_bits`).
     """
 
     def __init__(
@@ -167,14 +171,23 @@ class SentenceVAE(LatentVariableModel):
         cell: str = "gru",
         keep: float = 1.0,
         length: int = 60,
+        free: float = 0.0,
     ):
         check_whole(latent_dim=latent_dim)
+        check_number(least=0, free=free)
         decoder = RecurrentNet(symbols, latent_dim, embedding, hidden, cell, keep, length)
         super().__init__(
             StandardGaussian(latent_dim),
             GaussianConditional(SentenceReader(symbols, 2 * latent_dim, embedding, hidden, cell)),
             SequenceConditional(decoder),
         )
+        self.free = free
+
+    def objective(self, x: Tensor, beta: float = 1.0) -> tuple[Tensor, dict[str, Tensor]]:
+        """The bound, as of every `LatentVariableModel`; in training with `free` nats."""
+        if self.free and self.training:
+            return free_bits(self, self.free)(x, beta)
+        return super().objective(x, beta)
 
 
 class LanguageModel(Sequence, nn.Module):
