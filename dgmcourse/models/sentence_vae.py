@@ -83,10 +83,14 @@ class RecurrentNet(nn.Module):
 
     def features(self, x: Tensor, given: Tensor | None = None) -> Tensor:
         """h_1, ..., h_T of sequences: (n, T) and (n, given_dim) to (n, T, hidden)."""
-        _, *state = self.start(given, len(x))
-        e = self.embed(decoder_inputs(x, self.kept))
+        return self.read(decoder_inputs(x, self.kept), given)
+
+    def read(self, inputs: Tensor, given: Tensor | None = None) -> Tensor:
+        """h_1, ..., h_T of what is read before each symbol, as `decoder_inputs` makes it: (n, T)."""
+        _, *state = self.start(given, len(inputs))
+        e = self.embed(inputs)
         if given is not None:
-            e = torch.cat([e, given[:, None].expand(-1, x.shape[1], -1)], -1)
+            e = torch.cat([e, given[:, None].expand(-1, e.shape[1], -1)], -1)
         return self.rnn(e, self._as_torchs(state))[0]
 
     def forward(self, x: Tensor, given: Tensor | None = None) -> Tensor:
