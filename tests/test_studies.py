@@ -15,6 +15,7 @@ from dgmcourse import studies, weights
 from dgmcourse.data.graphs import Pairs, communities, karate_club, split_edges
 from dgmcourse.data.images import Data, Splits
 from dgmcourse.data.ratings import Ratings, generated
+from dgmcourse.data.text import Corpus, Sentences, Vocabulary
 from dgmcourse.densities import Categorical
 from dgmcourse.models.latent_variable_model import LatentVariableModel
 from dgmcourse.models.wasserstein_gan import WassersteinGAN
@@ -28,6 +29,7 @@ from dgmcourse.studies import (
     ratings,
     semi_supervised,
     strong_critics_on_ring,
+    text,
 )
 
 SHIPPED = weights.WEIGHTS
@@ -96,10 +98,30 @@ FEW = {  # constants of each study, for a run of seconds, and the rows it then h
         },
         29,
     ),
+    "text": (
+        {
+            "captions": lambda *_: few_sentences(),
+            "SETTINGS": {"epochs": 1, "batch_size": 20, "lr": 1e-3},
+            "SIZES": {"embedding": 3, "hidden": 4, "length": 6},
+            "SEEDS": range(2),
+            "FIELDS": {1: (), 3: (1,)},
+            "SAMPLES": 3,
+        },
+        2 * (2 + 5 + 4),
+    ),
     "strong_critics_on_ring": ({"TURNS": 2, "GAMES": 3}, 8),
 }
 
 SHIPPED_TABLES = [name for name in FEW if name != "ratings"]  # whose table is not measured yet
+
+
+def few_sentences():
+    """Forty rows of a few words, for training and for the test."""
+    random = torch.Generator().manual_seed(0)
+    x = torch.randint(2, 9, (40, 6), generator=random)
+    x[torch.arange(6) >= torch.randint(1, 6, (40, 1), generator=random)] = 0
+    words = Vocabulary(["a", "dog", "cat", "runs", "sleeps", ".", "and"])
+    return Corpus(*[Sentences(x)] * 3, words)
 
 
 def few_pictures(binarise="dynamic"):
@@ -129,6 +151,7 @@ def few(monkeypatch, tmp_path):
         ratings.inner,
         ratings.tuned,
         semi_supervised.digits,
+        text.corpus,
     )
     for function in kept:
         function.cache_clear()
