@@ -119,11 +119,11 @@ from IPython.display import display
 from torch import Tensor
 
 from dgmcourse.check import text as check
-from dgmcourse.densities import END, UNKNOWN, StandardGaussian, kl, until_end
-from dgmcourse.evaluate import in_parts, log_likelihood
+from dgmcourse.densities import END, UNKNOWN, kl, until_end
+from dgmcourse.evaluate import in_parts
 from dgmcourse.models.character_model import CharacterModel
 from dgmcourse.models.sentence_vae import SentenceVAE
-from dgmcourse.plot import DATA, MODEL, NOISE, POSTERIOR, PRIOR, plt
+from dgmcourse.plot import MODEL, NOISE, POSTERIOR, plt
 from dgmcourse.train import fit
 
 language_model = recipes.load("language_model")
