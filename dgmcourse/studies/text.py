@@ -19,7 +19,7 @@ SIZES = {"embedding": 32, "hidden": 64, "length": LONGEST + 8}
 LATENT_DIM, SAMPLES = 8, 50  # of z
 SETTINGS = {"epochs": 8, "batch_size": 64, "lr": 7e-3, "anneal": 4}
 WARM_UP, KEEP, FREE = 4, 0.5, 0.5  # epochs; share of words; nats for each dimension
-FIELDS = {1: (), 3: (1,), 15: (1, 2, 4)}  # words seen, and the dilations for it
+FIELDS = {1: (), 15: (1, 2, 4)}  # words seen, and the dilations for it
 CURES = {  # name -> what is done otherwise: epochs of annealing, the share of words kept, free nats
     "none": {},
     "annealing": {"warm_up": WARM_UP},
@@ -40,11 +40,11 @@ WITHOUT_Z = ("none", "annealing, no words")  # whose language model is another o
 def jobs(rows: list[dict]) -> list[tuple[dict, int]]:
     settings = [{"decoder": "recurrent", "z": False, "cure": cure} for cure in WITHOUT_Z]
     settings += [{"decoder": "recurrent", "z": True, "cure": cure} for cure in CURES]
-    settings += [
-        {"decoder": f"dilated {field}", "z": z, "cure": "none"}
-        for field in FIELDS
-        for z in (False, True)
-    ]
+    for field in FIELDS:  # with annealing, as in the paper
+        settings += [
+            {"decoder": f"dilated {field}", "z": False, "cure": "none"},
+            {"decoder": f"dilated {field}", "z": True, "cure": "annealing"},
+        ]
     return [(setting, seed) for seed in SEEDS for setting in settings]
 
 
