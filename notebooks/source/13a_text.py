@@ -166,29 +166,28 @@ judge = CharacterModel(5, alphabet).fit("\n".join(train_texts))
 
 def nats_a_character(sentences: list[str]) -> Tensor:
     """What a character costs the judge, one number for each sentence."""
-    return torch.stack([-judge.log_conditionals(f"\n{s}\n")[1:].mean() for s in sentences])
+    each = [judge.log_conditionals(f"\n{s}\n")[1:].mean() for s in sentences]
+    return -torch.stack(each)
 
 
 # %% tags=["claim-6"]
 random = np.random.default_rng(0)
 shuffled = [" ".join(random.permutation(s.split())) for s in real]
-known = set(train_texts)
 judged = {
     "test captions": nats_a_character(real),
     "language model": nats_a_character(by_chain),
     "VAE, from the prior": nats_a_character(by_code),
     "test captions, words shuffled": nats_a_character(shuffled),
 }
-new = {name: sum(s not in known for s in texts) for name, texts in
-       (("language model", by_chain), ("VAE, from the prior", by_code))}  # fmt: skip
 worse = {
-    name: intervals.of_difference(judged[name], judged["test captions"], "sentences", 3)
-    for name in judged
-    if name != "test captions"
+    name: intervals.of_difference(nats, judged["test captions"], "sentences", 3)
+    for name, nats in list(judged.items())[1:]
 }
 
 # %% jupyter={"source_hidden": true}
 measured = {}  # claim -> what you found, for the table at the end
+texts_of, known = {"language model": by_chain, "VAE, from the prior": by_code}, set(train_texts)
+new = {name: sum(s not in known for s in texts) for name, texts in texts_of.items()}
 share_new = {name: intervals.of_share(n, 500, "draws", 2) for name, n in new.items()}
 measured["claim-6"] = (
     "nats for each character that an independent judge takes more for draws than for test captions:"
@@ -327,7 +326,7 @@ def objective_of(model: SentenceVAE, keep: float, free: float):
 
 # %% jupyter={"source_hidden": true}
 class TwoCurves:
-    """For `fit(..., live=curves.of(name))`: the bound and the KL of several trainings, while they run."""
+    """For `fit(..., live=curves.of(name))`: bound and KL of several trainings, while they run."""
 
     def __init__(self, colours: dict[str, str]):
         self.colours, self.kept, self.handle = colours, {}, None
@@ -368,18 +367,18 @@ class TwoCurves:
 
 
 # %%
-SIZES = {"symbols": len(vocabulary), "latent_dim": 8, "embedding": 32, "hidden": 64, "length": 20}
+SIZES = {"latent_dim": 8, "embedding": 32, "hidden": 64, "length": 20}
+SIZES["symbols"] = len(vocabulary)
 curves = TwoCurves({"as it stands": NOISE, "with the cures": POSTERIOR})
 torch.manual_seed(0)
 plain, cured = SentenceVAE(**SIZES), SentenceVAE(**SIZES)
 some = data.train[:3000]
 settings = {"epochs": 6, "batch_size": 50, "lr": 6e-3, "anneal": 4}
 
-fit(plain, some, **settings, objective=objective_of(plain, keep=1.0, free=0.0),
-    live=curves.of("as it stands"))  # fmt: skip
-fit(cured, some, **settings, warm_up=4, objective=objective_of(cured, keep=0.5, free=0.5),
-    live=curves.of("with the cures"));  # fmt: skip
-
+goal = objective_of(plain, keep=1.0, free=0.0)
+fit(plain, some, **settings, objective=goal, live=curves.of("as it stands"))
+goal, live = objective_of(cured, keep=0.5, free=0.5), curves.of("with the cures")
+fit(cured, some, **settings, warm_up=4, objective=goal, live=live)
 # %% jupyter={"source_hidden": true}
 spoken = {}
 for name, model in (("as it stands", plain), ("with the cures", cured)):
@@ -468,7 +467,7 @@ plot.markdown(
         for n, e in estimates.items()
     ),
     "",
-    f"*{len(words)} test captions, {data.test.symbols:,} words with their end marks; no unknown words."
+    f"*{len(words)} test captions, {data.test.symbols:,} words with their end marks, none unknown."
     " ± standard error over captions.*",
 )
 plot.markdown(
@@ -499,7 +498,8 @@ study = recipes.study("text")
 def of_seeds(what: str, decoder="recurrent", z=True, cure="none") -> np.ndarray:
     """One number for each seed."""
     wanted = {"decoder": decoder, "z": z, "cure": cure}
-    return np.array([row[what] for row in study["rows"] if wanted.items() <= row.items()])
+    rows = (row for row in study["rows"] if wanted.items() <= row.items())
+    return np.array([row[what] for row in rows])
 
 
 # %% jupyter={"source_hidden": true}
@@ -524,10 +524,7 @@ plot.show(
     alt="NLL over that of the language model against KL, a point for each seed. "
     + "; ".join(f"{names[c]}: KL {told[c].value:.2f}, NLL {over[c].value:+.2f}" for c in cures)
     + ".",
-    caption=(
-        "Each point is one training. Dashed: the language model of the same decoder. The more z tells,"
-        " the more a caption costs."
-    ),
+    caption=("Each point is one training. Dashed: the language model of the same decoder."),
 )
 plot.markdown(
     "| cure | KL, nats | −ELBO | NLL, S = "
@@ -555,8 +552,19 @@ plot.markdown(
 # itself in likelihood here. You want it for what a language model can't do: to say which sentences
 # are alike, to walk between them, to write another one like this.
 #
-# A decoder that may read *no* word, "annealing, no words", should need the code most. Look what became
-# of it in so short a training.
+# One row is different. A decoder that may read *no* word knows nothing but $\mathbf{z}$ and how many
+# words it has written. It writes badly. But beside the language model that may read no word either, its
+# code has something to give.
+
+# %% jupyter={"source_hidden": true}
+blind = "annealing, no words"
+own = of_seeds("nll", z=False, cure=blind) - of_seeds("nll", cure=blind)
+own = intervals.of_mean(own, "seeds")
+plot.markdown(
+    f"**Measured.** Where no word may be read, the code saves {own.said('+.2f', 'nats')} a caption"
+    f" ({own.basis}): {of_seeds('nll', cure=blind).mean():.1f} in place of"
+    f" {of_seeds('nll', z=False, cure=blind).mean():.1f} nats."
+)
 
 # %% [markdown]
 # ## A decoder that sees so far
@@ -572,26 +580,23 @@ plot.markdown(
 # same decoder*?
 
 # %% tags=["claim-41"]
-fields = study["fields"]
-dilated = {R: f"dilated {R}" for R in fields}
-told_by = {
-    R: intervals.of_mean(of_seeds("kl", dilated[R], cure="annealing"), "seeds", 2 * len(fields))
-    for R in fields
-}
-gained = {
-    R: intervals.of_mean(
-        of_seeds("nll", dilated[R], z=False) - of_seeds("nll", dilated[R], cure="annealing"),
-        "seeds",
-        2 * len(fields),
-    )
-    for R in fields
-}
+fields, many = study["fields"], 2 * len(study["fields"])
+
+
+def reach(R: int, what: str, z: bool = True) -> np.ndarray:
+    """Of the seeds, with a decoder that sees R words."""
+    return of_seeds(what, f"dilated {R}", z, "annealing" if z else "none")
+
+
+told_by = {R: intervals.of_mean(reach(R, "kl"), "seeds", many) for R in fields}
+gained = {R: reach(R, "nll", z=False) - reach(R, "nll") for R in fields}
+gained = {R: intervals.of_mean(gain, "seeds", many) for R, gain in gained.items()}
 
 # %% jupyter={"source_hidden": true}
 measured["claim-41"] = (
     "the KL, nats a caption, is "
     + ", ".join(f"{told_by[R]:.2f} with a decoder that sees {R}" for R in fields)
-    + f" word{'s' * (fields[-1] > 1)} back, and {of_seeds('kl').mean():.2f} with a recurrent one; nats"
+    + f" words back, and {of_seeds('kl', cure='annealing').mean():.2f} with a recurrent one; nats"
     " that the VAE gains over the language model of the same decoder: "
     + ", ".join(f"{gained[R].said('+.2f')} with {R}" for R in fields)
     + f" ({told_by[fields[0]].basis}; annealing, no word dropout; short trainings)"
@@ -599,19 +604,18 @@ measured["claim-41"] = (
 plot.measured(measured["claim-41"])
 fig, (left, right) = plt.subplots(1, 2, figsize=(plot.WIDTH, 2.7))
 for R in fields:
-    n = len(of_seeds("kl", dilated[R], cure="annealing"))
-    left.plot(
-        [R] * n, of_seeds("kl", dilated[R], cure="annealing"), "o", color=POSTERIOR, mfc="none"
-    )
-    for z, marker, colour in ((False, "s", MODEL), (True, "o", POSTERIOR)):
-        right.plot([R] * n, of_seeds("nll", dilated[R], z=z, cure="annealing" if z else "none"), marker, color=colour, mfc="none",
-                   label=("VAE" if z else "language model") if R == fields[0] else None)  # fmt: skip
+    at = [R] * len(reach(R, "kl"))
+    left.plot(at, reach(R, "kl"), "o", color=POSTERIOR, mfc="none")
+    right.plot(at, reach(R, "nll", z=False), "s", color=MODEL, mfc="none")
+    right.plot(at, reach(R, "nll"), "o", color=POSTERIOR, mfc="none")
+right.plot([], [], "s", color=MODEL, mfc="none", label="language model")
+right.plot([], [], "o", color=POSTERIOR, mfc="none", label="VAE")
 left.axhline(of_seeds("kl", cure="annealing").mean(), color=NOISE, linestyle=":")
 right.axhline(base.mean(), color=NOISE, linestyle=":", label="recurrent")
-left.set(ylabel="KL, nats", ylim=(-0.1, None))
+left.set(ylabel="KL, nats", ylim=(0, 1.2 * max(1, *(reach(R, "kl").max() for R in fields))))
 right.set(ylabel="NLL, nats a caption")
 for ax in (left, right):
-    ax.set(xlabel="words the decoder sees", xscale="log")
+    ax.set(xlabel="words the decoder sees", xscale="log", xlim=(0.7, 22))
     ax.set_xticks(fields, [str(R) for R in fields])
     ax.minorticks_off()
 right.legend(fontsize=8)
@@ -619,12 +623,15 @@ plot.show(
     fig,
     alt="KL and NLL against the words that the decoder sees. "
     + "; ".join(
-        f"{R}: KL {told_by[R].value:.2f}, NLL {of_seeds('nll', dilated[R]).mean():.1f}, language model"
-        f" {of_seeds('nll', dilated[R], z=False).mean():.1f}"
+        f"{R}: KL {told_by[R].value:.2f}, NLL {reach(R, 'nll').mean():.1f}, language model"
+        f" {reach(R, 'nll', z=False).mean():.1f}"
         for R in fields
     )
     + ".",
-    caption="A point for each of three seeds. Dotted: the recurrent decoder, left with a code, right without.",
+    caption=(
+        "A point for each of three seeds. Dotted: the recurrent decoder, left with a code and"
+        " annealing, right its language model. One that sees more words back pays less."
+    ),
 )
 
 # %% [markdown]
@@ -673,8 +680,9 @@ kept = intervals.of_mean(
     2,
 )
 measured["claim-39"] = (
-    "nats for each character by which a sentence half-way between two codes is easier for an independent"
-    f" judge than half of one caption joined to half of the other: {by_model.said('+.3f')}"
+    "nats for each character by which a sentence half-way between two codes is easier for an"
+    " independent judge than half of one caption joined to half of the other:"
+    f" {by_model.said('+.3f')}"
     f" ({by_model.basis}). A step changes nothing in {same['VAE']:.0%} of all cases, in"
     f" {same['your collapsed one']:.0%} with a collapsed code. Of a caption's own words"
     f" {kept:.0%} are there again when it is decoded from its code ({kept.basis}; one training)"
@@ -707,7 +715,7 @@ CHOICES = torch.arange(2, 202)  # the 200 most frequent words
 
 @torch.no_grad()
 def fillings(log_prob, sentence: Tensor, place: int) -> Tensor:
-    """log p(x with v) of each of the CHOICES v in the place. `log_prob`: (B, T) to (B,)."""
+    """log p(x with v) of each choice v in the place. `log_prob`: (B, T) to (B,)."""
     tried = sentence.repeat(len(CHOICES), 1)
     tried[:, place] = CHOICES
     return log_prob(tried)
@@ -843,8 +851,13 @@ def filling_counted(model):
     return objective
 
 
-mistakes = {"nothing changed": lambda m: objective_of(m, 0.5, 0.5), "mean over words": averaged,
-            "targets dropped": targets_dropped, "filling counted": filling_counted}  # fmt: skip
+# %%
+mistakes = {
+    "nothing changed": lambda model: objective_of(model, keep=0.5, free=0.5),
+    "mean over words": averaged,
+    "targets dropped": targets_dropped,
+    "filling counted": filling_counted,
+}
 reports = {name: report(briefly(change)) for name, change in mistakes.items()}
 
 # %% jupyter={"source_hidden": true}
@@ -857,8 +870,8 @@ plot.markdown(
         for name, (far, bound, draws) in reports.items()
     ),
     "",
-    "*The bound as it is, all words read, nothing free; ± standard error over test captions, one training"
-    " each.*",
+    "*The bound as it is, all words read, nothing free; ± standard error over test captions, one"
+    " training each.*",
 )
 
 # %% [markdown]
