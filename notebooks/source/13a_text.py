@@ -546,8 +546,8 @@ plot.markdown(
 )
 
 # %% [markdown]
-# Read the columns from left to right. A cure is one if the KL rises. The price stands in the last
-# column: nats by which a caption costs more than without any code. Bowman et al. found the same on
+# Read the columns from left to right. A cure is one if the KL rises; annealing alone is hardly one in
+# so few passes. The price stands in the last column: nats by which a caption costs more than without any code. Bowman et al. found the same on
 # newspaper text, 101 nats with a KL of 2 against the language model's 100. A code does not pay for
 # itself in likelihood here. You want it for what a language model can't do: to say which sentences
 # are alike, to walk between them, to write another one like this.
