@@ -25,6 +25,7 @@ NAMES = [
     "vamp",
     "semi_supervised",
     "graphs",
+    "text",
     "flows",
     "data",
     "imports",

@@ -5,6 +5,7 @@ measure's own), and returns a dictionary of rounded numbers; log-likelihoods are
 here changes the random numbers drawn outside.
 """
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from dgmcourse import weights
 from dgmcourse.data.images import Splits
-from dgmcourse.densities import check_batch
+from dgmcourse.densities import UNKNOWN, check_batch
 from dgmcourse.distances import frechet, sliced_wasserstein
 from dgmcourse.evaluate import (
     active_units,
@@ -124,6 +125,43 @@ def labels(model: nn.Module, x: Tensor, y: Tensor) -> dict:
         "test_bound": round(bound.mean().item(), 3),
         "n_labels": len(y),
     }
+
+
+def sentences(model: nn.Module, data, S: int | None = None) -> dict:
+    """What a test sentence costs, its end mark included: "nll", nats, with its standard error over
+    sentences, and "perplexity", exp of the nats for each symbol that counts.
+
+    A language model's are exact. Those of a VAE are upper bounds, by importance sampling with S =
+    200 samples of z for each sentence ("ess", "unreliable": as in `reliability`), and "elbo" and
+    "kl" are the bound of one sample and its part.
+
+    Args:
+        data: a `data.text.Corpus`.
+    """
+    check_whole(none=True, S=S)
+    test, more = data.test.to(device_of(model)), {}
+    with own_randomness(test.x.device, seed=0), torch.no_grad():
+        if hasattr(model, "encoder"):
+            S = S or 200
+            log_p, k, ess = log_likelihood(model, test.x, S, progress=True, reliability=True)
+            bound = in_parts(lambda x: torch.stack(model_bound(model, x), -1), test.x).mean(0)
+            more = {"elbo": round(bound[0].item(), 3), "kl": round(bound[1].item(), 3)}
+            more |= {"active_units": int(active_units(model, test.x).sum()), "S": S}
+            more["unreliable"] = round((k > highest_k(S)).double().mean().item(), 4)
+            more |= {"ess": round(ess.double().mean().item(), 1), "reliability_n": len(test)}
+        else:
+            log_p = in_parts(model.log_prob, test.x)
+    found = {name.removeprefix("test_"): value for name, value in negative(log_p).items()}
+    found["perplexity"] = round(math.exp(-log_p.sum().item() / test.symbols), 2)
+    unknown = int((test.x == UNKNOWN).sum()) / test.symbols
+    sizes = {"n": len(test), "symbols": test.symbols, "unknown": round(unknown, 4)}
+    return found | more | sizes
+
+
+def model_bound(model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+    """The ELBO of each x with one sample of z, and its KL."""
+    parts = model.objective(x)[1]
+    return parts["elbo"], parts["kl"]
 
 
 def samples(

@@ -33,6 +33,7 @@ from dgmcourse.densities import (
     Mixture,
     Point,
     PointConditional,
+    SequenceConditional,
 )
 from dgmcourse.models import VAE, FactorAnalysis
 from dgmcourse.models.classifier import DigitClassifier
@@ -45,6 +46,7 @@ from dgmcourse.models.normalizing_flow import Affine, FlowConditional, Flows
 from dgmcourse.models.pixelcnn import PixelConditional
 from dgmcourse.models.pixelvae import PixelVAE, free_bits
 from dgmcourse.models.planar_flow import PlanarFlow
+from dgmcourse.models.sentence_vae import RecurrentNet
 from dgmcourse.models.wasserstein_autoencoder import WassersteinAutoEncoder
 from dgmcourse.networks import gated_mlp
 
@@ -318,7 +320,9 @@ CONDITIONALS = {
     LinearGaussianConditional: lambda: LinearGaussianConditional(3, 2),
     FlowConditional: lambda: FlowConditional(gated_mlp([3, 4, 6]), PlanarFlow(2, 2, 2), 2),
     PixelConditional: lambda: PixelConditional(pixel_net(), gated_mlp([3, 4, 16])),
+    SequenceConditional: lambda: SequenceConditional(RecurrentNet(4, 3, 2, 5)),
 }
+CHAINS = {PixelConditional, SequenceConditional}  # have no mean
 FLOWS = {
     Affine: lambda given: Affine(2),
     PlanarFlow: lambda given: PlanarFlow(2, 2, given),
@@ -346,11 +350,11 @@ def test_a_conditional_is_that_of_float64(kind):
 
     def ask(net, given):
         p = net(given)
-        return p.log_prob(all_images(4)[5]) if kind is PixelConditional else p.mean
+        return p.log_prob(all_images(4)[5]) if kind in CHAINS else p.mean
 
     for dtype, lead, x in cases("real", 3):
         found = answer(ask, net, x)
-        same(found, ask(wide, x.double()), None if kind is PixelConditional else wider(dtype))
+        same(found, ask(wide, x.double()), None if kind in CHAINS else wider(dtype))
         assert found.shape[: len(lead)] == lead
     assert answer(net, torch.zeros(2, 4)) is None and answer(net, [0.0, 1.0, 2.0]) is None
     assert answer(copy.deepcopy(net).to("meta"), torch.zeros(2, 3)) is None

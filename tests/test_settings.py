@@ -17,6 +17,7 @@ from dgmcourse.data.toy import ring_of_gaussians
 from dgmcourse.densities import GaussianConditional, StandardGaussian
 from dgmcourse.models.autoregressive_prior import AutoregressivePrior
 from dgmcourse.models.diffusion import NoiseNet
+from dgmcourse.models.dilated_text_vae import DilatedNet
 from dgmcourse.models.factor_analysis import FactorAnalysis
 from dgmcourse.models.gan import GAN
 from dgmcourse.models.inverse_autoregressive_flow import InverseAutoregressiveFlow
@@ -30,11 +31,12 @@ from dgmcourse.settings import check_interval, check_number, check_whole
 # Parts of models that nobody makes alone, and numbers with a sentence of their own.
 INNER = {"GatedLayer", "LinearGaussianConditional", "Ancestral", "two_layer_prior", "run_em"}
 INNER |= {"Canvas", "Row", "at_a_pixel", "LabelPrior", "Stacked", "DecoderOfLast"}
+INNER |= {"receptive_field", "decoder_inputs", "DilatedBlock"}
 INNER |= {"one_hidden_layer", "GraphEncoder", "InnerProduct", "RatingEncoder", "BilinearDecoder"}
 INNER |= {"OfFirst", "Response"}
 OWN_WORDS = {("IsingGrid", "coupling"), ("IsingGrid", "field")}
 MAY_BE_0 = {"layers", "steps", "given_dim", "order", "first", "last", "weight", "penalty", "nats"}
-MAY_BE_0 |= {"alpha", "dropout", "offset"}
+MAY_BE_0 |= {"alpha", "dropout", "offset", "keep", "free"}
 X = torch.randn(8, 2)
 
 
@@ -115,6 +117,7 @@ REFUSED = [
     (lambda hidden: NoiseNet(2, hidden), {"hidden": (0,)}),
     (lambda hidden: InverseAutoregressiveFlow(2, hidden), {"hidden": (-1,)}),
     (lambda shape: PixelNet(shape=shape), {"shape": (28, 0)}),
+    (lambda dilations: DilatedNet(5, dilations=dilations), {"dilations": (1, 0)}),
     (lambda bounds: VampPrior(None, 2, 2, bounds=bounds), {"bounds": (1.0, 0.0)}),
     (lambda start: VampPrior(None, 2, 2, start), {"start": (0.0, -1.0)}),
     (lambda **given: AutoregressivePrior(2, **given), {"log_var_range": (2.0, -6.0)}),

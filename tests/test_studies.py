@@ -18,6 +18,8 @@ from dgmcourse.data.images import Data, Splits
 from dgmcourse.data.ratings import Ratings, generated
 from dgmcourse.densities import Categorical, kl
 from dgmcourse.models.drug_vae import PertVAE
+from dgmcourse.data.text import Corpus, Sentences, Vocabulary
+from dgmcourse.densities import Categorical
 from dgmcourse.models.latent_variable_model import LatentVariableModel
 from dgmcourse.models.wasserstein_gan import WassersteinGAN
 from dgmcourse.studies import (
@@ -32,6 +34,7 @@ from dgmcourse.studies import (
     ratings,
     semi_supervised,
     strong_critics_on_ring,
+    text,
 )
 
 SHIPPED = weights.WEIGHTS
@@ -135,11 +138,31 @@ FEW = {  # constants of each study, for a run of seconds, and the rows it then h
         },
         29,
     ),
+    "text": (
+        {
+            "captions": lambda *_: few_sentences(),
+            "SETTINGS": {"epochs": 1, "batch_size": 20, "lr": 1e-3},
+            "SIZES": {"embedding": 3, "hidden": 4, "length": 6},
+            "SEEDS": range(2),
+            "FIELDS": {1: (), 3: (1,)},
+            "SAMPLES": 3,
+        },
+        2 * (2 + 5 + 4),
+    ),
     "strong_critics_on_ring": ({"TURNS": 2, "GAMES": 3}, 8),
 }
 
 UNMEASURED = {"drug_pairs", "drug_response"}  # whose tables are not measured, or in part
 SHIPPED_TABLES = [name for name in FEW if name not in UNMEASURED]
+
+
+def few_sentences():
+    """Forty rows of a few words, for training and for the test."""
+    random = torch.Generator().manual_seed(0)
+    x = torch.randint(2, 9, (40, 6), generator=random)
+    x[torch.arange(6) >= torch.randint(1, 6, (40, 1), generator=random)] = 0
+    words = Vocabulary(["a", "dog", "cat", "runs", "sleeps", ".", "and"])
+    return Corpus(*[Sentences(x)] * 3, words)
 
 
 def few_pictures(binarise="dynamic"):
@@ -171,6 +194,7 @@ def few(monkeypatch, tmp_path):
         semi_supervised.digits,
         drug_response.screen,
         drug_response.seen,
+        text.corpus,
     )
     kept = [function for function in kept if hasattr(function, "cache_clear")]  # not a few's own
     for function in kept:

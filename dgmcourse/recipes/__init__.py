@@ -146,6 +146,8 @@ def train(
         "curve": curve(history),
         "results": chosen.measure(model.eval(), data, None),
     }
+    if hasattr(data, "vocabulary"):
+        facts["vocabulary"] = list(data.vocabulary.words)
     return weights.write(tensors, facts, path)
 
 
