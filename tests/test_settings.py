@@ -31,6 +31,7 @@ from dgmcourse.settings import check_interval, check_number, check_whole
 INNER = {"GatedLayer", "LinearGaussianConditional", "Ancestral", "two_layer_prior", "run_em"}
 INNER |= {"Canvas", "Row", "at_a_pixel", "LabelPrior", "Stacked", "DecoderOfLast"}
 INNER |= {"one_hidden_layer", "GraphEncoder", "InnerProduct", "RatingEncoder", "BilinearDecoder"}
+INNER |= {"GRUCell", "SequenceModel", "RNN", "VRNN"}
 OWN_WORDS = {("IsingGrid", "coupling"), ("IsingGrid", "field")}
 MAY_BE_0 = {"layers", "steps", "given_dim", "order", "first", "last", "weight", "penalty", "nats"}
 MAY_BE_0 |= {"alpha", "dropout", "offset"}
