@@ -45,6 +45,12 @@ def test_transposition():
     assert music.opening(torch.tensor([[60], [60], [0], [64], [62]])).tolist() == [4, -2]
 
 
+def test_clashes():
+    chords = [[72, 60, 67, 48], [71, 60, 67, 48], [60, 60, 0, 49], [61, 0, 0, 0], [64, 62, 57, 50]]
+    assert music.clashes(torch.tensor(chords)).tolist() == [False, True, True, False, False]
+    assert music.clashes(torch.zeros(2, 3, 4, dtype=torch.long)).shape == (2, 3)
+
+
 def test_encoding_is_one_hot_and_comes_back():
     for rows in SOME:
         pitches = torch.tensor(rows)

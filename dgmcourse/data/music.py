@@ -165,6 +165,17 @@ def decode(x: Tensor) -> Tensor:
     return torch.where(classes == 0, SILENCE, classes - 1 + lows)
 
 
+def clashes(pitches: Tensor) -> Tensor:
+    """Which chords, (..., 4), have two voices a semitone apart, octaves aside: (...), booleans.
+
+    Such a chord is rare in this music, and prepared where it occurs.
+    """
+    i, j = torch.triu_indices(4, 4, 1)
+    sounding = (pitches[..., i] != SILENCE) & (pitches[..., j] != SILENCE)
+    apart = (pitches[..., i] - pitches[..., j]) % 12
+    return (sounding & ((apart == 1) | (apart == 11))).any(-1)
+
+
 def known_voices(*voices: int) -> Tensor:
     """Which of a step's 133 numbers belong to these voices (0: soprano): (133,) booleans."""
     return torch.cat([torch.full((size,), v in voices) for v, size in enumerate(SIZES)])

@@ -2,7 +2,7 @@
 
 import torch
 
-from dgmcourse.data.music import SIZES, chorales
+from dgmcourse.data.music import SIZES, chorales, clashes, decode
 from dgmcourse.measure import sequences
 from dgmcourse.models.vrnn import ChoraleRNN, ChoraleVRNN
 from dgmcourse.studies import finished
@@ -11,6 +11,7 @@ from dgmcourse.train import fit
 SETTINGS = {"epochs": 24, "batch_size": 32, "lr": 4e-3, "anneal": 16, "clip": 100.0}
 SEEDS = range(5)
 PARTICLES = 50
+DRAWN = (200, 48)  # sequences, and steps of each
 MIXTURE = {"hidden": 96, "components": 8}
 MODELS = {
     "RNN": lambda: ChoraleRNN(SIZES, hidden=160),
@@ -32,7 +33,8 @@ def run(setting: dict, seed: int) -> dict:
     parameters = sum(p.numel() for p in model.parameters())
     seconds = round(sum(history["seconds"]))
     found = {"parameters": parameters, "best_epoch": history.best_epoch, "seconds": seconds}
-    return found | sequences(model.eval(), data, PARTICLES)
+    share = clashes(decode(model.eval().sample(DRAWN[:1], DRAWN[1]))).double().mean().item()
+    return found | {"clashes": round(share, 4)} | sequences(model, data, PARTICLES)
 
 
 def table(rows: list[dict]) -> dict:
