@@ -89,7 +89,7 @@ WRONG = {
         "compare them as": lambda terms, lengths: (
             torch.where(torch.arange(terms.shape[-1]) < lengths, terms, 0.0).sum(-1)
         ),
-        "it is -1 times": lambda terms, lengths: -by_padding(terms, lengths),
+        "the sign is turned": lambda terms, lengths: -by_padding(terms, lengths),
         "should be a tensor": lambda terms, lengths: by_padding(terms, lengths).tolist(),
     },
     "weigh": {
@@ -99,8 +99,8 @@ WRONG = {
             log_w.softmax(-1),
         ),
         "one share for each particle": lambda log_w: (own_weights(log_w)[0], log_w.amax(-1)),
-        "tuple": lambda log_w: own_weights(log_w)[0],
-        "no gradient reaches": lambda log_w: (own_weights(log_w.detach())[0], log_w.softmax(-1)),
+        "return two tensors": lambda log_w: own_weights(log_w)[0],
+        "the evidence has no gradient": lambda log_w: (own_weights(log_w.detach())[0], log_w.softmax(-1)),
     },
 }
 TestExercises = exercise_tests(

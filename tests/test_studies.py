@@ -14,6 +14,7 @@ from scipy.stats import wasserstein_distance
 from dgmcourse import studies, weights
 from dgmcourse.data.graphs import Pairs, communities, karate_club, split_edges
 from dgmcourse.data.images import Data, Splits
+from dgmcourse.data.music import Chorales, Music
 from dgmcourse.data.ratings import Ratings, generated
 from dgmcourse.densities import Categorical
 from dgmcourse.models.latent_variable_model import LatentVariableModel
@@ -49,6 +50,17 @@ FEW = {  # constants of each study, for a run of seconds, and the rows it then h
             "DIMENSIONS": (2, 4),
         },
         18,
+    ),
+    "music": (
+        {
+            "SETTINGS": {"epochs": 1, "batch_size": 2, "lr": 1e-3},
+            "WARM_UP": {},
+            "SEEDS": range(2),
+            "PARTICLES": 3,
+            "DRAWN": (2, 3),
+            "chorales": lambda: Music(*[Chorales([[[60, 55, 52, 48]] * n for n in (2, 5, 3)])] * 3),
+        },
+        6,
     ),
     "pixels_against_code": (
         {

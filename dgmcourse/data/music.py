@@ -82,6 +82,16 @@ class Chorales:
         moved.device = torch.device(device)
         return moved
 
+    def cut(self, steps: int) -> "Chorales":
+        """All of them, cut into fragments of so many steps; the last of each may be shorter."""
+        check_whole(steps=steps)
+        parts = [
+            (part, name)
+            for each, name in zip(self.pitches, self.names, strict=True)
+            for part in each.split(steps)
+        ]
+        return Chorales([part for part, _ in parts], [name for _, name in parts])
+
     def __getitem__(self, index) -> "Chorales":
         """Some of the chorales: `chorales[:10]`; `chorales[3]` has one."""
         rows = range(len(self))[index]
