@@ -25,6 +25,7 @@ SIZES = tuple(high - low + 2 for low, high in RANGES)  # classes of each voice: 
 SILENCE, MIDDLE_C = 0, 60
 ARRAY = Path(__file__).parent / "chorales.npz"
 SHARES = (0.7, 0.1, 0.2)  # of melodies: training, validation, test
+FRAGMENT = 64  # steps, eight bars: into which chorales are cut for training
 
 
 class Chorales:

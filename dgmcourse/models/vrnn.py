@@ -321,7 +321,7 @@ class ChoraleVRNN(VRNN):
         latent_dim, hidden, features: dimensions of z_t, of the state, and of phi_x and phi_z.
     """
 
-    def __init__(self, sizes: list, latent_dim: int = 16, hidden: int = 128, features: int = 64):
+    def __init__(self, sizes: list, latent_dim: int = 16, hidden: int = 96, features: int = 48):
         check_whole(latent_dim=latent_dim, hidden=hidden, features=features)
         sizes = check_sizes(sizes)
         width = (-8.0, 2.0)  # of log-variances
@@ -348,8 +348,8 @@ class ChoraleRNN(RNN):
     def __init__(
         self,
         sizes: list,
-        hidden: int = 128,
-        features: int = 64,
+        hidden: int = 96,
+        features: int = 48,
         components: int | None = None,
     ):
         check_whole(hidden=hidden, features=features)
