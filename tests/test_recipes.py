@@ -327,7 +327,7 @@ def test_no_recipe_hides_another_of_its_name():
     assert sum(file.read_text().count(" = Recipe(\n") for file in files) == len(ALL)
 
 
-DATA = {name: ("FRAGMENTS", "36", "66") for name in ("chorale_vrnn", "chorale_rnn")}  # no digits
+DATA = {name: ("566", "36", "66") for name in ("chorale_vrnn", "chorale_rnn")}  # no digits
 
 
 @pytest.mark.parametrize("name", ALL)

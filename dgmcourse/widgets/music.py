@@ -127,7 +127,7 @@ def draw_roll(ax: plt.Axes, pitches: Tensor, title: str = "", faded: int = 0) ->
     """
     for voice, first, length, pitch in notes(pitches):
         look = {"facecolor": COLOURS[voice], "alpha": 0.45 if first < faded else 1.0}
-        ax.add_patch(Rectangle((first + 0.06, pitch - 0.45), length - 0.12, 0.9, **look))
+        ax.add_patch(Rectangle((first + 0.06, pitch - 0.65), length - 0.12, 1.3, **look))
     for c in range(36, 85, 12):
         ax.axhline(c, color="#dddddd", linewidth=0.8, zorder=0)
     ax.set(xlim=(0, len(pitches)), ylim=(LOWEST - 1, HIGHEST + 1))
