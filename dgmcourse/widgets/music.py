@@ -98,7 +98,7 @@ def gates(gru: nn.Module, layer: str = "") -> dict[str, nn.Sequential]:
     found = {}
     for name, part in (("given", "ih"), ("state", "hh")):
         weight, bias = (getattr(gru, f"{kind}_{part}{layer}") for kind in ("weight", "bias"))
-        linear = nn.Linear(weight.shape[1], len(weight))
+        linear = nn.utils.skip_init(nn.Linear, weight.shape[1], len(weight))  # draws nothing
         linear.weight, linear.bias = nn.Parameter(weight.data), nn.Parameter(bias.data)
         found[name] = nn.Sequential(linear)
     return found

@@ -448,9 +448,9 @@ def particle_filter(model, x: Tensor, S: int) -> Tensor:
 
 
 # %%
+paths, steps = [1, 4, 16, 64], 48  # eighth notes: six bars
 some = torch.stack([encode(row[:steps]) for row in bach.test.pitches[:12]])
 torch.manual_seed(0)
-paths, steps = [1, 4, 16, 64], 48  # eighth notes: six bars
 with torch.no_grad():
     log_w = vrnn.log_weight(some, None, (256,))
 bound = log_w.mean(0)
