@@ -117,7 +117,7 @@ function render({ model, el }, bytes) {
   const players = Object.fromEntries(Object.entries(models).map(([name, layers]) => [name, sequenceModel(layers, numbers, sizes)]));
   const names = Object.keys(players), able = names.length > 0;
   const pitch = (x) => x.map((c, v) => (c ? c - 1 + lows[v] : 0)), classes = (row) => row.map((p, v) => (p ? p - lows[v] + 1 : 0));
-  const ROW = 7, LEFT = 34, high = highest - lowest + 1;
+  const ROW = 7, LEFT = 34, high = highest - lowest + 3; // rows of the roll: one more above and below
   let piece = pieces[0].pitches.map((r) => [...r]), at = -1, chosen = names[0], cursor = 0, given = 0, busy = 0;
   let sounding = null, frame = 0, story = pieces[0].name;
 
@@ -147,7 +147,7 @@ function render({ model, el }, bytes) {
   const dark = () => !!el.closest('[data-jp-theme-light="false"], .vscode-dark, html[theme="dark"]');
   function paint() {
     const width = Math.max(280, root.clientWidth - 4 || 700), ratio = window.devicePixelRatio || 1, T = piece.length, w = (width - LEFT) / T;
-    const tall = high * ROW * 0.62, y = (p) => (highest + 0.5 - p) * (tall / high);
+    const tall = high * ROW * 0.62, y = (p) => (highest + 1.5 - p) * (tall / high);
     if (canvas.width !== Math.round(width * ratio)) { canvas.width = Math.round(width * ratio); canvas.height = Math.round((tall + 14) * ratio); canvas.style.height = `${tall + 14}px`; }
     const pen = canvas.getContext("2d"), ink = dark() ? "#ccc" : "#555", line = dark() ? "#444" : "#e2e2e2";
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);
@@ -254,7 +254,7 @@ function render({ model, el }, bytes) {
     if (!found) return;
     piece = found.map(pitch);
     given = 0;
-    say(`this soprano, harmonised by the ${chosen}: the best of 80 at each step`);
+    say(`this soprano, harmonised by the ${chosen} with 80 particles`);
   }
 
   /* a melody of one's own: a click sets or takes a note of the soprano; keys do the same */
@@ -268,7 +268,7 @@ function render({ model, el }, bytes) {
   canvas.addEventListener("pointerdown", (event) => {
     if (!able || event.button) return;
     const box = canvas.getBoundingClientRect(), w = (box.width - LEFT) / piece.length, tall = high * ROW * 0.62;
-    const t = Math.floor((event.clientX - box.left - LEFT) / w), p = Math.round(highest + 0.5 - (event.clientY - box.top) * (high / tall));
+    const t = Math.floor((event.clientX - box.left - LEFT) / w), p = Math.round(highest + 1.5 - (event.clientY - box.top) * (high / tall));
     if (t >= 0 && t < piece.length) write(t, p);
   });
   canvas.addEventListener("keydown", (event) => {
