@@ -54,7 +54,7 @@ FEW = {  # constants of each study, for a run of seconds, and the rows it then h
     "music": (
         {
             "SETTINGS": {"epochs": 1, "batch_size": 2, "lr": 1e-3},
-            "WARM_UP": {},
+            "WARM_UP": {"VRNN": 0},
             "SEEDS": range(2),
             "PARTICLES": 3,
             "DRAWN": (2, 3),
