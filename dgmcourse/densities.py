@@ -447,6 +447,70 @@ class Point(Density):
         return self.rsample(shape).detach().clone()
 
 
+class Categoricals(Density):
+    r"""K independent categorical variables, their one-hot vectors side by side: the voices of a chord.
+
+    $$\log p(x) = \sum_k \sum_c x_{kc} \log\mathrm{softmax}(l_k)_c$$
+
+    >>> x = torch.tensor([0, 1, 0, 0, 1])  # the second of two classes, and the third of three
+    >>> Categoricals(torch.zeros(5), (2, 3)).log_prob(x)
+    tensor(-1.7918)
+
+    Args:
+        logits: (..., D), of any real numbers; normalised here, variable by variable.
+        sizes: how many classes each variable has; D is their sum.
+
+    Raises:
+        ValueError: for logits of another width, or where a variable of x is not one-hot.
+    """
+
+    def __init__(self, logits: Tensor, sizes: tuple[int, ...]):
+        logits = as_floats(logits)
+        if logits.shape[-1:] != (sum(sizes),):
+            raise ValueError(
+                f"variables of {sizes} classes have {sum(sizes)} logits, got shape"
+                f" {tuple(logits.shape)}"
+            )
+        self.sizes = tuple(sizes)
+        self.log_probs = torch.cat([part.log_softmax(-1) for part in logits.split(sizes, -1)], -1)
+
+    @property
+    def mean(self) -> Tensor:
+        """The probabilities, (..., D)."""
+        return self.log_probs.exp()
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        return self.each_log_prob(x).sum(-1)
+
+    def each_log_prob(self, x: Tensor) -> Tensor:
+        """The log-probability of each variable: (..., K), nats."""
+        x = check_rows(x, self.log_probs)
+        x = torch.cat([check_one_hot(part) for part in x.split(self.sizes, -1)], -1)
+        terms = torch.where(x == 0, 0.0, x * self.log_probs.to(x.dtype))  # 0 log 0 is 0
+        return torch.stack([part.sum(-1) for part in terms.split(self.sizes, -1)], -1)
+
+    def complete(self, x: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+        """Draw the unknown variables given the known ones, without a gradient.
+
+        Args:
+            x: (..., D). known: (D,) booleans, the same throughout a variable.
+
+        Returns:
+            x with the unknown part drawn, and the log-probability of the known part, (...).
+        """
+        drawn = torch.where(known, x, self.sample())
+        of_known = torch.stack([part[0] for part in known.split(self.sizes)])
+        return drawn, (self.each_log_prob(drawn) * of_known).sum(-1)
+
+    def select(self, rows: Tensor) -> "Categoricals":
+        return Categoricals(self.log_probs[rows], self.sizes)
+
+    @torch.no_grad()
+    def sample(self, shape: Shape = ()) -> Tensor:
+        parts = self.log_probs.split(self.sizes, -1)
+        return torch.cat([Categorical(part).sample(shape) for part in parts], -1)
+
+
 class Mixture(Density):
     r"""$$\log p(x) = \log \sum_k \pi_k\, p_k(x)$$
 
@@ -477,6 +541,59 @@ class Mixture(Density):
     @torch.no_grad()
     def sample(self, shape: Shape = ()) -> Tensor:
         return self.components.select(draw_index(self.log_weights.exp(), shape)).sample()
+
+
+class CategoricalsMixture(Density):
+    r"""A mixture of M components, each of which is `Categoricals`; another one for each row.
+
+    $$\log p(x) = \log \sum_m \pi_m \prod_k \mathrm{softmax}(l_{mk})_{x_k}$$
+
+    In a component the variables are independent, in the mixture they are not.
+
+    Args:
+        log_weights: (..., M), normalised here.
+        logits: (..., M, D).
+        sizes: how many classes each variable has; D is their sum.
+
+    Raises:
+        ValueError: unless there is one weight for each component.
+    """
+
+    def __init__(self, log_weights: Tensor, logits: Tensor, sizes: tuple[int, ...]):
+        self.components = Categoricals(logits, sizes)
+        if log_weights.shape != logits.shape[:-1]:
+            raise ValueError(
+                f"a mixture has one weight for each component, {tuple(logits.shape[:-1])}: got"
+                f" weights of shape {tuple(log_weights.shape)}"
+            )
+        self.weights = Categorical(log_weights)
+
+    @property
+    def mean(self) -> Tensor:
+        """The probabilities, (..., D), of each variable on its own."""
+        return (self.weights.mean.unsqueeze(-1) * self.components.mean).sum(-2)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        check_rows(x, self.components.log_probs[..., 0, :])
+        log_p = self.components.log_prob(x.unsqueeze(-2))
+        return torch.logsumexp(self.weights.log_probs + log_p, -1)
+
+    def complete(self, x: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+        """As `Categoricals.complete`; the component is drawn given the known variables."""
+        drawn, log_p = self.components.complete(x.unsqueeze(-2), known)
+        log_joint = self.weights.log_probs + log_p
+        chosen = Categorical(log_joint).sample().unsqueeze(-1)
+        return (chosen * drawn).sum(-2), torch.logsumexp(log_joint, -1)
+
+    def select(self, rows: Tensor) -> "CategoricalsMixture":
+        return CategoricalsMixture(
+            self.weights.log_probs[rows], self.components.log_probs[rows], self.components.sizes
+        )
+
+    @torch.no_grad()
+    def sample(self, shape: Shape = ()) -> Tensor:
+        chosen = self.weights.sample(shape).unsqueeze(-1)
+        return (chosen * self.components.sample(shape)).sum(-2)
 
 
 class GaussianConditional(nn.Module):
@@ -576,6 +693,28 @@ class IsotropicGaussianConditional(nn.Module):
         return Gaussian(mean, self.log_var.to(mean).expand_as(mean))
 
 
+class CategoricalsConditional(nn.Module):
+    """Several categorical variables given a vector, such as the voices of a chord.
+
+    Args:
+        net: maps (..., G) to logits (..., D), D the sum of `sizes`; with a mixture to M + M * D
+            numbers, the components' weights and then their logits.
+        sizes: how many classes each variable has.
+        components: M of a `CategoricalsMixture`; None: the variables are independent.
+    """
+
+    def __init__(self, net: nn.Module, sizes: tuple[int, ...], components: int | None = None):
+        super().__init__()
+        self.net, self.sizes, self.components = net, tuple(sizes), components
+
+    def forward(self, given: Tensor) -> Categoricals | CategoricalsMixture:
+        output, M = apply(self.net, given), self.components
+        if M is None:
+            return Categoricals(output, self.sizes)
+        logits = output[..., M:].unflatten(-1, (M, sum(self.sizes)))
+        return CategoricalsMixture(output[..., :M], logits, self.sizes)
+
+
 class PointConditional(nn.Module):
     """All probability on net(given): a decoder without noise, such as a GAN's generator.
 
@@ -642,6 +781,19 @@ def kl_per_dimension(q: Gaussian, p: Gaussian | StandardGaussian) -> Tensor:
 def has_closed_form(q: Density, p: Density) -> bool:
     """Whether `kl(q, p)` has a formula."""
     return isinstance(q, Gaussian) and isinstance(p, Gaussian | StandardGaussian)
+
+
+def sum_over_steps(terms: Tensor, lengths: Tensor) -> Tensor:
+    """Sums over the steps of sequences of different lengths: what lies behind an end counts nothing.
+
+    Args:
+        terms: (..., B, T), one number for each step. lengths: (B,), whole numbers from 1 to T.
+
+    Returns:
+        (..., B).
+    """
+    there = torch.arange(terms.shape[-1], device=terms.device) < lengths.unsqueeze(-1)
+    return torch.where(there, terms, 0.0).sum(-1)
 
 
 def standard_noise(shape: Shape, like: Tensor) -> Tensor:

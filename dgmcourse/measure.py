@@ -164,6 +164,46 @@ def model_bound(model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
     return parts["elbo"], parts["kl"]
 
 
+@torch.no_grad()
+def sequences(model: nn.Module, data, S: int | None = None, rows: int = 16) -> dict:
+    """The negative log-likelihood of test sequences, nats: of a sequence and of a step, with their
+    standard errors over sequences.
+
+    It is exact where the model has a `log_prob`; else by S particles (50), an upper bound on average,
+    and with the bound and the KL of a step.
+
+    Args:
+        data: its `test` yields batches of (x, lengths).
+        rows: sequences at a time.
+    """
+    check_whole(none=True, S=S)
+    check_whole(rows=rows)
+    log_p, bounds, kls, steps, exact = [], [], [], [], hasattr(model, "log_prob")
+    device = device_of(model)
+    with own_randomness(device, seed=0):
+        for x, lengths in data.test.to(device).batches(rows, shuffle=False):
+            steps.append(lengths)
+            if exact:
+                log_p.append(model.log_prob(x, lengths))
+                continue
+            log_p.append(model.log_likelihood(x, lengths, S or 50))
+            bound, parts = model.objective(x, lengths)
+            bounds.append(bound)
+            kls.append(parts["kl"])
+    log_p, steps = torch.cat(log_p), torch.cat(steps)
+    found, n = negative(log_p), len(log_p)
+    rate = (-log_p.sum() / steps.sum()).item()
+    error = (-log_p - rate * steps).std().item() / n**0.5 / steps.float().mean().item()
+    found |= {"nats_a_step": round(rate, 4), "nats_a_step_se": round(error, 4)}
+    if not exact:
+        found |= {
+            "test_elbo": round(torch.cat(bounds).mean().item(), 3),
+            "kl_a_step": round((torch.cat(kls).sum() / steps.sum()).item(), 4),
+            "particles": S or 50,
+        }
+    return found | {"n": n, "steps": int(steps.sum())}
+
+
 def samples(
     model: nn.Module, data: Splits, S: int | None = None, draw: Callable | None = None
 ) -> dict:

@@ -26,6 +26,8 @@ from dgmcourse.densities import (
     Bernoulli,
     BernoulliConditional,
     Categorical,
+    Categoricals,
+    CategoricalsMixture,
     Density,
     FullGaussian,
     Gaussian,
@@ -158,6 +160,10 @@ DENSITIES = {
     StandardGaussian: Entry(lambda p: StandardGaussian(2)),
     Bernoulli: Entry(lambda p: Bernoulli(p.tensor(3, 4)), (3,), pixels=True),
     Categorical: Entry(lambda p: Categorical(p.tensor(3, 4)), (3,), one_hot=True),
+    Categoricals: Entry(lambda p: Categoricals(p.tensor(3, 4), (4,)), (3,), one_hot=True),
+    CategoricalsMixture: Entry(
+        lambda p: CategoricalsMixture(p.tensor(3, 2), p.tensor(3, 2, 4), (4,)), (3,), one_hot=True
+    ),
     Point: Entry(lambda p: Point(p.tensor(3, 2)), (3,)),
     Mixture: Entry(
         lambda p: Mixture(p.tensor(4), Gaussian(4 * p.tensor(4, 2), p.tensor(4, 2) - 1))

@@ -343,7 +343,7 @@ def test_a_shipped_weight_is_whole_small_and_says_what_it_is(name):
     assert card["data"] == "{} training, {} validation and {} test examples".format(*sizes)
     # m2: ten labels decoded for each of 1,000 samples, of a thousand digits
     n = 1_000 if name in {"m2", "m1_m2"} else int(sizes[2].replace(",", ""))
-    assert card["results"].get("n", n) == n
+    assert card["results"]["n"] == n
     if name in WITH_ENCODER:
         assert (
             card["results"]["S"] == 5000

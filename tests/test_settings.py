@@ -34,6 +34,7 @@ INNER |= {"Canvas", "Row", "at_a_pixel", "LabelPrior", "Stacked", "DecoderOfLast
 INNER |= {"receptive_field", "decoder_inputs", "DilatedBlock"}
 INNER |= {"one_hidden_layer", "GraphEncoder", "InnerProduct", "RatingEncoder", "BilinearDecoder"}
 INNER |= {"OfFirst", "Response"}
+INNER |= {"GRUCell", "SequenceModel", "RNN", "VRNN"}
 OWN_WORDS = {("IsingGrid", "coupling"), ("IsingGrid", "field")}
 MAY_BE_0 = {"layers", "steps", "given_dim", "order", "first", "last", "weight", "penalty", "nats"}
 MAY_BE_0 |= {"alpha", "dropout", "offset", "keep", "free"}

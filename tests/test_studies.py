@@ -15,11 +15,11 @@ from dgmcourse import studies, weights
 from dgmcourse.data.drugs import Screen
 from dgmcourse.data.graphs import Pairs, communities, karate_club, split_edges
 from dgmcourse.data.images import Data, Splits
+from dgmcourse.data.music import Chorales, Music
 from dgmcourse.data.ratings import Ratings, generated
+from dgmcourse.data.text import Corpus, Sentences, Vocabulary
 from dgmcourse.densities import Categorical, kl
 from dgmcourse.models.drug_vae import PertVAE
-from dgmcourse.data.text import Corpus, Sentences, Vocabulary
-from dgmcourse.densities import Categorical
 from dgmcourse.models.latent_variable_model import LatentVariableModel
 from dgmcourse.models.wasserstein_gan import WassersteinGAN
 from dgmcourse.studies import (
@@ -92,6 +92,17 @@ FEW = {  # constants of each study, for a run of seconds, and the rows it then h
             "DIMENSIONS": (2, 4),
         },
         18,
+    ),
+    "music": (
+        {
+            "SETTINGS": {"epochs": 1, "batch_size": 2, "lr": 1e-3},
+            "WARM_UP": {"VRNN": 0},
+            "SEEDS": range(2),
+            "PARTICLES": 3,
+            "DRAWN": (2, 3),
+            "chorales": lambda: Music(*[Chorales([[[60, 55, 52, 48]] * n for n in (2, 5, 3)])] * 3),
+        },
+        6,
     ),
     "pixels_against_code": (
         {
