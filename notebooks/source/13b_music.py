@@ -777,12 +777,12 @@ moves = {
     name: torch.tensor([(row[1:] != row[:-1]).double().mean() for row in rows])
     for name, rows in music_of.items()
 }
+
+# %% jupyter={"source_hidden": true}
 clean = {
     name: torch.tensor([clashes(row).double().mean() for row in rows])
     for name, rows in music_of.items()
 }
-
-# %% jupyter={"source_hidden": true}
 plot.markdown(
     "| | steps with a clash, % | a voice moves, % of steps | bars copied, % |",
     "|:--|--:|--:|--:|",
