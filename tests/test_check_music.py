@@ -23,7 +23,9 @@ def by_torch(x, h, prior, encoder, decoder):
     q, p = encoder(x, h), prior(h)
     normal = lambda g: torch.distributions.Normal(g.mean, torch.exp(0.5 * g.log_var))  # noqa: E731
     z = normal(q).rsample()
-    return decoder(z, h).log_prob(x) - torch.distributions.kl_divergence(normal(q), normal(p)).sum(1)
+    return decoder(z, h).log_prob(x) - torch.distributions.kl_divergence(normal(q), normal(p)).sum(
+        1
+    )
 
 
 def by_padding(terms, lengths):
@@ -86,9 +88,9 @@ WRONG = {
         "the steps are still there": lambda terms, lengths: torch.where(
             torch.arange(terms.shape[-1]) < lengths[:, None], terms, 0.0
         ),
-        "compare them as": lambda terms, lengths: (
-            torch.where(torch.arange(terms.shape[-1]) < lengths, terms, 0.0).sum(-1)
-        ),
+        "compare them as": lambda terms, lengths: torch.where(
+            torch.arange(terms.shape[-1]) < lengths, terms, 0.0
+        ).sum(-1),
         "the sign is turned": lambda terms, lengths: -by_padding(terms, lengths),
         "should be a tensor": lambda terms, lengths: by_padding(terms, lengths).tolist(),
     },
@@ -100,9 +102,10 @@ WRONG = {
         ),
         "one share for each particle": lambda log_w: (own_weights(log_w)[0], log_w.amax(-1)),
         "return two tensors": lambda log_w: own_weights(log_w)[0],
-        "the evidence has no gradient": lambda log_w: (own_weights(log_w.detach())[0], log_w.softmax(-1)),
+        "the evidence has no gradient": lambda log_w: (
+            own_weights(log_w.detach())[0],
+            log_w.softmax(-1),
+        ),
     },
 }
-TestExercises = exercise_tests(
-    check, "13b_music", RIGHT, WRONG, F=F, math=math, kl=kl, torch=torch
-)
+TestExercises = exercise_tests(check, "13b_music", RIGHT, WRONG, F=F, math=math, kl=kl, torch=torch)
