@@ -519,6 +519,8 @@ ax.axhline(0, color=MODEL, linestyle="--", linewidth=1)
 ax.set(
     xlabel="KL, nats: what z tells", ylabel="NLL over the language\nmodel's, nats", yscale="symlog"
 )
+ax.set_ylim(-1, 40)
+ax.set_yticks([0, 1, 10], ["0", "1", "10"])
 ax.legend(fontsize=8)
 plot.show(
     fig,
