@@ -30,7 +30,8 @@ language_model = Recipe(
 sentence_vae = Recipe(
     about=(
         f"a sentence VAE of captions of at most {LONGEST} words (Multi30k); in training its decoder,"
-        " that of language_model, read half of the words, the KL was annealed, and 5.6 nats were free"
+        " that of language_model, read half of the words, the KL was annealed, and 5.6 nats were free;"
+        " twelve passes, which a few more would improve"
     ),
     model=constructor(SentenceVAE, **SIZES, latent_dim=8, keep=0.5, free=0.7),
     data=data,

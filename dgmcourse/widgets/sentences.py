@@ -16,6 +16,7 @@ from dgmcourse.plot import DATA, MODEL, NOISE, WIDTH, plt
 from dgmcourse.widgets import HERE, esm
 
 BEAM = 5
+ROWS = 100  # codes that are decoded together
 
 
 class SentenceSlider(anywidget.AnyWidget):
@@ -88,7 +89,8 @@ def between(
     """What is decoded on the straight lines from codes a to codes b, (N, d): N lists of `points`."""
     share = torch.linspace(0, 1, points)[:, None]
     z = a[:, None] + share * (b - a)[:, None]  # (N, points, d)
-    drawn = model.decoder(z.flatten(0, 1)).likeliest(BEAM)
+    parts = z.flatten(0, 1).split(ROWS)
+    drawn = torch.cat([model.decoder(part).likeliest(BEAM) for part in parts])
     texts = vocabulary.decode(drawn)
     return [texts[i : i + points] for i in range(0, len(texts), points)]
 
