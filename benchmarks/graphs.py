@@ -25,6 +25,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from timing import hushed, ratio_row, turns
+from timing import seconds as time_of
 from torch import nn
 from torch_geometric.nn import VGAE as PygVGAE
 from torch_geometric.nn import GCNConv
@@ -244,7 +245,7 @@ def scale() -> list[dict]:
                 {
                     "what": f"{kind}, {edges:,} {unit}",
                     "compared": "ours alone",
-                    "time": f"{1e3 * float(seconds):.3g} ms",
+                    "time": time_of(float(seconds)),
                     "memory": f"{more} MB more, {most} MB in all",
                 }
             )
