@@ -642,9 +642,9 @@ plot.show(
 # Read both halves. Where the push decides, pairs can help whoever uses them: they name the few
 # directions that matter, and twenty responses need only choose among these. Look how the plain rival
 # uses them, two ridge regressions, before you credit a network: it is penalised where it is unsure,
-# and the network's classifier, with twenty labels, is not. Where the push does not matter, whoever
-# reads the predicted change alone looks in the wrong place. So the question for real cells is not
-# whether the model is clever, but whether its opinion is true.
+# and the network's classifier, with twenty labels, is not. Where the push does not matter, the same
+# rival falls below the ridge that never saw a pair: what it reads was thrown away in the change. So the
+# question for real cells is not whether the model is clever, but whether its opinion is true.
 
 # %% [markdown]
 # ## Real cells
