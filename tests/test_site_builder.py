@@ -73,7 +73,8 @@ def page(tmp_path):
     where = "MNIST: 5 digits from the directory in DGMCOURSE_DATA\nready\n"
     cells = {
         "text": new_markdown_cell(
-            "# A title\n[![Launch](https://a.org/b.svg)](https://a.org/c)\nSee [the next](08_next.ipynb#A-heading,-b?), [cell](08_next.ipynb#cell-id=ab1),"
+            "# A title\n[![Launch](https://a.org/b.svg)](https://a.org/c)\n"
+            "See [the next](08_next.ipynb#A-heading,-b?), [cell](08_next.ipynb#cell-id=ab1),"
             " [none](99_none.ipynb) and [the licence](../LICENSE).\n\n| $p(x|z)$ | b |\n| --- | --- |"
         ),
         "colab": new_code_cell("COLAB = 1", metadata={"tags": ["colab"]}),
