@@ -156,6 +156,15 @@ def test_the_deck_leads_to_pages():
     )
 
 
+def test_the_slides_are_listed_by_their_titles():
+    formula = '<span class="katex"><math>z<annotation>z</annotation></math>'
+    formula += '<span class="katex-html"><span>z</span></span></span>'
+    deck = '<section id="a" class="part"><h1>Part</h1></section>'
+    deck += f'<section id="b" class="slide" data-timing="4"><h2>First {formula}</h2></section>'
+    text = pages.slides(deck)
+    assert "## Part" in text and '<li><a href="deck.html#/b">First z</a></li>' in text
+
+
 def test_a_docstring_is_set_with_its_equation_its_sections_and_its_example():
     def f(x, *rest):
         r"""Twice x, (*shape, D).

@@ -65,6 +65,8 @@ class Widgets:
         kept = self.cache / f"{path.stem}-{version.hexdigest()[:16]}.json"
         if not kept.exists():
             found = self.run(path, slices, sources) if slices else {}
+            if not all(found.values()):  # one could not be made: the next build tries again
+                return found
             kept.parent.mkdir(parents=True, exist_ok=True)
             kept.write_text(json.dumps(found))
         return {int(i): saved for i, saved in json.loads(kept.read_text()).items()}
