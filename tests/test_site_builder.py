@@ -73,7 +73,8 @@ def page(tmp_path):
     where = "MNIST: 5 digits from the directory in DGMCOURSE_DATA\nready\n"
     cells = {
         "text": new_markdown_cell(
-            "# A title\n[![Launch](https://a.org/b.svg)](https://a.org/c)\nSee [the next](08_next.ipynb#A-heading,-b?), [cell](08_next.ipynb#cell-id=ab1),"
+            "# A title\n[![Launch](https://a.org/b.svg)](https://a.org/c)\n"
+            "See [the next](08_next.ipynb#A-heading,-b?), [cell](08_next.ipynb#cell-id=ab1),"
             " [none](99_none.ipynb) and [the licence](../LICENSE).\n\n| $p(x|z)$ | b |\n| --- | --- |"
         ),
         "colab": new_code_cell("COLAB = 1", metadata={"tags": ["colab"]}),
@@ -153,6 +154,15 @@ def test_the_deck_leads_to_pages():
     assert pages.for_site(deck, {"07_vae"}) == (
         '<a href="notebooks/07_vae.html#cell-ab">a</a><a >b</a>'
     )
+
+
+def test_the_slides_are_listed_by_their_titles():
+    formula = '<span class="katex"><math>z<annotation>z</annotation></math>'
+    formula += '<span class="katex-html"><span>z</span></span></span>'
+    deck = '<section id="a" class="part"><h1>Part</h1></section>'
+    deck += f'<section id="b" class="slide" data-timing="4"><h2>First {formula}</h2></section>'
+    text = pages.slides(deck)
+    assert "## Part" in text and '<li><a href="deck.html#/b">First z</a></li>' in text
 
 
 def test_a_docstring_is_set_with_its_equation_its_sections_and_its_example():

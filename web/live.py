@@ -65,6 +65,8 @@ class Widgets:
         kept = self.cache / f"{path.stem}-{version.hexdigest()[:16]}.json"
         if not kept.exists():
             found = self.run(path, slices, sources) if slices else {}
+            if not all(found.values()):  # one could not be made: the next build tries again
+                return found
             kept.parent.mkdir(parents=True, exist_ok=True)
             kept.write_text(json.dumps(found))
         return {int(i): saved for i, saved in json.loads(kept.read_text()).items()}
@@ -74,7 +76,9 @@ class Widgets:
         cells = [nbformat.v4.new_code_cell(c) for i in slices for c in (slices[i], sources[i])]
         nb = nbformat.v4.new_notebook(cells=cells)
         busy = max(1.0, os.getloadavg()[0] / os.cpu_count())  # the limit is that of an idle machine
-        run(nb, path.parents[1], round(SECONDS * busy), allow_errors=True, interrupt_on_timeout=True)
+        run(
+            nb, path.parents[1], round(SECONDS * busy), allow_errors=True, interrupt_on_timeout=True
+        )
         states, found = nb.metadata.get("widgets", {}).get(STATE, {}).get("state", {}), {}
         for i, made, cell in zip(slices, cells[::2], cells[1::2], strict=True):
             views = [o["data"][VIEW]["model_id"] for o in cell.outputs if VIEW in o.get("data", {})]

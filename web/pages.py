@@ -2,7 +2,9 @@
 
 import json
 import re
-from html import escape, unescape
+from html import escape
+from html.parser import HTMLParser
+from itertools import groupby
 from pathlib import Path
 
 from web.notebook import formulas, raw
@@ -64,17 +66,38 @@ def slides(deck: str) -> str:
         " view with notes and clock, `L` turns the light on and off. Numbers on the slides come from"
         " the notebooks; each leads to the cell that measured it.\n\n"
     )
-    for name, kind, title in found:
-        title = re.sub(
-            r'<span class="katex-html".*?(?=<(?!/?span))|<annotation.*?</annotation>',
-            "",
-            title,
-            flags=re.S,
+    for part, group in groupby(found, key=lambda slide: slide[1] == "part"):
+        if part:
+            text += "".join(f"\n## {plain(title)}\n" for *_, title in group)
+            continue
+        links = (
+            f'<li><a href="deck.html#/{name}">{escape(plain(t))}</a></li>' for name, _, t in group
         )
-        title = " ".join(unescape(re.sub(r"<[^>]+>", "", title)).split())
-        link = raw(f'<a href="deck.html#/{name}">{escape(title)}</a>')
-        text += f"\n## {title}\n\n{link}\n" if kind == "part" else f"\n{link}\n"
+        text += "\n" + raw(f"<ul>{''.join(links)}</ul>") + "\n"
     return text
+
+
+class Words(HTMLParser):
+    """The words of a piece of HTML; of a formula those that are read aloud, once."""
+
+    def __init__(self, html: str):
+        super().__init__()
+        self.words, self.depth = "", 0  # depth: in what is left out
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        left_out = tag == "annotation" or dict(attributes).get("class") == "katex-html"
+        self.depth += bool(self.depth or left_out)
+
+    def handle_endtag(self, tag):
+        self.depth -= bool(self.depth)
+
+    def handle_data(self, data):
+        self.words += "" if self.depth else data
+
+
+def plain(html: str) -> str:
+    return " ".join(Words(html).words.split())
 
 
 def for_site(deck: str, notebooks: set[str]) -> str:

@@ -18,7 +18,10 @@ const rgb = (hex) => [1, 3, 5].map((k) => parseInt(hex.slice(k, k + 2), 16));
 const number = (a, places = 2) => (a === undefined ? "\u2013" : (Math.abs(a) < 0.5 * 10 ** -places ? 0 : a).toFixed(places).replace("-", "\u2212"));
 
 /** A control's name for a screen reader: what is written on it, which who speaks to the machine says, and what it does. */
-const named = (text, label) => (label.toLowerCase().includes(text.toLowerCase()) ? label : `${text}: ${label}`);
+function named(text, label) {
+  const written = text.textContent ?? `${text}`; // of an element, or a word or number
+  return label.toLowerCase().includes(written.toLowerCase()) ? label : `${written}: ${label}`;
+}
 
 const ARROW_KEYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowDown: [0, -1], ArrowUp: [0, 1] }; // [right, up]
 

@@ -274,7 +274,7 @@ function render({ model, el }) {
   const canvas = h("canvas", { width: SIDE * scale, height: SIDE * scale, role: "img" });
   const pad = h("div", { class: "pad" }, canvas);
   const curve = h("canvas", { class: "curve", width: 330 * scale, height: 150 * scale, role: "img", "aria-label": "both objectives against the step" });
-  const button = (text, label, onclick, more = {}) => h("button", { type: "button", title: label, "aria-label": label, onclick, ...more }, text);
+  const button = (text, label, onclick, more = {}) => h("button", { type: "button", title: label, "aria-label": named(text, label), onclick, ...more }, text);
   const play = button("Play", "play", () => (playing ? pause() : start()), { class: "play" });
   const single = { d: button("D", "one step of the discriminator", () => move("d")), g: button("G", "one step of the generator", () => move("g")),
     both: button("both", "one round: D's steps, then one of G", () => move("both")) };

@@ -566,7 +566,8 @@ def test_a_loss_that_is_not_finite_stops_the_game_and_says_so(page):
     assert page.get_by_role("button", name="play", exact=True).is_visible()
     assert "not a finite number" in page.locator(".dgm-gan [role=status]").inner_text()
     rested = numbers(page)["step"]
-    for name in ("play", "one step of the generator", "one round: D's steps, then one of G"):
+    both = "both: one round: D's steps, then one of G"
+    for name in ("play", "one step of the generator", both):
         click(page, name, exact=True)
     assert numbers(page)["step"] == rested and page.locator(".dgm-gan .message.alarm").count() == 1
     click(page, "reset")
