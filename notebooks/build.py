@@ -47,13 +47,6 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 BEGIN, END, BLANK = "### BEGIN SOLUTION", "### END SOLUTION", "### BLANK:"
 
 
-PLANNED = [  # rows of the map, part "At work", until a source with this number is there
-    ("13a_text", "Can one walk from sentence to sentence?", "Extensions and applications", 45),
-    ("13b_music", "What does a melody remember?", "Extensions and applications", 45),
-    ("14_graphs", "Which links are missing?", "Applications: graph data", 45),
-]
-
-
 # ---- what the notebooks say of themselves: the map, the README's table, the list of weights
 
 
@@ -99,20 +92,14 @@ def contents(here: Path) -> dict[Path, str]:
 
 
 def course_map(listed: list[dict]) -> list[str]:
-    """The rows of the map: the notebooks that have a question, part by part, with those planned."""
-    numbers = {number(row["notebook"]) for row in listed}
+    """The rows of the map: the notebooks that have a question, part by part."""
     rows = [row for row in listed if "question" in row]
-    for name, question, slides, minutes in PLANNED:
-        if number(name) not in numbers:
-            row = {"notebook": name, "question": question, "slides": slides, "minutes": minutes}
-            rows.append({"part": "At work"} | row)
-    rows.sort(key=lambda row: row["notebook"])
     table = ["| Notebook | The question | Slides | Minutes |", "|:--|:--|:--|--:|"]
     for part, group in groupby(rows, key=lambda row: row["part"]):
         table.append(f"| **{part}** | | | |")
         for row in group:
             name = row["notebook"].replace("_", " ", 1)
-            link = f"[{name}]({row['notebook']}.ipynb)" if row in listed else name
+            link = f"[{name}]({row['notebook']}.ipynb)"
             table.append(f"| {link} | {row['question']} | {row['slides']} | {row['minutes']} |")
     return table
 

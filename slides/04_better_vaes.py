@@ -1159,7 +1159,8 @@ plot.markdown(
 # latent variable, seen for some. Sequences: one code for a sentence, or one for each step of time;
 # with text, a decoder that sees less must ask the code. And the same bound with other networks
 # inside: a graph, of which a table of ratings is one, too, and cells before and after a drug. The
-# number is notebook 12's: ten random sets of labels, one of each class or ten.
+# numbers are notebook 12's: five random sets of labels, one of each class or ten. Notebooks 13a to 15
+# measure the others.
 
 # %% [markdown]
 # - **Few labels:** $p(\mathbf{x}|y, \mathbf{z})$ <span class="small">Kingma et al. (2014).
@@ -1176,7 +1177,7 @@ plot.markdown(
 # %%
 claim(
     38,
-    rf"test error is {VALUE} % with 10, {VALUE} % with 100",
+    rf"passes is {VALUE} % with 10, {VALUE} % with 100",
     "M1+M2, wrong with one label a class: **{}** %; with ten: **{}** %.",
     "12",
 )

@@ -1357,5 +1357,5 @@ plot.claims_table(claims, measured)
 #   2018: unlabelled data from other classes, and fair comparisons.
 # - D.-H. Lee, *Pseudo-Label*, ICML workshop 2013: self-training.
 #
-# Before: [11, a prior that is learned](11_priors.ipynb). Next: [16, which family for
-# what](16_looking_back.ipynb)
+# Before: [11, a prior that is learned](11_priors.ipynb).
+# Next: [13a, sentences](13a_text.ipynb)

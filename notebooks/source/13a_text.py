@@ -948,5 +948,5 @@ plot.claims_table(claims, measured)
 # - D. Elliott, S. Frank, K. Sima'an, L. Specia, *Multi30K: Multilingual English-German Image
 #   Descriptions*, 2016: the captions.
 #
-# Before: [12, few labels](12_semi_supervised.ipynb). Next: [16, which family for
-# what](16_looking_back.ipynb)
+# Before: [12, few labels and many digits](12_semi_supervised.ipynb).
+# Next: [13b, music](13b_music.ipynb)

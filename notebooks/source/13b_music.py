@@ -1022,5 +1022,5 @@ plot.claims_table(claims, measured)
 # - J. S. Bach's chorales, in the public domain, from the corpus of the package music21 (M. S. Cuthbert
 #   and others): `python -m dgmcourse.data.music` makes the array again.
 #
-# Before: [12, semi-supervised learning](12_semi_supervised.ipynb). Next: [16, which family for
-# what](16_looking_back.ipynb)
+# Before: [13a, sentences](13a_text.ipynb).
+# Next: [14, graphs and ratings](14_graphs.ipynb)

@@ -1444,5 +1444,5 @@ plot.claims_table(claims, measured)
 # - Q. Li, Z. Han, X. Wu, *Deeper Insights into Graph Convolutional Networks*, 2018:
 #   over-smoothing.
 #
-# Before: [12, few labels](12_semi_supervised.ipynb). Next: [16, which family for
-# what](16_looking_back.ipynb)
+# Before: [13b, music](13b_music.ipynb).
+# Next: [15, which cells answer to a drug](15_drug_response.ipynb)

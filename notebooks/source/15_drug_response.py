@@ -971,5 +971,5 @@ plot.claims_table(claims, measured)
 #   F. Iorio et al., *A Landscape of Pharmacogenomic Interactions in Cancer*, Cell 166, 2016: the data.
 # - C. Louizos et al., *The Variational Fair Autoencoder*, ICLR 2016: M1+M2 trained together.
 #
-# Before: [12, a label that is mostly missing](12_semi_supervised.ipynb). Next: [16, which family for
-# what](16_looking_back.ipynb)
+# Before: [14, graphs and ratings](14_graphs.ipynb).
+# Next: [16, which family for what](16_looking_back.ipynb)
