@@ -103,7 +103,7 @@ def test_all_of_it_by_keyboard(page, torchs):
     bar.press("Enter")
     assert bar.get_attribute("aria-pressed") != pressed
     agrees(page, torchs)
-    page.get_by_label("another member", exact=True).select_option("16")
+    page.get_by_label("another member", exact=True).select_option(value="16")
     chosen = page.evaluate(STATE)["chosen"]
     was = linked(page, chosen, 16)
     page.locator(".dgm-graph .row button").first.press("Enter")
