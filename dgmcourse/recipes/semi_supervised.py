@@ -56,7 +56,7 @@ m2 = Recipe(
     about="M2 on dynamically binarised MNIST: 50,000 digits, of which 100 have a label",
     model=constructor(M2, alpha=100.0),
     data=digits,
-    settings=SETTINGS | {"epochs": 8, "anneal": 4},
+    settings=SETTINGS | {"epochs": 42, "anneal": 4},
     source=KINGMA,
     measure=measured_on_digits,
     bits=8,
@@ -65,7 +65,7 @@ m1_m2 = Recipe(
     about=f"M2 on the codes of {M1}: with it, M1+M2; 100 digits have a label",
     model=constructor(M2, latent_dim=20, hidden=300, data_dim=40, likelihood="gaussian"),
     data=codes_of_digits,
-    settings=SETTINGS | {"epochs": 40, "anneal": 20},
+    settings=SETTINGS | {"lr": 3e-3, "epochs": 40, "anneal": 20},
     source=KINGMA,
     measure=measured_on_codes,
 )

@@ -113,9 +113,9 @@ show_widget(
 # | [11 priors](11_priors.ipynb) | Can the prior be learned? | Improving the prior | 70 |
 # | **At work** | | | |
 # | [12 semi_supervised](12_semi_supervised.ipynb) | How far does a handful of labels reach? | Extensions and applications | 75 |
-# | 13a text | Can one walk from sentence to sentence? | Extensions and applications | 45 |
-# | 13b music | What does a melody remember? | Extensions and applications | 45 |
-# | 14 graphs | Which links are missing? | Applications: graph data | 45 |
+# | [13a text](13a_text.ipynb) | Can one walk from sentence to sentence? | Extensions and applications | 65 |
+# | [13b music](13b_music.ipynb) | What does a melody remember? | Extensions and applications | 60 |
+# | [14 graphs](14_graphs.ipynb) | Which link is missing? | Extensions and applications | 75 |
 # | [15 drug_response](15_drug_response.ipynb) | Which cells answer to a drug? | Extensions and applications | 60 |
 # | **Looking back** | | | |
 # | [16 looking_back](16_looking_back.ipynb) | What held, in numbers? | Pros and cons | 60 |
