@@ -849,8 +849,9 @@ plot.on_request(
 # variable adds. On pixels the network of labels does not catch up at all. Self-training, which takes
 # the network's own confident guesses for labels, helps it little: it believes its errors, too.
 #
-# M1+M2's curve starts low and is nearly flat: once the heaps are there, one label each is enough to
-# name them, and it matters little which digits were labelled. The network on the same codes, whose
+# M1+M2's curve starts low and is nearly flat from twenty labels on: once the heaps are there, a label
+# or two are enough to name them. With one for each class a heap can get a wrong name, and all that is
+# in it: compare the standard errors. The network on the same codes, whose
 # training sees no unlabelled digit, needs many labels to draw the borders that the heaps give for
 # nothing. With thousands it has drawn better ones. Two settings hold M1+M2 back there. It had five
 # passes; the shipped one, with a hundred labels and more passes, lies below. And $\alpha$ = 0.1 gives
