@@ -519,5 +519,5 @@ def test_the_wheel_of_a_checkout_has_weights_widgets_and_data(tmp_path):
     run = [sys.executable, "-I", "-c", code, str(tmp_path / "installed")]
     done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    # digits, the codes of m1_m2, and the steps of a chorale
-    assert set(done.stdout.split()) == {"784", "40", "133"}
+    # digits, the codes of m1_m2, the steps of a chorale, of a sentence, genes before and after a drug
+    assert set(done.stdout.split()) == {"784", "40", "133", "30", "80"}

@@ -235,9 +235,11 @@ class SemiSupervisedVAE(LatentVariableModel):
         """The most probable class by q(y|x): (B,).
 
         Raises:
-            ValueError: for NaN or infinity in x, (B, D): no class could carry them on.
+            ValueError: for NaN or infinity in x: no class could carry them on.
         """
-        return self.encoder.y(check_batch(x, finite=True)).log_probs.argmax(-1)
+        log_q = self.encoder.y(x).log_probs
+        check_batch(as_floats(x).reshape(-1, x.shape[-1]), finite=True)
+        return log_q.argmax(-1)
 
     def given(self, y: int) -> LatentVariableModel:
         """p(x|y) = integral of p(x|y, z) p(z) dz of one class, a `LatentVariableModel` of z alone.

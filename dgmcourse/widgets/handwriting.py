@@ -12,7 +12,6 @@ from torch import nn
 
 from dgmcourse.densities import GaussianConditional, check_batch
 from dgmcourse.plot import CLASSES, MODEL, WIDTH, draw_images, plt
-from dgmcourse.settings import check_whole
 from dgmcourse.widgets import HERE, esm
 from dgmcourse.widgets.networks import Networks, export, sent, weights_block
 
@@ -56,7 +55,8 @@ def handwriting(
             f" {len(x)} digits, {len(y)} labels"
             + (f" and values from {x.min():g} to {x.max():g}" if len(x) else "")
         )
-    check_whole(0, min(len(x), DIGITS) - 1, start=start)
+    if start not in range(min(len(x), DIGITS)):
+        raise ValueError(f"start: expected one of {min(len(x), DIGITS)} digits, from 0, got {start}")
     model = copy.deepcopy(model).cpu().float().eval()
     x, y = x[:DIGITS].cpu().float(), y[:DIGITS].cpu()
     m2, codes = labelled_part(model, x)
