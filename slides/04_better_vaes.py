@@ -1159,7 +1159,7 @@ plot.markdown(
 # latent variable, seen for some. Sequences: one code for a sentence, or one for each step of time;
 # with text, a decoder that sees less must ask the code. And the same bound with other networks
 # inside: a graph, of which a table of ratings is one, too, and cells before and after a drug. The
-# numbers are notebook 12's: five random sets of labels, one of each class or ten. Notebooks 13a to 15
+# numbers are notebook 12's: ten random sets of labels, one of each class or ten. Notebooks 13a to 15
 # measure the others.
 
 # %% [markdown]

@@ -143,12 +143,11 @@ FEW = {  # constants of each study, for a run of seconds, and the rows it then h
             "LABELS": (10, 20),
             "SETS": range(2),
             "SOME": {"self-training": (10,), "M1+M2, alpha = 3": (10,)},
-            "FEW_SETS": {"self-training": 1, "M1+M2, alpha = 3": 1},
             "ROUNDS": 1,
             "NETWORK": {"steps": 3, "lr": 1e-3, "weight_decay": 0.1},
             "STACKED_SETTINGS": {"epochs": 1, "batch_size": 20, "lr": 1e-3},
         },
-        30,
+        32,
     ),
     "text": (
         {

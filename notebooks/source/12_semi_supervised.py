@@ -504,7 +504,7 @@ plot.markdown(
 # by heart. It answers with one pass of a small network where the rule itself decodes all ten labels.
 # That is what an encoder is to a decoder, too.
 #
-# On pixels Bayes' rule is the worse one, and the gap is wide. There $\alpha$ is a thousand times as
+# On pixels Bayes' rule is the worse one, and the gap is wider. There $\alpha$ is a thousand times as
 # large (you will see why under $\alpha = 0$), and pulls $q(y|\mathbf{x})$ away from the rule,
 # towards the labels. Both err more often than on codes.
 
@@ -592,7 +592,7 @@ plot.markdown(
 # $\mathbf{z}$ to say the class once more, though: the bound charges for it, and that is all.
 #
 # Keeping the hand is easy for a model that keeps the whole digit. Look at M2 on pixels: it keeps slant
-# and ink best, and obeys worst. Its $\mathbf{z}$ still says most of what is written. Only where $y$
+# and ink best, and obeys worst. Its $\mathbf{z}$ still says some of what is written. Only where $y$
 # is used does $\mathbf{z}$ mean *how* alone.
 
 # %% [markdown]
@@ -688,7 +688,7 @@ plot.on_request(
 # random sets of labels, from one of each class to three hundred, all with the same M1. Every method
 # stops after a number of passes or steps fixed beforehand, M1+M2 after five passes; the shipped one
 # had more. The settings of M1+M2 were chosen on the validation digits and their labels, for other
-# sets of labels than these. What takes long has fewer sets. **Predict.** At how many labels does a
+# sets of labels than these. **Predict.** At how many labels does a
 # network that sees labelled digits only catch up with M1+M2: on pixels, and on codes?
 
 # %%
@@ -787,7 +787,7 @@ ax.set(xscale="log", yscale="log", xlabel="labels", ylabel="test error, %")
 ax.set_xticks(counts, [f"{n:,}" for n in counts])
 ax.set_yticks([2, 5, 10, 20, 50], ["2", "5", "10", "20", "50"])
 ax.minorticks_off()
-ax.legend(fontsize=8, ncols=2, loc="lower left")
+ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
 plot.show(
     fig,
     alt="Test error in % against the number of labels, both axes logarithmic. "
@@ -919,8 +919,8 @@ plot.markdown(
 # A label is worth about two nats, of more than eighty that a digit costs: told the class, you
 # describe a digit hardly better. (The worth is negative where the right label got less than a
 # tenth.) What it buys is a handle: you can ask for a 7. In *training* a label may do more, by showing
-# the model a good use of $y$. You will see under $\alpha = 0$. M2 on pixels shows that it need not: a
-# plain VAE without labels describes digits far better.
+# the model a good use of $y$. You will see under $\alpha = 0$. It need not: `vae_40d`, of other
+# networks and without a label, describes digits better than M2 on pixels does.
 #
 # That M1's own prior fits its codes at least as well as one trained afterwards is no wonder: it was
 # trained *with* them, so that encoder and prior met half-way.
