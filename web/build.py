@@ -11,6 +11,7 @@ KaTeX while it is built, fonts and search lie inside. web/README.md says what is
 import argparse
 import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -46,11 +47,16 @@ def packages_installed() -> None:
     done = PACKAGES / ".made-from"
     if not done.exists() or done.read_text() != made_from:
         print("- Sphinx, its theme and its reader of Markdown", flush=True)
-        shutil.rmtree(PACKAGES, ignore_errors=True)
+        own = PACKAGES.with_name(f"packages-{os.getpid()}")
         install = [Path(sys.executable).with_name("uv"), "pip", "install", "--quiet"]
-        install += ["--python", sys.executable, "--target", PACKAGES, "--require-hashes"]
+        install += ["--python", sys.executable, "--target", own, "--require-hashes"]
         subprocess.run([*install, "-r", HERE / "requirements.txt"], check=True)
-        done.write_text(made_from)
+        (own / done.name).write_text(made_from)
+        shutil.rmtree(PACKAGES, ignore_errors=True)
+        try:
+            own.rename(PACKAGES)
+        except OSError:  # another process was as quick
+            shutil.rmtree(own)
     sys.path.insert(0, str(PACKAGES))
 
 
