@@ -134,7 +134,7 @@ graph_convolution = Exercise(
 
 def over_pairs(A: Tensor, logit, there: bool, absent: bool) -> Tensor:
     """The sum of the log-probabilities of the pairs, one after the other."""
-    total = 0
+    total = torch.zeros_like(logit(0, 1))
     for i in range(len(A)):
         for j in range(i):
             if there if A[i, j] else absent:
@@ -173,7 +173,7 @@ def dot(z: Tensor, i: int, j: int) -> Tensor:
     return (z[:, i] * z[:, j]).sum(-1)
 
 
-CODES, _ = randn(1, (3, 5, 2), (1,))
+CODES, _ = randn(1, (8, 5, 2), (1,))  # more samples than terms: no sum of these fits by chance
 OFFSET = torch.tensor(-0.7, dtype=torch.float64)
 A5 = adjacency(5, (0, 1), (1, 2), (0, 4), (3, 4))
 FAR = reals([[[6.0, 5.0], [-7.0, 4.0], [6.0, 6.0], [5.0, -8.0]]] * 2)[0]
@@ -234,11 +234,11 @@ log_prob_of_graph = Exercise(
             "a sum over the diagonal": of_diagonal,
         },
         shapes=[
-            (3, 5, 5),
+            (8, 5, 5),
             "one number for each pair: sum over the pairs i < j",
             (5, 5),
             "you summed over the samples of Z: sum over the pairs, and keep one number for each Z",
-            (3, 10),
+            (8, 10),
             "one number for each pair: sum over the pairs, .sum(-1)",
         ],
         unit="nats",
@@ -315,7 +315,7 @@ expected_rating = Exercise(
         ],
         shapes=[(4, 5), "one number for each pair: sum over the levels, .sum(-1)"],
         errors={
-            "expected m1 and m2 to have the same dtype": "the levels are whole numbers and the"
+            "have the same dtype": "the levels are whole numbers and the"
             " probabilities are not: make them floats, torch.arange(1, R + 1).to(logits)",
             "expected scalar type": "the levels are whole numbers and the probabilities are not: make"
             " them floats, torch.arange(1, R + 1).to(logits)",

@@ -179,6 +179,8 @@ step_bound = Exercise(
         slips=[
             "the same x gives the same value every time: you decoded the mean of q. Draw z from q",
             bound(draw=lambda q, p: q.mean),
+            "the noise of z has the wrong width: it is exp(log_var / 2), as q.rsample() has",
+            bound(draw=lambda q, p: q.mean + torch.exp(q.log_var) * torch.randn_like(q.mean)),
             "the gradient does not pass through z: .sample() cuts it off, .rsample() does not",
             bound(draw=lambda q, p: q.sample()),
             "you drew z from the prior. That is how a step is drawn, not how it is scored: draw it"

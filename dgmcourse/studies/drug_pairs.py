@@ -33,7 +33,9 @@ def jobs(rows: list[dict]) -> list[tuple[dict, int]]:
 
 
 def published(model: PertVAE, x: Tensor, beta: float = 1.0) -> tuple[Tensor, dict[str, Tensor]]:
-    """PertVAE's objective as in the authors' code, whose z_2 is drawn from q(z_1|x_1)."""
+    """PertVAE's objective with the slip of the authors' code alone: z_2 is drawn from q(z_1|x_1). Their
+    code has two more terms for x_2, which are left out here.
+    """
     x1, x2, paired = halves(x)
     q1, q2 = model.state(x1), model.state(x2)
     z1, z2 = q1.rsample(), q1.rsample()  # the slip: q2 is meant

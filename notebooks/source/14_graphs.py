@@ -22,10 +22,10 @@
 # *75 minutes, about 20 of them for three exercises. Slides: "Extensions and applications". You
 # need the VAE and its bound ([notebook 07](07_vae.ipynb)).*
 #
-# A karate club, 34 members. A link joins two who met outside the club. In the end it split:
-# circles went with the teacher, squares with the president. The model sees the links and nothing
-# else. It gives each member a code of two numbers, and each pair a probability of a link. **How
-# can a link be predicted from other links?**
+# A karate club, 34 members. A link joins two who met outside the club. In the end it split: circles
+# went with the teacher (Mr. Hi), squares with the president (Officer). The model sees the links and
+# nothing else. It gives each member a code of two numbers, and each pair a probability of a link.
+# **How can a link be predicted from other links?**
 #
 # Three things to try:
 #
@@ -409,8 +409,9 @@ plot.markdown(
 )
 
 # %% [markdown]
-# Neighbours vouch. A link that closes many triangles is believed without having been seen; one
-# that hangs in the air is believed only as long as it is there. That is what the model will do
+# Neighbours vouch. A link that closes many triangles is believed without having been seen; one that
+# hangs in the air is not. Mind: only the encoder's input was cut, the weights were trained with
+# every link. For citations we hide the links from the training, too. That is what the model will do
 # for citations.
 
 # %% [markdown]
@@ -564,8 +565,8 @@ plot.show(
     fig,
     alt=(
         "The directions of all codes in two of their dimensions, coloured by class: three "
-        "lobes that"
-        " have a colour each, and a mixed middle."
+        "lobes, genetic algorithms at the right, mostly neural networks at the top, a mixture of"
+        " three subjects at the bottom, and a mixed middle."
     ),
     caption=caption,
 )
@@ -655,9 +656,9 @@ plot.measured(measured["claim-42"])
 
 # %% [markdown]
 # The graph is worth a lot, and so are the words. On Cora whatever uses one of the two alone is
-# beaten, by six points and more; on CiteSeer words alone do as well as the model. And the sum of
-# two old scores, with nothing trained, comes within two points of it on Cora and *beats it* on
-# CiteSeer. In the paper the rivals were methods without words. When you read a table, ask what
+# beaten, by six points and more; on CiteSeer that it beats the words alone is not shown. And the
+# sum of two old scores, with nothing trained, comes within two points of it on Cora and *beats it*
+# on CiteSeer. In the paper the rivals were methods without words. When you read a table, ask what
 # the simplest method gets that is given the same.
 #
 # And the V? Compare with GAE. On Cora what the noise and the KL win is not shown; on CiteSeer,
@@ -711,14 +712,14 @@ plot.markdown(
 # Reckon with nats. A node has three edges or so. Each costs about $\log 800 \approx 7$ nats if
 # nothing is known, and shares them with the node at its other end: a dozen nats that a code could
 # save, and its own KL must be paid from them. Codes that say nothing would have a KL of 0 and the
-# coin's log-probability; after 200 passes the training has not even come back to that. It began
-# with codes that cost more than they save, and creeps to shorter ones. With $w$ an edge is worth
-# hundreds of times as much, and the KL is nothing beside it: **the VGAE that wins is nearly a
-# GAE**, with some noise. Its probabilities mean nothing: it gives half of all pairs more than
-# even odds.
+# coin's log-probability; after 200 passes the training has not even come back to that. Its codes,
+# drawn from $q$, do not pay here: their noise hurts more than their means help, and the KL comes on
+# top. With $w$ an edge is worth hundreds of times as much, and the KL is small beside it: **the
+# weighted VGAE is nearly a GAE**, with some noise. Its probabilities mean nothing: it gives a pair
+# even odds on average, where one in a thousand is an edge.
 #
-# So two things stand against each other. The weighted model ranks, and doesn't know how many
-# links there are. The honest one knows, and ranks worse.
+# So two things stand against each other. The weighted model ranks, and doesn't know how many links
+# there are. The honest one has the right order of magnitude, and ranks worse.
 
 # %% [markdown]
 # ## Ratings: a graph of two kinds of nodes
@@ -974,7 +975,7 @@ show_widget(
 # ## Whom can you believe?
 # The study trained GC-MC on u1 with five seeds, and tuned its rivals on a tenth of the training
 # ratings: means, and *matrix factorisation*, $\mu + b_i + c_j + \mathbf{u}_i^\top \mathbf{v}_j$,
-# by least squares, which takes two seconds. It also trained the model that the lecture would ask
+# by least squares, which takes a few seconds. It also trained the model that the lecture would ask
 # for: codes with a prior, a $q(\mathbf{u}_i)$ and a $q(\mathbf{v}_j)$ that are Gaussian, and a
 # KL, in short a **variational** GC-MC. A rival that predicts one number gets a bell around it, of
 # the width that is best for $\log p$, so that all can be compared in nats. **Predict.** Who wins
@@ -1024,9 +1025,9 @@ measured["claim-43"] = (
     f"GC-MC's RMSE on u1 is {intervals.of_mean(of_seeds('GC-MC', 'rmse'), 'seeds', 4):.4f} "
     f"stars; it is lower"
     " by "
-    + " and by ".join(f"{each.said('+.4f')} than that of {rival}" for rival, each in better.items())
+    + " and by ".join(f"{each.said('.4f')} than that of {rival}" for rival, each in better.items())
     + "; its -log p of a rating is lower by "
-    + " and by ".join(f"{each.said('+.4f')} nats" for each in nats.values())
+    + " and by ".join(f"{each.said('.4f')} nats" for each in nats.values())
     + f" ({better['matrix factorisation'].basis})"
 )
 plot.measured(measured["claim-43"])
@@ -1157,26 +1158,26 @@ plot.markdown(
 )
 
 # %% [markdown]
-# Two answers. People with twenty to thirty known ratings are cold, and of a kind that the
-# training has seen. There the variational model knows what it does not know: its entropy is
-# higher for them by nearly as much as its $-\log p$ is. GC-MC's rises by less, and it is too
-# sure. But to know that you don't know is not yet to know: GC-MC predicts better in stars, and
-# pays no more nats, for cold people either, with 75 dimensions to the other's 10. What the V wins
-# here is an honest entropy.
+# Two answers. Cold people have four to twenty-nine known ratings, and the training has seen people
+# like them. There the variational model knows what it does not know: its entropy is higher for them
+# by nearly as much as its $-\log p$ is, from a level a little too high for everybody. GC-MC's rises
+# by less, and it is too sure. But to know that you don't know is not yet to know: GC-MC predicts
+# better in stars, and pays no more nats, for cold people either, with 75 dimensions to the other's
+# 10. Dropout differs, too: that the V makes the difference is not shown.
 #
 # A newcomer with *one* rating is of a kind that nobody has seen, and there both fail alike. One
 # rating is worse than none, and makes both surer than twenty do! Look at the message: a mean,
 # $1/|N_i|$, so that one film speaks as loudly as a hundred would together. $q(\mathbf{u})$ is the
-# output of a network, and what a network says of inputs unlike its training data is not
-# uncertainty (notebook 01 had the same). The cure is in the model, not in the KL: let a code grow
-# with the number of ratings, as $1/\sqrt{|N_i| |N_j|}$ does, or train with ratings left out.
+# output of a network, and what a network says of inputs unlike its training data is not uncertainty
+# (notebook 01 had the same). Two cures to try, neither tested here: let a code grow with the number
+# of ratings, as $1/\sqrt{|N_i| |N_j|}$ does, or train with ratings left out.
 
 # %% [markdown]
 # ## Break it
 # ### Leak the answer
 # The easiest mistake with graphs: $\mathbf{M}$ is built once, of the whole graph, and the split
-# comes after. **Predict.** The model below never sees a hidden edge in its objective... does it?
-# What does its AUC become?
+# comes after. **Predict.** Below, the hidden edges are given to the encoder at the test only; then
+# from the beginning, to encoder and objective. What does the AUC become?
 
 
 # %%
@@ -1274,7 +1275,7 @@ plot.markdown(
 # %%
 torch.manual_seed(0)
 plain_sum = GraphAutoEncoder(graph.features, 16, 32, pairs=PAIRS)
-fit(plain_sum, train, epochs=100, lr=0.01, progress=False)
+_ = fit(plain_sum, train, epochs=100, lr=0.01, progress=False)
 
 # %% jupyter={"source_hidden": true}
 gae = briefly(train, GraphAutoEncoder)
@@ -1296,10 +1297,12 @@ plot.markdown(
 )
 
 # %% [markdown]
-# Inner products of many vectors can't all be negative: $\sum_{i,j} \mathbf{z}_i^\top \mathbf{z}_j
-# = \lVert \sum_i \mathbf{z}_i \rVert^2 \ge 0$. With no $b$ to say that links are rare, the best
-# that codes can do is to stay short or point away from each other, and edges, one pair in
-# hundreds, have little say. Two cures: the authors' $w$, or an honest $b$.
+# Inner products of many vectors can't all be clearly negative: $\sum_{i \ne j} \mathbf{z}_i^\top
+# \mathbf{z}_j = \lVert \sum_i \mathbf{z}_i \rVert^2 - \sum_i \lVert \mathbf{z}_i \rVert^2$, so their
+# mean over the pairs is at least $-1/(N-1)$ times the mean squared length. With no $b$ nothing can say
+# that links are rare. Edges, one pair in hundreds, have little say: the codes vanish, every pair stays
+# near 1/2, and little is learned. Two cures: the authors' $w$; or an honest $b$, for the probabilities
+# (it ranks worse, as above).
 
 # %% [markdown]
 # ### Too many layers
@@ -1366,10 +1369,10 @@ plot.show(
 )
 
 # %% [markdown]
-# $\mathbf{M}$ is a mean over the neighbourhood, and a mean of means of means is the same
-# everywhere in a connected graph: powers of $\mathbf{M}$ keep only its first eigenvectors. This
-# is *over-smoothing*. The gradient has a longer way, too. One or two layers are no modesty: they
-# are the best depth here.
+# Powers of $\mathbf{M}$ keep only its first eigenvectors: in a connected piece all rows come to
+# point the same way. This is *over-smoothing*, and with sixteen it is complete. With four and eight
+# the AUC falls before the codes are alike: there something else is at work, perhaps too short a
+# training. One or two layers did best here, in one training each.
 
 # %% [markdown]
 # ## What it costs
@@ -1394,8 +1397,8 @@ plot.claims_table(claims, measured)
 # parameters, seconds of training; links, classes and ratings from the same codes; a newcomer's
 # code without training.
 #
-# **Against.** It predicts one graph's missing part and, drawn from the prior, makes no graph that
-# looks like one: given $\mathbf{Z}$ all pairs are independent. What ranks best is no bound, so
+# **Against.** It predicts one graph's missing part and, drawn from the prior, makes no graph like
+# it: the weighted model, without $b$, would link half of all pairs. What ranks best is no bound, so
 # its probabilities mean nothing. An inner product can't say that opposites attract. And a graph
 # from elsewhere, without the same words, has no code.
 
@@ -1403,9 +1406,9 @@ plot.claims_table(claims, measured)
 # ## Questions
 # <details><summary>Why does M divide by roots on both sides, and not by the degree once?</summary>
 #
-# So that it stays symmetric, with eigenvalues of at most 1: a product with it neither explodes
-# nor lets nodes with many neighbours dominate. Dividing once, D^-1 (A + I), gives plain means; it
-# works, too, and forgets how popular a node is. </details>
+# So that it stays symmetric. Both have the same eigenvalues, at most 1, so neither explodes.
+# Dividing once gives plain means; it works, too, and forgets how popular a node is. Dividing once,
+# D^-1 (A + I), gives plain means; it works, too, and forgets how popular a node is. </details>
 #
 # <details><summary>The hidden edges are trained as pairs without an edge. Is that not a lie?</summary>
 #

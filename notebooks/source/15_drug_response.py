@@ -152,7 +152,8 @@ plot.markdown(
 )
 
 # %% [markdown]
-# What lies between is what twenty labels do not say. The unlabelled cells say how genes go together.
+# Part of what lies between is noise: the true probabilities know the state, you know sixty noisy genes.
+# The rest is what twenty labels do not say. The unlabelled cells say how genes go together.
 # The pairs say more: *which* combination of genes decides how far a cell is pushed. The ridge can use
 # neither.
 
@@ -287,7 +288,7 @@ states = check.states(states)
 
 # %% [markdown]
 # This is the line that the published program has wrong: its $\mathbf{z}_2$ of a pair is drawn from
-# $q(\mathbf{z}_1|\mathbf{x}_1)$. No shape is wrong, the training converges, and the curve looks fine.
+# $q(\mathbf{z}_1|\mathbf{x}_1)$. No shape is wrong, and the training converges.
 # You will measure below what it costs.
 
 # %% [markdown]
@@ -322,9 +323,12 @@ response_bound = check.response_bound(response_bound)
 
 # %% [markdown]
 # ## Train it
-# Your three functions are the objective. What ties $q(y|\mathbf{z}_1)$ to the known responses is, as
-# in notebook 12, a term of its own with a weight $\alpha$. The classifier is told one thing only: the
-# *shift* $\mathbf{W}\mathbf{z}_1 + \mathbf{b}$ that the drug is expected to cause.
+# Two of your functions are in the objective. Your `pair_bound` is there term by term, with M2's
+# bound on the state in the place of
+# $\mathrm{KL}[q(\mathbf{z}_1|\mathbf{x}_1)\,\|\,p(\mathbf{z}_1)]$. What ties $q(y|\mathbf{z}_1)$ to
+# the known responses is, as in notebook 12, a term of its own with a weight $\alpha$. The
+# classifier is told one thing only: the *shift* $\mathbf{W}\mathbf{z}_1 + \mathbf{b}$ that the drug
+# is expected to cause.
 
 # %%
 torch.manual_seed(0)
@@ -349,9 +353,10 @@ def objective(x, y, beta):
 
 
 # %% [markdown]
-# **Predict.** Two curves while it learns: the AUC of its answers on test cells, beside the ridge's
-# level; and the angle between the direction in which it thinks the drug pushes, in 60 genes, and the
-# true one. Which of the two is learned first?
+# Two curves while it learns: the AUC of its answers on test cells, beside the ridge's level; and the
+# angle between the direction in which it thinks the drug pushes, in 60 genes, and the true one.
+# **Predict.** How near will the AUC come to the truth's level, and how many degrees off will the
+# direction be?
 
 
 # %% jupyter={"source_hidden": true}
@@ -367,8 +372,6 @@ def degrees_off(change: Tensor) -> float:
 
 
 class AnswerCurve:
-    ""
-
     """For `fit(..., live=AnswerCurve())`: test AUC and the direction's angle while it trains."""
 
     def __init__(self):
@@ -450,17 +453,19 @@ plot.markdown(
 )
 
 # %% [markdown]
-# 200 pairs speak of the direction, and 20 responses of the answer. What the model has learned of the
-# answer it can only say in terms of the push. That is a strong opinion, and here it is the right one,
+# 200 pairs speak of the direction, and 20 responses of the answer. The classifier reads the
+# shift $\mathbf{W}\mathbf{z}_1 + \mathbf{b}$. That is a preference for directions in which $\mathbf{W}$ is
+# large, no restriction, since $\mathbf{W}$ can be inverted. Here the preference is the right one,
 # because the simulation was made so. One simulation is one draw of luck: the study below repeats it,
 # and also asks what happens where the opinion is wrong.
 
 # %% [markdown]
 # ## What the published slip costs
 # Take $\mathbf{z}_2$ of a pair from $q(\mathbf{z}_1|\mathbf{x}_1)$. Then $\mathbf{x}_2$ is written from the
-# state *before* the drug, and only the KL still tells $\mathbf{W}$ that anything happened. **Predict.**
-# Is the drug's direction still found? How well are the genes after the drug predicted? Does the loss
-# show that something is wrong?
+# state *before* the drug, and in our objective only the KL still tells $\mathbf{W}$ that anything
+# happened. (The published program has two more terms for $\mathbf{x}_2$, one of which trains $\mathbf{W}$
+# as well. Here the slip is measured alone.) **Predict.** Is the drug's direction still found? How well
+# are the genes after the drug predicted?
 
 # %%
 study = recipes.study("drug_pairs")
@@ -491,7 +496,7 @@ slip, off = ({n: added(key, n) for n in pairs} for key in ("error", "angle"))
 # %% jupyter={"source_hidden": true}
 METHODS = {
     "PertVAE": ("o-", MODEL, "as it should be"),
-    "published": ("s--", POSTERIOR, "as published"),
+    "published": ("s--", POSTERIOR, "with the slip"),
 }
 fig, axes = plt.subplots(1, 3, figsize=(plot.WIDTH, 2.9))
 for ax, key, says in zip(
@@ -547,12 +552,11 @@ plot.markdown(
 )
 
 # %% [markdown]
-# The direction is not lost, and that is what makes such a slip live long: encoder and decoder are
-# shared, so the KL alone teaches where the drug pushes. What is lost is *how far it pushes whom*: the
-# states before the drug are bent to explain the genes after it. A loss curve has nothing to compare
-# itself with. What finds the slip is a case whose answer is known: with linear Gaussian networks
-# $\log p(\mathbf{x}_1, \mathbf{x}_2)$ is a formula, and the bound's mean is off. Your exercise was
-# judged that way.
+# That the direction suffers is not shown, and that is what makes such a slip live long: encoder and
+# decoder are shared, so the KL alone teaches where the drug pushes. What suffers is *how far it pushes
+# whom*, the middle panel. A loss curve has nothing to compare itself with. What finds the slip is a case
+# whose answer is known: with linear Gaussian networks the bound's mean is itself a formula, and the
+# slip's mean misses it. Your exercise was judged that way.
 
 # %% [markdown]
 # ## When do pairs help?
@@ -588,8 +592,8 @@ against = {world: gain(ours_with, plain, world, most) for world in joined}
 # %% jupyter={"source_hidden": true}
 measured = {}  # claim -> what you found, for the table at the end
 measured["claim-35"] = (
-    "M1+M2 and a model of what a drug does were joined at one latent variable, parts"
-    " unchanged; with"
+    "M1+M2 and a model of what a drug does were joined at one latent variable (the classifier then"
+    " reads the shift in place of the state); with"
     f" {most} pairs and {study['labels'][0]} responses the AUC on simulated cells changes"
     " against the"
     f" model without pairs by {joined[1.0].said('+.3f')} where cells answer as far as they"
@@ -639,12 +643,13 @@ plot.show(
 )
 
 # %% [markdown]
-# Read both halves. Where the push decides, pairs can help whoever uses them: they name the few
-# directions that matter, and twenty responses need only choose among these. Look how the plain rival
-# uses them, two ridge regressions, before you credit a network: it is penalised where it is unsure,
-# and the network's classifier, with twenty labels, is not. Where the push does not matter, the same
-# rival falls below the ridge that never saw a pair: what it reads was thrown away in the change. So the
-# question for real cells is not whether the model is clever, but whether its opinion is true.
+# Read both halves. Dr.VAE's gain from pairs is shown in neither world. The plain rival, two ridge
+# regressions, gains where the push decides: pairs name the few directions that matter, and twenty
+# responses need only choose among these. So look at it before you credit a network. A possible reason
+# is its penalty: the network's classifier, with twenty labels, has none. Where the push does not matter
+# the rival's mean lies below the ridges that saw no pair: what decides there is mostly absent from the
+# change. So the question for real cells is not whether the model is clever, but whether its opinion is
+# true.
 
 # %% [markdown]
 # ## Real cells
@@ -745,8 +750,9 @@ plot.show(
 
 # %% [markdown]
 # Which drug is in the dish matters far more than which method looks at it: compare the spread of the
-# points along the line with their distance to it. A thousand lines are few for a network, and a
-# response is nearly linear in the genes that matter. The paper reports gains of several points over its
+# points along the line with their distance to it. Perhaps a thousand lines are too few for a
+# network; the ridge is also above the forest in the table, which speaks for a nearly linear response.
+# The paper reports gains of several points over its
 # baselines, with 26 other drugs, real pairs and its authors' settings; that part cannot be repeated
 # here, since its file could not be had. If you have it, `drugs.authors_pairs(file, drug)` reads it.
 
@@ -798,10 +804,12 @@ plot.show(
     alt="; ".join(
         f"{name}: mean certainty {sure:.0%}, {hit:.0%} right" for name, sure, hit, _ in lines
     )
-    + ". The bound of strangers and of genes in another order lies far below the usual.",
+    + ". The bound of strangers lies far below the usual; that of genes in another order is lower, and"
+    " overlaps it.",
     caption=(
         "Left: certainty, in rising order. Right: the bound, cut off below; it is low where"
-        " the cells are strange; certainty is highest there."
+        " the cells are strange. Certainty is no substitute: strangers get the most of it, cells in"
+        " another order the least."
     ),
 )
 plot.markdown(
@@ -818,11 +826,12 @@ plot.markdown(
 )
 
 # %% [markdown]
-# The stranger gets the surest answer: a linear classifier extrapolates, and the farther out the surer.
-# Cells in another order get answers that are wrong as often as right, and nothing in
-# $p(y|\mathbf{x})$ says so. $\log p(\mathbf{x})$ sees every stranger and most of the others. So a decision
-# needs two thresholds: *refuse* if $\mathbf{x}$ is less probable than nearly all known cells, and only
-# then ask for $p(y|\mathbf{x})$. Move the first one.
+# The stranger gets the surest answer: a linear classifier extrapolates, and the farther out the
+# surer. Cells in this other order get answers that are wrong about as often as right; another
+# shuffle may do better or worse. $p(y|\mathbf{x})$ is less certain of them, but no single answer
+# shows it. $\log p(\mathbf{x})$ sees every stranger, and more than half of the others. So a
+# decision needs two thresholds: *refuse* if $\mathbf{x}$ is less probable than nearly all known
+# cells, and only then ask for $p(y|\mathbf{x})$. Move the first one.
 
 
 # %% jupyter={"source_hidden": true}
@@ -872,8 +881,8 @@ show_widget(
     ),
     draw_refusal(1),
     alt=(
-        "Left: two histograms of the bound; cells in another order lie far to the left of the"
-        " threshold. Right: two bars, the share of right answers of all cells and of those kept."
+        "Left: two histograms of the bound; of the cells in another order more than half lie to the"
+        " left of the threshold, the rest among the usual. Right: two bars, the share of right answers of all cells and of those kept."
     ),
     caption="The threshold is a share of the usual cells that one is ready to refuse.",
 )
@@ -910,14 +919,13 @@ plot.markdown(
 #
 # An AUC of 0.8 sorts; it does not say whom to treat, and a threshold has a cost on either side.
 #
-# Most of what expression says about response is tissue: a model that "predicts" may only have
-# recognised blood.
+# Part of what expression says about response is tissue: one number, mostly whether the line is of
+# blood, already sorts better than chance (the table's first component).
 #
-# Whose cells were collected decides for whom it works: most lines come from few countries and one sex
-# per organ.
+# Whose cells were collected decides for whom it works: the lines are no fair sample of patients.
 #
 # GDSC's numbers are free for research, are to be cited, and may not be passed on: this course ships
-# what it measured, a simulator, and code that fetches the rest by checksum, never the data.
+# what it measured, a simulator, and code that reads the data where you have them, never the data.
 
 # %% [markdown]
 # ## The lecture's claims, and what you measured
@@ -935,8 +943,9 @@ plot.claims_table(claims, measured)
 # the bound of what is known of it; the drug's direction can be read off; and $\log p(\mathbf{x})$ comes
 # with it, so that a strange cell can be refused.
 #
-# **Against.** The answer is as good as the opinion built in, that cells answer as far as they are moved.
-# A ridge is fitted in a tenth of the time, and here is hard to beat. Many weights ($\alpha$ first) have
+# **Against.** Pairs paid off for the plain rival where the opinion built in was true, that cells answer as
+# far as they are moved; Dr.VAE's own gain from them was not shown. A ridge is fitted faster, and here
+# is hard to beat. Many weights ($\alpha$ first) have
 # to be chosen with few labels.
 
 # %% [markdown]
