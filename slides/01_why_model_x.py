@@ -436,6 +436,7 @@ claim(
     rf"words that exist in (\d+) samples of (\d+) characters: {VALUE} at n = 0, {VALUE} at n = 5",
     "In {} samples of {} characters, words that exist: {} where characters are drawn one by one,"
     " **{}** given the last five.",
+    "01",
 )
 
 # %% [markdown]

@@ -69,7 +69,7 @@ def run(*argv):
         (("evaluate", "vae40"), "Did you mean vae_40d?"),
         (
             ("study", "prior"),
-            "There is no study 'prior'. Did you mean priors? There are: flows_on_",
+            "There is no study 'prior'. Did you mean priors? There are: drug_",
         ),
         (("study", "priors", "--jobs", "0"), "'0' is not a positive whole number"),
         (("train", "vae_2d", "--epochs", "0"), "'0' is not a positive whole number"),

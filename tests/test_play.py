@@ -545,7 +545,9 @@ def check_copies(play):
     ):
         for many, alone, k in many_and_alone(play, **settings):
             for name, value in alone.state_dict().items():
-                close(many.state_dict()[name][k], value, rtol=1e-9, atol=1e-11)
+                close(
+                    many.state_dict()[name][k], value, rtol=1e-9, atol=1e-8
+                )  # a step amplifies rounding
 
 
 def check_labels(play):

@@ -444,7 +444,7 @@ MUTANTS = {
         + self.prior.y.log_prob(y) - regulariser, => - regulariser,
         bound.movedim(0, -1), => bound.reshape(-1, self.classes),
         + q.entropy() =>
-        log_probs.argmax(-1) => log_probs.argmin(-1)
+        log_q.argmax(-1) => log_q.argmin(-1)
     """,
     check_objective: """
         share * (bound => (bound

@@ -56,8 +56,11 @@ def masked(mask, log_softmax=lambda logits: logits.log_softmax(-1)):
     return answer
 
 
+counted = masked(until_end)
+
+
 def shifted(logits: Tensor, words: Tensor) -> Tensor:
-    return _sentence_log_prob(logits[:, :-1], words[:, 1:])
+    return counted(logits[:, :-1], words[:, 1:])
 
 
 WORDS = torch.tensor(
@@ -92,9 +95,9 @@ sentence_log_prob = Exercise(
             "the end mark is missing: it is part of the sentence, and costs nats like every word",
             masked(lambda words: words != END),
             "that is the mean over the words of a sentence: sum them",
-            lambda logits, words: _sentence_log_prob(logits, words) / until_end(words).sum(-1),
+            lambda logits, words: counted(logits, words) / until_end(words).sum(-1),
             "you divided by the length of the row: sum, and divide by nothing",
-            lambda logits, words: _sentence_log_prob(logits, words) / words.shape[-1],
+            lambda logits, words: counted(logits, words) / words.shape[-1],
             "logits[:, t] are of words[:, t] already: you shifted one of the two",
             shifted,
             "you took the softmax twice: log_softmax takes the logits as they are",
@@ -106,7 +109,7 @@ sentence_log_prob = Exercise(
             "you normalised over the places: the words of the vocabulary are the last axis",
             masked(until_end, lambda logits: logits.log_softmax(1)),
             "that is the probability of a sentence, not its logarithm",
-            lambda logits, words: _sentence_log_prob(logits, words).exp(),
+            lambda logits, words: counted(logits, words).exp(),
             "the most probable words were taken: gather those of the sentence",
             lambda logits, words: (
                 logits.log_softmax(-1).amax(-1).where(until_end(words), 0.0).sum(-1)
@@ -159,7 +162,14 @@ OTHER = "a word that stays is another word than before: only dropped ones change
 FLOATS = "inputs are whole numbers, as words are: .long(), or masked_fill of words"
 
 
-def dropping(mask, symbol: int = UNKNOWN, inputs=lambda words: _decoder_inputs(words, 1.0)):
+def all_read(words: Tensor) -> Tensor:
+    """The inputs if nothing is dropped: END, and then the words but the last."""
+    inputs = words.roll(1, 1)
+    inputs[:, 0] = END
+    return inputs
+
+
+def dropping(mask, symbol: int = UNKNOWN, inputs=all_read):
     """A slip: the words of another mask, or another symbol."""
     return lambda words, keep: inputs(words).masked_fill(mask(words, keep), symbol)
 
@@ -169,7 +179,10 @@ def chance(words: Tensor, keep: float) -> Tensor:
 
 
 def no_end(words: Tensor) -> Tensor:
-    return _decoder_inputs(words, 1.0) != END
+    return all_read(words) != END
+
+
+some_read = dropping(lambda words, keep: chance(words, keep) & no_end(words))
 
 
 class Reads:
@@ -190,12 +203,12 @@ class Reads:
                 ),
                 NO_START,
                 lambda w, k: torch.cat(
-                    [torch.full_like(w[:, :1], UNKNOWN), _decoder_inputs(w, k)[:, 1:]], 1
+                    [torch.full_like(w[:, :1], UNKNOWN), some_read(w, k)[:, 1:]], 1
                 ),
                 KEEPS,
                 dropping(lambda w, k: ~chance(w, k) & no_end(w)),
                 NEVER,
-                lambda w, k: _decoder_inputs(w, 1.0) if k else _decoder_inputs(w, k),
+                lambda w, k: all_read(w) if k else some_read(w, k),
                 ZEROS,
                 dropping(lambda w, k: chance(w, k) & no_end(w), symbol=END),
                 ENDS,
@@ -205,9 +218,9 @@ class Reads:
                 ROWS,
                 dropping(lambda w, k: (torch.rand(len(w), 1) >= k) & no_end(w)),
                 OTHER,
-                lambda w, k: _decoder_inputs(w.roll(1, 0), k),
+                lambda w, k: some_read(w.roll(1, 0), k),
                 FLOATS,
-                lambda w, k: _decoder_inputs(w, k).double(),
+                lambda w, k: some_read(w, k).double(),
             ]
         )
     ]
@@ -220,7 +233,7 @@ class Reads:
     def judged(self, answer) -> str:
         words = torch.randint(2, 12, (300, 20))
         words[torch.arange(20) >= torch.randint(8, 20, (300, 1))] = END
-        right = _decoder_inputs(words, 1.0)
+        right = all_read(words)
         inputs = self.asked(answer, words, 1.0)
         for wrong, why in ((words, NO_SHIFT), (words.roll(-1, 1), LEFT)):
             if torch.equal(inputs[:, :-1], wrong[:, :-1]):

@@ -56,7 +56,9 @@ def handwriting(
             + (f" and values from {x.min():g} to {x.max():g}" if len(x) else "")
         )
     if start not in range(min(len(x), DIGITS)):
-        raise ValueError(f"start: expected one of {min(len(x), DIGITS)} digits, from 0, got {start}")
+        raise ValueError(
+            f"start: expected one of {min(len(x), DIGITS)} digits, from 0, got {start}"
+        )
     model = copy.deepcopy(model).cpu().float().eval()
     x, y = x[:DIGITS].cpu().float(), y[:DIGITS].cpu()
     m2, codes = labelled_part(model, x)
