@@ -354,7 +354,7 @@ def decoder(y: Tensor, z: Tensor):
 
 # %%
 def objective(x, x_labelled, y, share, beta):
-    """J for each unlabelled x, here a code z1: (B,). share: N_l / N_u. beta: 1, no warm-up."""
+    """J for each unlabelled x, here a code z1: (B,). share: N_l / N_u. beta: 1."""
     y = F.one_hot(y, 10).to(x)
     U = unlabelled_bound(encoder.y(x).log_probs, model.log_joint(x))  # L of every y
     L = labelled_bound(x_labelled, y, encoder.given_label, decoder).mean()
@@ -1132,7 +1132,7 @@ five = {"none: labels only": labels_only(fifty)(test.means[asked])[:, :5].argmax
 five["0 to 4"] = same_kind.classify(test.means[asked])
 five["5 to 9"] = elsewhere.classify(test.means[asked])
 torch.manual_seed(0)
-bounds = {  # on log p(z1), at the end of the training: of its unlabelled digits, of its labelled ones
+bounds = {  # on log p(z1) when it is trained: of its unlabelled and its labelled digits
     name: [in_parts(m.unlabelled_bound, part.means) for part in (pool, fifty)]
     for name, m, pool in (("0 to 4", same_kind, low), ("5 to 9", elsewhere, high))
 }

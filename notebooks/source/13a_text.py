@@ -374,7 +374,7 @@ curves = TwoCurves({"as it stands": NOISE, "with the cures": POSTERIOR})
 torch.manual_seed(0)
 plain, cured = SentenceVAE(**SIZES), SentenceVAE(**SIZES)
 some = data.train[:3000]
-settings = {"epochs": 6, "batch_size": 50, "lr": 6e-3, "anneal": 4}  # the rate falls to 0
+settings = {"epochs": 6, "batch_size": 50, "lr": 6e-3, "anneal": 4}  # of the rate
 
 goal = objective_of(plain, keep=1.0, free=0.0)
 fit(plain, some, **settings, objective=goal, live=curves.of("as it stands"))
@@ -478,8 +478,8 @@ plot.markdown(
     "**Measured.** Nats that a caption costs the VAE more than the language model:"
     f" {dearer.said('+.2f')} ({dearer.basis}; one training each). Its KL is"
     f" {recipes.card('sentence_vae')['results']['kl']:.1f} nats, of"
-    f" which {card['free'] * vae.prior.dim:.1f} were free in training: whether they are used the walk below will"
-    " tell."
+    f" which {card['free'] * vae.prior.dim:.1f} were free in training: whether they are used the"
+    " walk below will tell."
 )
 
 # %% [markdown]
@@ -861,7 +861,8 @@ def filling_counted(model):
         q = model.encoder(words)
         inputs = decoder_inputs(words, 0.5 if model.training else 1.0)
         log_p = net.head(net.read(inputs, q.rsample())).log_softmax(-1)
-        log_p, far = log_p.gather(-1, words[..., None])[..., 0].mean(-1), kl(q, model.prior)
+        log_p = log_p.gather(-1, words[..., None])[..., 0].mean(-1)
+        far = kl(q, model.prior)
         paid = (far.mean() - 0.5 * model.prior.dim).clamp(min=0)
         return log_p - beta * paid, {"elbo": log_p - far, "kl": far}
 

@@ -804,8 +804,8 @@ plot.show(
     alt="; ".join(
         f"{name}: mean certainty {sure:.0%}, {hit:.0%} right" for name, sure, hit, _ in lines
     )
-    + ". The bound of strangers lies far below the usual; that of genes in another order is lower, and"
-    " overlaps it.",
+    + ". The bound of strangers lies far below the usual; that of genes in another order is"
+    " lower, and overlaps it.",
     caption=(
         "Left: certainty, in rising order. Right: the bound, cut off below; it is low where"
         " the cells are strange. Certainty is no substitute: strangers get the most of it, cells in"
@@ -882,7 +882,8 @@ show_widget(
     draw_refusal(1),
     alt=(
         "Left: two histograms of the bound; of the cells in another order more than half lie to the"
-        " left of the threshold, the rest among the usual. Right: two bars, the share of right answers of all cells and of those kept."
+        " left of the threshold, the rest among the usual. Right: two bars, the share of right"
+        " answers of all cells and of those kept."
     ),
     caption="The threshold is a share of the usual cells that one is ready to refuse.",
 )
