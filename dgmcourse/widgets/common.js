@@ -25,6 +25,27 @@ function named(text, label) {
 
 const ARROW_KEYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowDown: [0, -1], ArrowUp: [0, 1] }; // [right, up]
 
+/** A point on a pad is led by mouse, finger and arrow keys: place() is where it is, and go(x, y) leads it, in the extent's units. */
+function steer(pad, [left, right, bottom, top], place, go) {
+  const follow = (event) => {
+    const box = pad.getBoundingClientRect();
+    go(left + ((event.clientX - box.left) / box.width) * (right - left), top - ((event.clientY - box.top) / box.height) * (top - bottom));
+  };
+  pad.addEventListener("pointerdown", (event) => {
+    if (event.button) return;
+    pad.setPointerCapture(event.pointerId);
+    follow(event);
+  });
+  pad.addEventListener("pointermove", (event) => { if (pad.hasPointerCapture(event.pointerId)) follow(event); });
+  pad.addEventListener("keydown", (event) => {
+    const way = ARROW_KEYS[event.key];
+    if (!way || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault(); // neither scrolls the page
+    const step = ((right - left) / 80) * (event.shiftKey ? 5 : 1), [x, y] = place();
+    go(x + way[0] * step, y + way[1] * step);
+  });
+}
+
 /**
  * Keep Jupyter's shortcuts out of a widget: "d d" on a slider must not delete the cell. Jupyter takes no key whose target
  * bears this attribute. It is set before Jupyter looks (some front ends look first), and not for Ctrl-S, Shift-Enter and

@@ -129,23 +129,7 @@ function render({ model, el }) {
 
   /* --- mouse, finger, keys --- */
 
-  function steer(event) {
-    const box = pad.getBoundingClientRect();
-    move(left + ((event.clientX - box.left) / box.width) * (right - left), top - ((event.clientY - box.top) / box.height) * (top - bottom));
-  }
-  pad.addEventListener("pointerdown", (event) => {
-    if (event.button) return;
-    pad.setPointerCapture(event.pointerId);
-    steer(event);
-  });
-  pad.addEventListener("pointermove", (event) => { if (pad.hasPointerCapture(event.pointerId)) steer(event); });
-  pad.addEventListener("keydown", (event) => {
-    const way = ARROW_KEYS[event.key];
-    if (!way || event.ctrlKey || event.metaKey || event.altKey) return;
-    event.preventDefault(); // neither scrolls the page
-    const step = ((right - left) / 80) * (event.shiftKey ? 5 : 1);
-    move(place[0] + way[0] * step, place[1] + way[1] * step);
-  });
+  steer(pad, [left, right, bottom, top], () => place, move);
   const freeKeys = keepKeys(root);
 
   draw();
