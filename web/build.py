@@ -3,6 +3,7 @@
     python web/build.py                 site/
     python web/build.py 07 08           with these notebooks only, to look at while writing
     python web/build.py --check         then look at every page: links, requests, errors, axe
+    python web/build.py --catalogues    the sentences of all pages for translators, and no site
 
 Nothing is run again and nothing is fetched: the notebooks' outputs are in them, formulas are set by
 KaTeX while it is built, fonts and search lie inside. web/README.md says what is made of what.
@@ -17,7 +18,6 @@ import shutil
 import subprocess
 import sys
 import time
-import tomllib
 from html import unescape
 from itertools import groupby
 from pathlib import Path
@@ -27,14 +27,17 @@ ROOT = HERE.parent
 sys.path += [str(ROOT), str(ROOT / "tools")]
 from page import LIVE, MODULES, npm_installed, set_formulas  # noqa: E402
 
-from web import check, pages, reference  # noqa: E402
+from web import check, languages, pages, reference  # noqa: E402
 from web.live import Widgets  # noqa: E402
-from web.notebook import NOTEBOOKS, Page  # noqa: E402
+from web.notebook import NOTEBOOKS, Page, raw  # noqa: E402
 
 OTHERS = {  # the pages beside the notebooks
     "claims": "[Claims](claims.md): what was measured of each, with its interval, to search in",
     "slides": "[Slides](slides.md): the lecture, to present in the browser",
     "reference/index": "[Reference](reference/index.md): the package, module by module",
+    "teach": "[Teach with this](teach.md): one lecture, one day or six weeks, and what to assign",
+    "cite": "[Cite this](cite.md): for a paper, and when you use a part",
+    "limits": "[Limits](limits.md): what was not tried, and what a page can't do",
 }
 PACKAGES = HERE / "packages"
 LISTED = ROOT / "dgmcourse" / "weights" / "notebooks.json"
@@ -68,12 +71,6 @@ def write(path: Path, content: str | bytes) -> None:
         path.write_bytes(content)
 
 
-def repository() -> str:
-    """The address that `make badges` has written, or ""."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return project.get("urls", {}).get("Repository", "")
-
-
 # ---- what Sphinx reads
 
 
@@ -87,10 +84,12 @@ def sources(source: Path, paths: list[Path], deck: str, modules: str, live: bool
     """Write all pages, as Markdown, and what they show."""
     shutil.rmtree(source / "static", ignore_errors=True)
     static, names, made = source / "static", {path.stem for path in paths}, {}
+    spoken = languages.translated()
+    repository = pages.repository()
     widgets = Widgets(source.parent / "widgets")
     for path in paths:
         states = widgets.of(path.parent / "solutions" / path.name) if live else {}
-        page = Page(path, states, names, repository())
+        page = Page(path, states, names, repository)
         made[f"notebooks/{path.stem}.md"] = page.markdown
         for name, content in page.figures.items():
             write(static / "figures" / name, content)
@@ -100,9 +99,17 @@ def sources(source: Path, paths: list[Path], deck: str, modules: str, live: bool
     if deck:
         made["slides.md"] = pages.slides(deck)
     made |= {f"reference/{name}.md": text for name, text in reference.pages(modules).items()}
+    made |= pages.documents(names, repository)
+    made |= {"cite.md": pages.cite(repository), "limits.md": pages.text("limits")}
+    made["teach.md"] = pages.teach(guide="docs/teaching.md" in made)
     listed = json.loads(LISTED.read_text(encoding="utf-8"))
     made["index.md"] = front_page([row for row in listed if row["notebook"] in names], made)
+    for name in ("index.md", "teach.md", "cite.md", "limits.md"):
+        made[name] = pages.without_dead_links(made[name], made)
     for name, text in made.items():
+        title, line, rest = text.partition("\n")
+        if links := languages.switch(name.removesuffix(".md"), "en", spoken):
+            text = f"{title}\n\n{raw(links)}\n{rest}"
         write(source / name, text)
     for page in source.rglob("*.md"):
         if str(page.relative_to(source)) not in made:
@@ -123,15 +130,12 @@ def front_page(listed: list[dict], made: dict[str, str]) -> str:
             link = f"[{label(row)}](notebooks/{row['notebook']}.md)"
             table.append(f"| {link} | {row.get('question', row['about'])} | {row['minutes']} |")
     others = [page for page in OTHERS if f"{page}.md" in made]
-    more = "\n".join(others)
-    contents.append(f"```{{toctree}}\n:hidden:\n:caption: Beside them\n\n{more}\n```")
+    more = [*others, *(name.removesuffix(".md") for name in made if name.startswith("docs/"))]
+    entries = "\n".join(more)
+    contents.append(f"```{{toctree}}\n:hidden:\n:caption: Beside them\n\n{entries}\n```")
     head = ["| Notebook | The question | Minutes |", "|:--|:--|--:|"]
-    text = (HERE / "index.md").read_text(encoding="utf-8")
-    text = text.replace("{{notebooks}}", "\n".join(head + table))
-    text = text.replace("{{others}}", "\n".join(f"- {OTHERS[page]}" for page in others))
-    text = re.sub(
-        r"\[([^\]]+)\]\((notebooks/\w+\.md)\)", lambda f: f[0] if f[2] in made else f[1], text
-    )
+    lists = {"notebooks": head + table, "others": [f"- {OTHERS[page]}" for page in others]}
+    text = pages.text("index", **{name: "\n".join(rows) for name, rows in lists.items()})
     return text + "\n" + "\n\n".join(contents) + "\n"
 
 
@@ -174,14 +178,12 @@ def made_deck(cache: Path) -> str:
 # ---- from pages to the site
 
 
-def sphinx(source: Path, out: Path, trees: Path) -> None:
+def sphinx(source: Path, out: Path, trees: Path, kind: str = "html", **settings) -> None:
     from sphinx.application import Sphinx
     from sphinx.util.docutils import docutils_namespace, patch_docutils
 
     with patch_docutils(), docutils_namespace():
-        static = {"html_static_path": [str(source / "static")]}
-        app = Sphinx(source, HERE, out, trees, "html", static, status=None)
-        app.build()
+        Sphinx(source, HERE, out, trees, kind, settings, status=None).build()
 
 
 def finish(out: Path, npm: str) -> None:
@@ -206,6 +208,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--cache", type=Path, default=HERE / "cache", help="where what is made on the way is kept"
     )
     parser.add_argument("--check", action="store_true", help="then look at every page (minutes)")
+    parser.add_argument("--catalogues", action="store_true", help="only these, for translators")
     parser.add_argument("--no-widgets", action="store_true", help="with pictures in their place")
     parser.add_argument("--no-deck", action="store_true", help="without the slides")
     parser.add_argument("--reference", help="the modules whose names begin so", default="dgmcourse")
@@ -216,10 +219,22 @@ def main(arguments: list[str] | None = None) -> int:
     source = asked.cache / "source"
     if (asked.out / ".buildinfo").exists():
         shutil.rmtree(asked.out)
-    deck = "" if asked.no_deck else made_deck(asked.cache)
+    deck = "" if asked.no_deck or asked.catalogues else made_deck(asked.cache)
     notebooks = chosen(asked.which)
-    sources(source, notebooks, deck, asked.reference, not asked.no_widgets)
-    sphinx(source, asked.out, asked.cache / "trees")
+    live = not (asked.no_widgets or asked.catalogues)
+    sources(source, notebooks, deck, asked.reference, live)
+    if asked.catalogues:
+        sphinx(source, asked.cache / "catalogues", asked.cache / "trees-catalogues", "gettext")
+        lacks = languages.update(asked.cache / "catalogues")
+        print("\n".join([f"The catalogues are in {asked.cache / 'catalogues'}.", *lacks]))
+        return 0
+    sphinx(source, asked.out, asked.cache / "trees", html_static_path=[str(source / "static")])
+    for language, own in languages.translated().items():
+        its, out = asked.cache / language, asked.out / language
+        languages.stand_ins(source, its, language, own)
+        words = {"language": language, "locale_dirs": [str(its / "locale")]}
+        sphinx(its, out, asked.cache / f"trees-{language}", **words)
+        languages.keep_translated(asked.out, language, own)
     finish(asked.out, npm)
     if deck:
         write(asked.out / "deck.html", pages.for_site(deck, {path.stem for path in notebooks}))
