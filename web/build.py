@@ -27,7 +27,7 @@ ROOT = HERE.parent
 sys.path += [str(ROOT), str(ROOT / "tools")]
 from page import LIVE, MODULES, npm_installed, set_formulas  # noqa: E402
 
-from web import check, languages, pages, reference  # noqa: E402
+from web import check, languages, pages, reference, search  # noqa: E402
 from web.live import Widgets  # noqa: E402
 from web.notebook import NOTEBOOKS, Page, raw  # noqa: E402
 
@@ -103,6 +103,7 @@ def sources(source: Path, paths: list[Path], deck: str, modules: str, live: bool
     made |= {"cite.md": pages.cite(repository), "limits.md": pages.text("limits")}
     made["teach.md"] = pages.teach(guide="docs/teaching.md" in made)
     listed = json.loads(LISTED.read_text(encoding="utf-8"))
+    about = {f"notebooks/{row['notebook']}.md": front_matter(row) for row in listed}
     made["index.md"] = front_page([row for row in listed if row["notebook"] in names], made)
     for name in ("index.md", "teach.md", "cite.md", "limits.md"):
         made[name] = pages.without_dead_links(made[name], made)
@@ -110,7 +111,7 @@ def sources(source: Path, paths: list[Path], deck: str, modules: str, live: bool
         title, line, rest = text.partition("\n")
         if links := languages.switch(name.removesuffix(".md"), "en", spoken):
             text = f"{title}\n\n{raw(links)}\n{rest}"
-        write(source / name, text)
+        write(source / name, about.get(name, "") + text)
     for page in source.rglob("*.md"):
         if str(page.relative_to(source)) not in made:
             page.unlink()
@@ -137,6 +138,12 @@ def front_page(listed: list[dict], made: dict[str, str]) -> str:
     lists = {"notebooks": head + table, "others": [f"- {OTHERS[page]}" for page in others]}
     text = pages.text("index", **{name: "\n".join(rows) for name, rows in lists.items()})
     return text + "\n" + "\n\n".join(contents) + "\n"
+
+
+def front_matter(row: dict) -> str:
+    """What a notebook's page says of itself to those who search: here, or on the web."""
+    said = {"description": row["about"], "keywords": search.keywords(row)}
+    return f"---\nmyst: {json.dumps({'html_meta': said})}\n---\n"
 
 
 def label(row: dict) -> str:
@@ -229,6 +236,7 @@ def main(arguments: list[str] | None = None) -> int:
         print("\n".join([f"The catalogues are in {asked.cache / 'catalogues'}.", *lacks]))
         return 0
     sphinx(source, asked.out, asked.cache / "trees", html_static_path=[str(source / "static")])
+    search.index(asked.out)
     for language, own in languages.translated().items():
         its, out = asked.cache / language, asked.out / language
         languages.stand_ins(source, its, language, own)

@@ -16,20 +16,26 @@ PAGES = [
     "index.html",
     "notebooks/07_vae.html",
     "claims.html",
+    "teach.html",
+    "limits.html",
+    "de/cite.html",
     "reference/dgmcourse.models.vae.html",
 ]
 LIVE = "document.querySelector('.live').shadowRoot"
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    out = tmp_path_factory.mktemp("site")
-    build = [sys.executable, ROOT / "web" / "build.py", "07", "--no-deck"]
+def built(out, *asked):
+    build = [sys.executable, ROOT / "web" / "build.py", *asked, "--no-deck"]
     build += ["--reference", "dgmcourse.models.vae"]
     build += ["--out", out / "site", "--cache", out / "cache"]
     done = subprocess.run(build, capture_output=True, text=True)
     assert done.returncode == 0 and "WARNING" not in done.stderr, done.stdout + done.stderr
     return out / "site"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    return built(tmp_path_factory.mktemp("site"), "07")
 
 
 @pytest.fixture(scope="module")
@@ -154,9 +160,35 @@ def test_what_is_to_be_predicted_is_folded(reader):
     assert folded.locator("figure, p").first.is_visible()
 
 
-def test_a_search_leads_to_the_notebook(reader):
-    words = {word: name for word, name in check.WORDS.items() if name == "07_vae"}
-    assert len(words) > 3 and check.found_by_search(reader, words) == []
+def test_what_a_student_would_type_leads_to_the_section(tmp_path, browser):
+    assert len(check.WORDS) >= 30
+    with check.served(built(tmp_path, "--no-widgets")) as address:
+        reader = check.Reader(browser, address)
+        assert check.found_by_search(reader, check.WORDS) == []
+        assert len(check.found_by_search(reader, {"elbo": "04_gan"})) == 1
+        page = reader.open("search.html?q=posterior+collapse", widgets=False)
+        page.locator("#search-results a[href*='07_vae']").first.click()
+        page.wait_for_function("document.querySelectorAll('.highlighted').length > 1")
+        shown = "document.querySelector(location.hash).getBoundingClientRect().top"
+        assert page.evaluate(f"Math.abs({shown}) < 200 && scrollY > 0")
+        assert reader.close() == []
+
+
+def test_a_page_in_german_says_so_and_leads_back(reader, site):
+    page = reader.open("cite.html", widgets=False)
+    page.get_by_role("link", name="Deutsch").click()
+    assert page.url.endswith("/de/cite.html")
+    assert page.evaluate("document.documentElement.lang") == "de"
+    assert page.locator("h1").inner_text().startswith("Zitieren")
+    text = page.locator("article").inner_html()
+    assert "untranslated" not in text and "If the course" not in text
+    page.get_by_role("link", name="Behauptungen").click()
+    assert page.url.endswith("/claims.html") and "/de/" not in page.url
+    page.go_back()
+    page.get_by_role("link", name="English").click()
+    assert page.evaluate("document.documentElement.lang") == "en"
+    names = {path.relative_to(site / "de").as_posix() for path in (site / "de").rglob("*.html")}
+    assert names == {"cite.html", "index.html"}
 
 
 def test_the_claims_are_found_by_word(reader):
