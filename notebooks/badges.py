@@ -3,9 +3,9 @@
     python notebooks/badges.py [https://host/owner/repository]
 
 The address is kept in one place, [project.urls] of pyproject.toml. From it are made the launch
-badges of the README and of each notebook source, and the cell by which a notebook installs the
-course in Colab, and the address in CITATION.cff. Without an argument they are made again from the address that is there. As long as
-there is none, there are no badges, and the cell says so.
+badges of the README and of each notebook source, the cell by which a notebook installs the course
+in Colab, and a line of CITATION.cff. Without an argument they are made again from the address that
+is there. As long as there is none, there are no badges, and the cell says so.
 """
 
 import re

@@ -107,8 +107,9 @@ def test_the_container_is_not_roots_and_opens_the_course():
     images = [value.split()[0] for name, value in found if name == "FROM"]
     assert images == ["python:3.12-slim", "tools"]  # no address in it
     *_, user = [value for name, value in found if name == "USER"]
-    assert user not in ("root", "0") and f"useradd --create-home --shell /bin/bash {user}" in (
-        found[1][1]
+    assert (
+        user not in ("root", "0")
+        and f"useradd --create-home --shell /bin/bash {user}" in (found[1][1])
     )
     copied = found[names.index("COPY")][1]
     assert copied == f"--chown={user}:{user} . ." and names.index("USER") < names.index("COPY")

@@ -227,7 +227,9 @@ def test_the_reference_has_every_public_module_and_no_solution():
 def test_the_citation_is_that_of_citation_cff(tmp_path, monkeypatch):
     page = pages.cite("https://github.com/a/b")
     given = yaml.safe_load(pages.CITATION.read_text())
-    assert f"<cite>{given['title']}</cite>, version {given['version']}. https://github.com/a/b" in page
+    assert (
+        f"<cite>{given['title']}</cite>, version {given['version']}. https://github.com/a/b" in page
+    )
     assert "url = {https://github.com/a/b}," in page and "url =" not in pages.cite("")
     assert "author = {{The dgmcourse developers}}," in page and "year" not in page
     assert "is not released yet" in page and "{{citation}}" not in page
@@ -245,20 +247,21 @@ def test_the_plans_give_way_to_those_of_the_guide():
     assert "{{" not in alone + beside
 
 
-def test_the_plans_name_exercises_that_the_notebooks_have():
-    """A row of the plan that names an exercise in code names one of its notebook."""
-    plans = pages.text("plans")
-    for row in plans.splitlines():
-        names, found = re.findall(r"`(\w+)`", row), re.findall(r"notebooks/(\d\w+)\.md", row)
-        if names and found:
-            asked = notebook.exercises(nbformat.read(notebook.NOTEBOOKS / f"{found[-1]}.ipynb", 4).cells)
-            there = {name for hints in asked.values() for name, _ in hints}
-            first = notebook.exercises(nbformat.read(notebook.NOTEBOOKS / f"{found[0]}.ipynb", 4).cells)
-            there |= {name for hints in first.values() for name, _ in hints}
-            assert set(names) <= there, row
-    listed = {row["notebook"] for row in json.loads((ROOT / "dgmcourse/weights/notebooks.json").read_text())}
-    for name in ("teach", "plans", "limits", "index"):
-        assert set(re.findall(r"notebooks/(\w+)\.md", pages.text(name, notebooks="", others="", plans="", graded=""))) <= listed
+def of_notebook(name: str) -> set[str]:
+    cells = nbformat.read(notebook.NOTEBOOKS / f"{name}.ipynb", 4).cells
+    return {name for asked in notebook.exercises(cells).values() for name, _ in asked}
+
+
+def test_the_plans_name_notebooks_and_exercises_that_there_are():
+    listed = json.loads((ROOT / "dgmcourse/weights/notebooks.json").read_text())
+    names = {row["notebook"] for row in listed}
+    text = "".join((pages.TEXT / f"{name}.md").read_text() for name in ("plans", "teach", "limits"))
+    assert set(re.findall(r"notebooks/(\d\w+)\.md", text)) <= names
+    rows = [row for row in pages.text("plans").splitlines() if "notebooks/" in row and "`" in row]
+    assert len(rows) > 5
+    for row in rows:
+        there = set().union(*map(of_notebook, re.findall(r"notebooks/(\w+)\.md", row)))
+        assert set(re.findall(r"`(\w+)`", row)) <= there, row
 
 
 def test_a_link_to_a_page_that_is_not_made_is_words():
@@ -297,11 +300,11 @@ def test_a_word_counts_in_its_own_section_and_more_in_a_heading(tmp_path):
         "<img src=x><p>Bound, of a bound</p></section><script>bound</script></section>"
     )
     (tmp_path / "searchindex.js").write_text("Search.setIndex({})")
-    search.index(tmp_path)
+    search.index(tmp_path, lambda word: word.removesuffix("s").removesuffix("er"))
     line, theirs = (tmp_path / "searchindex.js").read_text().split("\n")
     made = json.loads(line.removeprefix("window.sections=").removesuffix(";"))
     assert theirs == "Search.setIndex({})" and made["of"] == {"notebooks/07_a": [0, 2]}
-    assert made["places"] == [["a", "Auto-encoders"], ["b", "The bound"]]
+    assert made["places"] == [["a", "Auto-encoders", 1.1], ["b", "The bound", 0.9]]
     assert made["words"]["bound"] == {"0": 4, "1": 7} and made["words"]["pad"] == {"0": 3}
     assert made["words"]["encod"] == {"0": 5} and "x" not in made["words"]
 
@@ -341,7 +344,11 @@ def test_a_sentence_that_changed_waits_for_its_translator(tmp_path):
     head = 'msgid ""\nmsgstr "Content-Type: text/plain; charset=utf-8\\n"\n\n'
     own = tmp_path / "locale/de/LC_MESSAGES"
     own.mkdir(parents=True)
-    before = [("Cite this", "Zitieren"), ("Take version one of it.", "Fassung eins."), ("Old", "Alt")]
+    before = [
+        ("Cite this", "Zitieren"),
+        ("Take version one of it.", "Fassung eins."),
+        ("Old", "Alt"),
+    ]
     words = "\n".join(f'msgid "{en}"\nmsgstr "{de}"\n' for en, de in before)
     (own / "cite.po").write_text(head + words)
     now = ["Cite this", "Take version two of it.", "New"]

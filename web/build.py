@@ -236,7 +236,9 @@ def main(arguments: list[str] | None = None) -> int:
         print("\n".join([f"The catalogues are in {asked.cache / 'catalogues'}.", *lacks]))
         return 0
     sphinx(source, asked.out, asked.cache / "trees", html_static_path=[str(source / "static")])
-    search.index(asked.out)
+    from snowballstemmer import stemmer  # of Sphinx
+
+    search.index(asked.out, stemmer("english").stemWord)
     for language, own in languages.translated().items():
         its, out = asked.cache / language, asked.out / language
         languages.stand_ins(source, its, language, own)

@@ -79,7 +79,9 @@ def keep_translated(out: Path, language: str, pages: set[str]) -> None:
         text = LINK.sub(link, path.read_text(encoding="utf-8"))
         text = re.sub(r'(data-content_root=")(?:\./)?', r"\1../", text)
         # what has not been translated, and the titles of pages that are not
-        text = re.sub(r'(<\w+) class="([^"]*)\buntranslated\b', r'\1 lang="en" class="\2untranslated', text)
+        text = re.sub(
+            r'(<\w+) class="([^"]*)\buntranslated\b', r'\1 lang="en" class="\2untranslated', text
+        )
         text = re.sub(r'(<a class="reference internal")( href="\.\./)', r'\1 lang="en"\2', text)
         path.write_text(text, encoding="utf-8")
 

@@ -171,7 +171,9 @@ class Page:
 
 def launch(notebook: str, repository: str) -> str:
     """The buttons below a page's title: the badges as links, if there is a repository, and a download."""
-    buttons = re.findall(r"\[!\[(.*?)\]\(.*?\)\]\((.*?)\)", badges(repository, notebook) if repository else "")
+    buttons = re.findall(
+        r"\[!\[(.*?)\]\(.*?\)\]\((.*?)\)", badges(repository, notebook) if repository else ""
+    )
     links = "".join(f'<a href="{escape(address)}">{name}</a> ' for name, address in buttons)
     return f'<p class="get">{links}<a href="{notebook}" download>Download this notebook</a></p>'
 

@@ -75,7 +75,9 @@ def cite(repository: str) -> str:
     lines = [f"  {name} = {{{value}}}," for name, value in fields.items() if value]
     bibtex = "\n".join([f"{FENCE}bibtex", "@software{dgmcourse,", *lines, "}", FENCE])
     credit = f"From <cite>{given['title']}</cite>, CC BY 4.0"
-    quoted = [raw(f'<blockquote lang="en"><p>{words}</p></blockquote>') for words in (named, credit)]
+    quoted = [
+        raw(f'<blockquote lang="en"><p>{words}</p></blockquote>') for words in (named, credit)
+    ]
     made = text("cite", citation=quoted[0], bibtex=bibtex, credit=quoted[1])
     return re.sub(r"This version is not released.*\n\n", "", made) if year else made
 
@@ -85,9 +87,7 @@ def teach(guide: bool) -> str:
     plans = "## Plans\n\n[The guide for lecturers](docs/teaching.md) has plans and all commands."
     graded = "The [guide](docs/teaching.md) says how to give the course out without them, and to grade it."
     own = "For marks, leave that folder out, or ask for something that is not an exercise here."
-    return text(
-        "teach", plans=plans if guide else text("plans"), graded=graded if guide else own
-    )
+    return text("teach", plans=plans if guide else text("plans"), graded=graded if guide else own)
 
 
 def claims(notebooks: set[str]) -> str:

@@ -7,14 +7,14 @@ const likeness = {
     const words = splitQuery(query.toLowerCase()).filter((word) => !stopwords.has(word));
     return (this.asked ??= [...new Set(words.map((word) => stemmer.stemWord(word)))]);
   },
-  // between 0 and 1; a word that few sections say counts for more
+  // between 0 and 1, as in BM25: a word that few sections say counts for more, and in a long one for less
   of(place) {
     const { words, places } = window.sections;
     let sum = 0, most = 0;
     for (const word of this.words()) {
       const counts = words[word] ?? {}, rare = Math.log(1 + places.length / (1 + Object.keys(counts).length));
       const n = counts[place] ?? 0;
-      sum += rare * n / (n + 3);
+      sum += rare * n / (n + 2 * (0.25 + 0.75 * places[place][2]));
       most += rare;
     }
     return most ? sum / most : 0;
