@@ -151,6 +151,17 @@ def test_hints_lie_within_one_another_and_the_solution_below(page):
     assert "Not done yet" not in page
 
 
+def test_every_exercise_of_the_course_has_hints():
+    paths = sorted(notebook.NOTEBOOKS.glob("[0-9][0-9]*_*.ipynb"))
+    assert len(paths) > 12
+    for path in paths:
+        cells = nbformat.read(path, 4).cells
+        tagged = {cell.id for cell in cells if "exercise" in cell.metadata.get("tags", [])}
+        found = notebook.exercises(cells)
+        assert set(found) == tagged, path.name
+        assert all(len(hints) > 1 for asked in found.values() for _, hints in asked)
+
+
 def test_what_is_to_be_predicted_is_folded_with_the_answer_in_it(page):
     assert notebook.PREDICT not in page
     assert page.index('<details class="predict"') < page.index("**Measured.** 42.")
