@@ -83,19 +83,21 @@ def chosen(which: list[str]) -> list[Path]:
     return [path for path in paths if path.stem.startswith(tuple(which) or "")]
 
 
-def sources(source: Path, paths: list[Path], deck: str, modules: str, live: bool) -> None:
+def sources(
+    source: Path, paths: list[Path], deck: str, modules: str, widgets: Widgets | None
+) -> None:
     """Write all pages, as Markdown, and what they show."""
     shutil.rmtree(source / "static", ignore_errors=True)
     static, names, made = source / "static", {path.stem for path in paths}, {}
-    widgets = Widgets(source.parent / "widgets")
+    solved = {path: path.parent / "solutions" / path.name for path in paths}
+    states = widgets.of([*solved.values()]) if widgets else {}
     for path in paths:
-        states = widgets.of(path.parent / "solutions" / path.name) if live else {}
-        page = Page(path, states, names, repository())
+        page = Page(path, states.get(solved[path], {}), names, repository())
         made[f"notebooks/{path.stem}.md"] = page.markdown
         for name, content in page.figures.items():
             write(static / "figures" / name, content)
-    for name, text in widgets.files.items():
-        write(static / "widgets" / name, text)
+    for name, content in (widgets.files if widgets else {}).items():
+        write(static / "widgets" / name, content)
     made["claims.md"] = pages.claims(names)
     if deck:
         made["slides.md"] = pages.slides(deck)
@@ -207,6 +209,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--check", action="store_true", help="then look at every page (minutes)")
     parser.add_argument("--no-widgets", action="store_true", help="with pictures in their place")
+    parser.add_argument("--widgets", default="", help="only those in whose cells this pattern is")
     parser.add_argument("--no-deck", action="store_true", help="without the slides")
     parser.add_argument("--reference", help="the modules whose names begin so", default="dgmcourse")
     asked = parser.parse_args(arguments)
@@ -218,7 +221,8 @@ def main(arguments: list[str] | None = None) -> int:
         shutil.rmtree(asked.out)
     deck = "" if asked.no_deck else made_deck(asked.cache)
     notebooks = chosen(asked.which)
-    sources(source, notebooks, deck, asked.reference, not asked.no_widgets)
+    widgets = None if asked.no_widgets else Widgets(asked.cache / "widgets", asked.widgets)
+    sources(source, notebooks, deck, asked.reference, widgets)
     sphinx(source, asked.out, asked.cache / "trees")
     finish(asked.out, npm)
     if deck:
