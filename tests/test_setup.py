@@ -334,6 +334,15 @@ def test_jupyterlab_knows_the_settings_that_keep_it_quiet():
         assert set(settings) <= set(json.loads(schema.read_text())["properties"])
 
 
+def test_jupyterlab_has_the_style_sheet_for_figures_in_the_dark():
+    from traitlets.config import PyFileConfigLoader
+
+    found = PyFileConfigLoader(str(ROOT / "tools/jupyter/jupyter_lab_config.py")).load_config()
+    assert found.LabApp.custom_css is True
+    folder = Path(found.ServerApp.static_custom_path[-1])
+    assert "invert" in (folder / "custom.css").read_text()
+
+
 def test_a_page_made_of_a_notebook_keeps_the_alternative_texts():
     import nbformat.v4 as v4
     from bs4 import BeautifulSoup

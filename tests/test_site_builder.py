@@ -16,7 +16,9 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path += [str(ROOT), str(ROOT / "tools")]
-from web import languages, notebook, pages, reference, search  # noqa: E402
+from dgmcourse.plot import plt, webp  # noqa: E402
+from dgmcourse.widgets.figure import slider_figure  # noqa: E402
+from web import frames, languages, notebook, pages, reference, search  # noqa: E402
 from web.slice import slice_of  # noqa: E402
 
 # ---- which statements a widget needs
@@ -58,6 +60,45 @@ def test_only_what_a_widget_needs_is_run():
 )
 def test_what_gives_or_changes_a_value_is_kept(before, kept):
     assert slice_of([before, "show(x)"], {1}) == [kept, "show(x)"]
+
+
+# ---- a figure with sliders without a kernel
+
+
+def line(height, S, dashed, seed):
+    fig, ax = plt.subplots(figsize=(2, 1), layout="none")
+    ax.plot([0, height], [0, S + seed], ls="--" if dashed else "-")
+    ax.set(xlim=(0, 1), ylim=(0, 9))
+    return fig
+
+
+def test_a_figure_with_sliders_becomes_a_film_of_its_pictures():
+    kinds = {"height": (0.0, 1.0, 0.1, 0.3), "S": [2, 1, 4], "dashed": False, "seed": "new"}
+    film = frames.film_of(slider_figure(line, alt="a line", **kinds), "a line", most=48)
+    shown = {control["label"]: control["values"] for control in film._controls}
+    assert [control["kind"] for control in film._controls] == ["slider", "slider", "box", "button"]
+    sizes = [len(values) for values in shown.values()]
+    assert sizes == [2, 3, 2, 3] and len(film._frames) == 36
+    assert shown["height"] == ["0.3", "1.0"] and shown["S"] == ["2", "1", "4"]
+    assert film._texts == ["a line"] and film._width == 250
+    assert film._frames[film.frame] == webp(line(0.3, 2, False, 0))
+    last = webp(line(1.0, 4, True, sizes[3] - 1))
+    assert film._frames[-1] == last != film._frames[film.frame]
+    plt.close("all")
+
+
+@pytest.mark.parametrize(
+    "size, count, start, expected",
+    [
+        (5, 5, 2, [0, 1, 2, 3, 4]),
+        (37, 4, 0, [0, 12, 24, 36]),
+        (25, 3, 17, [0, 17, 24]),
+        (21, 2, 10, [10, 20]),
+        (1, 1, 0, [0]),
+    ],
+)
+def test_places_are_spread_and_the_first_picture_is_among_them(size, count, start, expected):
+    assert frames.places(size, count, start) == expected
 
 
 # ---- a notebook as a page

@@ -24,7 +24,7 @@ case $TORCH in '' | cpu | default) ;; *) fail "TORCH=$TORCH is not known: say TO
 if [ -n "$PYTHON" ] && ! fits "$PYTHON"; then fail "PYTHON=$PYTHON is not a Python 3.11, 3.12 or 3.13."; fi
 
 # What the environment is made from. When only this has changed, the environment is updated in place.
-key=$({ cat requirements.txt requirements-uv.txt pyproject.toml tools/*.sh tools/jupyter/*.json tools/jupyter/*/*.json tools/nbconvert/*; } | cksum)
+key=$({ cat requirements.txt requirements-uv.txt pyproject.toml tools/*.sh tools/jupyter/*.* tools/jupyter/*/*.* tools/nbconvert/*; } | cksum)
 
 if [ -e .venv ] && [ ! -f $stamp ]; then
     fail "There is a .venv here that these commands did not make, and they would overwrite it.

@@ -80,21 +80,22 @@ def chosen(which: list[str]) -> list[Path]:
     return [path for path in paths if path.stem.startswith(tuple(which) or "")]
 
 
-def sources(source: Path, paths: list[Path], deck: str, modules: str, live: bool) -> None:
+def sources(
+    source: Path, paths: list[Path], deck: str, modules: str, widgets: Widgets | None
+) -> None:
     """Write all pages, as Markdown, and what they show."""
     shutil.rmtree(source / "static", ignore_errors=True)
     static, names, made = source / "static", {path.stem for path in paths}, {}
-    spoken = languages.translated()
-    repository = pages.repository()
-    widgets = Widgets(source.parent / "widgets")
+    spoken, repository = languages.translated(), pages.repository()
+    solved = {path: path.parent / "solutions" / path.name for path in paths}
+    states = widgets.of([*solved.values()]) if widgets else {}
     for path in paths:
-        states = widgets.of(path.parent / "solutions" / path.name) if live else {}
-        page = Page(path, states, names, repository)
+        page = Page(path, states.get(solved[path], {}), names, repository)
         made[f"notebooks/{path.stem}.md"] = page.markdown
         for name, content in page.figures.items():
             write(static / "figures" / name, content)
-    for name, text in widgets.files.items():
-        write(static / "widgets" / name, text)
+    for name, content in (widgets.files if widgets else {}).items():
+        write(static / "widgets" / name, content)
     made["claims.md"] = pages.claims(names)
     if deck:
         made["slides.md"] = pages.slides(deck)
@@ -193,6 +194,20 @@ def sphinx(source: Path, out: Path, trees: Path, kind: str = "html", **settings)
         Sphinx(source, HERE, out, trees, kind, settings, status=None).build()
 
 
+def html(source: Path, out: Path, cache: Path) -> None:
+    """All pages, the sections for the search, and the pages in other languages."""
+    sphinx(source, out, cache / "trees", html_static_path=[str(source / "static")])
+    from snowballstemmer import stemmer  # of Sphinx
+
+    search.index(out, stemmer("english").stemWord)
+    for language, own in languages.translated().items():
+        its = cache / language
+        languages.stand_ins(source, its, language, own)
+        words = {"language": language, "locale_dirs": [str(its / "locale")]}
+        sphinx(its, out / language, cache / f"trees-{language}", **words)
+        languages.keep_translated(out, language, own)
+
+
 def finish(out: Path, npm: str) -> None:
     """Set the formulas of all pages; the captions of the contents lack the level of a heading."""
     pattern = re.compile(r'<span class="tex" data-shown="([01])">(.*?)</span>', re.S)
@@ -217,6 +232,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="then look at every page (minutes)")
     parser.add_argument("--catalogues", action="store_true", help="only these, for translators")
     parser.add_argument("--no-widgets", action="store_true", help="with pictures in their place")
+    parser.add_argument("--widgets", default="", help="only those in whose cells this pattern is")
     parser.add_argument("--no-deck", action="store_true", help="without the slides")
     parser.add_argument("--reference", help="the modules whose names begin so", default="dgmcourse")
     asked = parser.parse_args(arguments)
@@ -228,23 +244,15 @@ def main(arguments: list[str] | None = None) -> int:
         shutil.rmtree(asked.out)
     deck = "" if asked.no_deck or asked.catalogues else made_deck(asked.cache)
     notebooks = chosen(asked.which)
-    live = not (asked.no_widgets or asked.catalogues)
-    sources(source, notebooks, deck, asked.reference, live)
+    no_widgets = asked.no_widgets or asked.catalogues
+    widgets = None if no_widgets else Widgets(asked.cache / "widgets", asked.widgets)
+    sources(source, notebooks, deck, asked.reference, widgets)
     if asked.catalogues:
         sphinx(source, asked.cache / "catalogues", asked.cache / "trees-catalogues", "gettext")
         lacks = languages.update(asked.cache / "catalogues")
         print("\n".join([f"The catalogues are in {asked.cache / 'catalogues'}.", *lacks]))
         return 0
-    sphinx(source, asked.out, asked.cache / "trees", html_static_path=[str(source / "static")])
-    from snowballstemmer import stemmer  # of Sphinx
-
-    search.index(asked.out, stemmer("english").stemWord)
-    for language, own in languages.translated().items():
-        its, out = asked.cache / language, asked.out / language
-        languages.stand_ins(source, its, language, own)
-        words = {"language": language, "locale_dirs": [str(its / "locale")]}
-        sphinx(its, out, asked.cache / f"trees-{language}", **words)
-        languages.keep_translated(asked.out, language, own)
+    html(source, asked.out, asked.cache)
     finish(asked.out, npm)
     if deck:
         write(asked.out / "deck.html", pages.for_site(deck, {path.stem for path in notebooks}))

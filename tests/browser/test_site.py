@@ -1,17 +1,24 @@
-"""The site as a newcomer reads it: one notebook's page and the pages beside it, made by web/build.py
-as `make site` does, served from their folder. `make site ARGS=--check` asks the same of every page.
+"""The site as a newcomer reads it: three notebooks' pages and the pages beside them, made by
+web/build.py as `make site` does, served from their folder, in Chromium and in Firefox.
+`make site ARGS=--check` asks the same of every page; test_deck.py presents the slides.
 """
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path += [str(ROOT), str(ROOT / "tools")]
+import firefox  # noqa: E402
+
 from web import check  # noqa: E402
 
+# The cells whose widgets are tried.
+WIDGETS = r"latent_traversal\(.vae|draw_gap,|gan_lab\(|Quiz\(QUESTIONS"
 PAGES = [
     "index.html",
     "notebooks/07_vae.html",
@@ -35,7 +42,8 @@ def built(out, *asked):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    return built(tmp_path_factory.mktemp("site"), "07")
+    out = tmp_path_factory.mktemp("site")
+    return built(out, "04", "07", "16", "--widgets", WIDGETS)
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +131,41 @@ def test_a_digit_written_on_the_paper_is_encoded_without_a_kernel(reader):
     page.wait_for_function(f"({pixels}) !== {before!r} && {place} !== {at!r}")
 
 
+def test_a_figure_with_sliders_is_moved_without_a_kernel(reader):
+    page = reader.open("notebooks/07_vae.html")
+    widget = page.locator(".live", has=page.locator(".film"))
+    assert widget.locator("img").count() == 1  # the others come when it is touched
+    first = widget.locator("img").get_attribute("src")
+    slider = widget.get_by_role("slider", name="mean")
+    before = slider.get_attribute("aria-valuetext")
+    slider.press("ArrowRight")
+    assert slider.get_attribute("aria-valuetext") != before
+    seen = widget.locator("img:visible")
+    expect(seen).not_to_have_attribute("src", first)
+    assert seen.count() == 1 and seen.get_attribute("alt") and widget.locator("img").count() > 20
+    assert seen.evaluate("(image) => image.decode().then(() => image.naturalWidth)") == 900
+
+
+def test_the_gan_game_is_played(reader):
+    page = reader.open("notebooks/04_gan.html")
+    game = page.get_by_role("group", name="GAN laboratory")
+    numbers, before = game.locator(".numbers"), game.locator(".numbers").inner_text()
+    game.get_by_role("button", name="one round").click()
+    expect(numbers).not_to_have_text(before)
+    game.get_by_role("button", name="Play").click()
+    page.wait_for_timeout(500)
+    game.get_by_role("button", name="Pause").click()
+    assert numbers.inner_text() != before
+
+
+def test_the_self_test_is_answered(reader):
+    page = reader.open("notebooks/16_looking_back.html")
+    test = page.get_by_role("region", name="self-test of 20 questions")
+    test.get_by_role("radio").first.check()
+    test.get_by_role("button", name="Check").click()
+    expect(test.locator(".said")).to_contain_text("Right.")
+
+
 def test_it_is_dark_with_its_figures_and_widgets_and_light_again_by_a_button(address, browser):
     reader = check.Reader(browser, address, "dark")
     page = reader.open("notebooks/07_vae.html")
@@ -202,3 +245,58 @@ def test_the_claims_are_found_by_word(reader):
     link.click()
     cell = page.url.partition("#")[2]
     assert page.locator(f"[id='{cell}'] code, [id='{cell}'] pre").count()
+
+
+# ---- the same in Firefox
+
+
+@pytest.fixture(scope="module")
+def fox():
+    if firefox.find() is None:
+        pytest.skip("no Firefox on the PATH (Debian: apt install firefox-esr)")
+    with firefox.started() as port:
+        yield port
+
+
+ARROW_RIGHT = "\ue014"  # as WebDriver names the key
+
+
+def test_firefox_reads_writes_searches_and_asks_nobody(address, fox):
+    tab = firefox.Tab(fox)
+    tab.open(f"{address}/notebooks/07_vae.html")
+    tab.value("document.querySelectorAll('.live').forEach((place) => startNow(place))")
+    tab.wait("[...document.querySelectorAll('.live')].every((place) => 'ready' in place.dataset)")
+    paper = f"{LIVE}.querySelector('.paper')"
+    tab.value(f"{paper}.scrollIntoView({{ block: 'center' }})")
+    box = f"(({{ left, top, width, height }}) => JSON.stringify([left, top, width, height]))({paper}.getBoundingClientRect())"
+    left, top, width, height = json.loads(tab.value(box))
+    place = f"{LIVE}.querySelector('.where').textContent"
+    before = tab.value(place)
+    tab.drag(*((left + width / 2, top + height * y) for y in (0.2, 0.4, 0.6, 0.8)))
+    tab.wait(f"{place} !== {json.dumps(before)}")
+
+    film = "[...document.querySelectorAll('.live')].map((p) => p.shadowRoot).find((p) => p.querySelector('.film'))"
+    shown = f"[...{film}.querySelectorAll('.film img')].find((i) => i.style.visibility === 'visible').src"
+    before = tab.value(shown)
+    tab.value(f"{film}.querySelector('input').focus()")
+    tab.press(ARROW_RIGHT)
+    tab.wait(f"{shown} !== {json.dumps(before)}")
+
+    hint = "document.querySelector('details.hint')"
+    assert tab.value(f"{hint}.open") is False
+    tab.value(f"{hint}.querySelector('summary').click()")
+    assert tab.value(f"{hint}.open") is True
+
+    tab.open(f"{address}/search.html?q=posterior collapse")
+    found = "document.querySelector('#search-results li > a')?.href"
+    tab.wait(found)
+    assert "07_vae" in tab.value(found)
+    tab.open(f"{address}/notebooks/04_gan.html")
+    tab.value("document.querySelectorAll('.live').forEach((place) => startNow(place))")
+    tab.wait(f"{LIVE}?.querySelector('.numbers')")
+    numbers = f"{LIVE}.querySelector('.numbers').textContent"
+    before = tab.value(numbers)
+    tab.value(f"{LIVE}.querySelector('button.play').click()")
+    tab.wait(f"{numbers} !== {json.dumps(before)}")
+    assert tab.faults == []
+    assert [url for url in tab.asked if not url.startswith((address, "data:", "blob:"))] == []
