@@ -34,10 +34,10 @@ from web.notebook import NOTEBOOKS, Page, raw  # noqa: E402
 OTHERS = {  # the pages beside the notebooks
     "claims": "[Claims](claims.md): what was measured of each, with its interval, to search in",
     "slides": "[Slides](slides.md): the lecture, to present in the browser",
-    "reference/index": "[Reference](reference/index.md): the package, module by module",
     "teach": "[Teach with this](teach.md): one lecture, one day or six weeks, and what to assign",
     "cite": "[Cite this](cite.md): for a paper, and when you use a part",
     "limits": "[Limits](limits.md): what was not tried, and what a page can't do",
+    "reference/index": "[Reference](reference/index.md): the package, module by module",
 }
 PACKAGES = HERE / "packages"
 LISTED = ROOT / "dgmcourse" / "weights" / "notebooks.json"
@@ -132,8 +132,8 @@ def front_page(listed: list[dict], made: dict[str, str]) -> str:
             link = f"[{label(row)}](notebooks/{row['notebook']}.md)"
             table.append(f"| {link} | {row.get('question', row['about'])} | {row['minutes']} |")
     others = [page for page in OTHERS if f"{page}.md" in made]
-    more = [*others, *(name.removesuffix(".md") for name in made if name.startswith("docs/"))]
-    entries = "\n".join(more)
+    docs = [name.removesuffix(".md") for name in made if name.startswith("docs/")]
+    entries = "\n".join([*others[:-1], *docs, others[-1]])
     contents.append(f"```{{toctree}}\n:hidden:\n:caption: Beside them\n\n{entries}\n```")
     head = ["| Notebook | The question | Minutes |", "|:--|:--|--:|"]
     lists = {"notebooks": head + table, "others": [f"- {OTHERS[page]}" for page in others]}

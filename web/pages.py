@@ -86,7 +86,9 @@ def teach(guide: bool) -> str:
     """The page for lecturers; with the guide in docs/ it leads to that one's plans."""
     plans = "## Plans\n\n[The guide for lecturers](docs/teaching.md) has plans and all commands."
     graded = "The [guide](docs/teaching.md) says how to give the course out without them, and to grade it."
-    own = "For marks, leave that folder out, or ask for something that is not an exercise here."
+    own = (
+        "For marks, ask for something that is no exercise here: the package has the solutions, too."
+    )
     return text("teach", plans=plans if guide else text("plans"), graded=graded if guide else own)
 
 

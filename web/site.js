@@ -43,6 +43,12 @@ for (const place of document.querySelectorAll(".live")) {
 darkScreen.addEventListener("change", tellTheme);
 new MutationObserver(tellTheme).observe(document.body, { attributeFilter: ["data-theme"] });
 
+// What search quotes of a page has each formula once.
+if (typeof Search !== "undefined") {
+  const asText = Search.htmlToText;
+  Search.htmlToText = (html, ...more) => asText(html.replace(/<span class="katex-mathml">.*?<\/math><\/span>/gs, ""), ...more);
+}
+
 // What is wider than its place is scrolled by the keyboard, too.
 function reach() {
   for (const part of document.querySelectorAll("article pre, .katex-display, .table-wrapper, .claims")) {
