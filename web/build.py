@@ -236,13 +236,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--no-deck", action="store_true", help="without the slides")
     parser.add_argument("--reference", help="the modules whose names begin so", default="dgmcourse")
     asked = parser.parse_args(arguments)
+    if asked.catalogues and (asked.which or asked.no_deck):
+        parser.error("catalogues are of all pages: ask for --catalogues alone")
     began = time.perf_counter()
     npm = npm_installed()
     packages_installed()
     source = asked.cache / "source"
     if (asked.out / ".buildinfo").exists():
         shutil.rmtree(asked.out)
-    deck = "" if asked.no_deck or asked.catalogues else made_deck(asked.cache)
+    deck = "" if asked.no_deck else made_deck(asked.cache)
     notebooks = chosen(asked.which)
     no_widgets = asked.no_widgets or asked.catalogues
     widgets = None if no_widgets else Widgets(asked.cache / "widgets", asked.widgets)

@@ -89,7 +89,8 @@ def keep_translated(out: Path, language: str, pages: set[str]) -> None:
 def update(templates: Path, locale: Path = LOCALE) -> list[str]:
     """Bring every catalogue up to date with its template; what it lacks, in words.
 
-    A sentence that changed stays without a translation until somebody has looked at it.
+    A sentence that changed stays without a translation until somebody has looked at it; of one that
+    is gone the translation is kept as a comment.
     """
     from babel.messages.pofile import read_po, write_po
 
@@ -103,7 +104,6 @@ def update(templates: Path, locale: Path = LOCALE) -> list[str]:
                 template = read_po(file)
             before = [(m.id, m.string) for m in catalogue]
             catalogue.update(template, no_fuzzy_matching=False)
-            catalogue.obsolete.clear()
             if [(m.id, m.string) for m in catalogue] != before:
                 catalogue.revision_date = datetime.now(UTC)
                 with path.open("wb") as file:
