@@ -241,6 +241,7 @@ def main(arguments: list[str] | None = None) -> int:
     began = time.perf_counter()
     npm = npm_installed()
     packages_installed()
+    asked.out, asked.cache = asked.out.resolve(), asked.cache.resolve()
     source = asked.cache / "source"
     if (asked.out / ".buildinfo").exists():
         shutil.rmtree(asked.out)

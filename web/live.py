@@ -8,7 +8,9 @@ import importlib
 import json
 import os
 import re
+import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 
 import nbformat
@@ -17,6 +19,9 @@ from page import STATE, VIEW, run, without_kernel
 from web.slice import slice_of
 
 SECONDS = 60  # for one cell; a widget that needs longer stays a picture
+# A build begins to make widgets that ask the kernel for so long; the next one makes the others.
+SECONDS_OF_THESE = 120
+ASKING = ("A widget stands here", "Pictures of what each pixel", "A pad to write half a digit")
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -25,6 +30,16 @@ def is_widget(output) -> bool:
 
 
 FIRST = f"import sys; sys.path.append({str(ROOT)!r})\nfrom web.alone import alone; alone()"
+
+
+def asks(output) -> bool:
+    """Whether a widget asks the kernel, whatever the reader does."""
+    return output["data"]["text/plain"].startswith(ASKING)
+
+
+def busy() -> float:
+    """How many times as long as on an idle machine a thing may take now."""
+    return max(1.0, os.getloadavg()[0] / os.cpu_count())
 
 
 class Widgets:
@@ -43,20 +58,25 @@ class Widgets:
         """The name of the file with the state, of each widget of these notebooks (solved copies): by
         its cell's id and which of the cell's widgets it is.
         """
+        self.began, self.left = time.monotonic(), 0
+        named = {path: {} for path in paths}
+        tasks = [(path, asking) for asking in (False, True) for path in paths]
         with ThreadPoolExecutor(min(os.cpu_count(), 4)) as pool:
-            made = list(pool.map(self.made, paths))
-        return {
-            path: {key: self.file(state) for key, state in states.items()}
-            for path, states in zip(paths, made, strict=True)
-        }
+            made = pool.map(lambda task: self.made(*task), tasks)
+            for (path, _), states in zip(tasks, made, strict=True):
+                named[path] |= {key: self.file(state) for key, state in states.items()}
+        if self.left:
+            print(f"- {self.left} widgets are pictures until the next build, which makes more")
+        return named
 
-    def made(self, path: Path) -> dict[tuple[str, int], dict]:
-        """The saved states of a notebook's widgets, without those that need a kernel."""
+    def made(self, path: Path, asking: bool) -> dict[tuple[str, int], dict]:
+        """The saved states of a notebook's widgets, of those that ask the kernel or of the others."""
         cells = [c for c in nbformat.read(path, 4).cells if c.cell_type == "code"]
         cells = [c for c in cells if "colab" not in c.metadata.get("tags", [])]
         wanted = set()
         for i, cell in enumerate(cells):
-            if any(map(is_widget, cell.outputs)) and self.only.search(cell.source):
+            widgets = list(filter(is_widget, cell.outputs))
+            if widgets and any(map(asks, widgets)) == asking and self.only.search(cell.source):
                 wanted.add(i)
         if not wanted:
             return {}
@@ -66,6 +86,9 @@ class Widgets:
         kept = self.cache / f"{path.stem}-{version.hexdigest()[:16]}.json"
         if kept.exists():
             saved = json.loads(kept.read_text())
+        elif asking and time.monotonic() - self.began > SECONDS_OF_THESE * busy():
+            self.left += len(wanted)
+            return {}
         else:
             saved, complete = self.run(path, code, wanted)
             if complete:  # else the next build tries again
@@ -83,16 +106,17 @@ class Widgets:
         print(f"- widgets of {path.stem}", flush=True)
         cells = [nbformat.v4.new_code_cell(source) for source in code]
         nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(FIRST), *cells])
-        busy = max(1.0, os.getloadavg()[0] / os.cpu_count())  # the limit is that of an idle machine
-        run(
-            nb, path.parents[1], round(SECONDS * busy), allow_errors=True, interrupt_on_timeout=True
-        )
+        limit = round(SECONDS * busy())
+        run(nb, path.parents[1], limit, allow_errors=True, interrupt_on_timeout=True)
         states, found = nb.metadata.get("widgets", {}).get(STATE, {}).get("state", {}), {}
+        # A training that was stopped goes on with what it has: no widget of that.
+        late = next((i for i, cell in enumerate(cells) if seconds(cell) > limit), len(cells))
         for i in sorted(wanted):
-            outputs = cells[i].outputs
+            outputs = cells[i].outputs if i < late else []
             views = [o["data"][VIEW]["model_id"] for o in outputs if VIEW in o.get("data", {})]
             if not views:
-                print(f"  cell {i} of {path.stem} stays a picture: {why(cells[: i + 1])}")
+                reason = why(cells[: i + 1]) if i < late else f"cell {late} takes too long"
+                print(f"  cell {i} of {path.stem} stays a picture: {reason}")
             saved = [states.get(view, {}) for view in views]
             found[str(i)] = [state if "_esm" in state.get("state", {}) else None for state in saved]
         return found, all(found.values())
@@ -119,6 +143,16 @@ class Widgets:
         name = f"{hashlib.sha256(packed).hexdigest()[:16]}.{kind}"
         self.files[name] = content
         return name
+
+
+def seconds(cell) -> float:
+    """How long a cell ran."""
+    times = cell.metadata.get("execution", {})
+    names = ("iopub.status.busy", "iopub.status.idle")
+    begin, end = (times.get(name, "") for name in names)
+    return (
+        (datetime.fromisoformat(end) - datetime.fromisoformat(begin)).total_seconds() if end else 0
+    )
 
 
 def why(cells) -> str:

@@ -47,7 +47,8 @@ function answer(alone, { shape: [rows, columns], panels }, ask) {
     const { drawn, p } = walk(alone.nets[ask.model], numbers, [rows, columns], ask.x, ask.rows * columns);
     return [{ from: ask.rows * columns }, [drawn.buffer, p.buffer]];
   }
-  const size = 3 * rows * columns * panels.length, cell = ask.cell[0] * columns + ask.cell[1];
+  const size = 3 * rows * columns * panels.length, [r, c] = ask.cell.map((at) => at / alone.step);
+  const cell = r * Math.ceil(columns / alone.step) + c;
   return [{ says: alone.says[cell] }, [new DataView(alone.pictures.buffer, alone.pictures.byteOffset + cell * size, size)]];
 }
 
@@ -90,18 +91,19 @@ export function walk({ gated, layers, head }, numbers, [rows, columns], x, from)
 
 /* --- what a prediction has seen --- */
 
-function reach(send, spec) {
+function reach(send, spec, unit) { // of `unit` rows and columns one can be chosen
   const { shape, panels } = spec, [rows, columns] = shape;
-  let cell = [...spec.cell], waiting = false, next = false;
+  const on = (at, n) => { const to = clamp(at, 0, n - 1); return to - (to % unit); };
+  let cell = [on(spec.cell[0], rows), on(spec.cell[1], columns)], waiting = false, next = false;
   const says = panels.map(() => h("p", { class: "says" })), spoken = h("span", { class: "spoken", role: "status" });
   const ask = () => { // one question at a time: dragging never queues up more than is seen
     if (waiting) { next = true; return; }
     waiting = true;
     send({ cell });
   };
-  const go = (to) => { cell = [clamp(to[0], 0, rows - 1), clamp(to[1], 0, columns - 1)]; ask(); };
+  const go = (to) => { cell = [on(to[0], rows), on(to[1], columns)]; ask(); };
   const key = (event) => {
-    const way = ARROW_KEYS[event.key], step = event.shiftKey ? 5 : 1;
+    const way = ARROW_KEYS[event.key], step = (event.shiftKey ? 5 : 1) * unit;
     if (way) go([cell[0] - way[1] * step, cell[1] + way[0] * step]);
     return way;
   };
@@ -223,7 +225,7 @@ function render({ model, el }) {
   const spec = model.get("_spec"), alone = model.get("_alone") ?? {};
   const answers = (ask) => queueMicrotask(() => answered(...answer(alone, spec, ask)));
   const send = alone.nets || alone.pictures ? answers : (ask) => model.send(ask);
-  const { root, answered, stop } = (spec.kind === "reach" ? reach : write)(send, spec);
+  const { root, answered, stop } = (spec.kind === "reach" ? reach : write)(send, spec, alone.step ?? 1);
   model.on("msg:custom", answered);
   const freeKeys = keepKeys(root);
   el.append(root);
