@@ -203,11 +203,13 @@ def test_what_a_student_would_type_leads_to_the_section(reader):
     assert len(check.WORDS) >= 30 and check.found_by_search(reader, check.WORDS) == []
     assert len(check.found_by_search(reader, {"elbo": "04_gan"})) == 1
     page = reader.open("search.html?q=posterior+collapse", widgets=False)
-    assert r"\beta" not in page.locator("#search-results").inner_text()
-    page.locator("#search-results a[href*='07_vae']").first.click()
+    result = page.locator("#search-results li", has_text="Break it: posterior collapse").first
+    expect(result).to_contain_text("−βKL")  # as it is read, and not its TeX, too
+    assert r"\beta" not in result.inner_text()
+    result.locator("> a").click()
     page.wait_for_function("document.querySelectorAll('.highlighted').length > 1")
     shown = "document.querySelector(location.hash).getBoundingClientRect().top"
-    assert page.evaluate(f"Math.abs({shown}) < 200 && scrollY > 0")
+    page.wait_for_function(f"Math.abs({shown}) < 200 && scrollY > 0")
 
 
 def test_a_page_in_german_says_so_and_leads_back(reader, site):
