@@ -362,11 +362,11 @@ def test_a_page_made_of_a_notebook_keeps_the_alternative_texts():
         words,
         "No description has been provided for this image",
     ]
-    # what set-up names the folder it copies this template to
+    # what the settings name the folder that this template is copied to
     config = json.loads((ROOT / "tools/jupyter/jupyter_nbconvert_config.json").read_text())
-    assert f"templates/{config['HTMLExporter']['template_name']} " in (
-        (ROOT / "tools/setup.sh").read_text()
-    )
+    named = f"templates/{config['HTMLExporter']['template_name']}\n"
+    assert named in (ROOT / "tools/settings.sh").read_text()
+    assert "sh tools/settings.sh .venv\n" in (ROOT / "tools/setup.sh").read_text()
 
 
 # ---- files that must agree
