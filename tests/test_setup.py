@@ -339,7 +339,7 @@ def test_jupyterlab_has_the_style_sheet_for_figures_in_the_dark():
 
     found = PyFileConfigLoader(str(ROOT / "tools/jupyter/jupyter_lab_config.py")).load_config()
     assert found.LabApp.custom_css is True
-    folder = Path(found.ServerApp.static_custom_path[-1])
+    folder = Path(found.ServerApp.tornado_settings["static_custom_path"][-1])
     assert "invert" in (folder / "custom.css").read_text()
 
 

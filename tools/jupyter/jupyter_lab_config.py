@@ -7,4 +7,4 @@ from jupyter_core.paths import jupyter_config_dir
 c = get_config()  # noqa: F821
 c.LabApp.custom_css = True
 places = [Path(jupyter_config_dir()), Path(__file__).parent]
-c.ServerApp.static_custom_path = [str(place / "custom") for place in places]
+c.ServerApp.tornado_settings = {"static_custom_path": [str(p / "custom") for p in places]}
