@@ -94,22 +94,35 @@ def picture(fig: plt.Figure, alt: str) -> Image:
 
 
 def png(fig: plt.Figure, scale: float = 1.5 * SHOWN) -> bytes:
-    """The figure as PNG bytes, with `scale` times the drawn pixels: sharp at 150 % zoom.
+    """The figure as PNG bytes, with `scale` times the drawn pixels: sharp at 150 % zoom."""
+    small = io.BytesIO()
+    _drawn(fig, scale).save(small, format="png", optimize=True)
+    return small.getvalue()
+
+
+def webp(fig: plt.Figure, scale: float = SHOWN) -> bytes:
+    """The same pixels as WebP, half the bytes: for browsers, since notebooks' viewers know PNG only."""
+    small = io.BytesIO()
+    _drawn(fig, scale).convert("RGB").save(small, format="webp", lossless=True, method=4)
+    return small.getvalue()
+
+
+def _drawn(fig: plt.Figure, scale: float) -> PIL.Image.Image:
+    """The figure's pixels, `scale` times as many as drawn; the figure is closed.
 
     A palette of 128 colours, without a visible loss, takes a third of the bytes of full colour.
     With DGMCOURSE_STRICT=1, as where the notebooks are built, texts that overlap are warned of.
     """
     if os.environ.get("DGMCOURSE_STRICT") == "1":
         for pair in overlapping_texts(fig):
-            warnings.warn("texts of a figure overlap: {!r} and {!r}".format(*pair), stacklevel=3)
-    drawn, small = io.BytesIO(), io.BytesIO()
+            warnings.warn("texts of a figure overlap: {!r} and {!r}".format(*pair), stacklevel=4)
+    pixels = io.BytesIO()
     fig.savefig(
-        drawn, format="png", dpi=DPI * scale, facecolor="white", pil_kwargs={"compress_level": 1}
+        pixels, format="png", dpi=DPI * scale, facecolor="white", pil_kwargs={"compress_level": 1}
     )
     plt.close(fig)
-    colours = PIL.Image.open(drawn).convert("RGB").quantize(COLOURS, dither=PIL.Image.Dither.NONE)
-    colours.save(small, format="png", optimize=True)
-    return small.getvalue()
+    image = PIL.Image.open(pixels).convert("RGB")
+    return image.quantize(COLOURS, dither=PIL.Image.Dither.NONE)
 
 
 def overlapping_texts(fig: plt.Figure) -> list[tuple[str, str]]:

@@ -3,9 +3,9 @@
     python notebooks/badges.py [https://host/owner/repository]
 
 The address is kept in one place, [project.urls] of pyproject.toml. From it are made the launch
-badges of the README and of each notebook source, and the cell by which a notebook installs the
-course in Colab. Without an argument they are made again from the address that is there. As long as
-there is none, there are no badges, and the cell says so.
+badges of the README and of each notebook source, the cell by which a notebook installs the course
+in Colab, and a line of CITATION.cff. Without an argument they are made again from the address that
+is there. As long as there is none, there are no badges, and the cell says so.
 """
 
 import re
@@ -92,6 +92,12 @@ def with_address(pyproject: str, address: str) -> str:
     return pyproject.replace(scripts, f'[project.urls]\nRepository = "{address}"\n\n{scripts}')
 
 
+def with_code(citation: str, address: str) -> str:
+    """CITATION.cff with the address as its last line, repository-code."""
+    citation = re.sub(r"^repository-code: .*\n", "", citation, flags=re.MULTILINE)
+    return citation + (f"repository-code: {address}\n" if address else "")
+
+
 def write(path: Path, text: str) -> None:
     if path.read_text(encoding="utf-8") != text:
         path.write_text(text, encoding="utf-8")
@@ -101,12 +107,15 @@ def write(path: Path, text: str) -> None:
 def main(arguments: list[str]) -> None:
     if arguments[:1] in (["-h"], ["--help"]) or len(arguments) > 1:
         raise SystemExit(__doc__)
-    pyproject, readme = ROOT / "pyproject.toml", ROOT / "README.md"
+    pyproject, readme, citation = (
+        ROOT / name for name in ("pyproject.toml", "README.md", "CITATION.cff")
+    )
     if arguments:
         write(pyproject, with_address(pyproject.read_text(encoding="utf-8"), normal(arguments[0])))
     urls = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"].get("urls", {})
     address = urls.get("Repository", "")
     write(readme, with_badges(readme.read_text(encoding="utf-8"), address))
+    write(citation, with_code(citation.read_text(encoding="utf-8"), address))
     for source in sorted((ROOT / "notebooks" / "source").glob("[0-9][0-9]*_*.py")):
         text = source.read_text(encoding="utf-8")
         write(source, with_cell(text, address, source.stem + ".ipynb"))

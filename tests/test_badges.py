@@ -9,6 +9,7 @@ from pathlib import Path
 
 import jupytext
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = """\
@@ -38,6 +39,8 @@ def course(tmp_path):
     (tmp_path / "notebooks/source/07_vae.py").write_text(SOURCE)
     shutil.copy(ROOT / "notebooks/badges.py", tmp_path / "notebooks")
     badges = load(tmp_path)
+    citation = badges.with_code((ROOT / "CITATION.cff").read_text(), "")
+    (tmp_path / "CITATION.cff").write_text(citation)
     (tmp_path / "README.md").write_text(badges.with_badges((ROOT / "README.md").read_text(), ""))
     pyproject = (ROOT / "pyproject.toml").read_text()
     (tmp_path / "pyproject.toml").write_text(
@@ -50,7 +53,7 @@ def state(course: Path) -> dict[str, str]:
     return {
         str(p.relative_to(course)): p.read_text()
         for p in course.rglob("*.*")
-        if p.suffix in (".md", ".toml", ".py")
+        if p.suffix in (".md", ".toml", ".py", ".cff")
     }
 
 
@@ -61,6 +64,7 @@ def cells(course: Path):
 def test_without_an_address_there_are_no_badges(course):
     load(course).main([])
     assert "mybinder" not in (course / "README.md").read_text()
+    assert "repository-code" not in (course / "CITATION.cff").read_text()
     title, colab, *rest = cells(course)
     assert title.source == "# A title\nWhat you will be able to do."
     assert colab.metadata["tags"] == ["colab"] and 'REPOSITORY = ""' in colab.source
@@ -78,6 +82,7 @@ def test_one_address_is_written_everywhere_and_once(course, address):
         "Repository": "https://github.com/a/b"
     }
     assert "/gh/a/b/main?urlpath=lab/tree/notebooks/00_welcome.ipynb" in first["README.md"]
+    assert yaml.safe_load(first["CITATION.cff"])["repository-code"] == "https://github.com/a/b"
     title, colab, *rest = cells(course)
     assert "github/a/b/blob/main/notebooks/07_vae.ipynb" in title.source
     assert title.source.startswith("# A title\n\n[![")
@@ -117,6 +122,8 @@ def test_every_source_carries_the_cell_and_the_badges_of_the_address_we_have():
     address = project.get("urls", {}).get("Repository", "")
     readme = (ROOT / "README.md").read_text()
     assert "<!-- badges -->" in readme and badges.with_badges(readme, address) == readme
+    citation = (ROOT / "CITATION.cff").read_text()
+    assert badges.with_code(citation, address) == citation
     sources = sorted((ROOT / "notebooks/source").glob("[0-9][0-9]*_*.py"))
     assert sources
     for source in sources:

@@ -334,6 +334,15 @@ def test_jupyterlab_knows_the_settings_that_keep_it_quiet():
         assert set(settings) <= set(json.loads(schema.read_text())["properties"])
 
 
+def test_jupyterlab_has_the_style_sheet_for_figures_in_the_dark():
+    from traitlets.config import PyFileConfigLoader
+
+    found = PyFileConfigLoader(str(ROOT / "tools/jupyter/jupyter_lab_config.py")).load_config()
+    assert found.LabApp.custom_css is True
+    folder = Path(found.ServerApp.tornado_settings["static_custom_path"][-1])
+    assert "invert" in (folder / "custom.css").read_text()
+
+
 def test_a_page_made_of_a_notebook_keeps_the_alternative_texts():
     import nbformat.v4 as v4
     from bs4 import BeautifulSoup
@@ -353,11 +362,11 @@ def test_a_page_made_of_a_notebook_keeps_the_alternative_texts():
         words,
         "No description has been provided for this image",
     ]
-    # what set-up names the folder it copies this template to
+    # what the settings name the folder that this template is copied to
     config = json.loads((ROOT / "tools/jupyter/jupyter_nbconvert_config.json").read_text())
-    assert f"templates/{config['HTMLExporter']['template_name']} " in (
-        (ROOT / "tools/setup.sh").read_text()
-    )
+    named = f"templates/{config['HTMLExporter']['template_name']}\n"
+    assert named in (ROOT / "tools/settings.sh").read_text()
+    assert "sh tools/settings.sh .venv\n" in (ROOT / "tools/setup.sh").read_text()
 
 
 # ---- files that must agree
@@ -405,13 +414,15 @@ def test_conda_gets_the_packages_of_pyproject_and_no_others():
         "matplotlib": "matplotlib-base",
     }  # no CUDA, and no window system
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
-    *packages, pip, by_pip = environment["dependencies"]
+    python, *packages, pip, by_pip = environment["dependencies"]
     assert (
         pip == "pip" and by_pip == {"pip": ["-e ."]} and environment["channels"][0] == "conda-forge"
     )
+    # repo2docker reads "python=3.12", and no range: it would begin with a Python of its own choice
+    name, version = python.split("=")
+    assert name == "python" and version in PYTHONS
     asked = {r.name: str(r.specifier) for r in map(Requirement, PROJECT["project"]["dependencies"])}
     expected = {conda_names.get(name, name): bound for name, bound in asked.items()}
-    expected["python"] = PROJECT["project"]["requires-python"]
     given = {r.name: r.specifier for r in map(Requirement, packages)}
     assert {name: set(str(spec).split(",")) for name, spec in given.items()} == {
         name: set(bound.split(",")) for name, bound in expected.items()

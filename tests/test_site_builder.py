@@ -3,16 +3,22 @@ beside the notebooks say. tests/browser/test_site.py reads the site itself.
 """
 
 import inspect
+import json
+import re
 import sys
+from html import unescape
 from pathlib import Path
 
 import nbformat
 import pytest
+import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path += [str(ROOT), str(ROOT / "tools")]
-from web import notebook, pages, reference  # noqa: E402
+from dgmcourse.plot import plt, webp  # noqa: E402
+from dgmcourse.widgets.figure import slider_figure  # noqa: E402
+from web import frames, languages, notebook, pages, reference, search  # noqa: E402
 from web.slice import slice_of  # noqa: E402
 
 # ---- which statements a widget needs
@@ -56,11 +62,49 @@ def test_what_gives_or_changes_a_value_is_kept(before, kept):
     assert slice_of([before, "show(x)"], {1}) == [kept, "show(x)"]
 
 
+# ---- a figure with sliders without a kernel
+
+
+def line(height, S, dashed, seed):
+    fig, ax = plt.subplots(figsize=(2, 1), layout="none")
+    ax.plot([0, height], [0, S + seed], ls="--" if dashed else "-")
+    ax.set(xlim=(0, 1), ylim=(0, 9))
+    return fig
+
+
+def test_a_figure_with_sliders_becomes_a_film_of_its_pictures():
+    kinds = {"height": (0.0, 1.0, 0.1, 0.3), "S": [2, 1, 4], "dashed": False, "seed": "new"}
+    film = frames.film_of(slider_figure(line, alt="a line", **kinds), "a line", most=48)
+    shown = {control["label"]: control["values"] for control in film._controls}
+    assert [control["kind"] for control in film._controls] == ["slider", "slider", "box", "button"]
+    sizes = [len(values) for values in shown.values()]
+    assert sizes == [2, 3, 2, 3] and len(film._frames) == 36
+    assert shown["height"] == ["0.3", "1.0"] and shown["S"] == ["2", "1", "4"]
+    assert film._texts == ["a line"] and film._width == 250
+    assert film._frames[film.frame] == webp(line(0.3, 2, False, 0))
+    last = webp(line(1.0, 4, True, sizes[3] - 1))
+    assert film._frames[-1] == last != film._frames[film.frame]
+    plt.close("all")
+
+
+@pytest.mark.parametrize(
+    "size, count, start, expected",
+    [
+        (5, 5, 2, [0, 1, 2, 3, 4]),
+        (37, 4, 0, [0, 12, 24, 36]),
+        (25, 3, 17, [0, 17, 24]),
+        (21, 2, 10, [10, 20]),
+        (1, 1, 0, [0]),
+    ],
+)
+def test_places_are_spread_and_the_first_picture_is_among_them(size, count, start, expected):
+    assert frames.places(size, count, start) == expected
+
+
 # ---- a notebook as a page
 
 
-@pytest.fixture
-def page(tmp_path):
+def small(tmp_path, repository=""):
     """The page of a small notebook, made of a student's and a solved copy."""
     code = "def kl(mean, log_var):\n    "
     said = new_output("display_data", {"text/html": "<b>Not done yet.</b> write kl"})
@@ -96,9 +140,13 @@ def page(tmp_path):
     cells["exercise"].source = code + "return SOLVED"
     cells["predicted"].outputs = [seen]
     nbformat.write(student, tmp_path / "solutions" / "07_small.ipynb")
-    return notebook.Page(
-        tmp_path / "07_small.ipynb", {("widget", 0): "state.json"}, {"07_small", "08_next"}
-    ).markdown
+    states, others = {("widget", 0): "state.json"}, {"07_small", "08_next"}
+    return notebook.Page(tmp_path / "07_small.ipynb", states, others, repository).markdown
+
+
+@pytest.fixture
+def page(tmp_path):
+    return small(tmp_path)
 
 
 def test_links_lead_to_pages_and_bars_in_formulas_divide_no_table(page):
@@ -108,8 +156,25 @@ def test_links_lead_to_pages_and_bars_in_formulas_divide_no_table(page):
     assert r"| $p(x\vert z)$ | b |" in page
 
 
-def test_a_launch_badge_is_a_link_without_a_picture_from_elsewhere(page):
-    assert "[Launch](https://a.org/c)" in page and "b.svg" not in page
+def test_without_a_repository_a_notebook_can_be_kept_and_not_launched(page):
+    assert '<a href="07_small.ipynb" download>Download this notebook</a>' in page
+    assert "a.org" not in page and page.count("<a ") == 1
+
+
+@pytest.mark.parametrize(
+    "address, names",
+    [
+        ("https://github.com/a/b", ["Open in Colab", "Launch on Binder"]),
+        ("https://gitlab.com/a/b", ["Launch on Binder"]),
+    ],
+)
+def test_with_one_there_are_the_buttons_that_make_badges_writes(tmp_path, address, names):
+    page = small(tmp_path, address)
+    links = re.findall(r'<a href="(https[^"]*)">([^<]*)</a>', page)
+    assert [name for _, name in links] == names and "<img" not in page and "svg" not in page
+    badges = notebook.badges(address, "07_small.ipynb")
+    assert all(f"]({unescape(link)})" in badges for link, _ in links)
+    assert f"[the licence]({address}/blob/main/LICENSE)" in page
 
 
 def test_code_is_folded_as_in_jupyter_and_colab_is_left_out(page):
@@ -125,6 +190,17 @@ def test_hints_lie_within_one_another_and_the_solution_below(page):
     between = page[hints[0] : hints[-1]]
     assert between.count("<details") == 2 and between.count("</details>") == 0
     assert "Not done yet" not in page
+
+
+def test_every_exercise_of_the_course_has_hints():
+    paths = sorted(notebook.NOTEBOOKS.glob("[0-9][0-9]*_*.ipynb"))
+    assert len(paths) > 12
+    for path in paths:
+        cells = nbformat.read(path, 4).cells
+        tagged = {cell.id for cell in cells if "exercise" in cell.metadata.get("tags", [])}
+        found = notebook.exercises(cells)
+        assert set(found) == tagged, path.name
+        assert all(len(hints) > 1 for asked in found.values() for _, hints in asked)
 
 
 def test_what_is_to_be_predicted_is_folded_with_the_answer_in_it(page):
@@ -195,3 +271,144 @@ def test_the_reference_has_every_public_module_and_no_solution():
     names = reference.modules()
     assert {"dgmcourse.densities", "dgmcourse.models.vae", "dgmcourse.check"} <= set(names)
     assert not [name for name in names if name.startswith("dgmcourse.check.")]
+
+
+# ---- the texts: to teach with, to cite, what there is not
+
+
+def test_the_citation_is_that_of_citation_cff(tmp_path, monkeypatch):
+    page = pages.cite("https://github.com/a/b")
+    given = yaml.safe_load(pages.CITATION.read_text())
+    assert (
+        f"<cite>{given['title']}</cite>, version {given['version']}. https://github.com/a/b" in page
+    )
+    assert "url = {https://github.com/a/b}," in page and "url =" not in pages.cite("")
+    assert "author = {{The dgmcourse developers}}," in page and "year" not in page
+    assert "is not released yet" in page and "{{citation}}" not in page
+    monkeypatch.setattr(pages, "CITATION", tmp_path / "CITATION.cff")
+    pages.CITATION.write_text(yaml.safe_dump(given | {"date-released": "2027-02-03"}))
+    page = pages.cite("")
+    assert "developers (2027). <cite>" in page and "year = {2027}," in page
+    assert "is not released yet" not in page
+
+
+def test_the_plans_give_way_to_those_of_the_guide():
+    alone, beside = pages.teach(guide=False), pages.teach(guide=True)
+    assert "## Six weeks" in alone and "docs/teaching.md" not in alone
+    assert "## Six weeks" not in beside and "(docs/teaching.md)" in beside
+    assert "{{" not in alone + beside
+
+
+def of_notebook(name: str) -> set[str]:
+    cells = nbformat.read(notebook.NOTEBOOKS / f"{name}.ipynb", 4).cells
+    return {name for asked in notebook.exercises(cells).values() for name, _ in asked}
+
+
+def test_the_plans_name_notebooks_and_exercises_that_there_are():
+    listed = json.loads((ROOT / "dgmcourse/weights/notebooks.json").read_text())
+    names = {row["notebook"] for row in listed}
+    text = "".join((pages.TEXT / f"{name}.md").read_text() for name in ("plans", "teach", "limits"))
+    assert set(re.findall(r"notebooks/(\d\w+)\.md", text)) <= names
+    rows = [row for row in pages.text("plans").splitlines() if "notebooks/" in row and "`" in row]
+    assert len(rows) > 5
+    for row in rows:
+        there = set().union(*map(of_notebook, re.findall(r"notebooks/(\w+)\.md", row)))
+        assert set(re.findall(r"`(\w+)`", row)) <= there, row
+
+
+def test_a_link_to_a_page_that_is_not_made_is_words():
+    text = "[a](slides.md), [b](claims.md#claim-1) and [c](https://a.org/x.md)"
+    assert pages.without_dead_links(text, {"claims.md"}) == (
+        "a, [b](claims.md#claim-1) and [c](https://a.org/x.md)"
+    )
+
+
+def test_documents_lead_to_pages_to_the_repository_or_nowhere(tmp_path, monkeypatch):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/a.md").write_text(
+        "# A\n[b](b.md) [n](../notebooks/07_vae.ipynb#cell-id=ab) [m](../Makefile) [w](https://a.org) [t](#a)"
+    )
+    (tmp_path / "docs/b.md").write_text("# B\n")
+    monkeypatch.setattr(pages, "ROOT", tmp_path)
+    monkeypatch.setattr(pages, "DOCS", tmp_path / "docs")
+    rest = " [w](https://a.org) [t](#a)"
+    made = pages.documents({"07_vae"}, "https://a.org/r")
+    assert made["docs/a.md"] == (
+        "# A\n[b](b.md) [n](../notebooks/07_vae.md#cell-ab)"
+        f" [m](https://a.org/r/blob/main/Makefile){rest}"
+    )
+    assert made["docs/b.md"] == "# B\n"
+    assert pages.documents(set(), "")["docs/a.md"] == f"# A\n[b](b.md) n m{rest}"
+
+
+# ---- search, and other languages
+
+
+def test_a_word_counts_in_its_own_section_and_more_in_a_heading(tmp_path):
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks/07_a.html").write_text(
+        '<meta name="keywords" content="pad, bound"><section id="a"><h1>Auto-encoders<a class="headerlink">¶</a>'
+        '</h1><p>bounds <span class="tex">bound <b>x</b></span></p><section id="b"><h2>The <em>bound</em></h2>'
+        "<img src=x><p>Bound, of a bound</p></section><script>bound</script></section>"
+    )
+    (tmp_path / "searchindex.js").write_text("Search.setIndex({})")
+    search.index(tmp_path, lambda word: word.removesuffix("s").removesuffix("er"))
+    line, theirs = (tmp_path / "searchindex.js").read_text().split("\n")
+    made = json.loads(line.removeprefix("window.sections=").removesuffix(";"))
+    assert theirs == "Search.setIndex({})" and made["of"] == {"notebooks/07_a": [0, 2]}
+    assert made["places"] == [["a", "Auto-encoders", 1.1], ["b", "The bound", 0.9]]
+    assert made["words"]["bound"] == {"0": 4, "1": 7} and made["words"]["pad"] == {"0": 3}
+    assert made["words"]["encod"] == {"0": 5} and "x" not in made["words"]
+
+
+def test_a_page_leads_to_its_translations_and_they_lead_back():
+    spoken = {"de": {"cite", "notebooks/07_vae"}, "hr": {"cite"}}
+    assert languages.switch("claims", "en", spoken) == ""
+    assert languages.switch("notebooks/07_vae", "en", spoken) == (
+        '<p class="languages"><a href="../de/notebooks/07_vae.html" lang="de" hreflang="de">Deutsch</a></p>'
+    )
+    both = languages.switch("cite", "de", spoken)
+    assert re.findall('href="([^"]*)"', both) == ["../cite.html", "../hr/cite.html"]
+
+
+def test_what_is_not_translated_is_left_to_the_english_page_and_marked(tmp_path):
+    (tmp_path / "de/_static").mkdir(parents=True)
+    (tmp_path / "_static").mkdir()
+    for name in ("cite.html", "claims.html", "_static/a.css", "de/claims.html", "de/_static/a.css"):
+        (tmp_path / name).write_text("x")
+    (tmp_path / "de/_static/translations.js").write_text("x")
+    (tmp_path / "de/cite.html").write_text(
+        '<html data-content_root="./"><link href="_static/a.css?v=1"><script src="_static/translations.js">'
+        '<a class="reference internal" href="claims.html#claim-1">C</a><a href="cite.html">c</a>'
+        '<a href="https://a.org/claims.html">o</a><a href="#here">h</a><p class="untranslated">words</p>'
+    )
+    languages.keep_translated(tmp_path, "de", {"cite"})
+    left = {p.relative_to(tmp_path / "de").as_posix() for p in (tmp_path / "de").rglob("*.*")}
+    assert left == {"cite.html", "_static/translations.js"}
+    assert (tmp_path / "de/cite.html").read_text() == (
+        '<html data-content_root="../"><link href="../_static/a.css?v=1"><script src="_static/translations.js">'
+        '<a class="reference internal" lang="en" href="../claims.html#claim-1">C</a><a href="cite.html">c</a>'
+        '<a href="https://a.org/claims.html">o</a><a href="#here">h</a><p lang="en" class="untranslated">words</p>'
+    )
+
+
+def test_a_sentence_that_changed_waits_for_its_translator(tmp_path):
+    head = 'msgid ""\nmsgstr "Content-Type: text/plain; charset=utf-8\\n"\n\n'
+    own = tmp_path / "locale/de/LC_MESSAGES"
+    own.mkdir(parents=True)
+    before = [
+        ("Cite this", "Zitieren"),
+        ("Take version one of it.", "Fassung eins."),
+        ("Old", "Alt"),
+    ]
+    words = "\n".join(f'msgid "{en}"\nmsgstr "{de}"\n' for en, de in before)
+    (own / "cite.po").write_text(head + words)
+    now = ["Cite this", "Take version two of it.", "New"]
+    (tmp_path / "cite.pot").write_text(head + "\n".join(f'msgid "{en}"\nmsgstr ""\n' for en in now))
+    assert languages.translated(tmp_path / "locale") == {"de": {"cite"}}
+    assert languages.update(tmp_path, tmp_path / "locale") == ["cite.po, de: 2 to translate"]
+    text = (own / "cite.po").read_text()
+    assert 'msgid "Cite this"\nmsgstr "Zitieren"' in text and '#~ msgstr "Alt"' in text
+    assert '#, fuzzy\nmsgid "Take version two of it."' in text
+    languages.update(tmp_path, tmp_path / "locale")
+    assert (own / "cite.po").read_text() == text

@@ -24,7 +24,7 @@ case $TORCH in '' | cpu | default) ;; *) fail "TORCH=$TORCH is not known: say TO
 if [ -n "$PYTHON" ] && ! fits "$PYTHON"; then fail "PYTHON=$PYTHON is not a Python 3.11, 3.12 or 3.13."; fi
 
 # What the environment is made from. When only this has changed, the environment is updated in place.
-key=$({ cat requirements.txt requirements-uv.txt pyproject.toml tools/setup.sh tools/jupyter/*.json tools/jupyter/*/*.json tools/nbconvert/*; } | cksum)
+key=$({ cat requirements.txt requirements-uv.txt pyproject.toml tools/*.sh tools/jupyter/*.* tools/jupyter/*/*.* tools/nbconvert/*; } | cksum)
 
 if [ -e .venv ] && [ ! -f $stamp ]; then
     fail "There is a .venv here that these commands did not make, and they would overwrite it.
@@ -115,9 +115,6 @@ say "- the packages of requirements.txt, at their pinned versions"
 fetch "$stopped" install --require-hashes -r .venv/requirements.txt
 say "- the course itself, and JupyterLab's quiet settings"
 install --quiet --no-deps --no-build-isolation -e . || fail "$stopped"
-templates=.venv/share/jupyter/nbconvert/templates/dgmcourse # pages that keep the pictures' alternative texts
-mkdir -p .venv/etc/jupyter $templates
-cp -R tools/jupyter/. .venv/etc/jupyter/
-cp tools/nbconvert/* $templates/
+sh tools/settings.sh .venv
 printf '%s\n%s\n%s\n' "$TORCH" "$PWD" "$key" >$stamp
 say "Set up."

@@ -3,6 +3,7 @@
     python web/build.py                 site/
     python web/build.py 07 08           with these notebooks only, to look at while writing
     python web/build.py --check         then look at every page: links, requests, errors, axe
+    python web/build.py --catalogues    the sentences of all pages for translators, and no site
 
 Nothing is run again and nothing is fetched: the notebooks' outputs are in them, formulas are set by
 KaTeX while it is built, fonts and search lie inside. web/README.md says what is made of what.
@@ -17,7 +18,6 @@ import shutil
 import subprocess
 import sys
 import time
-import tomllib
 from html import unescape
 from itertools import groupby
 from pathlib import Path
@@ -27,13 +27,16 @@ ROOT = HERE.parent
 sys.path += [str(ROOT), str(ROOT / "tools")]
 from page import LIVE, MODULES, npm_installed, set_formulas  # noqa: E402
 
-from web import check, pages, reference  # noqa: E402
+from web import check, languages, pages, reference, search  # noqa: E402
 from web.live import Widgets  # noqa: E402
-from web.notebook import NOTEBOOKS, Page  # noqa: E402
+from web.notebook import NOTEBOOKS, Page, raw  # noqa: E402
 
 OTHERS = {  # the pages beside the notebooks
     "claims": "[Claims](claims.md): what was measured of each, with its interval, to search in",
     "slides": "[Slides](slides.md): the lecture, to present in the browser",
+    "teach": "[Teach with this](teach.md): one lecture, one day or six weeks, and what to assign",
+    "cite": "[Cite this](cite.md): for a paper, and when you use a part",
+    "limits": "[Limits](limits.md): what was not tried, and what a page can't do",
     "reference/index": "[Reference](reference/index.md): the package, module by module",
 }
 PACKAGES = HERE / "packages"
@@ -68,12 +71,6 @@ def write(path: Path, content: str | bytes) -> None:
         path.write_bytes(content)
 
 
-def repository() -> str:
-    """The address that `make badges` has written, or ""."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return project.get("urls", {}).get("Repository", "")
-
-
 # ---- what Sphinx reads
 
 
@@ -83,27 +80,39 @@ def chosen(which: list[str]) -> list[Path]:
     return [path for path in paths if path.stem.startswith(tuple(which) or "")]
 
 
-def sources(source: Path, paths: list[Path], deck: str, modules: str, live: bool) -> None:
+def sources(
+    source: Path, paths: list[Path], deck: str, modules: str, widgets: Widgets | None
+) -> None:
     """Write all pages, as Markdown, and what they show."""
     shutil.rmtree(source / "static", ignore_errors=True)
     static, names, made = source / "static", {path.stem for path in paths}, {}
-    widgets = Widgets(source.parent / "widgets")
+    spoken, repository = languages.translated(), pages.repository()
+    solved = {path: path.parent / "solutions" / path.name for path in paths}
+    states = widgets.of([*solved.values()]) if widgets else {}
     for path in paths:
-        states = widgets.of(path.parent / "solutions" / path.name) if live else {}
-        page = Page(path, states, names, repository())
+        page = Page(path, states.get(solved[path], {}), names, repository)
         made[f"notebooks/{path.stem}.md"] = page.markdown
         for name, content in page.figures.items():
             write(static / "figures" / name, content)
-    for name, text in widgets.files.items():
-        write(static / "widgets" / name, text)
+    for name, content in (widgets.files if widgets else {}).items():
+        write(static / "widgets" / name, content)
     made["claims.md"] = pages.claims(names)
     if deck:
         made["slides.md"] = pages.slides(deck)
     made |= {f"reference/{name}.md": text for name, text in reference.pages(modules).items()}
+    made |= pages.documents(names, repository)
+    made |= {"cite.md": pages.cite(repository), "limits.md": pages.text("limits")}
+    made["teach.md"] = pages.teach(guide="docs/teaching.md" in made)
     listed = json.loads(LISTED.read_text(encoding="utf-8"))
+    about = {f"notebooks/{row['notebook']}.md": front_matter(row) for row in listed}
     made["index.md"] = front_page([row for row in listed if row["notebook"] in names], made)
+    for name in ("index.md", "teach.md", "cite.md", "limits.md"):
+        made[name] = pages.without_dead_links(made[name], made)
     for name, text in made.items():
-        write(source / name, text)
+        title, line, rest = text.partition("\n")
+        if links := languages.switch(name.removesuffix(".md"), "en", spoken):
+            text = f"{title}\n\n{raw(links)}\n{rest}"
+        write(source / name, about.get(name, "") + text)
     for page in source.rglob("*.md"):
         if str(page.relative_to(source)) not in made:
             page.unlink()
@@ -123,16 +132,19 @@ def front_page(listed: list[dict], made: dict[str, str]) -> str:
             link = f"[{label(row)}](notebooks/{row['notebook']}.md)"
             table.append(f"| {link} | {row.get('question', row['about'])} | {row['minutes']} |")
     others = [page for page in OTHERS if f"{page}.md" in made]
-    more = "\n".join(others)
-    contents.append(f"```{{toctree}}\n:hidden:\n:caption: Beside them\n\n{more}\n```")
+    docs = [name.removesuffix(".md") for name in made if name.startswith("docs/")]
+    entries = "\n".join([*others[:-1], *docs, others[-1]])
+    contents.append(f"```{{toctree}}\n:hidden:\n:caption: Beside them\n\n{entries}\n```")
     head = ["| Notebook | The question | Minutes |", "|:--|:--|--:|"]
-    text = (HERE / "index.md").read_text(encoding="utf-8")
-    text = text.replace("{{notebooks}}", "\n".join(head + table))
-    text = text.replace("{{others}}", "\n".join(f"- {OTHERS[page]}" for page in others))
-    text = re.sub(
-        r"\[([^\]]+)\]\((notebooks/\w+\.md)\)", lambda f: f[0] if f[2] in made else f[1], text
-    )
+    lists = {"notebooks": head + table, "others": [f"- {OTHERS[page]}" for page in others]}
+    text = pages.text("index", **{name: "\n".join(rows) for name, rows in lists.items()})
     return text + "\n" + "\n\n".join(contents) + "\n"
+
+
+def front_matter(row: dict) -> str:
+    """What a notebook's page says of itself to those who search: here, or on the web."""
+    said = {"description": row["about"], "keywords": search.keywords(row)}
+    return f"---\nmyst: {json.dumps({'html_meta': said})}\n---\n"
 
 
 def label(row: dict) -> str:
@@ -174,14 +186,26 @@ def made_deck(cache: Path) -> str:
 # ---- from pages to the site
 
 
-def sphinx(source: Path, out: Path, trees: Path) -> None:
+def sphinx(source: Path, out: Path, trees: Path, kind: str = "html", **settings) -> None:
     from sphinx.application import Sphinx
     from sphinx.util.docutils import docutils_namespace, patch_docutils
 
     with patch_docutils(), docutils_namespace():
-        static = {"html_static_path": [str(source / "static")]}
-        app = Sphinx(source, HERE, out, trees, "html", static, status=None)
-        app.build()
+        Sphinx(source, HERE, out, trees, kind, settings, status=None).build()
+
+
+def html(source: Path, out: Path, cache: Path) -> None:
+    """All pages, the sections for the search, and the pages in other languages."""
+    sphinx(source, out, cache / "trees", html_static_path=[str(source / "static")])
+    from snowballstemmer import stemmer  # of Sphinx
+
+    search.index(out, stemmer("english").stemWord)
+    for language, own in languages.translated().items():
+        its = cache / language
+        languages.stand_ins(source, its, language, own)
+        words = {"language": language, "locale_dirs": [str(its / "locale")]}
+        sphinx(its, out / language, cache / f"trees-{language}", **words)
+        languages.keep_translated(out, language, own)
 
 
 def finish(out: Path, npm: str) -> None:
@@ -206,20 +230,32 @@ def main(arguments: list[str] | None = None) -> int:
         "--cache", type=Path, default=HERE / "cache", help="where what is made on the way is kept"
     )
     parser.add_argument("--check", action="store_true", help="then look at every page (minutes)")
+    parser.add_argument("--catalogues", action="store_true", help="only these, for translators")
     parser.add_argument("--no-widgets", action="store_true", help="with pictures in their place")
+    parser.add_argument("--widgets", default="", help="only those in whose cells this pattern is")
     parser.add_argument("--no-deck", action="store_true", help="without the slides")
     parser.add_argument("--reference", help="the modules whose names begin so", default="dgmcourse")
     asked = parser.parse_args(arguments)
+    if asked.catalogues and (asked.which or asked.no_deck):
+        parser.error("catalogues are of all pages: ask for --catalogues alone")
     began = time.perf_counter()
     npm = npm_installed()
     packages_installed()
+    asked.out, asked.cache = asked.out.resolve(), asked.cache.resolve()
     source = asked.cache / "source"
     if (asked.out / ".buildinfo").exists():
         shutil.rmtree(asked.out)
     deck = "" if asked.no_deck else made_deck(asked.cache)
     notebooks = chosen(asked.which)
-    sources(source, notebooks, deck, asked.reference, not asked.no_widgets)
-    sphinx(source, asked.out, asked.cache / "trees")
+    no_widgets = asked.no_widgets or asked.catalogues
+    widgets = None if no_widgets else Widgets(asked.cache / "widgets", asked.widgets)
+    sources(source, notebooks, deck, asked.reference, widgets)
+    if asked.catalogues:
+        sphinx(source, asked.cache / "catalogues", asked.cache / "trees-catalogues", "gettext")
+        lacks = languages.update(asked.cache / "catalogues")
+        print("\n".join([f"The catalogues are in {asked.cache / 'catalogues'}.", *lacks]))
+        return 0
+    html(source, asked.out, asked.cache)
     finish(asked.out, npm)
     if deck:
         write(asked.out / "deck.html", pages.for_site(deck, {path.stem for path in notebooks}))

@@ -20,43 +20,58 @@ sys.path.append(str(ROOT / "tools"))
 AXE = ROOT / "slides" / "node_modules" / "axe-core" / "axe.min.js"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
 ELSEWHERE = re.compile(r"^[a-z]+:|^//")
-# Words that a student would type, and the notebook that one of the first results is to lead to.
+# Words that a student would type, and where one of the first results is to lead: a notebook, or its section.
 WORDS = {
-    "posterior collapse": "07_vae",
+    "posterior collapse": "07_vae#break-it-posterior-collapse",
+    "autoencoder": "07_vae",
+    "kl annealing": "13a_text",
+    "perplexity": "13a_text",
+    "link prediction": "14_graphs",
+    "collaborative filtering": "14_graphs",
+    "drug": "15_drug_response",
+    "music": "13b_music",
     "evidence lower bound": "07_vae",
     "elbo": "07_vae",
     "active units": "07_vae",
     "regulariser": "07_vae",
     "reparameterization": "08_reparameterization",
     "score function": "08_reparameterization",
-    "gumbel": "08_reparameterization",
+    "gumbel": "08_reparameterization#what-cannot-be-reparameterized",
     "variance of gradient": "08_reparameterization",
     "normalizing flow": "09_normalizing_flows",
-    "planar": "09_normalizing_flows",
-    "householder": "09_normalizing_flows",
+    "planar": "09_normalizing_flows#the-planar-flow-bends-the-band",
+    "householder": "09_normalizing_flows#exercise-2-the-householder-reflection-5-minutes",
+    "change of variables": "09_normalizing_flows#change-of-variables-in-one-dimension",
     "inverse autoregressive": "09_normalizing_flows",
     "jacobian": "09_normalizing_flows",
     "pixelcnn": "10_pixelvae",
-    "masked convolution": "10_pixelvae",
+    "masked convolution": "10_pixelvae#exercise-1-the-mask-5-minutes",
+    "free bits": "10_pixelvae",
     "vampprior": "11_priors",
     "pseudo-inputs": "11_priors",
     "aggregated posterior": "11_priors",
     "mode collapse": "04_gan",
+    "nash equilibrium": "04_gan",
     "discriminator": "04_gan",
     "non-saturating": "04_gan",
     "wasserstein": "05_wgan",
     "gradient penalty": "05_wgan",
     "lipschitz": "05_wgan",
-    "dcgan": "06_more_gans",
+    "dcgan": "06_more_gans#dcgan-the-same-game-other-networks",
+    "frechet": "16_looking_back#exercise-1-the-frechet-distance-4-minutes",
     "factor analysis": "02_latent_variable_models",
     "mixture of gaussians": "02_latent_variable_models",
     "importance sampling": "03_density_network",
     "semi-supervised": "12_semi_supervised",
     "gibbs sampling": "01_motivation",
+    "anomaly detection": "01_motivation",
+    "inpainting": "01_motivation",
+    "em algorithm": "02_latent_variable_models#exercise-3-one-em-step-8-minutes",
+    "log-sum-exp": "03_density_network#why-the-exp-and-the-log",
     "diffusion": "16_looking_back",
     "self-test": "16_looking_back",
 }
-FIRST = 5
+FIRST = 3
 
 
 class Elements(HTMLParser):
@@ -193,12 +208,13 @@ class Reader:
 
 
 def found_by_search(reader: Reader, words: dict[str, str]) -> list[str]:
-    """The words that do not lead to their notebook, in words."""
+    """The words that do not lead to their place, in words."""
     faults = []
-    for asked, notebook in words.items():
-        found = reader.search(asked)[:FIRST]
-        if not any(f"/{notebook}.html" in url for url in found):
-            faults.append(f"searched for {asked!r}: {notebook} is not among {found}")
+    for asked, place in words.items():
+        page, mark, section = place.partition("#")
+        found = [url.rpartition("/notebooks/")[2] for url in reader.search(asked)[:FIRST]]
+        if not any(url.startswith(f"{page}.html{mark}{section}") for url in found):
+            faults.append(f"searched for {asked!r}: {place} is not among {found}")
     return faults
 
 
@@ -220,7 +236,8 @@ def everything(site: Path) -> list[str]:
                 reader.look()
             faults += reader.close()
         reader = Reader(browser, address)
-        there = {word: name for word, name in WORDS.items() if f"notebooks/{name}.html" in paths}
+        made = {path.removeprefix("notebooks/").removesuffix(".html") for path in paths}
+        there = {word: place for word, place in WORDS.items() if place.partition("#")[0] in made}
         faults += found_by_search(reader, there)
         faults += reader.close()
         browser.close()

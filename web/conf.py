@@ -11,13 +11,16 @@ project = "Deep generative models"
 author = "the dgmcourse authors"
 copyright = "the dgmcourse authors; text and pictures CC BY 4.0, code MIT"  # noqa: A001
 language = "en"
-extensions = ["myst_parser"]
+extensions = ["myst_parser", "sphinx.ext.githubpages"]  # for hosts that leave out folders named _
+gettext_compact = False  # a catalogue a page
+translation_progress_classes = "untranslated"
 myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 4
 myst_dmath_double_inline = True
 # links to cells are followed by the tests instead
 suppress_warnings = ["myst.header", "myst.xref_missing", "misc.highlighting_failure"]
 html_theme = "furo"
+html_search_scorer = str(Path(__file__).with_name("scorer.js"))
 html_title = "Deep generative models"
 html_css_files = ["katex/katex.css", "site.css"]
 html_js_files = [("live.js", {"defer": ""}), ("site.js", {"defer": ""})]

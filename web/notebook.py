@@ -16,6 +16,7 @@ import nbformat
 import PIL.Image
 from page import webp
 
+from notebooks.badges import badges
 from web.live import is_widget
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -50,8 +51,7 @@ class Page:
         self.widgets, self.exercises = widgets, exercises(self.cells)
         first, *rest = (self.cell(cell) for cell in self.cells)
         title, _, text = first.partition("\n")
-        link = raw(f'<p class="get"><a href="{path.name}" download>Download this notebook</a></p>')
-        self.parts = [title, link, text, *rest]
+        self.parts = [title, raw(launch(path.name, repository)), text, *rest]
 
     @property
     def markdown(self) -> str:
@@ -135,10 +135,10 @@ class Page:
     # ---- text
 
     def text(self, source: str) -> str:
-        """Markdown as MyST reads it: links lead to pages, a launch badge is a link without a picture
-        of another host, a bar within a formula divides no table.
+        """Markdown as MyST reads it: links lead to pages, a bar within a formula divides no table,
+        and launch badges, pictures of another host, are left to the page's own buttons.
         """
-        source = re.sub(r"\[!\[([^\]]*)\]\([^)]*\)\]\(([^)]*)\)", r"[\1](\2)", source)
+        source = re.sub(r"^\[!\[.*\n?", "", source, flags=re.M)
         source = re.sub(
             rf"\[([^\]]*)\]\(({NAME})\.ipynb(?:#([^)]*(?:\([^)]*\))?[^)]*))?\)",
             lambda found: (
@@ -167,6 +167,15 @@ class Page:
             ),
             html,
         )
+
+
+def launch(notebook: str, repository: str) -> str:
+    """The buttons below a page's title: the badges as links, if there is a repository, and a download."""
+    buttons = re.findall(
+        r"\[!\[(.*?)\]\(.*?\)\]\((.*?)\)", badges(repository, notebook) if repository else ""
+    )
+    links = "".join(f'<a href="{escape(address)}">{name}</a> ' for name, address in buttons)
+    return f'<p class="get">{links}<a href="{notebook}" download>Download this notebook</a></p>'
 
 
 def exercises(cells) -> dict[str, list[tuple[str, list[str]]]]:

@@ -1,17 +1,95 @@
-"""The pages beside the notebooks: what was measured of the lecture's claims, and the slides."""
+"""The pages beside the notebooks: the texts in text/ and docs/, what was measured of the lecture's
+claims, and the slides.
+"""
 
 import json
+import posixpath
 import re
+import tomllib
 from html import escape
 from html.parser import HTMLParser
 from itertools import groupby
 from pathlib import Path
 
-from web.notebook import formulas, raw
+import yaml
+
+from web.notebook import FENCE, formulas, raw
 
 ROOT = Path(__file__).resolve().parents[1]
+TEXT = ROOT / "web" / "text"
+DOCS = ROOT / "docs"
 CLAIMS = ROOT / "dgmcourse" / "weights" / "claims.json"
+CITATION = ROOT / "CITATION.cff"
 INTERVAL = r"(?<=\d|%) \((?=[−+-]?[\d.,]+ ?%? to )([^)]*)\)"
+
+
+def repository() -> str:
+    """The address that `make badges` has written, or ""."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return project.get("urls", {}).get("Repository", "")
+
+
+def text(name: str, **parts: str) -> str:
+    """A page of text/, each {{part}} filled in."""
+    words = (TEXT / f"{name}.md").read_text(encoding="utf-8")
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], words)
+
+
+def without_dead_links(words: str, made: set[str]) -> str:
+    """Markdown whose links to pages that are not made are words only."""
+    link = r"\[([^\]]+)\]\(([\w/.]+\.md)(?:#[^)]*)?\)"
+    return re.sub(link, lambda found: found[0] if found[2] in made else found[1], words)
+
+
+def documents(notebooks: set[str], repository: str) -> dict[str, str]:
+    """The pages of docs/*.md; what they link to is a page, else in the repository, else words."""
+    names = {f"docs/{path.name}" for path in DOCS.glob("*.md")}
+
+    def link(found) -> str:
+        target, _, place = found[2].partition("#")
+        path = posixpath.normpath(f"docs/{target}") if target else ""
+        if not path or path in names or re.match(r"[a-z]+:", target):
+            return found[0]
+        name = path.removeprefix("notebooks/").removesuffix(".ipynb")
+        if name in notebooks:
+            cell = f"#cell-{place.removeprefix('cell-id=')}" if place else ""
+            return f"[{found[1]}](../notebooks/{name}.md{cell})"
+        return f"[{found[1]}]({repository}/blob/main/{path})" if repository else found[1]
+
+    made = {}
+    for name in sorted(names):
+        words = (ROOT / name).read_text(encoding="utf-8")
+        made[name] = re.sub(r"\[([^\]]+)\]\(([^)\s]+)\)", link, words)
+    return made
+
+
+def cite(repository: str) -> str:
+    """How the course is cited, from CITATION.cff."""
+    given = yaml.safe_load(CITATION.read_text(encoding="utf-8"))
+    authors = " and ".join(author["name"] for author in given["authors"])
+    year = str(given.get("date-released", ""))[:4]
+    named = f"{authors}{f' ({year})' if year else ''}. <cite>{given['title']}</cite>"
+    named = f"{named}, version {given['version']}. {repository}".strip()
+    fields = {"author": f"{{{authors}}}", "title": given["title"], "version": given["version"]}
+    fields |= {"year": year, "url": repository}
+    lines = [f"  {name} = {{{value}}}," for name, value in fields.items() if value]
+    bibtex = "\n".join([f"{FENCE}bibtex", "@software{dgmcourse,", *lines, "}", FENCE])
+    credit = f"From <cite>{given['title']}</cite>, CC BY 4.0"
+    quoted = [
+        raw(f'<blockquote lang="en"><p>{words}</p></blockquote>') for words in (named, credit)
+    ]
+    made = text("cite", citation=quoted[0], bibtex=bibtex, credit=quoted[1])
+    return re.sub(r"This version is not released.*\n\n", "", made) if year else made
+
+
+def teach(guide: bool) -> str:
+    """The page for lecturers; with the guide in docs/ it leads to that one's plans."""
+    plans = "## Plans\n\n[The guide for lecturers](docs/teaching.md) has plans and all commands."
+    graded = "The [guide](docs/teaching.md) says how to give the course out without them, and to grade it."
+    own = (
+        "For marks, ask for something that is no exercise here: the package has the solutions, too."
+    )
+    return text("teach", plans=plans if guide else text("plans"), graded=graded if guide else own)
 
 
 def claims(notebooks: set[str]) -> str:

@@ -6,6 +6,8 @@ const isDark = () => { const { theme } = document.body.dataset; return theme ===
 const LOOK = `
   :host { display: block; }
   :is(button, select, input) { font: inherit; }
+  slot { display: none; }
+  @media print { slot { display: block; } slot + div { display: none; } } /* the picture in the widget's place */
   [data-jp-theme-light="false"] :is(.film img) { filter: invert(.93) hue-rotate(180deg); }`; // as JupyterLab's own theme does
 
 function tellTheme() {
@@ -18,6 +20,7 @@ async function start(place) {
   place.dataset.started = "";
   const { module, css, state } = await (await fetch(new URL(place.dataset.widget, folder))).json();
   await startWidget(place, await import(new URL(module, folder)), css + LOOK, state);
+  place.shadowRoot.lastChild.before(document.createElement("slot")); // of the picture that the page had there
   tellTheme();
 }
 
@@ -39,6 +42,12 @@ for (const place of document.querySelectorAll(".live")) {
 }
 darkScreen.addEventListener("change", tellTheme);
 new MutationObserver(tellTheme).observe(document.body, { attributeFilter: ["data-theme"] });
+
+// What search quotes of a page has each formula once.
+if (typeof Search !== "undefined") {
+  const asText = Search.htmlToText;
+  Search.htmlToText = (html, ...more) => asText(html.replace(/<span class="katex-mathml">.*?<\/math><\/span>/gs, ""), ...more);
+}
 
 // What is wider than its place is scrolled by the keyboard, too.
 function reach() {

@@ -1,56 +1,77 @@
-// Pictures one after another, with a play button and a slider: everything is here, the kernel is not asked.
+// Ready-made pictures, one shown at a time: everything is here, the kernel is not asked. A film has a slider and a play
+// button; a `slider_figure` in a page without a kernel has a control for each of its arguments, the last changes fastest.
 
 function render({ model, el }) {
-  const texts = model.get("_texts"), last = texts.length - 1;
-  const width = model.get("_width");
-  el.innerHTML = `
-    <div style="display: flex; align-items: center; gap: 8px; margin: 4px 0">
-      <button type="button" class="jupyter-button" style="width: 5.5em">Play</button>
-      <label style="display: flex; align-items: center; gap: 8px"><span></span>
-        <input type="range" min="0" step="1" style="width: 16em" data-lm-suppress-shortcuts="true"></label>
-      <output style="font-variant-numeric: tabular-nums"></output>
-    </div>
-    <div class="film"></div>
-    <p aria-live="polite" style="max-width: 45em; min-height: 2.6em; margin: 0; opacity: .8; font-size: 92%"></p>`;
-  const [button, name, slider, number, screen, caption] = ["button", "label span", "input", "output", ".film", "p"].map((s) => el.querySelector(s));
-  name.textContent = model.get("_label");
-  slider.max = last;
-  // One <img> a frame, all of them decoded and all but one hidden: changing them can't flicker.
-  const urls = model.get("_frames").map((bytes) => URL.createObjectURL(new Blob([bytes], { type: "image/png" })));
-  const images = urls.map((url, i) => Object.assign(document.createElement("img"), { src: url, alt: texts[i], width }));
-  screen.style.cssText = `display: grid; max-width: ${width}px`;
-  for (const image of images) {
-    image.style.cssText = "grid-area: 1 / 1; width: 100%; height: auto";
-    screen.append(image);
+  const [frames, texts, controls, seconds, width] = ["_frames", "_texts", "_controls", "_seconds", "_width"].map((name) => model.get(name));
+  const last = frames.length - 1, told = texts.length > 1;
+  const strides = controls.map((_, i) => controls.slice(i + 1).reduce((n, { values }) => n * values.length, 1));
+  const play = h("button", { type: "button", class: "jupyter-button", style: "width: 5.5em" }, "Play");
+  const row = h("div", { style: "display: flex; flex-wrap: wrap; align-items: center; gap: 8px 16px; margin: 4px 0" }, ...(seconds ? [play] : []));
+  const screen = h("div", { class: "film", style: `display: grid; max-width: ${width}px` });
+  const caption = h("p", { "aria-live": "polite", style: "max-width: 45em; min-height: 2.6em; margin: 0; opacity: .8; font-size: 92%" });
+  el.append(row, screen, ...(told ? [caption] : []));
+
+  // One <img> a frame, decoded, and all but one hidden: changing them can't flicker. Those of a page come when it is touched.
+  const url = (frame) => (typeof frame === "string" ? new URL(frame, import.meta.url).href : URL.createObjectURL(new Blob([frame], { type: "image/webp" })));
+  const images = [];
+  function image(i) {
+    if (!images[i]) {
+      images[i] = h("img", { src: url(frames[i]), alt: texts[told ? i : 0], width, style: "grid-area: 1 / 1; width: 100%; height: auto; visibility: hidden" });
+      screen.append(images[i]);
+    }
+    return images[i];
   }
+  const all = () => frames.forEach((_, i) => image(i));
+  if (typeof frames[0] === "string") for (const event of ["pointerenter", "focusin"]) el.addEventListener(event, all, { once: true });
+  else all();
 
   let timer = null;
-  function show() {
-    const at = model.get("frame");
-    images.forEach((image, i) => { image.style.visibility = i === at ? "visible" : "hidden"; });
-    slider.value = at;
-    slider.setAttribute("aria-valuetext", `${at + 1} of ${last + 1}: ${texts[at]}`);
-    number.textContent = `${at + 1} / ${last + 1}`;
-    caption.textContent = texts[at];
-  }
+  const place = (i) => Math.floor(model.get("frame") / strides[i]) % controls[i].values.length;
   function go(to) {
     model.set("frame", clamp(to, 0, last)); // and not saved: the kernel need not know, nor be there
   }
   function stop() {
     clearInterval(timer);
     timer = null;
-    button.textContent = "Play";
+    play.textContent = "Play";
   }
-  button.addEventListener("click", () => {
+  const lead = (i, to) => { stop(); go(model.get("frame") + (to - place(i)) * strides[i]); };
+  const tell = controls.map(({ label, kind, values }, i) => {
+    if (kind === "button") {
+      row.append(h("button", { type: "button", class: "jupyter-button", onclick: () => lead(i, (place(i) + 1) % values.length) }, label));
+      return () => {};
+    }
+    const box = kind === "box", input = box ? h("input", { type: "checkbox" }) : h("input", { type: "range", min: 0, max: values.length - 1, step: 1, style: "width: 16em" });
+    const output = h("output", { style: "font-variant-numeric: tabular-nums" });
+    input.setAttribute("data-lm-suppress-shortcuts", "true");
+    input.addEventListener("input", () => lead(i, box ? Number(input.checked) : Number(input.value)));
+    const style = "display: flex; align-items: center; gap: 8px; max-width: 100%";
+    const name = h("label", { style }, ...(box ? [input, label] : [h("span", {}, label), input]));
+    row.append(box ? name : h("div", { style }, name, output));
+    return (at) => {
+      if (box) { input.checked = at === 1; return; }
+      input.value = at;
+      output.textContent = values[at];
+      input.setAttribute("aria-valuetext", told ? `${at + 1} of ${values.length}: ${texts[at]}` : values[at]);
+    };
+  });
+
+  async function show() {
+    const at = model.get("frame"), shown = image(at);
+    tell.forEach((f, i) => f(place(i)));
+    if (told) caption.textContent = texts[at];
+    if (!shown.complete) await shown.decode().catch(() => {}); // the one before stays till then
+    if (at === model.get("frame")) images.forEach((other) => { other.style.visibility = other === shown ? "visible" : "hidden"; });
+  }
+  play.addEventListener("click", () => {
     if (timer) return stop();
     go(model.get("frame") === last ? 0 : model.get("frame") + 1);
-    button.textContent = "Pause";
-    timer = setInterval(() => (model.get("frame") === last ? stop() : go(model.get("frame") + 1)), 1000 * model.get("_seconds"));
+    play.textContent = "Pause";
+    timer = setInterval(() => (model.get("frame") === last ? stop() : go(model.get("frame") + 1)), 1000 * seconds);
   });
-  slider.addEventListener("input", () => { stop(); go(Number(slider.value)); });
   model.on("change:frame", show);
   show();
-  return () => { stop(); model.off("change:frame", show); urls.forEach(URL.revokeObjectURL); };
+  return () => { stop(); model.off("change:frame", show); images.forEach(({ src }) => URL.revokeObjectURL(src)); };
 }
 
 export default { render };

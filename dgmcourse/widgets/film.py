@@ -10,7 +10,7 @@ import anywidget
 import traitlets
 from matplotlib.figure import Figure
 
-from dgmcourse.plot import DPI, png
+from dgmcourse.plot import DPI, webp
 from dgmcourse.widgets import esm
 
 
@@ -20,11 +20,12 @@ class Film(anywidget.AnyWidget):
     """
 
     _esm = esm("film")
-    _frames = traitlets.List(traitlets.Bytes()).tag(sync=True)  # PNG
-    # the alt text of each, also shown below it
+    _frames = traitlets.List(traitlets.Bytes()).tag(sync=True)  # WebP
+    # the alt text of each, also shown below it; or one for all
     _texts = traitlets.List(traitlets.Unicode()).tag(sync=True)
-    _label = traitlets.Unicode("step").tag(sync=True)
-    _seconds = traitlets.Float(0.7).tag(sync=True)
+    # of each control its label, kind (slider, box or button) and its values as they are shown
+    _controls = traitlets.List(traitlets.Dict()).tag(sync=True)
+    _seconds = traitlets.Float(0.0).tag(sync=True)  # each is seen while it plays; 0: it can't
     _width = traitlets.Int().tag(sync=True)
     frame = traitlets.Int(0).tag(sync=True)
 
@@ -64,6 +65,7 @@ def film(
     if len({tuple(figure.get_size_inches()) for figure in figures}) > 1:
         raise ValueError("the pictures of a film have one size: they would jump")
     width = round(figures[0].get_figwidth() * DPI)
-    frames = [png(figure, scale=1.25) for figure in figures]
-    look = {"_label": label, "_seconds": seconds, "_width": width}
-    return Film(_frames=frames, _texts=list(texts), frame=start, **look)
+    frames = [webp(figure) for figure in figures]
+    places = [f"{i} / {len(frames)}" for i in range(1, len(frames) + 1)]
+    look = {"_controls": [{"label": label, "kind": "slider", "values": places}], "_width": width}
+    return Film(_frames=frames, _texts=list(texts), _seconds=seconds, frame=start, **look)

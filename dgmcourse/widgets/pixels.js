@@ -38,20 +38,72 @@ function frame(pen, [r, c], colour) {
   pen.strokeRect(c * SIDE + 1, r * SIDE + 1, SIDE - 2, SIDE - 2);
 }
 
+/* --- without a kernel: what web/pads.py has put into `_alone` --- */
+
+/** An answer to a question, as the kernel gives it: [message, buffers]. */
+function answer(alone, { shape: [rows, columns], panels }, ask) {
+  if (alone.nets) {
+    const bytes = alone.numbers, numbers = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+    const { drawn, p } = walk(alone.nets[ask.model], numbers, [rows, columns], ask.x, ask.rows * columns);
+    return [{ from: ask.rows * columns }, [drawn.buffer, p.buffer]];
+  }
+  const size = 3 * rows * columns * panels.length, [r, c] = ask.cell.map((at) => at / alone.step);
+  const cell = r * Math.ceil(columns / alone.step) + c;
+  return [{ says: alone.says[cell] }, [new DataView(alone.pictures.buffer, alone.pictures.byteOffset + cell * size, size)]];
+}
+
+/** Draw the pixels of x from number `from` on, each given those before it; and p, the probability of ink of each. */
+export function walk({ gated, layers, head }, numbers, [rows, columns], x, from) {
+  const D = rows * columns, drawn = Uint8Array.from(x), p = new Float32Array(D), ink = Float32Array.from(x).fill(0, from);
+  /** The convolution at a pixel; of one pixel's features, a list, at its place [0, 0]. */
+  const at = (conv, map, r = 0, c = 0) => {
+    const { places, in: I, out: O, weight, bias } = conv, y = numbers.slice(bias, bias + O);
+    places.forEach(([dr, dc], k) => {
+      if (r + dr < 0 || c + dc < 0 || c + dc >= columns) return;
+      const start = ((r + dr) * columns + c + dc) * I;
+      for (let i = 0, w = weight + k * I * O; i < I; i++) for (let o = 0, a = map[start + i]; o < O; o++) y[o] += a * numbers[w++];
+    });
+    return y;
+  };
+  const plus = (a, b) => a.map((v, k) => v + b[k]), relu = (a) => a.map((v) => Math.max(v, 0));
+  const gate = (a) => a.slice(0, a.length / 2).map((v, k) => Math.tanh(v) / (1 + Math.exp(-a[a.length / 2 + k])));
+  const width = head[0].in, maps = () => [ink, ...layers.map(() => new Float32Array(D * width))];
+  const tall = gated && maps(), flat = maps(); // the features after each layer: of the vertical stack and of the other
+  for (let i = 0; i < D; i++) {
+    const r = Math.floor(i / columns), c = i % columns;
+    if (gated && c === 0) layers.forEach(({ vertical }, l) => {
+      for (let k = 0; k < columns; k++) tall[l + 1].set(gate(at(vertical, tall[l], r, k)), (i + k) * width);
+    });
+    layers.forEach((layer, l) => {
+      let h;
+      if (gated) {
+        const above = tall[l + 1].subarray(i * width, (i + 1) * width);
+        h = at(layer.out, gate(plus(at(layer.horizontal, flat[l], r, c), at(layer.link, above))));
+        if (layer.residual) h = plus(h, flat[l].subarray(i * width));
+      } else h = relu(at(layer, flat[l], r, c));
+      flat[l + 1].set(h, i * width);
+    });
+    p[i] = 1 / (1 + Math.exp(-at(head[1], relu(at(head[0], flat[layers.length].subarray(i * width))))[0]));
+    if (i >= from) ink[i] = drawn[i] = Number(Math.random() < p[i]);
+  }
+  return { drawn, p };
+}
+
 /* --- what a prediction has seen --- */
 
-function reach(model, spec) {
+function reach(send, spec, unit) { // of `unit` rows and columns one can be chosen
   const { shape, panels } = spec, [rows, columns] = shape;
-  let cell = [...spec.cell], waiting = false, next = false;
+  const on = (at, n) => { const to = clamp(at, 0, n - 1); return to - (to % unit); };
+  let cell = [on(spec.cell[0], rows), on(spec.cell[1], columns)], waiting = false, next = false;
   const says = panels.map(() => h("p", { class: "says" })), spoken = h("span", { class: "spoken", role: "status" });
   const ask = () => { // one question at a time: dragging never queues up more than is seen
     if (waiting) { next = true; return; }
     waiting = true;
-    model.send({ cell });
+    send({ cell });
   };
-  const go = (to) => { cell = [clamp(to[0], 0, rows - 1), clamp(to[1], 0, columns - 1)]; ask(); };
+  const go = (to) => { cell = [on(to[0], rows), on(to[1], columns)]; ask(); };
   const key = (event) => {
-    const way = ARROW_KEYS[event.key], step = event.shiftKey ? 5 : 1;
+    const way = ARROW_KEYS[event.key], step = (event.shiftKey ? 5 : 1) * unit;
     if (way) go([cell[0] - way[1] * step, cell[1] + way[0] * step]);
     return way;
   };
@@ -82,7 +134,7 @@ function reach(model, spec) {
 
 /* --- a digit that is completed --- */
 
-function write(model, spec) {
+function write(send, spec) {
   const { shape, models, digits } = spec, [rows, columns] = shape, D = rows * columns;
   let ink = Uint8Array.from(digits[0] ?? new Array(D).fill(0)), cursor = [4, 12], which = 0, keep = spec.rows, drawn = null, at = D, timer = null, erase = false, due = false;
   const says = h("p", { class: "says" }), spoken = h("span", { class: "spoken", role: "status" });
@@ -121,8 +173,8 @@ function write(model, spec) {
     stop();
     drawn = null;
     due = true;
-    says.textContent = "the kernel is drawing";
-    model.send({ model: chosen.value, x: [...ink], rows: keep });
+    says.textContent = "drawing";
+    send({ model: chosen.value, x: [...ink], rows: keep });
   }
   function show() {
     const { pen, cell } = paint;
@@ -170,7 +222,10 @@ function write(model, spec) {
 }
 
 function render({ model, el }) {
-  const spec = model.get("_spec"), { root, answered, stop } = (spec.kind === "reach" ? reach : write)(model, spec);
+  const spec = model.get("_spec"), alone = model.get("_alone") ?? {};
+  const answers = (ask) => queueMicrotask(() => answered(...answer(alone, spec, ask)));
+  const send = alone.nets || alone.pictures ? answers : (ask) => model.send(ask);
+  const { root, answered, stop } = (spec.kind === "reach" ? reach : write)(send, spec, alone.step ?? 1);
   model.on("msg:custom", answered);
   const freeKeys = keepKeys(root);
   el.append(root);

@@ -34,6 +34,7 @@ class Pixels(anywidget.AnyWidget):
     _esm = esm("pixels")
     _css = HERE / "pixels.css"
     _spec = traitlets.Dict().tag(sync=True)
+    _alone = traitlets.Dict().tag(sync=True)  # what answers where there is no kernel: web/pads.py
 
     def __init__(self, **traits):
         super().__init__(**traits)

@@ -70,7 +70,9 @@ class Server:
         private_places = {key: str(private / place) for key, place in places.items()}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "jupyter", "lab", *options],
-            env=os.environ | private_places | {"PYTHONPATH": str(ROOT)},
+            env=os.environ
+            | private_places
+            | {"PYTHONPATH": str(ROOT), "JUPYTER_CONFIG_PATH": str(ROOT / "tools" / "jupyter")},
             stdout=self.log.open("w"),
             stderr=subprocess.STDOUT,
         )

@@ -61,3 +61,26 @@ def test_a_widget_stands_in_its_pictures_place_and_the_picture_in_words_below(la
         "() => window.jupyterapp.shell.currentWidget.content.model.cells.get(0).outputs.get(0).data"
     )
     assert "image/png" in bundle  # what is stored, for readers without a kernel
+
+
+DARK = """
+from dgmcourse import plot
+from dgmcourse.widgets.film import film
+plot.show(draw(1.0), alt="a line")
+film([draw(1.0)], ["a line"])
+"""
+
+
+def test_figures_are_dark_in_the_dark_theme_and_keep_their_hues(lab):
+    page = lab.open([SHOWN, DARK])
+    lab.run_all()
+    page.locator(".film img").wait_for(timeout=60_000)
+    kinds = [".jp-RenderedImage img", "img.widget-image", ".film img"]
+    looks = f"{kinds}.map((kind) => getComputedStyle(document.querySelector(kind)).filter)"
+    assert page.evaluate(looks) == ["none"] * 3
+    change = "(theme) => window.jupyterapp.commands.execute('apputils:change-theme', { theme })"
+    page.evaluate(change, "JupyterLab Dark")
+    page.wait_for_function("document.body.dataset.jpThemeLight === 'false'")
+    found = page.evaluate(looks)
+    page.evaluate(change, "JupyterLab Light")
+    assert found == ["invert(0.93) hue-rotate(180deg)"] * 3

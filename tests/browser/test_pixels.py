@@ -1,10 +1,23 @@
 """The pads of pixels in JupyterLab: by keys, mouse and finger; what is shown is what Python
-answered.
+answered. And what they answer by themselves in a page without a kernel.
 """
 
+import base64
 import json
+import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+
+from dgmcourse.models.gated_pixelcnn import GatedPixelNet
+from dgmcourse.models.pixelcnn import PixelCNN, PixelNet
+from dgmcourse.widgets import esm
+from dgmcourse.widgets.pixels import pixel_writer, reach_explorer
+
+sys.path.append(str(Path(__file__).resolve().parents[2]))
+from web.pads import with_answers, with_networks  # noqa: E402
 
 pytestmark = pytest.mark.browser
 CELLS = [
@@ -141,3 +154,51 @@ def test_a_finger_draws_and_clear_clears(lab, page):
         "document.querySelectorAll('.dgm-pixels')[1].dataset.at === '784'", timeout=30_000
     )
     assert python(lab, "w.last.int().tolist()")[6 * 28 + 6] == 1
+
+
+# ---- without a kernel
+
+SHAPE = (6, 7)
+
+
+@pytest.fixture(scope="module")
+def nets():
+    nets = {"plain": PixelNet(5, 2, 3, shape=SHAPE), "gated": GatedPixelNet(4, 2, 5, shape=SHAPE)}
+    for net in nets.values():
+        for p in net.parameters():
+            torch.nn.init.normal_(p, std=0.5)
+    return nets
+
+
+@pytest.mark.parametrize("name", ["plain", "gated"])
+def test_javascript_walks_through_the_networks_as_torch_passes_them(browser, nets, name):
+    models = {name: PixelCNN(net) for name, net in nets.items()}
+    writer = with_networks(pixel_writer(models, torch.zeros(1, 42), shape=SHAPE))
+    x = (torch.rand(42) < 0.5).float()
+    state = {"nets": writer._alone["nets"], "x": x.tolist(), "name": name}
+    state["numbers"] = np.frombuffer(writer._alone["numbers"], np.float32).tolist()
+    page = browser.new_page()
+    source = base64.b64encode(esm("pixels").encode()).decode()
+    drawn, p, again, of_again = page.evaluate(
+        f"""async ({{ nets, numbers, x, name }}) => {{
+            const {{ walk }} = await import('data:text/javascript;base64,{source}');
+            const go = (from) => walk(nets[name], Float32Array.from(numbers), [6, 7], x, from);
+            return [42, 10].flatMap((from) => Object.values(go(from)).map((a) => [...a])); }}""",
+        state,
+    )
+    page.close()
+    assert drawn == x.tolist() and again[:10] == drawn[:10] and set(again) == {0, 1}
+    for values, found in ((drawn, p), (again, of_again)):
+        with torch.no_grad():
+            expected = torch.sigmoid(nets[name](torch.tensor([values], dtype=torch.float32))[0])
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_every_second_click_has_its_answer(nets):
+    explorer = reach_explorer(nets, torch.rand(3, 42), shape=SHAPE, cell=(2, 1))
+    with_answers(explorer)
+    message, buffers = explorer.answer({"cell": [4, 2]})
+    at, size = 2 * 4 + 1, 2 * 42 * 3
+    assert explorer._alone["says"][at] == message["says"]
+    assert explorer._alone["pictures"][at * size :][:size] == buffers[0]
+    assert len(explorer._alone["pictures"]) == 3 * 4 * size

@@ -1,21 +1,32 @@
-"""The site as a newcomer reads it: one notebook's page and the pages beside it, made by web/build.py
-as `make site` does, served from their folder. `make site ARGS=--check` asks the same of every page.
+"""The site as a newcomer reads it, with some of its widgets and of its reference, made by web/build.py
+as `make site` does, served from its folder, in Chromium and in Firefox.
+`make site ARGS=--check` asks the same of every page; test_deck.py presents the slides.
 """
 
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path += [str(ROOT), str(ROOT / "tools")]
+import firefox  # noqa: E402
+
 from web import check  # noqa: E402
 
+# The cells whose widgets are tried.
+WIDGETS = r"latent_traversal\(.vae|draw_gap,|gan_lab\(|Quiz\(QUESTIONS"
 PAGES = [
     "index.html",
     "notebooks/07_vae.html",
     "claims.html",
+    "teach.html",
+    "limits.html",
+    "de/cite.html",
     "reference/dgmcourse.models.vae.html",
 ]
 LIVE = "document.querySelector('.live').shadowRoot"
@@ -24,7 +35,7 @@ LIVE = "document.querySelector('.live').shadowRoot"
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     out = tmp_path_factory.mktemp("site")
-    build = [sys.executable, ROOT / "web" / "build.py", "07", "--no-deck"]
+    build = [sys.executable, ROOT / "web" / "build.py", "--no-deck", "--widgets", WIDGETS]
     build += ["--reference", "dgmcourse.models.vae"]
     build += ["--out", out / "site", "--cache", out / "cache"]
     done = subprocess.run(build, capture_output=True, text=True)
@@ -117,6 +128,45 @@ def test_a_digit_written_on_the_paper_is_encoded_without_a_kernel(reader):
     page.wait_for_function(f"({pixels}) !== {before!r} && {place} !== {at!r}")
 
 
+def test_a_figure_with_sliders_is_moved_without_a_kernel(reader):
+    page = reader.open("notebooks/07_vae.html")
+    page.evaluate("document.querySelectorAll('details.predict').forEach((d) => { d.open = true; })")
+    widget = page.locator(".live", has=page.locator(".film"))
+    assert widget.locator(".film img").count() == 1  # the others come when it is touched
+    first = widget.locator(".film img").get_attribute("src")
+    slider = widget.get_by_role("slider", name="mean")
+    before = slider.get_attribute("aria-valuetext")
+    slider.press("ArrowRight")
+    assert slider.get_attribute("aria-valuetext") != before
+    seen = widget.locator(".film img:visible")
+    expect(seen).not_to_have_attribute("src", first)
+    assert (
+        seen.count() == 1 and seen.get_attribute("alt") and widget.locator(".film img").count() > 20
+    )
+    assert seen.evaluate("(image) => image.decode().then(() => image.naturalWidth)") == 900
+
+
+def test_the_gan_game_is_played(reader):
+    page = reader.open("notebooks/04_gan.html")
+    game = page.get_by_role("group", name="GAN laboratory")
+    numbers, before = game.locator(".numbers"), game.locator(".numbers").inner_text()
+    game.get_by_role("button", name="one round").click()
+    expect(numbers).not_to_have_text(before)
+    game.get_by_role("button", name="play", exact=True).click()
+    page.wait_for_timeout(500)
+    game.get_by_role("button", name="pause", exact=True).click()
+    assert numbers.inner_text() != before
+
+
+def test_the_self_test_is_answered(reader):
+    page = reader.open("notebooks/16_looking_back.html")
+    test = page.get_by_role("region", name="self-test of 20 questions")
+    test.get_by_role("radio").first.check()
+    test.get_by_role("button", name="Check").click()
+    expect(test.locator(".said")).to_contain_text(re.compile(r"^(Right|Not so)\. "))
+    expect(test.locator(".count")).to_contain_text("of 1 answered")
+
+
 def test_it_is_dark_with_its_figures_and_widgets_and_light_again_by_a_button(address, browser):
     reader = check.Reader(browser, address, "dark")
     page = reader.open("notebooks/07_vae.html")
@@ -154,9 +204,56 @@ def test_what_is_to_be_predicted_is_folded(reader):
     assert folded.locator("figure, p").first.is_visible()
 
 
-def test_a_search_leads_to_the_notebook(reader):
-    words = {word: name for word, name in check.WORDS.items() if name == "07_vae"}
-    assert len(words) > 3 and check.found_by_search(reader, words) == []
+def test_a_printed_page_has_pictures_in_the_widgets_places_and_no_hints(reader):
+    page = reader.open("notebooks/07_vae.html")
+    widget = page.locator(".live").first
+    assert (
+        widget.locator(".paper").is_visible()
+        and not page.locator(".live > figure img").first.is_visible()
+    )
+    page.emulate_media(media="print")
+    assert (
+        not widget.locator(".paper").is_visible()
+        and page.locator(".live > figure img").first.is_visible()
+    )
+    assert (
+        page.locator("details.hint, details.solution, details.code").filter(visible=True).count()
+        == 0
+    )
+    page.set_viewport_size({"width": 700, "height": 1000})  # an A4 page
+    wide = """[...document.querySelectorAll('article :is(table, pre, .katex-display)')]
+        .filter((part) => part.scrollWidth > part.clientWidth + 1).map((part) => part.innerText)"""
+    assert page.evaluate(wide) == []
+
+
+def test_what_a_student_would_type_leads_to_the_section(reader):
+    assert len(check.WORDS) >= 30 and check.found_by_search(reader, check.WORDS) == []
+    assert len(check.found_by_search(reader, {"elbo": "04_gan"})) == 1
+    page = reader.open("search.html?q=posterior+collapse", widgets=False)
+    result = page.locator("#search-results li", has_text="Break it: posterior collapse").first
+    expect(result).to_contain_text("−βKL")  # as it is read, and not its TeX, too
+    assert r"\beta" not in result.inner_text()
+    result.locator("> a").click()
+    page.wait_for_function("document.querySelectorAll('.highlighted').length > 1")
+    shown = "document.querySelector(location.hash).getBoundingClientRect().top"
+    page.wait_for_function(f"Math.abs({shown}) < 200 && scrollY > 0")
+
+
+def test_a_page_in_german_says_so_and_leads_back(reader, site):
+    page = reader.open("cite.html", widgets=False)
+    page.get_by_role("link", name="Deutsch").click()
+    assert page.url.endswith("/de/cite.html")
+    assert page.evaluate("document.documentElement.lang") == "de"
+    assert page.locator("h1").inner_text().startswith("Zitieren")
+    text = page.locator("article").inner_html()
+    assert "untranslated" not in text and "If the course" not in text
+    page.get_by_role("link", name="Behauptungen").click()
+    assert page.url.endswith("/claims.html") and "/de/" not in page.url
+    page.go_back()
+    page.get_by_role("link", name="English").click()
+    assert page.evaluate("document.documentElement.lang") == "en"
+    names = {path.relative_to(site / "de").as_posix() for path in (site / "de").rglob("*.html")}
+    assert names == {"cite.html", "index.html"}
 
 
 def test_the_claims_are_found_by_word(reader):
@@ -170,3 +267,59 @@ def test_the_claims_are_found_by_word(reader):
     link.click()
     cell = page.url.partition("#")[2]
     assert page.locator(f"[id='{cell}'] code, [id='{cell}'] pre").count()
+
+
+# ---- the same in Firefox
+
+
+@pytest.fixture(scope="module")
+def fox():
+    if firefox.find() is None:
+        pytest.skip("no Firefox on the PATH (Debian: apt install firefox-esr)")
+    with firefox.started() as port:
+        yield port
+
+
+ARROW_RIGHT = "\ue014"  # as WebDriver names the key
+
+
+def test_firefox_reads_writes_searches_and_asks_nobody(address, fox):
+    tab = firefox.Tab(fox)
+    tab.open(f"{address}/notebooks/07_vae.html")
+    tab.value("document.querySelectorAll('.live').forEach((place) => startNow(place))")
+    tab.wait("[...document.querySelectorAll('.live')].every((place) => 'ready' in place.dataset)")
+    paper = f"{LIVE}.querySelector('.paper')"
+    tab.value(f"{paper}.scrollIntoView({{ block: 'center' }})")
+    box = f"(({{ left, top, width, height }}) => JSON.stringify([left, top, width, height]))({paper}.getBoundingClientRect())"
+    left, top, width, height = json.loads(tab.value(box))
+    place = f"{LIVE}.querySelector('.where').textContent"
+    before = tab.value(place)
+    tab.drag(*((left + width / 2, top + height * y) for y in (0.2, 0.4, 0.6, 0.8)))
+    tab.wait(f"{place} !== {json.dumps(before)}")
+
+    tab.value("document.querySelectorAll('details.predict').forEach((d) => { d.open = true; })")
+    film = "[...document.querySelectorAll('.live')].map((p) => p.shadowRoot).find((p) => p.querySelector('.film'))"
+    shown = f"[...{film}.querySelectorAll('.film img')].find((i) => i.style.visibility === 'visible').src"
+    before = tab.value(shown)
+    tab.value(f"{film}.querySelector('input').focus()")
+    tab.press(ARROW_RIGHT)
+    tab.wait(f"{shown} !== {json.dumps(before)}")
+
+    hint = "document.querySelector('details.hint')"
+    assert tab.value(f"{hint}.open") is False
+    tab.value(f"{hint}.querySelector('summary').click()")
+    assert tab.value(f"{hint}.open") is True
+
+    tab.open(f"{address}/search.html?q=posterior collapse")
+    found = "document.querySelector('#search-results li > a')?.href"
+    tab.wait(found)
+    assert "07_vae" in tab.value(found)
+    tab.open(f"{address}/notebooks/04_gan.html")
+    tab.value("document.querySelectorAll('.live').forEach((place) => startNow(place))")
+    tab.wait(f"{LIVE}?.querySelector('.numbers')")
+    numbers = f"{LIVE}.querySelector('.numbers').textContent"
+    before = tab.value(numbers)
+    tab.value(f"{LIVE}.querySelector('button.play').click()")
+    tab.wait(f"{numbers} !== {json.dumps(before)}")
+    assert tab.faults == []
+    assert [url for url in tab.asked if not url.startswith((address, "data:", "blob:"))] == []
