@@ -7,6 +7,8 @@ import torch
 
 from dgmcourse.data import music
 from dgmcourse.data.music import RANGES, SIZES, Chorales, chorales, decode, encode
+from dgmcourse.models.vrnn import ChoraleRNN, ChoraleVRNN
+from dgmcourse.train import fit
 
 SOME = [
     [[60, 55, 52, 48], [62, 0, 53, 41], [0, 0, 0, 0]],
@@ -112,6 +114,49 @@ def test_what_is_no_chorale_is_refused(pitches, words):
         Chorales([[[60, 55, 52, 48]], pitches])
     with pytest.raises(ValueError, match=words):
         encode(torch.as_tensor(pitches))
+
+
+@pytest.mark.parametrize("pitches", [[[60, 55, 52, 48], [60, 55]], "bwv269", None, [["C4"] * 4]])
+def test_what_is_no_number_is_refused(pitches):
+    kind = type(pitches).__name__
+    with pytest.raises(ValueError, match=f"whole numbers .MIDI., got a {kind} of something else"):
+        Chorales([pitches])
+
+
+def test_a_batch_is_no_chorale():
+    with pytest.raises(ValueError, match=r"expected one chorale, .T, 4., got shape .1, 1, 4."):
+        Chorales([[[[60, 55, 52, 48]]]])
+
+
+def test_no_chorales_make_no_batch():
+    nothing = Chorales([])
+    for ask in (nothing.tensors, lambda: list(nothing.batches(2))):
+        with pytest.raises(ValueError, match="there are no chorales here: expected at least one"):
+            ask()
+    with pytest.raises(ValueError, match="the training data are empty"):
+        fit(ChoraleRNN(SIZES, 4, 3), nothing, epochs=1, progress=False)
+
+
+def test_a_chorale_of_one_step_is_one():
+    """It is cut, moved, trained on, gone on with and harmonised as any other."""
+    data = Chorales([[[60, 55, 52, 48]]])
+    assert len(data.cut(8)) == 1 and music.opening(data.pitches[0]).tolist() == []
+    assert music.to_c(data.pitches[0]) == 0
+    for model in (ChoraleRNN(SIZES, 4, 3), ChoraleVRNN(SIZES, 2, 4, 3)):
+        history = fit(model, data, data, epochs=1, progress=False)
+        assert torch.isfinite(torch.tensor(history["valid"])).all()
+        x = encode(data.pitches[0])
+        assert model.sample((2,), 3, beginning=x).shape == (2, 3, 133)
+        drawn, log_p = model.complete(x, music.known_voices(0), 4)
+        assert (decode(drawn)[..., 0] == 60).all() and log_p < 0
+
+
+def test_other_widths_and_voices_are_refused():
+    with pytest.raises(ValueError, match=r"expected steps of 133 numbers, got shape .2, 5."):
+        decode(torch.zeros(2, 5))
+    for voice in (4, -1, "soprano"):
+        with pytest.raises(ValueError, match=f"voices are 0 .soprano.*, got {voice!r}"):
+            music.known_voices(0, voice)
 
 
 def test_names_belong_to_chorales():

@@ -98,9 +98,17 @@ class SequenceModel(nn.Module):
         Returns:
             `particles` sequences, (particles, T, D), of which many share their beginnings, and an
             estimate of log p(known), nats, ().
+
+        Raises:
+            ValueError: for other shapes, or a `known` that is not of booleans.
         """
         check_whole(particles=particles)
         (x,), _ = check_sequences(x.unsqueeze(0))
+        if known.shape != x.shape[1:] or known.dtype != torch.bool:
+            raise ValueError(
+                f"known: expected {x.shape[1]} booleans, one for each number of a step, got"
+                f" {known.dtype} of shape {tuple(known.shape)}"
+            )
         h, drawn, log_p = self.start((particles,)), [], x.new_zeros(())
         for given in x:
             p, z = self.predict(h)
