@@ -2,6 +2,7 @@
 
 import types
 
+import numpy as np
 import pytest
 import torch
 
@@ -204,4 +205,23 @@ def test_the_array_is_made_of_a_corpus(monkeypatch, tmp_path, capsys):
         [69, 62, 59, 43],
     ]
     music.main(str(tmp_path / "made.npz"))
+    with np.load(tmp_path / "made.npz") as file:
+        assert {name: file[name].tolist() for name in file} == {
+            name: value.tolist() for name, value in made.items()
+        }
     assert "1 chorales in" in (said := capsys.readouterr().out) and "not as shipped" in said
+
+
+def test_what_is_shipped_is_known_as_such(monkeypatch, tmp_path, capsys):
+    with np.load(music.ARRAY) as file:
+        shipped = dict(file)
+    monkeypatch.setattr(music, "extract", lambda: shipped)
+    music.main(str(tmp_path / "made.npz"))
+    assert f"{len(shipped['names'])} chorales in" in (said := capsys.readouterr().out)
+    assert said.strip().endswith(": as shipped")
+
+
+def test_without_music21_it_says_where_it_is(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "music21", None)
+    with pytest.raises(SystemExit, match="music21's corpus: pip install music21"):
+        music.main()

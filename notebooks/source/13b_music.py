@@ -353,6 +353,7 @@ class Rehearsal:
         plot.draw_curves(left, history, unit=f"nats, {STEPS} steps")
         torch.manual_seed(3)
         draw_roll(right, decode(model.sample((), STEPS)), "drawn now")
+        right.set_xlabel("eighth notes")
         words = f"After {history.steps[-1]['step']} steps of training: the curves of the bound and"
         words += " its two parts, and a piano roll of what the model draws."
         image = plot.picture(self.figure, words)
@@ -468,8 +469,8 @@ paths, steps = [1, 4, 16, 64], 48  # eighth notes: six bars
 some = torch.stack([encode(row[:steps]) for row in bach.test.pitches[:12]])
 torch.manual_seed(0)
 with torch.no_grad():
-    parts = [vrnn.log_weight(some, None, (16,)) for _ in range(4)]  # to save memory
-log_w = torch.cat(parts)
+    rows = [vrnn.log_weight(some, None, (16,)) for _ in range(4)]  # to save memory
+log_w = torch.cat(rows)  # (64, 12)
 bound = log_w.mean(0)
 plain = [torch.logsumexp(log_w[:S], 0) - math.log(S) for S in paths]
 filtered = [particle_filter(vrnn, some, S) for S in paths]
@@ -521,6 +522,8 @@ with torch.no_grad():
     torch.manual_seed(0)
     path, _ = vrnn.unroll(x)
     kl_of_step = kl(path.q, path.prior)  # (N, T)
+    log_p_of_step = path.decoder.log_prob(x)
+del path  # to save memory
 pitches = decode(x)
 moved = (pitches[:, 1:] != pitches[:, :-1]).any(-1)  # does any voice move?
 inside = torch.arange(1, x.shape[1]) < lengths[:, None]
@@ -602,8 +605,8 @@ without = torch.stack([part.mean(0).amax() for part in p.split(vrnn.decoder.size
 chords = len({tuple(row) for row in likeliest.tolist()})
 plot.markdown(
     f"Read each row as one chord: the four draws of z lead to {chords} different ones. Over 1,000"
-    f" draws, the most probable pitch of a voice has {given_z.mean():.0%} on average when z is known,"
-    f" and {without.mean():.0%} when it is not."
+    f" draws the most probable pitch of a voice has {given_z.mean():.0%} on average when z is known,"
+    f" and {without.mean():.0%} when it is not: at this step, that much of the choice is z's."
 )
 
 # %% [markdown]
@@ -623,9 +626,11 @@ known = known_voices(0)
 torch.manual_seed(0)
 set_under, evidence = {}, {}
 for name, harmoniser in models.items():
-    results = [harmoniser.complete(encode(row), known, 60) for row in melodies]
-    set_under[name] = [decode(found[0]) for found, _ in results]
-    evidence[name] = torch.stack([log_p for _, log_p in results]) / STEPS
+    set_under[name], evidence[name] = [], torch.zeros(len(melodies))
+    for i, row in enumerate(melodies):
+        found, log_p = harmoniser.complete(encode(row), known, 60)
+        set_under[name].append(decode(found[0]))  # one of 60 particles
+        evidence[name][i] = log_p / STEPS
 
 # %% jupyter={"source_hidden": true}
 clash = {
@@ -759,17 +764,18 @@ measured = {
     )
 }
 plot.measured(measured["claim-40"])
+named = {tuple(n.removeprefix("RNN, ") for n in pair): c for pair, c in cleaner.items()}
 plot.markdown(
     f"RNN less mixture: {mixed.said('+.3f', 'nats a step')}. Steps with a clash: "
-    + "; ".join(f"{a} less {b}: {c.said('+.1f', 'points')}" for (a, b), c in cleaner.items())
+    + "; ".join(f"{a} less {b}: {c.said('+.1f', 'points')}" for (a, b), c in named.items())
     + f" ({mixed.basis})."
 )
 longer = {name: recipes.card(f"chorale_{name.lower()}") for name in models}
 plot.markdown(
     f"The shipped two had {longer['RNN']['settings']['epochs']} passes at a rate that falls to 0,"
-    " and stand at"
+    " and stand at "
     + " and ".join(
-        f" {c['results']['nats_a_step']:.2f} ± {c['results']['nats_a_step_se']:.2f} ({name}; its"
+        f"{c['results']['nats_a_step']:.2f} ± {c['results']['nats_a_step_se']:.2f} ({name}; its"
         f" best pass on validation chorales was {c['best_epoch']})"
         for name, c in longer.items()
     )
@@ -801,9 +807,9 @@ plot.markdown(
 
 # %%
 def windows(rows, n: int = 8) -> list:
-    """All windows of n steps in which something moves, as tuples."""
+    """All windows of n steps in which something moves, as bytes."""
     cut = (row[t : t + n] for row in rows for t in range(len(row) - n + 1))
-    return [tuple(w.flatten().tolist()) for w in cut if (w[1:] != w[:-1]).any()]
+    return [w.byte().numpy().tobytes() for w in cut if (w[1:] != w[:-1]).any()]
 
 
 # %% tags=["claim-6"]
@@ -938,8 +944,7 @@ plot.measured(
 # nats a step of the same model on the same chorales, when the batch is larger?
 
 # %%
-with torch.no_grad():
-    terms = path.decoder.log_prob(x) - kl_of_step  # (N, T), padding among them
+terms = log_p_of_step - kl_of_step  # (N, T), padding among them
 rate = -sum_over_steps(terms, lengths).sum() / lengths.sum()
 padded = {}
 for size in (1, 4, 16, 66):
