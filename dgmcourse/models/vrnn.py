@@ -5,7 +5,7 @@ Slides: "Extensions and applications". Chung, Kastner, Dinh, Goel, Courville & B
 Latent Variable Model for Sequential Data, 2015, arXiv:1506.02216.
 
 Sequences are a batch x, (B, T, D), and their lengths, (B,), whole numbers from 1 to T. What stands
-behind a sequence's end has no influence. It has to be of the decoder's kind, as any step.
+behind a sequence's end has no influence, but it has to be of the decoder's kind, as any step has.
 """
 
 import math

@@ -404,7 +404,7 @@ show_widget(
     music({f"drawn by {name}": pitches for name, pitches in heard.items()}),
     rolls(heard),
     alt="Two piano rolls: what your model draws, and what the shipped one draws.",
-    caption="Four bars by each, drawn once and not chosen. The colours are those of the voices above.",
+    caption="Four bars by each, drawn once and not chosen; a colour a voice, as above.",
 )
 
 # %% [markdown]
@@ -552,8 +552,9 @@ plot.show(
         " move, mostly on every second step, and low where the chord is held."
     ),
     caption=(
-        f"Above the chorale, below the KL of each of its steps. In the test chorales z tells"
-        f" {at_moves.mean():.2f} nats where a voice moves, and {at_rests.mean():.2f} where all hold."
+        "Above the chorale, below the KL of each of its steps. In the test chorales z tells"
+        f" {at_moves.mean():.2f} nats where a voice moves, and {at_rests.mean():.2f} where none"
+        " does."
     ),
 )
 plot.measured(
@@ -605,8 +606,9 @@ without = torch.stack([part.mean(0).amax() for part in p.split(vrnn.decoder.size
 chords = len({tuple(row) for row in likeliest.tolist()})
 plot.markdown(
     f"Read each row as one chord: the four draws of z lead to {chords} different ones. Over 1,000"
-    f" draws the most probable pitch of a voice has {given_z.mean():.0%} on average when z is known,"
-    f" and {without.mean():.0%} when it is not: at this step, that much of the choice is z's."
+    f" draws the most probable pitch of a voice has {given_z.mean():.0%} on average when z is"
+    f" known, and {without.mean():.0%} when it is not: at this step, that much of the choice is"
+    " z's."
 )
 
 # %% [markdown]
@@ -710,7 +712,7 @@ passes = {name: [sum(row["passes"]) for row in rows] for name, rows in of.items(
 rates = ", then ".join(f"{rate:g}" for rate in study["settings"]["rates"])
 stopped = sum(row["converged"] for row in study["rows"])
 plot.markdown(
-    "| | parameters | passes | NLL of a step, nats | NLL of a chorale | drawn steps with a clash, % |",
+    "| | parameters | passes | NLL of a step, nats | NLL of a chorale | steps with a clash, % |",
     "|:--|--:|--:|--:|--:|--:|",
     *(
         f"| {name} | {rows[0]['parameters']:,} | {min(passes[name])} to {max(passes[name])} |"
@@ -721,8 +723,9 @@ plot.markdown(
     "",
     f"*{len(bach.test)} test chorales. {per_step['VRNN'].basis}. Training at a learning rate of"
     f" {rates}, at each until the validation bound had not risen for"
-    f" {study['settings']['patience']} passes: so ended {stopped} of {len(study['rows'])} trainings."
-    f" The VRNN's NLL is an upper bound, by {study['settings']['particles']} particles; its KL is"
+    f" {study['settings']['patience']} passes: so ended {stopped} of {len(study['rows'])}"
+    f" trainings. The clashes are those of draws. The VRNN's NLL is an upper bound, by"
+    f" {study['settings']['particles']} particles; its KL is"
     f" {column('VRNN', 'kl_a_step').mean():.2f} nats a step. The other two are exact.*",
 )
 mixed = intervals.of_mean(
