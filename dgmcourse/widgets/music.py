@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from dgmcourse.data.music import RANGES, SILENCE, SIZES, VOICES, check_chorale
 from dgmcourse.densities import PointConditional
 from dgmcourse.plot import WIDTH, plt
-from dgmcourse.settings import check_whole
 from dgmcourse.widgets import HERE, esm
 from dgmcourse.widgets.networks import Networks, export, sent, weights_block
 
@@ -48,7 +47,8 @@ def music(
         ValueError: without a piece, or for one that is no chorale: empty, or with a pitch out of its
             voice's range, which the models could not read.
     """
-    check_whole(steps=steps)
+    if not isinstance(steps, int) or steps < 1:
+        raise ValueError(f"steps: expected a positive whole number, got {steps!r}")
     if not pieces:
         raise ValueError("nothing to hear: expected at least one piece")
     arrays, specs = [], {}
