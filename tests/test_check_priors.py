@@ -76,7 +76,7 @@ WRONG = {
         "draw nothing": lambda z, q, prior: own_split(q.rsample(), q, prior),
     },
     "vamp_log_prob": {
-        "u and encoder has no influence": kept,
+        "u and encoder have no influence": kept,
         "Encode u, not z": lambda z, u, encoder: own_vamp(z, z, encoder),
         "no gradient reaches u": lambda z, u, encoder: own_vamp(z, u.detach(), encoder),
         "outside [0, 1]": lambda z, u, encoder: own_vamp(z, u.clamp(0, 1), encoder),

@@ -2,11 +2,14 @@
 
 import types
 
+import numpy as np
 import pytest
 import torch
 
 from dgmcourse.data import music
 from dgmcourse.data.music import RANGES, SIZES, Chorales, chorales, decode, encode
+from dgmcourse.models.vrnn import ChoraleRNN, ChoraleVRNN
+from dgmcourse.train import fit
 
 SOME = [
     [[60, 55, 52, 48], [62, 0, 53, 41], [0, 0, 0, 0]],
@@ -114,6 +117,49 @@ def test_what_is_no_chorale_is_refused(pitches, words):
         encode(torch.as_tensor(pitches))
 
 
+@pytest.mark.parametrize("pitches", [[[60, 55, 52, 48], [60, 55]], "bwv269", None, [["C4"] * 4]])
+def test_what_is_no_number_is_refused(pitches):
+    kind = type(pitches).__name__
+    with pytest.raises(ValueError, match=f"whole numbers .MIDI., got a {kind} of something else"):
+        Chorales([pitches])
+
+
+def test_a_batch_is_no_chorale():
+    with pytest.raises(ValueError, match=r"expected one chorale, .T, 4., got shape .1, 1, 4."):
+        Chorales([[[[60, 55, 52, 48]]]])
+
+
+def test_no_chorales_make_no_batch():
+    nothing = Chorales([])
+    for ask in (nothing.tensors, lambda: list(nothing.batches(2))):
+        with pytest.raises(ValueError, match="there are no chorales here: expected at least one"):
+            ask()
+    with pytest.raises(ValueError, match="the training data are empty"):
+        fit(ChoraleRNN(SIZES, 4, 3), nothing, epochs=1, progress=False)
+
+
+def test_a_chorale_of_one_step_is_one():
+    """It is cut, moved, trained on, gone on with and harmonised as any other."""
+    data = Chorales([[[60, 55, 52, 48]]])
+    assert len(data.cut(8)) == 1 and music.opening(data.pitches[0]).tolist() == []
+    assert music.to_c(data.pitches[0]) == 0
+    for model in (ChoraleRNN(SIZES, 4, 3), ChoraleVRNN(SIZES, 2, 4, 3)):
+        history = fit(model, data, data, epochs=1, progress=False)
+        assert torch.isfinite(torch.tensor(history["valid"])).all()
+        x = encode(data.pitches[0])
+        assert model.sample((2,), 3, beginning=x).shape == (2, 3, 133)
+        drawn, log_p = model.complete(x, music.known_voices(0), 4)
+        assert (decode(drawn)[..., 0] == 60).all() and log_p < 0
+
+
+def test_other_widths_and_voices_are_refused():
+    with pytest.raises(ValueError, match=r"expected steps of 133 numbers, got shape .2, 5."):
+        decode(torch.zeros(2, 5))
+    for voice in (4, -1, "soprano"):
+        with pytest.raises(ValueError, match=f"voices are 0 .soprano.*, got {voice!r}"):
+            music.known_voices(0, voice)
+
+
 def test_names_belong_to_chorales():
     with pytest.raises(ValueError, match="1 names for 3 chorales"):
         Chorales(SOME, ["a"])
@@ -159,4 +205,23 @@ def test_the_array_is_made_of_a_corpus(monkeypatch, tmp_path, capsys):
         [69, 62, 59, 43],
     ]
     music.main(str(tmp_path / "made.npz"))
+    with np.load(tmp_path / "made.npz") as file:
+        assert {name: file[name].tolist() for name in file} == {
+            name: value.tolist() for name, value in made.items()
+        }
     assert "1 chorales in" in (said := capsys.readouterr().out) and "not as shipped" in said
+
+
+def test_what_is_shipped_is_known_as_such(monkeypatch, tmp_path, capsys):
+    with np.load(music.ARRAY) as file:
+        shipped = dict(file)
+    monkeypatch.setattr(music, "extract", lambda: shipped)
+    music.main(str(tmp_path / "made.npz"))
+    assert f"{len(shipped['names'])} chorales in" in (said := capsys.readouterr().out)
+    assert said.strip().endswith(": as shipped")
+
+
+def test_without_music21_it_says_where_it_is(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "music21", None)
+    with pytest.raises(SystemExit, match="music21's corpus: pip install music21"):
+        music.main()

@@ -53,9 +53,40 @@ def test_the_model_is_left_alone():
 def test_what_cannot_play_is_refused():
     with pytest.raises(ValueError, match="nothing to hear: expected at least one piece"):
         music({})
-    for other in (ChoraleRNN(SIZES, 8, 6, components=2), VAE(2, 4), nn.Linear(2, 2)):
-        with pytest.raises(TypeError, match="plays with a ChoraleVRNN or a ChoraleRNN without"):
+    mixture, others = ChoraleRNN(SIZES, 8, 6, components=2), ChoraleVRNN((2, 3), 2, 8, 6)
+    for other in (mixture, others, VAE(2, 4), nn.Linear(2, 2)):
+        with pytest.raises(TypeError, match="plays with a ChoraleVRNN or a ChoraleRNN of these"):
             music({"a piece": PIECE}, {"another": other})
+    with pytest.raises(ValueError, match="^steps: expected a positive whole number, got 0"):
+        music({"a piece": PIECE}, steps=0)
+    with pytest.raises(ValueError, match="nothing to draw: expected at least one piece"):
+        rolls({})
+
+
+@pytest.mark.parametrize(
+    ("pitches", "words"),
+    [
+        (PIECE[:0], "an empty chorale: expected at least one step"),
+        (
+            PIECE + 20,
+            "a pitch of the soprano is 0 .silence. or a MIDI number from 55 to 84, got 92",
+        ),
+        (PIECE[None], "expected one chorale, .T, 4., got shape .1, 4, 4."),
+        (PIECE.float(), "expected pitches as whole numbers"),
+    ],
+)
+def test_what_is_no_chorale_is_neither_heard_nor_drawn(pitches, words):
+    for ask in (music, rolls):
+        with pytest.raises(ValueError, match=words):
+            ask({"a piece": PIECE, "another": pitches})
+
+
+def test_a_piece_of_one_step_is_heard_and_drawn():
+    spec = music({"a chord": PIECE[:1]}, models(), steps=1)._spec
+    assert spec["pieces"][0]["pitches"] == PIECE[:1].tolist()
+    fig = rolls({"a chord": PIECE[:1]})
+    assert len(fig.axes[0].patches) == 4
+    plt.close(fig)
 
 
 def test_equal_pitches_in_a_row_are_one_note():

@@ -1,6 +1,7 @@
 """Studies: what each one varies and measures, and that a broken one goes on to the same table."""
 
 import json
+import math
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -95,7 +96,8 @@ FEW = {  # constants of each study, for a run of seconds, and the rows it then h
     ),
     "music": (
         {
-            "SETTINGS": {"epochs": 1, "batch_size": 2, "lr": 1e-3},
+            "SETTINGS": {"epochs": 2, "batch_size": 2, "patience": 1},
+            "RATES": (1e-3, 1e-4),
             "WARM_UP": {"VRNN": 0},
             "SEEDS": range(2),
             "PARTICLES": 3,
@@ -541,8 +543,30 @@ def test_the_shipped_table_is_whole(name):
         assert row.get("stopped", "finished") == "finished"
         if name == "pixels_against_code":
             assert row["nll"] < -row["elbo"] and row["kl"] > 0
+        if name == "music":
+            assert row["converged"] and row["test_nll"] < -row.get("test_elbo", -math.inf)
         if name == "priors":
             assert -row["test_elbo"] > row["test_nll"] - 0.5 and row["S"] == priors.SAMPLES
+
+
+# ---- music
+
+
+def test_music_is_trained_at_one_rate_after_the_other(few, monkeypatch):
+    """The warm-up comes once, each training goes on with the same model, and all are counted."""
+    module, asked = import_module("dgmcourse.studies.music"), []
+    trained = module.fit
+
+    def fit(model, *data, **settings):
+        asked.append((id(model), settings["lr"], settings["warm_up"], settings["patience"]))
+        return trained(model, *data, **settings)
+
+    monkeypatch.setattr(module, "fit", fit)
+    monkeypatch.setattr(module, "WARM_UP", {"VRNN": 1})
+    row = studies.one("music", {"model": "VRNN"}, 0)
+    assert len({model for model, *_ in asked}) == 1
+    assert [rest for _, *rest in asked] == [[1e-3, 1, 1], [1e-4, 0, 1]]
+    assert len(row["passes"]) == 2 and row["converged"] is False  # both passes made it better
 
 
 # ---- link_prediction

@@ -449,5 +449,10 @@ def test_no_steps_and_no_particles_are_refused():
             model.complete(STEPS, torch.ones(5, dtype=torch.bool), particles=0)
         with pytest.raises(ValueError, match="expected sequences of at least one step"):
             model.sample(2, beginning=STEPS[:0])
+        for known in (torch.ones(5), torch.ones(3, dtype=torch.bool)):
+            with pytest.raises(
+                ValueError, match="^known: expected 5 booleans, one for each number"
+            ):
+                model.complete(STEPS, known)
     with pytest.raises(ValueError, match="^sizes: expected a positive whole number, got 0"):
         ChoraleRNN((2, 0))

@@ -123,22 +123,26 @@ def relation(found: list[Estimate], truth: list[Estimate], sizes: list[set[int]]
 
 def combination(terms: dict[str, Tensor], found: Estimate, truth: Tensor) -> str:
     """Which factors are wrong, if a wrong value is a linear combination of the right one's terms."""
-    matrix, slack = torch.stack(list(terms.values()), -1).double(), 2e-3
-    slack += SIGMAS * torch.as_tensor(found.error).max().item()
+    matrix = torch.stack(list(terms.values()), -1).double()
+    noise = torch.as_tensor(found.error).double().expand(len(matrix))
+    scale = noise.clamp(min=noise.max() / 100)[:, None] if noise.any() else torch.ones(1, 1)
+    errors = torch.linalg.pinv(matrix / scale).norm(dim=-1, keepdim=True) * bool(noise.any())
+    slack = 2e-3 + SIGMAS * errors  # of each factor
     factors, wrong = [], []
     for value, error in (found, (truth, 0.0)):
         target = value.double()[:, None]
-        factors.append(torch.linalg.lstsq(matrix, target).solution)
+        factors.append(torch.linalg.lstsq(matrix / scale, target / scale).solution)
         if not Estimate((matrix @ factors[-1])[:, 0]).agrees(Estimate(target[:, 0], error)):
             return ""
     ratio = (factors[0] * factors[1]).sum() / (factors[1] ** 2).sum()
-    if (factors[0] - ratio * factors[1]).abs().max() < slack:
+    if ((factors[0] - ratio * factors[1]).abs() < slack).all():
         return ""  # a multiple of the right value: see `relation`
-    for term, a, right in zip(terms, *(f[:, 0].tolist() for f in factors), strict=True):
-        if abs(a - right) < slack:
+    columns = (column[:, 0].tolist() for column in (*factors, slack))
+    for term, a, right, near in zip(terms, *columns, strict=True):
+        if abs(a - right) < near:
             continue
         said = f"has the factor {a:.2g}, not {right:.2g}"
-        said = "has the wrong sign" if abs(a + right) < slack else said
-        said = "does not belong in it" if abs(right) < slack else said
-        wrong.append(f"{term} {'is missing' if abs(a) < slack else said}")
+        said = "has the wrong sign" if abs(a + right) < near else said
+        said = "does not belong in it" if abs(right) < near else said
+        wrong.append(f"{term} {'is missing' if abs(a) < near else said}")
     return " and ".join(wrong)

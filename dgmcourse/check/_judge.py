@@ -420,7 +420,7 @@ class Function:
         if wrong.case.at:
             return f"{name} is right elsewhere, but {wrong.case.at} it {place}{why and ': '}{why}"
         if wrong.found[k].value.isfinite().all() < wrong.truth[k].value.isfinite().all():
-            return f"{name} is not finite: {self.nan or place}"
+            return f"{name} is not finite: {self.nan or f'it {place}'}"
         sizes = [
             {n for x in t.case.inputs for n in getattr(x, "shape", (x,)) if type(n) is int}
             for t in plain
@@ -491,7 +491,8 @@ class Function:
         slopes, right = trial.slopes[k], trial.true_slopes[k]
         none = [n for n in slopes if right[n].value.any() and not slopes[n].value.any()]
         few = 0 < len(none) < sum(bool(x.value.any()) for x in right.values())
-        return f"{' and '.join(none)} has no influence on it, and should have" if few else ""
+        has = "have" if len(none) > 1 else "has"
+        return f"{' and '.join(none)} {has} no influence on it, and should have" if few else ""
 
     def place(self, trial: Trial, k: int) -> str:
         """Where a value is farthest off, in numbers."""

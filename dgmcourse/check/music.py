@@ -130,6 +130,36 @@ def bound(
     return answer
 
 
+def without_path(combine):
+    """A slip: made of log p(x|z, h), log q(z|x, h), the two densities and a z that cuts gradients."""
+
+    def answer(x, h, prior, encoder, decoder):
+        q, p = encoder(x, h), prior(h)
+        z = q.sample()
+        return combine(decoder(z, h).log_prob(x), q.log_prob(z), q, p, z)
+
+    return answer
+
+
+def free_bits(total: float = 0.0, each: float = 0.0):
+    """A slip: the KL held at so many nats at least, as a whole and in each dimension."""
+
+    def divergence(q, p):
+        alone = (Gaussian(g.mean[..., None], g.log_var[..., None]) for g in (q, p))
+        return densities.kl(*alone).clamp(min=each).sum(-1).clamp(min=total)
+
+    return bound(divergence=divergence)
+
+
+CUT_OFF = "the gradient does not pass through z: .sample() cuts it off, .rsample() does not"
+SURROGATE = (
+    "log q(z|x, h) stands in it as a factor, as for the score-function gradient: so its value is no"
+    " bound. Draw z with q.rsample(), through which the gradient passes, and leave the factor out"
+)
+FLOOR = (
+    "you hold the KL above a floor (free bits): that is a trick of training. In the bound the KL may"
+    " be as small as it is"
+)
 PIXELS = 3
 ROWS = reals(
     [[0.7, -0.5], [-1.0, 1.2], [0.2, 0.9], [-1.5, -0.4]],  # of q: mean, log-variance
@@ -139,6 +169,15 @@ ROWS = reals(
     [[0.3, -0.6, 0.9], [1.1, 0.2, -0.5], [-0.4, 0.8, 0.1], [0.0, -1.0, 0.7]],
     [[1.0, 0.0, 1.0], [0.0, 0.0, 1.0], [1.0, 1.0, 0.0], [0.0, 1.0, 1.0]],
     [[0.8, -0.3, 0.5, 1.2], [-0.7, 1.1, 0.4, -0.9], [0.1, 0.6, -1.3, 0.2], [1.4, -0.5, -0.2, 0.7]],
+)
+NEAR = reals(  # q is nearly the prior
+    [[0.35, -0.55], [-0.8, 0.2]],
+    [[-0.45, 0.3], [0.2, -0.6]],
+    [[0.4, -0.6], [-0.75, 0.25]],
+    [[-0.5, 0.35], [0.15, -0.5]],
+    [[0.3, -0.6, 0.9], [1.1, 0.2, -0.5]],
+    [[1.0, 0.0, 1.0], [0.0, 0.0, 1.0]],
+    [[0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]],
 )
 SURE = reals(
     [[0.1, -0.2]],
@@ -171,6 +210,7 @@ step_bound = Exercise(
         learn=("mean", "log_var", "p_mean", "p_log_var", "bias"),
         cases=[(*ROWS, 1.0)],
         edges=[
+            *("where q is nearly the prior", FLOOR, (*NEAR, 0.5)),
             "for a wrong key of logit 60",
             "it costs 60 nats, so you went through probabilities, clamped or rounded. Use"
             " decoder(z, h).log_prob(x), which works on logits",
@@ -181,7 +221,7 @@ step_bound = Exercise(
             bound(draw=lambda q, p: q.mean),
             "the noise of z has the wrong width: it is exp(log_var / 2), as q.rsample() has",
             bound(draw=lambda q, p: q.mean + torch.exp(q.log_var) * torch.randn_like(q.mean)),
-            "the gradient does not pass through z: .sample() cuts it off, .rsample() does not",
+            CUT_OFF,
             bound(draw=lambda q, p: q.sample()),
             "you drew z from the prior. That is how a step is drawn, not how it is scored: draw it"
             " from q(z|x, h)",
@@ -198,8 +238,12 @@ step_bound = Exercise(
             bound(of_decoder=lambda decoder, z, h: decoder(torch.zeros_like(z), h)),
             "the KL is turned round: it is KL[q(z|x, h) || p(z|h)], kl(q, prior(h))",
             bound(divergence=lambda q, p: densities.kl(p, q)),
-            "you averaged the KL over the latent dimensions: sum it",
+            "the KL counts half: sum it over the latent dimensions, don't average it",
             bound(divergence=lambda q, p: densities.kl(q, p) / 2),
+            *(part for floor in (3.0, 5.0) for part in (FLOOR, free_bits(total=floor))),
+            *(part for floor in (1.0, 2.0) for part in (FLOOR, free_bits(each=floor))),
+            "the KL is cut off above: it may be as large as it is",
+            bound(divergence=lambda q, p: densities.kl(q, p).clamp(max=1.0)),
             "you averaged log p(x|z, h) over the keys: sum it",
             bound(log_prob=lambda p, x: p.log_prob(x) / PIXELS),
             "that is a squared error: use decoder(z, h).log_prob(x)",
@@ -214,6 +258,16 @@ step_bound = Exercise(
             ),
             "log p(z|h) counts, and log q(z|x, h) does not: the KL is the mean of log q - log p",
             bound(divergence=lambda q, p: -p.log_prob(q.rsample())),
+            CUT_OFF,  # averages with much noise, and so last: they would agree with others
+            without_path(lambda r, log_q, q, p, z: r + p.log_prob(z) - log_q),
+            SURROGATE,
+            without_path(lambda r, log_q, q, p, z: r * log_q - densities.kl(q, p)),
+            SURROGATE,
+            without_path(lambda r, log_q, q, p, z: r + r * log_q - densities.kl(q, p)),
+            SURROGATE,
+            without_path(lambda r, log_q, q, p, z: (r - densities.kl(q, p)) * log_q),
+            SURROGATE,
+            without_path(lambda r, log_q, q, p, z: (r - densities.kl(q, p)) * (1 + log_q)),
         ],
         terms={
             "the reconstruction": reconstruction,
@@ -260,7 +314,7 @@ sum_over_steps = Exercise(
         "the sum",
         truth=step_by_step,
         rows="terms lengths",
-        cases=[(TERMS, LENGTHS)],
+        cases=[(TERMS, LENGTHS), (TERMS[1:, :5], LENGTHS[1:])],
         edges=[
             *("for sequences of one step", "", (TERMS[:, :1], torch.ones(5, dtype=torch.long))),
             *("where all are as long as the batch", "", (TERMS, torch.full((5,), 7))),
@@ -277,6 +331,11 @@ sum_over_steps = Exercise(
             lambda terms, lengths: torch.where(there(terms, lengths, -1), terms, 0.0).sum(-1),
             "the first step is missing: steps 0 to lengths - 1 are there",
             lambda terms, lengths: torch.where(there(terms, lengths), terms, 0.0)[:, 1:].sum(-1),
+            "you summed the last lengths[i] steps: filler stands at the end of a row, so count the"
+            " steps that are there from its beginning",
+            lambda terms, lengths: torch.where(there(terms, lengths), terms.flip(-1), 0.0).sum(-1),
+            "what is not there counts as 0 in a sum, not as -inf: torch.where(there, terms, 0.0)",
+            lambda terms, lengths: torch.where(there(terms, lengths), terms, -math.inf).sum(-1),
             "you kept what lies behind the ends, and dropped the sequences",
             lambda terms, lengths: torch.where(there(terms, lengths), 0.0, terms).sum(-1),
             "that is the mean of each sequence's steps: log p(x) is their sum",
@@ -284,6 +343,14 @@ sum_over_steps = Exercise(
             "you divided by the batch's number of steps, padding among them: sum",
             lambda terms, lengths: (
                 torch.where(there(terms, lengths), terms, 0.0).sum(-1) / terms.shape[-1]
+            ),
+            "you divided by the number of all steps of the batch: each sequence's own sum is asked for",
+            lambda terms, lengths: (
+                torch.where(there(terms, lengths), terms, 0.0).sum(-1) / lengths.sum()
+            ),
+            "you divided by the mean length: each sequence's own sum is asked for",
+            lambda terms, lengths: (
+                torch.where(there(terms, lengths), terms, 0.0).sum(-1) / lengths.double().mean()
             ),
             "that is the mean over all steps, padding among them: sum, and each row up to its end",
             lambda terms, lengths: terms.mean(-1),
@@ -299,8 +366,8 @@ sum_over_steps = Exercise(
             "the steps are still there: sum over the last axis, .sum(-1)",
         ],
         errors={
-            "must match the size": "lengths is (B,) and the steps' numbers are (T,): compare them as"
-            " lengths[:, None], so that each sequence meets each step"
+            "must match the size": "lengths is (B,) and the steps' numbers are (T,), with T ="
+            " terms.shape[-1]: compare them as lengths[:, None], so that each sequence meets each step"
         },
         unit="nats",
         praise="each sequence has its own sum, to {trial.off:.0e} nats, and no gradient reaches what"
@@ -335,12 +402,13 @@ weigh = Exercise(
     name="weigh",
     solution=_weigh,
     judge=Function(
-        ("the evidence", "the shares"),
+        ("the evidence", "the table of shares"),
         truth=whole_weights,
         rows="log_w",
+        learn_through=("the evidence",),  # what is drawn by the shares has no gradient
         cases=[[LOG_W]],
         edges=[
-            *("for one particle", "", [LOG_W[:, :1]]),
+            *("for one particle", "S is log_w.shape[-1]", [LOG_W[:, :1]]),
             "where all weights are e^-900",
             "exp(-900) is 0 in a computer. torch.logsumexp and softmax subtract the largest first",
             [DEEP],
@@ -349,6 +417,14 @@ weigh = Exercise(
             "the evidence": [
                 "that is the log of the sum of the weights, not of their mean: it is log S too much",
                 lambda log_w: torch.logsumexp(log_w, -1),
+                "that is log B in place of log S: particles are the last axis, log_w.shape[-1]",
+                lambda log_w: torch.logsumexp(log_w, -1) - math.log(len(log_w)),
+                "you divided by all B S particles of the batch: each row has S, log_w.shape[-1]",
+                lambda log_w: torch.logsumexp(log_w, -1) - math.log(log_w.numel()),
+                "the sum's logarithm is divided by S: log S is subtracted from it",
+                lambda log_w: torch.logsumexp(log_w, -1) / log_w.shape[-1],
+                "you subtracted the largest log-weight first, and did not add it again at the end",
+                lambda log_w: (log_w - log_w.amax(-1, keepdim=True)).exp().mean(-1).log(),
                 "that is the mean of the logarithms, a bound: the mean of the weights comes first,"
                 " then the logarithm",
                 lambda log_w: log_w.mean(-1),
@@ -359,15 +435,28 @@ weigh = Exercise(
                 "log S has the wrong sign: a mean is the sum divided by S",
                 lambda log_w: torch.logsumexp(log_w, -1) + math.log(log_w.shape[-1]),
             ],
-            "the shares": [
-                "they do not sum to 1: divide the weights by their sum, .softmax(-1)",
+            "the table of shares": [
+                "a row does not sum to 1: divide the weights by their sum, .softmax(-1)",
                 lambda log_w: log_w.exp(),
-                "they sum to S: divide by the sum of the weights, not by their mean",
+                "each weight is divided by the largest one, so a row does not sum to 1: divide by their"
+                " sum, .softmax(-1)",
+                lambda log_w: (log_w - log_w.amax(-1, keepdim=True)).exp(),
+                "each weight is divided by the batch's largest one, so a row does not sum to 1: divide"
+                " by the row's sum, .softmax(-1)",
+                lambda log_w: (log_w - log_w.max()).exp(),
+                "each weight is divided by S, so a row does not sum to 1: divide by their sum,"
+                " .softmax(-1)",
+                lambda log_w: log_w.exp() / log_w.shape[-1],
+                "all weights of the batch were divided by one sum: each row has its own, .softmax(-1)",
+                lambda log_w: log_w.exp() / log_w.exp().sum(),
+                "a row sums to S: divide by the sum of the weights, not by their mean",
                 lambda log_w: log_w.softmax(-1) * log_w.shape[-1],
                 "those are the logarithms of the shares",
                 lambda log_w: log_w.log_softmax(-1),
                 "you normalised over the batch: particles are the last axis, .softmax(-1)",
                 lambda log_w: log_w.softmax(0),
+                "the heaviest particle has all: the others have their shares, too",
+                lambda log_w: torch.zeros_like(log_w).scatter(-1, log_w.argmax(-1, True), 1.0),
                 "all particles have the same share: it depends on their weights",
                 lambda log_w: torch.full_like(log_w, 1 / log_w.shape[-1]),
                 "light particles have the large shares: your sign is turned",
@@ -378,7 +467,7 @@ weigh = Exercise(
         },
         shapes={
             "the evidence": [(5,), "you averaged over the batch: particles are the last axis"],
-            "the shares": [(3,), "one share for each particle: (B, S)"],
+            "the table of shares": [(3,), "one share for each particle: (B, S)"],
         },
         praise="evidence and shares agree with whole weights, to {trial.off:.0e}, even where they are"
         " e^-900.",

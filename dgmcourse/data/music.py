@@ -44,11 +44,12 @@ class Chorales:
         names: of the chorales.
 
     Raises:
-        ValueError: for an empty chorale, a pitch out of a voice's range, or another number of names.
+        ValueError: for an empty chorale, a pitch out of a voice's range, what is no chorale at all, or
+            another number of names.
     """
 
     def __init__(self, pitches: list, names: list[str] | None = None):
-        self.pitches = [check_pitches(each) for each in pitches]
+        self.pitches = [check_chorale(each) for each in pitches]
         self.names = [str(i) for i in range(len(pitches))] if names is None else list(names)
         if len(self.names) != len(self.pitches):
             raise ValueError(f"{len(self.names)} names for {len(self.pitches)} chorales")
@@ -72,7 +73,8 @@ class Chorales:
             yield self._padded(parts[i].tolist())
 
     def _padded(self, which) -> tuple[Tensor, Tensor]:
-        rows = [self.pitches[i] for i in which]
+        if not (rows := [self.pitches[i] for i in which]):
+            raise ValueError("there are no chorales here: expected at least one")
         lengths = torch.tensor([len(row) for row in rows], device=self.device)
         x = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(self.device)
         return encode(x, check=False), lengths
@@ -162,7 +164,7 @@ def encode(pitches: Tensor, check: bool = True) -> Tensor:
         ValueError: for a pitch out of its voice's range.
     """
     if check:
-        check_pitches(pitches)
+        pitches = check_pitches(pitches)
     lows = torch.tensor([low for low, _ in RANGES], device=pitches.device)
     classes = torch.where(pitches == SILENCE, 0, pitches - lows + 1)
     one_hot = [F.one_hot(c, size) for c, size in zip(classes.unbind(-1), SIZES, strict=True)]
@@ -170,7 +172,13 @@ def encode(pitches: Tensor, check: bool = True) -> Tensor:
 
 
 def decode(x: Tensor) -> Tensor:
-    """Pitches, (..., 4), of one-hot vectors, (..., 133): `encode`'s inverse."""
+    """Pitches, (..., 4), of one-hot vectors, (..., 133): `encode`'s inverse.
+
+    Raises:
+        ValueError: for another last axis.
+    """
+    if x.shape[-1:] != (sum(SIZES),):
+        raise ValueError(f"expected steps of {sum(SIZES)} numbers, got shape {tuple(x.shape)}")
     classes = torch.stack([part.argmax(-1) for part in x.split(SIZES, -1)], -1)
     lows = torch.tensor([low for low, _ in RANGES], device=x.device)
     return torch.where(classes == 0, SILENCE, classes - 1 + lows)
@@ -188,7 +196,13 @@ def clashes(pitches: Tensor) -> Tensor:
 
 
 def known_voices(*voices: int) -> Tensor:
-    """Which of a step's 133 numbers belong to these voices (0: soprano): (133,) booleans."""
+    """Which of a step's 133 numbers belong to these voices (0: soprano): (133,) booleans.
+
+    Raises:
+        ValueError: for a voice there is none of.
+    """
+    if wrong := [v for v in voices if v not in range(len(SIZES))]:
+        raise ValueError(f"voices are 0 (soprano), 1, 2 and 3 (bass), got {wrong[0]!r}")
     return torch.cat([torch.full((size,), v in voices) for v, size in enumerate(SIZES)])
 
 
@@ -199,7 +213,13 @@ def check_pitches(pitches) -> Tensor:
         ValueError: if they have another shape, no step, numbers that are not whole, or one out of
             its voice's range.
     """
-    pitches = torch.as_tensor(pitches)
+    try:
+        pitches = torch.as_tensor(pitches)
+    except (TypeError, ValueError, RuntimeError):  # which one depends on what is no number
+        raise ValueError(
+            "expected a chorale as steps of four pitches each, whole numbers (MIDI), got a"
+            f" {type(pitches).__name__} of something else"
+        ) from None
     if pitches.numel() == 0:
         raise ValueError("an empty chorale: expected at least one step of four pitches")
     if pitches.dim() < 2 or pitches.shape[-1] != 4:
@@ -217,6 +237,18 @@ def check_pitches(pitches) -> Tensor:
                 f" {row[outside][0].item()}"
             )
     return pitches.long()
+
+
+def check_chorale(pitches) -> Tensor:
+    """The pitches of one chorale, (T, 4): as `check_pitches`, and no batch.
+
+    Raises:
+        ValueError: for what is not one chorale.
+    """
+    pitches = check_pitches(pitches)
+    if pitches.dim() != 2:
+        raise ValueError(f"expected one chorale, (T, 4), got shape {tuple(pitches.shape)}")
+    return pitches
 
 
 def extract() -> dict[str, np.ndarray]:
@@ -260,8 +292,15 @@ def extract() -> dict[str, np.ndarray]:
 
 
 def main(path: str = str(ARRAY)) -> None:
-    """Write the array to a file, and say whether it is the shipped one."""
-    made = extract()
+    """Write the array to a file, and say whether it is the shipped one.
+
+    Raises:
+        SystemExit: without music21.
+    """
+    try:
+        made = extract()
+    except ImportError:
+        raise SystemExit("the chorales come from music21's corpus: pip install music21") from None
     with np.load(ARRAY) as shipped:
         same = all(np.array_equal(made[name], shipped[name]) for name in made)
     np.savez_compressed(path, **made)

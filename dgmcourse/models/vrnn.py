@@ -5,7 +5,7 @@ Slides: "Extensions and applications". Chung, Kastner, Dinh, Goel, Courville & B
 Latent Variable Model for Sequential Data, 2015, arXiv:1506.02216.
 
 Sequences are a batch x, (B, T, D), and their lengths, (B,), whole numbers from 1 to T. What stands
-behind a sequence's end has no influence. It has to be of the decoder's kind, as any step.
+behind a sequence's end has no influence, but it has to be of the decoder's kind, as any step has.
 """
 
 import math
@@ -98,9 +98,17 @@ class SequenceModel(nn.Module):
         Returns:
             `particles` sequences, (particles, T, D), of which many share their beginnings, and an
             estimate of log p(known), nats, ().
+
+        Raises:
+            ValueError: for other shapes, or a `known` that is not of booleans.
         """
         check_whole(particles=particles)
         (x,), _ = check_sequences(x.unsqueeze(0))
+        if known.shape != x.shape[1:] or known.dtype != torch.bool:
+            raise ValueError(
+                f"known: expected {x.shape[1]} booleans, one for each number of a step, got"
+                f" {known.dtype} of shape {tuple(known.shape)}"
+            )
         h, drawn, log_p = self.start((particles,)), [], x.new_zeros(())
         for given in x:
             p, z = self.predict(h)

@@ -168,7 +168,7 @@ function render({ model, el }, bytes) {
     pen.globalAlpha = 1;
     if (document.activeElement === canvas && able) { pen.strokeStyle = ink; pen.lineWidth = 2; pen.strokeRect(LEFT + cursor * w, y(melody()) - 5, w, 10); }
     if (sounding) { pen.fillStyle = dark() ? "#fff" : "#000"; pen.fillRect(LEFT + clamp(beat(), 0, T) * w, 0, 2, tall); }
-    canvas.setAttribute("aria-label", `piano roll: ${story}; ${T} steps. Soprano: ${notes(piece).filter(([v]) => !v).map(([, , n, p]) => `${called(p)} for ${n}`).join(", ") || "empty"}`);
+    else canvas.setAttribute("aria-label", `piano roll: ${story}; ${T} steps. Soprano: ${notes(piece).filter(([v]) => !v).map(([, , n, p]) => `${called(p)} for ${n}`).join(", ") || "empty"}`);
   }
   const melody = () => piece[cursor][0] || heldBefore();
   function heldBefore() {

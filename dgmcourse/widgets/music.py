@@ -10,7 +10,7 @@ import torch
 from matplotlib.patches import Rectangle
 from torch import Tensor, nn
 
-from dgmcourse.data.music import RANGES, SILENCE, SIZES, VOICES
+from dgmcourse.data.music import RANGES, SILENCE, SIZES, VOICES, check_chorale
 from dgmcourse.densities import PointConditional
 from dgmcourse.plot import WIDTH, plt
 from dgmcourse.widgets import HERE, esm
@@ -44,8 +44,11 @@ def music(
 
     Raises:
         TypeError: for a model the browser cannot run.
-        ValueError: without a piece.
+        ValueError: without a piece, or for one that is no chorale: empty, or with a pitch out of its
+            voice's range, which the models could not read.
     """
+    if not isinstance(steps, int) or steps < 1:
+        raise ValueError(f"steps: expected a positive whole number, got {steps!r}")
     if not pieces:
         raise ValueError("nothing to hear: expected at least one piece")
     arrays, specs = [], {}
@@ -60,7 +63,7 @@ def music(
             specs[name]["range"] = list(model.prior.log_var_range)
     spec = {
         "pieces": [
-            {"name": name, "pitches": [row.tolist() for row in pitches]}
+            {"name": name, "pitches": check_chorale(pitches).tolist()}
             for name, pitches in pieces.items()
         ],
         "models": specs,
@@ -82,8 +85,12 @@ def networks_of(model: nn.Module) -> dict[str, nn.Sequential]:
         TypeError: for another model, or one with a mixture.
     """
     model = copy.deepcopy(model).cpu().float().eval()
-    if getattr(getattr(model, "decoder", None), "components", 1) is not None:
-        raise TypeError("the browser plays with a ChoraleVRNN or a ChoraleRNN without a mixture")
+    decoder = getattr(model, "decoder", None)
+    if getattr(decoder, "components", 1) is not None or tuple(decoder.sizes) != SIZES:
+        raise TypeError(
+            "the browser plays with a ChoraleVRNN or a ChoraleRNN of these four voices, without a"
+            " mixture"
+        )
     found = {"decoder": model.decoder.net, "phi_x": model.phi_x}
     if hasattr(model, "encoder"):
         found |= {"prior": model.prior.net, "encoder": model.encoder.net}
@@ -125,6 +132,7 @@ def draw_roll(ax: plt.Axes, pitches: Tensor, title: str = "", faded: int = 0) ->
     Args:
         faded: steps at the beginning that were given, drawn paler.
     """
+    pitches = check_chorale(pitches)
     for voice, first, length, pitch in notes(pitches):
         look = {"facecolor": COLOURS[voice], "alpha": 0.45 if first < faded else 1.0}
         ax.add_patch(Rectangle((first + 0.06, pitch - 0.65), length - 0.12, 1.3, **look))
@@ -139,6 +147,8 @@ def draw_roll(ax: plt.Axes, pitches: Tensor, title: str = "", faded: int = 0) ->
 
 def rolls(pieces: dict[str, Tensor], columns: int = 2, faded: int = 0) -> plt.Figure:
     """Draw pieces as piano rolls, one beside the other: a static picture, for `show`."""
+    if not pieces:
+        raise ValueError("nothing to draw: expected at least one piece")
     rows = -(-len(pieces) // columns)
     fig, axes = plt.subplots(
         rows, columns, figsize=(WIDTH, 1.75 * rows + 0.3), squeeze=False, sharey=True

@@ -13,7 +13,7 @@ from pages import controls, cut_off
 from dgmcourse.data.music import SIZES, encode, known_voices
 from dgmcourse.models.vrnn import ChoraleRNN, ChoraleVRNN
 from dgmcourse.widgets import esm
-from dgmcourse.widgets.music import music
+from dgmcourse.widgets.music import music, notes
 
 PIECE = torch.tensor([[72, 67, 64, 48]] * 4 + [[74, 67, 65, 47]] * 2 + [[72, 0, 64, 48]] * 10)
 SHOW = """async ([source, css, spec, bytes]) => {
@@ -151,6 +151,42 @@ def test_one_plays_and_stops(page):
     assert sounding(page)
     page.locator(".dgm-music canvas").press(" ")
     assert not sounding(page)
+
+
+LISTEN = """() => {
+    window.tones = [];
+    const Real = window.AudioContext;
+    window.AudioContext = class extends Real {
+        constructor() { super(); window.context = this; window.ear = this.createAnalyser(); }
+        createGain() { const gain = super.createGain(); if (!window.ear.fed) { window.ear.fed = true; gain.connect(window.ear); } return gain; }
+        createOscillator() {
+            const tone = super.createOscillator(), start = tone.start.bind(tone);
+            tone.start = (at) => { window.tones.push([at, tone.frequency.value]); start(at); };
+            return tone;
+        }
+    };
+    return () => { window.AudioContext = Real; };
+}"""
+LOUD = """() => {
+    const wave = new Float32Array(window.ear.fftSize);
+    window.ear.getFloatTimeDomainData(wave);
+    return Math.max(...wave.map(Math.abs)) > 0.01;
+}"""
+
+
+def test_each_note_sounds_at_its_time_and_pitch_until_stopped(page):
+    page.get_by_role("combobox", name="piece").select_option("a piece")
+    listening = page.evaluate_handle(LISTEN)
+    press(page, "Play")
+    page.wait_for_function(LOUD)
+    tones = np.array(page.evaluate("window.tones"))
+    expected = [(0.3 * t, 440 * 2 ** ((p - 69) / 12)) for _, t, _, p in notes(PIECE)]
+    begin = tones[:, 0].min()
+    assert len(tones) == len(expected) and begin > 0
+    assert np.abs(tones - [begin, 0] - expected).max() < 0.01
+    press(page, "Stop")
+    page.wait_for_function("window.context.state === 'closed'")
+    listening.evaluate("(restore) => restore()")
 
 
 def test_it_draws_and_goes_on(page):
