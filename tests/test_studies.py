@@ -699,7 +699,9 @@ def test_the_svms_kernels_are_scikit_learns(float64, monkeypatch):
     inner = torch.empty(40).long()
     for k, part in enumerate(folds(40, 5, 3)):
         inner[part] = k
-    held_out = cross_val_predict(svm, x, y, cv=PredefinedSplit(inner), method="decision_function")
+    held_out = cross_val_predict(
+        svm, x, y, cv=PredefinedSplit(inner.numpy()), method="decision_function"
+    )
     close(seen[0][:, 0], torch.tensor(held_out), 1e-3, 1e-3)  # libsvm's own tolerance
 
 
