@@ -391,7 +391,7 @@ class AnswerCurve:
         self.figure = plt.figure(figsize=(plot.WIDTH, 2.7))
 
     def note(self) -> None:
-        if self.steps[-1:] != [self.step]:
+        if self.step % self.every == 0 and self.steps[-1:] != [self.step]:
             with torch.random.fork_rng(devices=[]):  # the training draws what it would have drawn
                 answers = model.response(test_x1, 20)[:, 1]
             self.steps.append(self.step)
@@ -400,8 +400,7 @@ class AnswerCurve:
 
     def noted(self, objective):
         def counted(*given):
-            if self.step % self.every == 0:
-                self.note()
+            self.note()
             self.step += 1
             return objective(*given)
 
