@@ -227,11 +227,10 @@ def expression_screen() -> Screen | None:
     if files is None:
         source.say("GDSC2 expression: not here; we go on with simulated cells")
         return None
-    with np.load(io.BytesIO(files["expression_gdsc2.npz"].tobytes()), allow_pickle=False) as held:
-        parts = {name: held[name] for name in held.files}
-    names = (parts[name].tolist() for name in ("lines", "genes", "drugs"))
-    lines, genes, drugs = names
-    return Screen(lines, genes, parts["expression"].astype(np.float32), drugs, parts["auc"])
+    with np.load(io.BytesIO(files["expression_gdsc2.npz"]), allow_pickle=False) as held:
+        lines, genes, drugs = (held[name].tolist() for name in ("lines", "genes", "drugs"))
+        x, response = held["expression"].astype(np.float32), held["auc"]
+    return Screen(lines, genes, x, drugs, response)
 
 
 def mutation_screen(download: bool = False) -> Screen | None:

@@ -562,7 +562,7 @@ plot.show(
     )
     + ".",
     caption=(
-        "Left: with pairs the error falls, with the slip it does not; the other two panels show less."
+        "Left: the error falls with pairs; with the slip it comes back to that of no change."
         f" Means over {study['seeds']} simulations and their standard errors. Error: squared, of the"
         " predicted genes after the drug, where predicting no change has 1. Dotted: the mean"
         " difference of the pairs, without any model."
@@ -894,9 +894,9 @@ plot.markdown(
 
 # %% [markdown]
 # The stranger gets the surest answer: a linear classifier extrapolates, and the farther out the
-# surer. Cells in another order get answers that are wrong about as often as right.
-# $p(y|\mathbf{x})$ is less certain of them, but no single answer
-# shows it. $\log p(\mathbf{x})$ sees every stranger, and more than half of the others. So a
+# surer. Cells in another order get answers that are little better than a guess.
+# $p(y|\mathbf{x})$ is less certain of them, but no single answer shows it. $\log p(\mathbf{x})$ sees
+# every stranger, and more than half of the others. So a
 # decision needs two thresholds: *refuse* if $\mathbf{x}$ is less probable than nearly all known
 # cells, and only then ask for $p(y|\mathbf{x})$. Move the first one.
 
