@@ -85,8 +85,8 @@ show_widget(
     ),
     caption=(
         "The arrow from the cells that answer is the longer one. Simulated cells, by a model that"
-        " knows the response of 200 of 1,000 and has seen another 200 after the drug. The line: both"
-        " answers are as probable."
+        " knows the response of 200 of 1,000 and has seen another 200 after the drug. The line:"
+        " both answers are as probable."
     ),
 )
 
@@ -563,8 +563,8 @@ plot.show(
     + ".",
     caption=(
         "Left: the error falls with pairs; with the slip it comes back to that of no change."
-        f" Means over {study['seeds']} simulations and their standard errors. Error: squared, of the"
-        " predicted genes after the drug, where predicting no change has 1. Dotted: the mean"
+        f" Means over {study['seeds']} simulations and their standard errors. Error: squared, of"
+        " the predicted genes after the drug, where predicting no change has 1. Dotted: the mean"
         " difference of the pairs, without any model."
     ),
 )
@@ -669,8 +669,8 @@ plot.show(
     fig,
     alt="AUC against the number of pairs, in two worlds. " + "; ".join(summary) + ".",
     caption=(
-        "Follow the triangles: the plain rival rises with pairs where the push decides, and starts low"
-        " where it does not; the two lines of Dr.VAE stay nearly level in both worlds."
+        "Follow the triangles: the plain rival rises with pairs where the push decides, and starts"
+        " low where it does not; the two lines of Dr.VAE stay nearly level in both worlds."
         f" {study['labels'][0]} known responses, means over {study['seeds']} simulations and their"
         " standard errors. Upper line: the true probabilities. Without pairs Dr.VAE is M1+M2."
     ),
@@ -814,8 +814,8 @@ p_ours = race.joint(x_lines[fold], y_lines[fold], x_lines[asked], seed=0)
 # %% jupyter={"source_hidden": true}
 found = [sorted_by(p, y_lines[asked], 2) for p in (p_lines, p_ours)]
 plot.markdown(
-    f"`{screen}`, {drug}, {int(asked.sum())} lines asked: AUC of the ridge {found[0]:.2f}, of Dr.VAE"
-    f" without pairs {found[1]:.2f} ({found[0].basis})."
+    f"`{screen}`, {drug}, {int(asked.sum())} lines asked: AUC of the ridge {found[0]:.2f}, of"
+    f" Dr.VAE without pairs {found[1]:.2f} ({found[0].basis})."
 )
 
 # %% [markdown]
@@ -952,8 +952,8 @@ show_widget(
     ),
     caption=(
         "Most cells in another order lie left of the threshold, and few of the usual ones: refusing"
-        " them raises the share of right answers. The threshold is set by how many of the usual cells"
-        " one is ready to refuse."
+        " them raises the share of right answers. The threshold is set by how many of the usual"
+        " cells one is ready to refuse."
     ),
 )
 
