@@ -227,7 +227,8 @@ def expression_screen() -> Screen | None:
     if files is None:
         source.say("GDSC2 expression: not here; we go on with simulated cells")
         return None
-    with np.load(io.BytesIO(files["expression_gdsc2.npz"]), allow_pickle=False) as held:
+    content = io.BytesIO(files.pop("expression_gdsc2.npz"))  # no second copy stays in memory
+    with np.load(content, allow_pickle=False) as held:
         lines, genes, drugs = (held[name].tolist() for name in ("lines", "genes", "drugs"))
         x, response = held["expression"].astype(np.float32), held["auc"]
     return Screen(lines, genes, x, drugs, response)
