@@ -37,6 +37,8 @@ def small(**changes):
             "1 cell line: expected at le",
         ),
         ({"x": [[1.0, 2], [NAN, 4], [5, 6]]}, "NaN or infinite in 1 of 3 lines, the first is B"),
+        ({"x": [[1.0, 2], [3, 4], [-float("inf"), 6]]}, "in 1 of 3 lines, the first is C"),
+        ({"genes": [], "x": torch.zeros(3, 0)}, "no genes: expected at least one"),
         ({"genes": ["g", "g"]}, "gene 'g' is there twice"),
         ({"lines": ["A", "B", "B"]}, "line 'B' is there twice"),
         ({"genes": ["g"]}, "x has a row for each of 3 lines and a column for each of 1 names"),

@@ -66,8 +66,8 @@ class Screen:
         tissues: of each line, if known.
 
     Raises:
-        ValueError: for other shapes, fewer than two lines, a name given twice, or an x that is not
-            finite.
+        ValueError: for other shapes, fewer than two lines, no genes, a name given twice, or an x that
+            is not finite.
     """
 
     def __init__(self, lines, genes, x, drugs, response, tissues=()):
@@ -78,6 +78,8 @@ class Screen:
         for what, names in (("line", self.lines), ("gene", self.genes), ("drug", self.drugs)):
             check_once(what, names)
         check_lines(self.lines)
+        if not self.genes:
+            raise ValueError("no genes: expected at least one")
         for what, part, columns in (
             ("x", self.x, self.genes),
             ("response", self.response, self.drugs),
@@ -144,7 +146,10 @@ def check_answers(answers: int, known: int, lines: str) -> None:
 
 def check_expression(x: Tensor, lines: tuple[str, ...] = ()) -> None:
     """A ValueError that counts and names the lines whose expression is NaN or infinite."""
-    wrong = (~x.isfinite()).any(-1).nonzero()[:, 0].tolist()
+    ends = torch.stack(
+        x.aminmax(dim=-1)
+    )  # of each line; a mask of all genes would need more memory
+    wrong = (~ends.isfinite()).any(0).nonzero()[:, 0].tolist()
     if wrong:
         first = lines[wrong[0]] if lines else f"row {wrong[0]}"
         raise ValueError(
