@@ -63,6 +63,7 @@ FEW = {  # constants of each study, for a run of seconds, and the rows it then h
     "drug_response": (
         {
             "screen": small_screen,
+            "SEEDS": range(1),
             "DRUGS": 2,
             "LINES": 50,
             "FOLDS": 2,

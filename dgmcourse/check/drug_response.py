@@ -206,7 +206,7 @@ pair_bound = Exercise(
                 "z1 is drawn from encoder(x2), the state after the drug: it is encoder(x1)'s",
                 bound(first=lambda q1, q2: q2.rsample()),
                 "before and after are exchanged: z1 is x1's state, and the drug moves it to z2, x2's",
-                lambda x1, x2, encoder, decoder, move: _pair_bound(x2, x1, encoder, decoder, move),
+                lambda x1, x2, encoder, decoder, move: bound()(x2, x1, encoder, decoder, move),
                 "the reconstructions are crossed: z1 writes x1, and z2 writes x2",
                 bound(
                     written=lambda decoder, z1, z2, x1, x2: (
