@@ -37,6 +37,8 @@ def small(**changes):
             "1 cell line: expected at le",
         ),
         ({"x": [[1.0, 2], [NAN, 4], [5, 6]]}, "NaN or infinite in 1 of 3 lines, the first is B"),
+        ({"x": [[1.0, 2], [3, 4], [-float("inf"), 6]]}, "in 1 of 3 lines, the first is C"),
+        ({"genes": [], "x": torch.zeros(3, 0)}, "no genes: expected at least one"),
         ({"genes": ["g", "g"]}, "gene 'g' is there twice"),
         ({"lines": ["A", "B", "B"]}, "line 'B' is there twice"),
         ({"genes": ["g"]}, "x has a row for each of 3 lines and a column for each of 1 names"),
@@ -84,6 +86,7 @@ def check_sensitive(module):
     for given, message in (
         (torch.full((4,), NAN), "tried on 0 of 4 training lines"),
         (torch.full((4,), 0.3), "4 of 4 training lines answer to this drug"),
+        (torch.rand(4, 2), r"expected the response to one drug, \(N,\), got \(4, 2\)"),
     ):
         with pytest.raises(ValueError, match=message):
             module.sensitive(given, torch.arange(4))
@@ -281,6 +284,18 @@ def test_the_authors_file_is_read_as_pairs_and_singles():
         (
             lambda f: f.update(drug_drug=np.array([b"a", b"b"])),
             "no drug 'bortezomib' among 2: a, b",
+        ),
+        (
+            lambda f: (f["sing_y"].fill(0), f["pair_y"].fill(-1)),
+            "0 of 3 cells with a known response answer to this drug: there is nothing to tell apart",
+        ),
+        (
+            lambda f: (f["sing_cid"].fill(b"A"), f["pair_cid"].fill(b"A")),
+            "1 cell line: expected at least two",
+        ),
+        (
+            lambda f: f.update(pair_x1=f["pair_x1"][:, :1]),
+            "expected the same genes of all cells, got 2, 1, 2 of them",
         ),
     ],
 )

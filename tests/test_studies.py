@@ -13,7 +13,7 @@ from oracles import close
 from scipy.stats import wasserstein_distance
 
 from dgmcourse import studies, weights
-from dgmcourse.data.drugs import Screen
+from dgmcourse.data.drugs import Screen, folds
 from dgmcourse.data.graphs import Pairs, communities, karate_club, split_edges
 from dgmcourse.data.images import Data, Splits
 from dgmcourse.data.music import Chorales, Music
@@ -64,6 +64,7 @@ FEW = {  # constants of each study, for a run of seconds, and the rows it then h
     "drug_response": (
         {
             "screen": small_screen,
+            "SEEDS": range(1),
             "DRUGS": 2,
             "LINES": 50,
             "FOLDS": 2,
@@ -703,6 +704,30 @@ def test_a_ridge_on_the_response_leaves_one_out_as_refitting_does(float64, monke
         penalty[0, 0] = 0
         b = torch.linalg.solve(a.T @ a + penalty, a.T @ r[kept])
         close(seen[0][i, 0], b[0] + (x[i] - mean) @ b[1:], 1e-6, 1e-6)
+
+
+def test_the_svms_kernels_are_scikit_learns(float64, monkeypatch):
+    """With one width and one C: the distances of a radial SVM, and the curve of those held out."""
+    from sklearn.model_selection import PredefinedSplit, cross_val_predict
+    from sklearn.svm import SVC
+
+    x, test = torch.randn(40, 6), torch.randn(9, 6)
+    y = (x[:, 0] + 0.5 * torch.randn(40) > 0).long()
+    seen = []
+    monkeypatch.setattr(drug_response, "WIDTHS", (1.5,))
+    monkeypatch.setattr(drug_response, "MARGINS", (2.0,))
+    monkeypatch.setattr(drug_response, "ridge", lambda a, y, b: seen.extend([a, b]) or b[:, 0])
+    drug_response.margins(x, y, test, 3)
+    mean = sum(((a - b) ** 2).sum() for a in x for b in x) / 40**2
+    svm = SVC(C=2.0, gamma=1.5 / mean.item())
+    close(seen[1][:, 0], torch.tensor(svm.fit(x, y).decision_function(test)))
+    inner = torch.empty(40).long()
+    for k, part in enumerate(folds(40, 5, 3)):
+        inner[part] = k
+    held_out = cross_val_predict(
+        svm, x, y, cv=PredefinedSplit(inner.numpy()), method="decision_function"
+    )
+    close(seen[0][:, 0], torch.tensor(held_out), 1e-3, 1e-3)  # libsvm's own tolerance
 
 
 def test_drugs_are_chosen_without_a_look_at_a_response(few, monkeypatch):

@@ -16,7 +16,7 @@ import io
 import subprocess
 import sys
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -66,8 +66,8 @@ class Screen:
         tissues: of each line, if known.
 
     Raises:
-        ValueError: for other shapes, fewer than two lines, a name given twice, or an x that is not
-            finite.
+        ValueError: for other shapes, fewer than two lines, no genes, a name given twice, or an x that
+            is not finite.
     """
 
     def __init__(self, lines, genes, x, drugs, response, tissues=()):
@@ -77,11 +77,9 @@ class Screen:
         self.tissues = tuple(tissues)
         for what, names in (("line", self.lines), ("gene", self.genes), ("drug", self.drugs)):
             check_once(what, names)
-        if len(self.lines) < 2:
-            raise ValueError(
-                f"{len(self.lines)} cell line: expected at least two, since nothing can be learned"
-                " from one and tested on another"
-            )
+        check_lines(self.lines)
+        if not self.genes:
+            raise ValueError("no genes: expected at least one")
         for what, part, columns in (
             ("x", self.x, self.genes),
             ("response", self.response, self.drugs),
@@ -129,9 +127,29 @@ def check_once(what: str, names: tuple[str, ...]) -> None:
         raise ValueError(f"{what} {twice[0]!r} is there twice, as are {len(twice) - 1} others")
 
 
+def check_lines(lines: Collection[str]) -> None:
+    """A ValueError for fewer than two."""
+    if len(lines) < 2:
+        raise ValueError(
+            f"{len(lines)} cell line: expected at least two, since nothing can be learned from one and"
+            " tested on another"
+        )
+
+
+def check_answers(answers: int, known: int, lines: str) -> None:
+    """A ValueError where none of the lines whose response is known answers, or each does."""
+    if not 0 < answers < known:
+        raise ValueError(
+            f"{answers} of {known} {lines} answer to this drug: there is nothing to tell apart"
+        )
+
+
 def check_expression(x: Tensor, lines: tuple[str, ...] = ()) -> None:
     """A ValueError that counts and names the lines whose expression is NaN or infinite."""
-    wrong = (~x.isfinite()).any(-1).nonzero()[:, 0].tolist()
+    ends = torch.stack(
+        x.aminmax(dim=-1)
+    )  # of each line; a mask of all genes would need more memory
+    wrong = (~ends.isfinite()).any(0).nonzero()[:, 0].tolist()
     if wrong:
         first = lines[wrong[0]] if lines else f"row {wrong[0]}"
         raise ValueError(
@@ -173,9 +191,11 @@ def sensitive(response: Tensor, train: Tensor, share: float = 1 / 3) -> Tensor:
 
     Raises:
         ValueError: for a drug that was tried on fewer than two of them, or that has no responders,
-            or nothing but, among them.
+            or nothing but, among them; for responses to several drugs.
     """
     check_number(above=0, below=1, share=share)
+    if response.dim() != 1:
+        raise ValueError(f"expected the response to one drug, (N,), got {tuple(response.shape)}")
     seen = response[train]
     seen = seen[seen.isfinite()]
     if len(seen) < 2:
@@ -184,11 +204,7 @@ def sensitive(response: Tensor, train: Tensor, share: float = 1 / 3) -> Tensor:
             " at least two"
         )
     threshold = torch.quantile(seen.double(), share).to(response.dtype)
-    if not 0 < (answers := int((seen <= threshold).sum())) < len(seen):
-        raise ValueError(
-            f"{answers} of {len(seen)} training lines answer to this drug: there is nothing to tell"
-            " apart"
-        )
+    check_answers(int((seen <= threshold).sum()), len(seen), "training lines")
     return torch.where(response.isfinite(), (response <= threshold).long(), -1)
 
 
@@ -216,11 +232,11 @@ def expression_screen() -> Screen | None:
     if files is None:
         source.say("GDSC2 expression: not here; we go on with simulated cells")
         return None
-    with np.load(io.BytesIO(files["expression_gdsc2.npz"].tobytes()), allow_pickle=False) as held:
-        parts = {name: held[name] for name in held.files}
-    names = (parts[name].tolist() for name in ("lines", "genes", "drugs"))
-    lines, genes, drugs = names
-    return Screen(lines, genes, parts["expression"].astype(np.float32), drugs, parts["auc"])
+    content = io.BytesIO(files.pop("expression_gdsc2.npz"))  # no second copy stays in memory
+    with np.load(content, allow_pickle=False) as held:
+        lines, genes, drugs = (held[name].tolist() for name in ("lines", "genes", "drugs"))
+        x, response = held["expression"].astype(np.float32), held["auc"]
+    return Screen(lines, genes, x, drugs, response)
 
 
 def mutation_screen(download: bool = False) -> Screen | None:
@@ -350,8 +366,8 @@ def pairs_of(file: Mapping[str, np.ndarray], drug: str) -> tuple[Data, tuple[str
             drugs' names. y is 1 for a cell that answers, -1 where nobody tried.
 
     Raises:
-        ValueError: for a file without one of these, a drug that is not in it, or expression that is
-            NaN.
+        ValueError: for a file without one of these, pairs of other genes, a drug that is not in it or
+            that no cell or every cell answers to, expression that is NaN, or one cell line alone.
     """
     needed = ["sing_x1", "sing_cid", "sing_y", "drug_drug"]
     needed += [f"pair_{name}" for name in ("x1", "x2", "cid", "y", "drug")]
@@ -365,10 +381,15 @@ def pairs_of(file: Mapping[str, np.ndarray], drug: str) -> tuple[Data, tuple[str
         torch.as_tensor(np.asarray(part, dtype=np.float32))
         for part in (file["sing_x1"], file["pair_x1"][ours], file["pair_x2"][ours])
     )
+    if not x1.shape[-1] == p1.shape[-1] == p2.shape[-1]:
+        widths = ", ".join(str(part.shape[-1]) for part in (x1, p1, p2))
+        raise ValueError(f"expected the same genes of all cells, got {widths} of them")
     x = torch.cat([torch.cat([x1, torch.full_like(x1, torch.nan)], -1), torch.cat([p1, p2], -1)])
     check_expression(torch.cat([x1, p1, p2]))
     y = np.concatenate([file["sing_y"][:, names.index(drug)], file["pair_y"][ours]])
     cells = words(file["sing_cid"]) + words(file["pair_cid"][ours])
+    check_lines(set(cells))
+    check_answers(int((y == 1).sum()), int((y >= 0).sum()), "cells with a known response")
     return Data(x, torch.as_tensor(y).long()), tuple(cells)
 
 
