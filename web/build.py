@@ -3,6 +3,7 @@
     python web/build.py                 site/
     python web/build.py 07 08           with these notebooks only, to look at while writing
     python web/build.py --check         then look at every page: links, requests, errors, axe
+    python web/build.py --all           with every widget that can be, for publishing
 
 Nothing is run again and nothing is fetched: the notebooks' outputs are in them, formulas are set by
 KaTeX while it is built, fonts and search lie inside. web/README.md says what is made of what.
@@ -210,6 +211,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="then look at every page (minutes)")
     parser.add_argument("--no-widgets", action="store_true", help="with pictures in their place")
     parser.add_argument("--widgets", default="", help="only those in whose cells this pattern is")
+    parser.add_argument("--all", action="store_true", help="all widgets, however long it takes")
     parser.add_argument("--no-deck", action="store_true", help="without the slides")
     parser.add_argument("--reference", help="the modules whose names begin so", default="dgmcourse")
     asked = parser.parse_args(arguments)
@@ -222,7 +224,9 @@ def main(arguments: list[str] | None = None) -> int:
         shutil.rmtree(asked.out)
     deck = "" if asked.no_deck else made_deck(asked.cache)
     notebooks = chosen(asked.which)
-    widgets = None if asked.no_widgets else Widgets(asked.cache / "widgets", asked.widgets)
+    widgets = (
+        None if asked.no_widgets else Widgets(asked.cache / "widgets", asked.widgets, asked.all)
+    )
     sources(source, notebooks, deck, asked.reference, widgets)
     sphinx(source, asked.out, asked.cache / "trees")
     finish(asked.out, npm)
