@@ -4,6 +4,7 @@
     python web/build.py 07 08           with these notebooks only, to look at while writing
     python web/build.py --check         then look at every page: links, requests, errors, axe
     python web/build.py --catalogues    the sentences of all pages for translators, and no site
+    python web/build.py --all           with every widget that can be, for publishing
 
 Nothing is run again and nothing is fetched: the notebooks' outputs are in them, formulas are set by
 KaTeX while it is built, fonts and search lie inside. web/README.md says what is made of what.
@@ -233,6 +234,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--catalogues", action="store_true", help="only these, for translators")
     parser.add_argument("--no-widgets", action="store_true", help="with pictures in their place")
     parser.add_argument("--widgets", default="", help="only those in whose cells this pattern is")
+    parser.add_argument("--all", action="store_true", help="all widgets, however long it takes")
     parser.add_argument("--no-deck", action="store_true", help="without the slides")
     parser.add_argument("--reference", help="the modules whose names begin so", default="dgmcourse")
     asked = parser.parse_args(arguments)
@@ -248,7 +250,8 @@ def main(arguments: list[str] | None = None) -> int:
     deck = "" if asked.no_deck else made_deck(asked.cache)
     notebooks = chosen(asked.which)
     no_widgets = asked.no_widgets or asked.catalogues
-    widgets = None if no_widgets else Widgets(asked.cache / "widgets", asked.widgets)
+    cache = asked.cache / "widgets"
+    widgets = None if no_widgets else Widgets(cache, asked.widgets, asked.all)
     sources(source, notebooks, deck, asked.reference, widgets)
     if asked.catalogues:
         sphinx(source, asked.cache / "catalogues", asked.cache / "trees-catalogues", "gettext")

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import importlib
 import json
+import math
 import os
 import re
 import time
@@ -19,8 +20,9 @@ from page import STATE, VIEW, run, without_kernel
 from web.slice import slice_of
 
 SECONDS = 60  # for one cell; a widget that needs longer stays a picture
-# A build begins to make widgets that ask the kernel for so long; the next one makes the others.
-SECONDS_OF_THESE = 120
+# After so long a build begins to make no more widgets that ask the kernel: they come last, and the
+# next one makes more.
+SECONDS_IN_ALL = 150
 ASKING = ("A widget stands here", "Pictures of what each pixel", "A pad to write half a digit")
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -45,10 +47,11 @@ def busy() -> float:
 class Widgets:
     """The widgets of all notebooks: `of(paths)` gives what the pages ask for, and `files`, {name:
     content}, are what they load. `only` is sought in the code of a widget's cell; the others stay
-    pictures.
+    pictures. `all_of_them`: however long it takes.
     """
 
-    def __init__(self, cache: Path, only: str = ""):
+    def __init__(self, cache: Path, only: str = "", all_of_them: bool = False):
+        self.limit = math.inf if all_of_them else SECONDS_IN_ALL
         self.cache, self.only, self.files = cache, re.compile(only), {}
         course = sorted((ROOT / "dgmcourse").rglob("*.py"))
         course += [ROOT / "web" / f"{name}.py" for name in ("alone", "frames", "pads")]
@@ -66,7 +69,7 @@ class Widgets:
             for (path, _), states in zip(tasks, made, strict=True):
                 named[path] |= {key: self.file(state) for key, state in states.items()}
         if self.left:
-            print(f"- {self.left} widgets are pictures until the next build, which makes more")
+            print(f"- {self.left} widgets stay pictures: build again for more, or with --all")
         return named
 
     def made(self, path: Path, asking: bool) -> dict[tuple[str, int], dict]:
@@ -86,7 +89,7 @@ class Widgets:
         kept = self.cache / f"{path.stem}-{version.hexdigest()[:16]}.json"
         if kept.exists():
             saved = json.loads(kept.read_text())
-        elif asking and time.monotonic() - self.began > SECONDS_OF_THESE * busy():
+        elif asking and time.monotonic() - self.began > self.limit * busy():
             self.left += len(wanted)
             return {}
         else:

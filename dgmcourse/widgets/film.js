@@ -3,7 +3,7 @@
 
 function render({ model, el }) {
   const [frames, texts, controls, seconds, width] = ["_frames", "_texts", "_controls", "_seconds", "_width"].map((name) => model.get(name));
-  const last = frames.length - 1, told = texts.length > 1;
+  const last = frames.length - 1, told = seconds > 0; // a film tells what each of its pictures shows
   const strides = controls.map((_, i) => controls.slice(i + 1).reduce((n, { values }) => n * values.length, 1));
   const play = h("button", { type: "button", class: "jupyter-button", style: "width: 5.5em" }, "Play");
   const row = h("div", { style: "display: flex; flex-wrap: wrap; align-items: center; gap: 8px 16px; margin: 4px 0" }, ...(seconds ? [play] : []));

@@ -202,3 +202,35 @@ def test_every_second_click_has_its_answer(nets):
     assert explorer._alone["says"][at] == message["says"]
     assert explorer._alone["pictures"][at * size :][:size] == buffers[0]
     assert len(explorer._alone["pictures"]) == 3 * 4 * size
+
+
+def test_the_pads_are_used_without_a_kernel(browser, nets):
+    explorer = with_answers(reach_explorer(nets, torch.rand(3, 42), shape=SHAPE, cell=(3, 3)))
+    models = {name: PixelCNN(net) for name, net in nets.items()}
+    writer = with_networks(pixel_writer(models, torch.ones(1, 42), shape=SHAPE, rows=2))
+    page, faults = browser.new_page(), []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    source = base64.b64encode(esm("pixels").encode()).decode()
+    for widget in (explorer, writer):
+        alone = dict(widget._alone)
+        sent = {k: list(v) for k, v in alone.items() if isinstance(v, bytes)}
+        page.evaluate(
+            f"""async ([spec, alone, sent]) => {{
+                for (const [k, v] of Object.entries(sent)) alone[k] = new DataView(Uint8Array.from(v).buffer);
+                const {{ default: pads }} = await import('data:text/javascript;base64,{source}');
+                const model = {{ get: (name) => (name === '_spec' ? spec : alone), on() {{}}, off() {{}} }};
+                pads.render({{ model, el: document.body }}); }}""",
+            [widget._spec, {k: v for k, v in alone.items() if k not in sent}, sent],
+        )
+    reach, write = page.locator(".dgm-pixels").nth(0), page.locator(".dgm-pixels").nth(1)
+    page.wait_for_selector(".dgm-pixels[data-cell='2,2']")  # of every second row and column
+    reach.get_by_role("application").first.press("ArrowDown")
+    page.wait_for_selector(".dgm-pixels[data-cell='4,2']")
+    expected = explorer.answer({"cell": [4, 2]})[0]["says"][0]
+    assert expected == f"plain: {reach.locator('.says').first.inner_text()}"
+    write.get_by_label("speed").fill("3")
+    write.get_by_role("button", name="Complete").click()
+    page.wait_for_selector(".dgm-pixels[data-at='42']")
+    assert write.locator(".says").inner_text().startswith("28 pixels drawn, ")
+    page.close()
+    assert faults == []

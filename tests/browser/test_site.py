@@ -311,9 +311,8 @@ def test_firefox_reads_writes_searches_and_asks_nobody(address, fox):
     assert tab.value(f"{hint}.open") is True
 
     tab.open(f"{address}/search.html?q=posterior collapse")
-    found = "document.querySelector('#search-results li > a')?.href"
-    tab.wait(found)
-    assert "07_vae" in tab.value(found)
+    tab.wait("/finished/.test(document.querySelector('.search-summary')?.innerText)")
+    assert "07_vae" in tab.value("document.querySelector('#search-results li > a').href")
     tab.open(f"{address}/notebooks/04_gan.html")
     tab.value("document.querySelectorAll('.live').forEach((place) => startNow(place))")
     tab.wait(f"{LIVE}?.querySelector('.numbers')")
