@@ -1418,7 +1418,7 @@ fig, (left, right) = plt.subplots(1, 2, figsize=(plot.WIDTH, 2.4))
 left.plot(range(len(DEPTHS)), [found[k][0] for k in DEPTHS], "o-", color=MODEL)
 right.plot(range(len(DEPTHS)), [found[k][1] for k in DEPTHS], "s-", color=POSTERIOR)
 left.set(ylabel="AUC, %", xlabel="convolutions", ylim=(40, 100))
-right.set(ylabel="cosine of two random codes", xlabel="convolutions", ylim=(-0.1, 1.05))
+right.set(ylabel="cosine of two codes", xlabel="convolutions", ylim=(-0.1, 1.05))
 for ax in (left, right):
     ax.set_xticks(range(len(DEPTHS)), DEPTHS)
 plot.show(
