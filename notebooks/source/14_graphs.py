@@ -984,9 +984,9 @@ show_widget(
 
 # %% [markdown]
 # ## Whom can you believe?
-# The study trained GC-MC on u1 with five seeds, as wide and as long as the paper. All settings,
-# its rivals' too, were chosen on a tenth of the training ratings. One of them says something about
-# stars: above, each level has words $\mathbf{w}_{r,j}$ of its own, as if a 4 and a 5 had nothing in
+# The study trained GC-MC on u1 with five seeds, as wide as the paper's and nearly as long. All
+# settings, its rivals' too, were chosen on a tenth of the training ratings. One of them says
+# something about stars: above, each level has words $\mathbf{w}_{r,j}$ of its own, as if a 4 and a 5 had nothing in
 # common. Now $\mathbf{w}_{r,j} = \mathbf{t}_{1,j} + \ldots + \mathbf{t}_{r,j}$, and the levels'
 # messages are added; "levels apart" is the model above.
 #
