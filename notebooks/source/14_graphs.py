@@ -1234,10 +1234,10 @@ plot.markdown(
 )
 
 # %% [markdown]
-# One rating is now worth a little more than none, and whoever has it is told so. People with twenty
-# lose next to nothing. It is what shrinking did for the means: trust a few numbers a little. The
-# uncertainty comes from outside the network again; a model that had it of itself would be trained
-# with ratings left out. That is not tried here.
+# One rating no longer does harm, and whoever has only one is told how little is known. People with
+# twenty pay a little for it. It is what shrinking did for the means: trust a few numbers a little.
+# The doubt comes from outside the network; a model that had it of itself would be trained with
+# ratings left out. That is not tried here.
 
 # %% [markdown]
 # ## Break it
