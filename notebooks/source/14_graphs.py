@@ -86,7 +86,8 @@ show_widget(
     caption=(
         "Left, the links, and dashed the eight that are missing and most expected; right, the"
         " codes. Circles went with Mr. Hi, squares with the Officer; nobody told the model. The"
-        f" nearest code belongs to somebody of the same side for {same_side} of {club.nodes} members."
+        f" nearest code belongs to somebody of the same side for {same_side} of {club.nodes}"
+        " members."
     ),
 )
 
@@ -1203,9 +1204,13 @@ plot.markdown(
 
 # %%
 TRIED = (0, 1, 3, 10)
-costs = {m: {n: of_newcomers(m, others, 1, n)[0].mean() for n in TRIED} for m in film_codes}
+costs = {  # nats, of other people with one rating
+    m: {n: of_newcomers(m, others, 1, n)[0].mean() for n in TRIED} for m in film_codes
+}
 best = {m: min(TRIED, key=costs[m].get) for m in film_codes}
-cured = {m: np.stack([of_newcomers(m, people, k, best[m]) for k in STEPS], 1) for m in best}
+cured = {  # the people of the figure
+    m: np.stack([of_newcomers(m, people, k, best[m]) for k in STEPS], 1) for m in best
+}
 
 # %% jupyter={"source_hidden": true}
 SHOWN = (1, 5, 20)
@@ -1229,8 +1234,8 @@ plot.markdown(
     "",
     f"*$n_0$ = {best[rater]} for GC-MC, {best[unsure]} for the variational one, chosen on"
     f" {len(others)} other people. Without any rating they pay {paid[rater][0].mean():.3f} and"
-    f" {paid[unsure][0].mean():.3f}. {gained[rater, 1].basis[0].upper()}{gained[rater, 1].basis[1:]};"
-    " one training each.*",
+    f" {paid[unsure][0].mean():.3f}."
+    f" {gained[rater, 1].basis[0].upper()}{gained[rater, 1].basis[1:]}; one training each.*",
 )
 
 # %% [markdown]
