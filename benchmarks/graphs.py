@@ -8,7 +8,9 @@ torch: a dense N x N matrix of logits, and a weighted cross-entropy over all N^2
 
 GC-MC: one pass over the 80,000 ratings of u1 (500-75, two bases, dropout 0.7), or over as many
 generated ones where MovieLens is not there. PyTorch Geometric has no such model. The authors' way in
-plain torch: a sparse matrix for each level of rating, and gathered codes of all asked pairs.
+plain torch: a sparse matrix for each level of rating, and gathered codes of all asked pairs. DGL has
+one among its examples, but its last wheel on PyPI, 2.1.0, is of torch 2.0 to 2.2 and does not load
+beside a newer one.
 
 Scale: the same pass on graphs of known make with three nodes to ten edges, 100,000 drawn pairs at
 most, in a process of its own, with the most memory it held beyond what it held before.

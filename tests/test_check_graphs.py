@@ -95,7 +95,7 @@ WRONG = {
             (2 * pair_logits(z, b, A)[1] - 1) * pair_logits(z, b, A)[0]
         ),
         "the sign is turned": lambda z, b, A: -by_bernoulli(z, b, A),
-        "one number for the whole batch": lambda z, b, A: by_bernoulli(z, b, A).sum(),
+        "summed over the samples of Z": lambda z, b, A: by_bernoulli(z, b, A).sum(),
     },
     "expected_rating": {
         "exp(900) is infinite": lambda logits: (
@@ -106,7 +106,7 @@ WRONG = {
         ),
         "one number for each pair": lambda logits: logits.softmax(-1) * check.levels(logits),
         "the levels are whole numbers": lambda logits: logits.softmax(-1) @ torch.arange(1, 6),
-        "holds whole numbers": lambda logits: logits.argmax(-1) + 1,
+        "that is the most probable rating": lambda logits: logits.argmax(-1) + 1,
     },
 }
 TestExercises = exercise_tests(check, "14_graphs", RIGHT, WRONG, F=F)

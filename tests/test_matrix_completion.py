@@ -84,6 +84,19 @@ def check_codes(module):
                     close(q.mean[node].detach(), (encoder.dense.weight @ h).detach())
 
 
+def check_side_information(module):
+    """By hand: W_2 relu(W_1 f + b) is added to each code, with W_1 and b of its own side."""
+    torch.manual_seed(3)
+    features, known = (torch.randn(3, 2), torch.randn(4, 5)), three_by_three()
+    encoder = made(module.GraphMatrixCompletion, features=features, side=6).encoder
+    codes, side = encoder(known), encoder.side
+    encoder.side = None
+    for with_it, without, f, first in zip(codes, encoder(known), features, side.first, strict=True):
+        h = torch.einsum("hf,nf->nh", first.weight, f) + first.bias
+        more = torch.einsum("kh,nh->nk", side.last.weight, h.clamp_min(0))
+        close((with_it.mean - without.mean).detach(), more.detach())
+
+
 def check_noise(module):
     """The second half of the outputs is log sigma."""
     encoder, known = made(module.VariationalMatrixCompletion).encoder, three_by_three()
@@ -115,7 +128,7 @@ def check_node_dropout(module):
     model.train()
     seen = []
     weights, model.encoder.weights = model.encoder.weights, lambda: torch.ones(3, 7, 2)
-    model.encoder.code = lambda heard, n: seen.append(heard.detach().reshape(n, 3, 2))
+    model.encoder.code = lambda heard, n, more: seen.append(heard.detach().reshape(n, 3, 2))
     for _ in range(400):
         model.encoder(three_by_three())
     of_users = torch.stack(seen[::2])
@@ -216,7 +229,11 @@ def check_new_user(module):
         codes = model.encoder(three_by_three())[0].mean.detach()
         for user in range(3):
             _, items, values = THREE[:, THREE[0] == user]
-            close(model.new_user(items, values).mean, codes[user : user + 1])
+            own, n = codes[user : user + 1], len(items)
+            close(model.new_user(items, values).mean, own)
+            close(model.new_user(items, values, 3.0).mean, n / (n + 3) * own)
+    q = made(module.VariationalMatrixCompletion).eval().new_user(items[:0], values[:0], 3.0)
+    assert not q.mean.any() and not q.log_var.any()  # of nobody the prior
 
 
 test_oracle, test_mutant_is_caught = oracle_tests(
@@ -234,16 +251,20 @@ test_oracle, test_mutant_is_caught = oracle_tests(
         matrix_completion,
         {
             check_codes: """
-                (to_users, to_items), (items, users) => (to_users, to_items), (items.flip(1), users)
+                (items, users), strict=True => (items.flip(1), users), strict=True
                 torch.relu(heard.reshape(n, self.dense.in_features)) => heard.reshape(n, self.dense.in_features)
-                self.table.cumsum(0) => self.table.flip(0).cumsum(0).flip(0)
+                self.levels).tril() => self.levels).triu()
+            """,
+            check_side_information: """
+                self.last(torch.relu(first(f))) => self.last(first(f))
+                self.dense(h) + more => self.dense(h) - more
             """,
             check_noise: """
                 Gaussian(mean, 2 * log_std) => Gaussian(mean, log_std)
             """,
             check_ordinal_sharing: """
-                self.table if self.stack else self.table.cumsum(0) => self.table
-                self.table.cumsum(0) => self.table.flip(0).cumsum(0)
+                if self.stack: => if True:
+                self.levels).tril() => self.levels).tril(-1)
             """,
             check_node_dropout: """
                 self.table.new_ones(self.table.shape[1], 1) => self.table.new_ones(3, self.table.shape[1], 1)
@@ -272,7 +293,8 @@ test_oracle, test_mutant_is_caught = oracle_tests(
                 q_u.sample(), q_v.sample(), users, items).mean / => q_u.mean, q_v.mean, users, items).mean /
             """,
             check_new_user: """
-                / max(1, len(items)) => / 1
+                1, len(items) + shrinkage => 1, 1
+                1, len(items) + shrinkage => 1, len(items)
                 encoder.shape[0] + items] => items]
                 values - 1, said) => self.levels - values, said)
             """,
@@ -392,7 +414,14 @@ def test_bad_input_gets_a_sentence():
         model.new_user(torch.tensor([0]), torch.tensor([4]))
     with pytest.raises(ValueError, match="symmetric=False"):
         made(symmetric=True).new_user(torch.tensor([0]), torch.tensor([1]))
+    features = torch.rand(3, 2), torch.rand(4, 1)
+    with pytest.raises(ValueError, match="shrinkage: expected"):
+        model.new_user(torch.tensor([0]), torch.tensor([1]), -1.0)
+    with pytest.raises(ValueError, match="of a new user no features are known"):
+        made(features=features).new_user(torch.tensor([0]), torch.tensor([1]))
     for wrong, message in (
+        ({"features": features[::-1]}, r"features of users are floats, \(3, F\), got"),
+        ({"features": (features[0], features[1].long())}, r"of items are floats, \(4, F\), got"),
         ({"hidden": 2}, "hidden: expected a whole number"),
         ({"dropout": 1.0}, "dropout: expected"),
         ({"accumulate": "mean"}, "accumulate is 'stack' or 'sum', got 'mean'"),

@@ -116,6 +116,27 @@ def test_the_generator_is_repeatable_and_refuses_what_it_cannot_do():
         hold_out(some_ratings(), 0.01)
 
 
+def test_what_is_known_of_people_and_films_is_read_if_it_is_here(tmp_path, monkeypatch):
+    folder = tmp_path / "data" / "ml-100k"
+    folder.mkdir(parents=True)
+    genres = ["0|" * k + "1" + "|0" * (18 - k) for k in (0, 17)]
+    files = {
+        "PEOPLE": ("u.user", "user|age|x\n1|20|M|writer|85\n2|40|F|artist|T8\n3|10|F|writer|0\n"),
+        "TITLES": ("u.item", f"movie|more\n1|A (1995)|x||y|{genres[0]}\n2|B|x||y|{genres[1]}\n"),
+    }
+    monkeypatch.setenv("DGMCOURSE_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("DGMCOURSE_CACHE", str(tmp_path / "cache"))
+    for dataset, (name, text) in files.items():
+        assert ratings.movielens_features() is None  # while one of them is missing
+        (folder / name).write_text(text)
+        sums = zlib.crc32(text.encode()), hashlib.md5(text.encode()).hexdigest()
+        listed = getattr(ratings, dataset)._replace(files=(source.File(name, *sums),))
+        monkeypatch.setattr(ratings, dataset, listed)
+    people, films = ratings.movielens_features()
+    assert people.tolist() == [[0.5, 0, 0, 1], [1, 1, 1, 0], [0.25, 1, 0, 1]]
+    assert films.shape == (2, 19) and films.nonzero().tolist() == [[0, 0], [1, 17]]
+
+
 def test_movielens_is_read_as_it_is_and_known_ratings_stand_in(tmp_path, monkeypatch, capsys):
     folder = tmp_path / "data" / "ml-100k"
     folder.mkdir(parents=True)

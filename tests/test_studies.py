@@ -139,7 +139,7 @@ FEW = {  # constants of each study, for a run of seconds, and the rows it then h
             "PENALTIES": (1.0, 3.0),
             "SWEEPS": 2,
         },
-        8,
+        10,
     ),
     "semi_supervised": (
         {

@@ -4,11 +4,15 @@ The truth comes from sums over neighbours and over pairs, one at a time, and fro
 that a rating is at least 1, 2, ..., R.
 """
 
+import math
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from dgmcourse.check._exercise import Exercise
-from dgmcourse.check._judge import Function, randn, reals
+from dgmcourse.check._judge import Function, mask, randn, reals
+from dgmcourse.densities import StandardGaussian
 
 # ---- the course's own answers
 
@@ -24,7 +28,7 @@ def _log_prob_of_graph(z: Tensor, b: Tensor, A: Tensor) -> Tensor:
     i, j = torch.triu_indices(len(A), len(A), 1)
     logits = (z @ z.mT)[:, i, j] + b
     sign = 2 * A[i, j] - 1
-    return torch.nn.functional.logsigmoid(sign * logits).sum(-1)
+    return F.logsigmoid(sign * logits).sum(-1)
 
 
 def _expected_rating(logits: Tensor) -> Tensor:
@@ -48,15 +52,29 @@ def by_neighbours(A: Tensor, X: Tensor, W: Tensor) -> Tensor:
     return torch.stack(rows)
 
 
-def convolution(loops: float = 1.0, degrees=None, left: float = -0.5, right: float = -0.5):
-    """A slip: (A + loops I), its rows and columns multiplied by powers of the degrees."""
+def convolution(
+    loops: float = 1.0, degrees=None, left: float = -0.5, right: float = -0.5, after: float = 0.0
+):
+    """A slip: (A + loops I), its rows and columns multiplied by powers of the degrees; with `after` I
+    added to that.
+    """
 
     def answer(A, X, W):
-        with_loops = A + loops * torch.eye(len(A)).to(A)
+        one = torch.eye(len(A)).to(A)
+        with_loops = A + loops * one
         d = (with_loops if degrees is None else degrees(A)).sum(1)
-        return (d**left)[:, None] * with_loops * d**right @ X @ W
+        return ((d**left)[:, None] * with_loops * d**right + after * one) @ X @ W
 
     return answer
+
+
+def lonely(A: Tensor) -> Tensor:
+    """A, and a self-loop where there is no other edge: degrees of A that can be divided by."""
+    return A + torch.diag((A.sum(1) == 0).to(A))
+
+
+def twice_looped(A: Tensor) -> Tensor:
+    return A + 2 * torch.eye(len(A)).to(A)
 
 
 def adjacency(nodes: int, *edges: tuple[int, int]) -> Tensor:
@@ -68,6 +86,7 @@ def adjacency(nodes: int, *edges: tuple[int, int]) -> Tensor:
 
 A6 = adjacency(6, (0, 1), (0, 2), (0, 3), (1, 2), (3, 4), (4, 5), (0, 4))
 FEATURES, WEIGHT, FEW, NARROW = randn(0, (6, 4), (4, 3), (5, 4), (4, 3))
+LATE = "added after the division, so each node hears itself in full: A + I first, then divide"
 SYMMETRIC = "each neighbour counts 1 / sqrt(d_i d_j): the root of the degree on both sides"
 
 graph_convolution = Exercise(
@@ -107,6 +126,27 @@ graph_convolution = Exercise(
             convolution(loops=2),
             f"that is the mean over the neighbours alone, D^-1 A: begin with A + I, and {SYMMETRIC}",
             convolution(loops=0, left=-1, right=0),
+            "neither self-loops nor degrees are in it: M has both",
+            convolution(loops=0, left=0, right=0),
+            f"the self-loop is {LATE}",
+            convolution(loops=0, degrees=lonely, after=1),
+            f"the degrees are those of A + I, but the self-loop is {LATE}",
+            convolution(loops=0, degrees=lambda A: A + torch.eye(len(A)).to(A), after=1),
+            f"the neighbours come as a mean, D^-1 A, and the self-loop is {LATE}",
+            convolution(loops=0, degrees=lonely, left=-1, right=0, after=1),
+            "the neighbours are subtracted, as in a Laplacian, I - D^-1/2 A D^-1/2: they are added, and"
+            " the degrees are those of A + I",
+            lambda A, X, W: X @ W - convolution(loops=0, degrees=lonely)(A, X, W),
+            "the degrees have the self-loops, the product has not: multiply A + I by the roots, not A",
+            convolution(loops=0, degrees=lambda A: A + torch.eye(len(A)).to(A)),
+            "each degree is 1 too large: the row sums of A + I have the self-loop already",
+            convolution(degrees=twice_looped),
+            "1 was added to every entry of A: the identity, torch.eye(N), has it on the diagonal only",
+            lambda A, X, W: convolution(loops=0)(A + 1, X, W),
+            "only the diagonal of M is left: matrices are multiplied by @, and * goes entry by entry",
+            lambda A, X, W: (X @ W) / (1 + A.sum(1, keepdim=True)) ** 2,
+            "only the diagonal of M is left: matrices are multiplied by @, and * goes entry by entry",
+            lambda A, X, W: (X @ W) / (1 + A.sum(1, keepdim=True)),
             "no node hears its neighbours: M is missing",
             lambda A, X, W: X @ W,
             "there is no relu in it: that comes after the convolution",
@@ -114,7 +154,12 @@ graph_convolution = Exercise(
             "M is applied twice: one convolution hears from the neighbours once",
             lambda A, X, W: by_neighbours(A, by_neighbours(A, X, torch.eye(X.shape[1]).to(X)), W),
         ],
-        shapes=[(6, 4), "the features go through W, too: M X W has as many columns as W"],
+        shapes=[
+            *((6, 4), "the features go through W, too: M X W has as many columns as W"),
+            *((6, 6), "that is M: it is multiplied by X W"),
+            *((6,), "you summed over the new features: a row for each node is asked for"),
+            *((), "you summed over the nodes: a row for each of them is asked for"),
+        ],
         nan="1 / sqrt(0)? The degree of a node is at least 1 in A + I",
         praise="the same as hearing each neighbour in turn, to {trial.off:.0e}; a node without"
         " neighbours hears itself.",
@@ -132,14 +177,17 @@ graph_convolution = Exercise(
 # ---- the log-probability of a graph
 
 
+def log_sigmoid(logits: Tensor) -> Tensor:
+    return -torch.logaddexp(torch.zeros_like(logits), -logits)
+
+
 def over_pairs(A: Tensor, logit, there: bool, absent: bool) -> Tensor:
     """The sum of the log-probabilities of the pairs, one after the other."""
     total = torch.zeros_like(logit(0, 1))
     for i in range(len(A)):
         for j in range(i):
             if there if A[i, j] else absent:
-                logits = logit(i, j)
-                total = total - torch.nn.functional.softplus(-logits if A[i, j] else logits)
+                total = total + log_sigmoid(logit(i, j) if A[i, j] else -logit(i, j))
     return total
 
 
@@ -159,14 +207,33 @@ def of_others(z: Tensor, b: Tensor, A: Tensor) -> Tensor:
     return over_pairs(A, products(z, b), False, True)
 
 
-def of_diagonal(z: Tensor, b: Tensor, A: Tensor) -> Tensor:
+def of_diagonal(z: Tensor, b: Tensor, A: Tensor, there: bool = False) -> Tensor:
     logits = (z * z).sum(-1) + b
-    return -torch.logaddexp(torch.zeros_like(logits), logits).sum(-1)
+    return log_sigmoid(logits if there else -logits).sum(-1)
 
 
 def with_logits(logits):
     """A slip: the same pairs with other logits."""
     return lambda z, b, A: over_pairs(A, lambda i, j: logits(z, b, i, j), True, True)
+
+
+def each_pair(term):
+    """A slip: a sum over the pairs of other terms than log p, of the logit and of A_ij."""
+
+    def answer(z, b, A):
+        logit = products(z, b)
+        pairs = [(i, j) for i in range(len(A)) for j in range(i)]
+        return sum(term(logit(i, j), A[i, j]) for i, j in pairs)
+
+    return answer
+
+
+as_edges, as_others = (each_pair(lambda x, a, s=sign: log_sigmoid(s * x)) for sign in (1, -1))
+
+
+def cut_too_early(z: Tensor, b: Tensor, A: Tensor) -> Tensor:
+    """Of an upper triangle of logits: each 0 beside it has log sigmoid(0) = -log 2."""
+    return of_all(z, b, A) - len(A) * (len(A) + 1) / 2 * math.log(2)
 
 
 def dot(z: Tensor, i: int, j: int) -> Tensor:
@@ -219,6 +286,41 @@ log_prob_of_graph = Exercise(
             with_logits(
                 lambda z, b, i, j: dot(z / z.norm(dim=-1, keepdim=True), i, j) + b,
             ),
+            "the codes' products are divided by sqrt(K), as in attention: the logit is the plain one",
+            with_logits(lambda z, b, i, j: dot(z, i, j) / z.shape[-1] ** 0.5 + b),
+            "these are distances: the logit is the inner product z_i . z_j, plus b",
+            with_logits(lambda z, b, i, j: b - (z[:, i] - z[:, j]).norm(dim=-1)),
+            "for a pair without an edge the sign turns the whole logit, b with it: -(z_i . z_j + b)",
+            lambda z, b, A: (
+                over_pairs(A, products(z, b), True, False)
+                + over_pairs(A, products(z, -b), False, True)
+            ),
+            "b is added to the sum: it belongs into the logit of each pair",
+            lambda z, b, A: of_all(z, 0 * b, A) + b,
+            "every pair counts as an edge: one without has log sigmoid(-l)",
+            as_edges,
+            "no pair counts as an edge: one with an edge has log sigmoid(l)",
+            as_others,
+            "every pair counts as an edge, twice, and so does the diagonal: one without has"
+            " log sigmoid(-l), and the sum is over i < j",
+            lambda z, b, A: 2 * as_edges(z, b, A) + of_diagonal(z, b, A, 1),
+            "a pair without an edge has log sigmoid(0) in yours: its sign is -1, 2 A_ij - 1",
+            each_pair(lambda x, a: log_sigmoid(a * x)),
+            "for a pair without an edge you took 1 - log sigmoid(l): the 1 is inside, log(1 - sigmoid(l))"
+            " = log sigmoid(-l)",
+            each_pair(lambda x, a: log_sigmoid(x) if a else 1 - log_sigmoid(x)),
+            "probabilities are summed: it is their logarithms that add up, F.logsigmoid",
+            each_pair(lambda x, a: (x if a else -x).sigmoid()),
+            "log(1 - sigmoid(l)) is -softplus(l): in yours l has the wrong sign there",
+            each_pair(lambda x, a: a * x + log_sigmoid(x)),
+            "the logits were cut to i < j before the sigmoid: each 0 beside them adds log 1/2. Take the"
+            " pairs first, or .triu(1) after F.logsigmoid",
+            cut_too_early,
+            "A was cut to i < j and the logits were not: below the diagonal every pair counts, as one"
+            " without an edge. Sum over i < j",
+            lambda z, b, A: of_all(z, b, A) + as_others(z, b, A) + of_diagonal(z, b, A),
+            "the prior is in it, log p(A|Z) + log p(Z): log p(A|Z) alone is asked for",
+            lambda z, b, A: of_all(z, b, A) + StandardGaussian(z.shape[-1]).log_prob(z).sum(-1),
             "edges and others are exchanged: an edge has log sigmoid(l), another pair log sigmoid(-l)",
             with_logits(lambda z, b, i, j: -dot(z, i, j) - b),
             "the logits of the edges are summed, without a sigmoid: log sigmoid(l) for an edge,"
@@ -240,6 +342,10 @@ log_prob_of_graph = Exercise(
             "you summed over the samples of Z: sum over the pairs, and keep one number for each Z",
             (8, 10),
             "one number for each pair: sum over the pairs, .sum(-1)",
+            (8, 5),
+            "one number for each node: sum over both axes of the pairs",
+            (),
+            "you summed over the samples of Z, too: keep one number for each of them",
         ],
         unit="nats",
         praise="the same as the pairs one after the other, to {trial.off:.0e} nats, and the gradients"
@@ -269,7 +375,17 @@ def levels(logits: Tensor) -> Tensor:
     return torch.arange(1, logits.shape[-1] + 1).to(logits)
 
 
-LOGITS, THREE = randn(4, (4, 5), (2, 3))
+def middle(logits: Tensor) -> Tensor:
+    """The median: the smallest level that half of the probability does not exceed."""
+    return ((logits.softmax(-1).cumsum(-1) < 0.5).sum(-1) + 1).to(logits)
+
+
+def averaged(change, back=lambda mean: mean):
+    """A slip: a mean under p of changed levels, changed back."""
+    return lambda logits: back(logits.softmax(-1) @ change(levels(logits)))
+
+
+LOGITS, THREE = randn(4, (7, 5), (2, 3))
 LARGE = reals([[900.0, 899.0, 0.0, -5.0, 898.5], [-800.0, -801.0, -799.0, -805.0, -800.5]])[0]
 
 expected_rating = Exercise(
@@ -280,6 +396,7 @@ expected_rating = Exercise(
         truth=by_survival,
         cases=[[1.5 * LOGITS]],
         rows="logits",
+        kind=mask,  # the mode in whole numbers is told that it is the mode
         edges=[
             *("with three levels", "R is logits.shape[-1], not 5", [THREE]),
             "where logits are 900 or -800",
@@ -290,6 +407,18 @@ expected_rating = Exercise(
         slips=[
             "that is the most probable rating, the mode: ask for the mean, sum_r r p(r)",
             lambda logits: logits.argmax(-1).to(logits) + 1,
+            "that is the place of the largest logit, from 0: ask for the mean, sum_r r p(r)",
+            lambda logits: logits.argmax(-1).to(logits),
+            "that is the median: ask for the mean, sum_r r p(r)",
+            middle,
+            "that is the median, counted from 0: ask for the mean, sum_r r p(r)",
+            lambda logits: middle(logits) - 1,
+            "that is the largest probability: ask for the mean rating, sum_r r p(r)",
+            lambda logits: logits.softmax(-1).amax(-1),
+            "the probabilities alone are summed, to 1: weigh with them the ratings 1, ..., R",
+            lambda logits: logits.softmax(-1).sum(-1),
+            "that is the mean of the logits: ask for that of the ratings, sum_r r p(r)",
+            lambda logits: logits.mean(-1),
             "the ratings count from 0 in yours: they are 1, 2, ..., R",
             lambda logits: by_survival(logits) - 1,
             "the probabilities sum to 1 over the pairs, not over the levels: .softmax(-1)",
@@ -302,6 +431,26 @@ expected_rating = Exercise(
             lambda logits: logits.log_softmax(-1) @ levels(logits),
             "each level has a sigmoid of its own: the levels share one probability, .softmax(-1)",
             lambda logits: logits.sigmoid() @ levels(logits),
+            "each level has a sigmoid of its own, divided by their sum: the levels share one probability,"
+            " .softmax(-1)",
+            lambda logits: F.normalize(logits.sigmoid(), 1, -1) @ levels(logits),
+            "the logits are divided by their sum: probabilities are exp(logits) over its sum,"
+            " .softmax(-1)",
+            lambda logits: logits / logits.sum(-1, keepdim=True) @ levels(logits),
+            "the softmax is taken twice: once makes probabilities of the logits",
+            lambda logits: logits.softmax(-1).softmax(-1) @ levels(logits),
+            "the logits have the wrong sign in the softmax: the largest is the most probable",
+            lambda logits: (-logits).softmax(-1) @ levels(logits),
+            "the levels go from 0 to 1 in yours: they are 1, 2, ..., R",
+            averaged(lambda r: (r - 1) / (len(r) - 1)),
+            "the levels are squared: sum_r r p(r)",
+            averaged(torch.square),
+            "that is the root of the mean square: ask for the mean, sum_r r p(r)",
+            averaged(torch.square, torch.sqrt),
+            "that is the geometric mean: ask for the plain one, sum_r r p(r)",
+            averaged(torch.log, torch.exp),
+            "that is the variance: ask for the mean, sum_r r p(r)",
+            lambda logits: averaged(torch.square)(logits) - by_survival(logits) ** 2,
             "that is the middle of the scale: the levels have the probabilities p(r)",
             lambda logits: torch.full_like(logits[:, 0], (1 + logits.shape[-1]) / 2),
             "it is rounded: the mean of a rating need be no whole number",
@@ -313,7 +462,10 @@ expected_rating = Exercise(
             "that is the mean of the logits under p: the ratings 1, ..., R are what is averaged",
             lambda logits: (logits.softmax(-1) * logits).sum(-1),
         ],
-        shapes=[(4, 5), "one number for each pair: sum over the levels, .sum(-1)"],
+        shapes=[
+            *((7, 5), "one number for each pair: sum over the levels, .sum(-1)"),
+            *((), "one number for all pairs: sum over the levels alone, .sum(-1)"),
+        ],
         errors={
             "have the same dtype": "the levels are whole numbers and the"
             " probabilities are not: make them floats, torch.arange(1, R + 1).to(logits)",

@@ -91,7 +91,8 @@ class Graph:
             )
         A = torch.zeros(self.nodes, self.nodes, device=self.edges.device)
         A[self.edges[0], self.edges[1]] = 1
-        return A + A.mT
+        A[self.edges[1], self.edges[0]] = 1
+        return A
 
     def degrees(self) -> Tensor:
         """The number of neighbours of each node, (N,)."""

@@ -179,14 +179,18 @@ MOVIELENS = source.DataSet(
     ),
     mirrors=("https://files.grouplens.org/datasets/movielens/ml-100k/",),
 )
-# The titles in a copy with a first line that names the columns; the original has other bytes.
+# Films and people, in copies with a first line that names the columns; the originals have other bytes.
 TITLES = source.DataSet(
     title="MovieLens 100K titles",
     folder="ml-100k",
     files=(source.File("u.item", 0xBB70E50E, "0d3aedfc34f574082b722f0da81ef15e"),),
     mirrors=(),
 )
-USERS, FILMS = 943, 1682
+PEOPLE = TITLES._replace(
+    title="MovieLens 100K people",
+    files=(source.File("u.user", 0x71A8094B, "3599826d96587aa898e0dab4aefa78e8"),),
+)
+USERS, FILMS, GENRES = 943, 1682, 19
 
 
 def movielens(download: bool | str = True) -> RatingSplit:
@@ -211,13 +215,41 @@ def movielens(download: bool | str = True) -> RatingSplit:
     return RatingSplit(*parts)
 
 
+def table(dataset: source.DataSet) -> list[list[str]] | None:
+    """The rows of a data set's one file, without the line that names the columns; None: not here."""
+    files, _ = source.find(dataset, download=False)
+    if files is None:
+        return None
+    (content,) = files.values()
+    rows = [line.split("|") for line in content.tobytes().decode("latin1").splitlines()]
+    return [row for row in rows if row[0].strip().isdigit()]
+
+
 def film_titles() -> tuple[str, ...]:
     """The films' titles, if they are here, else "film 1", "film 2", ..."""
-    files, _ = source.find(TITLES, download=False)
-    if files is None:
-        return tuple(f"film {i + 1}" for i in range(FILMS))
-    lines = files["u.item"].tobytes().decode("latin1").splitlines()
-    return tuple(line.split("|")[1] for line in lines if line.split("|")[0].strip().isdigit())
+    rows = table(TITLES)
+    return tuple(row[1] for row in rows) if rows else tuple(f"film {i + 1}" for i in range(FILMS))
+
+
+def movielens_features() -> tuple[Tensor, Tensor] | None:
+    """What is known of MovieLens's people and films beside the ratings, if it is here.
+
+    Returns:
+        of each person the age as a share of the highest one, 1 for a woman, and a 1 among the
+        occupations, in alphabetical order: (943, 23); of each film a 1 for each of its genres:
+        (1682, 19).
+    """
+    people, films = table(PEOPLE), table(TITLES)
+    if not people or not films:
+        return None
+    _, ages, sexes, occupations, _ = zip(*people, strict=True)
+    ages, kinds = [int(age) for age in ages], sorted(set(occupations))
+    of_people = [
+        [age / max(ages), sex == "F", *(occupation == kind for kind in kinds)]
+        for age, sex, occupation in zip(ages, sexes, occupations, strict=True)
+    ]
+    of_films = [[int(genre) for genre in row[-GENRES:]] for row in films]
+    return torch.tensor(of_people, dtype=torch.float), torch.tensor(of_films, dtype=torch.float)
 
 
 def generated(

@@ -201,6 +201,7 @@ class GraphAutoEncoder(nn.Module):
         """
         return self.decoder.logits(self.codes(graph), pairs).detach()
 
+    @torch.no_grad()
     def link_probabilities(self, graph) -> Tensor:
         """The probability of an edge between any two nodes at the codes' means: (N, N), symmetric.
         Its diagonal is 0.
@@ -214,7 +215,7 @@ class GraphAutoEncoder(nn.Module):
                 f" {graph.nodes:,} x {graph.nodes:,}"
             )
         z = self.codes(graph)
-        return torch.sigmoid(self.decoder.shifted(z @ z.mT)).detach().fill_diagonal_(0)
+        return self.decoder.shifted(z @ z.mT).sigmoid_().fill_diagonal_(0)
 
 
 class GraphVAE(GraphAutoEncoder):

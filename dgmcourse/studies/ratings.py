@@ -22,7 +22,8 @@ SEEDS = range(5)  # of a training; what has no chance in it has one row
 VALIDATION = 0.1  # of the training ratings: the settings of all methods were chosen on them
 SETTINGS = {"batch_size": 10**6, "lr": 0.01}  # of all ratings at once, as the authors'
 MODELS = {  # arguments of the model, and of its training
-    "GC-MC": (GraphMatrixCompletion, {}, {"epochs": 400, "anneal": 100}),
+    "GC-MC": (GraphMatrixCompletion, {"accumulate": "sum"}, {"epochs": 800, "anneal": 200}),
+    "GC-MC, levels apart": (GraphMatrixCompletion, {}, {"epochs": 400, "anneal": 100}),
     "variational GC-MC": (
         VariationalMatrixCompletion,
         {"hidden": 100, "latent_dim": 10, "dropout": 0.2},

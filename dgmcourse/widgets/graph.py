@@ -10,7 +10,7 @@ import traitlets
 from torch import Tensor, nn
 
 from dgmcourse.data.graphs import Graph
-from dgmcourse.plot import CLASSES, NOISE, POSTERIOR, WIDTH, plt
+from dgmcourse.plot import CLASSES, DATA, NOISE, POSTERIOR, WIDTH, plt
 from dgmcourse.widgets import HERE, esm
 
 MOST = 100  # nodes that can be told apart in the drawing
@@ -105,7 +105,8 @@ def graph_picture(model: nn.Module, graph: Graph) -> plt.Figure:
         left.scatter(*at[these].T, s=150, linewidths=0.8, **look)
         right.scatter(*codes[these].T, s=45, linewidths=0.6, label=graph.names[side], **look)
     for i, (x, y) in enumerate(at.tolist()):
-        left.text(x, y, str(i + 1), size=7, ha="center", va="center", color="white", zorder=4)
+        look = {"color": DATA if graph.y[i] else "white", "zorder": 4}  # dark on the light squares
+        left.text(x, y, str(i + 1), size=7, ha="center", va="center", **look)
     left.set_title("the graph; dashed: links it expects")
     left.set_axis_off()
     right.axhline(0, color=NOISE, linewidth=0.6, zorder=0)
