@@ -408,7 +408,7 @@ class Sequence(Density):
         return self.net.start(given, math.prod(lead)), lead
 
 
-LOGITS = 2**21  # how many are computed at once
+LOGITS = 2**19  # how many are computed at once: two megabytes
 IGNORED = -100  # what cross_entropy takes for no class
 
 
