@@ -103,7 +103,7 @@ def measure(rounds: int = ROUNDS) -> tuple[list[dict], str]:
             }
             if net is lstm and n == 1:
                 drawing["products"] = lambda: products(lstm)
-            times = turns(drawing, ROUNDS if n == 1 else max(3, rounds // 2))
+            times = turns(drawing, rounds if n == 1 else max(3, rounds // 3))
             what = f"{n} sentence{'s' * (n > 1)} of {WORDS} words, {name}"
             rows.append(ratio_row(what, times, "again", "kept", ">= 20"))
             if "products" in times:
