@@ -358,18 +358,17 @@ class Sequence(Density):
     @torch.no_grad()
     def sample(self, shape: Shape = ()) -> Tensor:
         """Draw symbol by symbol, and compute nothing twice: (*shape, *rows of z, net.length)."""
-        shape = check_shape(shape)
-        state, lead = self._start(shape)
-        word = state[0].new_full((len(state[0]),), END, dtype=torch.long)
-        drawn, going = word.new_full((len(word), self.net.length), END), word == END
-        for t in range(self.net.length if len(word) else 0):
-            logits, state = self.net.step(word, state)
-            word = draw_symbols(logits)
-            drawn[:, t] = word = word.where(going, END)
-            going = going & (word != END)
-            if not going.any():
-                break
-        return drawn.view(*lead, self.net.length)
+        state, lead = self._start(check_shape(shape))
+        word = torch.full((len(state[0]),), END, device=state[0].device)
+        drawn, ended = word[:, None].repeat(1, self.net.length), word != END
+        with torch.inference_mode():  # autograd's bookkeeping would be much of a small step
+            for t in range(self.net.length if len(word) else 0):
+                logits, state = self.net.step(word, state)
+                drawn[:, t] = word = draw_symbols(logits)
+                ended |= word == END
+                if ended.all():
+                    break
+        return drawn.where(until_end(drawn), END).view(*lead, self.net.length)
 
     @torch.no_grad()
     def likeliest(self, beam: int = 5) -> Tensor:
@@ -409,7 +408,7 @@ class Sequence(Density):
         return self.net.start(given, math.prod(lead)), lead
 
 
-LOGITS = 2**21  # how many are computed at once
+LOGITS = 2**19  # how many are computed at once: two megabytes
 IGNORED = -100  # what cross_entropy takes for no class
 
 
@@ -814,8 +813,9 @@ def draw_symbols(logits: Tensor) -> Tensor:
     it lies among the running sums; ten times as fast as `torch.multinomial`.
     """
     sums = torch.softmax(logits, -1).cumsum(-1)
-    u = torch.rand_like(sums[:, :1]) * sums[:, -1:]
-    return torch.searchsorted(sums, u, right=True)[:, 0].clamp(max=logits.shape[-1] - 1)
+    total = sums[:, -1:]  # 1, but for rounding
+    u = torch.rand_like(total) * total
+    return torch.searchsorted(sums, u, right=True)[:, 0].clamp_(max=logits.shape[-1] - 1)
 
 
 def apply(net: nn.Module, given: Tensor, *more: Tensor | None) -> Tensor:

@@ -8,6 +8,7 @@ import math
 import pytest
 import torch
 from oracles import assert_mean, close, grid, oracle_tests
+from torch import nn
 from torch.nn import functional as F
 
 from dgmcourse import densities
@@ -19,6 +20,7 @@ from dgmcourse.densities import (
     SequenceConditional,
     StandardGaussian,
     check_symbols,
+    draw_symbols,
     until_end,
 )
 from dgmcourse.evaluate import log_likelihood
@@ -309,6 +311,21 @@ def test_samples_follow_the_density(i):
     error = (expected * (1 - expected) / len(drawn)).sqrt()
     assert ((found.mean(0) - expected).abs() < 4.5 * error + 1e-4).all()
     assert p.sample((2, 3)).shape == (2, 3, 1, LONGEST) and p.sample(0).shape == (0, 1, LONGEST)
+
+
+@pytest.mark.parametrize("i", range(3))
+@pytest.mark.parametrize("rows", (1, 40))
+def test_drawing_with_a_kept_state_is_reading_all_again(i, rows):
+    net, z = nets(2)[i], torch.randn(rows, 2)
+    torch.manual_seed(4)
+    drawn = Sequence(net, z).sample()
+    torch.manual_seed(4)
+    again = torch.full((rows, LONGEST), END)
+    for t in range(LONGEST):
+        again[:, t] = draw_symbols(net(again[:, : t + 1], z)[:, t])
+    assert torch.equal(drawn, again.where(until_end(again), END))
+    assert not drawn.is_inference()  # it may stand in an objective
+    nn.Embedding(V, 2)(drawn).sum().backward()
 
 
 @pytest.mark.parametrize("i", range(3))

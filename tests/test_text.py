@@ -3,6 +3,7 @@ sentences as symbols: there and back, in any script, by length.
 """
 
 import doctest
+import gzip
 import hashlib
 import importlib.util
 import zlib
@@ -10,11 +11,12 @@ import zlib
 import pytest
 import torch
 import torch.nn.functional as F
+from test_source import Server
 
 from dgmcourse.data import source, text
 from dgmcourse.data.text import Sentences, Vocabulary
 from dgmcourse.densities import END, UNKNOWN, until_end
-from dgmcourse.models.sentence_vae import LanguageModel, RecurrentNet
+from dgmcourse.models.sentence_vae import LanguageModel, RecurrentNet, SentenceVAE
 from dgmcourse.train import fit
 
 
@@ -107,6 +109,22 @@ def test_other_scripts_emoji_and_long_sentences():
     x = v.encode(["dog " * 10_000, "dog", "🐕"])
     assert x.shape == (3, 10_001) and Sentences(x).lengths.tolist() == [10_001, 2, 2]
     assert Sentences(x)[1:].x.shape == (2, 2)
+
+
+@pytest.mark.parametrize("sentence", ["dog", "gnu", "собака 犬", "🐕", "a dog " * 5_000])
+def test_a_sentence_of_any_kind_has_a_bound(sentence):
+    """One word, none that is known, other scripts, an emoji, ten thousand words: beside others, as
+    alone."""
+    v = Vocabulary.of(SAID)
+    torch.manual_seed(0)
+    model = SentenceVAE(len(v), 2, 4, 6).eval()
+    alone, x = v.encode([sentence]), v.encode([sentence, *SAID])
+    with torch.no_grad():
+        z = model.encoder(alone).mean
+        assert torch.allclose(model.encoder(x).mean[:1], z, atol=1e-6)
+        log_p = model.decoder(z).log_prob(alone)
+        assert log_p.isfinite() and log_p < 0
+        assert model.objective(x)[0].isfinite().all()
 
 
 @pytest.mark.parametrize(
@@ -209,6 +227,71 @@ def test_penn_treebank_is_checked_by_md5_and_nothing_stands_in(elsewhere, monkey
     found = text.penn_treebank()
     assert found.vocabulary.words == ("a", "dog")
     assert found.test.x.tolist() == [[2, 1, 3, 0], [2, 3, 0, 0]]
+
+
+# what is served, and how it is read: gzip with a CRC of its content, and plain text with an md5
+SERVED = [("MULTI30K", text.captions, ".gz"), ("PENN_TREEBANK", text.penn_treebank, "")]
+
+
+@pytest.fixture(params=SERVED, ids=[name for name, _, _ in SERVED])
+def served(request, elsewhere, monkeypatch):
+    """A corpus of a few sentences, as files of a server on this machine: (server, how to load it)."""
+    name, load, packed = request.param
+    monkeypatch.delenv("DGMCOURSE_OFFLINE")
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr(source, "_failed", {})
+    for wait in ("CONNECT", "STALL"):
+        monkeypatch.setattr(source, wait, 1.0)
+    monkeypatch.setattr(source, "PAUSE", 0.0)
+    server, files = Server(), []
+    server.files = {}
+    for file in (dataset := getattr(text, name)).files:
+        content = "\n".join(SAID).encode()
+        server.files[file.name + packed] = sent = gzip.compress(content) if packed else content
+        md5 = hashlib.md5(sent).hexdigest()
+        crc32 = zlib.crc32(content) if file.crc32 else None
+        assert file.packed == packed
+        files.append(file._replace(md5=md5, crc32=crc32))
+    mirror = f"http://127.0.0.1:{server.server_address[1]}/a/"
+    dataset = dataset._replace(files=tuple(files), mirrors=(mirror,))
+    monkeypatch.setattr(text, name, dataset)
+    yield server, load, elsewhere / "cache" / dataset.folder
+    server.closing.set()
+    server.shutdown()
+    server.server_close()
+
+
+def test_sentences_are_fetched_once_and_a_broken_download_is_fetched_again(served, capsys):
+    server, load, folder = served
+    (first, *others) = [f"/a/{name}" for name in server.files]
+    server.plan = {first: ["truncated", "altered"]}
+    found = load(known=False)
+    assert found.vocabulary.decode(found.train.x) == [s.lower() for s in SAID]
+    assert server.asked == [first] * 3 + others
+    said = capsys.readouterr().out
+    assert "truncated: " in said and "wrong checksum: not the file that was published" in said
+    load(known=False)
+    assert len(server.asked) == 5  # the second time from the cache
+    (kept := next(folder.iterdir())).write_bytes(b"A dog")
+    load(known=False)
+    assert len(server.asked) == 6 and kept.stat().st_size > 10
+    assert f"{kept.name} is damaged or incomplete; it is not used, but fetched again" in (
+        capsys.readouterr().err
+    )
+
+
+def test_sentences_that_are_gone_are_told(served, capsys):
+    server, load, folder = served
+    server.always = {"a": "404"}
+    if load is text.captions:  # something stands in for it
+        assert len(load(300).train) > 50
+        said = capsys.readouterr().out
+    else:
+        with pytest.raises(FileNotFoundError) as error:
+            load()
+        said = str(error.value)
+        assert "put ptb.train.txt, ptb.valid.txt and ptb.test.txt into the folder ptb" in said
+    assert "the server answered 404" in said and not folder.exists()
 
 
 def test_the_examples_are_true():

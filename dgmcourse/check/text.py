@@ -152,6 +152,7 @@ LEFT = "you moved the words to the left, so that the decoder reads what comes ne
 NO_START = "before the first word stands END, the only thing the decoder can know there"
 LONGER = "there is one place too many: the last word is the input of nothing"
 KEEPS = "words are dropped with probability keep: keep is the share that stays, 1 - keep is dropped"
+IGNORED = "keep is not used: with keep = 1 every word is read, and you drop some of them"
 NEVER = "no word is ever dropped"
 ZEROS = "a dropped word has become an end mark: UNKNOWN is another symbol"
 ENDS = "end marks are dropped, too: the decoder may always know that a sentence begins, or is over"
@@ -205,8 +206,15 @@ class Reads:
                 lambda w, k: torch.cat(
                     [torch.full_like(w[:, :1], UNKNOWN), some_read(w, k)[:, 1:]], 1
                 ),
+                NO_START,  # END only if the row is filled up
+                dropping(
+                    lambda w, k: chance(w, k) & (w.roll(1, 1) != END),
+                    inputs=lambda w: w.roll(1, 1),
+                ),
                 KEEPS,
                 dropping(lambda w, k: ~chance(w, k) & no_end(w)),
+                IGNORED,
+                dropping(lambda w, k: (torch.rand(w.shape) >= 0.5) & no_end(w)),
                 NEVER,
                 lambda w, k: all_read(w) if k else some_read(w, k),
                 ZEROS,
@@ -232,7 +240,7 @@ class Reads:
 
     def judged(self, answer) -> str:
         words = torch.randint(2, 12, (300, 20))
-        words[torch.arange(20) >= torch.randint(8, 20, (300, 1))] = END
+        words[torch.arange(20) >= torch.randint(8, 22, (300, 1))] = END  # some have none
         right = all_read(words)
         inputs = self.asked(answer, words, 1.0)
         for wrong, why in ((words, NO_SHIFT), (words.roll(-1, 1), LEFT)):
@@ -242,8 +250,11 @@ class Reads:
             raise Wrong(f"{NO_START}.")
         if (inputs[right != END] == UNKNOWN).all():
             raise Wrong(f"{KEEPS}.")
-        if not torch.equal(inputs, right):
-            n = int((inputs != right).any(1).sum())
+        differ = inputs != right
+        if differ.any() and (inputs[differ] == UNKNOWN).all():
+            raise Wrong(f"{IGNORED}.")
+        if differ.any():
+            n = int(differ.any(1).sum())
             raise Wrong(
                 f"{OTHER}: with keep = 1 nothing is dropped, and {n} of {len(words)} rows differ from"
                 " END and the words but the last."
@@ -371,6 +382,19 @@ perplexity = Exercise(
             ratio(lambda log_w: log_w.mean(0)),
             "log S is missing: the weights are to be averaged over their S samples, not summed",
             ratio(lambda log_w: log_w.logsumexp(0)),
+            "you subtracted log B: the mean is over the S samples of each sentence, log S",
+            ratio(lambda log_w: log_w.logsumexp(0) - math.log(log_w.shape[1])),
+            "log S is subtracted once for all sentences: each has its own mean over S samples, so it"
+            " belongs before the sum",
+            lambda log_w, words: torch.exp(
+                (math.log(len(log_w)) - log_w.logsumexp(0).sum()) / until_end(words).sum()
+            ),
+            "you added up the sentences within each sample of z, and averaged then: each sentence has"
+            " its own mean over the samples, and their logarithms are added",
+            ratio(lambda log_w: log_mean(log_w.sum(1))),
+            "all weights of all sentences were averaged together: each sentence has its own mean over"
+            " the samples, and their logarithms are added",
+            ratio(lambda log_w: log_mean(log_w.flatten())),
             "you divided by the number of sentences: a perplexity is of words, end marks among them",
             ratio(count=len),
             "the end marks are missing in the count: each was predicted, and paid for",

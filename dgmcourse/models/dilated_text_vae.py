@@ -7,16 +7,10 @@ Autoencoders for Text Modeling using Dilated Convolutions, 2017, arXiv:1702.0813
 import torch
 from torch import Tensor, nn
 
-from dgmcourse.densities import (
-    END,
-    UNKNOWN,
-    GaussianConditional,
-    SequenceConditional,
-    StandardGaussian,
-)
+from dgmcourse.densities import GaussianConditional, SequenceConditional, StandardGaussian
 from dgmcourse.models.latent_variable_model import LatentVariableModel
-from dgmcourse.models.sentence_vae import SentenceReader, decoder_inputs
-from dgmcourse.settings import check_number, check_whole
+from dgmcourse.models.sentence_vae import SentenceNet, SentenceReader
+from dgmcourse.settings import check_whole
 
 
 def receptive_field(size: int, dilations: tuple[int, ...]) -> int:
@@ -65,12 +59,12 @@ class DilatedBlock(nn.Module):
         return h, a[:, a.shape[1] - self.reach :]
 
 
-class DilatedNet(nn.Module):
+class DilatedNet(SentenceNet):
     """A network for `Sequence` that sees a fixed number of words back: [e(x_{t-1}), z] at each
     position, 1 x 1, `DilatedBlock`s, 1 x 1.
 
     Args:
-        symbols, given_dim, embedding, keep, length: as for `sentence_vae.RecurrentNet`.
+        symbols, given_dim, embedding, keep, length: as for `sentence_vae.SentenceNet`.
         hidden: channels.
         dilations: one for each block; () for none: then a word is given the one before it alone.
         size: k, the width of the convolutions.
@@ -87,32 +81,18 @@ class DilatedNet(nn.Module):
         keep: float = 1.0,
         length: int = 60,
     ):
-        check_whole(0, given_dim=given_dim)
-        check_whole(symbols=symbols, embedding=embedding, hidden=hidden, size=size, length=length)
+        check_whole(hidden=hidden, size=size)
         for dilation in dilations:
             check_whole(dilations=dilation)
-        check_number(least=0, most=1, keep=keep)
-        super().__init__()
-        self.symbols, self.given_dim, self.length, self.keep = symbols, given_dim, length, keep
+        super().__init__(symbols, given_dim, embedding, keep, length)
         self.receptive_field = receptive_field(size, dilations)
-        self.embed = nn.Embedding(symbols, embedding)
         self.first = nn.Linear(embedding + given_dim, hidden)
         self.blocks = nn.ModuleList([DilatedBlock(hidden, size, d) for d in dilations])
         self.head = nn.Linear(hidden, symbols)
 
-    @property
-    def kept(self) -> float:
-        """The share of words that is read now."""
-        return self.keep if self.training or self.keep == 0 else 1.0
-
-    def features(self, x: Tensor, given: Tensor | None = None) -> Tensor:
-        """One vector for each position: (n, T) and (n, given_dim) to (n, T, hidden)."""
-        inputs = decoder_inputs(x, self.kept)
-        return self._through(inputs, given, [None] * len(self.blocks))[0]
-
-    def forward(self, x: Tensor, given: Tensor | None = None) -> Tensor:
-        """Logits of every symbol given those before it: (n, T, symbols)."""
-        return self.head(self.features(x, given))
+    def read(self, inputs: Tensor, given: Tensor | None = None) -> Tensor:
+        """One vector for each position, of what is read before each symbol: (n, T)."""
+        return self._through(self.embedded(inputs, given), [None] * len(self.blocks))[0]
 
     def start(self, given: Tensor | None, n: int) -> tuple[Tensor, ...]:
         """The state before the first symbol, one row for each sequence: z, and what each block
@@ -126,15 +106,11 @@ class DilatedNet(nn.Module):
     def step(self, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Logits of the next symbol after x, (n,), and the state with x read."""
         given, *before = state
-        x = x if self.kept else x.where(x == END, UNKNOWN)
-        h, before = self._through(x[:, None], given, before)
+        h, before = self._through(self.embedded(self.heard(x)[:, None], given), before)
         return self.head(h[:, 0]), (given, *before)
 
-    def _through(self, inputs, given, before) -> tuple[Tensor, list[Tensor]]:
-        e, after = self.embed(inputs), []
-        if given is not None:
-            e = torch.cat([e, given[:, None].expand(-1, e.shape[1], -1)], -1)
-        h = self.first(e)
+    def _through(self, e: Tensor, before: list) -> tuple[Tensor, list[Tensor]]:
+        h, after = self.first(e), []
         for block, kept in zip(self.blocks, before, strict=True):
             h, kept = block(h, kept)
             after.append(kept)

@@ -42,18 +42,60 @@ def decoder_inputs(x: Tensor, keep: float = 1.0) -> Tensor:
     return inputs.masked_fill(dropped, UNKNOWN)
 
 
-class RecurrentNet(nn.Module):
+class SentenceNet(nn.Module):
+    """What the networks for `Sequence` share: the embedding of words, and which of them are read.
+
+    Args:
+        symbols: V, how many there are, `END` and `UNKNOWN` included.
+        given_dim: dimensions of z, which is given at every step; 0: none.
+        embedding: dimensions of e(x).
+        keep: the share of words that the decoder may read in training (`decoder_inputs`). 0: none,
+            in training or later, p(x|z) = prod_t p(x_t | t, z), the inputless decoder.
+        length: of the longest sentence that is drawn, its end mark included.
+    """
+
+    def __init__(self, symbols: int, given_dim: int, embedding: int, keep: float, length: int):
+        check_whole(0, given_dim=given_dim)
+        check_whole(symbols=symbols, embedding=embedding, length=length)
+        check_number(least=0, most=1, keep=keep)
+        super().__init__()
+        self.symbols, self.given_dim, self.length, self.keep = symbols, given_dim, length, keep
+        self.embed = nn.Embedding(symbols, embedding)
+
+    @property
+    def kept(self) -> float:
+        """The share of words that is read now."""
+        return self.keep if self.training or self.keep == 0 else 1.0
+
+    def features(self, x: Tensor, given: Tensor | None = None) -> Tensor:
+        """One vector for each position: (n, T) and (n, given_dim) to (n, T, hidden)."""
+        return self.read(decoder_inputs(x, self.kept), given)
+
+    def forward(self, x: Tensor, given: Tensor | None = None) -> Tensor:
+        """Logits of every symbol given those before it: (n, T, symbols)."""
+        return self.head(self.features(x, given))
+
+    def embedded(self, inputs: Tensor, given: Tensor | None) -> Tensor:
+        """[e(x), z] of the inputs (n, T): (n, T, embedding + given_dim)."""
+        e = self.embed(inputs)
+        if given is None:
+            return e
+        return torch.cat([e, given[:, None].expand(-1, e.shape[1], -1)], -1)
+
+    def heard(self, x: Tensor) -> Tensor:
+        """The symbols x as the next step may read them."""
+        return x if self.kept else x.where(x == END, UNKNOWN)
+
+
+class RecurrentNet(SentenceNet):
     r"""$$h_t = \mathrm{GRU}([e(x_{t-1}), z], h_{t-1}), \quad h_0 = \tanh(A z + a), \quad
       p(x_t \mid x_{<t}, z) = \mathrm{softmax}(B h_t + b)$$
 
     Args:
-        symbols: V, how many there are, `END` and `UNKNOWN` included.
-        given_dim: dimensions of z, which is given at the first state and at every step; 0: none.
-        embedding, hidden: dimensions of e(x) and h.
+        symbols, given_dim, embedding, keep, length: as for `SentenceNet`; z is given at the first
+            state, too.
+        hidden: dimensions of h.
         cell: "gru" or "lstm".
-        keep: the share of words that the decoder may read in training (`decoder_inputs`). 0: none,
-            in training or later, p(x|z) = prod_t p(x_t | t, z), the inputless decoder.
-        length: of the longest sentence that is drawn, its end mark included.
     """
 
     def __init__(
@@ -66,36 +108,16 @@ class RecurrentNet(nn.Module):
         keep: float = 1.0,
         length: int = 60,
     ):
-        check_whole(0, given_dim=given_dim)
-        check_whole(symbols=symbols, embedding=embedding, hidden=hidden, length=length)
-        check_number(least=0, most=1, keep=keep)
-        super().__init__()
-        self.symbols, self.given_dim, self.length, self.keep = symbols, given_dim, length, keep
-        self.embed = nn.Embedding(symbols, embedding)
+        check_whole(hidden=hidden)
+        super().__init__(symbols, given_dim, embedding, keep, length)
         self.rnn = cell_of(cell)(embedding + given_dim, hidden, batch_first=True)
         self.first = nn.Linear(given_dim, hidden) if given_dim else None
         self.head = nn.Linear(hidden, symbols)
 
-    @property
-    def kept(self) -> float:
-        """The share of words that is read now."""
-        return self.keep if self.training or self.keep == 0 else 1.0
-
-    def features(self, x: Tensor, given: Tensor | None = None) -> Tensor:
-        """h_1, ..., h_T of sequences: (n, T) and (n, given_dim) to (n, T, hidden)."""
-        return self.read(decoder_inputs(x, self.kept), given)
-
     def read(self, inputs: Tensor, given: Tensor | None = None) -> Tensor:
         """h_1, ..., h_T of what is read before each symbol, as `decoder_inputs` makes it: (n, T)."""
         _, *state = self.start(given, len(inputs))
-        e = self.embed(inputs)
-        if given is not None:
-            e = torch.cat([e, given[:, None].expand(-1, e.shape[1], -1)], -1)
-        return self.rnn(e, self._as_torchs(state))[0]
-
-    def forward(self, x: Tensor, given: Tensor | None = None) -> Tensor:
-        """Logits of every symbol given those before it: (n, T, symbols)."""
-        return self.head(self.features(x, given))
+        return self.rnn(self.embedded(inputs, given), self._as_torchs(state))[0]
 
     def start(self, given: Tensor | None, n: int) -> tuple[Tensor, ...]:
         """The state before the first symbol, one row for each sequence: (z, h), or (z, h, c)."""
@@ -108,8 +130,8 @@ class RecurrentNet(nn.Module):
     def step(self, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Logits of the next symbol after x, (n,), and the state with x read."""
         given, *state = state
-        x = x if self.kept else x.where(x == END, UNKNOWN)
-        e, weights = torch.cat([self.embed(x), given], -1), self.rnn.all_weights[0]
+        x, weights = self.heard(x), self.rnn.all_weights[0]
+        e = torch.cat([self.embed(x), given], -1)
         if self._is_lstm:
             state = torch.lstm_cell(e, state, *weights)
         else:

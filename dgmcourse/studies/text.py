@@ -19,7 +19,7 @@ SIZES = {"embedding": 32, "hidden": 64, "length": LONGEST + 8}
 LATENT_DIM, SAMPLES = 8, 50  # of z
 SETTINGS = {"epochs": 8, "batch_size": 64, "lr": 7e-3, "anneal": 4}
 WARM_UP, KEEP, FREE = 4, 0.5, 0.5  # epochs; share of words; nats for each dimension
-FIELDS = {1: (), 15: (1, 2, 4)}  # words seen, and the dilations for it
+FIELDS = {1: (), 3: (1,), 7: (1, 2), 15: (1, 2, 4)}  # words seen, and the dilations for it
 CURES = {  # name -> what is done otherwise: epochs of annealing, the share of words kept, free nats
     "none": {},
     "annealing": {"warm_up": WARM_UP},
