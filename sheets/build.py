@@ -5,7 +5,8 @@ with answers (`make sheets`).
     python sheets/build.py 07 08        of some
     python sheets/build.py --no-pdf     the pages alone
 
-The exercises and the closing questions come from the notebook's source; the exam's questions from
+The exercises and the closing questions come from the notebook's source, the mistakes that stand
+below a solution from the exercise's judge; the exam's questions from
 exam/NN_topic.md, their answers from exam/answers/NN_topic.md, under the same headings. Four files a
 notebook are written to sheets/made, each as a page and as a PDF: NN_topic-exercises,
 -exercises-answers, -exam, -exam-answers.
@@ -16,6 +17,7 @@ import importlib.util
 import re
 import sys
 from html import escape
+from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,11 +26,13 @@ import mistune
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
-sys.path.append(str(ROOT / "tools"))
+sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 from page import npm_installed, print_pdfs, typefaces, with_formulas, without_formulas  # noqa: E402
 
 MARKDOWN = mistune.create_markdown(escape=False, plugins=["table"])
 SOURCES = ROOT / "notebooks" / "source"
+CHECK = r"from dgmcourse\.check import (\w+) as check"
+SIGNS, SIGN = r"([*_`\[\]])", r"\\\1"  # of Markdown, which a message has for itself
 QUESTION = r"^## (.+?) \((\d+) points?\)$"
 LINES = 3  # to write on, for each point of an exam's question
 
@@ -68,9 +72,20 @@ def exercises(source: Path, solved: bool) -> list[Item]:
                 full, blank = (builder.cut(cell.source, s, source.name) for s in (True, False))
                 lines = max(len(full.splitlines()) - len(blank.splitlines()), 0) + 3
                 code = full if solved else re.sub(r"\n *\.\.\.\s*$", "", blank)
-                items.append(Item(plain("\n\n".join(before)), code=code, lines=lines))
+                name = re.search(r"^def (\w+)", full, flags=re.M)[1]
+                answer = mistakes(source, name) if solved else ""
+                items.append(Item(plain("\n\n".join(before)), answer, code, lines))
             before = []
     return items
+
+
+def mistakes(source: Path, name: str) -> str:
+    """What usually goes wrong in an exercise: the mistakes that its judge tells by name."""
+    module = re.search(CHECK, source.read_text(encoding="utf-8"))[1]
+    slips = getattr(import_module(f"dgmcourse.check.{module}"), name).judge.slips
+    said = dict.fromkeys(slip.message.rstrip(".") for slip in slips)
+    lines = "\n".join(f"- {escape(re.sub(SIGNS, SIGN, one), quote=False)}" for one in said)
+    return f"What usually goes wrong, in the words of the check:\n\n{lines}"
 
 
 def closing(text: str) -> list[Item]:
@@ -138,7 +153,8 @@ def page(title: str, about: str, items: list[Item], solved: bool, npm: str) -> s
         if not solved:
             body += '<div class="lines">' + "<p></p>" * item.lines + "</div>"
         elif item.answer:
-            body += f'<div class="answer"><h3>Answer</h3>{html(item.answer)}</div>'
+            heading = "" if item.code else "<h3>Answer</h3>"
+            body += f'<div class="answer">{heading}{html(item.answer)}</div>'
         body += "</section>"
     style = typefaces() + (HERE / "sheet.css").read_text(encoding="utf-8")
     head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{style}</style>'

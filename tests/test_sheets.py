@@ -41,6 +41,7 @@ def test_a_sheet_has_each_exercise_and_its_text_and_the_solution_only_when_asked
         for solution in re.findall(between, cell.source, flags=re.S):
             solution = re.sub(r"^ *### BLANK:.*\n?", "", solution, flags=re.M)
             assert solution in full.code and solution not in blank.code
+        assert not blank.answer and full.answer.count("\n- ") >= 3  # what usually goes wrong
         assert "SOLUTION" not in full.code + blank.code and blank.lines >= 3
 
 
