@@ -70,11 +70,14 @@ bench: .venv-bench/.ready ## measure against other libraries, in an environment 
 
 hub: .venv-hub/.ready ## set up a JupyterHub with the course in .venv-hub (docs/hub.md says how to use it)
 
-.venv-hub/.ready: requirements.txt $(wildcard tools/hub/*.txt tools/hub/*.json) | setup
+.venv-hub/.ready: .venv-hub/.packages $(wildcard dgmcourse/*.py dgmcourse/*/*) # the course as it is now
+	@$(UV) pip install --quiet --python .venv-hub/bin/python --reinstall --no-deps --no-build-isolation .
+	@touch $@
+
+.venv-hub/.packages: requirements.txt $(wildcard tools/hub/*.txt tools/hub/*.json) | setup
 	@echo "Setting up the hub's environment in .venv-hub"
 	@$(UV) venv --quiet --clear --python .venv/bin/python .venv-hub
-	@$(UV) pip install --python .venv-hub/bin/python --require-hashes -r requirements.txt -r tools/hub/requirements.txt
-	@$(UV) pip install --quiet --python .venv-hub/bin/python --no-deps --no-build-isolation .
+	@$(UV) pip install --quiet --python .venv-hub/bin/python --require-hashes -r requirements.txt -r tools/hub/requirements.txt
 	@cp tools/hub/*.json .venv-hub/ && cd .venv-hub && PATH="$$PWD/bin:$$PATH" npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
@@ -91,6 +94,7 @@ requirements: setup ## pin the packages anew from pyproject.toml (ARGS="--upgrad
 	@echo uv | $(COMPILE) $(ARGS) - -o requirements-uv.txt
 	@$(COMPILE) --no-annotate $(ARGS) -c requirements.txt benchmarks/requirements.in -o benchmarks/requirements.txt
 	@$(COMPILE) --no-annotate $(ARGS) -c requirements.txt web/requirements.in -o web/requirements.txt
+	@$(COMPILE) --no-annotate $(ARGS) -c requirements.txt tools/hub/requirements.in -o tools/hub/requirements.txt
 
 clean: ## remove the private environments and the caches; trained models stay
 	rm -rf .venv .venv-bench .venv-hub .venv-matrix web/packages web/cache .pytest_cache .ruff_cache build dist *.egg-info
