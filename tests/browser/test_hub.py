@@ -66,6 +66,8 @@ def hub(tmp_path_factory):
             process.wait(60)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
+    with pytest.raises(ConnectionRefusedError):  # the proxy has ended with it
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
 
 
 def wait_for(url, process, log, seconds=300):

