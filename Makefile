@@ -46,8 +46,11 @@ train: setup ## train a shipped model again (NAME=vae_2d)
 notebooks: setup ## make the notebooks from notebooks/source (ARGS="07 08": only these)
 	@$(RUN) notebooks/build.py $(ARGS)
 
-slides: setup ## make the slides: slides/deck.html and slides/deck.pdf (ARGS="--no-pdf": the page alone)
+slides: setup ## make the slides: slides/deck.html and slides/deck.pdf (ARGS="--minutes 60": a shorter lecture)
 	@$(RUN) slides/build.py $(ARGS)
+
+sheets: setup ## make sheets to print, exercises and exams with and without answers, in sheets/made (ARGS="07")
+	@$(RUN) sheets/build.py $(ARGS)
 
 site: setup ## make the site, a folder for any web server, of all that is here (ARGS="07": of this notebook)
 	@$(RUN) web/build.py $(ARGS)
@@ -65,6 +68,19 @@ bench: .venv-bench/.ready ## measure against other libraries, in an environment 
 	@$(UV) pip install --quiet --python .venv-bench/bin/python --no-deps --no-build-isolation -e .
 	@touch $@
 
+hub: .venv-hub/.ready ## set up a JupyterHub with the course in .venv-hub (docs/hub.md says how to use it)
+
+.venv-hub/.ready: .venv-hub/.packages $(wildcard dgmcourse/*.py dgmcourse/*/*) # the course as it is now
+	@$(UV) pip install --quiet --python .venv-hub/bin/python --reinstall --no-deps --no-build-isolation .
+	@touch $@
+
+.venv-hub/.packages: requirements.txt $(wildcard tools/hub/*.txt tools/hub/*.json) | setup
+	@echo "Setting up the hub's environment in .venv-hub"
+	@$(UV) venv --quiet --clear --python .venv/bin/python .venv-hub
+	@$(UV) pip install --quiet --python .venv-hub/bin/python --require-hashes -r requirements.txt -r tools/hub/requirements.txt
+	@cp tools/hub/*.json .venv-hub/ && cd .venv-hub && PATH="$$PWD/bin:$$PATH" npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
 format: setup ## bring all Python into the course's format (ruff, 100 columns)
 	@$(RUN) -m ruff format .
 	@$(RUN) -m ruff check --fix .
@@ -78,8 +94,9 @@ requirements: setup ## pin the packages anew from pyproject.toml (ARGS="--upgrad
 	@echo uv | $(COMPILE) $(ARGS) - -o requirements-uv.txt
 	@$(COMPILE) --no-annotate $(ARGS) -c requirements.txt benchmarks/requirements.in -o benchmarks/requirements.txt
 	@$(COMPILE) --no-annotate $(ARGS) -c requirements.txt web/requirements.in -o web/requirements.txt
+	@$(COMPILE) --no-annotate $(ARGS) -c requirements.txt tools/hub/requirements.in -o tools/hub/requirements.txt
 
 clean: ## remove the private environments and the caches; trained models stay
-	rm -rf .venv .venv-bench .venv-matrix web/packages web/cache .pytest_cache .ruff_cache build dist *.egg-info
+	rm -rf .venv .venv-bench .venv-hub .venv-matrix web/packages web/cache .pytest_cache .ruff_cache build dist *.egg-info
 
-.PHONY: help setup lab test matrix doctor train notebooks slides site badges bench format lint requirements clean
+.PHONY: help setup lab test matrix doctor train notebooks slides sheets site badges bench hub format lint requirements clean

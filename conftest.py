@@ -44,6 +44,7 @@ def measure() -> float:
 
 
 def pytest_configure(config):
+    os.environ["DGMCOURSE_PROGRESS"] = ""  # the notes of what a student tried are not of tests
     if measure() > BUSY:  # for the kernels and the other processes that tests start
         os.environ.setdefault("OMP_NUM_THREADS", "1")
     config.limit_of_a_cell = getattr(config.option, "nbval_cell_timeout", None)

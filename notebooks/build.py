@@ -285,11 +285,11 @@ def unseen() -> nbformat.NotebookNode:
 
 def environment(profile: str) -> dict[str, str]:
     """The kernel's environment: this package before an installed one, no settings of the user's own
-    IPython, sets in a fixed order, warnings of figures whose texts overlap.
+    IPython, sets in a fixed order, warnings of figures whose texts overlap, no notes of progress.
     """
     path = os.pathsep.join(filter(None, [str(HERE.parent), os.environ.get("PYTHONPATH")]))
     ours = {"PYTHONPATH": path, "PYTHONHASHSEED": "0", "IPYTHONDIR": profile}
-    return os.environ | ours | {"DGMCOURSE_STRICT": "1"}
+    return os.environ | ours | {"DGMCOURSE_STRICT": "1", "DGMCOURSE_PROGRESS": ""}
 
 
 @contextmanager

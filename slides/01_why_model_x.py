@@ -1,4 +1,4 @@
-# %% [markdown] notebook="00_welcome"
+# %% [markdown] notebook="00_welcome" minutes=45
 # # Deep generative models
 #
 # Density networks, adversarial nets and variational auto-encoders
@@ -88,7 +88,7 @@ def density(ax) -> None:
     ax.contourf(log_p, levels=levels, extent=extent, cmap="Blues", extend="max")
 
 
-# %% [markdown] notebook="01_motivation"
+# %% [markdown] notebook="01_motivation" minutes=45
 # ## Do we need generative modelling?
 
 # %% [markdown] tags=["notes"]
@@ -111,7 +111,7 @@ show(fig, "Two interleaved half moons of points, blue circles above, orange squa
 #
 # and decide.
 
-# %% [markdown]
+# %% [markdown] minutes=45
 # ## A classifier divides the plane
 
 # %% [markdown] tags=["notes"]
@@ -135,7 +135,7 @@ show(
 # * a statement about *every* point of the plane
 # * its probabilities add up to 100 % even where no object ever was
 
-# %% [markdown]
+# %% [markdown] minutes=45
 # ## A joint model says where objects are
 
 # %% [markdown] tags=["notes"]
@@ -158,7 +158,7 @@ show(
 # * $p_\theta(y|\mathbf{x})$: which kind, if it is one of these
 # * $p_\theta(\mathbf{x})$: is it one of these at all?
 
-# %% [markdown]
+# %% [markdown] minutes=45
 # ## New data: what does the classifier say?
 
 # %% [markdown] tags=["notes"]
@@ -179,7 +179,7 @@ plot.markdown(
     "High probability of the *label*: a highly probable decision!",
 )
 
-# %% [markdown]
+# %% [markdown] minutes=45
 # ## ... and what does p(x) say?
 
 # %% [markdown] tags=["notes"]
@@ -230,7 +230,7 @@ live(
     " moons only.",
 )
 
-# %% [markdown]
+# %% [markdown] minutes=60
 # ## How often does that happen?
 
 # %% [markdown] tags=["notes"]
@@ -255,7 +255,7 @@ claim(
     " with {}; digits against faces: {} and **{}**.",
 )
 
-# %% [markdown]
+# %% [markdown] minutes=45
 # ## A decision is not enough
 
 # %% [markdown] tags=["notes"]
@@ -439,7 +439,7 @@ claim(
     "01",
 )
 
-# %% [markdown]
+# %% [markdown] minutes=45
 # ## How do we write down $p(\mathbf{x})$?
 
 # %% [markdown] tags=["notes"]
@@ -461,7 +461,7 @@ plot.markdown(
     "Modelling in a high-dimensional space is difficult.",
 )
 
-# %% [markdown]
+# %% [markdown] minutes=60
 # ## Model all dependencies among pixels?
 
 # %% [markdown] tags=["notes"]
@@ -502,7 +502,7 @@ d.show()
 # * a potential $\psi_c$ for each group $c$ of pixels
 # * $Z = \sum_{\mathbf{x}} \prod_c \psi_c(\mathbf{x}_c)$, over *all* images
 
-# %% [markdown]
+# %% [markdown] minutes=60
 # ## Very inefficient!
 
 # %% [markdown] tags=["notes"]
@@ -545,7 +545,7 @@ claim(
     " would take $10^{{{}}}$ years.",
 )
 
-# %% [markdown]
+# %% [markdown] minutes=45
 # ## A possible way out
 
 # %% [markdown] tags=["notes"]
@@ -576,7 +576,7 @@ d.show()
 # %% [markdown]
 # **Latent variable models**: common causes $\mathbf{z}$ make the pixels depend on one another.
 
-# %% [markdown] notebook="02_latent_variable_models"
+# %% [markdown] notebook="02_latent_variable_models" minutes=45
 # ## Latent variable models
 
 # %% [markdown] tags=["notes"]
@@ -598,7 +598,7 @@ d.show()
 # * likelihood $p_\theta(\mathbf{x}|\mathbf{z})$: what they make
 # * the integral: over all possible causes
 
-# %% [markdown]
+# %% [markdown] minutes=45
 # ## First $\mathbf{z}$, then $\mathbf{x}$
 
 # %% [markdown] tags=["notes"]
@@ -787,7 +787,7 @@ claim(
     " 0.4, {} at 0.2, **{}** at 0.1.",
 )
 
-# %% [markdown]
+# %% [markdown] minutes=45
 # ## Let the map be a neural network
 
 # %% [markdown] tags=["notes"]

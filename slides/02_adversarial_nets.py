@@ -10,7 +10,7 @@
 #     name: python3
 # ---
 
-# %% [markdown] notebook="03_density_network"
+# %% [markdown] notebook="03_density_network" minutes=45
 # # Density networks and adversarial nets
 #
 # A network between code and image, and two ways to train it:
@@ -78,7 +78,7 @@ def samples(name: str, n: int, seed: int = 0):
     return models[name].sample(n)
 
 
-# %% [markdown]
+# %% [markdown] minutes=45
 # ## A density network
 
 # %% [markdown] tags=["notes"]
@@ -120,7 +120,7 @@ d.show()
 # %% [markdown]
 # <p class="small">MacKay, 1995: Bayesian neural networks and density networks.</p>
 
-# %% [markdown]
+# %% [markdown] minutes=60
 # ## Two latent dimensions, all digits
 
 # %% [markdown] tags=["notes"]
@@ -148,7 +148,7 @@ for x, y, k in ((600, 514, 1), (22, 238, 2)):
     d.add(f'<text {place}><tspan class="maths">z</tspan>{index}</text>')
 d.show()
 
-# %% [markdown]
+# %% [markdown] minutes=45
 # ## How to train it?
 
 # %% [markdown] tags=["notes"]
@@ -162,7 +162,7 @@ d.show()
 # * With a network inside, **no formula is left**.
 # * And it is needed for each $\mathbf{x}$, at each step of training.
 
-# %% [markdown]
+# %% [markdown] minutes=45
 # ## An average over many codes
 
 # %% [markdown] tags=["notes"]
@@ -312,7 +312,7 @@ claim(
     notebook="03",
 )
 
-# %% [markdown]
+# %% [markdown] minutes=45
 # ## It scales badly in high dimensions
 
 # %% [markdown] tags=["notes"]
@@ -412,7 +412,7 @@ claim(
     notebook="03",
 )
 
-# %% [markdown]
+# %% [markdown] minutes=45
 # ## Can we do better?
 
 # %% [markdown] tags=["notes"]
@@ -421,7 +421,7 @@ claim(
 # %% [markdown] tags=[]
 # Could you train a generator without ever asking how probable an image is?
 
-# %% [markdown] notebook="04_gan"
+# %% [markdown] notebook="04_gan" minutes=45
 # ## A fraud, an expert, an artist
 
 # %% [markdown] tags=["notes"]
@@ -453,7 +453,7 @@ d.arrow(800, 140, 182, 58, colour="critic", dashed=True, bend=-120, step=5)
 d.text(690, 440, "The fraud hears the verdict and learns; so does the expert.", size=28, step=5)
 d.show()
 
-# %% [markdown]
+# %% [markdown] minutes=60
 # ## The fraud learns to fool the expert
 
 # %% [markdown] tags=["notes"]
@@ -485,7 +485,7 @@ for y, when, picture, words, first in (
     d.box(965, y, 310, 84, words, size=30, round=30, colour="critic", step=speech)
 d.show()
 
-# %% [markdown]
+# %% [markdown] minutes=45
 # ## The same, with two networks
 
 # %% [markdown] tags=["notes"]
@@ -527,7 +527,7 @@ d.formula(204, 104, "G(*z*)", size=30, anchor="start", step=1)
 d.text(70, 148, "3  real, or fake?", size=28, anchor="start", step=2)
 d.show()
 
-# %% [markdown]
+# %% [markdown] minutes=45
 # ## One objective, two players
 
 # %% [markdown] tags=["notes"]
@@ -560,7 +560,7 @@ markdown(
     " $p_G = p_{real}$."
 )
 
-# %% [markdown]
+# %% [markdown] minutes=60
 # ## Play it
 
 # %% [markdown] tags=["notes"]
@@ -627,7 +627,7 @@ claim(
     against=True,
 )
 
-# %% [markdown]
+# %% [markdown] minutes=45
 # ## But training is very unstable
 
 # %% [markdown] tags=["notes"]
@@ -731,7 +731,7 @@ d.formula(640, 425, "ψ", size=30)
 d.text(664, 425, "the expert’s slope", size=26, anchor="start")
 d.show()
 
-# %% [markdown] notebook="06_more_gans"
+# %% [markdown] notebook="06_more_gans" minutes=45
 # ## Training images and samples
 
 # %% [markdown] tags=["notes"]
@@ -762,7 +762,7 @@ d.show()
 # %% [markdown]
 # <p class="small">Numbers: Fréchet distance from test digits; 0 would be the same distribution.</p>
 
-# %% [markdown] notebook="04_gan"
+# %% [markdown] notebook="04_gan" minutes=45
 # ## GANs: pros
 
 # %% [markdown] tags=["notes"]
@@ -797,7 +797,7 @@ claim(
     notebook="04",
 )
 
-# %% [markdown]
+# %% [markdown] minutes=45
 # ## GANs: cons
 
 # %% [markdown] tags=["notes"]
@@ -1313,7 +1313,7 @@ for x, colour, hat, pictures in (
 d.text(575, 345, "?", size=90, colour="critic")
 d.show()
 
-# %% [markdown] tags=[]
+# %% [markdown] tags=[] minutes=45
 # ## References of this part
 
 # %% [markdown] tags=["notes"]

@@ -1,4 +1,4 @@
-# %% [markdown] notebook="07_vae"
+# %% [markdown] notebook="07_vae" minutes=45
 # # The variational auto-encoder
 #
 # A bound in place of the integral, and a network that says where to look
@@ -141,7 +141,7 @@ def widths(net) -> list[int]:
     return [layer.in_features for layer in layers] + [layers[-1].out_features]
 
 
-# %% [markdown]
+# %% [markdown] minutes=45
 # ## So far we have
 
 # %% [markdown] tags=["notes"]
@@ -194,7 +194,7 @@ claim(
     " dimensions{3}, **{4}** with {5}{6}.",
 )
 
-# %% [markdown]
+# %% [markdown] minutes=45
 # ## The question
 
 # %% [markdown] tags=["notes"]
@@ -215,7 +215,7 @@ gan(d, 876, 56).show()
 #
 # </div>
 
-# %% [markdown]
+# %% [markdown] minutes=45
 # ## Between the two: look at the digit first
 
 # %% [markdown] tags=["notes"]
@@ -243,7 +243,7 @@ d.net(424, 250, 170, 96, "encoder", narrow="right", colour="posterior", step=2)
 d.arrow(510, 250, 564, 250, step=2)
 density_network(d, 796, 250, step=1).show()
 
-# %% [markdown]
+# %% [markdown] minutes=45
 # ## The picture: three boxes
 
 # %% [markdown] tags=["notes"]
@@ -272,7 +272,7 @@ d.show()
 # Train: $\mathbf{x} \to \mathbf{z} \to \mathbf{x}$. Generate: $\mathbf{z} \sim
 # p_\lambda(\mathbf{z})$, then $\mathbf{x} \sim p_\theta(\mathbf{x}|\mathbf{z})$.
 
-# %% [markdown]
+# %% [markdown] minutes=45
 # ## A bound in place of the integral
 
 # %% [markdown] tags=["notes"]
@@ -294,7 +294,7 @@ d.show()
 #
 # </div>
 
-# %% [markdown]
+# %% [markdown] minutes=45
 # ## What did Jensen cost?
 
 # %% [markdown] tags=["notes"]
@@ -323,7 +323,7 @@ claim(
     " that KL to within ${}\\cdot 10^{{-{}}}$ nats.",
 )
 
-# %% [markdown]
+# %% [markdown] minutes=60
 # ## Move q, and the bound follows
 
 # %% [markdown] tags=["notes"]
@@ -407,7 +407,7 @@ d.show()
 # %% [markdown]
 # <p class="small">Orange bars: the gap, KL[q(z|x) ∥ p(z|x)], in nats.</p>
 
-# %% [markdown]
+# %% [markdown] minutes=60
 # ## The two terms pull in opposite directions
 
 # %% [markdown] tags=["notes"]
@@ -498,7 +498,7 @@ d.text(536, round(at(1, between)[1]) + 24, "from digit to digit", anchor="end", 
 d.text(536, round(at(1, 2.4)[1]), "of one digit's estimate", anchor="end", colour="model", size=24)
 d.show()
 
-# %% [markdown] notebook="08_reparameterization"
+# %% [markdown] notebook="08_reparameterization" minutes=45
 # ## The problem: a gradient through dice
 
 # %% [markdown] tags=["notes"]
@@ -533,7 +533,7 @@ d.text(400, 208, "how would z have moved?", colour="posterior")
 together(d, first)
 d.show()
 
-# %% [markdown]
+# %% [markdown] minutes=45
 # ## The solution: draw the noise outside
 
 # %% [markdown] tags=["notes"]
@@ -632,7 +632,7 @@ for name, (values, colour, dash, off) in noise.items():
     d.text(536, y, name, anchor="end", size=24, colour=ink)
 d.show()
 
-# %% [markdown] notebook="07_vae"
+# %% [markdown] notebook="07_vae" minutes=45
 # ## The encoder
 
 # %% [markdown] tags=["notes"]
@@ -662,7 +662,7 @@ q = Gaussian(mean, log_var)
 
 </div>""")
 
-# %% [markdown]
+# %% [markdown] minutes=45
 # ## The decoder
 
 # %% [markdown] tags=["notes"]
@@ -693,7 +693,7 @@ p.log_prob(x)
 
 </div>""")
 
-# %% [markdown]
+# %% [markdown] minutes=45
 # ## The prior
 
 # %% [markdown] tags=["notes"]
@@ -722,7 +722,7 @@ x = decoder(z).sample()
 
 </div>""")
 
-# %% [markdown]
+# %% [markdown] minutes=45
 # ## The whole objective in code
 
 # %% [markdown] tags=["notes"]
@@ -755,7 +755,7 @@ text = (
 )
 plot.markdown(text.replace("-", "−"))
 
-# %% [markdown]
+# %% [markdown] minutes=45
 # ## Walk through the latent space
 
 # %% [markdown] tags=["notes"]
@@ -777,7 +777,7 @@ live(
     " another gradually.",
 )
 
-# %% [markdown]
+# %% [markdown] minutes=45
 # ## Forty dimensions: reconstructions and samples
 
 # %% [markdown] tags=["notes"]
@@ -806,7 +806,7 @@ claim(
     notebook="07",
 )
 
-# %% [markdown]
+# %% [markdown] minutes=60
 # ## Does it find a latent representation?
 
 # %% [markdown] tags=["notes"]
@@ -838,7 +838,7 @@ claim(
     notebook="07",
 )
 
-# %% [markdown]
+# %% [markdown] minutes=60
 # ## Training is stable
 
 # %% [markdown] tags=["notes"]
@@ -879,7 +879,7 @@ claim(
 # %% [markdown] tags=["right", "step"]
 # One objective, maximised by both networks.
 
-# %% [markdown]
+# %% [markdown] minutes=45
 # ## What can go wrong: collapse
 
 # %% [markdown] tags=["notes"]
@@ -935,7 +935,7 @@ plot.markdown(
     " Cures: warm-up, free bits."
 )
 
-# %% [markdown]
+# %% [markdown] minutes=45
 # ## One equation ties the three boxes
 
 # %% [markdown] tags=["notes"]
@@ -999,7 +999,7 @@ show(
 # %% [markdown]
 # <p class="small">Grey: the exact posterior of one digit. Orange: the encoder's answer, one and two standard deviations.</p>
 
-# %% [markdown]
+# %% [markdown] minutes=60
 # ## Which of the three is the weakest?
 
 # %% [markdown] tags=["notes"]
@@ -1059,7 +1059,7 @@ plot.markdown(
 # %% [markdown] tags=["step"]
 # Which one will give unseen digits the highest $\log p(\mathbf{x})$?
 
-# %% [markdown]
+# %% [markdown] minutes=45
 # ## Improve them one at a time
 
 # %% [markdown] tags=["notes"]
@@ -1088,7 +1088,7 @@ d.show()
 # %% [markdown]
 # <p class="small">Notebooks 09 (posterior), 10 (decoder) and 11 (prior).</p>
 
-# %% [markdown]
+# %% [markdown] minutes=45
 # ## References
 
 # %% [markdown] tags=["notes"]

@@ -1,4 +1,4 @@
-# %% [markdown] notebook="09_normalizing_flows"
+# %% [markdown] notebook="09_normalizing_flows" minutes=45
 # # Improving the VAE
 #
 # A better posterior, a better decoder, a better prior; and what became of it
@@ -20,6 +20,7 @@ from dgmcourse import intervals, plot, recipes
 from dgmcourse.data.images import mnist
 from dgmcourse.densities import Gaussian, Mixture, StandardGaussian, kl
 from dgmcourse.models import VAE
+from dgmcourse.models.autoregressive_prior import AutoregressivePrior
 from dgmcourse.models.latent_variable_model import LatentVariableModel
 from dgmcourse.models.normalizing_flow import FlowPosterior
 from dgmcourse.models.planar_flow import PlanarFlow
@@ -35,7 +36,7 @@ digits = mnist("dynamic")
 test = digits.test[:1000].tensor()
 vae, pixelvae, gated = (recipes.load(name) for name in ("vae_40d", "pixelvae", "gated_pixelcnn"))
 
-# %% [markdown]
+# %% [markdown] minutes=45
 # ## Three boxes, and what ties them
 
 # %% [markdown] tags=["notes"]
@@ -83,7 +84,7 @@ claim(
     notebook="07",
 )
 
-# %% [markdown]
+# %% [markdown] minutes=45
 # ## Is an axis-parallel ellipse enough?
 
 # %% [markdown] tags=["notes"]
@@ -202,7 +203,7 @@ claim(
     "The best diagonal Gaussian leaves **{}** nats of KL, the best with any covariance **{}**.",
 )
 
-# %% [markdown]
+# %% [markdown] minutes=45
 # ## Change of variables
 
 # %% [markdown] tags=["notes"]
@@ -254,7 +255,7 @@ show(
 # %% tags=["right", "step"]
 plot.markdown(f"Area below the curve: with the factor {with_factor:.2f}, without {without:.2f}.")
 
-# %% [markdown]
+# %% [markdown] minutes=45
 # ## Normalizing flows: one small bend after another
 
 # %% [markdown] tags=["notes"]
@@ -291,7 +292,7 @@ d.show()
 # $$q(\mathbf{z}^{(T)}|\mathbf{x}) = q(\mathbf{z}^{(0)}|\mathbf{x}) \step{\;\prod_{t=1}^T \left|\det \frac{\partial f^{(t)}}{\partial
 # \mathbf{z}^{(t-1)}}\right|^{-1}}$$
 
-# %% [markdown]
+# %% [markdown] minutes=45
 # ## The new objective
 
 # %% [markdown] tags=["notes"]
@@ -327,7 +328,7 @@ plot.markdown(
     f" {float(log_p) - right_end:.2f} below."
 )
 
-# %% [markdown]
+# %% [markdown] minutes=60
 # ## Which maps? The determinant decides
 
 # %% [markdown] tags=["notes"]
@@ -587,7 +588,7 @@ claim(
     against=True,
 )
 
-# %% [markdown]
+# %% [markdown] minutes=45
 # ## In the VAE: what do the flows buy?
 
 # %% [markdown] tags=["notes"]
@@ -666,7 +667,7 @@ plot.markdown(
     f" S = {study['samples']} on {n:,} test digits.</p>"
 )
 
-# %% [markdown] notebook="10_pixelvae"
+# %% [markdown] notebook="10_pixelvae" minutes=45
 # ## Improving the decoder: one code, many draws
 
 # %% [markdown] tags=["notes"]
@@ -708,7 +709,7 @@ claim(
     "Given one code, the total correlation of a PixelVAE's draws is **{}** nats, of a VAE's 0.",
 )
 
-# %% [markdown]
+# %% [markdown] minutes=45
 # ## PixelCNN: each pixel given those before it
 
 # %% [markdown] tags=["notes"]
@@ -805,7 +806,7 @@ plot.markdown(
 # %% [markdown] tags=["right"]
 # <p class="small">van den Oord et al. (2016). Conditional image generation with PixelCNN decoders. NIPS.</p>
 
-# %% [markdown]
+# %% [markdown] minutes=60
 # ## PixelVAE: a code, and pixels that look at one another
 
 # %% [markdown] tags=["notes"]
@@ -836,7 +837,7 @@ show(
 # <p class="small">Gulrajani et al. (2016). PixelVAE: a latent variable model for natural images. arXiv:1611.05013.
 # Chen et al. (2016). Variational lossy autoencoder. arXiv:1611.02731.</p>
 
-# %% [markdown]
+# %% [markdown] minutes=60
 # ## Four models, one test set: which is the best?
 
 # %% [markdown] tags=["notes"]
@@ -898,7 +899,7 @@ plot.markdown(
     " error over digits; from the weights' headers.</p>"
 )
 
-# %% [markdown] notebook="11_priors"
+# %% [markdown] notebook="11_priors" minutes=45
 # ## Improving the prior: one round bump has holes
 
 # %% [markdown] tags=["notes"]
@@ -939,15 +940,14 @@ claim(
     "**{}** of vae_2d's prior lies in holes: the encoder uses them less than a tenth as often.",
 )
 
-# %% [markdown]
+# %% [markdown] minutes=45
 # ## Which prior would be the best?
 
 # %% [markdown] tags=["notes"]
-# 50 s. Averaged over the digits, the bound's KL splits in two: what the code says of its digit, and
+# 40 s. Averaged over the digits, the bound's KL splits in two: what the code says of its digit, and
 # what the prior wastes. The prior occurs in the second part only, so the best prior is the mean of
 # all posteriors. It has as many parts as there are digits, and in 40 dimensions it learns them by
-# heart: notebook 11 breaks it so. One way out is a flexible density with fewer parameters, one
-# dimension after another.
+# heart: notebook 11 breaks it so. Two ways out have fewer parameters.
 
 # %% [markdown]
 # $$\frac1N \sum_n \mathrm{KL}[q_\phi(\mathbf{z}|\mathbf{x}_n)\,\|\,p_\lambda(\mathbf{z})] = \underbrace{\mathrm{I}(\mathbf{x};
@@ -956,17 +956,56 @@ claim(
 # * the best prior is the **aggregate posterior** $\bar q(\mathbf{z}) = \frac1N \sum_n
 #   q_\phi(\mathbf{z}|\mathbf{x}_n)$
 # * ... of all $N$ digits: too many parts, and it overfits
-#
-# . . .
-#
-# An **autoregressive prior** has fewer parameters and need not be round:
-#
-# $$p_\lambda(\mathbf{z}) = \prod_{i=1}^{d} p_\lambda(z_i|z_1, \dots, z_{i-1})$$
+# * fewer parameters: one dimension after another, or a mixture of a few posteriors
 
-# %% [markdown]
+# %% [markdown] minutes=60
+# ## An autoregressive prior
+
+# %% [markdown] tags=["notes"]
+# 45 s. One dimension after another, each given those before it: the chain rule, exact. A masked
+# network gives all conditionals at once, as PixelCNN's does. The picture: such a prior, fitted to
+# the codes while these slides were made. Ask what a draw costs: as many passes as there are
+# dimensions. Read the box: the interval includes zero. Turned round, it is a flow: that is the prior
+# of the paper.
+
+# %% [markdown] tags=["left"]
+# $$p_\lambda(\mathbf{z}) = \prod_{i=1}^{d} p_\lambda(z_i|z_1, \dots, z_{i-1})$$
+#
+# * each a mixture of Gaussians: no round bump
+# * a density: one pass; a draw: $d$ passes
+#
 # <p class="small">Chen et al. (2016). Variational lossy autoencoder. arXiv:1611.02731.</p>
 
-# %% [markdown]
+# %% tags=["right"]
+torch.manual_seed(0)
+chain = AutoregressivePrior(2, (50,), components=5)
+optimiser = Adam(chain.parameters(), lr=1e-2)
+for _ in range(600):
+    batch = torch.randint(len(q2.mean), (256,))
+    codes = q2.mean[batch] + torch.exp(q2.log_var[batch] / 2) * torch.randn(256, 2)
+    maximise(chain.log_prob(codes), optimiser)
+side = torch.linspace(-3.6, 3.6, 121)
+with torch.no_grad():
+    density = chain.log_prob(torch.cartesian_prod(side, side)).exp().reshape(121, 121).T
+fig, ax = plt.subplots(figsize=(5.2, 3.9))
+ax.contourf(side, side, density, float(density.max()) * np.linspace(0.03, 1, 9), cmap="Greens")
+ax.plot(*q2.mean[:700].T, ".", ms=2.5, color=DATA)
+latent_plane(ax, (-3.6, 3.6), (-3.6, 3.6), [-2, 0, 2])
+ax.set_title("codes, and the prior's density")
+show(
+    fig,
+    "The latent plane: dots, the codes of digits, in clumps; the autoregressive prior's density in"
+    " green lies on the clumps and leaves the gaps between them nearly white.",
+)
+
+# %%
+claim(
+    31,
+    rf"autoregressive {VALUE}",
+    "Trained together with ten latent dimensions it gains **{}** nats of $\\log p(\\mathbf{{x}})$.",
+)
+
+# %% [markdown] minutes=45
 # ## VampPrior: a mixture of posteriors of learned inputs
 
 # %% [markdown] tags=["notes"]
@@ -1020,7 +1059,7 @@ claim(
     notebook="11",
 )
 
-# %% [markdown]
+# %% [markdown] minutes=60
 # ## Two layers
 
 # %% [markdown] tags=["notes"]
@@ -1062,7 +1101,7 @@ for x, title, colour in ((125, "generate", "model"), (415, "infer", "posterior")
         d.arrow(x + 38, 378, x + 37, 130, colour=colour, bend=-62)
 d.show()
 
-# %% [markdown]
+# %% [markdown] minutes=45
 # ## Learned priors, measured
 
 # %% [markdown] tags=["notes"]
@@ -1151,28 +1190,42 @@ plot.markdown(
     " error. The paper's: Tomczak & Welling (2017).</p>"
 )
 
-# %% [markdown] notebook="12_semi_supervised"
-# ## Extensions and applications
+# %% [markdown] notebook="12_semi_supervised" minutes=60
+# ## Extensions: fewer labels, and sequences
 
 # %% [markdown] tags=["notes"]
-# 60 s. What was built on it while the lecture was new. Semi-supervised: the label is one more
-# latent variable, seen for some. Sequences: one code for a sentence, or one for each step of time;
-# with text, a decoder that sees less must ask the code. And the same bound with other networks
-# inside: a graph, of which a table of ratings is one, too, and cells before and after a drug. The
-# numbers are notebook 12's: ten random sets of labels, one of each class or ten. Notebooks 13a to 15
-# measure the others.
+# 50 s. What was built on it while the lecture was new. Semi-supervised: the label is one more
+# latent variable, seen for some. Sequences: one code for a sentence, or one for each step of time,
+# with a prior that has heard what came before. Notebook 12's numbers rest on ten random sets of
+# labels, one of each class or ten; 13a has the sentences, 13b four-part music.
+
+# %%
+d = Drawing(
+    1150,
+    150,
+    "Two graphs. Left: a label y, seen for some, and a code z both point at x. Right: at each of"
+    " three steps a code z points at x; z and x go on into what is remembered, which points at the"
+    " next step's z and x.",
+)
+d.node(110, 34, "y", "maths", r=30, colour="posterior").node(270, 34, "z", r=30)
+d.node(190, 116, "x", r=30, seen=True)
+d.arrow(132, 56, 165, 94).arrow(248, 56, 215, 94)
+for i, x in enumerate((560, 760, 960)):
+    d.node(x, 32, "z", r=30).node(x, 118, "x", r=30, seen=True)
+    d.arrow(x, 62, x, 86)
+    d.box(x + 100, 75, 44, 40, "h", "maths", round=6)
+    d.arrow(x + 28, 44, x + 76, 66).arrow(x + 28, 106, x + 76, 84)
+    if i < 2:
+        d.arrow(x + 124, 66, x + 170, 46).arrow(x + 124, 84, x + 170, 104)
+d.show()
 
 # %% [markdown]
 # - **Few labels:** $p(\mathbf{x}|y, \mathbf{z})$ <span class="small">Kingma et al. (2014).
 #   Semi-supervised learning with deep generative models.</span>
-# - **Sentences:** one code each, a decoder that sees less <span class="small">Bowman et al. (2015).
-#   Yang et al. (2017).</span>
+# - **Sentences:** one code each <span class="small">Bowman et al. (2015). Generating sentences from
+#   a continuous space.</span>
 # - **Sequences:** a code for each step <span class="small">Chung et al. (2015). A recurrent latent
 #   variable model for sequential data.</span>
-# - **Graphs, ratings:** which link, how much? <span class="small">Kipf & Welling (2016). van den
-#   Berg, Kipf & Welling (2017).</span>
-# - **Cells:** what will a drug do? <span class="small">Rampasek & Goldenberg (2017). Dr.
-#   VAE.</span>
 
 # %%
 claim(
@@ -1181,6 +1234,29 @@ claim(
     "M1+M2, wrong with one label a class: **{}** %; with ten: **{}** %.",
     "12",
 )
+
+# %%
+claim(
+    40,
+    rf"lower NLL, by {VALUE} nats a step",
+    "A chorale, a code for each step: by **{}** nats a step below an RNN's NLL.",
+)
+
+# %% [markdown] notebook="14_graphs" minutes=60
+# ## Applications: graphs, text, drugs
+
+# %% [markdown] tags=["notes"]
+# 50 s. The same bound with other networks inside. A graph, of which a table of ratings is one, too:
+# which link is missing, how many stars? Text: a decoder that sees less should have to ask the code;
+# in our short trainings it does not. Cells before and after a drug: there a ridge regression is
+# better, and notebook 15 says so. Notebooks 13a, 14 and 15.
+
+# %% [markdown]
+# - **Graphs, ratings** <span class="small">Kipf & Welling (2016). Variational graph auto-encoders.
+#   van den Berg, Kipf & Welling (2017).</span>
+# - **Text**, decoded by dilated convolutions <span class="small">Yang et al. (2017).</span>
+# - **Cells:** what will a drug do? <span class="small">Rampasek & Goldenberg (2017). Dr.
+#   VAE.</span>
 
 # %%
 d = Drawing(
@@ -1206,7 +1282,22 @@ d.node(1050, 70, "z", r=40, colour="posterior").text(958, 36, "drug", size=25, c
 d.text(870, 138, "before", size=24).text(1050, 138, "after", size=24)
 d.show()
 
-# %% [markdown] notebook="16_looking_back"
+# %%
+claim(
+    42,
+    rf"on Cora a VGAE's AUC is {VALUE}.*?Adamic-Adar {VALUE}",
+    "Links of Cora: AUC **{}**, by {} points more than common neighbours tell (Adamic-Adar).",
+)
+
+# %%
+claim(
+    44,
+    rf"tuned ridge {VALUE}",
+    "Drug response: AUROC by **{}** from a tuned ridge regression's, which is better.",
+    against=True,
+)
+
+# %% [markdown] notebook="16_looking_back" minutes=45
 # ## VAE: for and against, in numbers
 
 # %% [markdown] tags=["notes"]
@@ -1283,7 +1374,7 @@ plot.markdown(
     "\n</div>",
 )
 
-# %% [markdown]
+# %% [markdown] minutes=60
 # ## Where the field went
 
 # %% [markdown] tags=["notes"]
@@ -1313,7 +1404,7 @@ d.show()
 #
 # <p class="small">Ho, Jain & Abbeel (2020). Denoising diffusion probabilistic models. NeurIPS. &nbsp; Lipman et al. (2023). Flow matching for generative modeling. ICLR.</p>
 
-# %% [markdown]
+# %% [markdown] minutes=45
 # ## What to take home
 
 # %% [markdown] tags=["notes"]
@@ -1343,7 +1434,7 @@ d.show()
 # [00_welcome](../notebooks/00_welcome.ipynb) to
 # [16_looking_back](../notebooks/16_looking_back.ipynb).
 
-# %% [markdown]
+# %% [markdown] minutes=45
 # ## References
 
 # %% [markdown] tags=["notes"]

@@ -3,6 +3,7 @@
 
     python slides/build.py                 both
     python slides/build.py 02              of these parts only, to look at while writing
+    python slides/build.py --minutes 60    for a lecture of 60 minutes: slides/deck-60.html and .pdf
     python slides/build.py --no-pdf
 
 A source is a jupytext percent script; slides/README.md says how a slide is written. Its cells are
@@ -31,16 +32,20 @@ from page import (  # noqa: E402
     MODULES,
     STATE,
     VIEW,
+    data_url,
     npm_installed,
+    print_pdfs,
     run,
-    set_formulas,
+    typefaces,
     webp,
+    with_formulas,
+    without_formulas,
     without_kernel,
 )
 
 WIDTH, HEIGHT = 1280, 720
-FONTS = [(400, "normal"), (400, "italic"), (700, "normal")]
-UNUSED = "Fraktur|SansSerif|Script|Typewriter"  # KaTeX's alphabets that no formula of ours needs
+LECTURES = (45, 60, 90)  # minutes; the longest has all slides
+HEADING = r"(##?) (.+)\n*"  # of a slide
 
 
 # ---- from a source to its slides
@@ -55,18 +60,23 @@ def executed(source: Path) -> nbformat.NotebookNode:
 
 class Deck:
     """Slides, put together from cells: HTML with the formulas still to be set, and the state of the
-    widgets.
+    widgets. Those that only longer lectures have are left out.
     """
 
-    def __init__(self):
+    def __init__(self, minutes: int = LECTURES[-1]):
         self.slides, self.formulas, self.widgets, self.sources = [], [], {}, {}
         self.notebook = ""  # the one that belongs to what is shown
+        self.minutes, self.left_out = minutes, False
 
     def add(self, nb: nbformat.NotebookNode) -> None:
         """Add a part: a level 1 or 2 heading begins a slide, which the cells after it belong to."""
         for cell in nb.cells:
             tags = set(cell.metadata.get("tags", []))
             self.notebook = cell.metadata.get("notebook", self.notebook)
+            if cell.cell_type == "markdown" and re.match(HEADING, cell.source):
+                self.left_out = shortest_lecture(cell) > self.minutes
+            if self.left_out:
+                continue
             if cell.cell_type == "markdown" and "notes" in tags:
                 self.slides[-1]["notes"] += cell.source + "\n\n"
             elif cell.cell_type == "markdown":
@@ -76,7 +86,7 @@ class Deck:
                     self.output(output, tags, nb)
 
     def text(self, source: str, tags: set) -> None:
-        if heading := re.match(r"(##?) (.+)\n*", source):
+        if heading := re.match(HEADING, source):
             kind = "part" if heading[1] == "#" else "slide"
             slide = {"kind": kind, "title": heading[2], "notebook": self.notebook}
             self.slides.append(slide | {"blocks": [], "notes": ""})
@@ -133,21 +143,13 @@ class Deck:
         return parts[0] + "".join(f'<div class="fragment">{part}</div>' for part in parts[1:])
 
     def markdown(self, text: str) -> str:
-        def keep(found):
-            if found[0].startswith("`"):
-                return found[0]
-            self.formulas.append((found[1] or found[2], bool(found[1])))
-            return f"@@{len(self.formulas) - 1}@@"
-
-        text = re.sub(r"`[^`]*`|\$\$(.+?)\$\$|\$(.+?)\$", keep, text, flags=re.S)
-        return MARKDOWN(text)
+        return MARKDOWN(without_formulas(text, self.formulas))
 
     def page(self, npm: str) -> str:
         """The whole page."""
         names = set()
         sections = [section(slide, names, self) for slide in self.slides]
-        formulas = set_formulas(self.formulas, npm)
-        body = re.sub(r"@@(\d+)@@", lambda found: formulas[int(found[1])], "\n".join(sections))
+        body = with_formulas("\n".join(sections), self.formulas, npm)
         modules = {
             name: base64.b64encode(source.encode()).decode()
             for source, name in self.sources.items()
@@ -169,6 +171,17 @@ class Deck:
         }
         template = (HERE / "deck.template.html").read_text(encoding="utf-8")
         return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], template)
+
+
+def shortest_lecture(cell: nbformat.NotebookNode) -> int:
+    """Minutes of the shortest lecture that has the slide which this cell begins."""
+    minutes = cell.metadata.get("minutes", LECTURES[-1])
+    if minutes not in LECTURES:
+        which = ", ".join(map(str, LECTURES))
+        raise SystemExit(
+            f"{cell.source.partition(chr(10))[0]!r}: minutes={minutes}, not of {which}"
+        )
+    return minutes
 
 
 class Steps(mistune.HTMLRenderer):
@@ -239,25 +252,9 @@ def styles() -> str:
     def text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
 
-    def font(path: Path) -> str:
-        return data_url(path.read_bytes(), "font/woff2")
-
     reveal = "".join(text(MODULES / f"reveal.js/dist/{name}.css") for name in ("reset", "reveal"))
-    fonts = ""
-    for weight, slant in FONTS:
-        file = f"@fontsource/source-sans-3/files/source-sans-3-latin-{weight}-{slant}.woff2"
-        look = f"font-family: 'Source Sans 3'; font-weight: {weight}; font-style: {slant}"
-        fonts += f"@font-face {{ {look}; src: url({font(MODULES / file)}) format('woff2'); }}\n"
-    katex = text(MODULES / "katex/dist/katex.min.css")
-    katex = re.sub(rf"@font-face\{{[^}}]*KaTeX_(?:{UNUSED})[^}}]*\}}", "", katex)
-    katex = re.sub(r",url\([^)]+\.(?:woff|ttf)\) format\([^)]+\)", "", katex)
-    files = r"(?<=url\()fonts/[^)]+\.woff2"
-    katex = re.sub(files, lambda found: font(MODULES / "katex/dist" / found[0]), katex)
-    return "\n".join([reveal, fonts, katex, text(HERE / "deck.css")]).replace("</style", "")
-
-
-def data_url(content: bytes, kind: str) -> str:
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+    look = text(HERE / "deck.css")
+    return "\n".join([reveal, typefaces(), look]).replace("</style", "")
 
 
 def script(path: Path) -> str:
@@ -271,18 +268,13 @@ def script(path: Path) -> str:
 
 def print_pdf(page: Path, pdf: Path) -> None:
     """The deck as a tagged PDF, a page a slide, all steps shown."""
-    import chromium
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium.find(), args=chromium.FLAGS)
-        tab = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
-        tab.goto(f"{page.as_uri()}?print-pdf")
-        tab.wait_for_selector("html.ready-to-print", timeout=120_000)
-        tab.pdf(
-            path=pdf, prefer_css_page_size=True, print_background=True, tagged=True, outline=True
-        )
-        browser.close()
+    print_pdfs(
+        {f"{page.as_uri()}?print-pdf": pdf},
+        "html.ready-to-print",
+        width=WIDTH,
+        height=HEIGHT,
+        prefer_css_page_size=True,
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -292,13 +284,13 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--no-pdf", action="store_true")
     parser.add_argument(
-        "--out",
-        type=Path,
-        default=HERE / "deck.html",
-        help="the page to write; the PDF lies beside it",
+        "--minutes", type=int, choices=LECTURES, default=LECTURES[-1], help="of the lecture"
     )
+    parser.add_argument("--out", type=Path, help="the page to write; the PDF lies beside it")
     asked = parser.parse_args(arguments)
-    npm, deck = npm_installed(), Deck()
+    shorter = "" if asked.minutes == LECTURES[-1] else f"-{asked.minutes}"
+    asked.out = asked.out or HERE / f"deck{shorter}.html"
+    npm, deck = npm_installed(), Deck(asked.minutes)
     sources = [
         path
         for path in sorted(HERE.glob("[0-9][0-9]_*.py"))

@@ -87,6 +87,7 @@ MAY_SEE = {
         "weights",
     ],
     "studies.__main__": ["__main__"],
+    "hub": ["files"],
     "doctor": ["data", "recipes", "train"],
     "__main__": ["distributed", "doctor", "data", "recipes", "studies", "train"],
     "__init__": [],

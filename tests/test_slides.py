@@ -103,7 +103,7 @@ def test_what_a_cell_complains_of_stops_the_build():
 def test_a_formula_that_is_wrong_stops_the_build():
     made = slides(GOOD.replace("$x$", r"$\frac{1}$"))
     with pytest.raises(SystemExit, match="a formula cannot be set"):
-        build.set_formulas(made.formulas, build.npm_installed())
+        build.with_formulas("", made.formulas, build.npm_installed())
 
 
 def test_small_text_in_a_figure_is_refused():
@@ -231,12 +231,43 @@ def test_each_source_has_slides_with_notes(source):
         ), slide["title"]
 
 
-def test_the_deck_is_as_long_as_the_lecture():
-    made = build.Deck()
+def shown(minutes):
+    """The slides of a lecture of so many minutes: titles and seconds."""
+    made = build.Deck(minutes)
     for source in SOURCES:
         made.add(jupytext.read(source, fmt="py:percent"))
-    assert 80 <= len(made.slides) <= 110
-    assert 80 <= sum(build.timing(slide)[0] for slide in made.slides) / 60 <= 95
+    return [(slide["title"], build.timing(slide)[0]) for slide in made.slides]
+
+
+@pytest.mark.parametrize("minutes, least, most", [(45, 50, 75), (60, 60, 95), (90, 80, 115)])
+def test_each_deck_is_as_long_as_its_lecture(minutes, least, most):
+    slides = shown(minutes)
+    assert least <= len(slides) <= most
+    assert 0.9 * minutes <= sum(seconds for _, seconds in slides) / 60 <= minutes
+
+
+@pytest.mark.parametrize("short, long", [(45, 60), (60, 90)])
+def test_a_longer_lecture_has_the_slides_of_a_shorter_one_in_order(short, long):
+    rest = iter(shown(long))
+    assert all(slide in rest for slide in shown(short))
+
+
+def test_a_slide_that_a_lecture_leaves_out_takes_its_cells_along():
+    cells = [
+        new_markdown_cell("## Long", metadata={"notebook": "04_gan"}),
+        new_markdown_cell("9 s. n", metadata={"tags": ["notes"]}),
+        new_code_cell("1", outputs=[new_output("stream", name="stdout", text="x")]),
+        new_markdown_cell("$f$"),
+        new_markdown_cell("## Short", metadata={"minutes": 45}),
+        new_markdown_cell("8 s. n", metadata={"tags": ["notes"]}),
+    ]
+    made = build.Deck(60)
+    made.add(new_notebook(cells=cells))
+    (slide,) = made.slides
+    assert (slide["title"], slide["notebook"], made.formulas) == ("Short", "04_gan", [])
+    cells[0].metadata["minutes"] = 50
+    with pytest.raises(SystemExit, match="## Long': minutes=50, not of 45, 60, 90"):
+        build.Deck().add(new_notebook(cells=cells))
 
 
 def test_no_number_is_typed_in():

@@ -1,5 +1,5 @@
-"""What the deck (slides/build.py) and the site (web/build.py) share: formulas, pictures, and widgets
-that run in a page without a kernel, by live.js.
+"""What the deck (slides/build.py), the site (web/build.py) and the sheets (sheets/build.py) share:
+formulas, typefaces, pictures, printing, and widgets that run in a page without a kernel, by live.js.
 """
 
 import base64
@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,8 @@ MODULES = SLIDES / "node_modules"
 LIVE = Path(__file__).with_name("live.js")
 # Traits that ipywidgets gives a widget, of no use without a kernel.
 THEIRS = ("_model_", "_view_", "_dom_", "_anywidget_id")
+FONTS = [(400, "normal"), (400, "italic"), (700, "normal")]
+UNUSED = "Fraktur|SansSerif|Script|Typewriter"  # KaTeX's alphabets that no formula of ours needs
 STATE = "application/vnd.jupyter.widget-state+json"
 VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -60,6 +63,72 @@ def set_formulas(formulas: list[tuple[str, bool]], npm: str) -> list[str]:
     if done.returncode:
         raise SystemExit(f"a formula cannot be set: {done.stderr}")
     return json.loads(done.stdout)
+
+
+def without_formulas(text: str, formulas: list[tuple[str, bool]]) -> str:
+    """Markdown with `@@n@@` for each formula, which is added to `formulas` as (TeX, is it
+    displayed?): what is read as Markdown must not touch it. Code stays as it is.
+    """
+
+    def keep(found):
+        if found[0].startswith("`"):
+            return found[0]
+        formulas.append((found[1] or found[2], bool(found[1])))
+        return f"@@{len(formulas) - 1}@@"
+
+    return re.sub(r"`[^`]*`|\$\$(.+?)\$\$|\$(.+?)\$", keep, text, flags=re.S)
+
+
+def with_formulas(html: str, formulas: list[tuple[str, bool]], npm: str) -> str:
+    """HTML with the formulas in their places, set."""
+    made = set_formulas(formulas, npm)
+    return re.sub(r"@@(\d+)@@", lambda found: made[int(found[1])], html)
+
+
+def typefaces() -> str:
+    """A style sheet of the text's and the formulas' typefaces, with the fonts inside."""
+
+    def font(path: Path) -> str:
+        return data_url(path.read_bytes(), "font/woff2")
+
+    fonts = ""
+    for weight, slant in FONTS:
+        file = f"@fontsource/source-sans-3/files/source-sans-3-latin-{weight}-{slant}.woff2"
+        look = f"font-family: 'Source Sans 3'; font-weight: {weight}; font-style: {slant}"
+        fonts += f"@font-face {{ {look}; src: url({font(MODULES / file)}) format('woff2'); }}\n"
+    katex = (MODULES / "katex/dist/katex.min.css").read_text(encoding="utf-8")
+    katex = re.sub(rf"@font-face\{{[^}}]*KaTeX_(?:{UNUSED})[^}}]*\}}", "", katex)
+    katex = re.sub(r",url\([^)]+\.(?:woff|ttf)\) format\([^)]+\)", "", katex)
+    files = r"(?<=url\()fonts/[^)]+\.woff2"
+    return fonts + re.sub(files, lambda found: font(MODULES / "katex/dist" / found[0]), katex)
+
+
+def data_url(content: bytes, kind: str) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def print_pdfs(pages: dict[str, Path], ready: str, **look) -> None:
+    """Each page (its address) as a tagged PDF, printed by Chromium once there is a `ready` in it.
+
+    Args:
+        look: width and height of the window; other keywords are of Playwright's `page.pdf`.
+
+    Raises:
+        RuntimeError: if there is no Chromium; it says how to get one.
+    """
+    import chromium
+    from playwright.sync_api import sync_playwright
+
+    size = {side: look.pop(side, default) for side, default in (("width", 800), ("height", 1100))}
+    path = chromium.find()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=chromium.FLAGS)
+        tab = browser.new_page(viewport=size)
+        for address, pdf in pages.items():
+            tab.goto(address)
+            tab.wait_for_selector(ready, timeout=120_000)
+            tab.pdf(path=pdf, print_background=True, tagged=True, outline=True, **look)
+        browser.close()
 
 
 def run(nb: nbformat.NotebookNode, folder: Path, timeout: int = 300, **options) -> None:

@@ -12,6 +12,8 @@ from html import escape
 
 from IPython.display import display
 
+from dgmcourse.check._progress import note
+
 STYLES = {
     "pass": ("#009E73", "Right"),
     "blank": ("#777777", "Not done yet"),
@@ -71,6 +73,8 @@ class Exercise:
         # not the student's
         again = answer is self.solution and self.last and self.last.kind != "pass"
         self.last, result = (self.last, answer) if again else self.verdict(answer)
+        if not again:
+            note(self)
         display(self.last)
         return result
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from dgmcourse.check._exercise import Exercise, Wrong
 from dgmcourse.check._judge import Function, randn, reals
+from dgmcourse.check._progress import progress as progress
 from dgmcourse.check._stubs import Decoder, Prior
 from dgmcourse.check.vae import sample
 

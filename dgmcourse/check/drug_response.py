@@ -13,6 +13,7 @@ from torch import Tensor
 from dgmcourse import densities
 from dgmcourse.check._exercise import Exercise, Wrong
 from dgmcourse.check._judge import Draws, Every, Function, called, randn, reals
+from dgmcourse.check._progress import progress as progress
 from dgmcourse.densities import Gaussian
 
 # ---- the course's own answers

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from dgmcourse.check._exercise import Exercise, Wrong
 from dgmcourse.check._judge import Function, Slip, called, grouped, reals
+from dgmcourse.check._progress import progress as progress
 from dgmcourse.check._stubs import Prior
 from dgmcourse.train import maximise
 

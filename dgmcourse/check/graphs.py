@@ -12,6 +12,7 @@ from torch import Tensor
 
 from dgmcourse.check._exercise import Exercise
 from dgmcourse.check._judge import Function, mask, randn, reals
+from dgmcourse.check._progress import progress as progress
 from dgmcourse.densities import StandardGaussian
 
 # ---- the course's own answers

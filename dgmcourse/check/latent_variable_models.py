@@ -9,6 +9,7 @@ from torch import Tensor
 
 from dgmcourse.check._exercise import Exercise
 from dgmcourse.check._judge import Function, randn
+from dgmcourse.check._progress import progress as progress
 from dgmcourse.densities import LOG_2PI
 
 # ---- the course's own answers

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from dgmcourse.check._exercise import Exercise
 from dgmcourse.check._judge import Function, randn, reals
+from dgmcourse.check._progress import progress as progress
 
 # ---- the course's own answers
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from dgmcourse.check._exercise import Exercise, Wrong
 from dgmcourse.check._judge import Function, randn
+from dgmcourse.check._progress import progress as progress
 from dgmcourse.check.gan import log_sigmoid
 
 # ---- the course's own answers

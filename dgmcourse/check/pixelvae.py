@@ -13,6 +13,7 @@ from torch import Tensor
 from dgmcourse.check import _judge
 from dgmcourse.check._exercise import Exercise, Wrong
 from dgmcourse.check._judge import Draws, Function, Trial, reals
+from dgmcourse.check._progress import progress as progress
 
 # ---- the course's own answers
 

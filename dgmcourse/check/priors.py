@@ -11,6 +11,7 @@ from torch import Tensor
 
 from dgmcourse.check._exercise import Exercise, Wrong
 from dgmcourse.check._judge import Function, randn, reals
+from dgmcourse.check._progress import progress as progress
 from dgmcourse.densities import LOG_2PI, Gaussian
 
 # ---- the course's own answers

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from dgmcourse.check._exercise import Exercise, Wrong
 from dgmcourse.check._judge import Draws, Every, Function, randn
+from dgmcourse.check._progress import progress as progress
 from dgmcourse.densities import Gaussian, check_shape
 
 # ---- the course's own answers

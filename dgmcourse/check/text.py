@@ -10,6 +10,7 @@ from torch import Tensor
 
 from dgmcourse.check._exercise import Exercise, Wrong
 from dgmcourse.check._judge import Function, Slip, called, grouped, randn
+from dgmcourse.check._progress import progress as progress
 from dgmcourse.densities import END, UNKNOWN, until_end
 
 # ---- the course's own answers

@@ -13,6 +13,7 @@ from torch import Tensor
 from dgmcourse import densities
 from dgmcourse.check._exercise import Exercise
 from dgmcourse.check._judge import Draws, Function, randn, reals
+from dgmcourse.check._progress import progress as progress
 from dgmcourse.check._stubs import Decoder, Encoder, Prior
 from dgmcourse.densities import LOG_2PI, Gaussian
 

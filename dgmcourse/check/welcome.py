@@ -11,6 +11,7 @@ from torch import Tensor
 
 from dgmcourse.check._exercise import Exercise
 from dgmcourse.check._judge import Function, randn, reals
+from dgmcourse.check._progress import progress as progress
 
 
 def _log_bernoulli(x: Tensor, logits: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from dgmcourse.check._exercise import Blank, Exercise, Wrong
 from dgmcourse.check._judge import Function, Slip, called, grouped, randn, reals, tensor
+from dgmcourse.check._progress import progress as progress
 from dgmcourse.check._stubs import Prior
 
 # ---- the course's own answers

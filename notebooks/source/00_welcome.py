@@ -174,7 +174,8 @@ log_bernoulli = check.log_bernoulli(log_bernoulli)
 # %% [markdown]
 # Try the check before you write, then with a mistake of your choice (forget the sum, say). For a
 # hint remove the `#` before `check.log_bernoulli.hint()`, here and in every exercise; each further
-# run gives the next one.
+# run gives the next one. `check.progress()` shows what you have tried so far, in all notebooks of
+# this folder. It is noted beside them, in `progress.jsonl`, and sent to nobody.
 
 # %% [markdown]
 # Now use it on 100 test digits, and on the same digits with their pixels shuffled: exactly as much
