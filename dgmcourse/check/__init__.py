@@ -5,6 +5,6 @@ check`.
 `Verdict`, and `check.kl(kl, strict=True)` raises `NotRight`.
 """
 
-from dgmcourse.check._exercise import Exercise, NotRight, Verdict
+from dgmcourse.check._exercise import Blank, Exercise, NotRight, Verdict, Wrong, answered
 
-__all__ = ["Exercise", "NotRight", "Verdict"]
+__all__ = ["Blank", "Exercise", "NotRight", "Verdict", "Wrong", "answered"]

@@ -36,7 +36,7 @@ from dgmcourse.check._diagnosis import Estimate, combination, numbers, relation,
 from dgmcourse.check._exercise import Blank, Wrong, fresh, where
 
 STEP = 1e-4  # of finite differences
-MOVED = 0.05  # by what share fresh numbers differ from the declared ones
+MOVED = 0.1  # by what share fresh numbers differ from the declared ones, at most
 ERRORS = {  # part of an error of torch's: what the student did
     "is invalid for input of size": "a length is fixed in your code: take it from a shape"
 }
@@ -263,19 +263,17 @@ class Function:
             return self.praise.format(trial=trials[0])
 
     def fresh(self, seed: int) -> "Function":
-        """The judge with other numbers: in ordinary cases what gradients are for is moved by up to a
-        twentieth, so that signs stay; and answers draw other numbers.
+        """The judge with other numbers: in ordinary cases what gradients are for is scaled by one
+        factor, so that signs and the order of sizes stay; and answers draw other numbers.
         """
         random = torch.Generator().manual_seed(seed)
 
-        def moved(name: str, x):
-            floating = isinstance(x, Tensor) and x.is_floating_point()
-            if not floating or name not in (self.inputs if self.learn is None else self.learn):
-                return x
-            return x * (1 + MOVED * (2 * torch.rand(x.shape, generator=random).to(x) - 1))
-
         def inputs(case) -> list:
-            return [moved(name, x) for name, x in zip(self.inputs, case, strict=True)]
+            factor = 1 + MOVED * (2 * torch.rand((), generator=random).item() - 1)
+            named = list(zip(self.inputs, case, strict=True))
+            floating = [n for n, x in named if isinstance(x, Tensor) and x.is_floating_point()]
+            learn = floating if self.learn is None else self.learn
+            return [factor * x if name in learn else x for name, x in named]
 
         other = copy.copy(self)
         other.seed, other.known = seed, {}

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dgmcourse.check._exercise import Exercise, Wrong
+from dgmcourse.check._exercise import Exercise, Wrong, beside
 from dgmcourse.check._judge import Function, Slip, called, grouped, reals
 from dgmcourse.check._stubs import Prior
 from dgmcourse.train import maximise
@@ -452,7 +452,8 @@ class Alternate:
 
     def __call__(self, answer) -> str:
         with torch.random.fork_rng(devices=[]):
-            game = played(answer, self.seed)
+            seed = self.seed
+            game = Played(*beside(answer, lambda there: played(there, seed)))
             pairs = [(two[0].numpy(), two[-1].numpy()) for two in game.zs]
             truth, values = by_hand([x.numpy() for x in game.xs], pairs)
             one_draw = any(len(two) == 1 for two in game.zs)
@@ -464,7 +465,7 @@ class Alternate:
                     " generator."
                 )
             for slip in self.slips:
-                other = played(slip.function, self.seed)
+                other = played(slip.function, seed)
                 back = np.allclose(game.returned, other.returned, atol=1e-6) or not right
                 same = back and game.leaked == other.leaked and len(other.zs[0]) == len(game.zs[0])
                 if same and np.allclose(game.end, other.end, atol=1e-8):
