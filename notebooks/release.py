@@ -28,9 +28,11 @@ UNSET = "the date is set in class"
 CONFIG = """\
 # How nbgrader grades this course: the judge of `python -m dgmcourse grade` in place of a kernel that
 # runs whatever was handed in. Delete the line on preprocessors to have the notebooks executed.
+from dgmcourse.classroom.nbgrader import STEPS
+
 c = get_config()  # noqa: F821
 c.CourseDirectory.course_id = "dgmcourse"
-c.Autograde.autograde_preprocessors = __import__("dgmcourse.classroom.nbgrader").classroom.nbgrader.STEPS
+c.Autograde.autograde_preprocessors = STEPS
 """
 
 
@@ -163,8 +165,9 @@ def graded(grade_id: str, **more) -> dict:
 
 def points_cell(one: Asked) -> nbformat.NotebookNode:
     """The autograder's cell: the last line's number is what nbgrader counts."""
-    code = f"verdict = check.{one.name}.grade({one.name}, points={worth(one):g})\n"
-    code += "print(verdict)  # judged on fresh numbers\nverdict.points"
+    code = f"verdict = check.{one.name}.grade({one.name}, points={worth(one):g})"
+    code += "  # on fresh numbers\nprint(verdict)\n"
+    code += "assert verdict.points, verdict.sentence\nverdict.points"
     about = {"grade": True, "locked": True, "points": worth(one), "cell_type": "code"}
     cell = nbformat.v4.new_code_cell(code)
     cell.id = hashlib.sha256(f"points {one.module} {one.name}".encode()).hexdigest()[:12]
@@ -242,6 +245,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--points", type=pair, nargs="*", default=[], metavar="vae.kl=2")
     parser.add_argument("--nbgrader", action="store_true")
     options = parser.parse_args(arguments)
+    if options.out == Path():
+        raise SystemExit('where to? make class OUT=DIR ARGS="07 08 11"')
     listed, points = exercises(), dict(options.points)
     chosen = {n: a for n, a in listed.items() if n.startswith(tuple(options.which))}
     known = {f"{one.module}.{one.name}" for asked in chosen.values() for one in asked}

@@ -5,6 +5,7 @@ names they use. Trainings and figures are left out.
 import ast
 import inspect
 import json
+import linecache
 import re
 import symtable
 from collections.abc import Callable, Collection, Iterable
@@ -48,14 +49,17 @@ def statements(cells: list[str]) -> Iterable[Statement]:
                 yield Statement(None, i, frozenset(named), frozenset())
             continue
         for tree in trees:
-            if not is_check(tree):
+            if call := check_called(tree):
+                yield Statement(None, i, frozenset(), frozenset([call]))
+            else:
                 yield Statement(tree, i, defined(tree), used(tree))
 
 
-def is_check(tree: ast.stmt) -> bool:
-    """Whether a statement calls a check, `kl = check.kl(kl)` or `check.kl.hint()`."""
+def check_called(tree: ast.stmt) -> str:
+    """The check that a statement calls: "check.kl" of `kl = check.kl(kl)`, else ""."""
     value = getattr(tree, "value", None)
-    return isinstance(value, ast.Call) and ast.unparse(value.func).startswith("check.")
+    called = ast.unparse(value.func) if isinstance(value, ast.Call) else ""
+    return called if called.startswith("check.") else ""
 
 
 def defined(tree: ast.stmt) -> frozenset:
@@ -79,40 +83,44 @@ def used(tree: ast.stmt) -> frozenset:
     return frozenset(of(symtable.symtable(ast.unparse(tree), "<cell>", "exec")))
 
 
-def needed(cells: list[str], name: str, known: Collection[str] = ()) -> list[Statement]:
-    """The statements that `name` needs, in order; what is `known` already is not defined again."""
-    there = list(statements(cells))
-    names, kept = {name}, set()
-    while True:
-        more = {i for i, one in enumerate(there) if one.defines & (names - set(known))}
-        if more == kept:
-            return [there[i] for i in sorted(kept)]
-        kept = more
-        names |= set().union(*(there[i].uses for i in kept))
+class Notebook:
+    """The statements of a notebook's code cells."""
 
+    def __init__(self, cells: list[str]):
+        self.cells, self.statements = cells, list(statements(cells))
 
-def define(cells: list[str], name: str, space: dict, known: Collection[str] = ()) -> str:
-    """Run what `name` needs in `space`; what went wrong, if it is not there afterwards."""
-    import linecache
+    def needed(self, name: str, known: Collection[str] = ()) -> list[Statement]:
+        """The statements that `name` needs, in order, of those before its check; what is `known`
+        already is not defined again.
+        """
+        check = (i for i, one in enumerate(self.statements) if f"check.{name}" in one.uses)
+        there = self.statements[: next(check, None)]
+        names, kept = {name}, set()
+        while True:
+            more = {i for i, one in enumerate(there) if one.defines & (names - set(known))}
+            if more == kept:
+                return [there[i] for i in sorted(kept)]
+            kept = more
+            names |= set().union(*(there[i].uses for i in kept))
 
-    trouble = ""
-    for one in needed(cells, name, known):
-        where = f"<cell {one.cell}>"
-        text = cells[one.cell]
-        linecache.cache[where] = (len(text), None, text.splitlines(True), where)
-        try:
-            tree = ast.Module([one.tree], []) if one.tree else ast.parse(text)
-            exec(compile(tree, where, "exec"), space)
-        except Exception as error:  # whatever a student's cell can raise
-            said = str(error).partition("\n")[0]
-            trouble = trouble or f"{type(error).__name__}: {said}"
-    return "" if name in space else trouble or "missing"
+    def define(self, name: str, space: dict, known: Collection[str] = ()) -> str:
+        """Run what `name` needs in `space`; what went wrong, if it is not there afterwards."""
+        trouble = ""
+        for one in self.needed(name, known):
+            where, text = f"<cell {one.cell}>", self.cells[one.cell]
+            linecache.cache[where] = (len(text), None, text.splitlines(True), where)
+            try:
+                tree = ast.Module([one.tree], []) if one.tree else ast.parse(text)
+                exec(compile(tree, where, "exec"), space)
+            except Exception as error:  # whatever a student's cell can raise
+                said = str(error).partition("\n")[0]
+                trouble = trouble or f"{type(error).__name__}: {said}"
+        return "" if name in space else trouble or "missing"
 
 
 def source_of(function: Callable) -> str:
     """The source of a function of the course's, with what it needs of its module."""
     module = inspect.getmodule(function)
     name = function.__name__
-    kept = needed([inspect.getsource(module)], name)
-    lines = [ast.unparse(one.tree) for one in kept]
-    return "\n".join(lines)
+    kept = Notebook([inspect.getsource(module)]).needed(name)
+    return "\n".join(ast.unparse(one.tree) for one in kept)

@@ -97,12 +97,12 @@ def handed_in(folder: Path, wanted: dict[str, tuple[Asked, ...]]) -> list[Handed
 class Grader:
     """Judges submissions, one after the other, and keeps a warm student's process for them."""
 
-    def __init__(self, kind: str, seed: int, seconds: float = SECONDS):
+    def __init__(self, kind: str, seed: int, seconds: int = SECONDS):
         self.kind, self.seed, self.seconds, self.student = kind, seed, seconds, None
 
     def begin(self, cells: list[str]) -> Submission:
         if self.student is None:
-            self.student = Student(sandbox.command(self.kind), seconds=int(3 * self.seconds))
+            self.student = Student(sandbox.command(self.kind), seconds=self.seconds)
         return Submission(self.student, cells, secrets.token_hex(8))
 
     def close(self) -> None:
@@ -245,7 +245,7 @@ def grade(
     release: Path | None = None,
     jobs: int = 2,
     seed: int | None = None,
-    seconds: float = SECONDS,
+    seconds: int = SECONDS,
     kind: str | None = None,
     again: bool = False,
     progress=lambda done, of: None,
@@ -257,7 +257,7 @@ def grade(
         release: its class.json says which notebooks, and how many points.
         jobs: processes; each needs a core and 1.5 GB.
         seed: of the judges' numbers; by default drawn for this run, and kept in the journal.
-        seconds: for each exercise.
+        seconds: of a core, for each exercise.
         kind: of the sandbox; by default the best that works here.
         again: grade those again that are in the journal.
     """

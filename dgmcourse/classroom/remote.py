@@ -11,6 +11,7 @@ import io
 import itertools
 import json
 import pickle
+import signal
 import subprocess
 import time
 
@@ -27,10 +28,10 @@ class Student:
 
     Args:
         command: that starts it.
-        memory: bytes that a submission may take; seconds of a core, for the whole of it.
+        memory: bytes that a submission may take; seconds: of a core, for each exercise.
     """
 
-    def __init__(self, command: list[str], memory: int = 2 << 30, seconds: int = 60):
+    def __init__(self, command: list[str], memory: int = 2 << 30, seconds: int = 20):
         self.limits = {"memory": memory, "seconds": seconds}
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -56,15 +57,16 @@ class Submission:
 
     def __init__(self, student: Student, cells: list[str], token: str):
         self.channel, self.token, self.numbers = student.channel, token, itertools.count()
-        self.channel.until = time.monotonic() + 60
-        order = {"limits": student.limits, "submission": {"cells": cells, "token": token}}
+        self.channel.until = time.monotonic() + 120
+        order = {"limits": student.limits, "submission": {"texts": cells, "token": token}}
         self.channel.send(pickle.dumps(order))
 
     def ask(self, verb: str, *arguments, payload: tuple[bytes, ...] = ()) -> tuple[dict, bytes]:
         self.channel.send(pickle.dumps((verb, *arguments)), *payload)
         reply = self.channel.receive()
-        if reply == [b"done"]:
-            raise Gone("ended its process, or used more memory or time than it may")
+        if reply[0] == b"done":
+            late = reply[1:] == [b"%d" % -signal.SIGXCPU]
+            raise Gone("ran longer than it may" if late else "ended its process")
         try:
             header, data = reply
             said = json.loads(header)
@@ -76,12 +78,12 @@ class Submission:
             raise as_exception(str(said["error"]), str(said["text"]))
         return said, data
 
-    def define(self, name: str, known: list[str], seconds: float) -> str:
+    def define(self, name: str, known: list[str], seconds: int) -> str:
         """Define a function there; what is wrong if that fails. It and all calls of it have so many
-        seconds.
+        seconds of a core, and ten times as many by the clock, since a machine may be busy.
         """
-        self.channel.until = time.monotonic() + seconds
-        said, _ = self.ask("define", name, known)
+        self.channel.until = time.monotonic() + 10 * seconds
+        said, _ = self.ask("define", name, known, seconds)
         self.kind = said["callable"]
         return str(said["trouble"])
 
@@ -90,9 +92,9 @@ class Submission:
         self.ask("carry", name, source_of(solution), solution.__name__)
 
     def end(self) -> None:
-        self.channel.until = time.monotonic() + 10
+        self.channel.until = time.monotonic() + 60
         self.channel.send(pickle.dumps(("end",)))
-        if self.channel.receive() != [b"done"]:
+        if self.channel.receive() != [b"done", b"0"]:
             raise Gone("wrote where only the grader may")
 
     def __call__(self, *arguments):

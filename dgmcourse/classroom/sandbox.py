@@ -48,13 +48,14 @@ def environment() -> list[str]:
     path = f"PATH={os.path.dirname(sys.executable)}:/usr/bin:/bin"
     course = f"PYTHONPATH={PACKAGE.parent}"
     rest = ["HOME=/tmp", "OMP_NUM_THREADS=1", "PYTHONDONTWRITEBYTECODE=1", "LC_ALL=C.UTF-8"]
-    return ["-i", path, course, *rest]
+    return ["-i", path, course, *rest, "CUDA_VISIBLE_DEVICES="]  # nothing that a copy cannot use
 
 
 def bubblewrap() -> list[str]:
     """Python, the system's libraries and the package can be read, but for the package's checks."""
     prefixes = {str(Path(p).resolve()) for p in (sys.prefix, sys.base_prefix, sys.exec_prefix)}
-    roots = [*SYSTEM, *sorted(prefixes), sys.prefix, str(PACKAGE)]
+    packages = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
+    roots = [*SYSTEM, *sorted(prefixes), sys.prefix, *packages, str(PACKAGE)]
     binds = [word for root in dict.fromkeys(roots) for word in ("--ro-bind-try", root, root)]
     return [
         *("bwrap", "--unshare-all", "--unshare-user", "--uid", "65534", "--gid", "65534"),

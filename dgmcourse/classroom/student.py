@@ -12,6 +12,7 @@ import pickle
 import resource
 import signal
 import sys
+import time
 import traceback
 from pathlib import Path
 
@@ -43,11 +44,11 @@ def main() -> None:
                 Session(channel, **order["submission"]).serve()
             finally:
                 os._exit(0)
-        os.waitpid(pid, 0)
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         if alone:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(-1, signal.SIGKILL)  # what it has started; init and we are spared
-        channel.send(b"done")
+        channel.send(b"done", b"%d" % status)
 
 
 def warm_up() -> None:
@@ -61,6 +62,8 @@ def warm_up() -> None:
     import dgmcourse.train  # noqa: F401
 
     torch.set_num_threads(1)
+    x = torch.ones(1, requires_grad=True)
+    torch.autograd.grad([2 * x], [x], [x.detach()])  # the first one imports for two seconds
     sys.meta_path.insert(0, Hidden())
 
 
@@ -73,12 +76,12 @@ class Hidden:
 
 
 def limit(memory: int, seconds: int) -> None:
-    """The kernel's limits on this process: bytes beyond what it has, seconds of a core, no file of
-    more than a megabyte.
+    """The kernel's limits on this process: bytes beyond what it has, seconds of a core for all
+    exercises, no file of more than a megabyte.
     """
     pages = int(Path("/proc/self/statm").read_text().split()[0]) if sys.platform == "linux" else 0
     limits = {
-        resource.RLIMIT_CPU: seconds,
+        resource.RLIMIT_CPU: 4 * seconds,
         resource.RLIMIT_FSIZE: MEMORY_OF_FILES,
         resource.RLIMIT_NOFILE: 64,
         resource.RLIMIT_CORE: 0,
@@ -92,8 +95,9 @@ def limit(memory: int, seconds: int) -> None:
 class Session:
     """One submission: what it defines, and the calls that the judge makes of it."""
 
-    def __init__(self, channel: Channel, cells: list[str], token: str):
-        self.channel, self.cells, self.token = channel, cells, token
+    def __init__(self, channel: Channel, texts: list[str], token: str):
+        self.channel, self.token = channel, token
+        self.notebook = cells.Notebook(texts)
         self.space = {"__name__": "__main__"}
         self.answer = None
         self.calls = {}
@@ -110,9 +114,13 @@ class Session:
                 said, data = {"error": type(error).__name__, "text": told(error)}, b""
             self.channel.send(as_bytes(said | {"token": self.token}), data)
 
-    def define(self, name: str, known: list[str]):
+    def define(self, name: str, known: list[str], seconds: int):
+        """Run what defines a function, which with its calls has so many seconds of a core."""
+        most = resource.getrlimit(resource.RLIMIT_CPU)[1]
+        until = min(int(time.process_time()) + 1 + seconds, most)
+        resource.setrlimit(resource.RLIMIT_CPU, (until, most))
         self.space.pop(name, None)
-        trouble = cells.define(self.cells, name, self.space, known)
+        trouble = self.notebook.define(name, self.space, known)
         self.answer = self.space.get(name)
         callable_or_kind = True if callable(self.answer) else type(self.answer).__name__
         return {"trouble": trouble, "callable": callable_or_kind}, b""
@@ -120,7 +128,7 @@ class Session:
     def carry(self, name: str, source: str, called: str):
         """The course's own function in place of one that was not right."""
         space = {}
-        if trouble := cells.define([source], called, space):
+        if trouble := cells.Notebook([source]).define(called, space):
             raise ImportError(trouble)
         self.space[name] = space[called]
         return {}, b""
