@@ -96,14 +96,18 @@ def parser() -> argparse.ArgumentParser:
         "--scheduler", metavar="ADDRESS", help="of a dask cluster that is to do the work"
     )
     one = add("grade", grade, "docs/grading.md says more, and what the sandbox does not hold back.")
-    one.add_argument("folder", type=Path, metavar="FOLDER", help="a folder of each student's, in it")
+    one.add_argument(
+        "folder", type=Path, metavar="FOLDER", help="a folder of each student's, in it"
+    )
     one.add_argument("--out", type=Path, metavar="FILE", default=Path("grades.csv"))
     one.add_argument("--release", type=Path, metavar="DIR", help="what was given out (make class)")
     one.add_argument("--jobs", type=positive, metavar="N", help="processes (default: the cores)")
     one.add_argument("--seconds", type=positive, metavar="N", default=20, help="for each exercise")
     one.add_argument("--seed", type=int, metavar="N", help="of the numbers (default: drawn)")
     one.add_argument("--again", action="store_true", help="grade those that are done again, too")
-    one.add_argument("--sandbox", choices=("bwrap", "unshare", "none"), help="default: the best here")
+    one.add_argument(
+        "--sandbox", choices=("bwrap", "unshare", "none"), help="default: the best here"
+    )
     return top
 
 
@@ -191,8 +195,8 @@ def study(options):
 
 
 def grade(options):
-    from dgmcourse.classroom import sandbox
     from dgmcourse.classroom import grade as grading
+    from dgmcourse.classroom import sandbox
 
     kind = options.sandbox or sandbox.best()
     print(f"Sandbox: {sandbox.KINDS[kind]}.")

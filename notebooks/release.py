@@ -64,7 +64,9 @@ def without_solutions(text: str) -> str:
     while True:
         kept = [node for node in tree.body if getattr(node, "name", "") not in gone]
         uses = names(kept) - gone
-        only = {n for f in gone & functions.keys() for n in names([functions[f]])} & functions.keys()
+        only = {
+            n for f in gone & functions.keys() for n in names([functions[f]])
+        } & functions.keys()
         if not (more := only - uses - gone):
             break
         gone |= more
@@ -81,7 +83,9 @@ def names(nodes) -> set[str]:
 
 def package() -> dict[str, bytes]:
     """The files of course/, by their paths."""
-    files = {name: (ROOT / name).read_bytes() for name in ("pyproject.toml", "README.md", "LICENSE")}
+    files = {
+        name: (ROOT / name).read_bytes() for name in ("pyproject.toml", "README.md", "LICENSE")
+    }
     for path in sorted((ROOT / "dgmcourse").rglob("*")):
         name = path.relative_to(ROOT)
         if path.is_file() and "__pycache__" not in name.parts:
@@ -180,7 +184,13 @@ def points_cell(one: Asked) -> nbformat.NotebookNode:
 
 def syllabus(wanted: dict[str, list[Asked]], due: str) -> str:
     rows = {row["notebook"]: row for row in notebooks()}
-    lines = ["# Syllabus", "", f"Due: {due}.", "", "| Notebook | What | Minutes | Exercises | Points |"]
+    lines = [
+        "# Syllabus",
+        "",
+        f"Due: {due}.",
+        "",
+        "| Notebook | What | Minutes | Exercises | Points |",
+    ]
     lines.append("| --- | --- | --: | --- | --: |")
     for name, asked in wanted.items():
         row = rows[name]

@@ -96,14 +96,16 @@ STUDENTS = {
     "dan": but(kl=fails(CRASH, "ended its process")),
     "eva": but(kl=fails(LOOP, "ran longer")),
     "fay": but(kl=fails(MEMORY, "allocate")),
-    "gus": but(kl=fails(JUDGE, "nats where")),
+    "gus": but(kl=fails(JUDGE, "has no influence")),
     "hal": but(kl=fails(KEY, "not there while an answer is judged")),
     "ida": but(kl=fails(SEED, "0 everywhere")),
     "jan": but(elbo=fails(elbo(z="q.mean"), "you decoded the mean of q")),
     "kim": but(elbo=fails(elbo(bound="regulariser - reconstruction"), "you returned a loss")),
     "leo": but(sample=fails(f"{SAMPLE}decoder(prior.sample((n,))).mean", "a grey mean image")),
     "mia": but(kl=(OWN_WAY, "pass", "agrees")),
-    "ned": but(kl=fails(f"{KL}0.5 * (log_var.exp() + mean - 1 - log_var).sum(-1)", "square the mean")),
+    "ned": but(
+        kl=fails(f"{KL}0.5 * (log_var.exp() + mean - 1 - log_var).sum(-1)", "square the mean")
+    ),
     "oda": AVERAGED,
     "pia": but(kl=fails(f"{KL}0.5 * {TERMS}.sum(-1", "SyntaxError")),
     "quy": but(kl=fails(FORGED, "wrote where only the grader may")),

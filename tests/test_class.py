@@ -29,7 +29,9 @@ def run(*command, cwd, **more):
 
 
 def release(out, *more):
-    run(sys.executable, ROOT / "notebooks" / "release.py", "--out", out, "07", *more, cwd=out.parent)
+    run(
+        sys.executable, ROOT / "notebooks" / "release.py", "--out", out, "07", *more, cwd=out.parent
+    )
 
 
 @pytest.fixture(scope="module")

@@ -87,8 +87,9 @@ MAY_SEE = {
         "weights",
     ],
     "studies.__main__": ["__main__"],
+    "classroom": ["check", "classroom", "densities", "files", "models", "train", "weights"],
     "doctor": ["data", "recipes", "train"],
-    "__main__": ["distributed", "doctor", "data", "recipes", "studies", "train"],
+    "__main__": ["classroom", "distributed", "doctor", "data", "recipes", "studies", "train"],
     "__init__": [],
 }
 HEAVY = {

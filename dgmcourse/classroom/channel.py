@@ -142,7 +142,9 @@ class Reader:
         if len(data) != size:
             raise ValueError("too few bytes")
         self.at += size
-        flat = torch.frombuffer(bytearray(data), dtype=dtype) if size else torch.empty(0, dtype=dtype)
+        flat = (
+            torch.frombuffer(bytearray(data), dtype=dtype) if size else torch.empty(0, dtype=dtype)
+        )
         x = flat.reshape(shape)
         if "slope" in said:
             self.tensors.append(x)

@@ -114,25 +114,27 @@ class Grader:
         """The verdicts on a notebook's exercises. A later one goes on with the course's own where
         an earlier one is not right.
         """
-        verdicts, session, carried = [], None, {}
+        verdicts, session, done = [], None, {}  # done: name -> the course's own, where it is needed
         for one in asked:
             exercise = one.exercise
             try:
                 if session is None:
                     session = self.begin(cells)
-                    for name, solution in carried.items():
+                    for name, solution in done.items():
                         if solution:
                             session.carry(name, solution)
-                trouble = session.define(one.name, list(carried), self.seconds)
+                trouble = session.define(one.name, list(done), self.seconds)
                 verdict = self.judge(session, exercise, one.points, trouble)
             except Gone as gone:
                 verdict = failed(exercise, one.points, f"{one.name} {gone}.")
-                self.close()
-                session = None
+                session = self.close()
             verdicts.append(verdict)
-            carried[one.name] = None if verdict.passed else exercise.solution
-            if session and carried[one.name]:
-                session.carry(one.name, exercise.solution)
+            done[one.name] = None if verdict.passed else exercise.solution
+            try:
+                if session and not verdict.passed:
+                    session.carry(one.name, exercise.solution)
+            except Gone:
+                session = self.close()
         try:
             if session:
                 session.end()
@@ -144,7 +146,9 @@ class Grader:
         if trouble:
             there = trouble != "missing"
             said = f"its cell stopped with {trouble}" if there else "is not in the notebook"
-            return failed(exercise, points, f"{exercise.name}: {said}.", "fail" if there else "blank")
+            return failed(
+                exercise, points, f"{exercise.name}: {said}.", "fail" if there else "blank"
+            )
         if session.kind is not True:
             said = f"{exercise.name} is {session.kind}, not a function."
             return failed(exercise, points, said)

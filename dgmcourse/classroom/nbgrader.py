@@ -5,16 +5,14 @@ nbgrader_config.py of `make class ARGS="... --nbgrader"` names `STEPS`. nbgrader
 of the course: install it beside the course.
 """
 
+import atexit
+import functools
 import re
 import secrets
 
 from nbformat.v4 import new_output
-from nbgrader.preprocessors import (
-    CheckCellMetadata,
-    LimitOutput,
-    NbGraderPreprocessor,
-    SaveAutoGrades,
-)
+from nbgrader.converters import Autograde
+from nbgrader.preprocessors import Execute, NbGraderPreprocessor
 
 from dgmcourse.classroom import sandbox
 from dgmcourse.classroom.grade import Grader, exercises
@@ -27,7 +25,9 @@ class Judge(NbGraderPreprocessor):
         asked = {one.name: one for one in exercises()[resources["nbgrader"]["notebook"]]}
         cells = {}  # exercise -> its points cell, which nbgrader has restored as it was given out
         for cell in nb.cells:
-            found = re.fullmatch(r"(\w+)-points", cell.metadata.get("nbgrader", {}).get("grade_id", ""))
+            found = re.fullmatch(
+                r"(\w+)-points", cell.metadata.get("nbgrader", {}).get("grade_id", "")
+            )
             if found:
                 cells[found[1]] = cell
         wanted = [
@@ -36,14 +36,17 @@ class Judge(NbGraderPreprocessor):
             if name in cells
         ]
         code = [cell.source for cell in nb.cells if cell.cell_type == "code"]
-        grader = Grader(sandbox.best(), secrets.randbits(31))
-        try:
-            verdicts = grader.grade(code, wanted)
-        finally:
-            grader.close()
-        for one, verdict in zip(wanted, verdicts, strict=True):
+        for one, verdict in zip(wanted, grader().grade(code, wanted), strict=True):
             cells[one.name].outputs = outputs(verdict)
         return nb, resources
+
+
+@functools.cache
+def grader() -> Grader:
+    """One for all submissions of a run, on the same fresh numbers."""
+    one = Grader(sandbox.best(), secrets.randbits(31))
+    atexit.register(one.close)
+    return one
 
 
 def outputs(verdict) -> list:
@@ -58,4 +61,5 @@ def outputs(verdict) -> list:
     ]
 
 
-STEPS = [Judge, LimitOutput, SaveAutoGrades, CheckCellMetadata]
+USUAL = Autograde.class_traits()["autograde_preprocessors"].default()
+STEPS = [Judge if step is Execute else step for step in USUAL]

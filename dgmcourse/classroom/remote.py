@@ -83,13 +83,19 @@ class Submission:
         seconds of a core, and ten times as many by the clock, since a machine may be busy.
         """
         self.channel.until = time.monotonic() + 10 * seconds
-        said, _ = self.ask("define", name, known, seconds)
-        self.kind = said["callable"]
-        return str(said["trouble"])
+        try:
+            said, _ = self.ask("define", name, known, seconds)
+            self.kind = said["callable"]
+            return str(said["trouble"])
+        except Exception:  # whatever it has made of its process
+            raise Gone("broke the process that it runs in") from None
 
     def carry(self, name: str, solution) -> None:
         """Let `name` be the course's own function there."""
-        self.ask("carry", name, source_of(solution), solution.__name__)
+        try:
+            self.ask("carry", name, source_of(solution), solution.__name__)
+        except Exception:  # whatever it has made of its process
+            raise Gone("broke the process that it runs in") from None
 
     def end(self) -> None:
         self.channel.until = time.monotonic() + 60
@@ -172,11 +178,11 @@ def replaced(x, by: dict[int, torch.Tensor]):
 
 
 def renew(one, state: dict) -> None:
-    """Set what a stand-in keeps of its use, where that is data and was there before."""
+    """Set what a stand-in keeps of its use, a count or a list of draws, and nothing else."""
     if not isinstance(one, torch.nn.Module):
         there = getattr(one, "__dict__", {})
         for name in there.keys() & state.keys():
-            if isinstance(state[name], torch.Tensor | list | int | float):
+            if isinstance(there[name], list | int) and isinstance(state[name], list | int):
                 there[name] = state[name]
 
 

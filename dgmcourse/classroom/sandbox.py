@@ -62,6 +62,6 @@ def bubblewrap() -> list[str]:
         *("--die-with-parent", "--new-session", "--cap-drop", "ALL"),
         *("--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp", *binds),
         *("--tmpfs", str(PACKAGE / "check"), "--remount-ro", str(PACKAGE / "check")),
-        *("--remount-ro", "/tmp", "--remount-ro", "/dev", "--chdir", "/"),
+        *("--remount-ro", "/tmp", "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/"),
         *("env", *environment()),
     ]

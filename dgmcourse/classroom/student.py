@@ -53,10 +53,10 @@ def main() -> None:
 
 def warm_up() -> None:
     """Import what answers use, and leave no way to the judges."""
+    import cloudpickle  # noqa: F401
     import numpy  # noqa: F401
     import torch.distributions
     import torch.nn.functional  # noqa: F401
-    import cloudpickle  # noqa: F401
 
     import dgmcourse.models
     import dgmcourse.train  # noqa: F401
@@ -160,7 +160,9 @@ class Session:
             if x.detach().numpy().tobytes() != old
         }
         said["slopes"] = {
-            i: writer.value(x.grad) for i, (x, _) in enumerate(given) if x.is_leaf and x.requires_grad
+            i: writer.value(x.grad)
+            for i, (x, _) in enumerate(given)
+            if x.is_leaf and x.requires_grad
         }
         return said, bytes(writer.bytes)
 
@@ -183,7 +185,9 @@ class Session:
         )
         writer = Writer({})
         named = zip(with_grad, found, strict=True)
-        return {"slopes": {i: writer.value(x) for i, x in named if x is not None}}, bytes(writer.bytes)
+        return {"slopes": {i: writer.value(x) for i, x in named if x is not None}}, bytes(
+            writer.bytes
+        )
 
     def beside(self, random: torch.Tensor, payload: bytes):
         """What a part of the judge that needs no truth makes of the answer."""
