@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
+SCRATCH = Path("/scratch-of-dgmcourse")  # within bubblewrap the only place to write
 RUN = [sys.executable, "-m", "dgmcourse.classroom.student"]
 KINDS = {  # what holds, and what does not
-    "bwrap": "bubblewrap: no network, no file to write to, no file of yours to read",
+    "bwrap": "bubblewrap: no network, no file of yours",
     "unshare": "unshare: no network; it can read and write what you can. Install bubblewrap",
     "none": "none: a submission can do all that you can. Install bubblewrap (Linux)",
 }
@@ -61,7 +62,8 @@ def bubblewrap() -> list[str]:
         *("bwrap", "--unshare-all", "--unshare-user", "--uid", "65534", "--gid", "65534"),
         *("--die-with-parent", "--new-session", "--cap-drop", "ALL"),
         *("--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp", *binds),
+        *("--size", str(64 << 20), "--tmpfs", str(SCRATCH)),
         *("--tmpfs", str(PACKAGE / "check"), "--remount-ro", str(PACKAGE / "check")),
         *("--remount-ro", "/tmp", "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/"),
-        *("env", *environment()),
+        *("env", *environment(), f"TMPDIR={SCRATCH}"),
     ]
