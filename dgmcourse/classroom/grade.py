@@ -15,8 +15,9 @@ import secrets
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from typing import NamedTuple
 
 from dgmcourse.check import Exercise, Verdict
@@ -191,9 +192,15 @@ def plain(text: str) -> str:
 
 
 def worker(*settings) -> None:
+    """Begin a process that judges; it ends with the one that started it, however that ends."""
     global grader
     import torch
 
+    def end() -> None:
+        parent_process().join()
+        os._exit(1)
+
+    Thread(target=end, daemon=True).start()
     torch.set_num_threads(1)
     grader = Grader(*settings)
 
