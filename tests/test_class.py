@@ -6,6 +6,7 @@ needs it installed, beside the course and in an environment of its own: DGMCOURS
 
 import csv
 import html
+import json
 import os
 import shutil
 import subprocess
@@ -108,6 +109,12 @@ def test_class_gets_the_same_from_nbgrader(graded, by_nbgrader):
     for student in CLASS:
         total = sum(float(mine[student, name]["points"]) for name in ("kl", "elbo", "sample"))
         assert rows[student] == pytest.approx(total), student
+        nb = json.loads((folder / "autograded" / student / "07_vae" / "07_vae.ipynb").read_text())
+        given = {c["metadata"].get("nbgrader", {}).get("grade_id"): c for c in nb["cells"]}
+        for name in ("kl", "elbo", "sample"):
+            last = given[f"{name}-points"]["outputs"][-1]
+            points = float("".join(last["data"]["text/plain"])) if "data" in last else 0.0
+            assert points == float(mine[student, name]["points"]), (student, name)
         page = folder / "feedback" / student / "07_vae" / "07_vae.html"
         shown = html.unescape(page.read_text())
         for name in ("kl", "elbo", "sample"):
