@@ -9,6 +9,7 @@ TORCH ?=
 PORT ?=
 ARGS ?=
 NAME ?=
+OUT ?=
 REPO ?=
 export PYTHON TORCH
 unexport PYTHONPATH PYTHONHOME
@@ -45,6 +46,9 @@ train: setup ## train a shipped model again (NAME=vae_2d)
 
 notebooks: setup ## make the notebooks from notebooks/source (ARGS="07 08": only these)
 	@$(RUN) notebooks/build.py $(ARGS)
+
+class: setup ## write what a class is given, without solutions (OUT=DIR ARGS="07 08 11")
+	@$(RUN) notebooks/release.py --out "$(OUT)" $(ARGS)
 
 slides: setup ## make the slides: slides/deck.html and slides/deck.pdf (ARGS="--minutes 60": a shorter lecture)
 	@$(RUN) slides/build.py $(ARGS)
@@ -99,4 +103,4 @@ requirements: setup ## pin the packages anew from pyproject.toml (ARGS="--upgrad
 clean: ## remove the private environments and the caches; trained models stay
 	rm -rf .venv .venv-bench .venv-hub .venv-matrix web/packages web/cache .pytest_cache .ruff_cache build dist *.egg-info
 
-.PHONY: help setup lab test matrix doctor train notebooks slides sheets site badges bench hub format lint requirements clean
+.PHONY: help setup lab test matrix doctor train notebooks class slides sheets site badges bench hub format lint requirements clean

@@ -1,4 +1,4 @@
-"""The command line: `python -m dgmcourse doctor | data | train NAME | evaluate NAME | study NAME`.
+"""The command line: `python -m dgmcourse doctor | data | train | evaluate | study | grade`.
 
 Exit status: 0 done, 1 it did not work, 2 asked for something that is not there, 130 interrupted.
 """
@@ -6,6 +6,7 @@ Exit status: 0 done, 1 it did not work, 2 asked for something that is not there,
 import argparse
 import difflib
 import sys
+from pathlib import Path
 
 VERBS = {
     "doctor": "say what works on this machine, and what to do about the rest",
@@ -13,6 +14,7 @@ VERBS = {
     "train": "train a model by its recipe, as the shipped weights were",
     "evaluate": "measure a shipped model on its test set again",
     "study": "run a study, many trainings, and write its table",
+    "grade": "grade the notebooks that students have handed in",
 }
 
 
@@ -92,6 +94,19 @@ def parser() -> argparse.ArgumentParser:
     )
     one.add_argument(
         "--scheduler", metavar="ADDRESS", help="of a dask cluster that is to do the work"
+    )
+    one = add("grade", grade, "docs/grading.md says more, and what the sandbox does not hold back.")
+    one.add_argument(
+        "folder", type=Path, metavar="FOLDER", help="a folder of each student's, in it"
+    )
+    one.add_argument("--out", type=Path, metavar="FILE", default=Path("grades.csv"))
+    one.add_argument("--release", type=Path, metavar="DIR", help="what was given out (make class)")
+    one.add_argument("--jobs", type=positive, metavar="N", help="processes (default: the cores)")
+    one.add_argument("--seconds", type=positive, metavar="N", default=20, help="for each exercise")
+    one.add_argument("--seed", type=int, metavar="N", help="of the numbers (default: drawn)")
+    one.add_argument("--again", action="store_true", help="grade those that are done again, too")
+    one.add_argument(
+        "--sandbox", choices=("bwrap", "unshare", "none"), help="default: the best here"
     )
     return top
 
@@ -177,6 +192,26 @@ def study(options):
         path = studies.run(name, options.jobs, options.scheduler)
         print(f"{name}: its table is in {path}")
     return 0
+
+
+def grade(options):
+    from dgmcourse.classroom import grade as grading
+    from dgmcourse.classroom import sandbox
+
+    kind = options.sandbox or sandbox.best()
+    print(f"Sandbox: {sandbox.KINDS[kind]}.")
+    if kind == "none" and not options.sandbox:
+        print("Without one, say --sandbox none if you trust what was handed in.", file=sys.stderr)
+        return 1
+    arguments = options.folder, options.out, options.release, options.jobs or grading.cores()
+
+    def progress(done, of):
+        print(f"\r{done} of {of} notebooks", end="", flush=True)
+
+    rest = {"seed": options.seed, "seconds": options.seconds, "kind": kind, "again": options.again}
+    rows = grading.grade(*arguments, **rest, progress=progress)
+    print("", *grading.summary(rows), f"The table is {options.out}.", sep="\n")
+    return int(any(row["verdict"] == "error" for row in rows))
 
 
 def unknown_model(name, models):

@@ -76,8 +76,8 @@ def claims() -> list[dict]:
 
 
 def notebooks() -> list[dict]:
-    """What each notebook says of itself: rows {notebook, title, about, slides, minutes}; where it
-    has them, part and question of the course's map, and weights, {name: family}.
+    """What each notebook says of itself: rows {notebook, title, about, slides, minutes, exercises};
+    where it has them, part and question of the course's map, and weights, {name: family}.
 
     `notebooks/build.py` collects them from the headers of the notebooks' sources.
     """

@@ -54,7 +54,8 @@ def header(source: Path) -> dict:
     """What a source's header says of its notebook, under `dgmcourse`, and its name and title.
 
     about: a line for the README's table; minutes; slides: their topic. For the map of notebook 00:
-    part, question. For notebook 16: weights, {name: family} of those that draw digits.
+    part, question. For notebook 16: weights, {name: family} of those that draw digits. Its exercises,
+    "vae.kl" for dgmcourse.check.vae.kl, are found in its cells.
 
     Raises:
         SystemExit: if one is missing, or the notebook's first cell says other minutes or slides.
@@ -68,7 +69,17 @@ def header(source: Path) -> dict:
         if words.lower() not in first.lower():
             raise SystemExit(f"{source.name}: its header says {words!r}, its first cell does not")
     title = re.match(r"# ([^:\n]+)", nb.cells[0].source)[1]
-    return {"notebook": source.stem, "title": title} | said
+    return {"notebook": source.stem, "title": title} | said | {"exercises": exercises(nb)}
+
+
+def exercises(nb: nbformat.NotebookNode) -> list[str]:
+    """The exercises of a notebook, each with the module of its check: "vae.kl"."""
+    code = [cell for cell in nb.cells if cell.cell_type == "code"]
+    tagged = [cell.source for cell in code if "exercise" in cell.metadata.get("tags", [])]
+    names = [re.search(r"^def (\w+)", text, flags=re.MULTILINE)[1] for text in tagged]
+    every = "\n".join(cell.source for cell in code)
+    module = re.search(r"^from dgmcourse\.check import (\w+) as check", every, flags=re.MULTILINE)
+    return [f"{module[1]}.{name}" for name in names]
 
 
 def number(notebook: str) -> str:

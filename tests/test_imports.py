@@ -88,8 +88,9 @@ MAY_SEE = {
     ],
     "studies.__main__": ["__main__"],
     "hub": ["files"],
+    "classroom": ["check", "classroom", "densities", "files", "models", "train", "weights"],
     "doctor": ["data", "recipes", "train"],
-    "__main__": ["distributed", "doctor", "data", "recipes", "studies", "train"],
+    "__main__": ["classroom", "distributed", "doctor", "data", "recipes", "studies", "train"],
     "__init__": [],
 }
 HEAVY = {

@@ -21,6 +21,7 @@ To write an exercise:
 A judge of another kind raises `Wrong` itself; `called`, `tensor` and `Estimate` serve it, too.
 """
 
+import copy
 import inspect
 import itertools
 import math
@@ -32,9 +33,10 @@ import torch
 from torch import Tensor
 
 from dgmcourse.check._diagnosis import Estimate, combination, numbers, relation, shape_hint
-from dgmcourse.check._exercise import Blank, Wrong, where
+from dgmcourse.check._exercise import Blank, Wrong, fresh, where
 
 STEP = 1e-4  # of finite differences
+MOVED = 0.1  # by what share fresh numbers differ from the declared ones, at most
 ERRORS = {  # part of an error of torch's: what the student did
     "is invalid for input of size": "a length is fixed in your code: take it from a shape"
 }
@@ -220,6 +222,7 @@ class Function:
         self.edges = edges + [case._replace(at="for a batch of one") for case in self.alone[:1]]
         self.known = {}  # the truth in each of these cases
         self.slipped = {}  # what each slip gives there
+        self.seed = 0  # of what answers draw
         tables = self.slips, self.shapes, self.terms
         self.slips, self.shapes, self.terms = (
             {self.outputs: table} if single else dict(table) for table in tables
@@ -250,15 +253,43 @@ class Function:
             self.check_order(trials)
             for k in self.order:
                 if not all(self.right(trial, k) for trial in trials):
-                    raise Wrong(self.sentence(k, self.diagnosis(answer, k, trials)))
+                    right = 0.0 if trouble else self.share(trials)
+                    raise Wrong(self.sentence(k, self.diagnosis(answer, k, trials)), right)
             if trouble:
                 raise Wrong(trouble)
             for k in self.order:
-                through = self.learn_through is None or self.names[k] in self.learn_through
-                if through and (fault := self.gradient_fault(k, trials)):
-                    raise Wrong(self.sentence(k, fault))
+                if fault := self.gradient_fault(k, trials):
+                    raise Wrong(self.sentence(k, fault), self.share(trials))
             self.repeat(answer)
             return self.praise.format(trial=trials[0])
+
+    def fresh(self, seed: int) -> "Function":
+        """The judge with other numbers: in ordinary cases what gradients are for is scaled by one
+        factor, so that signs and the order of sizes stay; and answers draw other numbers.
+        """
+        random = torch.Generator().manual_seed(seed)
+
+        def inputs(case) -> list:
+            factor = 1 + MOVED * (2 * torch.rand((), generator=random).item() - 1)
+            named = list(zip(self.inputs, case, strict=True))
+            floating = [n for n, x in named if isinstance(x, Tensor) and x.is_floating_point()]
+            learn = floating if self.learn is None else self.learn
+            return [factor * x if name in learn else x for name, x in named]
+
+        other = copy.copy(self)
+        other.seed, other.known, other.slipped = seed, {}, {}
+        other.cases = [inputs(case) for case in self.cases]
+        other.plain = [Case(case) for case in other.cases]
+        other.alone = [Case(other.row(i)) for i in range(len(self.alone))]
+        return other
+
+    def share(self, trials: list[Trial]) -> float:
+        """Which share of the outputs is right, gradients included."""
+        right = [
+            all(self.right(trial, k) for trial in trials) and not self.gradient_fault(k, trials)
+            for k in range(len(self.names))
+        ]
+        return sum(right) / len(right)
 
     # -- one case
 
@@ -269,7 +300,7 @@ class Function:
 
     def setting(self, inputs: list, times: int = 1) -> tuple[dict[str, Tensor], dict]:
         """The inputs that gradients are for, and the arguments, made of copies of the inputs."""
-        torch.manual_seed(0)
+        torch.manual_seed(self.seed)
         inputs = {
             n: x.clone() if isinstance(x, Tensor) else x
             for n, x in zip(self.inputs, inputs, strict=True)
@@ -284,9 +315,11 @@ class Function:
         return dict(zip(self.arguments, self.given(*inputs), strict=True))
 
     def trial(self, answer: Callable, case: Case) -> Trial:
+        # before the answer can change what an argument holds, but for what it draws
+        known = None if self.random else self.expected(case, *self.setting(case.inputs))
         leaves, arguments = self.setting(case.inputs)
         outputs = self.parts(called(answer, arguments, self.errors))
-        truth, true_slopes = self.expected(case, leaves, arguments)
+        truth, true_slopes = known or self.expected(case, leaves, arguments)
         self.check_shapes(outputs, [tuple(t.value.shape) for t in truth], arguments, case)
         return Trial(case, *self.measured(outputs, leaves), truth, true_slopes)
 
@@ -460,7 +493,7 @@ class Function:
         values, states = [], []
         for seed in (1, 2):
             arguments = self.setting(self.cases[0])[1]
-            torch.manual_seed(seed)
+            torch.manual_seed(self.seed + seed)
             values.append(self.parts(called(answer, arguments, self.errors)))
             states.append(torch.get_rng_state())
         for name, a, b in zip(self.names, *values, strict=True):
@@ -520,7 +553,9 @@ class Function:
         return True
 
     def gradient_fault(self, k: int, trials: list[Trial]) -> str:
-        """What is wrong with an output's gradients; "" if nothing."""
+        """What is wrong with an output's gradients; "" if nothing, or if they don't matter."""
+        if self.learn_through is not None and self.names[k] not in self.learn_through:
+            return ""
         wrong = [t for t in trials if not self.same_slopes(t.slopes[k], t.true_slopes[k])]
         if not wrong:
             return ""
@@ -638,3 +673,6 @@ class Every:
 
     def __call__(self, answer: Callable) -> str:
         return [judge(answer) for judge in self.judges][-1]
+
+    def fresh(self, seed: int) -> "Every":
+        return type(self)(*(fresh(judge, seed) for judge in self.judges))

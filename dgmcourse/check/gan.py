@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dgmcourse.check._exercise import Exercise, Wrong
+from dgmcourse.check._exercise import Exercise, Wrong, beside
 from dgmcourse.check._judge import Function, Slip, called, grouped, reals
 from dgmcourse.check._progress import progress as progress
 from dgmcourse.check._stubs import Prior
@@ -246,9 +246,9 @@ class Played(NamedTuple):
     leaked: bool
 
 
-def played(alternate) -> Played:
+def played(alternate, seed: int = 0) -> Played:
     """What an answer makes of the small game in two turns."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     generator, discriminator = small_game()
     players = [SGD(discriminator.parameters()), SGD(generator.parameters())]
     prior = Prior(*reals([0.5, -1.0], [math.log(0.5), math.log(2.0)]))  # not N(0, I)
@@ -445,9 +445,16 @@ class Alternate:
 
     slips = [Slip(*slip) for slip in grouped(SLIPS)]
 
+    def __init__(self, seed: int = 0):
+        self.seed = seed
+
+    def fresh(self, seed: int) -> "Alternate":
+        return Alternate(seed)
+
     def __call__(self, answer) -> str:
         with torch.random.fork_rng(devices=[]):
-            game = played(answer)
+            seed = self.seed
+            game = Played(*beside(answer, lambda there: played(there, seed)))
             pairs = [(two[0].numpy(), two[-1].numpy()) for two in game.zs]
             truth, values = by_hand([x.numpy() for x in game.xs], pairs)
             one_draw = any(len(two) == 1 for two in game.zs)
@@ -459,7 +466,7 @@ class Alternate:
                     " generator."
                 )
             for slip in self.slips:
-                other = played(slip.function)
+                other = played(slip.function, seed)
                 back = np.allclose(game.returned, other.returned, atol=1e-6) or not right
                 same = back and game.leaked == other.leaked and len(other.zs[0]) == len(game.zs[0])
                 if same and np.allclose(game.end, other.end, atol=1e-8):

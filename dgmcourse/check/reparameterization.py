@@ -151,6 +151,9 @@ class Either:
                 faults.append(wrong)
         raise faults[0]
 
+    def fresh(self, seed: int) -> "Either":
+        return Either(*(judge.fresh(seed) for judge in self.judges))
+
 
 def polynomial(q):
     return lambda z: (z**2).sum(-1) - z.prod(-1) - 2

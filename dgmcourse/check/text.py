@@ -234,9 +234,15 @@ class Reads:
         )
     ]
 
+    def __init__(self, seed: int = 0):
+        self.seed = seed
+
+    def fresh(self, seed: int) -> "Reads":
+        return Reads(seed)
+
     def __call__(self, answer) -> str:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
+            torch.manual_seed(self.seed)
             return self.judged(answer)
 
     def judged(self, answer) -> str:

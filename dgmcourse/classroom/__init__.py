@@ -1,0 +1,12 @@
+"""The classroom: what is handed in, and how it is graded without running strangers' code unguarded.
+
+    cells.py    which statements of a notebook an exercise needs
+    sandbox.py  a process without network, files and much memory, by what the operating system has
+    student.py  what runs in there: a student's functions, called by the judge
+    channel.py  what the two say to one another
+    remote.py   the judge's side: a function that lives in the other process, gradients included
+    grade.py    `python -m dgmcourse grade`: a table and the most frequent mistakes
+
+The judge, its truth and the solutions never enter the student's process; docs/grading.md says what
+remains.
+"""

@@ -1,0 +1,322 @@
+"""Grade what was handed in: `python -m dgmcourse grade submissions/ --out grades.csv`.
+
+Each notebook gets a process of its own, without network and files. The judge stays in this one and
+names the verdict. A journal beside the table keeps what is done, so that an interrupted run goes on;
+a notebook that has changed since is graded again.
+"""
+
+import csv
+import hashlib
+import importlib
+import io
+import json
+import os
+import secrets
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+from threading import Thread
+from typing import NamedTuple
+
+from dgmcourse.check import Exercise, Verdict
+from dgmcourse.classroom import sandbox
+from dgmcourse.classroom.cells import code_cells
+from dgmcourse.classroom.channel import Gone
+from dgmcourse.classroom.remote import Student, Submission
+from dgmcourse.files import write_atomically
+from dgmcourse.weights import notebooks
+
+COLUMNS = ("student", "notebook", "exercise", "points", "out_of", "verdict", "sentence")
+SECONDS = 20  # for one exercise: judged, it takes a tenth of one
+
+
+class Asked(NamedTuple):
+    """An exercise that is to be graded: `dgmcourse.check.MODULE.NAME`."""
+
+    module: str
+    name: str
+    points: float | None = None
+
+    @property
+    def exercise(self) -> Exercise:
+        return getattr(importlib.import_module(f"dgmcourse.check.{self.module}"), self.name)
+
+
+class Handed(NamedTuple):
+    """A notebook that was handed in."""
+
+    student: str
+    notebook: str
+    path: Path
+    asked: tuple[Asked, ...]
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(repr(self.asked).encode() + self.path.read_bytes()).hexdigest()
+
+
+# ---- what is to be graded
+
+
+def exercises(release: Path | None = None) -> dict[str, tuple[Asked, ...]]:
+    """The exercises of each notebook, with the points of a release if there is one."""
+    points = json.loads((release / "class.json").read_text())["points"] if release else {}
+    listed = {row["notebook"]: row.get("exercises", []) for row in notebooks()}
+    return {
+        notebook: tuple(Asked(*one.split("."), points.get(notebook, {}).get(one)) for one in names)
+        for notebook, names in listed.items()
+        if names and (not release or notebook in points)
+    }
+
+
+def handed_in(folder: Path, wanted: dict[str, tuple[Asked, ...]]) -> list[Handed]:
+    """The notebooks below a folder. The student is the first folder's name, FOLDER/STUDENT/.../07_vae
+    .ipynb, or what stands before the notebook's name, FOLDER/STUDENT_07_vae.ipynb.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    found = []
+    for path in sorted(folder.rglob("*.ipynb")):
+        inner = path.relative_to(folder)
+        notebook = next((name for name in wanted if name in path.stem), None)
+        if notebook and not any(part.startswith(".") for part in inner.parts):
+            before = path.stem.partition(notebook)[0].strip("_- ")
+            student = inner.parts[0] if len(inner.parts) > 1 else before or path.stem
+            found.append(Handed(student, notebook, path, wanted[notebook]))
+    if not found:
+        names = ", ".join(wanted)
+        raise ValueError(f"{folder} has no notebook whose name has one of these in it: {names}")
+    return found
+
+
+# ---- one submission
+
+
+class Grader:
+    """Judges submissions, one after the other, and keeps a warm student's process for them."""
+
+    def __init__(self, kind: str, seed: int, seconds: int = SECONDS):
+        self.kind, self.seed, self.seconds, self.student = kind, seed, seconds, None
+
+    def begin(self, cells: list[str]) -> Submission:
+        if self.student is None:
+            self.student = Student(sandbox.command(self.kind), seconds=self.seconds)
+        return Submission(self.student, cells, secrets.token_hex(8))
+
+    def close(self) -> None:
+        if self.student:
+            self.student.close()
+        self.student = None
+
+    def grade(self, cells: list[str], asked: Iterable[Asked]) -> list[Verdict]:
+        """The verdicts on a notebook's exercises. A later one goes on with the course's own where
+        an earlier one is not right.
+        """
+        verdicts, session, done = [], None, {}  # done: name -> the course's own, where it is needed
+        for one in asked:
+            exercise = one.exercise
+            try:
+                if session is None:
+                    session = self.begin(cells)
+                    for name, solution in done.items():
+                        if solution:
+                            session.carry(name, solution)
+                trouble = session.define(one.name, list(done), self.seconds)
+                verdict = self.judge(session, exercise, one.points, trouble)
+            except Gone as gone:
+                verdict = failed(exercise, one.points, f"{one.name} {gone}.")
+                session = self.close()
+            verdicts.append(verdict)
+            done[one.name] = None if verdict.passed else exercise.solution
+            try:
+                if session and not verdict.passed:
+                    session.carry(one.name, exercise.solution)
+            except Gone:
+                session = self.close()
+        try:
+            if session:
+                session.end()
+        except Gone:
+            self.close()
+        return verdicts
+
+    def judge(self, session, exercise: Exercise, points, trouble: str) -> Verdict:
+        if trouble:
+            there = trouble != "missing"
+            said = f"its cell stopped with {trouble}" if there else "is not in the notebook"
+            return failed(
+                exercise, points, f"{exercise.name}: {said}.", "fail" if there else "blank"
+            )
+        if session.kind is not True:
+            said = f"{exercise.name} is {session.kind}, not a function."
+            return failed(exercise, points, said)
+        return exercise.grade(session, points, self.seed)
+
+
+def failed(exercise: Exercise, points: float | None, sentence: str, kind: str = "fail") -> Verdict:
+    points = exercise.parts if points is None else points
+    return Verdict(kind, sentence, exercise.name, sentence, "", 0.0, points)
+
+
+def rows_of(grader: Grader, one: Handed) -> list[dict]:
+    """The lines of one submission: points, verdict and sentence of each exercise."""
+    try:
+        verdicts = grader.grade(code_cells(one.path), one.asked)
+    except (ValueError, OSError) as error:
+        verdicts = [failed(asked.exercise, asked.points, f"{error}.") for asked in one.asked]
+    return [
+        {
+            "student": one.student,
+            "notebook": one.notebook,
+            "exercise": verdict.exercise,
+            "points": verdict.points,
+            "out_of": verdict.out_of,
+            "verdict": verdict.kind,
+            "sentence": plain(verdict.sentence),
+            "mistake": plain(verdict.mistake),
+        }
+        for verdict in verdicts
+    ]
+
+
+def plain(text: str) -> str:
+    """A sentence as a spreadsheet may hold it: one line, and no formula."""
+    text = " ".join(text.split())[:500]
+    return f"'{text}" if text[:1] in tuple("=+-@") else text
+
+
+# ---- all of them
+
+
+def worker(*settings) -> None:
+    """Begin a process that judges; it ends with the one that started it, however that ends."""
+    global grader
+    import torch
+
+    def end() -> None:
+        parent_process().join()
+        os._exit(1)
+
+    Thread(target=end, daemon=True).start()
+    torch.set_num_threads(1)
+    grader = Grader(*settings)
+
+
+def work(one: Handed) -> list[dict]:
+    try:
+        return rows_of(grader, one)
+    except Exception as error:  # the grader's own fault is no reason to lose the others
+        grader.close()
+        said = f"the grader stopped with {type(error).__name__}: {error}"
+        return [
+            {"student": one.student, "notebook": one.notebook, "exercise": asked.name}
+            | {"points": "", "out_of": "", "verdict": "error", "sentence": plain(said)}
+            | {"mistake": ""}
+            for asked in one.asked
+        ]
+
+
+class Journal:
+    """What is graded already, a line a submission; a line that is not whole is not there."""
+
+    def __init__(self, path: Path, again: bool, seed: int | None):
+        lines = path.read_text().splitlines() if path.exists() and not again else []
+        rows = [row for row in map(whole, lines) if row]
+        self.seed = rows[0]["seed"] if rows and "seed" in rows[0] else None
+        if self.seed is None or seed not in (None, self.seed):
+            rows, self.seed = [], secrets.randbits(31) if seed is None else seed
+        self.done = {row["digest"]: row["rows"] for row in rows if "digest" in row}
+        self.file = path.open("w")
+        self.write({"seed": self.seed})
+        for digest, kept in self.done.items():
+            self.write({"digest": digest, "rows": kept})
+
+    def write(self, row: dict) -> None:
+        self.file.write(json.dumps(row) + "\n")
+        self.file.flush()
+
+    def add(self, digest: str, rows: list[dict]) -> None:
+        self.done[digest] = rows
+        self.write({"digest": digest, "rows": rows})
+
+
+def whole(line: str) -> dict | None:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
+
+
+def grade(
+    folder: Path,
+    out: Path,
+    release: Path | None = None,
+    jobs: int = 2,
+    seed: int | None = None,
+    seconds: int = SECONDS,
+    kind: str | None = None,
+    again: bool = False,
+    progress=lambda done, of: None,
+) -> list[dict]:
+    """Grade all notebooks below a folder and write the table; its rows.
+
+    Args:
+        out: where the table goes; the journal lies beside it.
+        release: its class.json says which notebooks, and how many points.
+        jobs: processes; each needs a core and 1.5 GB.
+        seed: of the judges' numbers; by default drawn for this run, and kept in the journal.
+        seconds: of a core, for each exercise.
+        kind: of the sandbox; by default the best that works here.
+        again: grade those again that are in the journal.
+    """
+    there = handed_in(folder, exercises(release))
+    journal = Journal(out.with_suffix(".journal"), again, seed)
+    keys = {one: f"{one.student}/{one.notebook}/{one.digest}" for one in there}
+    left = [one for one in there if keys[one] not in journal.done]
+    settings = (kind or sandbox.best(), journal.seed, seconds)
+    progress(len(there) - len(left), len(there))
+    with ProcessPoolExecutor(jobs, get_context("spawn"), worker, settings) as pool:
+        running = {pool.submit(work, one): one for one in left}
+        try:
+            for i, future in enumerate(as_completed(running), len(there) - len(left) + 1):
+                rows = future.result()
+                if all(row["verdict"] != "error" for row in rows):
+                    journal.add(keys[running[future]], rows)
+                else:
+                    journal.done[keys[running[future]]] = rows
+                progress(i, len(there))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    rows = [row for one in there for row in journal.done[keys[one]]]
+    write_atomically(out, table(rows))
+    return rows
+
+
+def table(rows: list[dict]) -> bytes:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def summary(rows: list[dict], most: int = 5) -> Iterator[str]:
+    """For the lecturer: how many are right, exercise by exercise, and the most frequent mistakes."""
+    for notebook, name in dict.fromkeys((row["notebook"], row["exercise"]) for row in rows):
+        of = [r for r in rows if (r["notebook"], r["exercise"]) == (notebook, name)]
+        count = Counter(row["verdict"] for row in of)
+        yield f"{notebook} {name}: {count['pass']} of {len(of)} right, {count['blank']} not done"
+        mistakes = Counter(row["mistake"] for row in of if row["verdict"] == "fail")
+        for mistake, n in mistakes.most_common(most):
+            yield f"  {n} of {len(of)}: {mistake}"
+        if count["error"]:
+            yield f"  {count['error']} of {len(of)} could not be graded: run the same command again"
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -1,0 +1,286 @@
+"""Write what a class is given: notebooks and the package without solutions, points, a syllabus.
+
+    python notebooks/release.py --out DIR 07 08 11                    (`make class OUT=DIR ARGS=...`)
+    python notebooks/release.py --out DIR 07 --due "Friday, 12:00" --points vae.elbo=6
+    python notebooks/release.py --out DIR 07 --nbgrader               nbgrader's source format
+
+In DIR are the notebooks, syllabus.md, class.json for the grader, and course/, which is installed
+once for all (`pip install DIR/course`): without solutions, and with hints that end before the answer.
+Run again, it renews what nobody has changed since.
+"""
+
+import argparse
+import ast
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+import build
+import jupytext
+import nbformat
+
+from dgmcourse.classroom.grade import Asked, exercises
+from dgmcourse.weights import notebooks
+
+ROOT = build.HERE.parent
+UNSET = "the date is set in class"
+CONFIG = """\
+# How nbgrader grades this course: the judge of `python -m dgmcourse grade` in place of a kernel that
+# runs whatever was handed in. Delete the line on preprocessors to have the notebooks executed.
+from dgmcourse.classroom.nbgrader import STEPS
+
+c = get_config()  # noqa: F821
+c.CourseDirectory.course_id = "dgmcourse"
+c.Autograde.autograde_preprocessors = STEPS
+"""
+
+
+# ---- the package without its solutions
+
+
+def without_solutions(text: str) -> str:
+    """A module of checks without the course's answers, what only they use, and the last hints."""
+    tree, code = ast.parse(text), text.encode()
+    begins = [0]
+    for line in code.splitlines(keepends=True):
+        begins.append(begins[-1] + len(line))
+
+    def place(node) -> tuple[int, int]:
+        first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
+        column = node.col_offset if first == node.lineno else 0
+        return begins[first - 1] + column, begins[node.end_lineno - 1] + node.end_col_offset
+
+    gone, cuts = set(), []
+    for call in (n for n in ast.walk(tree) if isinstance(n, ast.Call)):
+        if getattr(call.func, "id", "") == "Exercise":
+            given = {keyword.arg: keyword for keyword in call.keywords}
+            gone.add(given["solution"].value.id)
+            start, end = place(given["solution"])
+            cuts.append((start, code.index(b",", end) + 1))
+            if len(hints := given["hints"].value.elts) > 1:
+                cuts.append((place(hints[-2])[1], place(hints[-1])[1]))
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    while True:
+        kept = [node for node in tree.body if getattr(node, "name", "") not in gone]
+        uses = names(kept) - gone
+        only = {
+            n for f in gone & functions.keys() for n in names([functions[f]])
+        } & functions.keys()
+        if not (more := only - uses - gone):
+            break
+        gone |= more
+    cuts += [place(functions[name]) for name in gone & functions.keys()]
+    for start, end in sorted(cuts, reverse=True):
+        code = code[:start] + code[end:]
+    ast.parse(code)
+    return code.decode()
+
+
+def names(nodes) -> set[str]:
+    return {n.id for node in nodes for n in ast.walk(node) if isinstance(n, ast.Name)}
+
+
+def package() -> dict[str, bytes]:
+    """The files of course/, by their paths."""
+    files = {
+        name: (ROOT / name).read_bytes() for name in ("pyproject.toml", "README.md", "LICENSE")
+    }
+    for path in sorted((ROOT / "dgmcourse").rglob("*")):
+        name = path.relative_to(ROOT)
+        if path.is_file() and "__pycache__" not in name.parts:
+            content = path.read_bytes()
+            if name.parent == Path("dgmcourse", "check") and not name.name.startswith("_"):
+                content = without_solutions(content.decode()).encode()
+            files[name.as_posix()] = content
+    return {f"course/{name}": content for name, content in files.items()}
+
+
+# ---- notebooks
+
+
+def worth(asked: Asked) -> float:
+    return asked.exercise.parts if asked.points is None else asked.points
+
+
+def said(asked: Asked) -> str:
+    """The line on an exercise's points."""
+    parts = getattr(asked.exercise.judge, "names", ())
+    n = f"{worth(asked):g} point{'s' * (worth(asked) != 1)}"
+    each = f", in equal parts for {', '.join(parts)}" if len(parts) > 1 else ""
+    return f"**{asked.name}: {n}{each}.**"
+
+
+def student(name: str, asked: list[Asked], due: str) -> nbformat.NotebookNode:
+    """A student's notebook as it is built, with the due date, the points, and checks not yet run."""
+    nb = nbformat.read(build.HERE / f"{name}.ipynb", 4)
+    marked(nb, asked, due)
+    for cell in nb.cells:
+        if "exercise-check" in cell.metadata.get("tags", []):
+            cell.outputs, cell.execution_count = [], None
+    return nb
+
+
+def marked(nb: nbformat.NotebookNode, asked: list[Asked], due: str) -> None:
+    """Write the due date and the points into the texts."""
+    total = sum(map(worth, asked))
+    nb.cells[0].source += f"\n\n**Due: {due}.** {total:g} points."
+    before = None
+    for cell in nb.cells:
+        if cell.cell_type == "markdown":
+            before = cell
+        elif one := exercise_of(cell, asked):
+            before.source += f"\n\n{said(one)}"
+
+
+def exercise_of(cell: nbformat.NotebookNode, asked: list[Asked]) -> Asked | None:
+    """The exercise whose cell it is."""
+    if "exercise" in cell.metadata.get("tags", []):
+        return next(one for one in asked if f"def {one.name}(" in cell.source)
+
+
+def nbgrader_source(name: str, asked: list[Asked], due: str) -> nbformat.NotebookNode:
+    """The notebook as nbgrader's instructor has it: solutions between its marks, and after each
+    exercise a cell that nbgrader gives points for.
+    """
+    source = build.HERE / "source" / f"{name}.py"
+    nb = build.notebook(source, solved=False)
+    whole = jupytext.read(source, fmt="py:percent").cells
+    cells = []
+    for cell, uncut in zip(nb.cells, whole, strict=True):
+        cells.append(cell)
+        if one := exercise_of(cell, asked):
+            cell.source = without_blanks(uncut.source)
+            cell.metadata["nbgrader"] = graded(one.name, solution=True)
+            cells += [points_cell(one)]
+    nb.cells = cells
+    marked(nb, asked, due)
+    return nb
+
+
+def without_blanks(code: str) -> str:
+    return "\n".join(line for line in code.split("\n") if not line.strip().startswith(build.BLANK))
+
+
+def graded(grade_id: str, **more) -> dict:
+    there = {"schema_version": 3, "grade": False, "solution": False, "locked": False, "task": False}
+    return there | {"grade_id": grade_id} | more
+
+
+def points_cell(one: Asked) -> nbformat.NotebookNode:
+    """The autograder's cell: the last line's number is what nbgrader counts."""
+    code = f"verdict = check.{one.name}.grade({one.name}, points={worth(one):g})"
+    code += "  # on fresh numbers\nprint(verdict)\n"
+    code += "assert verdict.points, verdict.sentence\nverdict.points"
+    about = {"grade": True, "locked": True, "points": worth(one), "cell_type": "code"}
+    cell = nbformat.v4.new_code_cell(code)
+    cell.id = hashlib.sha256(f"points {one.module} {one.name}".encode()).hexdigest()[:12]
+    cell.metadata = {"nbgrader": graded(f"{one.name}-points", **about)}
+    return cell
+
+
+# ---- the release
+
+
+def syllabus(wanted: dict[str, list[Asked]], due: str) -> str:
+    rows = {row["notebook"]: row for row in notebooks()}
+    lines = [
+        "# Syllabus",
+        "",
+        f"Due: {due}.",
+        "",
+        "| Notebook | What | Minutes | Exercises | Points |",
+    ]
+    lines.append("| --- | --- | --: | --- | --: |")
+    for name, asked in wanted.items():
+        row = rows[name]
+        each = ", ".join(f"{one.name} ({worth(one):g})" for one in asked)
+        link = f"[{build.number(name)} {row['title']}]({name}.ipynb)"
+        total = f"{sum(map(worth, asked)):g}"
+        lines.append(f"| {link} | {row['about']} | {row['minutes']} | {each} | {total} |")
+    minutes = sum(rows[name]["minutes"] for name in wanted)
+    total = sum(worth(one) for asked in wanted.values() for one in asked)
+    lines.append(f"| together | | {minutes} | | {total:g} |")
+    return "\n".join(lines) + "\n"
+
+
+def files(wanted: dict[str, list[Asked]], due: str, for_nbgrader: bool) -> dict[str, bytes]:
+    """All files of a release, by their paths."""
+    made = {} if for_nbgrader else package()
+    for name, asked in wanted.items():
+        nb = (nbgrader_source if for_nbgrader else student)(name, asked, due)
+        path = f"source/{name}/{name}.ipynb" if for_nbgrader else f"{name}.ipynb"
+        made[path] = nbformat.writes(nb).encode() + b"\n"
+    if for_nbgrader:
+        made["nbgrader_config.py"] = CONFIG.encode()
+    made["syllabus.md"] = syllabus(wanted, due).encode()
+    return made
+
+
+def write(out: Path, made: dict[str, bytes], about: dict) -> list[str]:
+    """Write the files, but for those that somebody has changed since, whose names are returned."""
+    card = out / "class.json"
+    before = json.loads(card.read_text())["files"] if card.exists() else {}
+    kept = []
+    for name, content in made.items():
+        path = out / name
+        if path.exists() and digest(path.read_bytes()) not in (before.get(name), digest(content)):
+            kept.append(name)
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        before[name] = digest(content)
+    for name in before.keys() - made.keys():  # a notebook that is no longer asked for stays
+        if name.startswith("course/"):
+            (out / name).unlink(missing_ok=True)
+            del before[name]
+    card.write_text(json.dumps(about | {"files": before}, indent=1) + "\n")
+    return kept
+
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def pair(text: str) -> tuple[str, float]:
+    name, _, points = text.partition("=")
+    return name, float(points)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(usage=__doc__)
+    parser.add_argument("which", nargs="+", help="beginnings of names, as 07")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--due", default=UNSET)
+    parser.add_argument("--points", type=pair, nargs="*", default=[], metavar="vae.kl=2")
+    parser.add_argument("--nbgrader", action="store_true")
+    options = parser.parse_args(arguments)
+    if options.out == Path():
+        raise SystemExit('where to? make class OUT=DIR ARGS="07 08 11"')
+    listed, points = exercises(), dict(options.points)
+    chosen = {n: a for n, a in listed.items() if n.startswith(tuple(options.which))}
+    known = {f"{one.module}.{one.name}" for asked in chosen.values() for one in asked}
+    if missing := [w for w in options.which if not any(n.startswith(w) for n in chosen)]:
+        raise SystemExit(f"no notebook with exercises begins with {', '.join(missing)}")
+    if strange := points.keys() - known:
+        raise SystemExit(f"no exercise here is {', '.join(strange)}: there are {', '.join(known)}")
+    wanted = {
+        name: [one._replace(points=points.get(f"{one.module}.{one.name}")) for one in asked]
+        for name, asked in chosen.items()
+    }
+    about = {
+        "due": options.due,
+        "points": {
+            name: {f"{one.module}.{one.name}": worth(one) for one in asked}
+            for name, asked in wanted.items()
+        },
+    }
+    kept = write(options.out, files(wanted, options.due, options.nbgrader), about)
+    print(f"{options.out}: {', '.join(wanted)}, {sum(map(len, wanted.values()))} exercises")
+    if kept:
+        print(f"left as they are, since somebody has changed them: {', '.join(kept)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,310 @@
+"""The parts of the classroom: what of a notebook is run, what a release leaves out, what a submission
+cannot do. The whole way is test_class.py's.
+"""
+
+import ast
+import importlib.util
+import json
+import re
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from dgmcourse.check import Exercise, NotRight, Wrong
+from dgmcourse.check import vae as check
+from dgmcourse.check._judge import Function, randn
+from dgmcourse.classroom import sandbox
+from dgmcourse.classroom.cells import Notebook, code_cells, source_of
+from dgmcourse.classroom.channel import Gone, Reader, Writer
+from dgmcourse.classroom.grade import Asked, Grader, Journal, exercises, handed_in, plain, summary
+from dgmcourse.weights import notebooks
+
+NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+sys.path.insert(0, str(NOTEBOOKS))
+spec = importlib.util.spec_from_file_location("release", NOTEBOOKS / "release.py")
+release = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(release)
+
+
+# ---- a verdict for a grader
+
+
+def right(mean, log_var):
+    return 0.5 * (log_var.exp() + mean**2 - 1 - log_var).sum(-1)
+
+
+def test_a_strict_check_raises_and_a_graded_one_has_points(capsys):
+    verdict = check.kl.grade(right, points=3)
+    assert verdict.passed and verdict.points == verdict.out_of == 3 and verdict.mistake == ""
+    assert check.kl(right, strict=True) is right
+    with pytest.raises(NotRight, match="square the mean") as raised:
+        check.kl(lambda m, v: 0.5 * (v.exp() + m - 1 - v).sum(-1), strict=True)
+    found = raised.value.verdict
+    assert found.slip == "you forgot to square the mean" == found.mistake
+    assert found.points == 0 and found.exercise == "kl" and "Stuck" not in found.sentence
+
+
+def test_the_courses_own_functions_do_not_count():
+    for own in (check.kl.solution, check.integrated_kl):
+        assert check.kl.verdict(own)[0].passed
+        assert "the course's own" in check.kl.grade(own).sentence
+    going_on = check.kl.verdict(lambda *a: None)[1]
+    assert not check.kl.grade(going_on).passed
+
+
+def test_parts_that_are_right_have_points():
+    def elbo(x, encoder, decoder):
+        bound, reconstruction, regulariser = check.elbo.solution(x, encoder, decoder)
+        return regulariser - reconstruction, reconstruction, regulariser
+
+    assert check.elbo.grade(elbo).points == 2
+    assert check.elbo.grade(elbo, points=6).points == 4
+    assert check.elbo.grade(lambda *a: (0, 0)).points == 0
+
+
+def test_numbers_are_fresh_and_what_was_learned_by_heart_is_wrong():
+    known = [right(check.MEAN, check.LOG_VAR)]
+
+    def by_heart(mean, log_var):
+        if mean.shape == (7, 3) and torch.equal(mean, check.MEAN):
+            return known[0] + 0 * right(mean, log_var)
+        return 0 * mean.sum(-1)
+
+    seen = []
+    check.kl.grade(lambda m, v: seen.append(m) or right(m, v), seed=1)
+    check.kl.grade(lambda m, v: seen.append(m) or right(m, v), seed=2)
+    assert not torch.equal(seen[0], seen[len(seen) // 2])
+    assert not check.kl.grade(by_heart).passed
+
+
+def test_an_answer_cannot_change_the_truth():
+    """What it is given is the judge's: a changed mean would be the truth's mean."""
+
+    def elbo(x, encoder, decoder):
+        encoder.mean = 0 * encoder.mean
+        encoder.log_var = 0 * encoder.log_var
+        return check.elbo.solution(x, encoder, decoder)
+
+    assert not check.elbo.grade(elbo, seed=1).passed
+
+
+@pytest.mark.parametrize("row", notebooks(), ids=lambda row: row["notebook"])
+def test_the_solution_is_right_on_fresh_numbers(row):
+    for asked in exercises().get(row["notebook"], ()):
+        solution = asked.exercise.solution
+        verdict = asked.exercise.grade(lambda *a, f=solution: f(*a), seed=11)
+        assert verdict.passed, verdict
+
+
+# ---- what of a notebook is run
+
+
+CELLS = [
+    "import math\nfrom time import sleep",
+    "%matplotlib inline\nSCALE = 2\nsleep(1000)",
+    "def helper(x):\n    return math.floor(x) * SCALE",
+    "def f(x):\n    y = helper(x)\n    return y",
+    "f = check.f(f)",
+    "y = sleep(1000)",
+    "f = 3\ndef broken(:",
+]
+
+
+def test_only_what_an_exercise_needs_is_run():
+    space = {}
+    assert Notebook(CELLS).define("f", space) == ""
+    assert space["f"](2.5) == 4 and "y" not in space
+    assert Notebook(CELLS).define("g", {}) == "missing"
+    assert "SyntaxError" in Notebook(CELLS).define("broken", {})
+
+
+def test_a_known_function_is_not_defined_again():
+    space = {"helper": lambda x: -1}
+    Notebook(CELLS).define("f", space, known=["helper"])
+    assert space["f"](2.5) == -1
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"cells": 3}', "{" * 100_000, '{"cells": [{}]}'])
+def test_what_is_no_notebook_is_said_so(tmp_path, text):
+    (tmp_path / "07_vae.ipynb").write_text(text)
+    with pytest.raises(ValueError, match="no notebook"):
+        code_cells(tmp_path / "07_vae.ipynb")
+
+
+@pytest.mark.parametrize("row", notebooks(), ids=lambda row: row["notebook"])
+def test_a_solution_goes_on_by_itself(row):
+    """What is sent in place of a wrong answer needs nothing of dgmcourse.check."""
+    for asked in exercises().get(row["notebook"], ()):
+        source, space = source_of(asked.exercise.solution), {}
+        assert "dgmcourse.check" not in source
+        assert Notebook([source]).define(asked.exercise.solution.__name__, space) == ""
+
+
+# ---- what a release leaves out
+
+
+@pytest.mark.parametrize("path", sorted((NOTEBOOKS.parent / "dgmcourse/check").glob("[!_]*.py")))
+def test_a_release_has_no_solution_and_no_last_hint(path):
+    whole = path.read_text(encoding="utf-8")
+    module = ast.parse(whole)
+    there = {"__name__": f"dgmcourse.check.{path.stem}", "__file__": str(path)}
+    exec(compile(release.without_solutions(whole), str(path), "exec"), there)
+    own = [getattr(n.targets[0], "id", "") for n in module.body if isinstance(n, ast.Assign)]
+    found = [there[n] for n in own if isinstance(there.get(n), Exercise)]
+    assert found
+    for exercise in found:
+        given = getattr(importlib.import_module(f"dgmcourse.check.{path.stem}"), exercise.name)
+        assert exercise.solution is None and exercise.hints == given.hints[:-1]
+        assert given.solution.__name__ not in there
+        verdict, going_on = exercise.verdict(lambda *a: None)
+        assert verdict.kind == "blank" and "the course's own solution" not in verdict.text
+        with pytest.raises(NotRight, match="go back to its exercise"):
+            going_on()
+        assert exercise.verdict(lambda *a, f=given.solution: f(*a))[0].passed
+
+
+def test_a_release_renews_what_nobody_has_changed(tmp_path):
+    one, two = {"a.md": b"1", "b.md": b"1"}, {"a.md": b"2", "b.md": b"2"}
+    assert release.write(tmp_path, one, {"due": "now"}) == []
+    (tmp_path / "a.md").write_bytes(b"mine")
+    assert release.write(tmp_path, two, {"due": "now"}) == ["a.md"]
+    assert (tmp_path / "a.md").read_bytes() == b"mine"
+    assert (tmp_path / "b.md").read_bytes() == b"2"
+    with pytest.raises(SystemExit, match="no notebook with exercises begins with 99"):
+        release.main(["--out", str(tmp_path), "99"])
+    with pytest.raises(SystemExit, match="no exercise here is vae.lk"):
+        release.main(["--out", str(tmp_path), "07", "--points", "vae.lk=2"])
+
+
+# ---- the other process
+
+
+def test_data_come_back_as_they_were_and_nothing_else():
+    x = torch.arange(6.0).view(2, 3)
+    values = [x, (1, "two", None, ...), [True, float("inf")], x.int().numpy(), x > 2]
+    writer = Writer({})
+    said = json.loads(json.dumps([writer.value(v) for v in values]))
+    reader = Reader(bytes(writer.bytes), {})
+    back = [reader.value(one) for one in said]
+    assert torch.equal(back[0], x) and back[1:3] == values[1:3] and torch.equal(back[4], x > 2)
+    assert (back[3] == values[3]).all()
+    assert type(reader.value(Writer({}).value(socket))).__name__ == "module"
+    with pytest.raises(ValueError, match="too few bytes"):
+        Reader(b"", {}).value({"tensor": "float64", "shape": [10**9]})
+
+
+@pytest.fixture(scope="module")
+def grader():
+    one = Grader(sandbox.best(), seed=3, seconds=5)
+    yield one
+    one.close()
+
+
+def one_cell(grader, body, name="welcome.log_bernoulli"):
+    asked = Asked(*name.split("."))
+    arguments = "x, logits" if asked.name == "log_bernoulli" else "*given"
+    cell = f"import torch\ndef {asked.name}({arguments}):\n    {body}"
+    return grader.grade([cell], [asked])[0]
+
+
+RIGHT = "return (x * logits - torch.nn.functional.softplus(logits)).sum(-1)"
+
+
+def test_gradients_pass_from_one_process_to_the_other(grader):
+    assert one_cell(grader, RIGHT).passed
+    found = one_cell(grader, RIGHT.replace("logits -", "logits.detach() -"))
+    assert "with respect to logits is not" in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    {
+        "import socket; socket.create_connection(('127.0.0.1', {port}), 2)": "OSError|Refused|reach",
+        "import os; os.kill(os.getppid(), 9)": "ended its process|write",
+        "torch.Tensor = torch.is_grad_enabled = 'right'; return torch.zeros(5)": "log_bernoulli ",
+        "import sys; sys.exit()": "ended its process",
+        "return torch.zeros(10**9)": "allocate|more than can be sent",
+        "raise KeyError('=1+1')": "KeyError",
+        "logits.mul_(2); " + RIGHT: "changes logits in place",
+        "return [None] * 3": "should be a tensor, it is list",
+    }.items(),
+)
+def test_what_a_submission_does_costs_its_points_alone(grader, body, said):
+
+    if grader.kind == "none" and "{port}" in body:
+        pytest.skip("no sandbox works here: apt install bubblewrap")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        found = one_cell(grader, body.replace("{port}", str(server.getsockname()[1])))
+    assert not found.passed and found.points == 0
+    assert re.search(said, found.sentence), found.sentence
+    assert one_cell(grader, RIGHT).passed  # the next one has nothing of it
+
+
+@pytest.mark.parametrize("place", [__file__, "/root/x", str(sandbox.PACKAGE / "check" / "vae.py")])
+def test_files_can_be_neither_read_nor_written(grader, place):
+    if grader.kind != "bwrap":
+        pytest.skip("bubblewrap is not here or does not work: apt install bubblewrap")
+    for mode in ("r", "w"):
+        found = one_cell(grader, f"open({place!r}, {mode!r})")
+        assert "Error" in found.sentence, found.sentence
+
+
+def test_games_and_networks_can_be_judged_there(grader):
+    for name in ("gan.alternate", "wgan.clip_weights"):
+        asked = Asked(*name.split("."))
+        source = source_of(asked.exercise.solution)
+        cell = f"{source}\n{asked.name} = {asked.exercise.solution.__name__}"
+        found = grader.grade([cell], [asked])[0]
+        assert found.passed, found
+
+
+# ---- what is kept, and said
+
+
+def test_what_was_handed_in_is_found(tmp_path):
+    for name in ("ada/07_vae.ipynb", "ben/sub/my 07_vae (1).ipynb", "cem_07_vae.ipynb"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("{}")
+    (tmp_path / "ada" / ".ipynb_checkpoints").mkdir()
+    (tmp_path / "ada" / ".ipynb_checkpoints" / "07_vae.ipynb").write_text("{}")
+    found = handed_in(tmp_path, exercises())
+    assert [one.student for one in found] == ["ada", "ben", "cem"]
+    with pytest.raises(ValueError, match="no notebook"):
+        handed_in(tmp_path / "none", exercises())
+
+
+def test_a_table_holds_no_formula_and_a_journal_goes_on(tmp_path):
+    assert plain("=SUM(A1)\nx") == "'=SUM(A1) x"
+    journal = Journal(tmp_path / "j", False, None)
+    journal.add("a", [{"x": 1}])
+    journal.file.write('{"digest": "b", "ro')
+    journal.file.close()
+    again = Journal(tmp_path / "j", False, None)
+    assert again.seed == journal.seed and again.done == {"a": [{"x": 1}]}
+    assert Journal(tmp_path / "j", False, journal.seed + 1).done == {}
+
+
+def test_the_most_frequent_mistakes_come_first():
+    row = {"notebook": "07_vae", "exercise": "kl", "verdict": "fail"}
+    mistakes = ["you averaged the KL"] * 3 + ["its sign"]
+    rows = [row | {"mistake": m} for m in mistakes] + [row | {"verdict": "pass", "mistake": ""}]
+    assert list(summary(rows)) == [
+        "07_vae kl: 1 of 5 right, 0 not done",
+        "  3 of 5: you averaged the KL",
+        "  1 of 5: its sign",
+    ]
+
+
+def test_a_judge_is_not_stopped_by_what_is_gone():
+    """`Gone` passes all that a judge catches of a student's errors."""
+    judge = Function("y", lambda x: x, cases=[(randn(0, (3,))[0],)])
+
+    def gone(x):
+        raise Gone("ended its process")
+
+    with pytest.raises(Gone):
+        Exercise("y", None, judge, []).grade(gone)
+    assert issubclass(Wrong, Exception) and not issubclass(Gone, Exception)
