@@ -103,7 +103,7 @@ def sources(
     made |= {f"reference/{name}.md": text for name, text in reference.pages(modules).items()}
     made |= pages.documents(names, repository)
     made |= {"cite.md": pages.cite(repository), "limits.md": pages.text("limits")}
-    made["teach.md"] = pages.teach(guide="docs/teaching.md" in made)
+    made["teach.md"] = pages.text("teach")
     listed = json.loads(LISTED.read_text(encoding="utf-8"))
     about = {f"notebooks/{row['notebook']}.md": front_matter(row) for row in listed}
     made["index.md"] = front_page([row for row in listed if row["notebook"] in names], made)

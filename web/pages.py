@@ -82,16 +82,6 @@ def cite(repository: str) -> str:
     return re.sub(r"This version is not released.*\n\n", "", made) if year else made
 
 
-def teach(guide: bool) -> str:
-    """The page for lecturers; with the guide in docs/ it leads to that one's plans."""
-    plans = "## Plans\n\n[The guide for lecturers](docs/teaching.md) has plans and all commands."
-    graded = "The [guide](docs/teaching.md) says how to give the course out without them, and to grade it."
-    own = (
-        "For marks, ask for something that is no exercise here: the package has the solutions, too."
-    )
-    return text("teach", plans=plans if guide else text("plans"), graded=graded if guide else own)
-
-
 def claims(notebooks: set[str]) -> str:
     """The table of the claims, with a link to the cell that measured each."""
     rows = json.loads(CLAIMS.read_text(encoding="utf-8"))
