@@ -129,6 +129,7 @@ FEW = {  # constants of each study, for a run of seconds, and the rows it then h
     "ratings": (
         {
             "movielens": lambda: generated(40, 30, 400),
+            "movielens_features": lambda: (torch.rand(40, 3), torch.rand(30, 2)),
             "MODELS": {
                 name: (kind, {"hidden": 10, "latent_dim": 2}, {"epochs": 2})
                 for name, (kind, *_) in ratings.MODELS.items()
@@ -139,7 +140,7 @@ FEW = {  # constants of each study, for a run of seconds, and the rows it then h
             "PENALTIES": (1.0, 3.0),
             "SWEEPS": 2,
         },
-        10,
+        12,
     ),
     "semi_supervised": (
         {

@@ -29,7 +29,7 @@ PRIORS = (
     "two layers, standard normal",
     "two layers, VampPrior",
 )
-SEEDS, DIGITS, SAMPLES, DRAWN = range(4), 1000, 500, 5000
+SEEDS, DIGITS, SAMPLES, DRAWN = range(5), 1000, 500, 5000
 SETTINGS = {"epochs": 10, "batch_size": 100, "lr": 1e-3, "warm_up": 2, "anneal": 5}
 
 
