@@ -78,9 +78,11 @@ def test_figures_are_dark_in_the_dark_theme_and_keep_their_hues(lab):
     kinds = [".jp-RenderedImage img", "img.widget-image", ".film img"]
     looks = f"{kinds}.map((kind) => getComputedStyle(document.querySelector(kind)).filter)"
     assert page.evaluate(looks) == ["none"] * 3
+    splash = "document.getElementById('jupyterlab-splash')"  # over the page while a theme is loaded
     change = "(theme) => window.jupyterapp.commands.execute('apputils:change-theme', { theme })"
     page.evaluate(change, "JupyterLab Dark")
-    page.wait_for_function("document.body.dataset.jpThemeLight === 'false'")
+    page.wait_for_function(f"document.body.dataset.jpThemeLight === 'false' && !{splash}")
     found = page.evaluate(looks)
     page.evaluate(change, "JupyterLab Light")
+    page.wait_for_function(f"document.body.dataset.jpThemeLight === 'true' && !{splash}")
     assert found == ["invert(0.93) hue-rotate(180deg)"] * 3
