@@ -611,9 +611,9 @@ used = [str(R) for R in fields if told_by[R].low > yes_or_no]
 measured["claim-41"] = (
     "the KL, nats a caption, of a decoder that sees so many words back: "
     + "; ".join(f"{R}: {told_by[R]:.2f}" for R in fields)
-    + f"; of a recurrent one {of_seeds('kl', cure='annealing').mean():.2f}. A code worth a yes or"
-    f" no, {yes_or_no:.2f} nats, is shown for {', '.join(used) or 'none of them'}; one of less, which"
-    f" contradicts the claim, for {', '.join(ignored) or 'none of them'}. Nats that the VAE gains over"
+    + f"; of a recurrent one {of_seeds('kl', cure='annealing').mean():.2f}. A code worth a yes"
+    f" or no, {yes_or_no:.2f} nats, is shown for {', '.join(used) or 'none of them'}; one of less,"
+    f" which contradicts the claim, for {', '.join(ignored) or 'none of them'}. Nats that the VAE gains over"
     " the language model of the same decoder: "
     + "; ".join(f"{R}: {gained[R].said('+.2f')}" for R in fields)
     + f" ({told_by[fields[0]].basis}; annealing, no word dropout; short trainings)"
