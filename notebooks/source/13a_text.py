@@ -613,8 +613,8 @@ measured["claim-41"] = (
     + "; ".join(f"{R}: {told_by[R]:.2f}" for R in fields)
     + f"; of a recurrent one {of_seeds('kl', cure='annealing').mean():.2f}. A code worth a yes"
     f" or no, {yes_or_no:.2f} nats, is shown for {', '.join(used) or 'none of them'}; one of less,"
-    f" which contradicts the claim, for {', '.join(ignored) or 'none of them'}. Nats that the VAE gains over"
-    " the language model of the same decoder: "
+    f" which contradicts the claim, for {', '.join(ignored) or 'none of them'}. Nats that the VAE"
+    " gains over the language model of the same decoder: "
     + "; ".join(f"{R}: {gained[R].said('+.2f')}" for R in fields)
     + f" ({told_by[fields[0]].basis}; annealing, no word dropout; short trainings)"
 )
