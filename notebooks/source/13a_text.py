@@ -650,8 +650,8 @@ plot.show(
     )
     + ".",
     caption=(
-        f"A point for each of {study['seeds']} seeds, beside them their mean ± standard error. Dotted:"
-        " the recurrent decoder, left with a code and annealing, right its language model."
+        f"A point for each of {study['seeds']} seeds, beside them their mean ± standard error."
+        " Dotted: the recurrent decoder, left with a code and annealing, right its language model."
     ),
 )
 
