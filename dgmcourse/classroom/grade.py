@@ -229,10 +229,10 @@ class Journal:
         if self.seed is None or seed not in (None, self.seed):
             rows, self.seed = [], secrets.randbits(31) if seed is None else seed
         self.done = {row["digest"]: row["rows"] for row in rows if "digest" in row}
-        self.file = path.open("w")
-        self.write({"seed": self.seed})
-        for digest, kept in self.done.items():
-            self.write({"digest": digest, "rows": kept})
+        kept = [{"seed": self.seed}]
+        kept += [{"digest": digest, "rows": rows} for digest, rows in self.done.items()]
+        write_atomically(path, "".join(json.dumps(row) + "\n" for row in kept).encode())
+        self.file = path.open("a")
 
     def write(self, row: dict) -> None:
         self.file.write(json.dumps(row) + "\n")
