@@ -192,16 +192,27 @@ def ours(row: Row) -> tuple[float, float, str]:
     return mean(values), stdev(values) / len(values) ** 0.5, f"{len(values)} trainings"
 
 
+def gap(row: Row) -> float:
+    """By how much ours is worse."""
+    value, _, _ = ours(row)
+    return row.published - value if row.higher else value - row.published
+
+
+def missed(row: Row) -> bool:
+    """Whether ours is worse by more than two of its standard errors."""
+    _, error, _ = ours(row)
+    return gap(row) > 2 * error
+
+
 def line(row: Row) -> str:
     value, error, over = ours(row)
     digits = 3 if row.published < 1 else 2
-    gap = row.published - value if row.higher else value - row.published
     theirs = f"{row.published:.{digits}f}" + (" (recalled)" if row.recalled else "")
     cells = (
         row.what,
         f"{row.source}: {theirs}",
         f"{value:.{digits}f} +- {error:.{digits}f} ({over})",
-        f"{gap:+.{digits}f}",
+        f"{gap(row):+.{digits}f}",
         row.differs,
         f"`{row.command}`",
     )
@@ -210,26 +221,17 @@ def line(row: Row) -> str:
 
 def text() -> str:
     """The page."""
-    parts = [HEAD]
-    for title, rows in (
-        ("Met, within two of our standard errors", [row for row in ROWS if not missed(row)]),
-        ("Not met", [row for row in ROWS if missed(row)]),
-    ):
+    titles = {False: "Met, within two of our standard errors", True: "Not met"}
+    parts, sides = [HEAD], [(row, missed(row)) for row in ROWS]
+    for side, title in titles.items():
         parts += [
             f"## {title}\n",
             "| what | published | ours | gap | what differs | `python -m dgmcourse ...` |",
             "| --- | --- | --- | --- | --- | --- |",
-            *map(line, rows),
+            *(line(row) for row, of in sides if of == side),
             "",
         ]
     return "\n".join(parts)
-
-
-def missed(row: Row) -> bool:
-    """Whether ours is worse by more than two of its standard errors."""
-    value, error, _ = ours(row)
-    gap = row.published - value if row.higher else value - row.published
-    return gap > 2 * error
 
 
 if __name__ == "__main__":

@@ -102,8 +102,8 @@ def sources(
         made["slides.md"] = pages.slides(deck)
     made |= {f"reference/{name}.md": text for name, text in reference.pages(modules).items()}
     made |= pages.documents(names, repository)
-    made |= {"cite.md": pages.cite(repository), "limits.md": pages.text("limits")}
-    made["teach.md"] = pages.text("teach")
+    made |= {"cite.md": pages.cite(repository)}
+    made |= {f"{name}.md": pages.text(name) for name in ("teach", "limits")}
     listed = json.loads(LISTED.read_text(encoding="utf-8"))
     about = {f"notebooks/{row['notebook']}.md": front_matter(row) for row in listed}
     made["index.md"] = front_page([row for row in listed if row["notebook"] in names], made)
