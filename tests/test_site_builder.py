@@ -4,6 +4,7 @@ beside the notebooks say. tests/browser/test_site.py reads the site itself.
 
 import inspect
 import json
+import math
 import re
 import sys
 from html import unescape
@@ -18,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path += [str(ROOT), str(ROOT / "tools")]
 from dgmcourse.plot import plt, webp  # noqa: E402
 from dgmcourse.widgets.figure import slider_figure  # noqa: E402
-from web import frames, languages, notebook, pages, reference, search  # noqa: E402
+from web import frames, languages, live, notebook, pages, reference, search  # noqa: E402
 from web.slice import slice_of  # noqa: E402
 
 # ---- which statements a widget needs
@@ -85,6 +86,34 @@ def test_a_figure_with_sliders_becomes_a_film_of_its_pictures():
     last = webp(line(1.0, 4, True, sizes[3] - 1))
     assert film._frames[-1] == last != film._frames[film.frame]
     plt.close("all")
+
+
+def test_a_build_stops_at_its_time_and_the_next_one_makes_the_rest(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(live, "busy", lambda: 1.0)
+    about = "A film. In the notebook run this cell."
+    code = "import time\nfrom dgmcourse.widgets.film import Film\n{wait}\nFilm(_frames=[], _texts=['a'])"
+    outputs = [new_output("display_data", {"text/plain": about})]
+    paths = []
+    for name, wait in (("01_short", ""), ("02_long", "time.sleep(5)")):
+        cell = new_code_cell(code.format(wait=wait), outputs=outputs, id=name)
+        paths.append(tmp_path / "solutions" / f"{name}.ipynb")
+        paths[0].parent.mkdir(exist_ok=True)
+        nbformat.write(new_notebook(cells=[cell]), paths[-1])
+    short, long = paths
+    build = live.Widgets(tmp_path / "cache")
+    build.limit = 1  # second, in which no kernel has started
+    build.make([long])
+    assert build.named == {long: {}} and "1 widgets stay pictures" in capsys.readouterr().out
+    build.limit = math.inf
+    build.make(paths)
+    assert {key for named in build.named.values() for key in named} == {
+        ("01_short", 0),
+        ("02_long", 0),
+    }
+    again = live.Widgets(tmp_path / "cache")
+    again.limit = 0
+    again.make(paths)
+    assert again.named == build.named and again.files == build.files
 
 
 @pytest.mark.parametrize(

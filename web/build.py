@@ -19,6 +19,7 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from html import unescape
 from itertools import groupby
 from pathlib import Path
@@ -81,21 +82,17 @@ def chosen(which: list[str]) -> list[Path]:
     return [path for path in paths if path.stem.startswith(tuple(which) or "")]
 
 
-def sources(
-    source: Path, paths: list[Path], deck: str, modules: str, widgets: Widgets | None
-) -> None:
+def sources(source: Path, paths: list[Path], deck: str, modules: str, widgets: Widgets) -> None:
     """Write all pages, as Markdown, and what they show."""
     shutil.rmtree(source / "static", ignore_errors=True)
     static, names, made = source / "static", {path.stem for path in paths}, {}
     spoken, repository = languages.translated(), pages.repository()
-    solved = {path: path.parent / "solutions" / path.name for path in paths}
-    states = widgets.of([*solved.values()]) if widgets else {}
     for path in paths:
-        page = Page(path, states.get(solved[path], {}), names, repository)
+        page = Page(path, widgets.named.get(solved(path), {}), names, repository)
         made[f"notebooks/{path.stem}.md"] = page.markdown
         for name, content in page.figures.items():
             write(static / "figures" / name, content)
-    for name, content in (widgets.files if widgets else {}).items():
+    for name, content in widgets.files.items():
         write(static / "widgets" / name, content)
     made["claims.md"] = pages.claims(names)
     if deck:
@@ -120,6 +117,11 @@ def sources(
     for path in (LIVE, HERE / "site.css", HERE / "site.js"):
         write(static / path.name, path.read_bytes())
     katex(static / "katex")
+
+
+def solved(path: Path) -> Path:
+    """A notebook with its solutions."""
+    return path.parent / "solutions" / path.name
 
 
 def front_page(listed: list[dict], made: dict[str, str]) -> str:
@@ -180,7 +182,8 @@ def made_deck(cache: Path) -> str:
         print("- the slides", flush=True)
         cache.mkdir(parents=True, exist_ok=True)
         build = [sys.executable, ROOT / "slides" / "build.py", "--no-pdf", "--out", kept]
-        subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
+        one_thread = os.environ | {"OMP_NUM_THREADS": "1"}  # the widgets are made meanwhile
+        subprocess.run(build, check=True, stdout=subprocess.DEVNULL, env=one_thread)
     return kept.read_text(encoding="utf-8")
 
 
@@ -247,11 +250,13 @@ def main(arguments: list[str] | None = None) -> int:
     source = asked.cache / "source"
     if (asked.out / ".buildinfo").exists():
         shutil.rmtree(asked.out)
-    deck = "" if asked.no_deck else made_deck(asked.cache)
     notebooks = chosen(asked.which)
-    no_widgets = asked.no_widgets or asked.catalogues
-    cache = asked.cache / "widgets"
-    widgets = None if no_widgets else Widgets(cache, asked.widgets, asked.all)
+    widgets = Widgets(asked.cache / "widgets", asked.widgets, asked.all)
+    with ThreadPoolExecutor() as pool:  # what takes longest, side by side
+        making = pool.submit(made_deck, asked.cache) if not asked.no_deck else None
+        if not (asked.no_widgets or asked.catalogues):
+            widgets.make([solved(path) for path in notebooks])
+        deck = making.result() if making else ""
     sources(source, notebooks, deck, asked.reference, widgets)
     if asked.catalogues:
         sphinx(source, asked.cache / "catalogues", asked.cache / "trees-catalogues", "gettext")

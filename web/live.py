@@ -20,9 +20,7 @@ from page import STATE, VIEW, run, without_kernel
 from web.slice import slice_of
 
 SECONDS = 60  # for one cell; a widget that needs longer stays a picture
-# After so long a build begins to make no more widgets that ask the kernel: they come last, and the
-# next one makes more.
-SECONDS_IN_ALL = 150
+SECONDS_IN_ALL = 150  # for all cells; what is left stays a picture until the next build
 ASKING = ("A widget stands here", "Pictures of what each pixel", "A pad to write half a digit")
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -32,6 +30,7 @@ def is_widget(output) -> bool:
 
 
 FIRST = f"import sys; sys.path.append({str(ROOT)!r})\nfrom web.alone import alone; alone()"
+FIRST += "\nimport torch; torch.set_num_threads(1)"  # several notebooks run side by side
 
 
 def asks(output) -> bool:
@@ -44,82 +43,111 @@ def busy() -> float:
     return max(1.0, os.getloadavg()[0] / os.cpu_count())
 
 
+class Slice:
+    """The part of a notebook that makes its widgets: of those that ask the kernel, or of the others;
+    they are apart, since the former need most of a notebook's code.
+
+    `cells` are the code cells, `wanted` the numbers of those that show a widget and have the pattern
+    `only` in them, `code` what is run of each cell up to the last of them.
+    """
+
+    def __init__(self, path: Path, asking: bool, only: re.Pattern):
+        self.path = path
+        cells = [c for c in nbformat.read(path, 4).cells if c.cell_type == "code"]
+        self.cells = [c for c in cells if "colab" not in c.metadata.get("tags", [])]
+        self.wanted = set()
+        for i, cell in enumerate(self.cells):
+            widgets = list(filter(is_widget, cell.outputs))
+            if widgets and any(map(asks, widgets)) == asking and only.search(cell.source):
+                self.wanted.add(i)
+        sources = [cell.source for cell in self.cells][: max(self.wanted, default=-1) + 1]
+        self.code = slice_of(sources, self.wanted)
+        self.lines = sum(len(code.splitlines()) for code in self.code)
+
+
 class Widgets:
-    """The widgets of all notebooks: `of(paths)` gives what the pages ask for, and `files`, {name:
-    content}, are what they load. `only` is sought in the code of a widget's cell; the others stay
-    pictures. `all_of_them`: however long it takes.
+    """The widgets of the notebooks: `make(paths)` runs them, and then `named` holds for each path the
+    name of the file with the state of each of its widgets, by its cell's id and which of the cell's
+    widgets it is; `files`, {name: content}, are what the pages load.
+
+    Args:
+        cache: the folder where what was made is kept.
+        only: sought in the code of a widget's cell; the others stay pictures.
+        all_of_them: however long it takes.
     """
 
     def __init__(self, cache: Path, only: str = "", all_of_them: bool = False):
-        self.limit = math.inf if all_of_them else SECONDS_IN_ALL
-        self.cache, self.only, self.files = cache, re.compile(only), {}
+        self.seconds, self.limit = SECONDS, math.inf if all_of_them else SECONDS_IN_ALL
+        self.cache, self.only = cache, re.compile(only)
+        self.named, self.files, self.left = {}, {}, 0
         course = sorted((ROOT / "dgmcourse").rglob("*.py"))
         course += [ROOT / "web" / f"{name}.py" for name in ("alone", "frames", "pads")]
         self.version = hashlib.sha256(b"".join(path.read_bytes() for path in course))
 
-    def of(self, paths: list[Path]) -> dict[Path, dict[tuple[str, int], str]]:
-        """The name of the file with the state, of each widget of these notebooks (solved copies): by
-        its cell's id and which of the cell's widgets it is.
-        """
-        self.began, self.left = time.monotonic(), 0
-        named = {path: {} for path in paths}
-        tasks = [(path, asking) for asking in (False, True) for path in paths]
+    def make(self, paths: list[Path]) -> None:
+        """Make the widgets of these notebooks (solved copies), those that need least code first."""
+        self.began = time.monotonic()
+        self.named = {path: {} for path in paths}
+        slices = [Slice(path, asking, self.only) for path in paths for asking in (False, True)]
+        slices = sorted(filter(lambda part: part.wanted, slices), key=lambda part: part.lines)
         with ThreadPoolExecutor(min(os.cpu_count(), 4)) as pool:
-            made = pool.map(lambda task: self.made(*task), tasks)
-            for (path, _), states in zip(tasks, made, strict=True):
-                named[path] |= {key: self.file(state) for key, state in states.items()}
+            for part, states in zip(slices, pool.map(self.made, slices), strict=True):
+                self.named[part.path] |= {key: self.file(state) for key, state in states.items()}
         if self.left:
             print(f"- {self.left} widgets stay pictures: build again for more, or with --all")
-        return named
 
-    def made(self, path: Path, asking: bool) -> dict[tuple[str, int], dict]:
-        """The saved states of a notebook's widgets, of those that ask the kernel or of the others."""
-        cells = [c for c in nbformat.read(path, 4).cells if c.cell_type == "code"]
-        cells = [c for c in cells if "colab" not in c.metadata.get("tags", [])]
-        wanted = set()
-        for i, cell in enumerate(cells):
-            widgets = list(filter(is_widget, cell.outputs))
-            if widgets and any(map(asks, widgets)) == asking and self.only.search(cell.source):
-                wanted.add(i)
-        if not wanted:
-            return {}
-        code = slice_of([cell.source for cell in cells][: max(wanted) + 1], wanted)
+    def made(self, part: Slice) -> dict[tuple[str, int], dict]:
+        """The saved states of a slice's widgets, kept or from a run."""
         version = self.version.copy()
-        version.update(json.dumps([code, sorted(wanted)]).encode())
-        kept = self.cache / f"{path.stem}-{version.hexdigest()[:16]}.json"
+        version.update(json.dumps([part.code, sorted(part.wanted)]).encode())
+        kept = self.cache / f"{part.path.stem}-{version.hexdigest()[:16]}.json"
         if kept.exists():
             saved = json.loads(kept.read_text())
-        elif asking and time.monotonic() - self.began > self.limit * busy():
-            self.left += len(wanted)
+        elif self.allowed() <= 0:
+            self.left += len(part.wanted)
             return {}
         else:
-            saved, complete = self.run(path, code, wanted)
+            saved, complete = self.run(part)
             if complete:  # else the next build tries again
                 kept.parent.mkdir(parents=True, exist_ok=True)
                 kept.write_text(json.dumps(saved))
         return {
-            (cells[int(i)].id, k): state
+            (part.cells[int(i)].id, k): state
             for i, states in saved.items()
             for k, state in enumerate(states)
             if state
         }
 
-    def run(self, path: Path, code: list[str], wanted: set[int]) -> tuple[dict[str, list], bool]:
+    def allowed(self) -> float:
+        """The seconds that a cell may run now; none are left when all have had their time."""
+        left = self.limit * busy() - (time.monotonic() - self.began)
+        return min(self.seconds * busy(), left)
+
+    def run(self, part: Slice) -> tuple[dict[str, list], bool]:
         """The saved states by the number of the cell, and whether all could be made."""
-        print(f"- widgets of {path.stem}", flush=True)
-        cells = [nbformat.v4.new_code_cell(source) for source in code]
+        name = part.path.stem
+        print(f"- widgets of {name}", flush=True)
+        cells = [nbformat.v4.new_code_cell(source) for source in part.code]
         nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(FIRST), *cells])
-        limit = round(SECONDS * busy())
-        run(nb, path.parents[1], limit, allow_errors=True, interrupt_on_timeout=True)
+        limits = {}  # of the cells, by their ids
+
+        def limit(cell) -> int:
+            return limits.setdefault(cell.id, max(1, math.ceil(self.allowed())))
+
+        options = {"allow_errors": True, "interrupt_on_timeout": True, "timeout_func": limit}
+        run(nb, part.path.parents[1], **options)
         states, found = nb.metadata.get("widgets", {}).get(STATE, {}).get("state", {}), {}
         # A training that was stopped goes on with what it has: no widget of that.
-        late = next((i for i, cell in enumerate(cells) if seconds(cell) > limit), len(cells))
-        for i in sorted(wanted):
+        stopped = (i for i, cell in enumerate(cells) if seconds(cell) > limits.get(cell.id, 0))
+        late = next(stopped, len(cells))
+        for i in sorted(part.wanted):
             outputs = cells[i].outputs if i < late else []
             views = [o["data"][VIEW]["model_id"] for o in outputs if VIEW in o.get("data", {})]
-            if not views:
+            if not views and self.allowed() <= 0:
+                self.left += 1
+            elif not views:
                 reason = why(cells[: i + 1]) if i < late else f"cell {late} takes too long"
-                print(f"  cell {i} of {path.stem} stays a picture: {reason}")
+                print(f"  cell {i} of {name} stays a picture: {reason}")
             saved = [states.get(view, {}) for view in views]
             found[str(i)] = [state if "_esm" in state.get("state", {}) else None for state in saved]
         return found, all(found.values())
