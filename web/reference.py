@@ -13,9 +13,11 @@ PLAIN = {"object", "ABC", "Protocol"}  # say nothing about a class
 
 
 def modules() -> list[str]:
-    """All modules of the package but those of the single exercises, whose solutions they tell."""
+    """All modules of the package but those of the single exercises, whose solutions they tell, and
+    the one that runs within nbgrader, a package the course does not install.
+    """
     found = [m.name for m in pkgutil.walk_packages(dgmcourse.__path__, "dgmcourse.")]
-    hidden = r"\._|^dgmcourse\.check\."
+    hidden = r"\._|^dgmcourse\.check\.|\.nbgrader$"
     return ["dgmcourse", *(name for name in sorted(found) if not re.search(hidden, name))]
 
 
