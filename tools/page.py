@@ -38,15 +38,28 @@ def npm_installed() -> str:
         print("- Node, from the package registry", flush=True)
         install = [Path(sys.executable).with_name("uv"), "pip", "install", "--quiet"]
         install += ["--python", sys.executable, "--require-hashes"]
-        subprocess.run([*install, "-r", SLIDES / "requirements.txt"], check=True)
+        installed([*install, "-r", SLIDES / "requirements.txt"])
         npm = shutil.which("npm", path=str(Path(sys.executable).parent))
     lock, done = (SLIDES / "package-lock.json").read_bytes(), MODULES / ".made-from"
     if not done.exists() or done.read_bytes() != lock:
         print("- reveal.js, KaTeX and a typeface", flush=True)
         command = [npm, "ci", "--no-audit", "--no-fund", "--loglevel=error"]
-        subprocess.run(command, cwd=SLIDES, check=True)
+        installed(command, cwd=SLIDES)
         done.write_bytes(lock)
     return npm
+
+
+def installed(command: list, **options) -> None:
+    """Run a command that installs something.
+
+    Raises:
+        SystemExit: if it failed, with what to do.
+    """
+    if subprocess.run(command, **options).returncode:
+        raise SystemExit(
+            "This stopped: see the lines above. It needs the package registry, the first time only."
+            " The same command tries again."
+        )
 
 
 def set_formulas(formulas: list[tuple[str, bool]], npm: str) -> list[str]:

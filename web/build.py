@@ -6,8 +6,9 @@
     python web/build.py --catalogues    the sentences of all pages for translators, and no site
     python web/build.py --all           with every widget that can be, for publishing
 
-Nothing is run again and nothing is fetched: the notebooks' outputs are in them, formulas are set by
-KaTeX while it is built, fonts and search lie inside. web/README.md says what is made of what.
+No notebook is run as a whole: the outputs are in them. Formulas are set by KaTeX while it is built, fonts
+and search lie inside, so that nothing is fetched while it is read. web/README.md says what is made of
+what.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 sys.path += [str(ROOT), str(ROOT / "tools")]
-from page import LIVE, MODULES, npm_installed, set_formulas  # noqa: E402
+from page import FONTS, LIVE, MODULES, installed, npm_installed, set_formulas  # noqa: E402
 
 from web import check, languages, pages, reference, search  # noqa: E402
 from web.live import Widgets  # noqa: E402
@@ -42,8 +43,8 @@ OTHERS = {  # the pages beside the notebooks
     "reference/index": "[Reference](reference/index.md): the package, module by module",
 }
 PACKAGES = HERE / "packages"
+MADE_FROM = {".py", ".js", ".css", ".json", ".mjs", ".safetensors"}  # the deck
 LISTED = ROOT / "dgmcourse" / "weights" / "notebooks.json"
-FONTS = [(400, "normal"), (400, "italic"), (700, "normal")]
 
 
 def packages_installed() -> None:
@@ -55,7 +56,11 @@ def packages_installed() -> None:
         own = PACKAGES.with_name(f"packages-{os.getpid()}")
         install = [Path(sys.executable).with_name("uv"), "pip", "install", "--quiet"]
         install += ["--python", sys.executable, "--target", own, "--require-hashes"]
-        subprocess.run([*install, "-r", HERE / "requirements.txt"], check=True)
+        try:
+            installed([*install, "-r", HERE / "requirements.txt"])
+        except SystemExit:
+            shutil.rmtree(own, ignore_errors=True)
+            raise
         (own / done.name).write_text(made_from)
         shutil.rmtree(PACKAGES, ignore_errors=True)
         try:
@@ -175,7 +180,7 @@ def katex(folder: Path) -> None:
 def made_deck(cache: Path) -> str:
     """The deck's page, made anew if the slides or the course have changed."""
     course = [*(ROOT / "slides").glob("*.*"), *(ROOT / "dgmcourse").rglob("*.*"), LIVE]
-    course = [path for path in course if path.suffix in (".py", ".js", ".css", ".json", ".mjs")]
+    course = [path for path in course if path.suffix in MADE_FROM]
     version = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(course))).hexdigest()
     kept = cache / f"deck-{version[:16]}.html"
     if not kept.exists():

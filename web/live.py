@@ -81,6 +81,7 @@ class Widgets:
         self.cache, self.only = cache, re.compile(only)
         self.named, self.files, self.left = {}, {}, 0
         course = sorted((ROOT / "dgmcourse").rglob("*.py"))
+        course += sorted((ROOT / "dgmcourse" / "weights").iterdir())
         course += [ROOT / "web" / f"{name}.py" for name in ("alone", "frames", "pads")]
         self.version = hashlib.sha256(b"".join(path.read_bytes() for path in course))
 

@@ -27,7 +27,7 @@ async function start(place) {
 // A widget knows notebooks, the site has pages.
 function leadToPage(event) {
   const link = event.composedPath().find((part) => part instanceof HTMLAnchorElement);
-  const name = link?.getAttribute("href").match(/^(\d\d[a-z]?_\w+)\.ipynb$/);
+  const name = link?.getAttribute("href")?.match(/^(\d\d[a-z]?_\w+)\.ipynb$/);
   if (name) link.setAttribute("href", `${name[1]}.html`);
 }
 
@@ -65,7 +65,8 @@ addEventListener("beforeprint", () => document.querySelectorAll("img[loading]").
 
 // What is folded is found by the address: a link into it opens it.
 function unfold() {
-  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const place = location.hash.slice(1);
+  const target = document.getElementById(/%(?![\da-f]{2})/i.test(place) ? place : decodeURIComponent(place));
   for (let part = target?.closest("details"); part; part = part.parentElement.closest("details")) part.open = true;
 }
 addEventListener("hashchange", unfold);
