@@ -10,7 +10,7 @@ import pytest
 from dgmcourse.__main__ import VERBS
 
 ROOT = Path(__file__).resolve().parents[1]
-GUIDES = [ROOT / "docs" / name for name in ("teaching.md", "hub.md", "grading.md")]
+GUIDES = [ROOT / "docs" / name for name in ("teaching.md", "hub.md", "grading.md", "gpu.md")]
 TEXT = GUIDES[0].read_text(encoding="utf-8")
 NOTEBOOKS = json.loads((ROOT / "dgmcourse" / "weights" / "notebooks.json").read_text())
 ROWS = re.findall(r"^\| (\d\d[a-z]?) `(\w+)` \| “(.+?)” \|", TEXT, flags=re.M)
