@@ -167,10 +167,12 @@ def named_claims(cell: nbformat.NotebookNode) -> dict:
 
 
 def collect(folder: Path) -> str:
-    """All notebooks' claims, as the text of dgmcourse/weights/claims.json."""
+    """All notebooks' claims, as the text of dgmcourse/weights/claims.json: of the solved copies, which
+    ran the reader's code, and whose outputs the site shows.
+    """
     found = [
         {"notebook": path.stem} | row
-        for path in sorted(folder.glob("*.ipynb"))
+        for path in sorted((folder / "solutions").glob("*.ipynb"))
         for row in claims(nbformat.read(path, 4))
     ]
     return as_json(found)

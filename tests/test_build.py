@@ -342,7 +342,8 @@ def test_a_new_notebook_is_found_by_its_header_alone(extended, monkeypatch):
 
 
 def test_its_claims_are_found_too(extended):
-    nbformat.write(closing(), extended / "14_extra.ipynb")
+    (extended / "solutions").mkdir(exist_ok=True)
+    nbformat.write(closing(), extended / "solutions" / "14_extra.ipynb")
     rows = json.loads(build.collect(extended))
     assert [(row["notebook"], row["claim"]) for row in rows] == [("14_extra", 3), ("14_extra", 5)]
 

@@ -108,7 +108,10 @@ def sources(source: Path, paths: list[Path], deck: str, modules: str, widgets: W
     made |= {f"{name}.md": pages.text(name) for name in ("teach", "limits")}
     listed = json.loads(LISTED.read_text(encoding="utf-8"))
     about = {f"notebooks/{row['notebook']}.md": front_matter(row) for row in listed}
-    made["index.md"] = front_page([row for row in listed if row["notebook"] in names], made)
+    made["index.md"] = front_page(
+        [row for row in listed if row["notebook"] in names], made, repository
+    )
+    write(static / "traversal.webp", pages.traversal())
     for name in ("index.md", "teach.md", "cite.md", "limits.md"):
         made[name] = pages.without_dead_links(made[name], made)
     for name, text in made.items():
@@ -129,8 +132,8 @@ def solved(path: Path) -> Path:
     return path.parent / "solutions" / path.name
 
 
-def front_page(listed: list[dict], made: dict[str, str]) -> str:
-    """The front page, web/index.md, with the table of the notebooks and the contents of the site."""
+def front_page(listed: list[dict], made: dict[str, str], repository: str) -> str:
+    """The front page, text/index.md, with the table of the notebooks and the contents of the site."""
     table, contents = [], []
     for part, group in groupby(listed, key=lambda row: row.get("part", "Start")):
         rows = list(group)
@@ -145,6 +148,7 @@ def front_page(listed: list[dict], made: dict[str, str]) -> str:
     contents.append(f"```{{toctree}}\n:hidden:\n:caption: Beside them\n\n{entries}\n```")
     head = ["| Notebook | The question | Minutes |", "|:--|:--|--:|"]
     lists = {"notebooks": head + table, "others": [f"- {OTHERS[page]}" for page in others]}
+    lists |= {"commands": pages.commands(repository), "picture": pages.picture()}
     text = pages.text("index", **{name: "\n".join(rows) for name, rows in lists.items()})
     return text + "\n" + "\n\n".join(contents) + "\n"
 

@@ -2,6 +2,7 @@
 claims, and the slides.
 """
 
+import io
 import json
 import posixpath
 import re
@@ -11,6 +12,7 @@ from html.parser import HTMLParser
 from itertools import groupby
 from pathlib import Path
 
+import PIL.Image
 import yaml
 
 from web.notebook import FENCE, formulas, raw
@@ -20,6 +22,7 @@ TEXT = ROOT / "web" / "text"
 DOCS = ROOT / "docs"
 CLAIMS = ROOT / "dgmcourse" / "weights" / "claims.json"
 CITATION = ROOT / "CITATION.cff"
+WIDGET = (122, 306, 888, 716)  # in docs/traversal.png
 INTERVAL = r"(?<=\d|%) \((?=[−+-]?[\d.,]+ ?%? to )([^)]*)\)"
 
 
@@ -33,6 +36,32 @@ def text(name: str, **parts: str) -> str:
     """A page of text/, each {{part}} filled in."""
     words = (TEXT / f"{name}.md").read_text(encoding="utf-8")
     return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], words)
+
+
+def commands(repository: str) -> list[str]:
+    """How to get the course and start it, for the front page."""
+    if not repository:
+        return [
+            "`make lab`, in the course's folder. Whoever gave you this site knows where that is."
+        ]
+    return [f"{FENCE}sh", f"git clone {repository} dgmcourse", "cd dgmcourse", "make lab", FENCE]
+
+
+def traversal() -> bytes:
+    """The widget alone, of the README's picture of JupyterLab, as WebP."""
+    packed = io.BytesIO()
+    PIL.Image.open(DOCS / "traversal.png").crop(WIDGET).save(packed, "WEBP", quality=90)
+    return packed.getvalue()
+
+
+def picture() -> list[str]:
+    """The front page's picture, which leads to the first notebook."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    alt = " ".join(re.search(r"!\[([^]]+)\]\(docs/traversal", readme)[1].split())
+    left, top, right, bottom = WIDGET
+    box = f"width={right - left} height={bottom - top}"
+    image = f'<img src="_static/traversal.webp" {box} alt="{escape(alt)}">'
+    return [raw(f'<figure><a href="notebooks/00_welcome.html">{image}</a></figure>')]
 
 
 def without_dead_links(words: str, made: set[str]) -> str:

@@ -68,6 +68,7 @@ function unfold() {
   const place = location.hash.slice(1);
   const target = document.getElementById(/%(?![\da-f]{2})/i.test(place) ? place : decodeURIComponent(place));
   for (let part = target?.closest("details"); part; part = part.parentElement.closest("details")) part.open = true;
+  if (target?.matches(".cell")) for (const part of target.querySelectorAll(":scope > details.predict")) part.open = true; // a claim was measured there
 }
 addEventListener("hashchange", unfold);
 unfold();
