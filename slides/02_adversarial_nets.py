@@ -671,7 +671,7 @@ markdown(
 # %% tags=["step"]
 claim(
     15,
-    r"of (\d+) seeds fail: (\d+) with 2 latent dimensions (\(.*?\)); (\d+) with 8 latent dimensions"
+    r"of (\d+) seeds (\d+) fail with 2 latent dimensions (\(.*?\)); (\d+) with 8 latent dimensions"
     r" (\(.*?\))",
     "Of {} seeds {} fail with 2 latent dimensions{}, {} with 8{}.",
     notebook="04",
@@ -808,7 +808,7 @@ claim(
 # %%
 claim(
     15,
-    r"of (\d+) seeds fail: (\d+) with 2 latent dimensions (\(.*?\))",
+    r"of (\d+) seeds (\d+) fail with 2 latent dimensions (\(.*?\))",
     "**Unstable**: of {} seeds {} fail on the ring{}.",
     notebook="04",
 )

@@ -188,7 +188,7 @@ claim(
 # %% tags=["right", "step"]
 claim(
     15,
-    r"of (\d+) seeds fail: (\d+) with (\d+) latent dimensions (\(.*?\));"
+    r"of (\d+) seeds (\d+) fail with (\d+) latent dimensions (\(.*?\));"
     r" (\d+) with (\d+) latent dimensions (\(.*?\))",
     "**No distribution, unstable training.** On the ring {1} of {0} seeds fail with {2} latent"
     " dimensions{3}, **{4}** with {5}{6}.",
@@ -834,7 +834,7 @@ claim(
     rf"against pixels: {VALUE} with ([\d,]+) labels;.*?{VALUE} with ([\d,]+) labels; against 40"
     rf" principal components: {VALUE} with [\d,]+ labels;.*?{VALUE} with [\d,]+ labels \(",
     "Points of accuracy that a tuned linear reader gains from the code: on pixels {0} with {1}"
-    " labels, {2} with {3}; on 40 principal components {4}; {5}.",
+    " labels; {2} with {3}; on 40 principal components {4}; {5}.",
     notebook="07",
 )
 

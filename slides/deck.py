@@ -27,6 +27,7 @@ VALUE = (
     rf"({NUMBER}(?: of {NUMBER})?(?: (?:±|\$\\pm\$) {NUMBER}| \((?:95 %: )?{NUMBER} to {NUMBER}\))?(?: %)?"
     r"(?:, not shown)?)"
 )
+NOT_SHOWN, LATER = ", not shown", "\x00"  # what a value ends in, and where it stood
 plt.rcParams.update(
     {
         "font.size": 15.5,
@@ -77,6 +78,12 @@ def marked(text: str) -> str:
     return re.sub(within, r' <span class="interval">(\1)</span>', text)
 
 
+def shown_last(text: str) -> str:
+    """The text with each "not shown" at the end of its clause, behind the unit."""
+    text = re.sub(rf"{LATER}([^{LATER}]*?)(?=[;:,.](?:\s|$)|$)", rf"\1{NOT_SHOWN}", text)
+    return text.replace(LATER, NOT_SHOWN)
+
+
 def less_nll(a: dict, b: dict, comparisons: int = 1) -> Interval:
     """By how many nats the test NLL of b's card is below a's: the results of two weights' headers.
 
@@ -115,14 +122,15 @@ def quoted(
     if not found:
         wanted = pattern.replace(VALUE, "{VALUE}")
         raise ValueError(f"claim {number}: {wanted!r} is not in {measured!r}")
-    values = [marked(value) for value in found.groups()]
+    values = [marked(value).replace(NOT_SHOWN, LATER) for value in found.groups()]
     if with_basis and any("interval" in value for value in values):
         basis = r"95 % interval, ((?:[^;),]|,(?=\d))+(?:, corrected for \d+ comparisons)?)"
         rests_on = re.match(f"[^;]*?;? ?{basis}", measured[found.end() :])
         if rests_on := rests_on or re.search(basis, found[0]):
             sentence += f' <span class="basis">{rests_on[1]}</span>'
     link = f"../notebooks/{name}.ipynb#cell-id={cell}"
-    return f'{sentence.format(*values)} <a href="{link}">{name.partition("_")[0]} · C{number}</a>'
+    text = shown_last(sentence.format(*values))
+    return f'{text} <a href="{link}">{name.partition("_")[0]} · C{number}</a>'
 
 
 def claim(number: int, pattern: str, sentence: str, notebook: str = "", against=False) -> None:

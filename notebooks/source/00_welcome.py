@@ -243,7 +243,8 @@ history = fit(small, digits.train[:20000], epochs=5, lr=2e-3, live=plot.Live())
 
 # %% [markdown]
 # ## How to read the formulas
-# A letter means the same thing in all notebooks. Bold letters are vectors; coordinates are counted
+# Within a notebook a letter means one thing, and these mean the same in all of them,
+# unless the notebook says otherwise. Bold letters are vectors; coordinates are counted
 # from 1.
 #
 # | | |

@@ -70,15 +70,15 @@ plot.show(
     ),
     caption=(
         "Ten of these are real. Write down your ten before you go on: row and column. The answer"
-        " stands where the claim is measured."
+        " is under “Hardly told from real ones?”."
     ),
 )
 
 # %% [markdown]
-# And here is the game in the plane, to be played before any code. Grey points are data, blue
-# triangles are fakes, an arrow says where a fake would rather be, and the colour is what the second
-# network thinks of each place. It trains in your browser, so that the picture stays fluid whatever
-# the kernel does. Press *Play*. Three things to try:
+# And here is the game in the plane, to be played before any code. Grey points are data,
+# blue triangles are fakes, an arrow says where a fake would rather be, and the colour is
+# what the second network thinks of each place. It trains here, in your browser. Press
+# *Play*. Three things to try:
 #
 # 1. Let it run until the fakes cover the ring. Do the two curves come to rest when the picture
 #    does?
@@ -95,11 +95,10 @@ show_widget(
         "Three panels of the plane, at the start and after 300 and 1,500 steps: fakes as blue"
         " triangles go from a wide fan on one side to the eight data clusters of a ring; the"
         " background shows the discriminator's verdict. Below, both players' objectives over the"
-        " steps."
+        f" steps. After the last one {found[-1][0]} of {found[-1][1]} modes are found."
     ),
     caption=(
-        f"At the end {found[-1][0]} of {found[-1][1]} modes are found. Neither curve says so:"
-        " compare them with the pictures above."
+        "Watch how many modes the fakes have found, and then the two curves: neither says how many."
     ),
 )
 
@@ -1021,10 +1020,10 @@ spans = {kind: intervals.of_share(n, SEEDS, "seeds", 4) for kind, n in counts.it
 rows = course["2 latent dimensions"]  # how often a game loses modes
 losses = intervals.of_mean((rows[1:] < rows[:-1]).sum(0), "seeds", comparisons=4)
 measured["claim-15"] = (
-    f"of {SEEDS} seeds fail: "
+    f"of {SEEDS} seeds "
     + "; ".join(
-        f"{n} with {kind} ({spans[kind].low:.0%} to {spans[kind].high:.0%})"
-        for kind, n in counts.items()
+        f"{n}{' fail' * (not i)} with {kind} ({spans[kind].low:.0%} to {spans[kind].high:.0%})"
+        for i, (kind, n) in enumerate(counts.items())
     )
     + f". On its way to step 1,500 a game with 2 loses modes {losses:.1f} times ({losses.basis})"
 )
@@ -1497,8 +1496,9 @@ blur, lead = (
     for a, b in (("smudges", "real digits"), ("real digits", "VAE, means"))
 )
 measured["claim-17"] = (
-    f"log_prob raises. Of five heaps a kernel estimate puts {' or '.join(dict.fromkeys(winners))}"
-    f" first and real digits in place {places}; at h = {WIDTHS_H[top]} the smudges are"
+    "`log_prob` raises an error. Of five heaps a kernel estimate puts"
+    f" {' or '.join(dict.fromkeys(winners))} first and real digits in place {places};"
+    f" at h = {WIDTHS_H[top]} the smudges are"
     f" {blur:+.0f} nats before real digits. A copy of training digits beats the GAN at"
     f" {beaten} of {len(WIDTHS_H)} bandwidths, by {least:.0f} to {most:.0f} nats ({blur.basis},"
     " paired; one training)"

@@ -66,8 +66,8 @@ show_widget(
     latent_traversal("vae_2d", unlabelled),
     fig,
     alt=(
-        "A 12 by 12 table of decoded digits over the two latent dimensions, from -1.7 to 1.7 each."
-        " The digits change into one another gradually, with blends at their borders."
+        "The pad as a picture: 12 by 12 decoded digits over the two latent dimensions, from -1.7 to"
+        " 1.7 each. The digits change into one another gradually, with blends at their borders."
     ),
     caption="The decoder's mean over the latent plane: neighbouring codes give similar digits.",
 )
@@ -305,6 +305,10 @@ show_widget(
         " on the right and a lower one on the left, at the best width for each mean a single"
         f" slope; both stay below the line log p(x). At the best q the gap is {gap:.2f} nats."
     ),
+    caption=(
+        "Left, q and the exact posterior. Right, the bound for each mean of q, and in orange the"
+        " gap that q leaves below log p(x): its KL to the posterior."
+    ),
 )
 
 # %% jupyter={"source_hidden": true}
@@ -430,6 +434,7 @@ def scatter(draws: Tensor, S: int) -> Tensor:
 vae40 = recipes.load("vae_40d")
 x_scatter = test[:20]
 sampled, closed = [], []  # one-sample estimates of the 20 bounds
+torch.manual_seed(0)
 with torch.no_grad():
     q = vae40.encoder(x_scatter)
     for _ in range(48):
@@ -642,10 +647,12 @@ if len(early) > 50:  # if you stopped it earlier, there is nothing to see yet
     )
 
 # %% [markdown]
-# Both move at once. In its first steps the encoder sends *every* digit to nearly the same narrow
-# spot: many nats of KL that tell the decoder nothing about the digit. Soon about half of it is
-# taken back. Only then does the KL rise because digits get codes of their own. **A late rise of the
-# KL is the model learning to use its code**, not a fault.
+# Both move at once. In its first steps the encoder sends *every* digit to nearly the same
+# narrow spot: many nats of KL that tell the decoder nothing about the digit. Soon about
+# half of it is taken back. Only then does the KL rise because digits get codes of their
+# own. (The dashed line, half the variance of the means of $q$, is the part
+# $\frac12 \mu^2$ of the KL, as far as $\mu$ differs from digit to digit.) **A late rise
+# of the KL is the model learning to use its code**, not a fault.
 
 # %%
 torch.manual_seed(1)
@@ -1114,11 +1121,11 @@ gap, missed = log_p - bound, log_p[:30] - sampled
 short = intervals.of_mean(gap, "digits")
 plot.markdown(
     f"Over {len(x_plane)} test digits: exact $\\log p(\\mathbf{{x}})$ {log_p.mean():.2f}, ELBO"
-    f" {bound.mean():.2f}, gap **{short:.2f}** nats ({short.basis}). The bound is below the"
-    f" evidence for {(gap > 0).sum()} of {len(x_plane)}. Importance sampling with S = 5,000 falls"
-    f" short of the exact value by {missed.median():.3f} nats for the median of {len(missed)}"
-    f" digits, and by {missed.max():.2f} for the worst. The gap's median is {gap.median():.2f}: a"
-    f" few digits make the mean, {gap.max():.0f} the worst."
+    f" {bound.mean():.2f}. The gap is **{gap.median():.2f}** nats for the median digit and"
+    f" {short:.2f} on average ({short.basis}): a few digits make the mean, {gap.max():.0f} the"
+    f" worst. The bound is below the evidence for {(gap > 0).sum()} of {len(x_plane)}. Importance"
+    f" sampling with S = 5,000 falls short of the exact value by {missed.median():.3f} nats for the"
+    f" median of {len(missed)} digits, and by {missed.max():.2f} for the worst."
 )
 
 # %% [markdown]
@@ -1350,9 +1357,10 @@ plot.markdown(
 # grows, does the KL shrink evenly over the latent units, or do they die one by one? What does a
 # decoder write that gets no message any more?
 #
-# Seven small trainings, each from the same start. A unit counts as used if it carries more than 0.1
-# nats, on average over test digits. (The *active units* above have a mean that varies, by more than
-# 0.01. One that only trembles is active, too.)
+# Seven small trainings, each from the same start. A unit counts as used if it carries
+# more than 0.1 nats, on average over test digits. (The *active units* above have a mean
+# that varies, by more than 0.01. A unit whose mean varies slightly counts as active even
+# if it carries almost no nats.)
 #
 # Three things to try: find the $\beta$ at which the first bars vanish; compare what the few living
 # units at $\beta = 10$ can still tell the decoder with what ten can; go down to 0.1 and look at the
