@@ -7,7 +7,7 @@ function render({ model, el }) {
   const strides = controls.map((_, i) => controls.slice(i + 1).reduce((n, { values }) => n * values.length, 1));
   const play = h("button", { type: "button", class: "jupyter-button", style: "width: 5.5em" }, "Play");
   const row = h("div", { style: "display: flex; flex-wrap: wrap; align-items: center; gap: 8px 16px; margin: 4px 0" }, ...(seconds ? [play] : []));
-  const screen = h("div", { class: "film", style: `display: grid; max-width: ${width}px` });
+  const screen = h("div", { class: "film", style: `display: grid; max-width: ${width}px; --drawn: ${width}px` });
   const caption = h("p", { "aria-live": "polite", style: "max-width: 45em; min-height: 2.6em; margin: 0; opacity: .8; font-size: 92%" });
   el.append(row, screen, ...(told ? [caption] : []));
 
@@ -41,11 +41,11 @@ function render({ model, el }) {
       row.append(h("button", { type: "button", class: "jupyter-button", onclick: () => lead(i, (place(i) + 1) % values.length) }, label));
       return () => {};
     }
-    const box = kind === "box", input = box ? h("input", { type: "checkbox" }) : h("input", { type: "range", min: 0, max: values.length - 1, step: 1, style: "width: 16em" });
+    const box = kind === "box", input = box ? h("input", { type: "checkbox" }) : h("input", { type: "range", min: 0, max: values.length - 1, step: 1, style: "width: 16em; min-width: 4em" });
     const output = h("output", { style: "font-variant-numeric: tabular-nums" });
     input.setAttribute("data-lm-suppress-shortcuts", "true");
     input.addEventListener("input", () => lead(i, box ? Number(input.checked) : Number(input.value)));
-    const style = "display: flex; align-items: center; gap: 8px; max-width: 100%";
+    const style = "display: flex; align-items: center; gap: 8px; min-width: 0; max-width: 100%";
     const name = h("label", { style }, ...(box ? [input, label] : [h("span", {}, label), input]));
     row.append(box ? name : h("div", { style }, name, output));
     return (at) => {

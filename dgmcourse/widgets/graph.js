@@ -77,8 +77,9 @@ function render({ model, el }) {
     cloud, ...dots);
   const rows = Array.from({ length: SHOWN }, (_, k) => {
     const bar = h("span", { class: "bar" }), value = h("span", { class: "value" }), name = h("b");
-    const row = h("button", { type: "button", class: "link", onclick: () => toggle(chosen, order[k]) }, name, h("span", { class: "track" }, bar), value);
-    return { row, bar, value, name };
+    const from = h("span", { class: "unseen" }), state = h("span", { class: "unseen" }); // what is read aloud has what is seen in it
+    const row = h("button", { type: "button", class: "link", onclick: () => toggle(chosen, order[k]) }, from, name, state, h("span", { class: "track" }, bar), value);
+    return { row, bar, value, name, from, state };
   });
   const other = h("select", { "aria-label": "another member", onchange: () => write() });
   const change = h("button", { type: "button", onclick: () => toggle(chosen, +other.value) });
@@ -116,14 +117,15 @@ function render({ model, el }) {
     const [cx, cy] = inPlane(z[chosen]);
     for (const [name, value] of Object.entries({ cx, cy, rx: (deviation[chosen][0] * PLANE) / 2 / REACH, ry: (deviation[chosen][1] * PLANE) / 2 / REACH })) cloud.setAttribute(name, value);
     title.textContent = `links of ${label(chosen)}, who went with ${side(chosen)}`;
-    rows.forEach(({ row, bar, value, name }, k) => {
+    rows.forEach(({ row, bar, value, name, from, state }, k) => {
       const j = order[k], there = A[chosen * N + j] === 1, chance = percent(p[chosen][j]);
       name.textContent = label(j);
       bar.style.width = `${100 * p[chosen][j]}%`;
       value.textContent = chance;
       row.classList.toggle("there", there);
       row.setAttribute("aria-pressed", there);
-      row.setAttribute("aria-label", `link ${label(chosen)} to ${label(j)}: ${there ? "there" : "not there"}, probability ${chance}`);
+      from.textContent = `link ${label(chosen)} to `;
+      state.textContent = `: ${there ? "there" : "not there"}, probability `;
     });
     total.textContent = `log p(A | z) = ${number(logProbability(), 1)} nats at these codes`;
     caption.textContent = story;

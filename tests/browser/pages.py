@@ -25,7 +25,7 @@ def cut_off(page, root: str) -> list[str]:
     return page.evaluate(
         """(selector) => {
             const root = document.querySelector(selector), edge = root.getBoundingClientRect().right;
-            return [...root.querySelectorAll('button, canvas, input, select, .value')]
+            return [...root.querySelectorAll('button, canvas, input, select, .value, .key span')]
                 .filter((e) => e.getBoundingClientRect().right > edge + 1).map((e) => e.outerHTML.slice(0, 80)); }""",
         root,
     )

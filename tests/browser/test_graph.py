@@ -1,5 +1,7 @@
 """The graph editor, driven in JupyterLab as a student would; what it computes is what torch does."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -136,7 +138,7 @@ def test_it_says_what_happened_aloud(page):
 def test_narrow_columns(page):
     size = page.viewport_size
     page.evaluate("window.jupyterapp.shell.collapseLeft()")
-    for width in (764, 470):
+    for width in (764, 470, 390):
         page.set_viewport_size({"width": width, "height": 900})
         page.wait_for_timeout(300)
         assert cut_off(page, ".dgm-graph") == []
@@ -147,6 +149,10 @@ def test_every_control_has_a_name(page):
     found = controls(page, ".dgm-graph")
     assert {"application", "button", "combobox", "option"} == {role for role, _ in found}
     assert [role for role, name in found if not name.strip()] == []
+    member, chance = page.locator(".dgm-graph .link").first.locator("b, .value").all_inner_texts()
+    said = rf"link \d+ to {member}\s*: (not )?there, probability\s*{chance}"  # what is seen, in its order
+    assert re.fullmatch(said, next(name for _, name in found if name.startswith("link")))
+    assert page.locator(".dgm-graph .link[aria-label]").count() == 0
 
 
 def test_without_a_kernel(page, torchs):
