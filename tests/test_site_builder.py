@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path += [str(ROOT), str(ROOT / "tools")]
 from dgmcourse.plot import plt, webp  # noqa: E402
 from dgmcourse.widgets.figure import slider_figure  # noqa: E402
-from web import frames, languages, live, notebook, pages, reference, search  # noqa: E402
+from web import build, frames, languages, live, notebook, pages, reference, search  # noqa: E402
 from web.slice import slice_of  # noqa: E402
 
 # ---- which statements a widget needs
@@ -252,6 +252,21 @@ def test_the_claims_say_what_was_measured_and_where():
         '1.2 <span class="interval">(1.1 to 1.3)</span>,'
         ' <span class="tex" data-shown="0">x</span> &lt;y'
     )
+    assert pages.words("95 % of 20") == "95&nbsp;% of 20"  # on one line
+
+
+def test_a_formula_stays_with_what_touches_it_and_may_end_a_line_within(tmp_path, monkeypatch):
+    parts = [
+        '<span class="katex"><span class="base">a</span>',
+        '<span class="base">b</span></span>',
+    ]
+    made = "".join(parts)
+    monkeypatch.setattr(build, "set_formulas", lambda formulas, npm: [made] * len(formulas))
+    tex, page = notebook.marked("a=b", shown=False), tmp_path / "page.html"
+    page.write_text(f"<p>{tex} or ({tex}), by</p><div>{notebook.marked('a', shown=True)}</div>")
+    build.finish(tmp_path, "npm")
+    whole = f'<span class="whole">({"<wbr>".join(parts)}),</span>'
+    assert page.read_text() == f"<p>{made} or {whole} by</p><div>{made}</div>"
 
 
 def test_the_deck_leads_to_pages():
@@ -294,6 +309,13 @@ def test_a_docstring_is_set_with_its_equation_its_sections_and_its_example():
         "**Arguments**\n\n- `x`: a number; its square is not asked for.\n"
         "- `*rest`: no one needs them.\n\n**Raises**\n\n- `ValueError`: never."
     )
+
+
+def test_a_long_signature_has_an_argument_a_line():
+    long = "a: Tensor, " * 8 + "b: int = 0"
+    inside = "    a: Tensor,\n" * 8 + "    b: int = 0,\n"
+    assert reference.code(f"class A({long})") == (f"```````python\nclass A(\n{inside})\n```````")
+    assert f"\n{inside}) -> Tensor\n" in reference.code(f"f({long}) -> Tensor")
 
 
 def test_the_reference_has_every_public_module_and_no_solution():

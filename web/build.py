@@ -141,7 +141,8 @@ def front_page(listed: list[dict], made: dict[str, str], repository: str) -> str
         contents.append(f"```{{toctree}}\n:hidden:\n:caption: {part}\n\n{entries}\n```")
         for row in rows:
             link = f"[{label(row)}](notebooks/{row['notebook']}.md)"
-            table.append(f"| {link} | {row.get('question', row['about'])} | {row['minutes']} |")
+            question = row.get("question") or row["about"][0].upper() + row["about"][1:]
+            table.append(f"| {link} | {question} | {row['minutes']} |")
     others = [page for page in OTHERS if f"{page}.md" in made]
     docs = [name.removesuffix(".md") for name in made if name.startswith("docs/")]
     entries = "\n".join([*others[:-1], *docs, others[-1]])
@@ -222,14 +223,26 @@ def html(source: Path, out: Path, cache: Path) -> None:
 
 
 def finish(out: Path, npm: str) -> None:
-    """Set the formulas of all pages; the captions of the contents lack the level of a heading."""
-    pattern = re.compile(r'<span class="tex" data-shown="([01])">(.*?)</span>', re.S)
+    """Set the formulas of all pages, each on one line with the bracket or the comma that touches it;
+    the captions of the contents lack the level of a heading.
+    """
+    marked = r'(\(?)<span class="tex" data-shown="([01])">(.*?)</span>([^\s<]*)'
+    pattern, base = re.compile(marked, re.S), '</span><span class="base">'
     texts = {path: path.read_text(encoding="utf-8") for path in sorted(out.rglob("*.html"))}
-    asked = sorted({found for text in texts.values() for found in pattern.findall(text)})
+    asked = sorted({found[1:3] for text in texts.values() for found in pattern.findall(text)})
     formulas = [(unescape(tex), shown == "1") for shown, tex in asked]
     made = dict(zip(asked, set_formulas(formulas, npm), strict=True))
+
+    def formula(found) -> str:
+        before, *tex, after = found.groups()
+        html = made[tuple(tex)]
+        if not (before or after):
+            return html
+        parts = html.replace(base, base.replace("><", "><wbr><"))  # it may still end a line within
+        return f'<span class="whole">{before}{parts}{after}</span>'
+
     for path, text in texts.items():
-        text = pattern.sub(lambda found: made[found.groups()], text)
+        text = pattern.sub(formula, text)
         write(path, text.replace('role="heading"><span', 'role="heading" aria-level="2"><span'))
 
 

@@ -124,7 +124,7 @@ class Page:
         self.figures[file] = packed
         width, height = size(packed)
         shown = about.get("width", width // 2)
-        box = f"width={shown} height={round(shown * height / width)}"
+        box = f"width={shown} height={round(shown * height / width)} style=--drawn:{shown}px"
         alt = escape(about["alt"])
         look = "class=faces " if re.search(r"\bfaces?\b", alt) else ""
         image = f'<img {look}{box} loading=lazy alt="{alt}" src="../_static/figures/{file}">'

@@ -148,7 +148,8 @@ def words(text: str) -> str:
     """A claim's text, which is Markdown, as HTML: formulas marked, intervals in their own look."""
     html = formulas(escape(text, quote=False))
     html = re.sub(r"`([^`]+)`", r"<code>\1</code>", html)
-    return re.sub(INTERVAL, r' <span class="interval">(\1)</span>', html)
+    html = re.sub(INTERVAL, r' <span class="interval">(\1)</span>', html)
+    return re.sub(r"(?<=\d) %", "&nbsp;%", html)
 
 
 def slides(deck: str) -> str:

@@ -90,7 +90,8 @@ def code(text: str) -> str:
     if len(text) > 88:  # an argument a line
         head, _, rest = text.partition("(")
         inside, arrow, returned = rest.rpartition(") -> ")
-        inside = inside if arrow else rest.removesuffix(")")
+        if not arrow:
+            inside, returned = rest.removesuffix(")"), ""
         arguments = re.split(r", (?=[\w*/]+(?::|=|,|$))(?![^\[(]*[\])])", inside)
         text = f"{head}(\n" + "".join(f"    {a},\n" for a in arguments) + f"){arrow[1:]}{returned}"
     return f"{FENCE}python\n{text}\n{FENCE}"

@@ -8,6 +8,8 @@ const LOOK = `
   :is(button, select, input) { font: inherit; }
   slot { display: none; }
   @media print { slot { display: block; } slot + div { display: none; } } /* the picture in the widget's place */
+  .film { overflow-x: auto; }
+  .film img { min-width: calc(.55 * var(--drawn)); } /* as site.css has it for figures */
   [data-jp-theme-light="false"] :is(.film img) { filter: invert(.93) hue-rotate(180deg); }`; // as JupyterLab's own theme does
 
 function tellTheme() {
@@ -22,6 +24,7 @@ async function start(place) {
   await startWidget(place, await import(new URL(module, folder)), css + LOOK, state);
   place.shadowRoot.lastChild.before(document.createElement("slot")); // of the picture that the page had there
   tellTheme();
+  reach();
 }
 
 // A widget knows notebooks, the site has pages.
@@ -43,22 +46,29 @@ for (const place of document.querySelectorAll(".live")) {
 darkScreen.addEventListener("change", tellTheme);
 new MutationObserver(tellTheme).observe(document.body, { attributeFilter: ["data-theme"] });
 
-// What search quotes of a page has each formula once.
+// What search quotes of a page has each formula once, and not what is written on folded code.
 if (typeof Search !== "undefined") {
-  const asText = Search.htmlToText;
-  Search.htmlToText = (html, ...more) => asText(html.replace(/<span class="katex-mathml">.*?<\/math><\/span>/gs, ""), ...more);
+  const asText = Search.htmlToText, left = /<span class="katex-mathml">.*?<\/math><\/span>|<summary>Code of this cell.*?<\/summary>/gs;
+  Search.htmlToText = (html, ...more) => asText(html.replace(left, ""), ...more);
 }
 
-// What is wider than its place is scrolled by the keyboard, too.
+// What is wider than its place is scrolled by the keyboard, too, and shows that it goes on.
+const WIDE = "article :is(pre, .katex-display, .table-wrapper, .claims, figure, .cell table)";
+const goesOn = (part) => part.scrollLeft + part.clientWidth < part.scrollWidth - 1;
 function reach() {
-  for (const part of document.querySelectorAll("article pre, .katex-display, .table-wrapper, .claims")) {
-    if (part.scrollWidth > part.clientWidth) part.tabIndex = 0;
+  const films = [...document.querySelectorAll(".live[data-ready]")].flatMap((place) => [...place.shadowRoot.querySelectorAll(".film")]);
+  const parts = [...document.querySelectorAll(WIDE), ...films];
+  const found = parts.map((part) => [part.scrollWidth > part.clientWidth, goesOn(part)]); // before any is changed
+  parts.forEach((part, i) => {
+    if (found[i][0]) part.tabIndex = 0;
     else part.removeAttribute("tabindex");
-  }
+    part.classList.toggle("more", found[i][1]);
+  });
 }
 addEventListener("load", reach);
 addEventListener("resize", reach);
 document.addEventListener("toggle", reach, true);
+document.addEventListener("scroll", ({ target }) => { if (target.matches?.(WIDE)) target.classList.toggle("more", goesOn(target)); }, true);
 
 // Paper shows all pictures, those below the window, too.
 addEventListener("beforeprint", () => document.querySelectorAll("img[loading]").forEach((image) => { image.loading = "eager"; }));

@@ -86,6 +86,19 @@ def test_every_kind_of_page_is_accessible_and_asks_nobody(address, browser, sche
     assert reader.close() == []
 
 
+def test_what_only_the_theme_lets_scroll_is_too_wide(site, address, browser):
+    page = site / "planted.html"
+    page.write_text(
+        '<!doctype html><html lang="en"><title>x</title><main class="content" style="overflow-x:'
+        ' auto" tabindex="0"><h1 style="width: 2000px">x</h1></main>'
+    )
+    reader = check.Reader(browser, address, width=390)
+    reader.open("planted.html")
+    reader.look(axe=False)
+    page.unlink()
+    assert any("wider than the window" in fault for fault in reader.close())
+
+
 def test_what_is_asked_of_a_page_can_fail(site, address, browser):
     page = site / "planted.html"
     page.write_text(
@@ -204,6 +217,19 @@ def test_what_is_to_be_predicted_is_folded(reader):
     assert folded.locator("figure, p").first.is_visible()
 
 
+def test_what_goes_on_at_the_right_fades_there_until_it_is_scrolled(reader):
+    page = reader.open("notebooks/07_vae.html", widgets=False)
+    page.set_viewport_size({"width": 390, "height": 900})
+    for kind in ("figure", ".katex-display", "pre"):
+        wide = page.locator(f"article {kind}.more").filter(visible=True).first
+        assert wide.get_attribute("tabindex") == "0"
+        wide.evaluate("(part) => { part.id = 'wide'; part.scrollLeft = 9999; }")
+        page.wait_for_function("!document.getElementById('wide').classList.contains('more')")
+        page.locator("#wide").evaluate("(part) => part.removeAttribute('id')")
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.wait_for_function("!document.querySelector('figure.more')")
+
+
 def test_a_printed_page_has_pictures_in_the_widgets_places_and_no_hints(reader):
     page = reader.open("notebooks/07_vae.html")
     widget = page.locator(".live").first
@@ -220,6 +246,8 @@ def test_a_printed_page_has_pictures_in_the_widgets_places_and_no_hints(reader):
         page.locator("details.hint, details.solution, details.code").filter(visible=True).count()
         == 0
     )
+    furniture = page.locator(".skip-to-content, .sidebar-drawer, .toc-drawer")
+    assert furniture.count() == 3 and furniture.filter(visible=True).count() == 0
     page.set_viewport_size({"width": 700, "height": 1000})  # an A4 page
     wide = """[...document.querySelectorAll('article :is(table, pre, .katex-display)')]
         .filter((part) => part.scrollWidth > part.clientWidth + 1).map((part) => part.innerText)"""
