@@ -70,8 +70,11 @@ addEventListener("resize", reach);
 document.addEventListener("toggle", reach, true);
 document.addEventListener("scroll", ({ target }) => { if (target.matches?.(WIDE)) target.classList.toggle("more", goesOn(target)); }, true);
 
-// Paper shows all pictures, those below the window, too.
-addEventListener("beforeprint", () => document.querySelectorAll("img[loading]").forEach((image) => { image.loading = "eager"; }));
+// Paper shows all pictures, those below the window and what is to be predicted, too.
+addEventListener("beforeprint", () => {
+  document.querySelectorAll("img[loading]").forEach((image) => { image.loading = "eager"; });
+  document.querySelectorAll("details.predict").forEach((part) => { part.open = true; });
+});
 
 // What is folded is found by the address: a link into it opens it.
 function unfold() {
