@@ -113,7 +113,7 @@ class Notebook:
                 tree = ast.Module([one.tree], []) if one.tree else ast.parse(text)
                 exec(compile(tree, where, "exec"), space)
             except Exception as error:  # whatever a student's cell can raise
-                said = str(error).partition("\n")[0]
+                said = str(error).partition("\n")[0][:200]
                 trouble = trouble or f"{type(error).__name__}: {said}"
         return "" if name in space else trouble or "missing"
 

@@ -102,9 +102,21 @@ class Grader:
         self.kind, self.seed, self.seconds, self.student = kind, seed, seconds, None
 
     def begin(self, cells: list[str]) -> Submission:
-        if self.student is None:
-            self.student = Student(sandbox.command(self.kind), seconds=self.seconds)
-        return Submission(self.student, cells, secrets.token_hex(8))
+        """A submission in the warm process, or in a new one where that is not as it was: a
+        submission before this one may have spoilt it, which costs this one nothing.
+
+        Raises:
+            OSError: if no process works.
+        """
+        for last in (False, True):
+            if self.student is None:
+                self.student = Student(sandbox.command(self.kind), seconds=self.seconds)
+            try:
+                return Submission(self.student, cells, secrets.token_hex(8))
+            except Gone as gone:
+                self.close()
+                if last:
+                    raise OSError(f"the sandbox does not work: it {gone}") from None
 
     def close(self) -> None:
         if self.student:
@@ -115,32 +127,28 @@ class Grader:
         """The verdicts on a notebook's exercises. A later one goes on with the course's own where
         an earlier one is not right.
         """
-        verdicts, session, done = [], None, {}  # done: name -> the course's own, where it is needed
+        verdicts, session, wrong = [], None, {}  # wrong: name -> the course's own
         for one in asked:
             exercise = one.exercise
+            session = session or self.begin(cells)
             try:
-                if session is None:
-                    session = self.begin(cells)
-                    for name, solution in done.items():
-                        if solution:
-                            session.carry(name, solution)
-                trouble = session.define(one.name, list(done), self.seconds)
+                trouble = session.define(one.name, wrong, self.seconds)
                 verdict = self.judge(session, exercise, one.points, trouble)
             except Gone as gone:
                 verdict = failed(exercise, one.points, f"{one.name} {gone}.")
                 session = self.close()
             verdicts.append(verdict)
-            done[one.name] = None if verdict.passed else exercise.solution
+            if verdict.passed:
+                session.there.append(one.name)
+            else:
+                wrong[one.name] = exercise.solution
+        if session and session.carried:
+            self.close()  # what was carried there is not for the next submission to look for
+        elif session:
             try:
-                if session and not verdict.passed:
-                    session.carry(one.name, exercise.solution)
-            except Gone:
-                session = self.close()
-        try:
-            if session:
                 session.end()
-        except Gone:
-            self.close()
+            except Gone:
+                self.close()
         return verdicts
 
     def judge(self, session, exercise: Exercise, points, trouble: str) -> Verdict:
@@ -164,9 +172,11 @@ def failed(exercise: Exercise, points: float | None, sentence: str, kind: str = 
 def rows_of(grader: Grader, one: Handed) -> list[dict]:
     """The lines of one submission: points, verdict and sentence of each exercise."""
     try:
-        verdicts = grader.grade(code_cells(one.path), one.asked)
+        cells = code_cells(one.path)
     except (ValueError, OSError) as error:
         verdicts = [failed(asked.exercise, asked.points, f"{error}.") for asked in one.asked]
+    else:
+        verdicts = grader.grade(cells, one.asked)
     return [
         {
             "student": one.student,

@@ -10,8 +10,8 @@ import builtins
 import io
 import itertools
 import json
+import os
 import pickle
-import signal
 import subprocess
 import time
 
@@ -20,7 +20,9 @@ from torch.autograd.function import once_differentiable
 
 from dgmcourse.check import Blank, Wrong, answered
 from dgmcourse.classroom.cells import source_of
-from dgmcourse.classroom.channel import Channel, Gone, Reader
+from dgmcourse.classroom.channel import FINE, READY, Channel, Gone, Reader
+
+MOST_WORDS = 300  # characters of what a student's process says went wrong
 
 
 class Student:
@@ -33,42 +35,60 @@ class Student:
 
     def __init__(self, command: list[str], memory: int = 2 << 30, seconds: int = 20):
         self.limits = {"memory": memory, "seconds": seconds}
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-        self.channel = Channel(self.process.stdout.fileno(), self.process.stdin.fileno())
+        self.ends, theirs = os.pipe()
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        try:
+            self.process = subprocess.Popen([*command, str(theirs)], pass_fds=[theirs], **pipes)
+        except OSError:
+            os.close(self.ends)
+            raise
+        finally:
+            os.close(theirs)
+        read, write = self.process.stdout.fileno(), self.process.stdin.fileno()
+        self.channel = Channel(read, write, self.ends)
         self.channel.until = time.monotonic() + 120
         try:
-            self.channel.receive()
+            ready = self.channel.end() == READY
         except Gone:
+            ready = False
+        if not ready:
+            self.process.kill()
             said = self.process.stderr.read().decode(errors="replace").strip() or "no word"
             self.close()
-            raise OSError(f"the sandbox does not start: {said.splitlines()[-1]}") from None
+            raise OSError(f"the sandbox does not start: {said.splitlines()[-1]}")
 
     def close(self) -> None:
         self.process.kill()
         for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
             stream.close()
+        os.close(self.ends)
         self.process.wait()
 
 
 class Submission:
-    """One submission in a student's process. Called, it is the function that was defined last."""
+    """One submission in a student's process. Called, it is the function that was defined last.
+
+    Args:
+        token: that nobody has seen: what has it is this submission's, and not left by one before.
+
+    Raises:
+        Gone: if the process is not as it was when it was warm, which is not this submission's fault.
+    """
 
     def __init__(self, student: Student, cells: list[str], token: str):
         self.channel, self.token, self.numbers = student.channel, token, itertools.count()
+        self.there = []  # exercises whose function is there, the student's or the course's own
+        self.carried = False  # whether one of them is the course's own
         self.channel.until = time.monotonic() + 120
-        order = {"limits": student.limits, "submission": {"texts": cells, "token": token}}
-        self.channel.send(pickle.dumps(order))
+        self.channel.send(pickle.dumps(student.limits))
+        self.channel.send(pickle.dumps({"texts": cells, "token": token}))
+        if self.channel.receive() != [token.encode()]:
+            raise Gone("said something that nobody had asked for")
 
     def ask(self, verb: str, *arguments, payload: tuple[bytes, ...] = ()) -> tuple[dict, bytes]:
         self.channel.send(pickle.dumps((verb, *arguments)), *payload)
-        reply = self.channel.receive()
-        if reply[0] == b"done":
-            late = reply[1:] == [b"%d" % -signal.SIGXCPU]
-            raise Gone("ran longer than it may" if late else "ended its process")
         try:
-            header, data = reply
+            header, data = self.channel.receive()
             said = json.loads(header)
             if said["token"] != self.token:
                 raise ValueError
@@ -78,29 +98,33 @@ class Submission:
             raise as_exception(str(said["error"]), str(said["text"]))
         return said, data
 
-    def define(self, name: str, known: list[str], seconds: int) -> str:
+    def define(self, name: str, wrong: dict, seconds: int) -> str:
         """Define a function there; what is wrong if that fails. It and all calls of it have so many
         seconds of a core, and ten times as many by the clock, since a machine may be busy.
+
+        Args:
+            wrong: exercises that are not right -> the course's own, which takes their place where
+                this one uses them.
         """
         self.channel.until = time.monotonic() + 10 * seconds
+        own = {other: wrong[other] for other in wrong if other not in self.there}
         try:
-            said, _ = self.ask("define", name, known, seconds)
+            uses, _ = self.ask("uses", name, self.there, list(own))
+            for other in own.keys() & set(uses["uses"]):
+                self.ask("carry", other, source_of(own[other]), own[other].__name__)
+                self.there.append(other)
+                self.carried = True
+            said, _ = self.ask("define", name, self.there, seconds)
             self.kind = said["callable"]
-            return str(said["trouble"])
-        except Exception:  # whatever it has made of its process
-            raise Gone("broke the process that it runs in") from None
-
-    def carry(self, name: str, solution) -> None:
-        """Let `name` be the course's own function there."""
-        try:
-            self.ask("carry", name, source_of(solution), solution.__name__)
+            return str(said["trouble"])[:MOST_WORDS]
         except Exception:  # whatever it has made of its process
             raise Gone("broke the process that it runs in") from None
 
     def end(self) -> None:
+        """Let it end. Whoever it has started has ended, too, where the sandbox keeps them apart."""
         self.channel.until = time.monotonic() + 60
         self.channel.send(pickle.dumps(("end",)))
-        if self.channel.receive() != [b"done", b"0"]:
+        if self.channel.end() != FINE or not self.channel.silent():
             raise Gone("wrote where only the grader may")
 
     def __call__(self, *arguments):
@@ -221,7 +245,7 @@ def packed(what) -> tuple[list[torch.Tensor], bytes]:
 
 def as_exception(name: str, text: str) -> Exception:
     """An error of the student's process, of the same kind and words."""
-    text = "".join(c for c in text if c.isprintable())[:500]
+    text = "".join(c for c in text if c.isprintable())[:MOST_WORDS]
     if name in ("Wrong", "WrongShape"):
         return Wrong(text)
     if name == "Blank":
