@@ -303,6 +303,7 @@ sample = Exercise(
             Decoder(bias, weight),
         ),
         learn=(),
+        moved=("mean", "log_var", "bias", "weight"),
         event=(3,),
         copies=4000,
         moments=moments,
