@@ -10,6 +10,8 @@ PORT ?=
 ARGS ?=
 NAME ?=
 OUT ?=
+IN ?=
+RELEASE ?=
 REPO ?=
 export PYTHON TORCH
 unexport PYTHONPATH PYTHONHOME
@@ -49,6 +51,9 @@ notebooks: setup ## make the notebooks from notebooks/source (ARGS="07 08": only
 
 class: setup ## write what a class is given, without solutions (OUT=DIR ARGS="07 08 11")
 	@$(RUN) notebooks/release.py --out "$(OUT)" $(ARGS)
+
+grade: setup ## grade what was handed in (IN=submissions RELEASE=release OUT=grades.csv)
+	@$(RUN) -m dgmcourse grade "$(or $(IN),submissions)" --release "$(or $(RELEASE),release)" --out "$(or $(OUT),grades.csv)" $(ARGS)
 
 slides: setup ## make the slides: slides/deck.html and slides/deck.pdf (ARGS="--minutes 60": a shorter lecture)
 	@$(RUN) slides/build.py $(ARGS)
@@ -103,4 +108,4 @@ requirements: setup ## pin the packages anew from pyproject.toml (ARGS="--upgrad
 clean: ## remove the private environments and the caches; trained models stay
 	rm -rf .venv .venv-bench .venv-hub .venv-matrix web/packages web/cache .pytest_cache .ruff_cache build dist *.egg-info
 
-.PHONY: help setup lab test matrix doctor train notebooks class slides sheets site badges bench hub format lint requirements clean
+.PHONY: help setup lab test matrix doctor train notebooks class grade slides sheets site badges bench hub format lint requirements clean

@@ -6,6 +6,7 @@ Exit status: 0 done, 1 it did not work, 2 asked for something that is not there,
 import argparse
 import difflib
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 VERBS = {
@@ -31,6 +32,11 @@ def main(argv: list[str] | None = None) -> int:
         return 130
     except (OSError, ValueError, ArithmeticError) as error:
         print(error, file=sys.stderr)
+        return 1
+    except ModuleNotFoundError:
+        if find_spec("torch"):
+            raise
+        print("This Python has not the course: use .venv/bin/python", file=sys.stderr)
         return 1
 
 

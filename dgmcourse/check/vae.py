@@ -235,6 +235,8 @@ elbo = Exercise(
             "the bound": [
                 "you returned a loss, -ELBO: here everything is maximised",
                 bound(lambda r, k: k - r),
+                "in the bound the regulariser must be subtracted: reconstruction - regulariser",
+                bound(lambda r, k: r + k),
                 "both signs are wrong",
                 bound(lambda r, k: -r - k),
                 "the gradient does not pass through z: .sample() cuts it off, .rsample() does not",
