@@ -205,7 +205,7 @@ def grade(options):
     from dgmcourse.classroom import sandbox
 
     kind = options.sandbox or sandbox.best()
-    print(f"Sandbox: {sandbox.KINDS[kind]}.")
+    print(f"Sandbox: {sandbox.named(kind)}.")
     if kind == "none" and not options.sandbox:
         print("Without one, say --sandbox none if you trust what was handed in.", file=sys.stderr)
         return 1

@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 from students import FEW, STUDENTS, work
 
+from dgmcourse.classroom import sandbox
+
 ROOT = Path(__file__).resolve().parents[1]
 CLASS = list(STUDENTS) if os.environ.get("CLASS") == "20" else list(FEW)
 NBGRADER = os.environ.get("DGMCOURSE_NBGRADER") or os.path.dirname(shutil.which("nbgrader") or "")
@@ -38,6 +40,8 @@ def release(out, *more):
 @pytest.fixture(scope="module")
 def graded(tmp_path_factory):
     """The folder of a class, and {(student, exercise): row} of our own grader."""
+    if sandbox.best() == "none":
+        pytest.skip(sandbox.named("none"))
     folder = tmp_path_factory.mktemp("class")
     release(folder / "release")
     for student in CLASS:
@@ -124,3 +128,24 @@ def test_class_gets_the_same_from_nbgrader(graded, by_nbgrader):
                 name, ("", "blank", f"{name} was not filled in")
             )
             assert phrase in shown, (student, name)
+
+
+WITHOUT_A_SANDBOX = """
+from nbformat.v4 import new_notebook
+from dgmcourse.classroom import nbgrader, sandbox
+
+sandbox.best = lambda: "none"
+nbgrader.Judge().preprocess(new_notebook(), {"nbgrader": {"notebook": "99_of_the_lecturers"}})
+try:
+    nbgrader.grader()
+except OSError as error:
+    print(error)
+print(nbgrader.grader("none").kind)
+"""
+
+
+@pytest.mark.skipif(not NBGRADER, reason=WITHOUT)
+def test_class_is_not_run_by_nbgrader_where_no_sandbox_works(tmp_path):
+    said = run(f"{NBGRADER}/python", "-c", WITHOUT_A_SANDBOX, cwd=tmp_path).splitlines()
+    assert "a submission can do all that you can" in said[0] and "c.Judge.sandbox" in said[0]
+    assert said[-1] == "none"

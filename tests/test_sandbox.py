@@ -55,7 +55,7 @@ Channel.receive = forge
 """
 
 
-@pytest.mark.parametrize("parts", ["b'done', b'0'", "b'0'", "b'{}', b''"])
+@pytest.mark.parametrize("parts", ["b'done', b'0'", "b'{}', b''"])
 def test_an_end_that_is_forged_costs_the_next_one_nothing(grader, parts):
     assert judged(grader, FORGED.format(parts=parts) + RIGHT).passed
     assert judged(grader, RIGHT).passed
@@ -142,6 +142,19 @@ def test_a_sandbox_that_does_not_start_is_nobodys_fault(handed, monkeypatch):
     monkeypatch.setattr(sandbox, "command", lambda kind: ["sh", "-c", "echo no room >&2; exit 3"])
     (row,) = grading.work(handed)
     assert row["verdict"] == "error" and "does not start: no room" in row["sentence"]
+
+
+def test_why_bubblewrap_does_not_work_is_said(monkeypatch, tmp_path):
+    """Installed but refused, as on Ubuntu 24.04."""
+    (tmp_path / "bwrap").write_text(
+        "#!/bin/sh\necho a warning >&2\necho not permitted >&2\nexit 1\n"
+    )
+    (tmp_path / "bwrap").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert sandbox.refused("bwrap") == "not permitted" and sandbox.best() != "bwrap"
+    assert "not permitted" in sandbox.named("unshare") and "it says" not in sandbox.named("bwrap")
+    monkeypatch.setenv("PATH", str(tmp_path / "none"))
+    assert sandbox.best() == "none" and sandbox.named("none") == sandbox.KINDS["none"]
 
 
 def test_a_head_that_is_too_large_is_not_read():

@@ -21,12 +21,25 @@ SYSTEM = ("/usr", "/bin", "/lib", "/lib64", "/lib32", "/etc/alternatives", "/etc
 
 def best() -> str:
     """The strongest kind that works here."""
-    for kind in ("bwrap", "unshare"):
-        if shutil.which(kind):
-            ran = subprocess.run([*prefix(kind), "true"], capture_output=True)
-            if ran.returncode == 0:
-                return kind
-    return "none"
+    return next((kind for kind in ("bwrap", "unshare") if not refused(kind)), "none")
+
+
+def refused(kind: str) -> str:
+    """Why a kind does not work here, in its own last words; "" if it does."""
+    if not shutil.which(kind):
+        return f"{kind} is not installed"
+    try:
+        ran = subprocess.run([*prefix(kind), "true"], capture_output=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    said = ran.stderr.decode(errors="replace").strip().splitlines()
+    return (said or [f"{kind} ends with {ran.returncode}"])[-1] if ran.returncode else ""
+
+
+def named(kind: str) -> str:
+    """A kind in words, and why there is no better one where bubblewrap is here but does not work."""
+    why = refused("bwrap") if kind != "bwrap" and shutil.which("bwrap") else ""
+    return KINDS[kind] + f", or let it work: here it says {why!r} (docs/grading.md)" * bool(why)
 
 
 def command(kind: str) -> list[str]:
