@@ -13,6 +13,7 @@ import argparse
 import ast
 import hashlib
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -244,19 +245,24 @@ def digest(content: bytes) -> str:
 
 def pair(text: str) -> tuple[str, float]:
     name, _, points = text.partition("=")
+    if not re.fullmatch(r"\d+(\.\d+)?", points):
+        raise argparse.ArgumentTypeError(f"{text!r}: say NAME=POINTS, as vae.kl=2")
     return name, float(points)
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("which", nargs="+", help="beginnings of names, as 07")
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", required=True)
     parser.add_argument("--due", default=UNSET)
-    parser.add_argument("--points", type=pair, nargs="*", default=[], metavar="vae.kl=2")
+    parser.add_argument(
+        "--points", type=pair, nargs="+", default=[], action="extend", metavar="vae.kl=2"
+    )
     parser.add_argument("--nbgrader", action="store_true")
     options = parser.parse_args(arguments)
-    if options.out == Path():
+    if not options.out:
         raise SystemExit('where to? make class OUT=DIR ARGS="07 08 11"')
+    options.out = Path(options.out)
     listed, points = exercises(), dict(options.points)
     chosen = {n: a for n, a in listed.items() if n.startswith(tuple(options.which))}
     known = {f"{one.module}.{one.name}" for asked in chosen.values() for one in asked}

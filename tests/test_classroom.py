@@ -186,6 +186,22 @@ def test_a_release_renews_what_nobody_has_changed(tmp_path):
         release.main(["--out", str(tmp_path), "99"])
     with pytest.raises(SystemExit, match="no exercise here is vae.lk"):
         release.main(["--out", str(tmp_path), "07", "--points", "vae.lk=2"])
+    with pytest.raises(SystemExit, match="where to"):
+        release.main(["--out", "", "07"])
+
+
+def test_a_release_has_all_points_that_were_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)  # `--out .` is a folder as any other
+    monkeypatch.setattr(release, "files", lambda *a: {})
+    release.main(
+        ["--out", ".", "07", "--points", "vae.kl=2", "--points", "vae.elbo=6", "vae.sample=1"]
+    )
+    points = json.loads(Path("class.json").read_text())["points"]["07_vae"]
+    assert points == {"vae.kl": 2, "vae.elbo": 6, "vae.sample": 1}
+    for wrong in ("vae.kl", "vae.kl=two", "vae.kl=nan", "vae.kl=-1"):
+        with pytest.raises(SystemExit):
+            release.main(["--out", ".", "07", "--points", wrong])
+        assert "say NAME=POINTS" in capsys.readouterr().err
 
 
 # ---- the other process
