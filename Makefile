@@ -2,7 +2,8 @@
 #   make lab                                  set up what is missing, then open the course in JupyterLab
 #   make lab PORT=9999 ARGS="--no-browser"    with these options of JupyterLab
 #   make lab PYTHON=python3.12                with this Python, not the first that fits
-#   make lab TORCH=cpu                        the small build of torch (TORCH=default goes back)
+#   make lab TORCH=cpu                        the small build of torch (TORCH=default goes back), in .venv alone:
+#                                             make hub, bench and matrix take torch as the registry has it, 6 GB each
 # Only .venv is written to. tools/setup.sh says how it is made, and does nothing where it is up to date.
 PYTHON ?=
 TORCH ?=
