@@ -183,6 +183,25 @@ def points_cell(one: Asked) -> nbformat.NotebookNode:
 # ---- the release
 
 
+def alone(nb: nbformat.NotebookNode, there: set[str]) -> None:
+    """Leave out what leads to the whole course: badges, the cell that installs it in Colab, and of
+    links to what is not `there` all but their words.
+    """
+
+    def words(text: str) -> str:
+        text = re.sub(r"^\[!\[.*\n*", "", text, flags=re.MULTILINE)
+        link = r"(?<!!)\[([^\]]+)\]\((?!\w+:|#)([^)#\s]*)[^)\s]*\)"
+        return re.sub(link, lambda found: found[found[2] not in there], text)
+
+    nb.cells = [cell for cell in nb.cells if "colab" not in cell.metadata.get("tags", [])]
+    for cell in nb.cells:
+        if cell.cell_type == "markdown":
+            cell.source = words(cell.source)
+        for output in cell.get("outputs", []):
+            if text := output.get("data", {}).get("text/markdown"):
+                output.data["text/markdown"] = words(text)
+
+
 def syllabus(wanted: dict[str, list[Asked]], due: str) -> str:
     rows = {row["notebook"]: row for row in notebooks()}
     lines = [
@@ -208,8 +227,10 @@ def syllabus(wanted: dict[str, list[Asked]], due: str) -> str:
 def files(wanted: dict[str, list[Asked]], due: str, for_nbgrader: bool) -> dict[str, bytes]:
     """All files of a release, by their paths."""
     made = {} if for_nbgrader else package()
+    there = set() if for_nbgrader else {f"{name}.ipynb" for name in wanted}
     for name, asked in wanted.items():
         nb = (nbgrader_source if for_nbgrader else student)(name, asked, due)
+        alone(nb, there)
         path = f"source/{name}/{name}.ipynb" if for_nbgrader else f"{name}.ipynb"
         made[path] = nbformat.writes(nb).encode() + b"\n"
     if for_nbgrader:

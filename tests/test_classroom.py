@@ -10,6 +10,7 @@ import socket
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 import torch
 
@@ -202,6 +203,23 @@ def test_a_release_has_all_points_that_were_said(tmp_path, monkeypatch, capsys):
         with pytest.raises(SystemExit):
             release.main(["--out", ".", "07", "--points", wrong])
         assert "say NAME=POINTS" in capsys.readouterr().err
+
+
+def test_a_released_notebook_leads_nowhere_else():
+    """A link to what is not in the release is its words, and nothing installs the whole course."""
+    links, cell = re.compile(r"\]\(([\w./]+\.(?:ipynb|py|md))"), nbformat.v4.new_markdown_cell
+    for for_nbgrader in (False, True):
+        wanted = {name: list(exercises()[name]) for name in ("07_vae", "16_looking_back")}
+        made = release.files(wanted, "now", for_nbgrader)
+        for name in wanted:
+            path = f"source/{name}/{name}.ipynb" if for_nbgrader else f"{name}.ipynb"
+            text = made[path].decode()
+            assert "colab" not in text
+            assert set(links.findall(text)) <= (set() if for_nbgrader else set(made))
+    text = "# A\n[![Launch](b.svg)](https://b)\n\n[07](07_vae.ipynb#kl), [08](08.ipynb), [p](https://p)"
+    nb = nbformat.v4.new_notebook(cells=[cell(text)])
+    release.alone(nb, {"07_vae.ipynb"})
+    assert nb.cells[0].source == "# A\n[07](07_vae.ipynb#kl), 08, [p](https://p)"
 
 
 # ---- the other process
