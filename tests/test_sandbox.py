@@ -5,15 +5,19 @@ nobody a point. With one sandbox at a time.
 import os
 import signal
 import struct
+import subprocess
+import sys
 
 import pytest
 
+from dgmcourse import files
 from dgmcourse.classroom import grade as grading
 from dgmcourse.classroom import sandbox
 from dgmcourse.classroom.channel import ENDED, FINE, LATE, Channel, Gone
 from dgmcourse.classroom.grade import Asked, Grader, Handed
 from dgmcourse.classroom.student import how
 
+WELCOME = Asked("welcome", "log_bernoulli")
 RIGHT = "return (x * logits - torch.nn.functional.softplus(logits)).sum(-1)"
 KL = "def kl(mean, log_var):\n    return 0.5 * (log_var.exp() + mean**2 - 1 - log_var).sum(-1)"
 ELBO = """def elbo(x, encoder, decoder):
@@ -39,7 +43,7 @@ def judged(grader, body):
     """The verdict on one function of notebook 00, `body` its lines."""
     lines = body.replace("\n", "\n    ")
     cell = f"import torch\ndef log_bernoulli(x, logits):\n    {lines}"
-    return grader.grade([cell], [Asked("welcome", "log_bernoulli")])[0]
+    return grader.grade([cell], [WELCOME])[0]
 
 
 FORGED = """\
@@ -155,6 +159,57 @@ def test_why_bubblewrap_does_not_work_is_said(monkeypatch, tmp_path):
     assert "not permitted" in sandbox.named("unshare") and "it says" not in sandbox.named("bwrap")
     monkeypatch.setenv("PATH", str(tmp_path / "none"))
     assert sandbox.best() == "none" and sandbox.named("none") == sandbox.KINDS["none"]
+
+
+def mark(one):
+    """A grader's work in its place: of one hand-in, its process dies."""
+    if one.student == "eva":
+        os._exit(9)
+    return [{"student": one.student, "verdict": "fail"}]
+
+
+def test_who_ends_the_graders_process_is_named_and_the_others_are_graded(handed, monkeypatch):
+    monkeypatch.setattr(grading, "work", mark)
+    class_of = [handed._replace(student=name) for name in ("ada", "eva", "fay")]
+    found = {one.student: rows for one, rows in grading.judged(class_of, 2, ("none", 0, 5))}
+    assert {name: rows[0]["verdict"] for name, rows in found.items()} == {
+        "ada": "fail",
+        "eva": "error",
+        "fay": "fail",
+    }
+    assert "the grader's process was ended" in found["eva"][0]["sentence"]
+
+
+def test_two_graders_do_not_write_one_table(handed, tmp_path):
+    out = tmp_path / "grades.csv"
+    with files.alone(out.with_suffix(".journal")):
+        command = (
+            "import sys; from pathlib import Path; from dgmcourse.classroom.grade import grade\n"
+        )
+        command += "grade(Path(sys.argv[1]), Path(sys.argv[2]), kind='none')"
+        words = [sys.executable, "-c", command, handed.path.parent, out]
+        ran = subprocess.run(words, capture_output=True, text=True)
+    assert "is being written by process" in ran.stderr and not out.exists()
+
+
+def test_what_was_graded_otherwise_is_graded_again(monkeypatch, tmp_path):
+    found = {grading.version(kind, s) for kind in ("bwrap", "none") for s in (5, 20)}
+    monkeypatch.setattr(sandbox, "PACKAGE", tmp_path)  # another course's code
+    (tmp_path / "one.py").write_text("x = 1")
+    assert len(found | {grading.version("none", 5)}) == 5
+
+
+def test_a_table_holds_what_can_be_written_and_no_formula():
+    row = dict.fromkeys(grading.COLUMNS, 1.0)
+    row |= {"student": "=HYPERLINK(A1)", "sentence": "a \ud800 \x1b[2J\r\nb", "exercise": "\udcff"}
+    line = grading.table([row]).decode().splitlines()[1]
+    assert line.startswith("'=HYPERLINK(A1),") and "a \ufffd \ufffd[2J b" in line
+
+
+def test_a_cells_word_can_be_printed(grader):
+    cell = "log_bernoulli = int('\\ud800\\x1b[2J')"
+    (found,) = grader.grade([cell], [WELCOME])
+    assert "ValueError" in found.sentence and found.sentence.isprintable()
 
 
 def test_a_head_that_is_too_large_is_not_read():

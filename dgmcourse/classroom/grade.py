@@ -2,7 +2,8 @@
 
 Each notebook gets a process of its own, without network and files. The judge stays in this one and
 names the verdict. A journal beside the table keeps what is done, so that an interrupted run goes on;
-a notebook that has changed since is graded again.
+a notebook that has changed since is graded again, and so is all where the sandbox, the seconds or the
+course's code have.
 """
 
 import csv
@@ -14,18 +15,18 @@ import os
 import secrets
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from threading import Thread
 from typing import NamedTuple
 
+from dgmcourse import files
 from dgmcourse.check import Exercise, Verdict
 from dgmcourse.classroom import sandbox
 from dgmcourse.classroom.cells import code_cells
 from dgmcourse.classroom.channel import Gone
 from dgmcourse.classroom.remote import Student, Submission
-from dgmcourse.files import write_atomically
 from dgmcourse.weights import notebooks
 
 COLUMNS = ("student", "notebook", "exercise", "points", "out_of", "verdict", "sentence")
@@ -193,7 +194,8 @@ def rows_of(grader: Grader, one: Handed) -> list[dict]:
 
 
 def plain(text: str) -> str:
-    """A sentence as a spreadsheet may hold it: one line, and no formula."""
+    """Text as a spreadsheet and a terminal may hold it: one line, printable, and no formula."""
+    text = "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text)
     text = " ".join(text.split())[:500]
     return f"'{text}" if text[:1] in tuple("=+-@") else text
 
@@ -220,13 +222,48 @@ def work(one: Handed) -> list[dict]:
         return rows_of(grader, one)
     except Exception as error:  # the grader's own fault is no reason to lose the others
         grader.close()
-        said = f"the grader stopped with {type(error).__name__}: {error}"
-        return [
-            {"student": one.student, "notebook": one.notebook, "exercise": asked.name}
-            | {"points": "", "out_of": "", "verdict": "error", "sentence": plain(said)}
-            | {"mistake": ""}
-            for asked in one.asked
-        ]
+        return not_graded(one, f"the grader stopped with {type(error).__name__}: {error}")
+
+
+def not_graded(one: Handed, why: str) -> list[dict]:
+    """The lines of a submission that could not be graded, which are not kept."""
+    return [
+        {"student": one.student, "notebook": one.notebook, "exercise": asked.name}
+        | {"points": "", "out_of": "", "verdict": "error", "sentence": plain(why), "mistake": ""}
+        for asked in one.asked
+    ]
+
+
+def judged(left: list[Handed], jobs: int, settings: tuple) -> Iterator[tuple[Handed, list[dict]]]:
+    """Each of them with its lines, as they are done. Where a process of the grader's dies, for want
+    of memory for instance, what was not done is done one after the other, so that it is known which
+    one it dies of.
+    """
+    lost = []
+    with processes(jobs, settings) as pool:
+        running = {pool.submit(work, one): one for one in left}
+        try:
+            for future in as_completed(running):
+                try:
+                    yield running[future], future.result()
+                except BrokenExecutor:
+                    lost.append(running[future])
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    while lost:
+        with processes(1, settings) as pool:
+            while lost:
+                one = lost.pop(0)
+                try:
+                    yield one, pool.submit(work, one).result()
+                except BrokenExecutor:
+                    yield one, not_graded(one, "the grader's process was ended: too little memory?")
+                    break
+
+
+def processes(jobs: int, settings: tuple) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(jobs, get_context("spawn"), worker, settings)
 
 
 class Journal:
@@ -241,7 +278,7 @@ class Journal:
         self.done = {row["digest"]: row["rows"] for row in rows if "digest" in row}
         kept = [{"seed": self.seed}]
         kept += [{"digest": digest, "rows": rows} for digest, rows in self.done.items()]
-        write_atomically(path, "".join(json.dumps(row) + "\n" for row in kept).encode())
+        files.write_atomically(path, "".join(json.dumps(row) + "\n" for row in kept).encode())
         self.file = path.open("a")
 
     def write(self, row: dict) -> None:
@@ -283,35 +320,39 @@ def grade(
         again: grade those again that are in the journal.
     """
     there = handed_in(folder, exercises(release))
-    journal = Journal(out.with_suffix(".journal"), again, seed)
-    keys = {one: f"{one.student}/{one.notebook}/{one.digest}" for one in there}
-    left = [one for one in there if keys[one] not in journal.done]
-    settings = (kind or sandbox.best(), journal.seed, seconds)
-    progress(len(there) - len(left), len(there))
-    with ProcessPoolExecutor(jobs, get_context("spawn"), worker, settings) as pool:
-        running = {pool.submit(work, one): one for one in left}
-        try:
-            for i, future in enumerate(as_completed(running), len(there) - len(left) + 1):
-                rows = future.result()
-                if all(row["verdict"] != "error" for row in rows):
-                    journal.add(keys[running[future]], rows)
-                else:
-                    journal.done[keys[running[future]]] = rows
-                progress(i, len(there))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    rows = [row for one in there for row in journal.done[keys[one]]]
-    write_atomically(out, table(rows))
+    kind = kind or sandbox.best()
+    how = version(kind, seconds)
+    keys = {one: f"{one.student}/{one.notebook}/{one.digest}/{how}" for one in there}
+    kept = out.with_suffix(".journal")
+    with files.alone(kept):
+        journal = Journal(kept, again, seed)
+        left = [one for one in there if keys[one] not in journal.done]
+        progress(len(there) - len(left), len(there))
+        done = judged(left, jobs, (kind, journal.seed, seconds))
+        for i, (one, rows) in enumerate(done, len(there) - len(left) + 1):
+            if all(row["verdict"] != "error" for row in rows):
+                journal.add(keys[one], rows)
+            else:
+                journal.done[keys[one]] = rows
+            progress(i, len(there))
+        rows = [row for one in there for row in journal.done[keys[one]]]
+        files.write_atomically(out, table(rows))
     return rows
+
+
+def version(kind: str, seconds: int) -> str:
+    """How it is graded: sandbox, seconds and all of the course's code, as a digest."""
+    code = [path.read_bytes() for path in sorted(sandbox.PACKAGE.rglob("*.py"))]
+    return hashlib.sha256(repr((kind, seconds)).encode() + b"".join(code)).hexdigest()[:16]
 
 
 def table(rows: list[dict]) -> bytes:
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode()
+    for row in rows:
+        writer.writerow({k: plain(v) if isinstance(v, str) else v for k, v in row.items()})
+    return text.getvalue().encode(errors="replace")
 
 
 def summary(rows: list[dict], most: int = 5) -> Iterator[str]:

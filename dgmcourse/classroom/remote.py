@@ -115,8 +115,8 @@ class Submission:
                 self.there.append(other)
                 self.carried = True
             said, _ = self.ask("define", name, self.there, seconds)
-            self.kind = said["callable"]
-            return str(said["trouble"])[:MOST_WORDS]
+            self.kind = said["callable"] is True or printable(str(said["callable"]))
+            return printable(str(said["trouble"]))
         except Exception:  # whatever it has made of its process
             raise Gone("broke the process that it runs in") from None
 
@@ -243,9 +243,13 @@ def packed(what) -> tuple[list[torch.Tensor], bytes]:
     return tensors, pickle.dumps((arrays, file.getvalue()))
 
 
+def printable(text: str) -> str:
+    return "".join(c for c in text[: 2 * MOST_WORDS] if c.isprintable())[:MOST_WORDS]
+
+
 def as_exception(name: str, text: str) -> Exception:
     """An error of the student's process, of the same kind and words."""
-    text = "".join(c for c in text if c.isprintable())[:MOST_WORDS]
+    text = printable(text)
     if name in ("Wrong", "WrongShape"):
         return Wrong(text)
     if name == "Blank":
