@@ -107,6 +107,7 @@ def parser() -> argparse.ArgumentParser:
     )
     one.add_argument("--out", type=Path, metavar="FILE", default=Path("grades.csv"))
     one.add_argument("--release", type=Path, metavar="DIR", help="what was given out (make class)")
+    one.add_argument("--feedback", type=Path, metavar="DIR", help="write a page for each student")
     one.add_argument("--jobs", type=positive, metavar="N", help="processes (default: the cores)")
     one.add_argument("--seconds", type=positive, metavar="N", default=20, help="for each exercise")
     one.add_argument("--seed", type=int, metavar="N", help="of the numbers (default: drawn)")
@@ -201,8 +202,8 @@ def study(options):
 
 
 def grade(options):
+    from dgmcourse.classroom import feedback, sandbox
     from dgmcourse.classroom import grade as grading
-    from dgmcourse.classroom import sandbox
 
     kind = options.sandbox or sandbox.best()
     print(f"Sandbox: {sandbox.named(kind)}.")
@@ -216,7 +217,14 @@ def grade(options):
 
     rest = {"seed": options.seed, "seconds": options.seconds, "kind": kind, "again": options.again}
     rows = grading.grade(*arguments, **rest, progress=progress)
-    print("", *grading.summary(rows), f"The table is {options.out}.", sep="\n")
+    print("", *grading.summary(rows), sep="\n")
+    for sentence in grading.overlooked(options.folder, options.release):
+        print(sentence)
+    sums = grading.totals_of(options.out)
+    print(f"The table is {options.out}, the sums of each student are in {sums}.")
+    if options.feedback:
+        feedback.write(options.feedback, rows)
+        print(f"A page for each student is in {options.feedback}.")
     return int(any(row["verdict"] == "error" for row in rows))
 
 

@@ -5,6 +5,7 @@ cannot do. The whole way is test_class.py's.
 import ast
 import importlib.util
 import json
+import os
 import re
 import socket
 import sys
@@ -14,11 +15,12 @@ import nbformat
 import pytest
 import torch
 
-from dgmcourse.check import Exercise, NotRight, Wrong
+from dgmcourse.__main__ import main
+from dgmcourse.check import Exercise, NotRight, Verdict, Wrong
 from dgmcourse.check import vae as check
 from dgmcourse.check._judge import Function, randn
-from dgmcourse.classroom import sandbox
-from dgmcourse.classroom.cells import Notebook, code_cells, source_of
+from dgmcourse.classroom import feedback, grade, sandbox
+from dgmcourse.classroom.cells import Notebook, code_cells, defined_late, source_of
 from dgmcourse.classroom.channel import Gone, Reader, Writer
 from dgmcourse.classroom.grade import Asked, Grader, Journal, exercises, handed_in, plain, summary
 from dgmcourse.classroom.remote import packed
@@ -319,6 +321,106 @@ def test_what_was_handed_in_is_found(tmp_path):
         handed_in(tmp_path / "none", exercises())
 
 
+def hand_in(folder, *names):
+    """Empty notebooks, each newer than the one before."""
+    for when, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text('{"cells": []}')
+        os.utime(folder / name, (1e9 + when, 1e9 + when))
+
+
+WANTED = {"07_vae": (Asked("vae", "kl", 2.0), Asked("vae", "sample"))}
+
+
+def test_what_is_not_graded_is_named(tmp_path, monkeypatch):
+    hand_in(
+        tmp_path, "ada/07_vae.ipynb", "ada/07_vae (1).ipynb", "ben/vae.ipynb", "cem_07_vae.ipynb"
+    )
+    (tmp_path / "dan").mkdir()
+    monkeypatch.setattr(grade, "exercises", lambda release: WANTED)
+    there = handed_in(tmp_path, WANTED)
+    assert [one.path.name for one in there] == ["07_vae (1).ipynb", "cem_07_vae.ipynb"]
+    assert sorted(grade.overlooked(tmp_path)) == [
+        "ada/07_vae.ipynb is not graded: the same student's other copy is newer.",
+        "ben has handed in no notebook that is graded.",
+        "ben/vae.ipynb is not graded: its name has none of these in it: 07_vae.",
+        "dan has handed in no notebook that is graded.",
+    ]
+    rows = grade.absent(tmp_path, there)
+    assert {row["sentence"] for row in rows} == {"nothing handed in"}
+    found = [(row["student"], row["exercise"], row["points"], row["out_of"]) for row in rows]
+    assert found == [
+        (student, *rest) for student in ("ben", "dan") for rest in (("kl", 0, 2), ("sample", 0, 1))
+    ]
+
+
+def test_what_some_have_not_handed_in_is_0_points_and_what_nobody_has_is_not_asked(tmp_path):
+    wanted = WANTED | {"00_welcome": (Asked("welcome", "log_bernoulli"),)}
+    wanted["04_gan"] = (Asked("gan", "alternate"),)
+    hand_in(tmp_path, "ada/07_vae.ipynb", "ben/00_welcome.ipynb")
+    rows = grade.absent(tmp_path, handed_in(tmp_path, wanted))
+    found = {(row["student"], row["notebook"]) for row in rows}
+    assert found == {("ada", "00_welcome"), ("ben", "07_vae")}
+
+
+def test_each_student_is_given_back_points_and_sentences(tmp_path):
+    line = {"notebook": "07_vae", "verdict": "fail", "out_of": 3.0, "minutes_late": ""}
+    ada = {"student": "ada", "exercise": "elbo", "points": 1.0, "sentence": "E[x] < 3 & more"}
+    rows = [line | ada, line | ada | {"exercise": "kl", "points": 2.5, "verdict": "pass"}]
+    rows += [line | ada | {"notebook": "04_gan", "minutes_late": 7}]
+    rows += [line | ada | {"student": "ben"}, line | ada | {"student": "cem", "points": ""}]
+    rows[-1] |= {"verdict": "error", "out_of": ""}
+    feedback.write(tmp_path, rows)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ada.html", "ben.html", "cem.html"]
+    text = (tmp_path / "ada.html").read_text()
+    for part in ("ada: 4.5 of 9 points", "07_vae: 3.5 of 6 points", "04_gan: 1 of 3 points"):
+        assert part in text
+    assert "<td>kl</td><td>2.5 of 3 points</td><td>right</td>" in text
+    assert "E[x] &lt; 3 &amp; more" in text and text.count("7 minutes late") == 1
+    assert "not graded yet" in (tmp_path / "cem.html").read_text()
+    assert feedback.totals(rows).decode().splitlines() == [
+        "student,04_gan,07_vae,points,out_of",
+        "ada,1.0,3.5,4.5,9.0",
+        "ben,,1.0,1.0,3.0",
+        "cem,,,,",
+    ]
+
+
+def test_grade_says_what_it_has_written(tmp_path, monkeypatch, capsys):
+    hand_in(tmp_path, "in/ada/07_vae.ipynb", "in/ada/notes.ipynb")
+    monkeypatch.chdir(tmp_path)
+    row = {"student": "ada", "notebook": "07_vae", "exercise": "kl", "points": 0, "out_of": 1}
+    rows = [row | {"verdict": "blank", "sentence": "", "mistake": ""}]
+    monkeypatch.setattr(grade, "grade", lambda *args, **more: rows)
+    command = ["grade", "in", "--feedback", "feedback", "--sandbox", "none", "--out", "g.csv"]
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    assert "ada/notes.ipynb is not graded" in said
+    assert "The table is g.csv, the sums of each student are in g.totals.csv." in said
+    assert "kl" in (tmp_path / "feedback" / "ada.html").read_text()
+
+
+def test_what_is_defined_below_its_check_is_said_so(grader):
+    blank = "import torch\ndef log_bernoulli(x, logits):\n    ..."
+    check_cell = "log_bernoulli = check.log_bernoulli(log_bernoulli)"
+    right = f"def log_bernoulli(x, logits):\n    {RIGHT}"
+    asked = [Asked("welcome", "log_bernoulli")]
+    below = grader.grade([blank, check_cell, right], asked)[0]
+    assert below.kind == "blank" and below.points == 0
+    assert below.sentence == "log_bernoulli is defined only after its check: move it above."
+    assert grader.grade([blank, right, check_cell], asked)[0].passed
+    said = grader.grade([blank, check_cell], asked)[0].sentence
+    assert said == "log_bernoulli was not filled in."
+    assert grader.grade([check_cell], asked)[0].sentence == "log_bernoulli is not in the notebook."
+
+
+@pytest.mark.parametrize("row", notebooks(), ids=lambda row: row["notebook"])
+def test_no_notebook_defines_an_exercise_below_its_check(row):
+    cells = code_cells(NOTEBOOKS / "solutions" / f"{row['notebook']}.ipynb")
+    for asked in exercises().get(row["notebook"], ()):
+        assert not defined_late(cells, asked.name)
+
+
 def test_a_table_holds_no_formula_and_a_journal_goes_on(tmp_path):
     assert plain("=SUM(A1)\nx") == "'=SUM(A1) x"
     journal = Journal(tmp_path / "j", False, None)
@@ -339,6 +441,10 @@ def test_the_most_frequent_mistakes_come_first():
         "  3 of 5: you averaged the KL",
         "  1 of 5: its sign",
     ]
+    said = Verdict("fail", "", sentence="07_vae.ipynb is no notebook: 3 cells, -0.5 nats").mistake
+    assert said == "07_vae.ipynb is no notebook: # cells, # nats"
+    *_, last = summary([*rows, row | {"mistake": said}])
+    assert last == "(# stands for a number.)"
 
 
 def test_a_judge_is_not_stopped_by_what_is_gone():

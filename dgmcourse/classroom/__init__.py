@@ -6,6 +6,7 @@
     channel.py  what the two say to one another
     remote.py   the judge's side: a function that lives in the other process, gradients included
     grade.py    `python -m dgmcourse grade`: a table and the most frequent mistakes
+    feedback.py what is given back: a page for each student, and the sums
 
 The judge, its truth and the solutions never enter the student's process; docs/grading.md says what
 remains.

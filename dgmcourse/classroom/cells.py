@@ -118,6 +118,13 @@ class Notebook:
         return "" if name in space else trouble or "missing"
 
 
+def defined_late(cells: list[str], name: str) -> bool:
+    """Whether a function is defined below its check, which judges what stands above it."""
+    checks = (i for i, cell in enumerate(cells) if f"check.{name}(" in cell)
+    below = cells[next(checks, len(cells)) + 1 :]
+    return any(re.search(rf"^def {name}\(", cell, flags=re.MULTILINE) for cell in below)
+
+
 def source_of(function: Callable) -> str:
     """The source of a function of the course's, with what it needs of its module."""
     module = inspect.getmodule(function)

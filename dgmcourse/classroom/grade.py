@@ -23,9 +23,10 @@ from typing import NamedTuple
 
 from dgmcourse import files
 from dgmcourse.check import Exercise, Verdict
-from dgmcourse.classroom import sandbox
-from dgmcourse.classroom.cells import code_cells
+from dgmcourse.classroom import feedback, sandbox
+from dgmcourse.classroom.cells import code_cells, defined_late
 from dgmcourse.classroom.channel import Gone
+from dgmcourse.classroom.feedback import plain
 from dgmcourse.classroom.remote import Student, Submission
 from dgmcourse.weights import notebooks
 
@@ -72,25 +73,69 @@ def exercises(release: Path | None = None) -> dict[str, tuple[Asked, ...]]:
     }
 
 
+def visible(folder: Path, paths: Iterable[Path]) -> list[Path]:
+    """The paths below a folder, without what is hidden."""
+    return [
+        path
+        for path in sorted(paths)
+        if not any(part.startswith((".", "__")) for part in path.relative_to(folder).parts)
+    ]
+
+
 def handed_in(folder: Path, wanted: dict[str, tuple[Asked, ...]]) -> list[Handed]:
-    """The notebooks below a folder. The student is the first folder's name, FOLDER/STUDENT/.../07_vae
-    .ipynb, or what stands before the notebook's name, FOLDER/STUDENT_07_vae.ipynb.
+    """The notebooks below a folder, of several of one student's the newest. The student is the first
+    folder's name, FOLDER/STUDENT/.../07_vae.ipynb, or what stands before the notebook's name,
+    FOLDER/STUDENT_07_vae.ipynb.
 
     Raises:
         ValueError: if there is none.
     """
-    found = []
-    for path in sorted(folder.rglob("*.ipynb")):
+    found = {}
+    for path in visible(folder, folder.rglob("*.ipynb")):
         inner = path.relative_to(folder)
-        notebook = next((name for name in wanted if name in path.stem), None)
-        if notebook and not any(part.startswith(".") for part in inner.parts):
+        if notebook := next((name for name in wanted if name in path.stem), None):
             before = path.stem.partition(notebook)[0].strip("_- ")
             student = inner.parts[0] if len(inner.parts) > 1 else before or path.stem
-            found.append(Handed(student, notebook, path, wanted[notebook]))
+            one = Handed(student, notebook, path, wanted[notebook])
+            found.setdefault((student, notebook), []).append(one)
     if not found:
         names = ", ".join(wanted)
         raise ValueError(f"{folder} has no notebook whose name has one of these in it: {names}")
-    return found
+    return [max(ones, key=lambda one: one.path.lstat().st_mtime) for ones in found.values()]
+
+
+def students(folder: Path, there: list[Handed]) -> list[str]:
+    """All of whom something is there, be it an empty folder."""
+    folders = {path.name for path in visible(folder, folder.iterdir()) if path.is_dir()}
+    return sorted(folders | {one.student for one in there})
+
+
+def overlooked(folder: Path, release: Path | None = None) -> Iterator[str]:
+    """Sentences on what is there and is not graded."""
+    wanted = exercises(release)
+    there = handed_in(folder, wanted)
+    for path in visible(folder, folder.rglob("*.ipynb")):
+        inner = path.relative_to(folder)
+        if not any(name in path.stem for name in wanted):
+            yield plain(
+                f"{inner} is not graded: its name has none of these in it: {', '.join(wanted)}."
+            )
+        elif path not in {one.path for one in there}:
+            yield plain(f"{inner} is not graded: the same student's other copy is newer.")
+    for student in set(students(folder, there)) - {one.student for one in there}:
+        yield plain(f"{student} has handed in no notebook that is graded.")
+
+
+def absent(folder: Path, there: list[Handed]) -> list[dict]:
+    """Lines of 0 points for what others have handed in and a student has not."""
+    asked, given = {one.notebook: one.asked for one in there}, {one[:2] for one in there}
+    return [
+        row(student, notebook, failed(one.exercise, one.points, "nothing handed in", "blank"))
+        for student in students(folder, there)
+        for notebook in asked
+        if (student, notebook) not in given
+        for one in asked[notebook]
+    ]
 
 
 # ---- one submission
@@ -138,6 +183,9 @@ class Grader:
             except Gone as gone:
                 verdict = failed(exercise, one.points, f"{one.name} {gone}.")
                 session = self.close()
+            if verdict.kind == "blank" and defined_late(cells, one.name):
+                said = f"{one.name} is defined only after its check: move it above."
+                verdict = failed(exercise, one.points, said, "blank")
             verdicts.append(verdict)
             if verdict.passed:
                 session.there.append(one.name)
@@ -155,10 +203,8 @@ class Grader:
     def judge(self, session, exercise: Exercise, points, trouble: str) -> Verdict:
         if trouble:
             there = trouble != "missing"
-            said = f"its cell stopped with {trouble}" if there else "is not in the notebook"
-            return failed(
-                exercise, points, f"{exercise.name}: {said}.", "fail" if there else "blank"
-            )
+            said = f": its cell stopped with {trouble}" if there else " is not in the notebook"
+            return failed(exercise, points, f"{exercise.name}{said}.", "fail" if there else "blank")
         if session.kind is not True:
             said = f"{exercise.name} is {session.kind}, not a function."
             return failed(exercise, points, said)
@@ -178,26 +224,21 @@ def rows_of(grader: Grader, one: Handed) -> list[dict]:
         verdicts = [failed(asked.exercise, asked.points, f"{error}.") for asked in one.asked]
     else:
         verdicts = grader.grade(cells, one.asked)
-    return [
-        {
-            "student": one.student,
-            "notebook": one.notebook,
-            "exercise": verdict.exercise,
-            "points": verdict.points,
-            "out_of": verdict.out_of,
-            "verdict": verdict.kind,
-            "sentence": plain(verdict.sentence),
-            "mistake": plain(verdict.mistake),
-        }
-        for verdict in verdicts
-    ]
+    return [row(one.student, one.notebook, verdict) for verdict in verdicts]
 
 
-def plain(text: str) -> str:
-    """Text as a spreadsheet and a terminal may hold it: one line, printable, and no formula."""
-    text = "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text)
-    text = " ".join(text.split())[:500]
-    return f"'{text}" if text[:1] in tuple("=+-@") else text
+def row(student: str, notebook: str, verdict: Verdict) -> dict:
+    """A line of the table, and what the mistake is called."""
+    return {
+        "student": student,
+        "notebook": notebook,
+        "exercise": verdict.exercise,
+        "points": verdict.points,
+        "out_of": verdict.out_of,
+        "verdict": verdict.kind,
+        "sentence": plain(verdict.sentence),
+        "mistake": plain(verdict.mistake),
+    }
 
 
 # ---- all of them
@@ -308,7 +349,7 @@ def grade(
     again: bool = False,
     progress=lambda done, of: None,
 ) -> list[dict]:
-    """Grade all notebooks below a folder and write the table; its rows.
+    """Grade all notebooks below a folder and write the table, and that of the sums; its rows.
 
     Args:
         out: where the table goes; the journal lies beside it.
@@ -336,7 +377,10 @@ def grade(
                 journal.done[keys[one]] = rows
             progress(i, len(there))
         rows = [row for one in there for row in journal.done[keys[one]]]
+        rows += absent(folder, there)
+        rows = sorted(rows, key=lambda row: (row["student"], row["notebook"]))
         files.write_atomically(out, table(rows))
+        files.write_atomically(totals_of(out), feedback.totals(rows))
     return rows
 
 
@@ -344,6 +388,11 @@ def version(kind: str, seconds: int) -> str:
     """How it is graded: sandbox, seconds and all of the course's code, as a digest."""
     code = [path.read_bytes() for path in sorted(sandbox.PACKAGE.rglob("*.py"))]
     return hashlib.sha256(repr((kind, seconds)).encode() + b"".join(code)).hexdigest()[:16]
+
+
+def totals_of(out: Path) -> Path:
+    """Where the sums go, beside the table."""
+    return out.with_suffix(".totals.csv")
 
 
 def table(rows: list[dict]) -> bytes:
@@ -357,15 +406,19 @@ def table(rows: list[dict]) -> bytes:
 
 def summary(rows: list[dict], most: int = 5) -> Iterator[str]:
     """For the lecturer: how many are right, exercise by exercise, and the most frequent mistakes."""
+    numbers = False
     for notebook, name in dict.fromkeys((row["notebook"], row["exercise"]) for row in rows):
         of = [r for r in rows if (r["notebook"], r["exercise"]) == (notebook, name)]
         count = Counter(row["verdict"] for row in of)
         yield f"{notebook} {name}: {count['pass']} of {len(of)} right, {count['blank']} not done"
         mistakes = Counter(row["mistake"] for row in of if row["verdict"] == "fail")
         for mistake, n in mistakes.most_common(most):
+            numbers = numbers or "#" in mistake
             yield f"  {n} of {len(of)}: {mistake}"
         if count["error"]:
             yield f"  {count['error']} of {len(of)} could not be graded: run the same command again"
+    if numbers:
+        yield "(# stands for a number.)"
 
 
 def cores() -> int:
