@@ -8,6 +8,7 @@
     grade.py    `python -m dgmcourse grade`: a table and the most frequent mistakes
     feedback.py what is given back: a page for each student, and the sums
 
-The judge, its truth and the solutions never enter the student's process; docs/grading.md says what
-remains.
+The judge and its truth never enter the student's process. What it gives to the student's functions
+does, with the code of its networks and densities; and so does the course's own solution of an earlier
+exercise that is not right, where a later one uses it. docs/grading.md says what that leaves open.
 """

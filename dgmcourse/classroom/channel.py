@@ -45,13 +45,12 @@ class Channel:
 
     def wait(self, fd: int, reading: bool) -> None:
         left = self.until - time.monotonic()
-        also = [] if self.ends in (None, fd) or not reading else [self.ends]
-        fds = ([fd, *also], []) if reading else ([], [fd])
-        if left <= 0 or not any(
-            found := select.select(*fds, [], None if left == math.inf else left)
-        ):
+        patience = None if left == math.inf else max(left, 0)
+        heard = [one for one in (fd, self.ends) if one is not None] if reading else []
+        ready = select.select(heard, [] if reading else [fd], [], patience)
+        if left <= 0 or not any(ready):
             raise Gone("ran longer than it may")
-        if reading and fd not in found[0]:
+        if fd != self.ends and self.ends in ready[0]:
             late = self.end() == LATE
             raise Gone("ran longer than it may" if late else "ended its process")
 
