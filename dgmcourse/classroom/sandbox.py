@@ -21,11 +21,13 @@ SYSTEM = ("/usr", "/bin", "/lib", "/lib64", "/lib32", "/etc/alternatives", "/etc
 
 def best() -> str:
     """The strongest kind that works here."""
-    return next((kind for kind in ("bwrap", "unshare") if not refused(kind)), "none")
+    return next(kind for kind in KINDS if not refused(kind))
 
 
 def refused(kind: str) -> str:
     """Why a kind does not work here, in its own last words; "" if it does."""
+    if kind == "none":
+        return ""
     if not shutil.which(kind):
         return f"{kind} is not installed"
     try:
@@ -51,9 +53,8 @@ def prefix(kind: str) -> list[str]:
     if kind == "bwrap":
         return bubblewrap()
     if kind == "unshare":
-        own = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
-        apart = ["unshare", *own, "--net", "--ipc", "--pid", "--fork", "--kill-child"]
-        return [*apart, "--mount-proc", "env", *environment()]
+        apart = ["unshare", "--user", "--map-root-user", "--net", "--ipc", "--pid", "--fork"]
+        return [*apart, "--kill-child", "--mount-proc", "env", *environment()]
     return ["env", *environment()]
 
 

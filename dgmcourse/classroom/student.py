@@ -19,6 +19,7 @@ import sys
 import time
 import traceback
 from pathlib import Path
+from types import FunctionType
 
 import torch
 
@@ -29,6 +30,7 @@ from dgmcourse.classroom.sandbox import SCRATCH
 MEMORY_OF_FILES = 1 << 20
 WHOLE = 4  # times an exercise's seconds has a whole notebook, of which none has more exercises
 PR_SET_DUMPABLE = 4  # of <sys/prctl.h>
+PROCESSES = 64
 KEPT = 4  # calls whose gradients can still be asked for
 
 
@@ -106,13 +108,15 @@ class Hidden:
 
 def limit(memory: int, seconds: int) -> None:
     """The kernel's limits on this process: bytes beyond what it has (Linux alone says how much that
-    is), seconds of a core for an exercise, no file of more than a megabyte.
+    is), seconds of a core for an exercise, no file of more than a megabyte, few processes (of which
+    it counts none for root).
     """
     pages = int(Path("/proc/self/statm").read_text().split()[0]) if sys.platform == "linux" else 0
     limits = {
         resource.RLIMIT_CPU: WHOLE * seconds + 1,  # a second after SIGXCPU: see define
         resource.RLIMIT_FSIZE: MEMORY_OF_FILES,
         resource.RLIMIT_NOFILE: 64,
+        resource.RLIMIT_NPROC: PROCESSES,
         resource.RLIMIT_CORE: 0,
     }
     if pages:
@@ -184,9 +188,9 @@ class Session:
         }
         writer = Writer(known)
         said = {"result": writer.value(result)}
+        said["states"] = [self.state(x, writer) for x in arguments]
         self.calls[number] = list(writer.tensors), [leaf for _, leaf in given]
         self.calls = dict(list(self.calls.items())[-KEPT:])
-        said["states"] = [self.state(x, writer) for x in arguments]
         said |= {"enabled": enabled, "random": writer.array(torch.get_rng_state(), "tensor")}
         writer.known = {}
         said["changed"] = {
@@ -203,8 +207,7 @@ class Session:
 
     def state(self, x, writer: Writer) -> dict:
         """What the judge's stand-in keeps of its use: the codes that were drawn, for instance."""
-        plain = isinstance(x, torch.Tensor | torch.nn.Module) or not hasattr(x, "__dict__")
-        if plain or type(x).__name__ == "function":
+        if isinstance(x, torch.Tensor | FunctionType) or not hasattr(x, "__dict__"):
             return {}
         return {name: writer.value(value) for name, value in vars(x).items()}
 
