@@ -6,7 +6,7 @@
 
 In DIR are the notebooks, syllabus.md, class.json for the grader, and course/, which is installed
 once for all (`pip install DIR/course`): without solutions, and with hints that end before the answer.
-Run again, it renews what nobody has changed since.
+Run again, it renews what nobody has changed since, and with other notebooks it adds these.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import hashlib
 import json
 import re
 import sys
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
@@ -22,7 +23,7 @@ import build
 import jupytext
 import nbformat
 
-from dgmcourse.classroom.grade import Asked, exercises, moment
+from dgmcourse.classroom.grade import Asked, asked_in, exercises, moment
 from dgmcourse.weights import notebooks
 
 ROOT = build.HERE.parent
@@ -207,32 +208,34 @@ def alone(nb: nbformat.NotebookNode, there: set[str]) -> None:
                 output.data["text/markdown"] = words(text)
 
 
-def syllabus(wanted: dict[str, list[Asked]], due: str) -> str:
+def syllabus(wanted: dict[str, list[Asked]], due: dict[str, str]) -> str:
     rows = {row["notebook"]: row for row in notebooks()}
-    lines = [
-        "# Syllabus",
-        "",
-        f"Due: {due}.",
-        "",
-        "| Notebook | What | Minutes | Exercises | Points |",
-    ]
-    lines.append("| --- | --- | --: | --- | --: |")
+    lines = ["# Syllabus", "", "| Notebook | What | Minutes | Exercises | Points | Due |"]
+    lines.append("| --- | --- | --: | --- | --: | --- |")
     for name, asked in wanted.items():
         row = rows[name]
         each = ", ".join(f"{one.name} ({worth(one):g})" for one in asked)
         link = f"[{build.number(name)} {row['title']}]({name}.ipynb)"
         total = f"{sum(map(worth, asked)):g}"
-        lines.append(f"| {link} | {row['about']} | {row['minutes']} | {each} | {total} |")
+        lines.append(
+            f"| {link} | {row['about']} | {row['minutes']} | {each} | {total} | {due[name]} |"
+        )
     minutes = sum(rows[name]["minutes"] for name in wanted)
     total = sum(worth(one) for asked in wanted.values() for one in asked)
-    lines.append(f"| together | | {minutes} | | {total:g} |")
+    lines.append(f"| together | | {minutes} | | {total:g} | |")
     return "\n".join(lines) + "\n"
 
 
-def files(wanted: dict[str, list[Asked]], due: str, for_nbgrader: bool) -> dict[str, bytes]:
-    """All files of a release, by their paths."""
+def files(
+    wanted: dict[str, list[Asked]], due: str, for_nbgrader: bool, given: Iterable[str] = ()
+) -> dict[str, bytes]:
+    """The files of a release, by their paths, but for the syllabus.
+
+    Args:
+        given: the notebooks that were given out before.
+    """
     made = {} if for_nbgrader else package()
-    there = set() if for_nbgrader else {f"{name}.ipynb" for name in wanted}
+    there = set() if for_nbgrader else {f"{name}.ipynb" for name in [*given, *wanted]}
     for name, asked in wanted.items():
         nb = (nbgrader_source if for_nbgrader else student)(name, asked, due)
         alone(nb, there)
@@ -240,15 +243,19 @@ def files(wanted: dict[str, list[Asked]], due: str, for_nbgrader: bool) -> dict[
         made[path] = nbformat.writes(nb).encode() + b"\n"
     if for_nbgrader:
         made["nbgrader_config.py"] = CONFIG.encode()
-    made["syllabus.md"] = syllabus(wanted, due).encode()
     return made
+
+
+def card_of(out: Path) -> dict:
+    """What was given out before: class.json, where there is one."""
+    path = out / "class.json"
+    return json.loads(path.read_text()) if path.exists() else {}
 
 
 def write(out: Path, made: dict[str, bytes], about: dict) -> list[str]:
     """Write the files, but for those that somebody has changed since, whose names are returned."""
-    card = out / "class.json"
-    before = json.loads(card.read_text())["files"] if card.exists() else {}
-    kept = []
+    before, kept = card_of(out).get("files", {}), []
+    packaged = any(name.startswith("course/") for name in made)
     for name, content in made.items():
         path = out / name
         if path.exists() and digest(path.read_bytes()) not in (before.get(name), digest(content)):
@@ -258,10 +265,13 @@ def write(out: Path, made: dict[str, bytes], about: dict) -> list[str]:
         path.write_bytes(content)
         before[name] = digest(content)
     for name in before.keys() - made.keys():  # a notebook that is no longer asked for stays
-        if name.startswith("course/"):
+        if packaged and name.startswith("course/"):
+            if (out / name).exists() and digest((out / name).read_bytes()) != before[name]:
+                kept.append(name)
+                continue
             (out / name).unlink(missing_ok=True)
             del before[name]
-    card.write_text(json.dumps(about | {"files": before}, indent=1) + "\n")
+    (out / "class.json").write_text(json.dumps(about | {"files": before}, indent=1) + "\n")
     return kept
 
 
@@ -305,14 +315,20 @@ def main(arguments: list[str] | None = None) -> int:
         name: [one._replace(points=points.get(f"{one.module}.{one.name}")) for one in asked]
         for name, asked in chosen.items()
     }
-    about = {
-        "due": due and due.isoformat(),
-        "points": {
-            name: {f"{one.module}.{one.name}": worth(one) for one in asked}
-            for name, asked in wanted.items()
-        },
+    before = card_of(options.out)
+    if before and before.get("nbgrader", False) != options.nbgrader:
+        other = "without" if options.nbgrader else "with"
+        raise SystemExit(f"{options.out} was made {other} --nbgrader: take another folder")
+    dues = before.get("due", {}) | dict.fromkeys(wanted, due and due.isoformat())
+    valued = before.get("points", {}) | {
+        name: {f"{one.module}.{one.name}": worth(one) for one in asked}
+        for name, asked in wanted.items()
     }
-    kept = write(options.out, files(wanted, in_words(due), options.nbgrader), about)
+    about = {"nbgrader": options.nbgrader, "due": dues, "points": dict(sorted(valued.items()))}
+    made = files(wanted, in_words(due), options.nbgrader, valued)
+    words = {name: in_words(at and moment(at)) for name, at in dues.items()}
+    made["syllabus.md"] = syllabus(asked_in(about), words).encode()
+    kept = write(options.out, made, about)
     print(f"{options.out}: {', '.join(wanted)}, {sum(map(len, wanted.values()))} exercises")
     if kept:
         print(f"left as they are, since somebody has changed them: {', '.join(kept)}")

@@ -29,6 +29,7 @@ from dgmcourse.classroom.grade import (
     Grader,
     Handed,
     Journal,
+    due_dates,
     exercises,
     handed_in,
     moment,
@@ -40,6 +41,7 @@ from dgmcourse.classroom.grade import (
 from dgmcourse.classroom.remote import packed
 from dgmcourse.weights import notebooks
 
+NAMES = ["07_vae", "08_reparameterization"]
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 sys.path.insert(0, str(NOTEBOOKS))
 spec = importlib.util.spec_from_file_location("release", NOTEBOOKS / "release.py")
@@ -219,6 +221,30 @@ def test_a_release_has_all_points_that_were_said(tmp_path, monkeypatch, capsys):
         with pytest.raises(SystemExit):
             release.main(["--out", ".", "07", "--points", wrong])
         assert "say NAME=POINTS" in capsys.readouterr().err
+
+
+def test_a_release_grows_and_is_not_mixed(tmp_path, monkeypatch):
+    """The next week's notebook comes to those that are there, with a due date of its own."""
+    monkeypatch.setattr(release, "package", lambda: {"course/a.py": b"1", "course/b.py": b"1"})
+    out = ["--out", str(tmp_path / "out")]
+    release.main(
+        [*out, "08", "--due", "2026-12-24", "--points", "reparameterization.reparameterize=5"]
+    )
+    release.main([*out, "07", "--due", "2026-12-17"])
+    card = json.loads((tmp_path / "out" / "class.json").read_text())
+    assert list(card["points"]) == list(exercises(tmp_path / "out")) == NAMES
+    assert card["points"][NAMES[1]]["reparameterization.reparameterize"] == 5
+    assert [due_dates(tmp_path / "out")[name].day for name in NAMES] == [17, 24]
+    syllabus = (tmp_path / "out" / "syllabus.md").read_text()
+    assert (
+        "17 December" in syllabus and "24 December" in syllabus and "reparameterize (5)" in syllabus
+    )
+    assert f"]({NAMES[1]}.ipynb" in (tmp_path / "out" / f"{NAMES[0]}.ipynb").read_text()
+    with pytest.raises(SystemExit, match="was made without --nbgrader: take another folder"):
+        release.main([*out, "07", "--nbgrader"])
+    (tmp_path / "out" / "course" / "a.py").write_text("mine")
+    assert release.write(tmp_path / "out", {"course/c.py": b"1"}, card) == ["course/a.py"]
+    assert not (tmp_path / "out" / "course" / "b.py").exists()
 
 
 def test_a_released_notebook_leads_nowhere_else():

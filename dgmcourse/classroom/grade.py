@@ -73,12 +73,21 @@ class Handed(NamedTuple):
 
 def exercises(release: Path | None = None) -> dict[str, tuple[Asked, ...]]:
     """The exercises of each notebook, with the points of a release if there is one."""
-    points = json.loads((release / "class.json").read_text())["points"] if release else {}
+    if release:
+        return asked_in(json.loads((release / "class.json").read_text()))
     listed = {row["notebook"]: row.get("exercises", []) for row in notebooks()}
     return {
-        notebook: tuple(Asked(*one.split("."), points.get(notebook, {}).get(one)) for one in names)
+        notebook: tuple(Asked(*one.split(".")) for one in names)
         for notebook, names in listed.items()
-        if names and (not release or notebook in points)
+        if names
+    }
+
+
+def asked_in(card: dict) -> dict[str, tuple[Asked, ...]]:
+    """The exercises of a release, by its class.json."""
+    return {
+        notebook: tuple(Asked(*one.split("."), points) for one, points in each.items())
+        for notebook, each in card["points"].items()
     }
 
 
@@ -167,10 +176,10 @@ def moment(text: str) -> datetime:
     return found if found.tzinfo else found.astimezone()
 
 
-def due_date(release: Path | None) -> datetime | None:
-    """That of a release, if it has one."""
-    due = json.loads((release / "class.json").read_text())["due"] if release else None
-    return moment(due) if due else None
+def due_dates(release: Path | None) -> dict[str, datetime]:
+    """Those of the notebooks of a release that have one."""
+    due = json.loads((release / "class.json").read_text())["due"] if release else {}
+    return {notebook: moment(at) for notebook, at in due.items() if at}
 
 
 def handed_in_at(path: Path) -> datetime:
@@ -406,13 +415,13 @@ def grade(
         out: where the table goes; the journal lies beside it.
         release: its class.json says which notebooks, and how many points.
         jobs: processes; each needs a core and 1.5 GB.
-        due: from when on a notebook is late, which costs no points; by default that of the release.
+        due: from when on a notebook is late, which costs no points; by default those of the release.
         seed: of the judges' numbers; by default drawn for this run, and kept in the journal.
         seconds: of a core, for each exercise.
         kind: of the sandbox; by default the best that works here.
         again: grade those again that are in the journal.
     """
-    there, due = handed_in(folder, exercises(release)), due or due_date(release)
+    there, dues = handed_in(folder, exercises(release)), due_dates(release)
     kind = kind or sandbox.best()
     how = version(kind, seconds)
     keys = {one: f"{one.student}/{one.notebook}/{one.digest}/{how}" for one in there}
@@ -428,7 +437,11 @@ def grade(
             else:
                 journal.done[keys[one]] = rows
             progress(i, len(there))
-        rows = [row | when(one, due) for one in there for row in journal.done[keys[one]]]
+        rows = [
+            row | when(one, due or dues.get(one.notebook))
+            for one in there
+            for row in journal.done[keys[one]]
+        ]
         rows += absent(folder, there)
         rows = sorted(rows, key=lambda row: (row["student"], row["notebook"]))
         files.write_atomically(out, table(rows))
