@@ -336,7 +336,7 @@ def test_gradients_pass_from_one_process_to_the_other(grader):
         "import sys; sys.exit()": "ended its process",
         "return torch.zeros(10**9)": "allocate|more than can be sent",
         "return torch.zeros(4 * 10**7, dtype=torch.float64)": "more than can be sent",
-        "print('much ' * 10**7)": "write log_bernoulli",
+        "print('much ' * 10**7)": "was not filled in",
         "import tempfile; tempfile.TemporaryFile().write(bytes(10**8))": "Error|ended its process",
         "from dgmcourse.check import welcome": "not there while an answer is judged",
         "raise KeyError('=1+1')": "KeyError",
