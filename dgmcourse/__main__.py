@@ -108,6 +108,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--out", type=Path, metavar="FILE", default=Path("grades.csv"))
     one.add_argument("--release", type=Path, metavar="DIR", help="what was given out (make class)")
     one.add_argument("--feedback", type=Path, metavar="DIR", help="write a page for each student")
+    one.add_argument("--due", metavar="DATE", help="2026-12-24 18:00 (default: the release's)")
     one.add_argument("--jobs", type=positive, metavar="N", help="processes (default: the cores)")
     one.add_argument("--seconds", type=positive, metavar="N", default=20, help="for each exercise")
     one.add_argument("--seed", type=int, metavar="N", help="of the numbers (default: drawn)")
@@ -216,6 +217,7 @@ def grade(options):
         print(f"\r{done} of {of} notebooks", end="", flush=True)
 
     rest = {"seed": options.seed, "seconds": options.seconds, "kind": kind, "again": options.again}
+    rest["due"] = options.due and grading.moment(options.due)
     rows = grading.grade(*arguments, **rest, progress=progress)
     print("", *grading.summary(rows), sep="\n")
     for sentence in grading.overlooked(options.folder, options.release):

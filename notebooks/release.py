@@ -1,7 +1,7 @@
 """Write what a class is given: notebooks and the package without solutions, points, a syllabus.
 
     python notebooks/release.py --out DIR 07 08 11                    (`make class OUT=DIR ARGS=...`)
-    python notebooks/release.py --out DIR 07 --due "Friday, 12:00" --points vae.elbo=6
+    python notebooks/release.py --out DIR 07 --due "2026-12-24 18:00" --points vae.elbo=6
     python notebooks/release.py --out DIR 07 --nbgrader               nbgrader's source format
 
 In DIR are the notebooks, syllabus.md, class.json for the grader, and course/, which is installed
@@ -15,13 +15,14 @@ import hashlib
 import json
 import re
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import build
 import jupytext
 import nbformat
 
-from dgmcourse.classroom.grade import Asked, exercises
+from dgmcourse.classroom.grade import Asked, exercises, moment
 from dgmcourse.weights import notebooks
 
 ROOT = build.HERE.parent
@@ -98,6 +99,10 @@ def package() -> dict[str, bytes]:
 
 
 # ---- notebooks
+
+
+def in_words(due: datetime | None) -> str:
+    return f"{due:%A}, {due.day} {due:%B %Y, %H:%M} ({due:%Z})" if due else UNSET
 
 
 def worth(asked: Asked) -> float:
@@ -273,17 +278,22 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("which", nargs="+", help="beginnings of names, as 07")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--due", default=UNSET)
+    parser.add_argument("--due", metavar="'2026-12-24 18:00'")
     parser.add_argument("--points", type=pair, nargs="*", default=[], metavar="vae.kl=2")
     parser.add_argument("--nbgrader", action="store_true")
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)
     if options.out == Path():
         raise SystemExit('where to? make class OUT=DIR ARGS="07 08 11"')
+    try:
+        due = moment(options.due) if options.due is not None else None
+    except ValueError as error:
+        raise SystemExit(f"--due: {error}") from None
     listed, points = exercises(), dict(options.points)
     chosen = {n: a for n, a in listed.items() if n.startswith(tuple(options.which))}
     known = {f"{one.module}.{one.name}" for asked in chosen.values() for one in asked}
     if missing := [w for w in options.which if not any(n.startswith(w) for n in chosen)]:
-        raise SystemExit(f"no notebook with exercises begins with {', '.join(missing)}")
+        quoted = " (a date with its time is quoted: --due '2026-12-24 18:00')" * bool(due)
+        raise SystemExit(f"no notebook with exercises begins with {', '.join(missing)}{quoted}")
     if strange := points.keys() - known:
         raise SystemExit(f"no exercise here is {', '.join(strange)}: there are {', '.join(known)}")
     wanted = {
@@ -291,13 +301,13 @@ def main(arguments: list[str] | None = None) -> int:
         for name, asked in chosen.items()
     }
     about = {
-        "due": options.due,
+        "due": due and due.isoformat(),
         "points": {
             name: {f"{one.module}.{one.name}": worth(one) for one in asked}
             for name, asked in wanted.items()
         },
     }
-    kept = write(options.out, files(wanted, options.due, options.nbgrader), about)
+    kept = write(options.out, files(wanted, in_words(due), options.nbgrader), about)
     print(f"{options.out}: {', '.join(wanted)}, {sum(map(len, wanted.values()))} exercises")
     if kept:
         print(f"left as they are, since somebody has changed them: {', '.join(kept)}")

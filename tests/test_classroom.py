@@ -4,10 +4,12 @@ cannot do. The whole way is test_class.py's.
 
 import ast
 import importlib.util
+import inspect
 import json
 import os
 import re
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -22,7 +24,19 @@ from dgmcourse.check._judge import Function, randn
 from dgmcourse.classroom import feedback, grade, sandbox
 from dgmcourse.classroom.cells import Notebook, code_cells, defined_late, source_of
 from dgmcourse.classroom.channel import Gone, Reader, Writer
-from dgmcourse.classroom.grade import Asked, Grader, Journal, exercises, handed_in, plain, summary
+from dgmcourse.classroom.grade import (
+    Asked,
+    Grader,
+    Handed,
+    Journal,
+    exercises,
+    handed_in,
+    moment,
+    plain,
+    rows_of,
+    summary,
+    when,
+)
 from dgmcourse.classroom.remote import packed
 from dgmcourse.weights import notebooks
 
@@ -208,6 +222,27 @@ def test_a_released_notebook_leads_nowhere_else():
     assert nb.cells[0].source == "# A\n[07](07_vae.ipynb#kl), 08, [p](https://p)"
 
 
+@pytest.mark.parametrize("text", ["", "Friday", "24.12.2026 18 Uhr", "24.12.2026", "2026-24-12"])
+def test_a_due_date_that_is_none_is_told_how_to_write_it(tmp_path, text):
+    with pytest.raises(SystemExit, match=f"{re.escape(repr(text))} is no date.* 2026-12-24 18:00"):
+        release.main(["--out", str(tmp_path / "out"), "07", "--due", text])
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_due_date_that_is_not_quoted_is_told_so(tmp_path):
+    words = ["--due", "2026-12-24", "18:00", "07"]
+    with pytest.raises(SystemExit, match="begins with 18:00 .*quoted: --due '2026-12-24 18:00'"):
+        release.main(["--out", str(tmp_path), *words])
+
+
+def test_a_due_date_says_its_zone_and_a_day_has_all_its_hours():
+    assert moment("2026-12-24 18:00+01:00").isoformat() == "2026-12-24T18:00:00+01:00"
+    day = moment("2026-12-24")
+    assert day == moment("2026-12-24 23:59") == moment("2026-12-24T23:59") and day.tzinfo
+    assert release.in_words(moment("2026-12-04 09:05Z")) == "Friday, 4 December 2026, 09:05 (UTC)"
+    assert release.in_words(None) == "the date is set in class"
+
+
 # ---- the other process
 
 
@@ -225,9 +260,11 @@ def test_data_come_back_as_they_were_and_nothing_else():
         Reader(b"", {}).value({"tensor": "float64", "shape": [10**9]})
 
 
-@pytest.fixture(scope="module")
-def grader():
-    one = Grader(sandbox.best(), seed=3, seconds=5)
+@pytest.fixture(scope="module", params=sandbox.KINDS)
+def grader(request):
+    if not sandbox.works(request.param):
+        pytest.skip(f"{request.param} is not here, or may not be used: docs/grading.md")
+    one = Grader(request.param, seed=3, seconds=3)
     yield one
     one.close()
 
@@ -251,43 +288,102 @@ def test_gradients_pass_from_one_process_to_the_other(grader):
 @pytest.mark.parametrize(
     ("body", "said"),
     {
-        "import socket; socket.create_connection(('127.0.0.1', {port}), 2)": "OSError|Refused|reach",
+        "while True: pass": "ran longer",
         "import os; os.kill(os.getppid(), 9)": "ended its process|write",
         "torch.Tensor = torch.is_grad_enabled = 'right'; return torch.zeros(5)": "log_bernoulli ",
         "import sys; sys.exit()": "ended its process",
         "return torch.zeros(10**9)": "allocate|more than can be sent",
+        "return torch.zeros(4 * 10**7, dtype=torch.float64)": "more than can be sent",
+        "print('much ' * 10**7)": "write log_bernoulli",
+        "import tempfile; tempfile.TemporaryFile().write(bytes(10**8))": "Error|ended its process",
+        "from dgmcourse.check import welcome": "not there while an answer is judged",
         "raise KeyError('=1+1')": "KeyError",
         "logits.mul_(2); " + RIGHT: "changes logits in place",
         "return [None] * 3": "should be a tensor, it is list",
     }.items(),
 )
 def test_what_a_submission_does_costs_its_points_alone(grader, body, said):
-
-    if grader.kind == "none" and "{port}" in body:
-        pytest.skip("no sandbox works here: apt install bubblewrap")
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        found = one_cell(grader, body.replace("{port}", str(server.getsockname()[1])))
+    found = one_cell(grader, body)
     assert not found.passed and found.points == 0
     assert re.search(said, found.sentence), found.sentence
     assert one_cell(grader, RIGHT).passed  # the next one has nothing of it
 
 
-@pytest.mark.parametrize("place", [__file__, "/root/x", str(sandbox.PACKAGE / "check" / "vae.py")])
-def test_files_can_be_neither_read_nor_written(grader, place):
-    if grader.kind != "bwrap":
-        pytest.skip("bubblewrap is not here or does not work: apt install bubblewrap")
-    for mode in ("r", "w"):
-        found = one_cell(grader, f"open({place!r}, {mode!r})")
-        assert "Error" in found.sentence, found.sentence
+def test_processes_that_a_submission_starts_end_with_it(grader):
+    """At the latest when their seconds are over, where nothing ends them before."""
+    body = "import os, time\n    for _ in range(30):\n        os.fork() or time.sleep(2) or os._exit(0)"
+    assert one_cell(grader, f"{body}\n    {RIGHT}").passed
+    assert one_cell(grader, RIGHT).passed
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the kernel counts no processes of root")
+def test_a_fork_bomb_has_sixty_four_processes(grader):
+    body = "import os, time\n    for _ in range(99):\n        os.fork() or time.sleep(2) or os._exit(0)"
+    assert "BlockingIOError" in one_cell(grader, body).sentence
+    assert one_cell(grader, RIGHT).passed
+
+
+BOTH = ("bwrap", "unshare")  # hold it back; docs/grading.md has this table
+ATTACKS = {  # what is tried, by which code, and who holds it back
+    "the network": ("import socket; socket.create_connection(('127.0.0.1', {port}), 2)", BOTH),
+    "another process": ("import os; os.kill({pid}, 0)", BOTH),
+    "a process left behind": (
+        "import os; os.posix_spawn('/bin/sleep', ['sleep', '{mark}'], {})",
+        BOTH,
+    ),
+    "the answers": ("assert '_kl' in open({package!r} + '/check/vae.py').read()", BOTH[:1]),
+    "a file to read": ("assert open({mine!r}).read()", BOTH[:1]),
+    "a file to write": ("open({mine!r}, 'a').write('me, too')", BOTH[:1]),
+}
+
+
+@pytest.mark.parametrize("what", ATTACKS)
+def test_each_sandbox_holds_back_what_the_guide_says_and_nothing_more(grader, what, tmp_path):
+    attack, held_by = ATTACKS[what]
+    (mine := tmp_path / "mine").write_text("mine")
+    mark = f"{9000 + os.getpid() / 1e6:.6f}"  # seconds of a sleep that is known by them
+    about = {"mine": str(mine), "pid": os.getpid(), "package": str(sandbox.PACKAGE), "mark": mark}
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        about["port"] = server.getsockname()[1]
+        for name, value in about.items():
+            attack = attack.replace(f"{{{name}}}", str(value)).replace(f"{{{name}!r}}", repr(value))
+        found = one_cell(grader, f"{attack}\n    {RIGHT}")  # right, if the attack succeeds
+    left = subprocess.run(["pgrep", "-f", mark], capture_output=True, text=True).stdout.split()
+    for pid in left:
+        os.kill(int(pid), 9)
+    went = bool(left) if "behind" in what else found.passed
+    assert went == (grader.kind not in held_by), found
+    assert (mine.read_text() != "mine") == (went and "write" in what)
 
 
 def test_games_and_networks_can_be_judged_there(grader):
-    for name in ("gan.alternate", "wgan.clip_weights"):
+    for name in ("gan.alternate", "wgan.critic_objective", "wgan.clip_weights"):
         asked = Asked(*name.split("."))
         source = source_of(asked.exercise.solution)
         cell = f"{source}\n{asked.name} = {asked.exercise.solution.__name__}"
         found = grader.grade([cell], [asked])[0]
         assert found.passed, found
+
+
+@pytest.fixture(scope="module")
+def best():
+    one = Grader(sandbox.best(), seed=5)
+    yield one
+    one.close()
+
+
+@pytest.mark.parametrize("notebook", exercises())
+def test_what_is_right_in_the_notebook_is_right_there(best, notebook):
+    """Of the right answers of the check's own tests, all but one that asks dgmcourse.check."""
+    asked = exercises()[notebook]
+    tests = importlib.import_module(f"test_check_{asked[0].module}")
+    for one in asked:
+        right = tests.RIGHT[one.name]
+        for i, function in enumerate(right if isinstance(right, list) else [right]):
+            if "check" not in function.__code__.co_names:
+                which = f"[{i}]" * isinstance(right, list)
+                cell = f"{inspect.getsource(tests)}\n{one.name} = RIGHT[{one.name!r}]{which}"
+                assert best.grade([cell], [one])[0].passed, (one.name, i)
 
 
 # ---- what is kept, and said
@@ -307,10 +403,10 @@ def test_what_was_handed_in_is_found(tmp_path):
 
 def hand_in(folder, *names):
     """Empty notebooks, each newer than the one before."""
-    for when, name in enumerate(names):
+    for i, name in enumerate(names):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text('{"cells": []}')
-        os.utime(folder / name, (1e9 + when, 1e9 + when))
+        os.utime(folder / name, (1e9 + i, 1e9 + i))
 
 
 WANTED = {"07_vae": (Asked("vae", "kl", 2.0), Asked("vae", "sample"))}
@@ -405,6 +501,50 @@ def test_no_notebook_defines_an_exercise_below_its_check(row):
         assert not defined_late(cells, asked.name)
 
 
+@pytest.mark.parametrize(
+    ("stamp", "late"),
+    {
+        None: 90,  # the file's own time
+        "2026-12-24 18:00:00.5 Europe/Berlin": 1,
+        "2026-12-24 17:00:00.000000 UTC": 0,
+        "2026-12-24 17:20:01": 21,
+        "yesterday": 90,
+        "2026-12-24 17:00 Mars/Base": 90,
+        "0001-01-01 00:00:00 Asia/Tokyo": 90,
+        "2026-12-24 17:00 UTC and more": 0,
+    }.items(),
+)
+def test_late_is_said_in_minutes(tmp_path, stamp, late):
+    path, due = tmp_path / "07_vae.ipynb", moment("2026-12-24 18:00+01:00")
+    path.write_text("{}")
+    os.utime(path, (due.timestamp() + 90 * 60,) * 2)
+    if stamp:
+        (tmp_path / "timestamp.txt").write_text(stamp)
+    one = Handed("ada", "07_vae", path, ())
+    assert when(one, due)["minutes_late"] == late
+    assert when(one, None)["minutes_late"] == ""
+    assert moment(when(one, due)["handed_in"]) >= moment("2026-12-24 17:00Z")
+
+
+def test_what_is_no_file_is_never_opened(tmp_path):
+    """A link to another's work, a folder, a pipe nobody writes to: each costs its own points."""
+    (tmp_path / "ada").mkdir()
+    (tmp_path / "ada" / "07_vae.ipynb").write_text('{"cells": []}')
+    for name, target in (("ben", "../ada/07_vae.ipynb"), ("cem", "/none"), ("dan", "/dev/zero")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "07_vae.ipynb").symlink_to(target)
+    (tmp_path / "eva" / "07_vae.ipynb").mkdir(parents=True)
+    (tmp_path / "fay").mkdir()
+    os.mkfifo(tmp_path / "fay" / "07_vae.ipynb")
+    os.mkfifo(tmp_path / "fay" / "timestamp.txt")
+    found = handed_in(tmp_path, exercises())
+    assert [one.student for one in found] == ["ada", "ben", "cem", "dan", "eva", "fay"]
+    for one in found[1:]:
+        assert one.digest and when(one, None)["handed_in"]
+        rows = rows_of(Grader("none", 0), one)  # which starts no process
+        assert len(rows) == 3 and all("07_vae.ipynb is no file" in r["sentence"] for r in rows)
+
+
 def test_a_table_holds_no_formula_and_a_journal_goes_on(tmp_path):
     assert plain("=SUM(A1)\nx") == "'=SUM(A1) x"
     journal = Journal(tmp_path / "j", False, None)
@@ -420,10 +560,13 @@ def test_the_most_frequent_mistakes_come_first():
     row = {"notebook": "07_vae", "exercise": "kl", "verdict": "fail"}
     mistakes = ["you averaged the KL"] * 3 + ["its sign"]
     rows = [row | {"mistake": m} for m in mistakes] + [row | {"verdict": "pass", "mistake": ""}]
+    rows[0] |= {"student": "ada", "minutes_late": 7}
+    rows[1] |= {"student": "ada", "minutes_late": 7}
     assert list(summary(rows)) == [
         "07_vae kl: 1 of 5 right, 0 not done",
         "  3 of 5: you averaged the KL",
         "  1 of 5: its sign",
+        "07_vae: 1 handed in late",
     ]
     said = Verdict("fail", "", sentence="07_vae.ipynb is no notebook: 3 cells, -0.5 nats").mistake
     assert said == "07_vae.ipynb is no notebook: # cells, # nats"

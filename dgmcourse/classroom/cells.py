@@ -22,16 +22,28 @@ class Statement(NamedTuple):
     uses: frozenset
 
 
+def content(path: Path) -> bytes:
+    """What is in a file that somebody handed in.
+
+    Raises:
+        ValueError: if it is no file, but a link to somebody else's or a pipe, or if it is too large.
+    """
+    if path.is_symlink() or not path.is_file():
+        raise ValueError(f"{path.name} is no file")
+    if path.stat().st_size > LARGEST:
+        raise ValueError(f"{path.name} has more than {LARGEST >> 20} MB")
+    return path.read_bytes()
+
+
 def code_cells(path: Path) -> list[str]:
     """The code cells of a notebook's file.
 
     Raises:
         ValueError: if it is none.
     """
-    if path.stat().st_size > LARGEST:
-        raise ValueError(f"{path.name} has more than {LARGEST >> 20} MB")
+    text = content(path)
     try:
-        cells = json.loads(path.read_bytes())["cells"]
+        cells = json.loads(text)["cells"]
         found = [cell["source"] for cell in cells if cell["cell_type"] == "code"]
         return ["".join(source) for source in found]
     except (ValueError, TypeError, KeyError, RecursionError) as error:

@@ -88,6 +88,8 @@ class Writer:
     def value(self, x, depth: int = 0):
         if id(x) in self.known:
             return self.known[id(x)]
+        if isinstance(x, np.generic) and str(x.dtype) in TYPES:
+            return self.array(torch.from_numpy(np.array(x)), "scalar")
         if x is None or isinstance(x, bool | int | float | str):
             return {"plain": x[:2000] if isinstance(x, str) else x}
         if isinstance(x, list | tuple) and depth < 5:
@@ -127,7 +129,7 @@ class Reader:
             return what
         if kind in ("list", "tuple"):
             return {"list": list, "tuple": tuple}[kind](self.value(one) for one in what)
-        if kind in ("tensor", "array"):
+        if kind in ("tensor", "array", "scalar"):
             return self.array(TYPES[what], said, kind)
         if what == "ellipsis":
             return ...
@@ -148,7 +150,7 @@ class Reader:
         x = flat.reshape(shape)
         if "slope" in said:
             self.tensors.append(x)
-        return x.numpy() if kind == "array" else x
+        return x if kind == "tensor" else x.numpy()[() if kind == "scalar" else ...]
 
 
 def as_bytes(said: dict) -> bytes:

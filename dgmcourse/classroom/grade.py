@@ -5,30 +5,35 @@ names the verdict. A journal beside the table keeps what is done, so that an int
 a notebook that has changed since is graded again.
 """
 
+import contextlib
 import csv
 import hashlib
 import importlib
 import io
 import json
+import math
 import os
 import secrets
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from datetime import date, datetime, time
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from threading import Thread
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 from dgmcourse.check import Exercise, Verdict
 from dgmcourse.classroom import feedback, sandbox
-from dgmcourse.classroom.cells import code_cells, defined_late
+from dgmcourse.classroom.cells import code_cells, content, defined_late
 from dgmcourse.classroom.channel import Gone
 from dgmcourse.classroom.remote import Student, Submission
 from dgmcourse.files import write_atomically
 from dgmcourse.weights import notebooks
 
 COLUMNS = ("student", "notebook", "exercise", "points", "out_of", "verdict", "sentence")
+COLUMNS += ("handed_in", "minutes_late")
 SECONDS = 20  # for one exercise: judged, it takes a tenth of one
 
 
@@ -54,7 +59,11 @@ class Handed(NamedTuple):
 
     @property
     def digest(self) -> str:
-        return hashlib.sha256(repr(self.asked).encode() + self.path.read_bytes()).hexdigest()
+        try:
+            there = content(self.path)
+        except (ValueError, OSError) as error:
+            there = str(error).encode()
+        return hashlib.sha256(repr(self.asked).encode() + there).hexdigest()
 
 
 # ---- what is to be graded
@@ -99,7 +108,7 @@ def handed_in(folder: Path, wanted: dict[str, tuple[Asked, ...]]) -> list[Handed
     if not found:
         names = ", ".join(wanted)
         raise ValueError(f"{folder} has no notebook whose name has one of these in it: {names}")
-    return [max(ones, key=lambda one: one.path.lstat().st_mtime) for ones in found.values()]
+    return [max(ones, key=lambda one: handed_in_at(one.path)) for ones in found.values()]
 
 
 def students(folder: Path, there: list[Handed]) -> list[str]:
@@ -127,11 +136,53 @@ def absent(folder: Path, there: list[Handed]) -> list[dict]:
     asked, given = {one.notebook: one.asked for one in there}, {one[:2] for one in there}
     return [
         row(student, notebook, failed(one.exercise, one.points, "nothing handed in", "blank"))
+        | {"handed_in": "", "minutes_late": ""}
         for student in students(folder, there)
         for notebook in asked
         if (student, notebook) not in given
         for one in asked[notebook]
     ]
+
+
+# ---- when it was handed in
+
+
+def moment(text: str) -> datetime:
+    """A day, "2026-12-24", which ends at 23:59, or a day and a time, "2026-12-24 18:00". Without a
+    zone, "+01:00", it is that of this machine.
+
+    Raises:
+        ValueError: if it is neither.
+    """
+    with contextlib.suppress(ValueError):
+        return datetime.combine(date.fromisoformat(text), time(23, 59)).astimezone()
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        said = f"{text!r} is no date: write it as 2026-12-24 18:00, year, month, day and time"
+        raise ValueError(f"{said}, or the day alone, which ends at 23:59") from None
+    return found if found.tzinfo else found.astimezone()
+
+
+def due_date(release: Path | None) -> datetime | None:
+    """That of a release, if it has one."""
+    due = json.loads((release / "class.json").read_text())["due"] if release else None
+    return moment(due) if due else None
+
+
+def handed_in_at(path: Path) -> datetime:
+    """What nbgrader's timestamp.txt beside a notebook says, else the time of its file."""
+    with contextlib.suppress(OSError, ValueError, LookupError, OverflowError):
+        day, clock, zone, *_ = [*content(path.with_name("timestamp.txt")).decode().split(), "UTC"]
+        return datetime.fromisoformat(f"{day} {clock}").replace(tzinfo=ZoneInfo(zone)).astimezone()
+    return datetime.fromtimestamp(path.lstat().st_mtime).astimezone()
+
+
+def when(one: Handed, due: datetime | None) -> dict:
+    """The columns that say when it was handed in, and how many minutes late."""
+    at = handed_in_at(one.path)
+    late = max(0, math.ceil((at - due).total_seconds() / 60)) if due else ""
+    return {"handed_in": at.isoformat(" ", "seconds"), "minutes_late": late}
 
 
 # ---- one submission
@@ -300,6 +351,7 @@ def grade(
     out: Path,
     release: Path | None = None,
     jobs: int = 2,
+    due: datetime | None = None,
     seed: int | None = None,
     seconds: int = SECONDS,
     kind: str | None = None,
@@ -312,12 +364,13 @@ def grade(
         out: where the table goes; the journal lies beside it.
         release: its class.json says which notebooks, and how many points.
         jobs: processes; each needs a core and 1.5 GB.
+        due: from when on a notebook is late, which costs no points; by default that of the release.
         seed: of the judges' numbers; by default drawn for this run, and kept in the journal.
         seconds: of a core, for each exercise.
         kind: of the sandbox; by default the best that works here.
         again: grade those again that are in the journal.
     """
-    there = handed_in(folder, exercises(release))
+    there, due = handed_in(folder, exercises(release)), due or due_date(release)
     journal = Journal(out.with_suffix(".journal"), again, seed)
     keys = {one: f"{one.student}/{one.notebook}/{one.digest}" for one in there}
     left = [one for one in there if keys[one] not in journal.done]
@@ -336,7 +389,7 @@ def grade(
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    rows = [row for one in there for row in journal.done[keys[one]]]
+    rows = [row | when(one, due) for one in there for row in journal.done[keys[one]]]
     rows = sorted(rows + absent(folder, there), key=lambda row: (row["student"], row["notebook"]))
     write_atomically(out, table(rows))
     write_atomically(totals_of(out), feedback.totals(rows))
@@ -371,6 +424,9 @@ def summary(rows: list[dict], most: int = 5) -> Iterator[str]:
             yield f"  {count['error']} of {len(of)} could not be graded: run the same command again"
     if numbers:
         yield "(# stands for a number.)"
+    late = {(row["notebook"], row["student"]) for row in rows if row.get("minutes_late")}
+    for notebook, n in Counter(notebook for notebook, _ in sorted(late)).items():
+        yield f"{notebook}: {n} handed in late"
 
 
 def cores() -> int:

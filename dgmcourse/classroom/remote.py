@@ -113,8 +113,8 @@ class Submission:
         reader = Reader(data, known)
         try:
             result = reader.value(said["result"])
-            values = list(reader.tensors)
             states = [{k: reader.value(v) for k, v in one.items()} for one in said["states"]]
+            result, states = self.connected((result, states), reader.tensors, number, tensors)
             random = reader.value(said["random"])
             changed = {int(i): reader.value(x) for i, x in said["changed"].items()}
             slopes = {int(i): reader.value(x) for i, x in said["slopes"].items()}
@@ -129,13 +129,13 @@ class Submission:
             raise Gone(f"sent what cannot be read ({type(error).__name__})") from None
         if not said["enabled"]:
             torch.set_grad_enabled(False)
-        return self.connected(result, values, number, tensors)
+        return result
 
-    def connected(self, result, values: list[torch.Tensor], number: int, tensors: list):
-        """The result, whose gradients are asked for where the function lives."""
+    def connected(self, made: tuple, values: list[torch.Tensor], number: int, tensors: list):
+        """What was made of the inputs; its gradients are asked for where the function lives."""
         inputs = [(i, x) for i, x in enumerate(tensors) if x.requires_grad]
         if not values or not inputs:
-            return result
+            return made
 
         def slopes(*arriving):
             arrays = [a.detach().contiguous().numpy() for a in arriving]
@@ -148,7 +148,7 @@ class Submission:
                 raise Gone(f"sent what cannot be read ({type(error).__name__})") from None
 
         outputs = There.apply(slopes, values, *(x for _, x in inputs))
-        return replaced(result, dict(zip(map(id, values), outputs, strict=True)))
+        return replaced(made, dict(zip(map(id, values), outputs, strict=True)))
 
     def beside(self, function):
         """What `function(answer)` gives where the answer lives."""
@@ -174,16 +174,17 @@ class There(torch.autograd.Function):
 def replaced(x, by: dict[int, torch.Tensor]):
     if isinstance(x, list | tuple):
         return type(x)(replaced(one, by) for one in x)
+    if isinstance(x, dict):
+        return {name: replaced(one, by) for name, one in x.items()}
     return by.get(id(x), x)
 
 
 def renew(one, state: dict) -> None:
     """Set what a stand-in keeps of its use, a count or a list of draws, and nothing else."""
-    if not isinstance(one, torch.nn.Module):
-        there = getattr(one, "__dict__", {})
-        for name in there.keys() & state.keys():
-            if isinstance(there[name], list | int) and isinstance(state[name], list | int):
-                there[name] = state[name]
+    there = getattr(one, "__dict__", {})
+    for name in there.keys() & state.keys():
+        if isinstance(there[name], list | int) and isinstance(state[name], list | int):
+            there[name] = state[name]
 
 
 def packed(what) -> tuple[list[torch.Tensor], bytes]:

@@ -21,12 +21,14 @@ SYSTEM = ("/usr", "/bin", "/lib", "/lib64", "/lib32", "/etc/alternatives", "/etc
 
 def best() -> str:
     """The strongest kind that works here."""
-    for kind in ("bwrap", "unshare"):
-        if shutil.which(kind):
-            ran = subprocess.run([*prefix(kind), "true"], capture_output=True)
-            if ran.returncode == 0:
-                return kind
-    return "none"
+    return next(kind for kind in KINDS if works(kind))
+
+
+def works(kind: str) -> bool:
+    there = kind == "none" or shutil.which(kind)
+    return (
+        bool(there) and not subprocess.run([*prefix(kind), "true"], capture_output=True).returncode
+    )
 
 
 def command(kind: str) -> list[str]:
@@ -38,9 +40,8 @@ def prefix(kind: str) -> list[str]:
     if kind == "bwrap":
         return bubblewrap()
     if kind == "unshare":
-        own = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
-        apart = ["unshare", *own, "--net", "--ipc", "--pid", "--fork", "--kill-child"]
-        return [*apart, "--mount-proc", "env", *environment()]
+        apart = ["unshare", "--user", "--map-root-user", "--net", "--ipc", "--pid", "--fork"]
+        return [*apart, "--kill-child", "--mount-proc", "env", *environment()]
     return ["env", *environment()]
 
 

@@ -16,6 +16,7 @@ import sys
 import time
 import traceback
 from pathlib import Path
+from types import FunctionType
 
 import torch
 
@@ -24,6 +25,7 @@ from dgmcourse.classroom.channel import Channel, Gone, Writer, as_bytes
 from dgmcourse.classroom.sandbox import SCRATCH
 
 MEMORY_OF_FILES = 1 << 20
+PROCESSES = 64
 KEPT = 4  # calls whose gradients can still be asked for
 
 
@@ -81,13 +83,14 @@ class Hidden:
 
 def limit(memory: int, seconds: int) -> None:
     """The kernel's limits on this process: bytes beyond what it has, seconds of a core for all
-    exercises, no file of more than a megabyte.
+    exercises, no file of more than a megabyte, few processes (of which it counts none for root).
     """
     pages = int(Path("/proc/self/statm").read_text().split()[0]) if sys.platform == "linux" else 0
     limits = {
         resource.RLIMIT_CPU: 4 * seconds,
         resource.RLIMIT_FSIZE: MEMORY_OF_FILES,
         resource.RLIMIT_NOFILE: 64,
+        resource.RLIMIT_NPROC: PROCESSES,
         resource.RLIMIT_CORE: 0,
     }
     if pages:
@@ -153,9 +156,9 @@ class Session:
         }
         writer = Writer(known)
         said = {"result": writer.value(result)}
+        said["states"] = [self.state(x, writer) for x in arguments]
         self.calls[number] = list(writer.tensors), [leaf for _, leaf in given]
         self.calls = dict(list(self.calls.items())[-KEPT:])
-        said["states"] = [self.state(x, writer) for x in arguments]
         said |= {"enabled": enabled, "random": writer.array(torch.get_rng_state(), "tensor")}
         writer.known = {}
         said["changed"] = {
@@ -172,8 +175,7 @@ class Session:
 
     def state(self, x, writer: Writer) -> dict:
         """What the judge's stand-in keeps of its use: the codes that were drawn, for instance."""
-        plain = isinstance(x, torch.Tensor | torch.nn.Module) or not hasattr(x, "__dict__")
-        if plain or type(x).__name__ == "function":
+        if isinstance(x, torch.Tensor | FunctionType) or not hasattr(x, "__dict__"):
             return {}
         return {name: writer.value(value) for name, value in vars(x).items()}
 
