@@ -18,10 +18,12 @@ FOLDER, GIVEN = "dgmcourse", ".given.json"
 
 def give(shared: Path, own: Path) -> list[str]:
     """Copy what is new in `shared` (notebooks, and texts beside them) to `own`; returns the names.
+    Where there is no `own`, it is made so that nobody else can look into it.
 
     Raises:
         OSError: if one cannot be read or written; the sentence says why.
     """
+    own.mkdir(0o700, parents=True, exist_ok=True)
     card = own / GIVEN
     try:
         given = json.loads(card.read_text(encoding="utf-8"))

@@ -289,12 +289,12 @@ def test_gradients_pass_from_one_process_to_the_other(grader):
     ("body", "said"),
     {
         "while True: pass": "ran longer",
-        "import os; os.kill(os.getppid(), 9)": "ended its process|write",
+        "import os; os.kill(os.getppid(), 9)": "ended its process|not filled in",
         "torch.Tensor = torch.is_grad_enabled = 'right'; return torch.zeros(5)": "log_bernoulli ",
         "import sys; sys.exit()": "ended its process",
         "return torch.zeros(10**9)": "allocate|more than can be sent",
         "return torch.zeros(4 * 10**7, dtype=torch.float64)": "more than can be sent",
-        "print('much ' * 10**7)": "write log_bernoulli",
+        "print('much ' * 10**7)": "not filled in",
         "import tempfile; tempfile.TemporaryFile().write(bytes(10**8))": "Error|ended its process",
         "from dgmcourse.check import welcome": "not there while an answer is judged",
         "raise KeyError('=1+1')": "KeyError",
@@ -570,8 +570,7 @@ def test_the_most_frequent_mistakes_come_first():
     ]
     said = Verdict("fail", "", sentence="07_vae.ipynb is no notebook: 3 cells, -0.5 nats").mistake
     assert said == "07_vae.ipynb is no notebook: # cells, # nats"
-    *_, last = summary([*rows, row | {"mistake": said}])
-    assert last == "(# stands for a number.)"
+    assert "(# stands for a number.)" in summary([*rows, row | {"mistake": said}])
 
 
 def test_a_judge_is_not_stopped_by_what_is_gone():

@@ -21,6 +21,15 @@ def test_each_student_gets_the_notebooks_and_texts_once(folders):
     assert give(shared, own) == [] and not (own / "class.json").exists()
 
 
+def test_no_other_student_can_look_into_the_folder(folders):
+    shared, own = folders
+    give(shared, own)
+    assert own.stat().st_mode & 0o077 == 0
+    own.chmod(0o750)  # for a tutor, say
+    give(shared, own)
+    assert own.stat().st_mode & 0o077 == 0o050
+
+
 def test_what_a_student_changed_stays_and_what_not_is_renewed(folders):
     shared, own = folders
     give(shared, own)
