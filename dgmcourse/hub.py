@@ -19,10 +19,12 @@ FOLDER, GIVEN = "dgmcourse", ".given.json"
 
 def give(shared: Path, own: Path) -> list[str]:
     """Copy what is new in `shared` (notebooks, and texts beside them) to `own`; returns the names.
+    Where there is no `own`, it is made so that nobody else can look into it.
 
     Raises:
         OSError: if one cannot be read or written; the sentence says why.
     """
+    own.mkdir(0o700, parents=True, exist_ok=True)
     card = own / GIVEN
     try:
         given = json.loads(card.read_text(encoding="utf-8"))
@@ -65,7 +67,6 @@ def _load_jupyter_server_extension(server) -> None:
                 )
             own = Path(server.root_dir).expanduser() / FOLDER
             try:
-                own.mkdir(parents=True, exist_ok=True)
                 give(shared, own)
             except OSError as error:
                 return self.refuse(500, str(error))

@@ -612,8 +612,7 @@ def test_the_most_frequent_mistakes_come_first():
     ]
     said = Verdict("fail", "", sentence="07_vae.ipynb is no notebook: 3 cells, -0.5 nats").mistake
     assert said == "07_vae.ipynb is no notebook: # cells, # nats"
-    *_, last = summary([*rows, row | {"mistake": said}])
-    assert last == "(# stands for a number.)"
+    assert "(# stands for a number.)" in summary([*rows, row | {"mistake": said}])
 
 
 def test_a_judge_is_not_stopped_by_what_is_gone():

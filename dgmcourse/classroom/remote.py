@@ -7,6 +7,7 @@ the result are asked for when the judge's autograd arrives there.
 """
 
 import builtins
+import contextlib
 import io
 import itertools
 import json
@@ -98,27 +99,30 @@ class Submission:
             raise as_exception(str(said["error"]), str(said["text"]))
         return said, data
 
-    def define(self, name: str, wrong: dict, seconds: int) -> str:
-        """Define a function there; what is wrong if that fails. It and all calls of it have so many
-        seconds of a core, and ten times as many by the clock, since a machine may be busy.
+    def prepare(self, name: str, wrong: dict, seconds: int) -> None:
+        """Let there be what an exercise uses of the others.
 
         Args:
-            wrong: exercises that are not right -> the course's own, which takes their place where
-                this one uses them.
+            wrong: exercises that are not right -> the course's own, which takes their place.
         """
         self.channel.until = time.monotonic() + 10 * seconds
         own = {other: wrong[other] for other in wrong if other not in self.there}
-        try:
+        with broken():
             uses, _ = self.ask("uses", name, self.there, list(own))
             for other in own.keys() & set(uses["uses"]):
                 self.ask("carry", other, source_of(own[other]), own[other].__name__)
                 self.there.append(other)
                 self.carried = True
+
+    def define(self, name: str, seconds: int) -> str:
+        """Define a function there; what is wrong if that fails. It and all calls of it have so many
+        seconds of a core, and ten times as many by the clock, since a machine may be busy.
+        """
+        self.channel.until = time.monotonic() + 10 * seconds
+        with broken():
             said, _ = self.ask("define", name, self.there, seconds)
             self.kind = said["callable"] is True or printable(str(said["callable"]))
             return printable(str(said["trouble"]))
-        except Exception:  # whatever it has made of its process
-            raise Gone("broke the process that it runs in") from None
 
     def end(self) -> None:
         """Let it end. Whoever it has started has ended, too, where the sandbox keeps them apart."""
@@ -242,6 +246,14 @@ def packed(what) -> tuple[list[torch.Tensor], bytes]:
         for x in tensors
     ]
     return tensors, pickle.dumps((arrays, file.getvalue()))
+
+
+@contextlib.contextmanager
+def broken():
+    try:
+        yield
+    except Exception:  # whatever it has made of its process
+        raise Gone("broke the process that it runs in") from None
 
 
 def printable(text: str) -> str:

@@ -26,9 +26,7 @@ c.Spawner.args = [
     "--MappingKernelManager.cull_idle_timeout=3600",  # a kernel that nobody used for an hour
     "--MappingKernelManager.cull_interval=300",
 ]
-# Whoever has an account on this machine (PAM): without this line nobody may log in. Narrower, in a file
-# of yours: c.Authenticator.allow_all = False and c.Authenticator.allowed_users = {"ada", "ben"}
-c.Authenticator.allow_all = True
+# JupyterHub lets in nobody who is not named: a file of yours says who, as in docs/hub.md.
 c.Spawner.default_url = "/dgmcourse"  # gives what the class has, and opens its folder
 c.Spawner.environment = {
     "DGMCOURSE_SHARED": os.environ.get("DGMCOURSE_SHARED", "/srv/dgmcourse/notebooks"),
