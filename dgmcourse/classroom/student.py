@@ -41,9 +41,8 @@ def main() -> None:
     for fd in (0, 1, 2):  # what a student prints goes nowhere
         os.dup2(nothing, fd)
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(
-            PR_SET_DUMPABLE, 0, 0, 0, 0
-        )  # no copy looks into its memory or pipes
+        # no copy looks into its memory, or its pipes
+        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
     alone = "alone" in sys.argv  # in a process namespace of its own: whoever is left is ours
     ends = int(sys.argv[-1])  # where it is said how a copy has ended
     os.write(ends, READY)
