@@ -2,7 +2,8 @@
 #   make lab                                  set up what is missing, then open the course in JupyterLab
 #   make lab PORT=9999 ARGS="--no-browser"    with these options of JupyterLab
 #   make lab PYTHON=python3.12                with this Python, not the first that fits
-#   make lab TORCH=cpu                        the small build of torch (TORCH=default goes back)
+#   make lab TORCH=cpu                        the small build of torch (TORCH=default goes back), in .venv alone:
+#                                             make hub, bench and matrix take torch as the registry has it, 6 GB each
 # Only .venv is written to. tools/setup.sh says how it is made, and does nothing where it is up to date.
 PYTHON ?=
 TORCH ?=
@@ -10,6 +11,8 @@ PORT ?=
 ARGS ?=
 NAME ?=
 OUT ?=
+IN ?=
+RELEASE ?=
 REPO ?=
 export PYTHON TORCH
 unexport PYTHONPATH PYTHONHOME
@@ -49,6 +52,9 @@ notebooks: setup ## make the notebooks from notebooks/source (ARGS="07 08": only
 
 class: setup ## write what a class is given, without solutions (OUT=DIR ARGS="07 08 11")
 	@$(RUN) notebooks/release.py --out "$(OUT)" $(ARGS)
+
+grade: setup ## grade what was handed in (IN=submissions RELEASE=release OUT=grades.csv)
+	@$(RUN) -m dgmcourse grade "$(or $(IN),submissions)" --release "$(or $(RELEASE),release)" --out "$(or $(OUT),grades.csv)" $(ARGS)
 
 slides: setup ## make the slides: slides/deck.html and slides/deck.pdf (ARGS="--minutes 60": a shorter lecture)
 	@$(RUN) slides/build.py $(ARGS)
@@ -103,4 +109,4 @@ requirements: setup ## pin the packages anew from pyproject.toml (ARGS="--upgrad
 clean: ## remove the private environments and the caches; trained models stay
 	rm -rf .venv .venv-bench .venv-hub .venv-matrix web/packages web/cache .pytest_cache .ruff_cache build dist *.egg-info
 
-.PHONY: help setup lab test matrix doctor train notebooks class slides sheets site badges bench hub format lint requirements clean
+.PHONY: help setup lab test matrix doctor train notebooks class grade slides sheets site badges bench hub format lint requirements clean

@@ -6,6 +6,7 @@ Exit status: 0 done, 1 it did not work, 2 asked for something that is not there,
 import argparse
 import difflib
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 VERBS = {
@@ -31,6 +32,11 @@ def main(argv: list[str] | None = None) -> int:
         return 130
     except (OSError, ValueError, ArithmeticError) as error:
         print(error, file=sys.stderr)
+        return 1
+    except ModuleNotFoundError:
+        if find_spec("torch"):
+            raise
+        print("This Python has not the course: use .venv/bin/python", file=sys.stderr)
         return 1
 
 
@@ -101,6 +107,8 @@ def parser() -> argparse.ArgumentParser:
     )
     one.add_argument("--out", type=Path, metavar="FILE", default=Path("grades.csv"))
     one.add_argument("--release", type=Path, metavar="DIR", help="what was given out (make class)")
+    one.add_argument("--feedback", type=Path, metavar="DIR", help="write a page for each student")
+    one.add_argument("--due", metavar="DATE", help="2026-12-24 18:00 (default: the release's)")
     one.add_argument("--jobs", type=positive, metavar="N", help="processes (default: the cores)")
     one.add_argument("--seconds", type=positive, metavar="N", default=20, help="for each exercise")
     one.add_argument("--seed", type=int, metavar="N", help="of the numbers (default: drawn)")
@@ -195,11 +203,11 @@ def study(options):
 
 
 def grade(options):
+    from dgmcourse.classroom import feedback, sandbox
     from dgmcourse.classroom import grade as grading
-    from dgmcourse.classroom import sandbox
 
     kind = options.sandbox or sandbox.best()
-    print(f"Sandbox: {sandbox.KINDS[kind]}.")
+    print(f"Sandbox: {sandbox.named(kind)}.")
     if kind == "none" and not options.sandbox:
         print("Without one, say --sandbox none if you trust what was handed in.", file=sys.stderr)
         return 1
@@ -209,8 +217,16 @@ def grade(options):
         print(f"\r{done} of {of} notebooks", end="", flush=True)
 
     rest = {"seed": options.seed, "seconds": options.seconds, "kind": kind, "again": options.again}
+    rest["due"] = options.due and grading.moment(options.due)
     rows = grading.grade(*arguments, **rest, progress=progress)
-    print("", *grading.summary(rows), f"The table is {options.out}.", sep="\n")
+    print("", *grading.summary(rows), sep="\n")
+    for sentence in grading.overlooked(options.folder, options.release):
+        print(sentence)
+    sums = grading.totals_of(options.out)
+    print(f"The table is {options.out}, the sums of each student are in {sums}.")
+    if options.feedback:
+        feedback.write(options.feedback, rows)
+        print(f"A page for each student is in {options.feedback}.")
     return int(any(row["verdict"] == "error" for row in rows))
 
 

@@ -2,8 +2,9 @@
 
 A server extension of JupyterLab. HUB/hub/user-redirect/dgmcourse/07_vae copies the notebooks of the
 read-only folder that DGMCOURSE_SHARED names into the student's own folder `dgmcourse`, as far as
-they are not there, and opens 07_vae. What a student has changed is never touched; a copy that
-nobody changed is renewed when the shared one is. docs/hub.md says how a hub is set up with it.
+they are not there, and opens 07_vae; without a name it opens the folder. What a student has changed
+is never touched; a copy that nobody changed is renewed when the shared one is. docs/hub.md says how
+a hub is set up with it.
 """
 
 import hashlib
@@ -18,10 +19,12 @@ FOLDER, GIVEN = "dgmcourse", ".given.json"
 
 def give(shared: Path, own: Path) -> list[str]:
     """Copy what is new in `shared` (notebooks, and texts beside them) to `own`; returns the names.
+    Where there is no `own`, it is made so that nobody else can look into it.
 
     Raises:
         OSError: if one cannot be read or written; the sentence says why.
     """
+    own.mkdir(0o700, parents=True, exist_ok=True)
     card = own / GIVEN
     try:
         given = json.loads(card.read_text(encoding="utf-8"))
@@ -49,24 +52,26 @@ def _jupyter_server_extension_points() -> list[dict]:
 
 
 def _load_jupyter_server_extension(server) -> None:
-    """Answer BASE/dgmcourse/NAME."""
+    """Answer BASE/dgmcourse/NAME, and BASE/dgmcourse, which opens the folder."""
     from jupyter_server.base.handlers import JupyterHandler
     from jupyter_server.utils import url_path_join
     from tornado.web import authenticated
 
     class Open(JupyterHandler):
         @authenticated
-        def get(self, name: str) -> None:
+        def get(self, name: str | None) -> None:
             shared = Path(os.environ.get("DGMCOURSE_SHARED", ""))
-            if not (shared / f"{name}.ipynb").is_file():
+            if name and not (shared / f"{name}.ipynb").is_file():
                 return self.refuse(
                     404, f"There is no notebook {name} in the class's folder {shared}."
                 )
+            own = Path(server.root_dir).expanduser() / FOLDER
             try:
-                give(shared, Path(server.root_dir).expanduser() / FOLDER)
+                give(shared, own)
             except OSError as error:
                 return self.refuse(500, str(error))
-            self.redirect(url_path_join(self.base_url, "lab/tree", FOLDER, f"{name}.ipynb"))
+            opened = [FOLDER, f"{name}.ipynb"] if name else [FOLDER]
+            self.redirect(url_path_join(self.base_url, "lab/tree", *opened))
 
         def refuse(self, status: int, why: str) -> None:
             """Say why in a sentence, which the hub's own page of errors would leave out."""
@@ -74,5 +79,5 @@ def _load_jupyter_server_extension(server) -> None:
             self.set_header("Content-Type", "text/plain; charset=utf-8")
             self.finish(why)
 
-    address = url_path_join(server.web_app.settings["base_url"], "dgmcourse", r"(\w+)")
+    address = url_path_join(server.web_app.settings["base_url"], r"dgmcourse(?:/(\w+))?/?")
     server.web_app.add_handlers(".*$", [(address, Open)])

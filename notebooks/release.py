@@ -1,26 +1,29 @@
 """Write what a class is given: notebooks and the package without solutions, points, a syllabus.
 
     python notebooks/release.py --out DIR 07 08 11                    (`make class OUT=DIR ARGS=...`)
-    python notebooks/release.py --out DIR 07 --due "Friday, 12:00" --points vae.elbo=6
+    python notebooks/release.py --out DIR 07 --due "2026-12-24 18:00" --points vae.elbo=6
     python notebooks/release.py --out DIR 07 --nbgrader               nbgrader's source format
 
 In DIR are the notebooks, syllabus.md, class.json for the grader, and course/, which is installed
 once for all (`pip install DIR/course`): without solutions, and with hints that end before the answer.
-Run again, it renews what nobody has changed since.
+Run again, it renews what nobody has changed since, and with other notebooks it adds these.
 """
 
 import argparse
 import ast
 import hashlib
 import json
+import re
 import sys
+from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 
 import build
 import jupytext
 import nbformat
 
-from dgmcourse.classroom.grade import Asked, exercises
+from dgmcourse.classroom.grade import Asked, asked_in, exercises, moment
 from dgmcourse.weights import notebooks
 
 ROOT = build.HERE.parent
@@ -97,6 +100,10 @@ def package() -> dict[str, bytes]:
 
 
 # ---- notebooks
+
+
+def in_words(due: datetime | None) -> str:
+    return f"{due:%A}, {due.day} {due:%B %Y, %H:%M} ({due:%Z})" if due else UNSET
 
 
 def worth(asked: Asked) -> float:
@@ -182,46 +189,73 @@ def points_cell(one: Asked) -> nbformat.NotebookNode:
 # ---- the release
 
 
-def syllabus(wanted: dict[str, list[Asked]], due: str) -> str:
+def alone(nb: nbformat.NotebookNode, there: set[str]) -> None:
+    """Leave out what leads to the whole course: badges, the cell that installs it in Colab, and of
+    links to what is not `there` all but their words.
+    """
+
+    def words(text: str) -> str:
+        text = re.sub(r"^\[!\[.*\n*", "", text, flags=re.MULTILINE)
+        link = r"(?<!!)\[([^\]]+)\]\((?!\w+:|#)([^)#\s]*)[^)\s]*\)"
+        return re.sub(link, lambda found: found[found[2] not in there], text)
+
+    nb.cells = [cell for cell in nb.cells if "colab" not in cell.metadata.get("tags", [])]
+    for cell in nb.cells:
+        if cell.cell_type == "markdown":
+            cell.source = words(cell.source)
+        for output in cell.get("outputs", []):
+            if text := output.get("data", {}).get("text/markdown"):
+                output.data["text/markdown"] = words(text)
+
+
+def syllabus(wanted: dict[str, list[Asked]], due: dict[str, str]) -> str:
     rows = {row["notebook"]: row for row in notebooks()}
-    lines = [
-        "# Syllabus",
-        "",
-        f"Due: {due}.",
-        "",
-        "| Notebook | What | Minutes | Exercises | Points |",
-    ]
-    lines.append("| --- | --- | --: | --- | --: |")
+    lines = ["# Syllabus", "", "| Notebook | What | Minutes | Exercises | Points | Due |"]
+    lines.append("| --- | --- | --: | --- | --: | --- |")
     for name, asked in wanted.items():
         row = rows[name]
         each = ", ".join(f"{one.name} ({worth(one):g})" for one in asked)
         link = f"[{build.number(name)} {row['title']}]({name}.ipynb)"
         total = f"{sum(map(worth, asked)):g}"
-        lines.append(f"| {link} | {row['about']} | {row['minutes']} | {each} | {total} |")
+        lines.append(
+            f"| {link} | {row['about']} | {row['minutes']} | {each} | {total} | {due[name]} |"
+        )
     minutes = sum(rows[name]["minutes"] for name in wanted)
     total = sum(worth(one) for asked in wanted.values() for one in asked)
-    lines.append(f"| together | | {minutes} | | {total:g} |")
+    lines.append(f"| together | | {minutes} | | {total:g} | |")
     return "\n".join(lines) + "\n"
 
 
-def files(wanted: dict[str, list[Asked]], due: str, for_nbgrader: bool) -> dict[str, bytes]:
-    """All files of a release, by their paths."""
+def files(
+    wanted: dict[str, list[Asked]], due: str, for_nbgrader: bool, given: Iterable[str] = ()
+) -> dict[str, bytes]:
+    """The files of a release, by their paths, but for the syllabus.
+
+    Args:
+        given: the notebooks that were given out before.
+    """
     made = {} if for_nbgrader else package()
+    there = set() if for_nbgrader else {f"{name}.ipynb" for name in [*given, *wanted]}
     for name, asked in wanted.items():
         nb = (nbgrader_source if for_nbgrader else student)(name, asked, due)
+        alone(nb, there)
         path = f"source/{name}/{name}.ipynb" if for_nbgrader else f"{name}.ipynb"
         made[path] = nbformat.writes(nb).encode() + b"\n"
     if for_nbgrader:
         made["nbgrader_config.py"] = CONFIG.encode()
-    made["syllabus.md"] = syllabus(wanted, due).encode()
     return made
+
+
+def card_of(out: Path) -> dict:
+    """What was given out before: class.json, where there is one."""
+    path = out / "class.json"
+    return json.loads(path.read_text()) if path.exists() else {}
 
 
 def write(out: Path, made: dict[str, bytes], about: dict) -> list[str]:
     """Write the files, but for those that somebody has changed since, whose names are returned."""
-    card = out / "class.json"
-    before = json.loads(card.read_text())["files"] if card.exists() else {}
-    kept = []
+    before, kept = card_of(out).get("files", {}), []
+    packaged = any(name.startswith("course/") for name in made)
     for name, content in made.items():
         path = out / name
         if path.exists() and digest(path.read_bytes()) not in (before.get(name), digest(content)):
@@ -231,10 +265,13 @@ def write(out: Path, made: dict[str, bytes], about: dict) -> list[str]:
         path.write_bytes(content)
         before[name] = digest(content)
     for name in before.keys() - made.keys():  # a notebook that is no longer asked for stays
-        if name.startswith("course/"):
+        if packaged and name.startswith("course/"):
+            if (out / name).exists() and digest((out / name).read_bytes()) != before[name]:
+                kept.append(name)
+                continue
             (out / name).unlink(missing_ok=True)
             del before[name]
-    card.write_text(json.dumps(about | {"files": before}, indent=1) + "\n")
+    (out / "class.json").write_text(json.dumps(about | {"files": before}, indent=1) + "\n")
     return kept
 
 
@@ -244,38 +281,54 @@ def digest(content: bytes) -> str:
 
 def pair(text: str) -> tuple[str, float]:
     name, _, points = text.partition("=")
+    if not re.fullmatch(r"\d+(\.\d+)?", points):
+        raise argparse.ArgumentTypeError(f"{text!r}: say NAME=POINTS, as vae.kl=2")
     return name, float(points)
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("which", nargs="+", help="beginnings of names, as 07")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--due", default=UNSET)
-    parser.add_argument("--points", type=pair, nargs="*", default=[], metavar="vae.kl=2")
+    parser.add_argument("--out", required=True)
+    parser.add_argument("--due", metavar="'2026-12-24 18:00'")
+    parser.add_argument(
+        "--points", type=pair, nargs="+", default=[], action="extend", metavar="vae.kl=2"
+    )
     parser.add_argument("--nbgrader", action="store_true")
-    options = parser.parse_args(arguments)
-    if options.out == Path():
+    options = parser.parse_intermixed_args(arguments)
+    if not options.out:
         raise SystemExit('where to? make class OUT=DIR ARGS="07 08 11"')
+    options.out = Path(options.out)
+    try:
+        due = moment(options.due) if options.due is not None else None
+    except ValueError as error:
+        raise SystemExit(f"--due: {error}") from None
     listed, points = exercises(), dict(options.points)
     chosen = {n: a for n, a in listed.items() if n.startswith(tuple(options.which))}
     known = {f"{one.module}.{one.name}" for asked in chosen.values() for one in asked}
     if missing := [w for w in options.which if not any(n.startswith(w) for n in chosen)]:
-        raise SystemExit(f"no notebook with exercises begins with {', '.join(missing)}")
+        quoted = " (a date with its time is quoted: --due '2026-12-24 18:00')" * bool(due)
+        raise SystemExit(f"no notebook with exercises begins with {', '.join(missing)}{quoted}")
     if strange := points.keys() - known:
         raise SystemExit(f"no exercise here is {', '.join(strange)}: there are {', '.join(known)}")
     wanted = {
         name: [one._replace(points=points.get(f"{one.module}.{one.name}")) for one in asked]
         for name, asked in chosen.items()
     }
-    about = {
-        "due": options.due,
-        "points": {
-            name: {f"{one.module}.{one.name}": worth(one) for one in asked}
-            for name, asked in wanted.items()
-        },
+    before = card_of(options.out)
+    if before and before.get("nbgrader", False) != options.nbgrader:
+        other = "without" if options.nbgrader else "with"
+        raise SystemExit(f"{options.out} was made {other} --nbgrader: take another folder")
+    dues = before.get("due", {}) | dict.fromkeys(wanted, due and due.isoformat())
+    valued = before.get("points", {}) | {
+        name: {f"{one.module}.{one.name}": worth(one) for one in asked}
+        for name, asked in wanted.items()
     }
-    kept = write(options.out, files(wanted, options.due, options.nbgrader), about)
+    about = {"nbgrader": options.nbgrader, "due": dues, "points": dict(sorted(valued.items()))}
+    made = files(wanted, in_words(due), options.nbgrader, valued)
+    words = {name: in_words(at and moment(at)) for name, at in dues.items()}
+    made["syllabus.md"] = syllabus(asked_in(about), words).encode()
+    kept = write(options.out, made, about)
     print(f"{options.out}: {', '.join(wanted)}, {sum(map(len, wanted.values()))} exercises")
     if kept:
         print(f"left as they are, since somebody has changed them: {', '.join(kept)}")

@@ -185,7 +185,7 @@ def sheets(source: Path, npm: str) -> dict[str, str]:
             made[f"{source.stem}-exam{ending}"] = page(
                 f"{number} {header['title']}: questions" + ", with answers" * solved,
                 f"Deep generative models. {len(items)} questions, {points} points. Logarithms are"
-                " natural.",
+                " natural." + " (1) stands after what is worth a point." * solved,
                 items,
                 solved,
                 npm,

@@ -5,6 +5,8 @@ the sentence)}. What a student does not answer is left blank.
 import json
 from pathlib import Path
 
+from dgmcourse.classroom.cells import source_of
+
 KL = "def kl(mean, log_var):\n    return "
 ELBO = """def elbo(x, encoder, decoder):
     q = encoder(x)
@@ -116,18 +118,44 @@ STUDENTS = {
 FEW = ("ada", "ben", "cem", "eva", "gus", "hal", "ida", "jan")
 
 
-def work(released: Path, into: Path, student: str) -> None:
-    """Write a student's answers into the released notebook, as a person would; one edits an output."""
+def fill(released: Path, into: Path, answers: dict[str, str], edited: str = "") -> None:
+    """Write answers, {exercise: code}, into a released notebook, as a person would; and into the
+    output of the cells that have `edited` in them, as a person should not, full marks.
+    """
     nb = json.loads(released.read_text(encoding="utf-8"))
     code = [cell for cell in nb["cells"] if cell["cell_type"] == "code"]
-    for name, (answer, _, _) in STUDENTS[student].items():
-        cell = next(c for c in code if "".join(c["source"]).startswith(f"def {name}("))
+    for name, answer in answers.items():
+        cell = next(c for c in code if f"def {name}(" in "".join(c["source"]))
         cell["source"] = answer
-    if student == "gus":
-        for cell in code:
-            if "check.kl" in "".join(cell["source"]):
-                right = {"text/plain": "1.0"}
-                out = {"output_type": "execute_result", "data": right}
-                cell["outputs"] = [out | {"metadata": {}, "execution_count": 1}]
+    for cell in code:
+        if edited and edited in "".join(cell["source"]):
+            out = {"output_type": "execute_result", "data": {"text/plain": "1.0"}}
+            cell["outputs"] = [out | {"metadata": {}, "execution_count": 1}]
     into.parent.mkdir(parents=True, exist_ok=True)
     into.write_text(json.dumps(nb), encoding="utf-8")
+
+
+def work(released: Path, into: Path, student: str) -> None:
+    """Write the answers of one of the STUDENTS; one edits an output."""
+    answers = {name: code for name, (code, _, _) in STUDENTS[student].items()}
+    fill(released, into, answers, "check.kl" if student == "gus" else "")
+
+
+# ---- of every notebook
+
+DAMAGED = """def damaged(x):
+    if isinstance(x, tuple):
+        return (damaged(x[0]), *x[1:])
+    return 1 - x if isinstance(x, torch.Tensor | float) else [x]
+"""
+
+
+def answers_of(kind: str, asked) -> dict[str, str]:
+    """The answers of one who has all "right", the first output of all "wrong", or all "blank"."""
+    answers = {}
+    for exercise in [one.exercise for one in asked if kind != "blank"]:
+        name, own = exercise.name, exercise.solution.__name__
+        made = f"{name} = {own}" if kind == "right" else f"def {name}(*given):"
+        made += f"\n    return damaged({own}(*given))" * (kind == "wrong")
+        answers[name] = f"import torch\n{source_of(exercise.solution)}\n{DAMAGED}\n\n{made}\n"
+    return answers

@@ -218,9 +218,7 @@ WRONG = {
         ),
         "log p(x2|z2) is missing": combined(lambda r1, k1, r2, k2: r1 - k1 - k2),
         "the KL of z2, subtracted, is missing": combined(lambda r1, k1, r2, k2: r1 - k1 + r2),
-        "the KL of z2, subtracted, has the wrong sign": combined(
-            lambda r1, k1, r2, k2: r1 - k1 + r2 + k2
-        ),
+        "the KL of z2 must be subtracted": combined(lambda r1, k1, r2, k2: r1 - k1 + r2 + k2),
         "the KL of z1, subtracted, is missing": combined(lambda r1, k1, r2, k2: r1 + r2 - k2),
         "one noise for the whole batch": shared_noise,
         "one number for the whole batch": combined(

@@ -74,7 +74,7 @@ WRONG = {
     },
     "layer_kl": {
         "it is 2 times": lambda x, g, b, s: 2 * own_kl(x, g, b, s),
-        "subtracted, has the wrong sign": lambda x, g, b, s: (
+        "/ 2 must be subtracted": lambda x, g, b, s: (
             own_kl(x, g, b, s) + s.exp() * ((x - g) ** 2).sum(-1)
         ),
         "no gradient reaches guess": lambda x, g, b, s: own_kl(x, g.detach(), b, s),

@@ -212,7 +212,7 @@ def evidence_of(evidence):
 WRONG = {
     "step_bound": {
         "the KL, subtracted, is missing": combined(lambda r, k: r),
-        "the KL, subtracted, has the wrong sign": combined(lambda r, k: r + k),
+        "the KL must be subtracted": combined(lambda r, k: r + k),
         "the KL, subtracted, has the factor 0.1, not 1": combined(lambda r, k: r - 0.1 * k),
         "the reconstruction has the wrong sign": combined(lambda r, k: -r - k),
         "the sign is turned": combined(lambda r, k: k - r),

@@ -107,6 +107,12 @@ WRONG = {
     },
     "reparameterize": {
         "exp(log_var), has the factor 4": noise_of(lambda mean: 2 * torch.randn_like(mean)),
+        "z has no gradient: .sample()": lambda mean, log_var, noise=None: (
+            torch.distributions.Normal(mean, (log_var / 2).exp()).sample()
+        ),
+        "of torch.normal(mean, std) torch defines": lambda mean, log_var, noise=None: torch.normal(
+            mean, (log_var / 2).exp()
+        ),
         "every row of the batch": noise_of(lambda mean: torch.randn_like(mean[:1])),
         "set no seed": noise_of(lambda mean: torch.manual_seed(1) and torch.randn_like(mean)),
         "sigma * noise has the wrong sign": lambda mean, log_var, noise=None: (

@@ -81,7 +81,7 @@ WRONG = {
     "labelled_bound": {
         "log p(y) is missing": combined(lambda r, label, k: r - k),
         "log p(y) has the wrong sign": combined(lambda r, label, k: r - label - k),
-        "the KL, subtracted, has the wrong sign": combined(lambda r, label, k: r + label + k),
+        "the KL must be subtracted": combined(lambda r, label, k: r + label + k),
         "the KL, subtracted, is missing": combined(lambda r, label, k: r + label),
         "one number for the whole batch": combined(lambda r, label, k: (r + label - k).mean()),
         "one-hot labels": lambda x, y, e, d: parts(x, y.argmax(-1), e, d)[0],

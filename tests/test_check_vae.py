@@ -120,7 +120,6 @@ WRONG = {
                 ("regulariser", "bound", "reconstruction"),
             ]
         },
-        "regulariser, subtracted, has the wrong sign": changed(lambda q, b, r, k: (r + k, r, k)),
         "regulariser, subtracted, is missing": changed(lambda q, b, r, k: (r, r, k)),
         "one number for the whole batch": changed(lambda q, b, r, k: (b.mean(), r, k)),
         "no gradient:": changed(lambda q, b, r, k: (b.detach(), r, k)),

@@ -42,7 +42,7 @@ WRONG = {
         "to the base 2": lambda x, a: by_loss(x, a) / np.log(2),
         "1 too small everywhere": lambda x, a: by_loss(x, a) - 1,
         "to be subtracted, is missing": lambda x, a: (x * a).sum(-1),
-        "to be subtracted, has the wrong sign": lambda x, a: (x * a + F.softplus(a)).sum(-1),
+        "log(1 + exp(l)) must be subtracted": lambda x, a: (x * a + F.softplus(a)).sum(-1),
         "x l, the gain where there is ink, is missing": lambda x, a: -F.softplus(a).sum(-1),
         "its sigmoid is the probability": lambda x, a: (x * a.log() + (1 - x) * (1 - a).log()).sum(
             -1

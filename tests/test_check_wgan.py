@@ -71,7 +71,7 @@ WRONG = {
         "one z for each x": with_codes(lambda x, p: p.sample((1,))),
         "same z": with_codes(lambda x, p: p.sample((1,)).expand(len(x), 2)),
         "whatever the prior is": with_codes(lambda x, p: torch.randn(len(x), 2)),
-        "subtracted, has the wrong sign": check.answers(lambda r, f: r + f),
+        "D(G(z)) must be subtracted": check.answers(lambda r, f: r + f),
         "no logarithm": check.answers(lambda r, f: r.log() - f.log()),
     },
     "clip_weights": {

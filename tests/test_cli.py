@@ -285,3 +285,12 @@ def test_the_verdict_follows_the_findings(marks, status, verdict, monkeypatch, c
     )
     assert doctor.doctor() is None
     assert capsys.readouterr().out == said
+
+
+def test_a_python_without_the_course_is_told_which_has_it():
+    """In one line: most type `python` after `make setup`."""
+    command = [sys.executable, "-S", "-m", "dgmcourse", "grade", "submissions"]
+    env = {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]}
+    ran = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert ran.returncode == 1 and ran.stdout == ""
+    assert ran.stderr == "This Python has not the course: use .venv/bin/python\n"

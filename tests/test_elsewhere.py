@@ -149,6 +149,7 @@ def test_the_dev_container_is_the_container_without_the_course():
     assert refused(given["postCreateCommand"]) == refused(given["postAttachCommand"]) == []
     (port,) = given["forwardPorts"]
     assert f"PORT={port}" in given["postAttachCommand"] and str(port) in given["portsAttributes"]
+    assert "--ServerApp.port_retries=0" in given["postAttachCommand"]  # no second one elsewhere
 
 
 # ---- the workflow
@@ -156,12 +157,14 @@ def test_the_dev_container_is_the_container_without_the_course():
 
 def test_the_workflow_tests_first_and_then_publishes_the_site():
     given = yaml.safe_load(WORKFLOW.read_text())
-    assert set(given[True]) == {"push", "pull_request"}  # `on`, as YAML 1.1 reads it
+    on = given[True]  # `on`, as YAML 1.1 reads it
+    assert set(on) == {"push", "pull_request"} and on["push"] == {"branches": ["main"]}
     assert given["permissions"] == {"contents": "read"}
     test, site = given["jobs"]["test"], given["jobs"]["site"]
     assert site["needs"] == "test" and "refs/heads/main" in site["if"]
     steps = test["steps"] + site["steps"]
     runs = [step["run"] for step in steps if "run" in step]
+    assert "unprivileged_userns=0" in runs.pop(0)  # for the grader's sandbox
     assert runs == [".ci/run", "make site ARGS=--all"] and sum(map(refused, runs), []) == []
     for step in steps:
         assert re.fullmatch(r"actions/[\w-]+@v\d+", step.get("uses", "actions/none@v1"))

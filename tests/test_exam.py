@@ -4,6 +4,7 @@ enumeration, quadrature, a search or a library.
 
 import math
 import re
+import zlib
 from itertools import product
 from math import comb, exp, log
 
@@ -176,9 +177,9 @@ def two_pixels():
 
 
 def aggregate():
-    draws = [stats.norm(m, 0.5) for m in (-1, 1)]
+    draws = [stats.norm(m, 0.4) for m in (-1, 1)]
     variance = np.mean([d.moment(2) for d in draws]) - np.mean([d.mean() for d in draws]) ** 2
-    average = kl(1.0, 0.5, 0.0, 1.0)
+    average = kl(1.0, 0.4, 0.0, 1.0)
     return variance, average, log(2), average - log(2)
 
 
@@ -200,172 +201,278 @@ def path_of_three():
 
 NETWORK = torch.softmax(torch.tensor([-100.0, -102.0, -110.0], dtype=torch.float64), 0)
 
-# The numbers of the answers, in their order: notebook, then question.
+# Notebook, then question: the fingerprint of its text, and the numbers of its answer, in their order.
 TRUTH = {
     "01_motivation": {
-        "Certain, and nowhere near": lambda: (
-            stats.norm.logpdf(10, 1) - stats.norm.logpdf(10, -1),
-            mixed(10, (-1, 1), (0.5, 0.5)),
-            mixed(1, (-1, 1), (0.5, 0.5)),
+        "Certain, and nowhere near": (
+            "98497b0c",
+            lambda: (
+                stats.norm.logpdf(10, 1) - stats.norm.logpdf(10, -1),
+                mixed(10, (-1, 1), (0.5, 0.5)),
+                mixed(1, (-1, 1), (0.5, 0.5)),
+            ),
         ),
-        "One feature is missing": lambda: (
-            sum(0.3 * 0.9 * b for b in (0.6, 0.4))
-            / (sum(0.3 * 0.9 * b for b in (0.6, 0.4)) + sum(0.7 * 0.2 * b for b in (0.5, 0.5))),
+        "One feature is missing": (
+            "57f7063f",
+            lambda: (
+                sum(0.3 * 0.9 * b for b in (0.6, 0.4))
+                / (sum(0.3 * 0.9 * b for b in (0.6, 0.4)) + sum(0.7 * 0.2 * b for b in (0.5, 0.5))),
+            ),
         ),
-        "The area under the curve, by counting": lambda: (
-            roc_auc_score([1, 1, 1, 1, 0, 0, 0], [5, 4, 3, 1, 2, 3, 0]),
+        "The area under the curve, by counting": (
+            "f107963b",
+            lambda: (roc_auc_score([1, 1, 1, 1, 0, 0, 0], [5, 4, 3, 1, 2, 3, 0]),),
         ),
-        "The sum over all images": lambda: (sum(comb(20, k) for k in range(21)), 2**24 / 2**20),
+        "The sum over all images": (
+            "23e6b779",
+            lambda: (sum(comb(20, k) for k in range(21)), 2**24 / 2**20),
+        ),
     },
     "02_latent_variable_models": {
-        "A bag with two kinds of coins": coins,
-        "Dependent through a cause": lambda: (covariance_of_tosses(),),
-        "Factor analysis by hand": factor_analysis,
-        "One step of EM": em_step,
+        "A bag with two kinds of coins": ("86da5a8e", coins),
+        "Dependent through a cause": ("22cdc9bb", lambda: (covariance_of_tosses(),)),
+        "Factor analysis by hand": ("773729bd", factor_analysis),
+        "One step of EM": ("104969db", em_step),
     },
     "03_density_network": {
-        "Below what a float can hold": lambda: (
-            torch.logsumexp(torch.tensor([-1000.0, -1000, -1001]).double(), 0).item() - log(3),
+        "Below what a float can hold": (
+            "26b5330d",
+            lambda: (
+                torch.logsumexp(torch.tensor([-1000.0, -1000, -1001]).double(), 0).item() - log(3),
+            ),
         ),
-        "The estimate is too low on average": lambda: (
-            log(0.1 * 1 + 0.9 * 0.01),
-            mean_of_log((1, 0.01), (0.1, 0.9), 1),
-            mean_of_log((1, 0.01), (0.1, 0.9), 2),
+        "The estimate is too low on average": (
+            "cf960832",
+            lambda: (
+                log(0.1 * 1 + 0.9 * 0.01),
+                mean_of_log((1, 0.01), (0.1, 0.9), 1),
+                mean_of_log((1, 0.01), (0.1, 0.9), 2),
+            ),
         ),
-        "How many codes must be drawn?": lambda: (1 / 0.2**2, 1 / 0.2**10),
-        "How many codes count?": lambda: (1 / np.square([0.5, 0.25, 0.125, 0.125]).sum(),),
+        "How many codes must be drawn?": ("e98ae345", lambda: (1 / 0.2**2, 1 / 0.2**10)),
+        "How many codes count?": (
+            "5160f13b",
+            lambda: (1 / np.square([0.5, 0.25, 0.125, 0.125]).sum(),),
+        ),
     },
     "04_gan": {
-        "The best expert": gan,
-        "From the game to a divergence": lambda: (
-            jensen_shannon((0.7, 0.3), (0.4, 0.6)),
-            jensen_shannon((1, 0), (0, 1)),
+        "The best expert": ("5810c622", gan),
+        "From the game to a divergence": (
+            "bb1b9d29",
+            lambda: (
+                jensen_shannon((0.7, 0.3), (0.4, 0.6)),
+                jensen_shannon((1, 0), (0, 1)),
+            ),
         ),
-        "A sure expert": lambda: (
-            abs(derivative_of(lambda a: torch.log(1 - torch.sigmoid(a)), -6)),
-            derivative_of(lambda a: torch.log(torch.sigmoid(a)), -6),
+        "A sure expert": (
+            "b76e47ef",
+            lambda: (
+                abs(derivative_of(lambda a: torch.log(1 - torch.sigmoid(a)), -6)),
+                derivative_of(lambda a: torch.log(torch.sigmoid(a)), -6),
+            ),
         ),
-        "Round and round": lambda: (circling(),),
+        "Round and round": ("a0c16df5", lambda: (circling(),)),
     },
     "05_wgan": {
-        "Sorted samples": lambda: (w1([0, 1, 5], [1, 2, 3]),),
-        "Two points": lambda: (w1([0], [0.5]), jensen_shannon((1, 0), (0, 1))),
-        "A clipped critic": lambda: (
-            np.linalg.norm(np.full(784, 0.01)),
-            np.full(784, 0.01) @ np.ones(784),
+        "Sorted samples": ("c4a348da", lambda: (w1([0, 1, 5], [1, 2, 3]),)),
+        "Two points": ("55889008", lambda: (w1([0], [0.5]), jensen_shannon((1, 0), (0, 1)))),
+        "A clipped critic": (
+            "85f777e2",
+            lambda: (
+                np.linalg.norm(np.full(784, 0.01)),
+                np.full(784, 0.01) @ np.ones(784),
+            ),
         ),
-        "A penalty in place of a clip": lambda: tuple(
-            10 * (derivative_of(lambda x, k=k: k * x, 0) - 1) ** 2 for k in (3, 0.5)
+        "A penalty in place of a clip": (
+            "4745bc9a",
+            lambda: tuple(10 * (derivative_of(lambda x, k=k: k * x, 0) - 1) ** 2 for k in (3, 0.5)),
         ),
-        "Earth to be moved": lambda: (w1([0, 1], [1, 3]),),
+        "Earth to be moved": ("1c4efd40", lambda: (w1([0, 1], [1, 3]),)),
     },
     "06_more_gans": {
-        "A kernel that sees the mean only": lambda: (mmd((0, 2), (1, 3), lambda s, t: s * t),),
-        "The discrepancy, by hand": lambda: (mmd((0, 1), (0, 2), rbf),),
-        "A class that the discriminator has to name": lambda: (stats.entropy(np.full(10, 0.1)),),
-        "The Fréchet distance": lambda: (
-            frechet([0], [1], [1], [2]),
-            frechet([0, 0], [1, 1], [1, 2], [2, 1]),
+        "A kernel that sees the mean only": (
+            "4735761a",
+            lambda: (mmd((0, 2), (1, 3), lambda s, t: s * t),),
+        ),
+        "The discrepancy, by hand": ("1e60837c", lambda: (mmd((0, 1), (0, 2), rbf),)),
+        "A class that the discriminator has to name": (
+            "71203dcb",
+            lambda: (stats.entropy(np.full(10, 0.1)),),
+        ),
+        "The Fréchet distance": (
+            "ecc80ee2",
+            lambda: (
+                frechet([0], [1], [1], [2]),
+                frechet([0, 0], [1, 1], [1, 2], [2, 1]),
+            ),
         ),
     },
     "07_vae": {
-        "The price of a code": lambda: (
-            kl(1.0, 1.0, 0.0, 1.0) + kl(0.0, 0.5, 0.0, 1.0),
-            (kl(1.0, 1.0, 0.0, 1.0) + kl(0.0, 0.5, 0.0, 1.0)) / log(2),
+        "The price of a code": (
+            "0de1ecb7",
+            lambda: (
+                kl(1.0, 1.0, 0.0, 1.0) + kl(0.0, 0.5, 0.0, 1.0),
+                (kl(1.0, 1.0, 0.0, 1.0) + kl(0.0, 0.5, 0.0, 1.0)) / log(2),
+            ),
         ),
-        "A bound that can be computed": lambda: (
-            elbo(1, math.sqrt(0.5)),
-            elbo(0, 1),
-            kl(0.0, 1.0, 1.0, math.sqrt(0.5)),
+        "A bound that can be computed": (
+            "4dd8b1dd",
+            lambda: (
+                elbo(1, math.sqrt(0.5)),
+                elbo(0, 1),
+                kl(0.0, 1.0, 1.0, math.sqrt(0.5)),
+            ),
         ),
-        "Two codes are better than one": lambda: (
-            np.mean([-90, -95]),
-            np.logaddexp(-90, -95) - log(2),
+        "One code or two": (
+            "0646bc15",
+            lambda: (
+                np.mean([-90, -95]),
+                np.logaddexp(-90, -95) - log(2),
+            ),
         ),
-        "A loss with a mean in it": lambda: (28 * 28,),
+        "A loss with a mean in it": ("f5153901", lambda: (28 * 28,)),
     },
     "08_reparameterization": {
-        "Two estimators of one gradient": lambda: (
-            derivative_of(lambda t: t**2 + 1, 2),
-            moments(lambda e: 2 * (2 + e))[1],
-            moments(lambda e: (2 + e) ** 2 * e)[1],
+        "Two estimators of one gradient": (
+            "52ae2671",
+            lambda: (
+                derivative_of(lambda t: t**2 + 1, 2),
+                moments(lambda e: 2 * (2 + e))[1],
+                moments(lambda e: (2 + e) ** 2 * e)[1],
+            ),
         ),
-        "A baseline": lambda: (moments(lambda e: (e + 10) * e)[1], moments(lambda e: e * e)[1]),
-        "A coin in the middle": lambda: (
-            derivative_of(lambda a: 3 * torch.sigmoid(a) + 1 - torch.sigmoid(a), 0),
+        "A baseline": (
+            "7ea1a89d",
+            lambda: (moments(lambda e: (e + 10) * e)[1], moments(lambda e: e * e)[1]),
         ),
-        "What the head gives": lambda: (math.sqrt(exp(-1.386)), exp(-1.386)),
+        "A coin in the middle": (
+            "72731cae",
+            lambda: (derivative_of(lambda a: 3 * torch.sigmoid(a) + 1 - torch.sigmoid(a), 0),),
+        ),
+        "What the head gives": ("a9b018e5", lambda: (math.sqrt(exp(-1.386)), exp(-1.386))),
     },
     "09_normalizing_flows": {
-        "A stretched density": lambda: (stats.lognorm.pdf(2, 1),),
-        "A planar step": lambda: (planar_determinant(), log(planar_determinant())),
-        "A mirror": mirror,
-        "A triangle": lambda: (
-            np.linalg.slogdet(np.diag(np.exp([0.2, -0.5, 0.1])) + np.tril(np.ones((3, 3)), -1))[1],
+        "A stretched density": ("299ca74d", lambda: (stats.lognorm.pdf(2, 1),)),
+        "A planar step": ("8c31b98f", lambda: (planar_determinant(), log(planar_determinant()))),
+        "A mirror": ("b57274ac", mirror),
+        "A triangle": (
+            "33d14333",
+            lambda: (
+                np.linalg.slogdet(np.diag(np.exp([0.2, -0.5, 0.1])) + np.tril(np.ones((3, 3)), -1))[
+                    1
+                ],
+            ),
         ),
-        "The weight of one sample": lambda: (-80 - 3.1 - (-2.0 - 0.7), -80 - 3.1 - -2.0 - 0.7),
+        "The weight of one sample": (
+            "402ec782",
+            lambda: (-80 - 3.1 - (-2.0 - 0.7), -80 - 3.1 - -2.0 - 0.7),
+        ),
     },
     "10_pixelvae": {
-        "What a mask lets through": lambda: ((3 * 3 - 1) / 2, (3 * 3 + 1) / 2, (5 * 5 + 1) / 2),
-        "How far it sees": lambda: reach([7, 3, 3, 3, 3, 3]),
-        "The product rule assumes nothing": lambda: (2**3 - 1, sum(2**k for k in range(3))),
-        "What independence costs": two_pixels,
-        "A decoder that need not ask": lambda: (81.0 / 784 / log(2),),
+        "What a mask lets through": (
+            "6e17792f",
+            lambda: ((3 * 3 - 1) / 2, (3 * 3 + 1) / 2, (5 * 5 + 1) / 2),
+        ),
+        "How far it sees": ("51920d7f", lambda: reach([7, 3, 3, 3, 3, 3])),
+        "The product rule assumes nothing": (
+            "2a4d12d4",
+            lambda: (2**3 - 1, sum(2**k for k in range(3))),
+        ),
+        "What independence costs": ("ccef0b3a", two_pixels),
+        "A decoder that need not ask": ("7e9f8a5a", lambda: (81.0 / 784 / log(2),)),
     },
     "11_priors": {
-        "Two codes and a round prior": aggregate,
-        "What a VampPrior has to learn": lambda: (500 * 784, 500 * 2 * 40),
-        "The density of a mixture": lambda: (mixed(0, (0, 4), (0.5, 0.5)),),
+        "Two codes and a standard normal prior": ("1c74b05c", aggregate),
+        "What a VampPrior has to learn": ("10560931", lambda: (500 * 784, 500 * 2 * 40)),
+        "The density of a mixture": ("48708674", lambda: (mixed(0, (0, 4), (0.5, 0.5)),)),
     },
     "12_semi_supervised": {
-        "A digit without a label": unlabelled,
-        "The best classifier": lambda: (NETWORK[0].item(),),
-        "What the sum costs": lambda: (100 * 10,),
+        "A digit without a label": ("a11e82cb", unlabelled),
+        "The best classifier": ("74a6c996", lambda: (NETWORK[0].item(),)),
+        "What the sum costs": ("a18b85dc", lambda: (100 * 10,)),
     },
     "13a_text": {
-        "Perplexity": lambda: (exp(58 / (12 + 1)),),
-        "Shifted by one": lambda: (len("abc") + 1,),
-        "Words that the decoder does not see": lambda: (stats.binom.pmf(4, 4, 0.4),),
-        "Dilated convolutions": lambda: (
-            1 + sum(2 * d for d in (1, 2, 4, 8)),
-            1 + sum(2 * d for d in (1, 2, 4, 8, 16)),
+        "Perplexity": ("d5e17c71", lambda: (exp(58 / (12 + 1)),)),
+        "Shifted by one": ("e25ca036", lambda: (len("abc") + 1,)),
+        "Words that the decoder does not see": ("f1674a65", lambda: (stats.binom.pmf(4, 4, 0.4),)),
+        "Dilated convolutions": (
+            "1b405043",
+            lambda: (
+                1 + sum(2 * d for d in (1, 2, 4, 8)),
+                1 + sum(2 * d for d in (1, 2, 4, 8, 16)),
+            ),
         ),
-        "What a code of a twentieth of a nat says": lambda: (exp(0.05),),
+        "What a code of a twentieth of a nat says": ("a2b54636", lambda: (exp(0.05),)),
     },
     "13b_music": {
-        "Two lengths in one batch": lambda: (-1 - 2 - 3, -4, np.mean([-1, -2, -3, -4])),
-        "Two steps of a state": lambda: (
-            0.8**2 * 1 + 0.36,
-            gaussian([0, 0], [0, 0], np.array([[1, 0.8], [0.8, 1]]) + np.eye(2)),
+        "Two lengths in one batch": (
+            "bacb9a1c",
+            lambda: (-1 - 2 - 3, -4, np.mean([-1, -2, -3, -4])),
         ),
-        "Particles": lambda: (
-            np.mean([0.2, 0.2, 0.4]),
-            sum((0.2, 0.2, 0.4)) ** 2 / np.square([0.2, 0.2, 0.4]).sum(),
+        "Two steps of a state": (
+            "4eb6fc98",
+            lambda: (
+                0.8**2 * 1 + 0.36,
+                gaussian([0, 0], [0, 0], np.array([[1, 0.8], [0.8, 1]]) + np.eye(2)),
+            ),
         ),
-        "Two voices": lambda: (2 * stats.entropy([0.5, 0.5]), stats.entropy([0.5, 0, 0, 0.5])),
+        "Particles": (
+            "fc451121",
+            lambda: (
+                np.mean([0.2, 0.2, 0.4]),
+                sum((0.2, 0.2, 0.4)) ** 2 / np.square([0.2, 0.2, 0.4]).sum(),
+            ),
+        ),
+        "Two voices": (
+            "6147e0fa",
+            lambda: (2 * stats.entropy([0.5, 0.5]), stats.entropy([0.5, 0, 0, 0.5])),
+        ),
     },
     "14_graphs": {
-        "One hearing of the neighbours": path_of_three,
-        "Codes and a link": lambda: (1 / (1 + exp(-np.dot([1, 2], [2, -0.5]))),),
-        "The probability of a graph": lambda: (
-            log(0.2) + 2 * log(0.8),
-            len(list(product((0, 1), repeat=3))),
+        "One hearing of the neighbours": ("e9c5f825", path_of_three),
+        "Codes and a link": ("84dcc89c", lambda: (1 / (1 + exp(-np.dot([1, 2], [2, -0.5]))),)),
+        "The probability of a graph": (
+            "6600c72b",
+            lambda: (
+                log(0.2) + 2 * log(0.8),
+                len(list(product((0, 1), repeat=3))),
+            ),
         ),
-        "One number after all": lambda: (
-            np.dot([1, 2, 3, 4, 5], [0.1, 0.1, 0.2, 0.4, 0.2]),
-            1 + int(np.argmax([0.1, 0.1, 0.2, 0.4, 0.2])),
+        "One number after all": (
+            "fe648200",
+            lambda: (
+                np.dot([1, 2, 3, 4, 5], [0.1, 0.1, 0.2, 0.4, 0.2]),
+                1 + int(np.argmax([0.1, 0.1, 0.2, 0.4, 0.2])),
+            ),
         ),
     },
     "15_drug_response": {
-        "What a shift costs": lambda: (kl(1.5, 0.5, 0.6 + 0.5, 0.5),),
-        "A response that nobody measured": lambda: (
-            np.logaddexp(-50, -51),
-            exp(-50 - np.logaddexp(-50, -51)),
+        "What a shift costs": ("7fda3a66", lambda: (kl(1.5, 0.5, 0.6 + 0.5, 0.5),)),
+        "A response that nobody measured": (
+            "60a7815f",
+            lambda: (
+                np.logaddexp(-50, -51),
+                exp(-50 - np.logaddexp(-50, -51)),
+            ),
         ),
-        "Ranked, not decided": lambda: (roc_auc_score([1, 1, 0, 0, 0], [0.9, 0.4, 0.6, 0.3, 0.1]),),
-        "A fair comparison": lambda: (np.mean([0.02, -0.04, -0.03, -0.05]),),
+        "Ranked, not decided": (
+            "72b00331",
+            lambda: (roc_auc_score([1, 1, 0, 0, 0], [0.9, 0.4, 0.6, 0.3, 0.1]),),
+        ),
+        "A fair comparison": ("5d9d5472", lambda: (np.mean([0.02, -0.04, -0.03, -0.05]),)),
     },
 }
+
+
+def fingerprints(name):
+    """{question: a number made of its text, and of the last one's where it speaks of that}."""
+    made, before = {}, ""
+    asked = build.parts((ROOT / "sheets/exam" / f"{name}.md").read_text(encoding="utf-8"))
+    for heading, text in asked.items():
+        text = " ".join(text.split())
+        before = f"{before} {text}" if "the last question" in text else text
+        made[re.fullmatch(build.QUESTION, heading)[1]] = f"{zlib.crc32(before.encode()):08x}"
+    return made
 
 
 @pytest.mark.parametrize("name", EXAMS)
@@ -378,6 +485,42 @@ def test_each_number_in_an_answer_is_right(name):
             found[heading.removeprefix("## ")] = numbers
     assert found.keys() == TRUTH[name].keys()
     for question, numbers in found.items():
-        for said, true in zip(numbers, TRUTH[name][question](), strict=True):
+        for said, true in zip(numbers, TRUTH[name][question][1](), strict=True):
             digits = len(said.partition(".")[2])
             assert abs(float(said) - true) <= 0.51 * 10**-digits, f"{question}: {said}, not {true}"
+
+
+@pytest.mark.parametrize("name", EXAMS)
+def test_what_is_asked_is_what_is_computed(name):
+    """A question cannot change unseen by what computes its numbers."""
+    found = fingerprints(name)
+    for question, (known, _) in TRUTH[name].items():
+        assert found[question] == known, (
+            f"the text of {question!r} has changed: let TRUTH compute what it asks now, and put"
+            f" {found[question]} in the place of {known}"
+        )
+
+
+def test_a_changed_question_has_another_fingerprint(monkeypatch, tmp_path):
+    (tmp_path / "sheets" / "exam").mkdir(parents=True)
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+
+    def made(text):
+        (tmp_path / "sheets" / "exam" / "x.md").write_text(text)
+        return fingerprints("x")
+
+    text = "## A (1 point)\n\nAt 2,\nwhat?\n\n## B (1 point)\n\nIn the last\nquestion?\n"
+    first = made(text)
+    assert made(text.replace("2,\n", "2, ")) == first
+    second = made(text.replace("2", "3"))
+    assert second["A"] != first["A"] and second["B"] != first["B"]
+
+
+@pytest.mark.parametrize("name", EXAMS)
+def test_an_answer_says_what_each_point_is_for(name):
+    answers = build.parts((ROOT / "sheets/exam/answers" / f"{name}.md").read_text(encoding="utf-8"))
+    asked = build.parts((ROOT / "sheets/exam" / f"{name}.md").read_text(encoding="utf-8"))
+    for heading in asked:
+        title, points = re.fullmatch(build.QUESTION, heading).groups()
+        text = re.sub(r"\$[^$]+\$|`[^`]+`", "", answers[f"## {title}"])
+        assert sum(map(int, re.findall(r"\((\d)\)", text))) == int(points), title

@@ -16,7 +16,7 @@ HEAD = """# Published results, and ours
 
 Each row is a published result, what the course measured for the same question, and the command that measures it
 again. This page is written by `python tools/reproduction.py` from the headers of the shipped weights and from the
-tables of the studies: no number of ours is typed. A number after +- is a standard error: over test examples for a
+tables of the studies: no result of ours is typed. A number after +- is a standard error: over test examples for a
 weight, over seeds, splits or sets of labels for a study. Lower is better, but for AUC and AP. A gap is ours minus
 theirs, so that a positive gap is a result we do not reach (for AUC and AP: theirs minus ours).
 

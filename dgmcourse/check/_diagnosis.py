@@ -1,6 +1,7 @@
 """The general diagnoses: what a wrong shape or a wrong value likely means, whatever the exercise."""
 
 import math
+import re
 from typing import NamedTuple
 
 import torch
@@ -34,9 +35,7 @@ def shape_hint(found: tuple, right: tuple, arguments: list) -> str:
     """What a wrong shape likely means."""
     widths = {a.shape[-1] for a in arguments if isinstance(a, Tensor) and a.dim() > 1}
     if found == () and right:
-        return (
-            "one number for the whole batch: keep one for each row, `maximise` takes the mean later"
-        )
+        return "one number for the whole batch: keep one for each row, the training takes the mean later"
     if found in ((*right, 1), (1, *right)):
         return "an axis of 1 is left, which would broadcast to a table: .squeeze(-1), or no keepdim"
     if len(right) > 1 and found == right[::-1]:
@@ -140,6 +139,10 @@ def combination(terms: dict[str, Tensor], found: Estimate, truth: Tensor) -> str
     columns = (column[:, 0].tolist() for column in (*factors, slack))
     for term, a, right, near in zip(terms, *columns, strict=True):
         if abs(a - right) < near:
+            continue
+        positive = re.sub(r", (to be )?subtracted,$", "", term)
+        if positive != term and abs(a + right) < near:
+            wrong.append(f"{positive} must be subtracted")
             continue
         said = f"has the factor {a:.2g}, not {right:.2g}"
         said = "has the wrong sign" if abs(a + right) < near else said

@@ -77,9 +77,10 @@ class Verdict:
     @property
     def mistake(self) -> str:
         """A name for the mistake, the same for all who made it: the slip, or the sentence without
-        its numbers; "" if there is none.
+        its numbers; "" if there is none. The digits of a name, as 07_vae, stay.
         """
-        return "" if self.passed else self.slip or re.sub(r"-?\d[\d.e+-]*\d|\d", "#", self.sentence)
+        number = r"(?<![\w.])-?\d([\d.e+-]*\d)?(?!\w)"
+        return "" if self.passed else self.slip or re.sub(number, "#", self.sentence)
 
     def __repr__(self):
         return f"{STYLES[self.kind][1]}: {self.text}"
@@ -169,6 +170,8 @@ class Exercise:
         seed = secrets.randbits(31) if seed is None else seed
         found = self.judged(answer, fresh(self.judge, seed))
         found.points, found.out_of = round(points * found.points, 2), points
+        if found.kind == "blank":
+            found.text = found.sentence = f"{self.name} was not filled in."
         return found
 
     def judged(self, answer: Callable, judge: Callable) -> Verdict:

@@ -175,6 +175,7 @@ class Function:
         given: makes the arguments of the inputs, a tuple; by default they are the inputs.
         learn: the inputs whose gradients are compared; by default all floating-point ones.
         learn_through: the outputs whose gradients are compared; by default all.
+        moved: the inputs that fresh numbers differ in; by default those of `learn`.
         rows: the inputs whose first axis is the batch, "z v".
         shapes: [shape in the first case, what it likely means, shape, ...].
         terms: {words: function}: the right value is a linear combination of them, and the answer's
@@ -197,6 +198,7 @@ class Function:
     given: Callable = lambda *inputs: inputs
     learn: tuple[str, ...] | None = None
     learn_through: tuple[str, ...] | None = None
+    moved: tuple[str, ...] | None = None
     rows: str = ""
     shapes: Sequence | dict[str, Sequence] = ()
     terms: dict | tuple = ()
@@ -264,8 +266,8 @@ class Function:
             return self.praise.format(trial=trials[0])
 
     def fresh(self, seed: int) -> "Function":
-        """The judge with other numbers: in ordinary cases what gradients are for is scaled by one
-        factor, so that signs and the order of sizes stay; and answers draw other numbers.
+        """The judge with other numbers: in ordinary cases the inputs that are `moved` are scaled by
+        one factor, so that signs and the order of sizes stay; and answers draw other numbers.
         """
         random = torch.Generator().manual_seed(seed)
 
@@ -273,8 +275,9 @@ class Function:
             factor = 1 + MOVED * (2 * torch.rand((), generator=random).item() - 1)
             named = list(zip(self.inputs, case, strict=True))
             floating = [n for n, x in named if isinstance(x, Tensor) and x.is_floating_point()]
-            learn = floating if self.learn is None else self.learn
-            return [factor * x if name in learn else x for name, x in named]
+            moved = self.learn if self.moved is None else self.moved
+            moved = floating if moved is None else moved
+            return [factor * x if name in moved else x for name, x in named]
 
         other = copy.copy(self)
         other.seed, other.known, other.slipped = seed, {}, {}

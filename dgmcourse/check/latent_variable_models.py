@@ -314,6 +314,7 @@ em_step = Exercise(
         ("W", "psi"),
         truth=maximised,
         learn=(),  # an update by a formula: nothing is differentiated
+        moved=("x", "W", "b", "psi"),
         cases=[drawn(6, 7, 4, 2, centred=True), drawn(7, 6, 5, 3, centred=True)],
         edges=[
             *EDGES,

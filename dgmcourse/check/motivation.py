@@ -152,6 +152,7 @@ auc = Exercise(
         truth=under_the_curve,
         kind=number,
         learn=(),
+        moved=("inside",),
         rtol=1e-6,
         cases=[TIES, (IN, OUT), (OUT[:9] - 0.6, IN[:14])],
         edges=[
@@ -268,6 +269,7 @@ pixel_given_rest = Exercise(
         given=given,
         rows="x",
         learn=(),
+        moved=("table",),
         cases=[*((images(4), i, TABLE) for i in range(4)), (images(3).flip(0), 1, SMALL)],
         edges=[
             "for log-potentials of 1500, usual for a large grid,",

@@ -303,6 +303,7 @@ draw = Exercise(
         given=lambda x, i, weight, bias: (x, i, Chain(weight, bias)),
         rows="x",
         learn=(),
+        moved=("weight", "bias"),
         event=(3,),
         copies=1000,
         moments=moments,

@@ -134,6 +134,10 @@ mixture_log_prob = Exercise(
             mixed(lambda w, each: lse(w.exp() + each, -1)),
             "a mean of logarithms is not the logarithm of a mean: log-sum-exp over the components",
             mixed(lambda w, each: (w.exp() * each).sum(-1)),
+            "a mean of logarithms is not the logarithm of a mean: log-sum-exp over the components",
+            mixed(lambda w, each: (w + each).mean(-1)),
+            "a mean of logarithms is not the logarithm of a mean: log-sum-exp over the components",
+            mixed(lambda w, each: each.mean(-1)),
             "you multiplied the components, that is added their logarithms: a mixture is a sum of"
             " densities, log-sum-exp",
             mixed(lambda w, each: (w + each).sum(-1)),

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dgmcourse.check._exercise import Exercise, Wrong
-from dgmcourse.check._judge import Draws, Every, Function, randn
+from dgmcourse.check._judge import Draws, Every, Function, called, randn, tensor
 from dgmcourse.check._progress import progress as progress
 from dgmcourse.densities import Gaussian, check_shape
 
@@ -204,6 +204,8 @@ score_function = Exercise(
                 surrogate(lambda f, log_q: ((f - f.mean()).detach() * log_q).mean()),
                 "it is S times too large: average over the samples instead of summing",
                 surrogate(lambda f, log_q: (f.detach() * log_q).sum()),
+                "the sign is turned: return the gradient of the average, not of a loss",
+                surrogate(lambda f, log_q: -(f.detach() * log_q).mean()),
                 "you divided by S - 1: it is the mean over S samples",
                 surrogate(lambda f, log_q: (f.detach() * log_q).sum() / (len(f) - 1)),
                 "you multiplied f by the gradient of q itself. The samples already come with probability"
@@ -309,6 +311,21 @@ def drawing(draw, change=lambda z: z):
     return z
 
 
+def lets_gradients_through(answer) -> None:
+    """Raise Wrong if z has no gradient, which is worse than whatever else is wrong with it."""
+    mean, log_var, noise = (x.clone() for x in GIVEN)
+    learned = [mean.requires_grad_(), log_var.requires_grad_()]
+    with torch.random.fork_rng(devices=[]):
+        z = tensor(called(answer, {"mean": mean, "log_var": log_var, "noise": noise}), "z")
+    if z.requires_grad:
+        slopes = torch.autograd.grad(z.sum(), learned, None, True, materialize_grads=True)
+    if not z.requires_grad or not any(slope.any() for slope in slopes):
+        raise Wrong(
+            "z has no gradient: .sample() and .detach() cut it off, and of torch.normal(mean, std)"
+            " torch defines the derivative as 0. Scale and shift the noise yourself."
+        )
+
+
 GIVEN = [0.5 * x for x in randn(1, (5, 3), (5, 3), (5, 3))]
 EXTREME = torch.tensor([-60.0, 20.0, 1.0], dtype=torch.float64).expand(5, 3)
 SEVERAL = "you used one noise number for several entries of z: noise has one for each, multiply elementwise"
@@ -317,6 +334,7 @@ reparameterize = Exercise(
     name="reparameterize",
     solution=_reparameterize,
     judge=Every(
+        lets_gradients_through,
         Function(
             "z",
             truth=by_number,

@@ -235,6 +235,8 @@ elbo = Exercise(
             "the bound": [
                 "you returned a loss, -ELBO: here everything is maximised",
                 bound(lambda r, k: k - r),
+                "in the bound the regulariser must be subtracted: reconstruction - regulariser",
+                bound(lambda r, k: r + k),
                 "both signs are wrong",
                 bound(lambda r, k: -r - k),
                 "the gradient does not pass through z: .sample() cuts it off, .rsample() does not",
@@ -303,6 +305,7 @@ sample = Exercise(
             Decoder(bias, weight),
         ),
         learn=(),
+        moved=("mean", "log_var", "bias", "weight"),
         event=(3,),
         copies=4000,
         moments=moments,

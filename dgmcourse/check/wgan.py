@@ -5,12 +5,14 @@ The truth comes from an assignment solver, from a critic written out in numbers 
 asked about, and from a comparison of every weight with its limits.
 """
 
+import random
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dgmcourse.check._exercise import Blank, Exercise, Wrong
-from dgmcourse.check._judge import Function, Slip, called, grouped, randn, reals, tensor
+from dgmcourse.check._judge import MOVED, Function, Slip, called, grouped, randn, reals, tensor
 from dgmcourse.check._progress import progress as progress
 from dgmcourse.check._stubs import Prior
 
@@ -74,6 +76,7 @@ wasserstein_1d = Exercise(
         truth=by_assignment,
         cases=[(X, Y), samples(1, 25), samples(2, 33)],
         learn=(),
+        moved=("x", "y"),
         edges=[
             *("for one point each", "", (X[:1], Y[:1])),
             *("for two samples alike", "nothing has to be moved", (X, X.flip(0))),
@@ -292,14 +295,16 @@ critic_objective = Exercise(
 # ---- clipping
 
 
-def small_critic() -> nn.Module:
-    """Weights on both sides of both ends, within layers and within a layer of layers; a buffer."""
+def small_critic(factor: float) -> nn.Module:
+    """Weights on both sides of both ends, within layers and within a layer of layers; a buffer. One
+    factor scales all weights.
+    """
     torch.manual_seed(1)
     inner = nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4))
     critic = nn.Sequential(nn.Linear(2, 5), nn.ReLU(), inner, nn.Linear(4, 3)).double()
     with torch.no_grad():
         for p in critic.parameters():
-            p.copy_(0.4 * torch.randn(p.shape, dtype=torch.float64))
+            p.copy_(0.4 * factor * torch.randn(p.shape, dtype=torch.float64))
             p.grad = torch.ones_like(p)
     return critic
 
@@ -376,6 +381,13 @@ class Clip:
 
     slips = [Slip(*slip) for slip in grouped(SLIPS)]
 
+    def __init__(self, factor: float = 1.0):
+        self.factor = factor
+
+    def fresh(self, seed: int) -> "Clip":
+        """The judge with other weights, whose signs and order stay."""
+        return Clip(random.Random(seed).uniform(1 - MOVED, 1 + MOVED))
+
     def __call__(self, answer) -> str:
         with torch.random.fork_rng(devices=[]):
             for c in (0.25, 0.6, 0.0, 100.0):
@@ -386,7 +398,7 @@ class Clip:
         )
 
     def clip(self, answer, c: float) -> None:
-        critic = small_critic()
+        critic = small_critic(self.factor)
         parameters, before, buffers = list(critic.parameters()), weights(critic), state(critic)
         returned = True
         try:
@@ -430,7 +442,9 @@ class Clip:
                 " p.clamp_(...) changes p. A copy of the critic is no help, either."
             )
         for slip in self.slips:
-            if torch.allclose(found, weights(slip.function(small_critic(), c)), atol=1e-9):
+            if torch.allclose(
+                found, weights(slip.function(small_critic(self.factor), c)), atol=1e-9
+            ):
                 return f"{slip.message}."
         sizes = [p.numel() for p in critic.parameters()]
         if all(ratio.std() < 1e-9 for ratio in (found / before).split(sizes)):

@@ -6,7 +6,9 @@
     channel.py  what the two say to one another
     remote.py   the judge's side: a function that lives in the other process, gradients included
     grade.py    `python -m dgmcourse grade`: a table and the most frequent mistakes
+    feedback.py what is given back: a page for each student, and the sums
 
-The judge, its truth and the solutions never enter the student's process; docs/grading.md says what
-remains.
+The judge and its truth never enter the student's process. What it gives to the student's functions
+does, with the code of its networks and densities; and so does the course's own solution of an earlier
+exercise that is not right, where a later one uses it. docs/grading.md says what that leaves open.
 """

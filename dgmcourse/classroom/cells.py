@@ -22,16 +22,28 @@ class Statement(NamedTuple):
     uses: frozenset
 
 
+def content(path: Path) -> bytes:
+    """What is in a file that somebody handed in.
+
+    Raises:
+        ValueError: if it is no file, but a link to somebody else's or a pipe, or if it is too large.
+    """
+    if path.is_symlink() or not path.is_file():
+        raise ValueError(f"{path.name} is no file")
+    if path.stat().st_size > LARGEST:
+        raise ValueError(f"{path.name} has more than {LARGEST >> 20} MB")
+    return path.read_bytes()
+
+
 def code_cells(path: Path) -> list[str]:
     """The code cells of a notebook's file.
 
     Raises:
         ValueError: if it is none.
     """
-    if path.stat().st_size > LARGEST:
-        raise ValueError(f"{path.name} has more than {LARGEST >> 20} MB")
+    text = content(path)
     try:
-        cells = json.loads(path.read_bytes())["cells"]
+        cells = json.loads(text)["cells"]
         found = [cell["source"] for cell in cells if cell["cell_type"] == "code"]
         return ["".join(source) for source in found]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
@@ -113,9 +125,16 @@ class Notebook:
                 tree = ast.Module([one.tree], []) if one.tree else ast.parse(text)
                 exec(compile(tree, where, "exec"), space)
             except Exception as error:  # whatever a student's cell can raise
-                said = str(error).partition("\n")[0]
+                said = str(error).partition("\n")[0][:200]
                 trouble = trouble or f"{type(error).__name__}: {said}"
         return "" if name in space else trouble or "missing"
+
+
+def defined_late(cells: list[str], name: str) -> bool:
+    """Whether a function is defined below its check, which judges what stands above it."""
+    checks = (i for i, cell in enumerate(cells) if f"check.{name}(" in cell)
+    below = cells[next(checks, len(cells)) + 1 :]
+    return any(re.search(rf"^def {name}\(", cell, flags=re.MULTILINE) for cell in below)
 
 
 def source_of(function: Callable) -> str:

@@ -1,7 +1,8 @@
 """What the judge and a student's process say to one another, on two pipes.
 
 To the student's process goes a pickle, which the judge made. What comes back is data: JSON for the
-structure, bytes for arrays. It is never unpickled, and it is limited in size and time.
+structure, bytes for arrays. It is never unpickled, and it is limited in size and time. That a process
+has ended, and how, is said on a third pipe, which no student's code can write to.
 """
 
 import json
@@ -16,6 +17,8 @@ import numpy as np
 import torch
 
 LARGEST = 256 << 20  # bytes of one message
+LARGEST_HEADER = 1 << 20  # of its first part, which is read as JSON
+READY, FINE, LATE, ENDED = b"r", b"0", b"l", b"e"  # what is said on the third pipe
 TYPES = {
     str(t).removeprefix("torch."): t
     for t in (torch.float64, torch.float32, torch.float16, torch.int64, torch.int32, torch.int16)
@@ -30,17 +33,35 @@ class Gone(BaseException):
 
 
 class Channel:
-    """Messages on two file descriptors; `until` is when patience ends, in time.monotonic()."""
+    """Messages on two file descriptors; `until` is when patience ends, in time.monotonic().
 
-    def __init__(self, read: int, write: int):
-        self.read_from, self.write_to, self.until = read, write, math.inf
+    Args:
+        ends: where it is said that the process at the other side has ended.
+    """
+
+    def __init__(self, read: int, write: int, ends: int | None = None):
+        self.read_from, self.write_to, self.ends, self.until = read, write, ends, math.inf
         os.set_blocking(write, False)
 
     def wait(self, fd: int, reading: bool) -> None:
         left = self.until - time.monotonic()
-        fds = ([fd], []) if reading else ([], [fd])
-        if left <= 0 or not any(select.select(*fds, [], None if left == math.inf else left)):
+        patience = None if left == math.inf else max(left, 0)
+        heard = [one for one in (fd, self.ends) if one is not None] if reading else []
+        ready = select.select(heard, [] if reading else [fd], [], patience)
+        if left <= 0 or not any(ready):
             raise Gone("ran longer than it may")
+        if fd != self.ends and self.ends in ready[0]:
+            late = self.end() == LATE
+            raise Gone("ran longer than it may" if late else "ended its process")
+
+    def end(self) -> bytes:
+        """How the process at the other side has ended; b"" if all of it has."""
+        self.wait(self.ends, True)
+        return os.read(self.ends, 1)
+
+    def silent(self) -> bool:
+        """Whether nothing has been said that was not read."""
+        return not select.select([self.read_from], [], [], 0)[0]
 
     def take(self, n: int) -> bytes:
         parts = bytearray()
@@ -48,14 +69,14 @@ class Channel:
             self.wait(self.read_from, True)
             part = os.read(self.read_from, min(n - len(parts), 1 << 20))
             if not part:
-                raise Gone("ended its process, or used more memory or time than it may")
+                raise Gone("ended its process")
             parts += part
         return bytes(parts)
 
     def receive(self) -> list[bytes]:
         count, *_ = struct.unpack("<B", self.take(1))
         sizes = struct.unpack(f"<{count}Q", self.take(8 * count))
-        if sum(sizes) > LARGEST:
+        if sum(sizes) > LARGEST or self.ends is not None and sum(sizes[:1]) > LARGEST_HEADER:
             raise Gone("returned more than can be sent")
         return [self.take(size) for size in sizes]
 
@@ -88,6 +109,8 @@ class Writer:
     def value(self, x, depth: int = 0):
         if id(x) in self.known:
             return self.known[id(x)]
+        if isinstance(x, np.generic) and str(x.dtype) in TYPES:
+            return self.array(torch.from_numpy(np.array(x)), "scalar")
         if x is None or isinstance(x, bool | int | float | str):
             return {"plain": x[:2000] if isinstance(x, str) else x}
         if isinstance(x, list | tuple) and depth < 5:
@@ -127,7 +150,7 @@ class Reader:
             return what
         if kind in ("list", "tuple"):
             return {"list": list, "tuple": tuple}[kind](self.value(one) for one in what)
-        if kind in ("tensor", "array"):
+        if kind in ("tensor", "array", "scalar"):
             return self.array(TYPES[what], said, kind)
         if what == "ellipsis":
             return ...
@@ -148,7 +171,7 @@ class Reader:
         x = flat.reshape(shape)
         if "slope" in said:
             self.tensors.append(x)
-        return x.numpy() if kind == "array" else x
+        return x if kind == "tensor" else x.numpy()[() if kind == "scalar" else ...]
 
 
 def as_bytes(said: dict) -> bytes:

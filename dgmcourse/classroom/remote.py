@@ -7,11 +7,12 @@ the result are asked for when the judge's autograd arrives there.
 """
 
 import builtins
+import contextlib
 import io
 import itertools
 import json
+import os
 import pickle
-import signal
 import subprocess
 import time
 
@@ -20,7 +21,9 @@ from torch.autograd.function import once_differentiable
 
 from dgmcourse.check import Blank, Wrong, answered
 from dgmcourse.classroom.cells import source_of
-from dgmcourse.classroom.channel import Channel, Gone, Reader
+from dgmcourse.classroom.channel import FINE, READY, Channel, Gone, Reader
+
+MOST_WORDS = 300  # characters of what a student's process says went wrong
 
 
 class Student:
@@ -33,42 +36,60 @@ class Student:
 
     def __init__(self, command: list[str], memory: int = 2 << 30, seconds: int = 20):
         self.limits = {"memory": memory, "seconds": seconds}
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-        self.channel = Channel(self.process.stdout.fileno(), self.process.stdin.fileno())
+        self.ends, theirs = os.pipe()
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        try:
+            self.process = subprocess.Popen([*command, str(theirs)], pass_fds=[theirs], **pipes)
+        except OSError:
+            os.close(self.ends)
+            raise
+        finally:
+            os.close(theirs)
+        read, write = self.process.stdout.fileno(), self.process.stdin.fileno()
+        self.channel = Channel(read, write, self.ends)
         self.channel.until = time.monotonic() + 120
         try:
-            self.channel.receive()
+            ready = self.channel.end() == READY
         except Gone:
+            ready = False
+        if not ready:
+            self.process.kill()
             said = self.process.stderr.read().decode(errors="replace").strip() or "no word"
             self.close()
-            raise OSError(f"the sandbox does not start: {said.splitlines()[-1]}") from None
+            raise OSError(f"the sandbox does not start: {said.splitlines()[-1]}")
 
     def close(self) -> None:
         self.process.kill()
         for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
             stream.close()
+        os.close(self.ends)
         self.process.wait()
 
 
 class Submission:
-    """One submission in a student's process. Called, it is the function that was defined last."""
+    """One submission in a student's process. Called, it is the function that was defined last.
+
+    Args:
+        token: that nobody has seen: what has it is this submission's, and not left by one before.
+
+    Raises:
+        Gone: if the process is not as it was when it was warm, which is not this submission's fault.
+    """
 
     def __init__(self, student: Student, cells: list[str], token: str):
         self.channel, self.token, self.numbers = student.channel, token, itertools.count()
+        self.there = []  # exercises whose function is there, the student's or the course's own
+        self.carried = False  # whether one of them is the course's own
         self.channel.until = time.monotonic() + 120
-        order = {"limits": student.limits, "submission": {"texts": cells, "token": token}}
-        self.channel.send(pickle.dumps(order))
+        self.channel.send(pickle.dumps(student.limits))
+        self.channel.send(pickle.dumps({"texts": cells, "token": token}))
+        if self.channel.receive() != [token.encode()]:
+            raise Gone("said something that nobody had asked for")
 
     def ask(self, verb: str, *arguments, payload: tuple[bytes, ...] = ()) -> tuple[dict, bytes]:
         self.channel.send(pickle.dumps((verb, *arguments)), *payload)
-        reply = self.channel.receive()
-        if reply[0] == b"done":
-            late = reply[1:] == [b"%d" % -signal.SIGXCPU]
-            raise Gone("ran longer than it may" if late else "ended its process")
         try:
-            header, data = reply
+            header, data = self.channel.receive()
             said = json.loads(header)
             if said["token"] != self.token:
                 raise ValueError
@@ -78,29 +99,36 @@ class Submission:
             raise as_exception(str(said["error"]), str(said["text"]))
         return said, data
 
-    def define(self, name: str, known: list[str], seconds: int) -> str:
+    def prepare(self, name: str, wrong: dict, seconds: int) -> None:
+        """Let there be what an exercise uses of the others.
+
+        Args:
+            wrong: exercises that are not right -> the course's own, which takes their place.
+        """
+        self.channel.until = time.monotonic() + 10 * seconds
+        own = {other: wrong[other] for other in wrong if other not in self.there}
+        with broken():
+            uses, _ = self.ask("uses", name, self.there, list(own))
+            for other in own.keys() & set(uses["uses"]):
+                self.ask("carry", other, source_of(own[other]), own[other].__name__)
+                self.there.append(other)
+                self.carried = True
+
+    def define(self, name: str, seconds: int) -> str:
         """Define a function there; what is wrong if that fails. It and all calls of it have so many
         seconds of a core, and ten times as many by the clock, since a machine may be busy.
         """
         self.channel.until = time.monotonic() + 10 * seconds
-        try:
-            said, _ = self.ask("define", name, known, seconds)
-            self.kind = said["callable"]
-            return str(said["trouble"])
-        except Exception:  # whatever it has made of its process
-            raise Gone("broke the process that it runs in") from None
-
-    def carry(self, name: str, solution) -> None:
-        """Let `name` be the course's own function there."""
-        try:
-            self.ask("carry", name, source_of(solution), solution.__name__)
-        except Exception:  # whatever it has made of its process
-            raise Gone("broke the process that it runs in") from None
+        with broken():
+            said, _ = self.ask("define", name, self.there, seconds)
+            self.kind = said["callable"] is True or printable(str(said["callable"]))
+            return printable(str(said["trouble"]))
 
     def end(self) -> None:
+        """Let it end. Whoever it has started has ended, too, where the sandbox keeps them apart."""
         self.channel.until = time.monotonic() + 60
         self.channel.send(pickle.dumps(("end",)))
-        if self.channel.receive() != [b"done", b"0"]:
+        if self.channel.end() != FINE or not self.channel.silent():
             raise Gone("wrote where only the grader may")
 
     def __call__(self, *arguments):
@@ -113,8 +141,8 @@ class Submission:
         reader = Reader(data, known)
         try:
             result = reader.value(said["result"])
-            values = list(reader.tensors)
             states = [{k: reader.value(v) for k, v in one.items()} for one in said["states"]]
+            result, states = self.connected((result, states), reader.tensors, number, tensors)
             random = reader.value(said["random"])
             changed = {int(i): reader.value(x) for i, x in said["changed"].items()}
             slopes = {int(i): reader.value(x) for i, x in said["slopes"].items()}
@@ -129,13 +157,13 @@ class Submission:
             raise Gone(f"sent what cannot be read ({type(error).__name__})") from None
         if not said["enabled"]:
             torch.set_grad_enabled(False)
-        return self.connected(result, values, number, tensors)
+        return result
 
-    def connected(self, result, values: list[torch.Tensor], number: int, tensors: list):
-        """The result, whose gradients are asked for where the function lives."""
+    def connected(self, made: tuple, values: list[torch.Tensor], number: int, tensors: list):
+        """What was made of the inputs; its gradients are asked for where the function lives."""
         inputs = [(i, x) for i, x in enumerate(tensors) if x.requires_grad]
         if not values or not inputs:
-            return result
+            return made
 
         def slopes(*arriving):
             arrays = [a.detach().contiguous().numpy() for a in arriving]
@@ -148,7 +176,7 @@ class Submission:
                 raise Gone(f"sent what cannot be read ({type(error).__name__})") from None
 
         outputs = There.apply(slopes, values, *(x for _, x in inputs))
-        return replaced(result, dict(zip(map(id, values), outputs, strict=True)))
+        return replaced(made, dict(zip(map(id, values), outputs, strict=True)))
 
     def beside(self, function):
         """What `function(answer)` gives where the answer lives."""
@@ -174,16 +202,17 @@ class There(torch.autograd.Function):
 def replaced(x, by: dict[int, torch.Tensor]):
     if isinstance(x, list | tuple):
         return type(x)(replaced(one, by) for one in x)
+    if isinstance(x, dict):
+        return {name: replaced(one, by) for name, one in x.items()}
     return by.get(id(x), x)
 
 
 def renew(one, state: dict) -> None:
     """Set what a stand-in keeps of its use, a count or a list of draws, and nothing else."""
-    if not isinstance(one, torch.nn.Module):
-        there = getattr(one, "__dict__", {})
-        for name in there.keys() & state.keys():
-            if isinstance(there[name], list | int) and isinstance(state[name], list | int):
-                there[name] = state[name]
+    there = getattr(one, "__dict__", {})
+    for name in there.keys() & state.keys():
+        if isinstance(there[name], list | int) and isinstance(state[name], list | int):
+            there[name] = state[name]
 
 
 def packed(what) -> tuple[list[torch.Tensor], bytes]:
@@ -219,9 +248,21 @@ def packed(what) -> tuple[list[torch.Tensor], bytes]:
     return tensors, pickle.dumps((arrays, file.getvalue()))
 
 
+@contextlib.contextmanager
+def broken():
+    try:
+        yield
+    except Exception:  # whatever it has made of its process
+        raise Gone("broke the process that it runs in") from None
+
+
+def printable(text: str) -> str:
+    return "".join(c for c in text[: 2 * MOST_WORDS] if c.isprintable())[:MOST_WORDS]
+
+
 def as_exception(name: str, text: str) -> Exception:
     """An error of the student's process, of the same kind and words."""
-    text = "".join(c for c in text if c.isprintable())[:500]
+    text = printable(text)
     if name in ("Wrong", "WrongShape"):
         return Wrong(text)
     if name == "Blank":

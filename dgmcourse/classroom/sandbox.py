@@ -21,12 +21,27 @@ SYSTEM = ("/usr", "/bin", "/lib", "/lib64", "/lib32", "/etc/alternatives", "/etc
 
 def best() -> str:
     """The strongest kind that works here."""
-    for kind in ("bwrap", "unshare"):
-        if shutil.which(kind):
-            ran = subprocess.run([*prefix(kind), "true"], capture_output=True)
-            if ran.returncode == 0:
-                return kind
-    return "none"
+    return next(kind for kind in KINDS if not refused(kind))
+
+
+def refused(kind: str) -> str:
+    """Why a kind does not work here, in its own last words; "" if it does."""
+    if kind == "none":
+        return ""
+    if not shutil.which(kind):
+        return f"{kind} is not installed"
+    try:
+        ran = subprocess.run([*prefix(kind), "true"], capture_output=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    said = ran.stderr.decode(errors="replace").strip().splitlines()
+    return (said or [f"{kind} ends with {ran.returncode}"])[-1] if ran.returncode else ""
+
+
+def named(kind: str) -> str:
+    """A kind in words, and why there is no better one where bubblewrap is here but does not work."""
+    why = refused("bwrap") if kind != "bwrap" and shutil.which("bwrap") else ""
+    return KINDS[kind] + f", or let it work: here it says {why!r} (docs/grading.md)" * bool(why)
 
 
 def command(kind: str) -> list[str]:
@@ -38,9 +53,8 @@ def prefix(kind: str) -> list[str]:
     if kind == "bwrap":
         return bubblewrap()
     if kind == "unshare":
-        own = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
-        apart = ["unshare", *own, "--net", "--ipc", "--pid", "--fork", "--kill-child"]
-        return [*apart, "--mount-proc", "env", *environment()]
+        apart = ["unshare", "--user", "--map-root-user", "--net", "--ipc", "--pid", "--fork"]
+        return [*apart, "--kill-child", "--mount-proc", "env", *environment()]
     return ["env", *environment()]
 
 

@@ -1,29 +1,36 @@
 """What runs in the sandbox: `python -m dgmcourse.classroom.student`.
 
 A warm process, which has imported what takes long, and for each submission a copy of itself, which
-has its limits, defines the student's functions and calls them when the judge asks. Neither has the
-judges, the truth or the solutions.
+has its limits, defines the student's functions and calls them when the judge asks. The warm process
+has neither judges nor truth nor solutions, and never sees a notebook. Into a copy come what the judge
+gives to the functions, with the code of its networks and densities, and in place of an earlier
+exercise that is not right, where a later one uses it, the course's own: after such a copy the judge
+ends the warm process, too.
 """
 
 import contextlib
+import ctypes
 import io
 import os
 import pickle
 import resource
-import shutil
 import signal
 import sys
 import time
 import traceback
 from pathlib import Path
+from types import FunctionType
 
 import torch
 
 from dgmcourse.classroom import cells
-from dgmcourse.classroom.channel import Channel, Gone, Writer, as_bytes
+from dgmcourse.classroom.channel import ENDED, FINE, LATE, READY, Channel, Gone, Writer, as_bytes
 from dgmcourse.classroom.sandbox import SCRATCH
 
 MEMORY_OF_FILES = 1 << 20
+WHOLE = 4  # times an exercise's seconds has a whole notebook, of which none has more exercises
+PR_SET_DUMPABLE = 4  # of <sys/prctl.h>
+PROCESSES = 64
 KEPT = 4  # calls whose gradients can still be asked for
 
 
@@ -33,26 +40,45 @@ def main() -> None:
     nothing = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):  # what a student prints goes nowhere
         os.dup2(nothing, fd)
-    channel.send(b"ready")
+    if sys.platform == "linux":
+        # no copy looks into its memory, or its pipes
+        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
     alone = "alone" in sys.argv  # in a process namespace of its own: whoever is left is ours
+    ends = int(sys.argv[-1])  # where it is said how a copy has ended
+    os.write(ends, READY)
     while True:
         try:
-            order = pickle.loads(channel.receive()[0])
+            limits = pickle.loads(channel.receive()[0])
         except Gone:
             return  # the judge has ended
         if (pid := os.fork()) == 0:
             try:
-                limit(**order["limits"])
-                Session(channel, **order["submission"]).serve()
+                os.close(ends)
+                submission(channel, limits)
             finally:
                 os._exit(0)
-        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        _, status, used = os.wait4(pid, 0)
         if alone:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(-1, signal.SIGKILL)  # what it has started; init and we are spared
-        for left in SCRATCH.glob("*"):  # nor does it leave anything for the next one
-            shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink()
-        channel.send(b"done", b"%d" % status)
+        os.write(ends, how(status, used.ru_utime + used.ru_stime, limits["seconds"]))
+        if SCRATCH.exists() and os.listdir(SCRATCH):
+            return  # it has left something, which the next one is not to find
+
+
+def submission(channel: Channel, limits: dict) -> None:
+    """What a copy does. That it is the right one it says before anything of the student's runs."""
+    order = pickle.loads(channel.receive()[0])
+    limit(**limits)
+    channel.send(order["token"].encode())
+    Session(channel, **order).serve()
+
+
+def how(status: int, used: float, seconds: int) -> bytes:
+    """How a copy has ended: one that does not heed SIGXCPU is killed when its time is used up."""
+    code = os.waitstatus_to_exitcode(status)
+    killed = code == -signal.SIGKILL and used >= WHOLE * seconds
+    return LATE if code == -signal.SIGXCPU or killed else ENDED if code else FINE
 
 
 def warm_up() -> None:
@@ -80,14 +106,16 @@ class Hidden:
 
 
 def limit(memory: int, seconds: int) -> None:
-    """The kernel's limits on this process: bytes beyond what it has, seconds of a core for all
-    exercises, no file of more than a megabyte.
+    """The kernel's limits on this process: bytes beyond what it has (Linux alone says how much that
+    is), seconds of a core for an exercise, no file of more than a megabyte, few processes (of which
+    it counts none for root).
     """
     pages = int(Path("/proc/self/statm").read_text().split()[0]) if sys.platform == "linux" else 0
     limits = {
-        resource.RLIMIT_CPU: 4 * seconds,
+        resource.RLIMIT_CPU: WHOLE * seconds + 1,  # a second after SIGXCPU: see define
         resource.RLIMIT_FSIZE: MEMORY_OF_FILES,
         resource.RLIMIT_NOFILE: 64,
+        resource.RLIMIT_NPROC: PROCESSES,
         resource.RLIMIT_CORE: 0,
     }
     if pages:
@@ -118,10 +146,16 @@ class Session:
                 said, data = {"error": type(error).__name__, "text": told(error)}, b""
             self.channel.send(as_bytes(said | {"token": self.token}), data)
 
+    def uses(self, name: str, known: list[str], others: list[str]):
+        """Which of other exercises' functions this one's uses."""
+        needed = self.notebook.needed(name, [*known, *others])
+        names = set().union(*(one.uses for one in needed))
+        return {"uses": [other for other in others if other in names]}, b""
+
     def define(self, name: str, known: list[str], seconds: int):
         """Run what defines a function, which with its calls has so many seconds of a core."""
         most = resource.getrlimit(resource.RLIMIT_CPU)[1]
-        until = min(int(time.process_time()) + 1 + seconds, most)
+        until = min(int(time.process_time()) + 1 + seconds, most - 1)
         resource.setrlimit(resource.RLIMIT_CPU, (until, most))
         self.space.pop(name, None)
         trouble = self.notebook.define(name, self.space, known)
@@ -153,9 +187,9 @@ class Session:
         }
         writer = Writer(known)
         said = {"result": writer.value(result)}
+        said["states"] = [self.state(x, writer) for x in arguments]
         self.calls[number] = list(writer.tensors), [leaf for _, leaf in given]
         self.calls = dict(list(self.calls.items())[-KEPT:])
-        said["states"] = [self.state(x, writer) for x in arguments]
         said |= {"enabled": enabled, "random": writer.array(torch.get_rng_state(), "tensor")}
         writer.known = {}
         said["changed"] = {
@@ -172,8 +206,7 @@ class Session:
 
     def state(self, x, writer: Writer) -> dict:
         """What the judge's stand-in keeps of its use: the codes that were drawn, for instance."""
-        plain = isinstance(x, torch.Tensor | torch.nn.Module) or not hasattr(x, "__dict__")
-        if plain or type(x).__name__ == "function":
+        if isinstance(x, torch.Tensor | FunctionType) or not hasattr(x, "__dict__"):
             return {}
         return {name: writer.value(value) for name, value in vars(x).items()}
 
@@ -221,9 +254,9 @@ def load(payload: bytes) -> tuple[list[tuple], list]:
 
 def told(error: Exception) -> str:
     """The error in one line, with the line of the student's code that it came from."""
-    said = str(error).partition("\n")[0]
+    said = str(error).partition("\n")[0][:200]
     frames = traceback.extract_tb(error.__traceback__)
-    line = next((f.line for f in frames if f.filename.startswith("<cell") and f.line), "")
+    line = next((f.line for f in frames if f.filename.startswith("<cell") and f.line), "")[:80]
     if isinstance(error, NotImplementedError) and not said:
         return ""
     return (said or "no message") + (f" at `{line}`" if line else "")

@@ -26,7 +26,8 @@ c.Spawner.args = [
     "--MappingKernelManager.cull_idle_timeout=3600",  # a kernel that nobody used for an hour
     "--MappingKernelManager.cull_interval=300",
 ]
-c.Spawner.default_url = "/dgmcourse/00_welcome"
+# JupyterHub lets in nobody who is not named: a file of yours says who, as in docs/hub.md.
+c.Spawner.default_url = "/dgmcourse"  # gives what the class has, and opens its folder
 c.Spawner.environment = {
     "DGMCOURSE_SHARED": os.environ.get("DGMCOURSE_SHARED", "/srv/dgmcourse/notebooks"),
     "DGMCOURSE_DATA": os.environ.get("DGMCOURSE_DATA", "/srv/dgmcourse/data"),
