@@ -1051,10 +1051,10 @@ claim(
 # %% [markdown] tags=["notes"]
 # 70 s. Sixty games on the ring for each method, twenty seeds at three learning rates; a game fails
 # here if it finds fewer than four modes, which is milder than the count of some slides ago. Lines
-# on the bars are 95 % intervals, corrected for five comparisons. On digits, twenty seeds each.
+# on the bars are 95 % intervals, corrected for five comparisons. On digits, ten seeds each.
 # Clipping has fewer failures than the plain GAN, but the intervals overlap widely; what holds is
-# spectral normalisation, in a plain GAN. The penalty fails most often on the ring, and is best by
-# far on digits. So: in part. And still a fifth of the samples, or more, lie between modes.
+# spectral normalisation, in a plain GAN. The penalty fails most often on the ring, and is best
+# on digits. So: in part. And still a fifth of the samples, or more, lie between modes.
 
 # %%
 rows = [row for row in recipes.claims() if row["claim"] == 21]
@@ -1075,7 +1075,8 @@ counted = ", ".join(f"{name} {count}" for name, count in failures.items())
 d = Drawing(
     1150,
     330,
-    f"Left, failed games on the ring: {counted}. Right, the Fréchet distance of 20 seeds on digits"
+    f"Left, failed games on the ring: {counted}. Right, the Fréchet distance of"
+    f" {len(table) // len(methods)} seeds on digits"
     " for four methods; the WGAN with penalty is lowest",
 )
 d.text(232, 24, f"ring: under 4 of 8 modes, of {games} games", size=26, anchor="start")

@@ -1588,13 +1588,14 @@ plot.markdown(
 # %% [markdown]
 # ## The same question on digits
 # One run proves nothing. So the course ran a longer study beforehand: the same feed-forward
-# networks for every method (the GAN's discriminator with dropout, as in notebook 04), for each the
-# best of two optimisers and of several rates, searched on another seed until no rate at the edge of
-# those tried was the best, then the same seeds for all. Quality is the Fréchet distance in the features of a digit classifier, the sliced
-# earth-mover distance in pixels, and how far the shares of the ten classes are off.
+# networks for every method (the GAN's discriminator with dropout, as in notebook 04), and
+# the same seeds. Each plays with the better of two optimisers and its best learning rate,
+# searched on another seed until the best was not at the edge of those tried. Quality is
+# the Fréchet distance in the features of a digit classifier, the sliced earth-mover
+# distance in pixels, and how far the shares of the ten classes are off.
 
 # %%
-# Half an hour of training: `python -m dgmcourse.studies gans_on_mnist`.
+# Half an hour of training: `python -m dgmcourse study gans_on_mnist`.
 table = recipes.study("gans_on_mnist")
 
 # %% [markdown]
