@@ -331,7 +331,7 @@ def test_gradients_pass_from_one_process_to_the_other(grader):
     ("body", "said"),
     {
         "while True: pass": "ran longer",
-        "import os, time; os.kill(os.getppid(), 9); time.sleep(9)": "ended its process|write",
+        "import os, time; os.kill(os.getppid(), 9); time.sleep(9)": "ended its process|not filled in",
         "torch.Tensor = torch.is_grad_enabled = 'right'; return torch.zeros(5)": "log_bernoulli ",
         "import sys; sys.exit()": "ended its process",
         "return torch.zeros(10**9)": "allocate|more than can be sent",

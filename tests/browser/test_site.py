@@ -277,6 +277,7 @@ def test_a_page_in_german_says_so_and_leads_back(reader, site):
     assert "untranslated" not in text and "If the course" not in text
     page.get_by_role("link", name="Behauptungen").click()
     assert page.url.endswith("/claims.html") and "/de/" not in page.url
+    page.wait_for_load_state()
     page.go_back()
     page.get_by_role("link", name="English").click()
     assert page.evaluate("document.documentElement.lang") == "en"
@@ -293,8 +294,9 @@ def test_the_claims_are_found_by_word(reader):
     page.get_by_label("Find in the claims").fill("")
     link = page.locator(".claims a[href*='07_vae']").first
     link.click()
+    page.wait_for_load_state()
     cell = page.url.partition("#")[2]
-    assert page.locator(f"[id='{cell}'] code, [id='{cell}'] pre").count()
+    expect(page.locator(f"[id='{cell}'] :is(code, pre)").first).to_be_attached()
 
 
 # ---- the same in Firefox
