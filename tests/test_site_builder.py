@@ -88,6 +88,24 @@ def test_a_figure_with_sliders_becomes_a_film_of_its_pictures():
     plt.close("all")
 
 
+def test_a_widget_that_needs_much_code_holds_up_no_other(tmp_path):
+    shown = [new_output("display_data", {"text/plain": "A film: run this cell to play it."})]
+    long = "\n".join(f"a_{n} = {n}" for n in range(200))
+    cells = [
+        new_code_cell("x = 1"),
+        new_code_cell("show(x)", outputs=shown),
+        new_code_cell(f"{long}\ny = {' + '.join(f'a_{n}' for n in range(200))}"),
+        new_code_cell("show(y)", outputs=shown),
+        new_code_cell("show(x + 1)", outputs=shown),
+    ]
+    path = tmp_path / "01_two.ipynb"
+    nbformat.write(new_notebook(cells=cells), path)
+    light, heavy = live.slices(path, re.compile(""))
+    assert (light.wanted, light.lines, light.code[2]) == ({1, 4}, 3, "")
+    assert heavy.wanted == {3} and heavy.lines == 202 and heavy.code[:2] == ["", ""]
+    assert [part.wanted for part in live.slices(path, re.compile(r"show\(y"))] == [{3}]
+
+
 def test_a_build_stops_at_its_time_and_the_next_one_makes_the_rest(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(live, "busy", lambda: 1.0)
     about = "A film. In the notebook run this cell."

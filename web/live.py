@@ -21,7 +21,7 @@ from web.slice import slice_of
 
 SECONDS = 60  # for one cell; a widget that needs longer stays a picture
 SECONDS_IN_ALL = 150  # for all cells; what is left stays a picture until the next build
-ASKING = ("A widget stands here", "Pictures of what each pixel", "A pad to write half a digit")
+LIGHT = 150  # lines: what depends on more of a notebook's code is made last
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -33,36 +33,35 @@ FIRST = f"import sys; sys.path.append({str(ROOT)!r})\nfrom web.alone import alon
 FIRST += "\nimport torch; torch.set_num_threads(1)"  # several notebooks run side by side
 
 
-def asks(output) -> bool:
-    """Whether a widget asks the kernel, whatever the reader does."""
-    return output["data"]["text/plain"].startswith(ASKING)
-
-
 def busy() -> float:
     """How many times as long as on an idle machine a thing may take now."""
     return max(1.0, os.getloadavg()[0] / os.cpu_count())
 
 
 class Slice:
-    """The part of a notebook that makes its widgets: of those that ask the kernel, or of the others;
-    they are apart, since the former need most of a notebook's code.
+    """The part of a notebook that makes the widgets of some of its cells.
 
-    `cells` are the code cells, `wanted` the numbers of those that show a widget and have the pattern
-    `only` in them, `code` what is run of each cell up to the last of them.
+    `cells` are its code cells, `wanted` the numbers of those that show the widgets, `code` what is run
+    of each cell up to the last of them.
     """
 
-    def __init__(self, path: Path, asking: bool, only: re.Pattern):
-        self.path = path
-        cells = [c for c in nbformat.read(path, 4).cells if c.cell_type == "code"]
-        self.cells = [c for c in cells if "colab" not in c.metadata.get("tags", [])]
-        self.wanted = set()
-        for i, cell in enumerate(self.cells):
-            widgets = list(filter(is_widget, cell.outputs))
-            if widgets and any(map(asks, widgets)) == asking and only.search(cell.source):
-                self.wanted.add(i)
-        sources = [cell.source for cell in self.cells][: max(self.wanted, default=-1) + 1]
-        self.code = slice_of(sources, self.wanted)
+    def __init__(self, path: Path, cells: list, wanted: set[int]):
+        self.path, self.cells, self.wanted = path, cells, wanted
+        sources = [cell.source for cell in cells][: max(wanted) + 1]
+        self.code = slice_of(sources, wanted)
         self.lines = sum(len(code.splitlines()) for code in self.code)
+
+
+def slices(path: Path, only: re.Pattern) -> list[Slice]:
+    """The slices of a notebook's widgets in whose cells the pattern is: those that need little code,
+    and apart from them those that need much, most of the notebook's trainings among it.
+    """
+    cells = [c for c in nbformat.read(path, 4).cells if c.cell_type == "code"]
+    cells = [c for c in cells if "colab" not in c.metadata.get("tags", [])]
+    shown = [i for i, cell in enumerate(cells) if any(map(is_widget, cell.outputs))]
+    shown = [i for i in shown if only.search(cells[i].source)]
+    light = {i for i in shown if Slice(path, cells, {i}).lines <= LIGHT}
+    return [Slice(path, cells, part) for part in (light, {*shown} - light) if part]
 
 
 class Widgets:
@@ -89,10 +88,10 @@ class Widgets:
         """Make the widgets of these notebooks (solved copies), those that need least code first."""
         self.began = time.monotonic()
         self.named = {path: {} for path in paths}
-        slices = [Slice(path, asking, self.only) for path in paths for asking in (False, True)]
-        slices = sorted(filter(lambda part: part.wanted, slices), key=lambda part: part.lines)
+        parts = [part for path in paths for part in slices(path, self.only)]
+        parts.sort(key=lambda part: part.lines)
         with ThreadPoolExecutor(min(os.cpu_count(), 4)) as pool:
-            for part, states in zip(slices, pool.map(self.made, slices), strict=True):
+            for part, states in zip(parts, pool.map(self.made, parts), strict=True):
                 self.named[part.path] |= {key: self.file(state) for key, state in states.items()}
         if self.left:
             print(f"- {self.left} widgets stay pictures: build again for more, or with --all")
