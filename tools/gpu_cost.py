@@ -11,7 +11,6 @@ Counting needs the data that the weights were trained on.
 import contextlib
 import json
 import math
-import platform
 import re
 import statistics
 import sys
@@ -27,13 +26,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_unflatten
 from torch.utils.flop_counter import flop_registry
 
-from dgmcourse import distributed, recipes, weights
-from dgmcourse.files import write_atomically
-from dgmcourse.loop import batches_of
-from dgmcourse.play import play
-from dgmcourse.train import fit
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT))
+from benchmarks.run import processor  # noqa: E402
+from dgmcourse import distributed, recipes, weights  # noqa: E402
+from dgmcourse.files import write_atomically  # noqa: E402
+from dgmcourse.loop import batches_of  # noqa: E402
+from dgmcourse.play import play  # noqa: E402
+from dgmcourse.train import fit  # noqa: E402
 
-PAGE = Path(__file__).parent.parent / "docs" / "gpu.md"
+PAGE = ROOT / "docs" / "gpu.md"
 COUNTS = Path(__file__).with_suffix(".json")
 
 
@@ -329,14 +331,6 @@ def together(of: dict) -> None:
             training(model, batch, settings, game, 2, lambda: None)
             print(f"{name}: trained by {torch.distributed.get_world_size()} processes", flush=True)
     distributed.leave()
-
-
-def processor() -> str:
-    """The processor's name, where the system tells it."""
-    with contextlib.suppress(OSError):
-        if found := re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text()):
-            return found[1]
-    return platform.machine()
 
 
 # --- bounds ---------------------------------------------------------------------------------------

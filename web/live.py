@@ -76,7 +76,7 @@ class Widgets:
     """
 
     def __init__(self, cache: Path, only: str = "", all_of_them: bool = False):
-        self.seconds, self.limit = SECONDS, math.inf if all_of_them else SECONDS_IN_ALL
+        self.limit = math.inf if all_of_them else SECONDS_IN_ALL
         self.cache, self.only = cache, re.compile(only)
         self.named, self.files, self.left = {}, {}, 0
         course = sorted((ROOT / "dgmcourse").rglob("*.py"))
@@ -121,7 +121,7 @@ class Widgets:
     def allowed(self) -> float:
         """The seconds that a cell may run now; none are left when all have had their time."""
         left = self.limit * busy() - (time.monotonic() - self.began)
-        return min(self.seconds * busy(), left)
+        return min(SECONDS * busy(), left)
 
     def run(self, part: Slice) -> tuple[dict[str, list], bool]:
         """The saved states by the number of the cell, and whether all could be made."""

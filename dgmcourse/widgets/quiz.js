@@ -67,9 +67,12 @@ function render({ model, el }) {
       const [right, open, of] = topics.get(notebook) ?? [0, 0, 0];
       topics.set(notebook, [right + rightly(i), open + (first()[i] < 0), of + 1]);
     });
-    const rows = [...topics].map(([notebook, [right, open, of]]) => h("tr", {}, h("th", { scope: "row" }, notebook.split("_")[0]),
-      h("td", {}, `${right} of ${of}${open ? `, ${open} open` : ""}`),
-      h("td", {}, right + open < of ? h("a", { href: `${notebook}.ipynb`, target: "_blank", rel: "noopener" }, `read ${notebook.split("_")[0]} again, ${notebook.split("_").slice(1).join(" ")}`) : "")));
+    const rows = [...topics].map(([notebook, [right, open, of]]) => {
+      const [number, ...words] = notebook.split("_");
+      return h("tr", {}, h("th", { scope: "row" }, number),
+        h("td", {}, `${right} of ${of}${open ? `, ${open} open` : ""}`),
+        h("td", {}, right + open < of ? h("a", { href: `${notebook}.ipynb`, target: "_blank", rel: "noopener" }, `read ${number} again, ${words.join(" ")}`) : ""));
+    });
     const open = first().filter((a) => a < 0).length, right = first().filter((_, i) => rightly(i)).length;
     said.className = "said";
     said.replaceChildren(h("p", {}, h("b", {}, `${right} of ${n} right`), open ? `, ${open} still open.` : "."),
