@@ -409,6 +409,7 @@ class MaskedConv2d(nn.Conv2d):
         self.register_buffer("mask", kept, persistent=False)
         centre = len(mask) // 2  # around the input: zeros, or cut off where negative
         self.border = (centre - left, right - centre, centre - top, bottom - centre)
+        self.to(memory_format=torch.channels_last)  # up to twice as fast on the CPU
 
     def masked_weight(self) -> Tensor:
         return self.weight * self.mask

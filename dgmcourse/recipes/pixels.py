@@ -12,7 +12,7 @@ from dgmcourse.models.pixelvae import PixelVAE
 from dgmcourse.recipes import Recipe
 from dgmcourse.weights import constructor
 
-SETTINGS = {"batch_size": 50, "lr": 3e-3, "epochs": 4, "anneal": 4, "mixed_precision": True}
+SETTINGS = {"batch_size": 50, "lr": 2e-3, "mixed_precision": True}
 
 
 def likelihood_by_few_samples(model: nn.Module, data: Splits, S: int | None = None, **more) -> dict:
@@ -24,9 +24,9 @@ def likelihood_by_few_samples(model: nn.Module, data: Splits, S: int | None = No
 
 pixelcnn = Recipe(
     about="PixelCNN of 7 masked layers on dynamically binarised MNIST, with its blind spot",
-    model=constructor(PixelCNN, net=constructor(PixelNet)),
+    model=constructor(PixelCNN, net=constructor(PixelNet, width=64, size=5)),
     data=partial(mnist, "dynamic"),
-    settings=SETTINGS,
+    settings=SETTINGS | {"epochs": 18, "anneal": 18},
     source="van den Oord, Kalchbrenner & Kavukcuoglu 2016, arXiv:1601.06759",
     measure=measure.exact,
 )
@@ -35,9 +35,9 @@ gated_pixelcnn = Recipe(
         "gated PixelCNN of 7 layers, with fewer parameters than pixelcnn and the same reach, on the"
         " same digits"
     ),
-    model=constructor(PixelCNN, net=constructor(GatedPixelNet)),
+    model=constructor(PixelCNN, net=constructor(GatedPixelNet, width=32, size=5)),
     data=partial(mnist, "dynamic"),
-    settings=SETTINGS,
+    settings=SETTINGS | {"epochs": 14, "anneal": 14},
     source="van den Oord et al. 2016, arXiv:1606.05328",
     measure=measure.exact,
 )
@@ -45,7 +45,7 @@ pixelvae = Recipe(
     about="PixelVAE with 16 latent dimensions, whose decoder sees 4 rows up, on the same digits",
     model=constructor(PixelVAE),
     data=partial(mnist, "dynamic"),
-    settings=SETTINGS | {"lr": 2e-3, "epochs": 7, "anneal": 6, "warm_up": 2},
+    settings=SETTINGS | {"epochs": 7, "anneal": 6, "warm_up": 2},
     source="Gulrajani et al. 2016, arXiv:1611.05013",
     measure=likelihood_by_few_samples,
 )
