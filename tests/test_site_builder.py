@@ -2,9 +2,12 @@
 beside the notebooks say. tests/browser/test_site.py reads the site itself.
 """
 
+import base64
+import gzip
 import inspect
 import json
 import math
+import random
 import re
 import sys
 from html import unescape
@@ -134,6 +137,20 @@ def test_a_build_stops_at_its_time_and_the_next_one_makes_the_rest(tmp_path, cap
     assert again.named == build.named and again.files == build.files
 
 
+def test_a_large_array_is_a_file_that_widgets_share(tmp_path):
+    made = live.Widgets(tmp_path)
+    numbers = random.Random(0).randbytes(live.SMALL + 100)
+    data = {"data": base64.b64encode(numbers).decode()}
+    buffers = [{"path": ["network", "W"]} | data, {"path": ["few"], "data": "AAAA"}]
+    for about in ("one", "another"):
+        state = {"_esm": "", "about": about, "network": {}}
+        _, _, state = live.without_kernel({"state": state, "buffers": buffers}, made.kept)
+        file = state["network"]["W"]["file"]
+        assert gzip.decompress(made.files[file]) == numbers
+        assert gzip.decompress(base64.b64decode(state["few"]["gzip"])) == b"\0\0\0"
+    assert list(made.files) == [file]
+
+
 @pytest.mark.parametrize(
     "size, count, start, expected",
     [
@@ -177,6 +194,7 @@ def small(tmp_path, repository=""):
         "exercise": new_code_cell(code + "...", metadata={"tags": ["exercise"]}),
         "judge": new_code_cell("kl = check.kl(kl)", outputs=[said]),
         "predicted": new_code_cell("print(6 * 7)", outputs=[asked]),
+        "told": new_markdown_cell("Of course.\n\nAs expected.\n\nNow **Predict.** What comes?"),
         "widget": new_code_cell("show(film)", outputs=[new_output("display_data", plain)]),
     }
     for name, cell in cells.items():
@@ -252,7 +270,10 @@ def test_every_exercise_of_the_course_has_hints():
 
 def test_what_is_to_be_predicted_is_folded_with_the_answer_in_it(page):
     assert notebook.PREDICT not in page
-    assert page.index('<details class="predict"') < page.index("**Measured.** 42.")
+    begin = page.index('<details class="predict"')
+    folded = page[begin : page.index("</details>", begin)]
+    assert folded.index("**Measured.** 42.") < folded.index("Of course.\n\nAs expected.")
+    assert page.count("Of course.") == 1 and begin + len(folded) < page.index("Now **Predict.**")
 
 
 def test_a_widget_has_its_state_and_its_picture_where_it_cannot_run(page):

@@ -14,25 +14,26 @@ class Model {
   send() {}
 }
 
-/** A value of the state with each {gzip: base64} in it made bytes, as a kernel sends them. */
-async function unpacked(value) {
+/** A value of the state with each {gzip: base64} and {file: address in the folder} in it made bytes, as a kernel sends them. */
+async function unpacked(value, folder) {
   if (value === null || typeof value !== "object") return value;
-  if (typeof value.gzip === "string") {
-    const packed = Uint8Array.from(atob(value.gzip), (c) => c.charCodeAt(0));
-    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
-    return new DataView(await new Response(stream).arrayBuffer());
-  }
-  if (Array.isArray(value)) return Promise.all(value.map(unpacked));
-  return Object.fromEntries(await Promise.all(Object.entries(value).map(async ([key, inside]) => [key, await unpacked(inside)])));
+  if (typeof value.gzip === "string") return unzipped(new Blob([Uint8Array.from(atob(value.gzip), (c) => c.charCodeAt(0))]));
+  if (typeof value.file === "string") return unzipped(await (await fetch(new URL(value.file, folder))).blob());
+  if (Array.isArray(value)) return Promise.all(value.map((inside) => unpacked(inside, folder)));
+  return Object.fromEntries(await Promise.all(Object.entries(value).map(async ([key, inside]) => [key, await unpacked(inside, folder)])));
 }
 
-/** Start a widget below `place`: its module, already imported, its style and its state. Keys stay with it, but Escape. */
-async function startWidget(place, { default: widget }, css, state) {
+async function unzipped(packed) {
+  return new DataView(await new Response(packed.stream().pipeThrough(new DecompressionStream("gzip"))).arrayBuffer());
+}
+
+/** Start a widget below `place`: its module, already imported, its style and its state, whose files are in `folder`. Keys stay with it, but Escape. */
+async function startWidget(place, { default: widget }, css, state, folder) {
   const shadow = place.attachShadow({ mode: "open" }); // neither style reaches the other
   const style = Object.assign(document.createElement("style"), { textContent: css });
   const inside = document.createElement("div");
   shadow.append(style, inside);
-  const model = new Model(await unpacked(state));
+  const model = new Model(await unpacked(state, folder));
   const made = typeof widget === "function" ? await widget() : widget;
   await made.initialize?.({ model });
   await made.render({ model, el: inside });

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
@@ -170,17 +171,24 @@ def webp(png: str) -> bytes:
     return packed.getvalue()
 
 
-def without_kernel(saved: dict) -> tuple[str, str, dict]:
-    """An anywidget as live.js starts it, (JavaScript, CSS, state), from its saved state: arrays are
-    packed as {"gzip": base64}.
+def inside(packed: bytes) -> dict[str, str]:
+    """What was packed by gzip, as text in a widget's state."""
+    return {"gzip": base64.b64encode(packed).decode()}
+
+
+def without_kernel(
+    saved: dict, kept: Callable[[bytes], dict[str, str]] = inside
+) -> tuple[str, str, dict]:
+    """An anywidget as live.js starts it, (JavaScript, CSS, state), from its saved state. Arrays are
+    packed: `kept` puts one somewhere and says where, {"gzip": base64} or {"file": address}.
     """
     state = dict(saved["state"])
     source, style = state.pop("_esm"), state.pop("_css", "")
     for buffer in saved.get("buffers", []):
         packed = gzip.compress(base64.b64decode(buffer["data"]), 9, mtime=0)
         *path, last = buffer["path"]
-        inside = state
+        place = state
         for key in path:
-            inside = inside[key]
-        inside[last] = {"gzip": base64.b64encode(packed).decode()}
+            place = place[key]
+        place[last] = kept(packed)
     return source, style, {k: v for k, v in state.items() if not k.startswith(THEIRS)}

@@ -15,13 +15,14 @@ from datetime import datetime
 from pathlib import Path
 
 import nbformat
-from page import STATE, VIEW, run, without_kernel
+from page import STATE, VIEW, inside, run, without_kernel
 
 from web.slice import slice_of
 
 SECONDS = 60  # for one cell; a widget that needs longer stays a picture
 SECONDS_IN_ALL = 150  # for all cells; what is left stays a picture until the next build
 LIGHT = 150  # lines: what depends on more of a notebook's code is made last
+SMALL = 10_000  # bytes; an array up to here stays in the file of its widget
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -165,9 +166,13 @@ class Widgets:
             else:
                 buffers.append(buffer)
         state = saved["state"] | scripts | ({"_frames": shown} if shown else {})
-        source, style, state = without_kernel({"state": state, "buffers": buffers})
+        source, style, state = without_kernel({"state": state, "buffers": buffers}, self.kept)
         module = self.keep(source, "js")
         return self.keep(json.dumps({"module": module, "css": style, "state": state}), "json")
+
+    def kept(self, packed: bytes) -> dict[str, str]:
+        """A packed array: as a file where it is large, of which other widgets may have the same."""
+        return inside(packed) if len(packed) < SMALL else {"file": self.keep(packed, "bin")}
 
     def keep(self, content: str | bytes, kind: str) -> str:
         packed = content.encode() if isinstance(content, str) else content

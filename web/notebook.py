@@ -9,6 +9,7 @@ import importlib
 import io
 import re
 from html import escape
+from itertools import takewhile
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -23,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 FENCE = "`" * 7  # longer than any in the text
 PREDICT = "*Predict first, then run this cell.*"
+ASKED = r"^#|\*\*(?:Predict|Break it)"  # in a paragraph that begins something new
 NAME = r"\d\d[a-z]?_\w+"  # a notebook's
 CHECK = r"^(?:\w+ = )?check\.(\w+)\((\w+)"
 
@@ -49,6 +51,7 @@ class Page:
         solved = nbformat.read(path.parent / "solutions" / path.name, 4).cells
         self.solved = {cell.id: cell for cell in solved}
         self.widgets, self.exercises = widgets, exercises(self.cells)
+        self.answers = answers(self.cells)
         first, *rest = (self.cell(cell) for cell in self.cells)
         title, _, text = first.partition("\n")
         self.parts = [title, raw(launch(path.name, repository)), text, *rest]
@@ -59,14 +62,16 @@ class Page:
 
     def cell(self, cell) -> str:
         if cell.cell_type == "markdown":
-            return self.text(cell.source)
+            told = self.answers.get(cell.id, "")
+            return self.text(cell.source.removeprefix(told))
         if "colab" in cell.metadata.get("tags", []) or not cell.source.strip():
             return ""
         # Of one run, whose numbers the claims quote, too; a check says there what the reader has not
         # done here.
         open_still = any("Not done yet." in words(output, "html") for output in cell.outputs)
         outputs = [] if open_still else self.outputs(self.solved[cell.id])
-        if outputs and any(PREDICT in words(output, "markdown") for output in cell.outputs):
+        if outputs and cell.id in self.answers:
+            outputs.append(self.text(self.answers[cell.id]))
             outputs = [folded("predict", "Predict first, then look", "\n\n".join(outputs))]
         code = f"{FENCE}python\n{cell.source}\n{FENCE}"
         if cell.metadata.get("jupyter", {}).get("source_hidden"):
@@ -180,6 +185,21 @@ def launch(notebook: str, repository: str) -> str:
     links = "".join(f'<a href="{escape(address)}">{name}</a> ' for name, address in buttons)
     links += f'<a href="{notebook}" download>Download this notebook</a>'
     return f'<p class="get">{links} It has been run for this page: there is nothing to start.</p>'
+
+
+def answers(cells) -> dict[str, str]:
+    """What tells the answer to a prediction, by the id of the code cell that asks for one and by that
+    of the text after it: the paragraphs there before the next heading or question.
+    """
+    found = {}
+    for cell, after in zip(cells, [*cells[1:], None], strict=True):
+        if cell.cell_type == "code" and any(PREDICT in words(o, "markdown") for o in cell.outputs):
+            found[cell.id] = ""
+            if after and after.cell_type == "markdown":
+                paragraphs = re.split(r"(?<=\n)\n+(?=\S)", after.source)
+                told = takewhile(lambda text: not re.search(ASKED, text, re.M), paragraphs)
+                found[cell.id] = found[after.id] = "\n".join(told)
+    return found
 
 
 def exercises(cells) -> dict[str, list[tuple[str, list[str]]]]:

@@ -21,7 +21,7 @@ async function start(place) {
   if ("started" in place.dataset) return;
   place.dataset.started = "";
   const { module, css, state } = await (await fetch(new URL(place.dataset.widget, folder))).json();
-  await startWidget(place, await import(new URL(module, folder)), css + LOOK, state);
+  await startWidget(place, await import(new URL(module, folder)), css + LOOK, state, folder);
   place.shadowRoot.lastChild.before(document.createElement("slot")); // of the picture that the page had there
   tellTheme();
   reach();
