@@ -597,12 +597,12 @@ plot.markdown(
 # %% [markdown]
 # ## A blind spot
 # How far up can a pixel see? A kernel of size 7 sees three rows up, and each further layer of size
-# 3 adds one: nine rows in the shipped networks of 7 layers, and as many columns to either side. But
-# stacking masked convolutions hides a flaw. **Predict.** Of the pixels within that reach, which
+# 5 adds two: fifteen rows in the shipped networks of 7 layers, and as many columns to either side.
+# But stacking masked convolutions hides a flaw. **Predict.** Of the pixels within that reach, which
 # will have no influence at all? Run the cell, and click a pixel on the left.
 #
 # Three things to try: walk to the right along row 14 and watch the orange triangle right above the
-# row, less than ten columns away (what is orange farther off is out of reach); sit on the last
+# row, at most fifteen columns away (what is orange farther off is out of reach); sit on the last
 # column (is something still missing within reach, and why?); go to row 2, close under the upper
 # edge.
 
@@ -616,12 +616,15 @@ def seen(net: nn.Module, cell: tuple[int, int]) -> Tensor:
     return gradient.abs().sum(0).reshape(28, 28) > 0
 
 
+REACH = sum(len(conv.mask) - 1 for conv in plain.net.convs)  # rows: a mask ends at the pixel's
+
+
 def within(cell: tuple[int, int]) -> Tensor:
-    """The earlier pixels that layers of this size could see at best, nine rows up and nine
+    """The earlier pixels that layers of this size could see at best, REACH rows up and as many
     columns to either side: (28, 28).
     """
     (r, c), window = cell, torch.zeros(28, 28, dtype=torch.bool)
-    window[max(0, r - 9) : r + 1, max(0, c - 9) : c + 10] = True
+    window[max(0, r - REACH) : r + 1, max(0, c - REACH) : c + REACH + 1] = True
     return window & (torch.arange(784) < r * 28 + c).reshape(28, 28)
 
 
@@ -633,12 +636,11 @@ def blind(name: str, cell: tuple[int, int]) -> int:
 
 
 reach = reach_picture(nets, test[:8], cell=cell)
-for ax in reach.axes:  # nine rows up, nine columns to either side
-    ax.add_patch(
-        plt.Rectangle(
-            (cell[1] - 9.5, cell[0] - 9.5), 19, 10, fill=False, color="black", linestyle="--"
-        )
-    )
+left, top = max(0, cell[1] - REACH) - 0.5, max(0, cell[0] - REACH) - 0.5
+right, bottom = min(27, cell[1] + REACH) + 0.5, cell[0] + 0.5
+for ax in reach.axes:
+    box = {"fill": False, "color": "black", "linestyle": "--"}
+    ax.add_patch(plt.Rectangle((left, top), right - left, bottom - top, **box))
 show_widget(
     reach_explorer(nets, test[:8], cell=cell),
     reach,
@@ -668,9 +670,9 @@ plot.on_request(
 
 # %% [markdown]
 # The mask leaves out the pixels to the right in the *same* row, at every layer. To look above and
-# to the right, a layer of size 3 goes at most one column to the right for each row up; the first
-# one, of size 7, goes three columns once. So whatever lies more than two columns beyond that
-# diagonal is never seen, however many layers you add. That is the **blind spot**.
+# to the right, a layer of size 5 goes at most two columns to the right for each row up; the first
+# one, of size 7, goes three columns once. So what lies $r$ rows up and more than $2r + 1$ columns to
+# the right is never seen, however many layers you add. That is the **blind spot**.
 #
 # **The gated PixelCNN** (van den Oord et al. 2016) closes it with two stacks. The *vertical* one,
 # $\mathbf{v}$, looks at whole rows above and needs no mask within them; the *horizontal* one,
@@ -766,9 +768,9 @@ plot.measured(
 )
 
 # %% [markdown]
-# Look along the fourth row. The gated PixelCNN's pixels see nine rows, and none of them knows what
-# the whole is to be: strokes come out well, and need not add up to a digit. The PixelVAE's pixels
-# see four rows, and $\mathbf{z}$ knows the rest.
+# Look along the fourth row. The gated PixelCNN's pixels see fifteen rows up, half a digit, and none
+# of them knows what the whole is to be: strokes come out well, and need not add up to a digit. The
+# PixelVAE's pixels see four rows, and $\mathbf{z}$ knows the rest.
 
 # %% [markdown]
 # ## Four models, one test set
@@ -824,8 +826,8 @@ plot.markdown(
     " gated one, at fewer weights, the NLL changes by"
     f" {nll['gated_pixelcnn'] - nll['pixelcnn']:+.1f} nats; with a code beside the pixels by"
     f" another {nll['pixelvae'] - nll['gated_pixelcnn']:+.1f}, though the PixelVAE's decoder sees"
-    " 4 rows up and the gated PixelCNN 9. Not all of that need be the code's doing: the PixelVAE"
-    f" has {size['pixelvae'] / size['gated_pixelcnn']:.0f} times the weights ({chain:,} of them in"
+    f" 4 rows up and the gated PixelCNN {REACH}. Not all of that need be the code's doing: the"
+    f" PixelVAE has {size['pixelvae'] / size['gated_pixelcnn']:.1f} times the weights ({chain:,} of them in"
     f" the chain of pixels) and saw the digits {cards['pixelvae']['epochs_trained']} times in"
     f" place of {cards['gated_pixelcnn']['epochs_trained']}.\n\nHow loose is S = {S_card}? On"
     f" {log_w.shape[1]} digits, {len(log_w)} codes in place of {S_card} lower the NLL by"
@@ -835,8 +837,8 @@ plot.markdown(
 # %% [markdown]
 # Published, with larger networks and longer trainings: on statically binarised digits a PixelCNN
 # alone 81.3 and PixelVAE 80.6 (12 layers of 5x5; Gulrajani et al.). On dynamically binarised ones a
-# small PixelCNN of 6 layers 87.6, and 79.5 with a code (Chen et al.). The PixelCNNs here were
-# trained for a few epochs on a CPU; the column says how many.
+# small PixelCNN of 6 layers 87.6, and 79.5 with a code (Chen et al.). The models here were trained
+# for so many epochs as an hour or so on one core of a CPU allows; the column says how many.
 
 # %% [markdown]
 # ## What z still encodes
