@@ -6,8 +6,9 @@ DistributedDataParallel averages the gradients. `batch_size` is that of all proc
 The parameters are those of a training in one process, up to rounding, if the objective draws
 nothing and each value depends on its own example alone. What the objective draws (z, dropout)
 differs between processes, and the order and binarisation of the data then differ from those of one
-process: the training is the same in distribution. Batch statistics (batch normalisation, the MMD)
-are those of a share. The objective has to depend on every parameter.
+process: the training is the same in distribution. Batch statistics (batch normalisation, the MMD,
+the mean over a batch's labelled examples) are those of a share. The objective has to depend on every
+parameter.
 """
 
 import contextlib
@@ -126,10 +127,10 @@ class Forward(nn.Module):
 
 def share(batch, rank: int, size: int) -> tuple[tuple, int]:
     """This process's rows of each tensor of a batch, with weight 1; where there are none, the first
-    process's, with weight 0.
+    process's, with weight 0. Numbers are for all.
 
     Raises:
-        TypeError: for a batch that is not made of tensors.
+        TypeError: for a batch that is not made of tensors and numbers.
     """
     rows = split(tuple(batch), rank, size)
     return (rows, 1) if any_rows(rows) else (split(tuple(batch), 0, size), 0)
@@ -138,6 +139,8 @@ def share(batch, rank: int, size: int) -> tuple[tuple, int]:
 def split(batch, rank: int, size: int):
     if isinstance(batch, tuple):
         return tuple(split(part, rank, size) for part in batch)
+    if isinstance(batch, int | float):
+        return batch
     if not isinstance(batch, Tensor):
         raise TypeError(
             f"only tensors can be shared among {size} processes, and this batch has a"
@@ -147,4 +150,6 @@ def split(batch, rank: int, size: int):
 
 
 def any_rows(rows) -> bool:
-    return any(map(any_rows, rows)) if isinstance(rows, tuple) else len(rows) > 0
+    if isinstance(rows, tuple):
+        return any(map(any_rows, rows))
+    return isinstance(rows, Tensor) and len(rows) > 0

@@ -64,6 +64,23 @@ class Noisy:
         return Noisy(self.x.to(device), self.noise.to(device))
 
 
+class HalfLabelled:
+    """Examples, beside each batch four others, and a number, as M2 is given them."""
+
+    def __init__(self, x, others):
+        self.x, self.others = x, others
+
+    def __len__(self):
+        return len(self.x)
+
+    def batches(self, size, shuffle):
+        order = torch.randperm(len(self)) if shuffle else torch.arange(len(self))
+        return ((self.x[rows], self.others, 0.3) for rows in order.split(size))
+
+    def to(self, device):
+        return HalfLabelled(self.x.to(device), self.others.to(device))
+
+
 def pictures(n=31, seed=5):
     return torch.rand(n, 9, generator=torch.Generator().manual_seed(seed)).round()
 
@@ -99,6 +116,13 @@ def trainings(train):
     data = Noisy(pictures().to(noise), noise)
     objective = reparameterised(model)
     yield model, train.fit(model, data, data, epochs=3, objective=objective, lr=0.01, **quiet)
+    model, data = Curve(), HalfLabelled(x[:20], x[20:24])
+
+    def of_both(x, others, weight, beta):
+        value, parts = model.objective(x, beta)
+        return value + weight * model.objective(others, beta)[0].mean(), parts
+
+    yield model, train.fit(model, data, epochs=3, objective=of_both, lr=0.03, **quiet)
 
 
 def numbers(history):
