@@ -20,6 +20,7 @@ from page import STATE, VIEW, inside, run, without_kernel
 from web.slice import slice_of
 
 SECONDS = 60  # for one cell; a widget that needs longer stays a picture
+PATIENCE = 900  # seconds for one cell, where all widgets are to be made
 SECONDS_IN_ALL = 150  # for all cells; what is left stays a picture until the next build
 LIGHT = 150  # lines: what depends on more of a notebook's code is made last
 SMALL = 10_000  # bytes; an array up to here stays in the file of its widget
@@ -77,7 +78,9 @@ class Widgets:
     """
 
     def __init__(self, cache: Path, only: str = "", all_of_them: bool = False):
-        self.limit = math.inf if all_of_them else SECONDS_IN_ALL
+        self.limit, self.limit_each = SECONDS_IN_ALL, SECONDS
+        if all_of_them:
+            self.limit, self.limit_each = math.inf, PATIENCE
         self.cache, self.only = cache, re.compile(only)
         self.named, self.files, self.left = {}, {}, 0
         course = sorted((ROOT / "dgmcourse").rglob("*.py"))
@@ -122,7 +125,7 @@ class Widgets:
     def allowed(self) -> float:
         """The seconds that a cell may run now; none are left when all have had their time."""
         left = self.limit * busy() - (time.monotonic() - self.began)
-        return min(SECONDS * busy(), left)
+        return min(self.limit_each * busy(), left)
 
     def run(self, part: Slice) -> tuple[dict[str, list], bool]:
         """The saved states by the number of the cell, and whether all could be made."""
