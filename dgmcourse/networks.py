@@ -273,7 +273,7 @@ def dcgan_generator(latent_dim: int, channels: int = 32) -> nn.Sequential:
             nn.Sigmoid(),
         ),
         std=0.02,
-    )
+    ).to(memory_format=torch.channels_last)  # faster on the CPU
 
 
 def dcgan_discriminator(
@@ -296,7 +296,7 @@ def dcgan_discriminator(
             nn.Linear(2 * channels * 49, outputs),
         ),
         std=0.02,
-    )
+    ).to(memory_format=torch.channels_last)  # faster on the CPU
 
 
 def conv_encoder(out: int, channels: int = 32, hidden: int = 128) -> nn.Sequential:

@@ -42,7 +42,7 @@ class DigitClassifier(nn.Module):
                 nn.Linear(2 * channels * 49, features),
                 nn.ReLU(),
             )
-        )
+        ).to(memory_format=torch.channels_last)  # up to twice as fast on the CPU
         self.head = nn.Linear(features, classes)
 
     def log_prob(self, x: Tensor) -> Tensor:
