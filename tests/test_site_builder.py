@@ -60,10 +60,14 @@ def test_only_what_a_widget_needs_is_run():
         ("plot.show(x)\nx = 1", "x = 1"),
         ("x = 1\nx += 1", "x = 1\nx += 1"),
         ("class x:\n    pass\nx.a = 1", "class x:\n    pass\nx.a = 1"),
+        ("x = {}\ndef f(k):\n    x[k] = 1\nf(2)", "x = {}\ndef f(k):\n    x[k] = 1\nf(2)"),
+        ("x = 1\ndef f():\n    global x\n    x = 2\ndef g():\n    f()\ng()", None),
+        ("x = 1\ndef f():\n    x = {}\n    x[0] = 1\nf()\ny = f()", "x = 1"),
+        ("x = 1\ndef f(x):\n    x.append(1)\nf(y)", "x = 1"),
     ],
 )
 def test_what_gives_or_changes_a_value_is_kept(before, kept):
-    assert slice_of([before, "show(x)"], {1}) == [kept, "show(x)"]
+    assert slice_of([before, "show(x)"], {1}) == [kept or before, "show(x)"]
 
 
 # ---- a figure with sliders without a kernel

@@ -9,12 +9,18 @@ def slice_of(cells: list[str], targets: set[int]) -> list[str]:
     """The cells' code, cut down to what the target cells need; they are kept whole.
 
     A statement is kept if it gives a name its value that is read later on, changes such a value
-    (`a[0] = ...`, `a.append(...)`, `fit(model, ...)`) or sets the random numbers' seed. What a
-    function reads counts as read where the function is.
+    (`a[0] = ...`, `a.append(...)`, `fit(model, ...)`), calls a function of the notebook that does,
+    or sets the random numbers' seed. What a function reads counts as read where the function is.
     """
     trees = [ast.parse(code).body for code in cells]
     reads_of = {  # what a function or class reads when it is called
         node.name: loads(node) for body in trees for node in body if hasattr(node, "name")
+    }
+    changed_by = {
+        node.name: changed(node)
+        for body in trees
+        for node in body
+        if isinstance(node, ast.FunctionDef)
     }
     modules = {
         (name.asname or name.name).partition(".")[0]
@@ -28,6 +34,9 @@ def slice_of(cells: list[str], targets: set[int]) -> list[str]:
         chosen = []
         for node in reversed(trees[i]):
             sets, changes = written(node)
+            if not hasattr(node, "name"):  # a definition calls nothing
+                called = closure(calls(node) & set(changed_by), reads_of) & set(changed_by)
+                changes = changes.union(*(changed_by[name] for name in called))
             if i in targets or (sets | (changes - modules)) & needed or seeds(node):
                 chosen.append(node)
                 if not isinstance(node, ast.For | ast.While | ast.If | ast.Try):
@@ -79,6 +88,25 @@ def written(node: ast.stmt) -> tuple[set[str], set[str]]:
         elif isinstance(inner, ast.Call) and getattr(inner.func, "id", "") in ("fit", "play"):
             changes |= {arg.id for arg in inner.args[:1] if isinstance(arg, ast.Name)}
     return sets, changes
+
+
+def calls(node: ast.AST) -> set[str]:
+    """The names that a piece of code calls."""
+    called = (inner.func for inner in ast.walk(node) if isinstance(inner, ast.Call))
+    return {func.id for func in called if isinstance(func, ast.Name)}
+
+
+def changed(function: ast.FunctionDef) -> set[str]:
+    """What a function changes besides its own: `games[name] = ...` of a dictionary outside."""
+    own = {argument.arg for argument in ast.walk(function.args) if isinstance(argument, ast.arg)}
+    changes, shared = set(), set()
+    for node in function.body:
+        sets, more = written(node)
+        own, changes = own | sets, changes | more
+    for node in ast.walk(function):
+        if isinstance(node, ast.Global):
+            shared.update(node.names)
+    return (changes - own) | shared
 
 
 def base(node: ast.expr) -> set[str]:
