@@ -122,7 +122,7 @@ def packed(parameters: dict[str, Tensor], bits: int = 16) -> dict[str, Tensor]:
     """
     tensors = {}
     for name, values in parameters.items():
-        values = values.detach().cpu()
+        values = values.detach().cpu().contiguous()  # as a file has them
         if bits == 16 or values.dim() < 2:
             tensors[name] = values.half()
             continue

@@ -161,6 +161,15 @@ def test_eight_bits_round_each_block_to_its_own_scale():
     )
 
 
+@pytest.mark.parametrize("bits", [8, 16])
+def test_channels_last_in_memory_are_as_others_in_the_file(bits):
+    image = torch.randn(3, 2, 5, 5, generator=torch.Generator().manual_seed(1))
+    plain = weights.packed({"image": image}, bits)
+    last = weights.packed({"image": image.to(memory_format=torch.channels_last)}, bits)
+    for name, values in last.items():
+        assert values.is_contiguous() and torch.equal(values, plain[name])
+
+
 def test_no_damage_goes_unnoticed(write):
     """One byte flipped, anywhere among the parameters or in what describes them; or the end
     missing.
