@@ -768,10 +768,11 @@ fig, axes = plt.subplots(1, 2, figsize=(5.6, 2.2))
 row, column = 14, 12
 place = row * 28 + column  # in the order of reading
 reach = torch.zeros(28, 28, dtype=torch.bool)
-up = 15  # rows, and columns to either side: 3 of the first layer, 2 of each of the six others
+missed, models = [], {"PixelCNN": recipes.load("pixelcnn"), "gated": gated}
+# rows, and columns to either side: the first layer goes 3, each of the six others 2
+up = sum(len(conv.mask) - 1 for conv in models["PixelCNN"].net.convs)
 reach[max(0, row - up) : row + 1, max(0, column - up) : column + up + 1] = True
 reach &= (torch.arange(784) < place).reshape(28, 28)
-missed, models = [], {"PixelCNN": recipes.load("pixelcnn"), "gated": gated}
 for ax, (name, model) in zip(axes, models.items(), strict=True):
     x = test[:8].clone().requires_grad_()
     (gradient,) = torch.autograd.grad(model.net(x)[:, place].sum(), x)

@@ -45,40 +45,21 @@ class Curve(nn.Module):
         return -error - beta * 0.01 * size, {"error": error, "size": size}
 
 
-class Noisy:
-    """Examples with the noise that their codes are made of, as padded pairs: nothing else is
-    drawn.
-    """
+class Several:
+    """Examples of several tensors, and `beside` each batch the same: nothing is drawn."""
 
-    def __init__(self, x, noise):
-        self.x, self.noise = x, noise
+    def __init__(self, *examples, beside=()):
+        self.examples, self.beside = examples, beside
 
     def __len__(self):
-        return len(self.x)
+        return len(self.examples[0])
 
     def batches(self, size, shuffle):
         order = torch.randperm(len(self)) if shuffle else torch.arange(len(self))
-        return ((self.x[rows], self.noise[rows]) for rows in order.split(size))
+        return ((*(x[rows] for x in self.examples), *self.beside) for rows in order.split(size))
 
     def to(self, device):
-        return Noisy(self.x.to(device), self.noise.to(device))
-
-
-class HalfLabelled:
-    """Examples, beside each batch four others, and a number, as M2 is given them."""
-
-    def __init__(self, x, others):
-        self.x, self.others = x, others
-
-    def __len__(self):
-        return len(self.x)
-
-    def batches(self, size, shuffle):
-        order = torch.randperm(len(self)) if shuffle else torch.arange(len(self))
-        return ((self.x[rows], self.others, 0.3) for rows in order.split(size))
-
-    def to(self, device):
-        return HalfLabelled(self.x.to(device), self.others.to(device))
+        return self  # all is on the CPU
 
 
 def pictures(n=31, seed=5):
@@ -113,10 +94,10 @@ def trainings(train):
         yield model, train.fit(model, x[:n], x[n:], epochs=4, **more, **quiet)
     model = tiny_vae()
     noise = torch.randn(31, 2, generator=torch.Generator().manual_seed(3))
-    data = Noisy(pictures().to(noise), noise)
+    data = Several(pictures().to(noise), noise)  # the noise that the codes are made of
     objective = reparameterised(model)
     yield model, train.fit(model, data, data, epochs=3, objective=objective, lr=0.01, **quiet)
-    model, data = Curve(), HalfLabelled(x[:20], x[20:24])
+    model, data = Curve(), Several(x[:20], beside=(x[20:24], 0.3))  # as M2 is given labelled ones
 
     def of_both(x, others, weight, beta):
         value, parts = model.objective(x, beta)

@@ -70,9 +70,9 @@ class Page:
         # done here.
         open_still = any("Not done yet." in words(output, "html") for output in cell.outputs)
         outputs = [] if open_still else self.outputs(self.solved[cell.id])
-        if outputs and cell.id in self.answers:
-            outputs.append(self.text(self.answers[cell.id]))
-            outputs = [folded("predict", "Predict first, then look", "\n\n".join(outputs))]
+        if cell.id in self.answers:
+            told = filter(None, [*outputs, self.text(self.answers[cell.id])])
+            outputs = [folded("predict", "Predict first, then look", "\n\n".join(told))]
         code = f"{FENCE}python\n{cell.source}\n{FENCE}"
         if cell.metadata.get("jupyter", {}).get("source_hidden"):
             code = folded("code", f"Code of this cell, {lines(cell.source)}", code)
