@@ -121,5 +121,5 @@ class GatedPixelNet(nn.Module):
 def gate(a: Tensor) -> Tensor:
     """tanh of the first half of the features, on axis 1, times the sigmoid of the second."""
     # of channels last, a half has gaps: closed first, since tanh and sigmoid are slow across them
-    a, b = (half.contiguous(memory_format=torch.channels_last) for half in a.chunk(2, 1))
+    a, b = (half.movedim(1, -1).contiguous().movedim(-1, 1) for half in a.chunk(2, 1))
     return torch.tanh(a) * torch.sigmoid(b)
