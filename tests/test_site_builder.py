@@ -95,6 +95,20 @@ def test_a_figure_with_sliders_becomes_a_film_of_its_pictures():
     plt.close("all")
 
 
+def test_of_many_controls_the_last_ones_stay_as_they_are():
+    def bars(**heights):
+        fig, ax = plt.subplots(figsize=(1, 1), layout="none")
+        ax.bar(range(len(heights)), list(heights.values()))
+        return fig
+
+    levels = {f"film_{k}": [3, 1, 2] for k in range(5)}
+    film = frames.film_of(slider_figure(bars, alt="bars", **levels), "bars", most=4)
+    assert [control["values"] for control in film._controls] == [["3", "2"]] * 2 + [["3"]] * 3
+    assert len(film._frames) == 4 and film._frames[0] == webp(bars(**dict.fromkeys(levels, 3)))
+    assert film._frames[-1] == webp(bars(film_0=2, film_1=2, film_2=3, film_3=3, film_4=3))
+    plt.close("all")
+
+
 def test_a_widget_that_needs_much_code_holds_up_no_other(tmp_path):
     shown = [new_output("display_data", {"text/plain": "A film: run this cell to play it."})]
     long = "\n".join(f"a_{n} = {n}" for n in range(200))

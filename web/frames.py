@@ -64,11 +64,13 @@ def near(values: list, value):
 
 def shared_out(sizes: list[int], most: int) -> list[int]:
     """How many values of each control are shown, so that there are at most so many combinations: the
-    control with most gives up first, none falls below 2.
+    control with most gives up first; where 2 of each are too many, the last ones stay as they are.
     """
     counts = list(sizes)
-    while math.prod(counts) > most and max(counts) > 2:
-        counts[counts.index(max(counts))] -= 1
+    while math.prod(counts) > most:
+        largest = max(counts)
+        at = counts.index(largest) if largest > 2 else len(counts) - 1 - counts[::-1].index(2)
+        counts[at] -= 1
     return counts
 
 

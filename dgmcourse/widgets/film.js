@@ -44,6 +44,7 @@ function render({ model, el }) {
     const box = kind === "box", input = box ? h("input", { type: "checkbox" }) : h("input", { type: "range", min: 0, max: values.length - 1, step: 1, style: "width: 16em; min-width: 4em" });
     const output = h("output", { style: "font-variant-numeric: tabular-nums" });
     input.setAttribute("data-lm-suppress-shortcuts", "true");
+    input.disabled = values.length < 2; // there is no picture of another value
     input.addEventListener("input", () => lead(i, box ? Number(input.checked) : Number(input.value)));
     const style = "display: flex; align-items: center; gap: 8px; min-width: 0; max-width: 100%";
     const name = h("label", { style }, ...(box ? [input, label] : [h("span", {}, label), input]));
