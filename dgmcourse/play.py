@@ -17,6 +17,7 @@ from dgmcourse.loop import (
     History,
     Run,
     as_batches,
+    autocast,
     batches_of,
     own_randomness,
     processes,
@@ -213,7 +214,7 @@ def play(
             else:
                 batches = batches_of(game, train, batch_size)
             for x in batches:
-                with torch.autocast(device.type, torch.bfloat16, enabled=mixed_precision):
+                with autocast(device, mixed_precision):
                     run.watch(players.discriminator_step(*x), 1)
                     if (run.steps + 1) % discriminator_steps == 0:
                         run.watch(players.generator_step(*x), 1)

@@ -17,6 +17,7 @@ from dgmcourse.loop import (
     Run,
     Trainable,
     as_batches,
+    autocast,
     batches_of,
     own_randomness,
 )
@@ -74,7 +75,8 @@ def fit(
         clip: the largest norm of the gradient; None: any.
         seed: of everything random in here; the caller's random state is left as it was.
         device: where to train, "cuda" for instance; by default where the model is.
-        mixed_precision: matrix products in bfloat16 (sums of log-probabilities stay in float32).
+        mixed_precision: matrix products in bfloat16 (sums of log-probabilities stay in float32);
+            on a processor that only emulates bfloat16, in float32, which is faster there.
         checkpoint: a file that holds the whole state after every epoch.
         resume: go on from `checkpoint` if it is there, to the same numbers as an unbroken training.
             It has to be of this model, these data and these settings.
@@ -149,7 +151,7 @@ def fit(
                 if anneal:
                     left = max(0.0, epochs - run.steps / steps)  # epochs
                     optimiser.param_groups[0]["lr"] = lr * min(1.0, left / anneal)
-                with torch.autocast(device.type, torch.bfloat16, enabled=mixed_precision):
+                with autocast(device, mixed_precision):
                     value, parts = objective(*batch, beta)
                 maximise(value, optimiser, clip)
                 run.watch(parts, len(value), averages)

@@ -580,6 +580,7 @@ def check_progress(play):
     assert quietly(play.play, busy(), digits(), epochs=1, progress=False)[1] == ""
 
 
+@mock.patch.object(loop, "has_bfloat16", lambda device: True)
 def check_mixed_precision(play):
     """Products in bfloat16, objectives in the data's precision: near to the exact game, and
     not it.
@@ -793,8 +794,8 @@ MUTANTS = {
         check_labels,
     ),
     "always a bar": ("disable=not self.progress", "disable=False", check_progress),
-    "never mixed": ("enabled=mixed_precision", "enabled=False", check_mixed_precision),
-    "always mixed": ("enabled=mixed_precision", "enabled=True", check_mixed_precision),
+    "never mixed": ("(device, mixed_precision)", "(device, False)", check_mixed_precision),
+    "always mixed": ("(device, mixed_precision)", "(device, True)", check_mixed_precision),
 }
 
 

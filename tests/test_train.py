@@ -337,6 +337,7 @@ def check_progress(train):
     assert out.getvalue() == ""
 
 
+@mock.patch.object(loop, "has_bfloat16", lambda device: True)
 def check_mixed_precision(train):
     """Products in bfloat16, sums in float32: near to the training in float32, and not it."""
     dtypes = set()
@@ -548,8 +549,8 @@ MUTANTS = {
     "no time left": ("{remaining} left", "", check_progress),
     "no parts": ("self.bar.set_postfix_str(", "str(", check_progress),
     "two commas": ("left{postfix}", "left, {postfix}", check_progress),
-    "never mixed": ("enabled=mixed_precision", "enabled=False", check_mixed_precision),
-    "always mixed": ("enabled=mixed_precision", "enabled=True", check_mixed_precision),
+    "never mixed": ("(device, mixed_precision)", "(device, False)", check_mixed_precision),
+    "always mixed": ("(device, mixed_precision)", "(device, True)", check_mixed_precision),
 }
 
 
@@ -973,3 +974,25 @@ def test_a_model_names_its_parts(name):
 def test_the_mean_over_no_data_is_one_sentence():
     with pytest.raises(ValueError, match="the data are empty"):
         train.mean_objective(VAE(2, 8), torch.zeros(0, 784))
+
+
+@pytest.mark.parametrize(
+    ("device", "processor", "has"),
+    [
+        ("cpu", {"avx2": True, "avx512_bf16": False}, False),
+        ("cpu", {"avx512_bf16": True}, True),
+        ("cpu", {"amx_bf16": True}, True),
+        ("cpu", {"architecture": "aarch64", "bf16": True}, True),
+        ("cuda", {"avx2": True}, True),
+    ],
+)
+def test_products_in_bfloat16_are_not_emulated(device, processor, has, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: processor, raising=False)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    assert loop.has_bfloat16(torch.device(device)) == has
+    if not has:
+        trained = [tiny_vae(), tiny_vae()]
+        for model, mixed in zip(trained, (False, True), strict=True):
+            train.fit(model, digits(100), epochs=1, mixed_precision=mixed, **quiet)
+        pairs = zip(*(model.parameters() for model in trained), strict=True)
+        assert all(torch.equal(a, b) for a, b in pairs)

@@ -43,9 +43,9 @@ gated_pixelcnn = Recipe(
 )
 pixelvae = Recipe(
     about="PixelVAE with 16 latent dimensions, whose decoder sees 4 rows up, on the same digits",
-    model=constructor(PixelVAE),
+    model=constructor(PixelVAE, channels=32, hidden=128),
     data=partial(mnist, "dynamic"),
-    settings=SETTINGS | {"epochs": 7, "anneal": 6, "warm_up": 2},
+    settings=SETTINGS | {"epochs": 16, "anneal": 14, "warm_up": 2},
     source="Gulrajani et al. 2016, arXiv:1611.05013",
     measure=likelihood_by_few_samples,
 )
