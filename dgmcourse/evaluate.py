@@ -299,7 +299,7 @@ def active_units(model, x: Tensor, threshold: float = 0.01) -> Tensor:
     check_number(least=0, threshold=threshold)
     if len(x := check_batch(x, finite=True)) < 2:
         raise ValueError(f"a variance over x needs at least two x, got {len(x)}")
-    return model.encoder(x).mean.var(0) > threshold
+    return in_parts(lambda rows: model.encoder(rows).mean, x).var(0) > threshold
 
 
 def precision_and_recall(real: Tensor, drawn: Tensor, k: int = 3) -> tuple[Tensor, Tensor]:

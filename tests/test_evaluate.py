@@ -280,9 +280,9 @@ MUTANTS = {
             log_w.exp().sum(dim) ** 2 / (2 * log_w).exp().sum(dim)
     """,
     check_units: """
-        .mean.var(0) => .mean.std(0)
-        model.encoder(x).mean.var(0) => (model.encoder(x).mean ** 2).mean(0)
-        model.encoder(x).mean.var(0) => 1 - model.encoder(x).log_var.exp().mean(0)
+        x).var(0) > threshold => x).std(0) > threshold
+        x).var(0) > threshold => x).square().mean(0) > threshold
+        model.encoder(rows).mean, x).var(0) => 1 - model.encoder(rows).log_var.exp(), x).mean(0)
         model.prior).mean(0) => model.prior).sum(0)
     """,
 }

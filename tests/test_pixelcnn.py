@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from oracles import all_images, close, grid, oracle_tests
+from threadpoolctl import threadpool_info, threadpool_limits
 from torch import nn
 
 from dgmcourse import networks
@@ -401,3 +402,20 @@ def test_what_a_draw_is_given_is_looked_at():
         p.sample((2,), x=x / 2, known=known)
     draws = [p.sample(2, u, a, known) for a in (x, torch.where(known, x, torch.nan))]
     assert torch.equal(*draws)
+
+
+def test_small_products_are_not_shared_among_threads():
+    """Two threads take up to 25 times as long where another process keeps a core busy."""
+    model, seen = PixelCNN(pixelcnn.PixelNet(4, 1, shape=(2, 2))), []
+
+    class Watched(pixelcnn.PixelNet):
+        def walk(self, *given):
+            info = threadpool_info()
+            seen.extend(lib["num_threads"] for lib in info if lib["user_api"] == "blas")
+            yield from super().walk(*given)
+
+    model.net.__class__ = Watched
+    with threadpool_limits(2, "blas"):
+        model.sample((3,))
+        after = {lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"}
+    assert seen and set(seen) == {1} and after == {2}

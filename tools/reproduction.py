@@ -16,7 +16,7 @@ HEAD = """# Published results, and ours
 
 Each row is a published result, what the course measured for the same question, and the command that measures it
 again. This page is written by `python tools/reproduction.py` from the headers of the shipped weights and from the
-tables of the studies: no result of ours is typed. A number after +- is a standard error: over test examples for a
+tables of the studies: no result of ours is typed. A number after ± is a standard error: over test examples for a
 weight, over seeds, splits or sets of labels for a study. Lower is better, but for AUC and AP. A gap is ours minus
 theirs, so that a positive gap is a result we do not reach (for AUC and AP: theirs minus ours).
 
@@ -130,7 +130,7 @@ ROWS = (
         "m2",
         "test_error",
         "evaluate m2",
-        "one set of labels; the error is over test digits, theirs (+- 1.71) over sets",
+        "one set of labels; the error is over test digits, theirs (± 1.71) over sets",
     ),
     Row(
         "M1+M2, 100 labels, test error, %",
@@ -211,7 +211,7 @@ def line(row: Row) -> str:
     cells = (
         row.what,
         f"{row.source}: {theirs}",
-        f"{value:.{digits}f} +- {error:.{digits}f} ({over})",
+        f"{value:.{digits}f} ± {error:.{digits}f} ({over})",
         f"{gap(row):+.{digits}f}",
         row.differs,
         f"`{row.command}`",

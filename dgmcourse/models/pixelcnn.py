@@ -14,6 +14,7 @@ from collections.abc import Generator
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits  # comes with scikit-learn
 from torch import Tensor, nn
 
 from dgmcourse.densities import (
@@ -116,12 +117,14 @@ class PixelDensity(Density):
         drawn = np.empty_like(threshold)
         net = self.net if like.device.type == "cpu" else copy.deepcopy(self.net).cpu()
         walk = net.walk(threshold.shape[1], given)
-        logit = next(walk)
-        for i in range(D):
-            drawn[i] = threshold[i] < logit
-            if known is not None:
-                drawn[i] = np.where(known[i], x[i], drawn[i])
-            logit = walk.send(drawn[i])
+        # Products this small gain nothing from a second thread, and wait for it on a busy machine.
+        with threadpool_limits(1, "blas"):
+            logit = next(walk)
+            for i in range(D):
+                drawn[i] = threshold[i] < logit
+                if known is not None:
+                    drawn[i] = np.where(known[i], x[i], drawn[i])
+                logit = walk.send(drawn[i])
         return torch.from_numpy(drawn).mT.reshape(shape).contiguous().to(like.device)
 
 

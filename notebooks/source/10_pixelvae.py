@@ -258,9 +258,9 @@ def pixel_residual(x: Tensor) -> Tensor:
 with torch.no_grad():
     p = pixelvae.decoder(codes["PixelVAE"])
     # Of each pixel, given z and those before it: (200, 6, 784).
-    logits = in_parts(p.logits, draws["PixelVAE"], rows=8)
+    logits = in_parts(p.logits, draws["PixelVAE"], rows=4)
     # Minus the image's entropy given z: (6,).
-    log_p = in_parts(p.log_prob, draws["PixelVAE"], rows=8).mean(0)
+    log_p = in_parts(p.log_prob, draws["PixelVAE"], rows=4).mean(0)
     total_correlation = entropy(torch.sigmoid(logits).mean(0)).sum(-1) + log_p
 
 x = test[: len(test) // 20 * 20]
