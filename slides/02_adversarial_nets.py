@@ -1051,7 +1051,7 @@ claim(
 # %% [markdown] tags=["notes"]
 # 70 s. Sixty games on the ring for each method, twenty seeds at three learning rates; a game fails
 # here if it finds fewer than four modes, which is milder than the count of some slides ago. Lines
-# on the bars are 95 % intervals, corrected for five comparisons. On digits, ten seeds each.
+# on the bars are 95 % intervals, corrected for five comparisons. On digits, twenty seeds each.
 # Clipping has fewer failures than the plain GAN, but the intervals overlap widely; what holds is
 # spectral normalisation, in a plain GAN. The penalty fails most often on the ring, and is best
 # on digits. So: in part. And still a fifth of the samples, or more, lie between modes.

@@ -42,7 +42,7 @@ PUBLISHED_METHOD = Method(
 )
 OPTIMISERS = ("adam", "rmsprop")
 RATES, FIRST = (5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2), slice(2, 5)
-SEEDS, SEARCH_SEED = range(10), 100
+SEEDS, SEARCH_SEED = range(20), 100
 STEPS, BATCH, SAMPLES = 3000, 64, 5000  # the discriminator's steps: each method sees as many images
 
 

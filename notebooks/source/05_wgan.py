@@ -1595,7 +1595,7 @@ plot.markdown(
 # distance in pixels, and how far the shares of the ten classes are off.
 
 # %%
-# Half an hour of training: `python -m dgmcourse study gans_on_mnist`.
+# An hour of training: `python -m dgmcourse study gans_on_mnist`.
 table = recipes.study("gans_on_mnist")
 
 # %% [markdown]

@@ -475,7 +475,7 @@ plot.markdown(
 # %% [markdown]
 # ## Is a VAE's training more stable?
 # The lecture says so, and calls a GAN's *very* unstable. Notebook 07 compared five VAEs with one
-# another, 05 forty games. Now put them on one scale: by how much does the Fréchet distance of the
+# another, 05 eighty games. Now put them on one scale: by how much does the Fréchet distance of the
 # draws change if only the seed does? For each kind of VAE or game take the standard deviation over
 # seeds, in % of the kind's mean. **Predict.** By which factor do GANs scatter more?
 
