@@ -74,7 +74,7 @@ def reliability(model: nn.Module, x: Tensor, S: int, rows: int = 500, part: int 
     is above `evaluate.highest_k(S)`: log p(x) may be far higher, which the standard error does not
     say. "ess" is the mean effective sample size, and "reliability_n" the number of examples.
     """
-    some = x[torch.arange(min(part, len(x))) * len(x) // min(part, len(x))]  # evenly spaced
+    some = evenly_spaced(x, part)
     with own_randomness(x.device, seed=0):
         if hasattr(model, "encoder"):
             found = log_likelihood(model, some, S, rows=rows, progress=True, reliability=True)
@@ -85,6 +85,23 @@ def reliability(model: nn.Module, x: Tensor, S: int, rows: int = 500, part: int 
         "ess": round(found.ess.double().mean().item(), 1),
         "reliability_n": len(some),
     }
+
+
+def evenly_spaced(x: Tensor, part: int = PART) -> Tensor:
+    """At most so many of the examples."""
+    n = min(part, len(x))
+    return x[torch.arange(n) * len(x) // n]
+
+
+def gain_of_samples(model: nn.Module, x: Tensor, few: int, many: int, rows: int = 500) -> dict:
+    """By how much the importance-sampled log-likelihood of these examples grows from `few` to `many`
+    samples of z: its mean, nats, and its standard error over the examples.
+    """
+    with own_randomness(x.device, seed=0):
+        found = [log_likelihood(model, x, S, rows=rows, progress=True) for S in (few, many)]
+    gain = found[1] - found[0]
+    error = gain.std().item() / len(gain) ** 0.5
+    return {"S": many, "n": len(x), "nats": round(gain.mean().item(), 3), "se": round(error, 3)}
 
 
 def exact(model: nn.Module, data: Splits, S: int | None = None) -> dict:

@@ -1,5 +1,6 @@
 """Measures against independent computations."""
 
+import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -186,6 +187,27 @@ def test_a_likelihood_says_which_share_of_it_is_not_to_be_trusted(encoder, capsy
         )
         assert again == {key: found[key] for key in ("unreliable", "ess", "reliability_n")}
     assert measure.likelihood(model, Splits(None, None, Data(x)), 500)["reliability_n"] == 400
+
+
+@pytest.mark.parametrize("off", [0.0, 0.4])
+def test_more_samples_gain_what_the_bound_lacks(off):
+    """From one sample, the ELBO, to many: KL[q || p(z|x)], here of two Gaussians `off` apart."""
+    torch.manual_seed(0)
+    variance = math.exp(-0.5) / (1 + math.exp(-0.5))  # of the posterior
+    x, identity = math.sqrt(1 + math.exp(-0.5)) * torch.randn(4000, 1), torch.nn.Linear(1, 2)
+    identity.weight.data = torch.tensor([[1.0], [0.0]])
+    identity.bias.data = torch.tensor([0.0, -0.5])
+
+    def q(x):
+        mean = x / (1 + math.exp(-0.5)) + off
+        return Gaussian(mean, torch.full_like(mean, math.log(variance)))
+
+    model = LatentVariableModel(StandardGaussian(1), q, GaussianConditional(identity))
+    found = measure.gain_of_samples(model, x, 1, 500)
+    assert (found["S"], found["n"]) == (500, 4000)
+    assert found["nats"] == pytest.approx(off**2 / (2 * variance), abs=0.03 if off else 1e-3)
+    deviation = off / variance**0.5 / 4000**0.5  # of log w, and so of the one sample's bound
+    assert found["se"] == pytest.approx(deviation, rel=0.1, abs=1e-3)
 
 
 def clouds(n, seed, d=30, distance=1.0):

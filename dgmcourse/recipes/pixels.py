@@ -6,6 +6,8 @@ from torch import nn
 
 from dgmcourse import measure
 from dgmcourse.data.images import Splits, mnist
+from dgmcourse.densities import kl
+from dgmcourse.evaluate import in_parts
 from dgmcourse.models.gated_pixelcnn import GatedPixelNet
 from dgmcourse.models.pixelcnn import PixelCNN, PixelNet
 from dgmcourse.models.pixelvae import PixelVAE
@@ -17,9 +19,16 @@ SETTINGS = {"batch_size": 50, "lr": 2e-3, "mixed_precision": True}
 
 def likelihood_by_few_samples(model: nn.Module, data: Splits, S: int | None = None, **more) -> dict:
     """`measure.likelihood` with S = 30, since each sample costs a full decoder pass; the reported
-    NLL is an upper bound. With 60 rows at a time the feature maps stay in the processor's cache.
+    NLL is an upper bound, and "gain" is what S = 1,000 takes from it, on a tenth of the digits.
+    With 60 rows at a time the feature maps stay in the processor's cache.
     """
-    return measure.likelihood(model, data, S or 30, rows=60, **more)
+    found = measure.likelihood(model, data, S or 30, rows=60, **more)
+    if S or more.get("reliability_only"):
+        return found
+    x = data.test.to(measure.device_of(model)).tensor()
+    divergence = in_parts(lambda rows: kl(model.encoder(rows), model.prior), x).mean().item()
+    gain = measure.gain_of_samples(model, measure.evenly_spaced(x), found["S"], 1000, rows=60)
+    return found | {"test_kl": round(divergence, 3), "gain": gain}
 
 
 pixelcnn = Recipe(
