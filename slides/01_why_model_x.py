@@ -204,9 +204,9 @@ plot.markdown(
 # ## Try it: drag the new object
 
 # %% [markdown] tags=["notes"]
-# 90 s. Live. Drag the point, or click the plane and use the arrow keys. At the star the network is
-# certain of blue and the joint model's own classifier of orange: a label far from the data is worth
-# nothing. Then along the border: both are undecided. Then away from the data: both stay certain,
+# 90 s. Live. Drag the point, or click the plane and use the arrow keys. Where the star was, far below
+# on the left, the network is certain of blue and the joint model's own classifier of orange: a label
+# far from the data is worth nothing. Then along the border: both are undecided. Then away from the data: both stay certain,
 # log p(x) falls. Ask for a place where the two disagree near the data.
 
 # %% tags=["live"]

@@ -211,7 +211,9 @@ def small(tmp_path, repository=""):
         ),
         "exercise": new_code_cell(code + "...", metadata={"tags": ["exercise"]}),
         "judge": new_code_cell("kl = check.kl(kl)", outputs=[said]),
+        "trained": new_code_cell("train()", outputs=[asked]),
         "predicted": new_code_cell("print(6 * 7)", outputs=[asked]),
+        "drawn": new_code_cell("draw()", outputs=[asked]),
         "told": new_markdown_cell("Of course.\n\nAs expected.\n\nNow **Predict.** What comes?"),
         "widget": new_code_cell("show(film)", outputs=[new_output("display_data", plain)]),
     }
@@ -221,7 +223,9 @@ def small(tmp_path, repository=""):
     student = new_notebook(cells=list(cells.values()))
     nbformat.write(student, tmp_path / "07_small.ipynb")
     cells["exercise"].source = code + "return SOLVED"
-    cells["predicted"].outputs = [seen]
+    bar = "\rtrainings |███████ | 6/7\rtrainings |████████| 7/7\n"
+    cells["trained"].outputs = [new_output("stream", name="stdout", text=bar)]
+    cells["predicted"].outputs = cells["drawn"].outputs = [seen]
     nbformat.write(student, tmp_path / "solutions" / "07_small.ipynb")
     states, others = {("widget", 0): "state.json"}, {"07_small", "08_next"}
     return notebook.Page(tmp_path / "07_small.ipynb", states, others, repository).markdown
@@ -288,10 +292,32 @@ def test_every_exercise_of_the_course_has_hints():
 
 def test_what_is_to_be_predicted_is_folded_with_the_answer_in_it(page):
     assert notebook.PREDICT not in page
-    begin = page.index('<details class="predict"')
-    folded = page[begin : page.index("</details>", begin)]
-    assert folded.index("**Measured.** 42.") < folded.index("Of course.\n\nAs expected.")
-    assert page.count("Of course.") == 1 and begin + len(folded) < page.index("Now **Predict.**")
+    first, second = (part.split("</details>")[0] for part in page.split('class="predict"')[1:])
+    assert "Predict first, then look" in first and "**Measured.** 42." in first
+    assert "Look further" in second
+    assert second.index("**Measured.** 42.") < second.index("Of course.\n\nAs expected.")
+    assert page.count("Of course.") == 1 and page.index(second) < page.index("Now **Predict.**")
+    assert "█" not in page and "7/7" not in page  # and there is no fold with nothing in it
+
+
+@pytest.mark.parametrize(
+    "paragraph, new",
+    [
+        ("Of course it is: $a = b$, as the bound is one.", False),
+        ("Shapes come first. Who would have thought it? Nobody did.", False),
+        ("Why not? Because it costs nats.", True),
+        ("The claim is a bound. Test it on 2,000 q: does one cross it?", True),
+        (
+            "**Does it?** Looking is no measurement. Call a sample *realistic* if it lies near.",
+            True,
+        ),
+        ("They have a formula (Tipping):", True),
+        ("$$a = b$$", True),
+        ("Three things to try: move it.", True),
+    ],
+)
+def test_what_begins_something_new_is_not_folded_with_an_answer(paragraph, new):
+    assert notebook.begins_something(paragraph) == new
 
 
 def test_a_widget_has_its_state_and_its_picture_where_it_cannot_run(page):

@@ -27,7 +27,17 @@ async function unzipped(packed) {
   return new DataView(await new Response(packed.stream().pipeThrough(new DecompressionStream("gzip"))).arrayBuffer());
 }
 
-/** Start a widget below `place`: its module, already imported, its style and its state, whose files are in `folder`. Keys stay with it, but Escape. */
+/** Whether a key is the widget's, and not the page's or the deck's: arrows move what has the focus, but a button has
+ * only Space and Enter, and a presenter's keys turn the slide unless something is typed. */
+function belongs(event) {
+  const [target] = event.composedPath();
+  if (event.key === "Escape") return false;
+  if (event.defaultPrevented || target.matches("select, textarea, input:not([type=range], [type=checkbox], [type=radio])")) return true;
+  if (target.matches("button, a, summary")) return [" ", "Enter"].includes(event.key);
+  return !["PageUp", "PageDown", "n", "N", "p", "P"].includes(event.key);
+}
+
+/** Start a widget below `place`: its module, already imported, its style and its state, whose files are in `folder`. */
 async function startWidget(place, { default: widget }, css, state, folder) {
   const shadow = place.attachShadow({ mode: "open" }); // neither style reaches the other
   const style = Object.assign(document.createElement("style"), { textContent: css });
@@ -37,6 +47,6 @@ async function startWidget(place, { default: widget }, css, state, folder) {
   const made = typeof widget === "function" ? await widget() : widget;
   await made.initialize?.({ model });
   await made.render({ model, el: inside });
-  place.addEventListener("keydown", (event) => event.key !== "Escape" && event.stopPropagation()); // arrows move the widget, not the page
+  place.addEventListener("keydown", (event) => { if (belongs(event)) event.stopPropagation(); });
   place.dataset.ready = "";
 }

@@ -24,7 +24,11 @@ ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 FENCE = "`" * 7  # longer than any in the text
 PREDICT = "*Predict first, then run this cell.*"
-ASKED = r"^#|\*\*(?:Predict|Break it)"  # in a paragraph that begins something new
+ASKED = r"^#|\*\*(?:Predict|Break it)"
+# A paragraph that begins something new: a question, a formula or what leads to it, a thing to do.
+NEW = ASKED + r"|^\$\$|^[-|>]|:$|things to try|\b(?:Test|Try|Measure) it\b|"
+NEW += r"^(?:Now|Call|Look|Test|Take|Draw|Walk|Move|Choose|Go|Try|Here|Next|Back|Solve)\b"
+BAR = r"\|[█▏▎▍▌▋▊▉ ]+\|"  # of progress
 NAME = r"\d\d[a-z]?_\w+"  # a notebook's
 CHECK = r"^(?:\w+ = )?check\.(\w+)\((\w+)"
 
@@ -51,7 +55,7 @@ class Page:
         solved = nbformat.read(path.parent / "solutions" / path.name, 4).cells
         self.solved = {cell.id: cell for cell in solved}
         self.widgets, self.exercises = widgets, exercises(self.cells)
-        self.answers = answers(self.cells)
+        self.answers, self.looked = answers(self.cells), False  # looked: since the last question
         first, *rest = (self.cell(cell) for cell in self.cells)
         title, _, text = first.partition("\n")
         self.parts = [title, raw(launch(path.name, repository)), text, *rest]
@@ -62,6 +66,7 @@ class Page:
 
     def cell(self, cell) -> str:
         if cell.cell_type == "markdown":
+            self.looked &= not re.search(ASKED, cell.source, re.M)
             told = self.answers.get(cell.id, "")
             return self.text(cell.source.removeprefix(told))
         if "colab" in cell.metadata.get("tags", []) or not cell.source.strip():
@@ -71,8 +76,10 @@ class Page:
         open_still = any("Not done yet." in words(output, "html") for output in cell.outputs)
         outputs = [] if open_still else self.outputs(self.solved[cell.id])
         if cell.id in self.answers:
-            told = filter(None, [*outputs, self.text(self.answers[cell.id])])
-            outputs = [folded("predict", "Predict first, then look", "\n\n".join(told))]
+            told = "\n\n".join(filter(None, [*outputs, self.text(self.answers[cell.id])]))
+            title = "Look further" if self.looked else "Predict first, then look"
+            outputs = [folded("predict", title, told)] if told else []
+            self.looked |= bool(told)
         code = f"{FENCE}python\n{cell.source}\n{FENCE}"
         if cell.metadata.get("jupyter", {}).get("source_hidden"):
             code = folded("code", f"Code of this cell, {lines(cell.source)}", code)
@@ -189,7 +196,7 @@ def launch(notebook: str, repository: str) -> str:
 
 def answers(cells) -> dict[str, str]:
     """What tells the answer to a prediction, by the id of the code cell that asks for one and by that
-    of the text after it: the paragraphs there before the next heading or question.
+    of the text after it: the paragraphs there before one that begins something new.
     """
     found = {}
     for cell, after in zip(cells, [*cells[1:], None], strict=True):
@@ -197,9 +204,15 @@ def answers(cells) -> dict[str, str]:
             found[cell.id] = ""
             if after and after.cell_type == "markdown":
                 paragraphs = re.split(r"(?<=\n)\n+(?=\S)", after.source)
-                told = takewhile(lambda text: not re.search(ASKED, text, re.M), paragraphs)
+                told = takewhile(lambda text: not begins_something(text), paragraphs)
                 found[cell.id] = found[after.id] = "\n".join(told)
     return found
+
+
+def begins_something(paragraph: str) -> bool:
+    sentences = re.split(r"(?<=[.!?])\s+", paragraph.strip())
+    asks = any(sentences[i].endswith("?") for i in (0, -1))
+    return asks or any(re.search(NEW, sentence) for sentence in sentences)
 
 
 def exercises(cells) -> dict[str, list[tuple[str, list[str]]]]:
@@ -252,8 +265,10 @@ def whole_formulas(row: str) -> str:
 
 
 def of_the_course(text: str) -> str:
-    """What was printed, without the line that says where this machine has the data from."""
-    return re.sub(r"^.*\bfrom the (?:directory|user's cache)\b.*\n?", "", text, flags=re.M)
+    """What was printed, without bars of progress and where this machine has the data from."""
+    return re.sub(
+        rf"^.*(?:\bfrom the (?:directory|user's cache)\b|{BAR}).*\n?", "", text, flags=re.M
+    )
 
 
 def formulas(html: str) -> str:

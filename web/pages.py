@@ -160,7 +160,7 @@ def slides(deck: str) -> str:
     text = (
         "# Slides\n\n"
         + raw('<p><a class="present" href="deck.html">Present the slides</a></p>')
-        + "\n\nArrow keys go on and back, `Escape` shows all slides at once, `S` opens the speaker's"
+        + "\n\nArrow keys go on and back, `Escape` shows the slides in a row to leaf through, `S` opens the speaker's"
         " view with notes and clock, `L` turns the light on and off. Numbers on the slides come from"
         " the notebooks; each leads to the cell that measured it.\n\n"
     )

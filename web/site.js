@@ -76,13 +76,27 @@ addEventListener("beforeprint", () => {
   document.querySelectorAll("details.predict").forEach((part) => { part.open = true; });
 });
 
-// What is folded is found by the address: a link into it opens it.
-function unfold() {
+// What is folded is found by the address: a link into it opens it, and a link to a cell what was measured there.
+function named() {
   const place = location.hash.slice(1);
-  const target = document.getElementById(/%(?![\da-f]{2})/i.test(place) ? place : decodeURIComponent(place));
-  for (let part = target?.closest("details"); part; part = part.parentElement.closest("details")) part.open = true;
-  if (target?.matches(".cell")) for (const part of target.querySelectorAll(":scope > details.predict")) part.open = true; // a claim was measured there
+  return document.getElementById(/%(?![\da-f]{2})/i.test(place) ? place : decodeURIComponent(place));
 }
+function unfold() {
+  const target = named();
+  for (let part = target?.closest("details"); part; part = part.parentElement.closest("details")) part.open = true;
+  for (let part = target?.matches(".cell") ? target : null; part && !part.matches("h2, h3, section"); part = part.nextElementSibling) {
+    const folds = part.matches(".cell") ? [...part.querySelectorAll(":scope > details.predict")] : [];
+    for (const fold of folds) fold.open = true;
+    if (folds.length || part.querySelector(":scope > :is(figure, .live, .table-wrapper)")) break; // else its number is shown by a later cell
+  }
+  until = performance.now() + 5000;
+  settle();
+}
+// Pictures and widgets above that come later push the named place away: it is held until the reader moves.
+let until = 0;
+const settle = () => { if (location.hash && performance.now() < until) named()?.scrollIntoView({ behavior: "instant" }); };
+for (const event of ["wheel", "touchstart", "pointerdown", "keydown"]) addEventListener(event, () => { until = 0; }, { passive: true, capture: true });
+new ResizeObserver(settle).observe(document.querySelector("article") ?? document.body);
 addEventListener("hashchange", unfold);
 unfold();
 

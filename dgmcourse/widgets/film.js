@@ -6,10 +6,12 @@ function render({ model, el }) {
   const last = frames.length - 1, told = seconds > 0; // a film tells what each of its pictures shows
   const strides = controls.map((_, i) => controls.slice(i + 1).reduce((n, { values }) => n * values.length, 1));
   const play = h("button", { type: "button", class: "jupyter-button", style: "width: 5.5em" }, "Play");
-  const row = h("div", { style: "display: flex; flex-wrap: wrap; align-items: center; gap: 8px 16px; margin: 4px 0" }, ...(seconds ? [play] : []));
+  const flow = told ? "flex; flex-wrap: wrap" : "grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 22em), 1fr))"; // in a grid no control moves when another's value grows
+  const row = h("div", { style: `display: ${flow}; align-items: center; justify-items: start; gap: 8px 16px; margin: 4px 0` }, ...(seconds ? [play] : []));
   const screen = h("div", { class: "film", style: `display: grid; max-width: ${width}px; --drawn: ${width}px` });
-  const caption = h("p", { "aria-live": "polite", style: "max-width: 45em; min-height: 2.6em; margin: 0; opacity: .8; font-size: 92%" });
-  el.append(row, screen, ...(told ? [caption] : []));
+  const caption = h("p", { "aria-live": "polite", style: `max-width: 45em; ${told ? "min-height: 2.6em; " : ""}margin: 0; opacity: .8; font-size: 92%` });
+  if (!told) caption.textContent = `${frames.length} pictures, made beforehand: a control may have fewer places here than in the notebook.`;
+  el.append(row, screen, caption);
 
   // One <img> a frame, decoded, and all but one hidden: changing them can't flicker. Those of a page come when it is touched.
   const url = (frame) => (typeof frame === "string" ? new URL(frame, import.meta.url).href : URL.createObjectURL(new Blob([frame], { type: "image/webp" })));
@@ -41,13 +43,13 @@ function render({ model, el }) {
       row.append(h("button", { type: "button", class: "jupyter-button", onclick: () => lead(i, (place(i) + 1) % values.length) }, label));
       return () => {};
     }
-    const box = kind === "box", input = box ? h("input", { type: "checkbox" }) : h("input", { type: "range", min: 0, max: values.length - 1, step: 1, style: "width: 16em; min-width: 4em" });
-    const output = h("output", { style: "font-variant-numeric: tabular-nums" });
+    const box = kind === "box", input = box ? h("input", { type: "checkbox" }) : h("input", { type: "range", min: 0, max: values.length - 1, step: 1, style: `width: ${told ? 16 : 9}em; min-width: 4em` });
+    const output = h("output", { style: "font-variant-numeric: tabular-nums; min-width: 3em" });
     input.setAttribute("data-lm-suppress-shortcuts", "true");
     input.disabled = values.length < 2; // there is no picture of another value
     input.addEventListener("input", () => lead(i, box ? Number(input.checked) : Number(input.value)));
     const style = "display: flex; align-items: center; gap: 8px; min-width: 0; max-width: 100%";
-    const name = h("label", { style }, ...(box ? [input, label] : [h("span", {}, label), input]));
+    const name = h("label", { style }, ...(box ? [input, label] : [h("span", told ? {} : { style: "flex: 0 0 min(8em, 40%)" }, label), input]));
     row.append(box ? name : h("div", { style }, name, output));
     return (at) => {
       if (box) { input.checked = at === 1; return; }

@@ -232,6 +232,21 @@ def test_a_film_is_played_by_hand(deck):
     assert deck.evaluate(shown) == 1
 
 
+def test_a_widgets_button_has_its_own_keys_and_the_presenter_the_rest(deck):
+    """After a click on Play the arrows turn the slide; on a slider they move it, and PageDown turns."""
+    number = slide_with(deck, ".film")
+    at = "Reveal.getState().indexh"
+    for part, key, turns in [
+        ("button", "ArrowRight", True),
+        ("button", " ", False),
+        ("input[type=range]", "ArrowRight", False),
+        ("input[type=range]", "PageDown", True),
+    ]:
+        go(deck, number)
+        deck.locator(f"section.present {part}").first.press(key)
+        assert (deck.evaluate(at) != number) == turns, (part, key)
+
+
 def test_the_room_is_darkened_by_a_key_and_the_notes_are_there(deck):
     def ground():
         return deck.evaluate("getComputedStyle(document.body).backgroundColor")
