@@ -120,7 +120,8 @@ ROWS = (
         "pixelvae",
         "test_nll",
         "evaluate pixelvae",
-        "theirs on fixed binary digits, ours on dynamic ones (about 2 nats apart); S = 30",
+        "theirs on fixed binary digits, ours on dynamic ones (about 2 nats apart); S = 30, an upper"
+        " bound: notebook 10 says what more samples take from it",
     ),
     Row(
         "M2 on pixels, 100 labels, test error, %",

@@ -22,8 +22,8 @@
 # A network was shown 50,000 handwritten digits. Nobody told it which was a 3. All it may keep of
 # each is two numbers, and from these two it has to write the digit again.
 #
-# **What does it put between a 4 and a 9? And what does it make of a letter?** Press Shift+Enter
-# three times and find out. Three things to try, by mouse, finger or keyboard (Tab to the pad, then
+# **What does it put between a 4 and a 9? And what does it make of a letter?** In JupyterLab press
+# Shift+Enter three times and find out; on a web page it is running already. Three things to try, by mouse, finger or keyboard (Tab to the pad, then
 # the arrow keys; with Shift, larger steps):
 #
 # 1. Take a **4** by its button and walk to the nearest 9. Where does the one become the other?
@@ -90,8 +90,7 @@ show_widget(
 # %% [markdown]
 # ## The way
 # It follows J. M. Tomczak's lecture *Deep Generative Models: GANs and VAE* (Split, 2017), whose
-# claims become measurements here. Notebooks without a link are in preparation, and their minutes an
-# estimate.
+# claims become measurements here.
 #
 # | Notebook | The question | Slides | Minutes |
 # |:--|:--|:--|--:|
@@ -121,8 +120,8 @@ show_widget(
 # | [16 looking_back](16_looking_back.ipynb) | What held, in numbers? | Pros and cons | 60 |
 #
 # Each says in its first lines what it needs. What you are asked to predict is left out of these
-# working copies until you run the cell; the copies in the folder [solutions](solutions) show it,
-# and the exercises' answers. In class, let people predict before you run a cell, and leave the
+# working copies until you run the cell, and folded on a web page; the copies in the folder
+# [solutions](solutions) show it, and the exercises' answers. In class, let people predict before you run a cell, and leave the
 # exercises to them.
 
 # %% [markdown]
@@ -304,7 +303,7 @@ plot.show(
 # **Keys.** Shift+Enter runs a cell, Tab moves into a widget and on, arrow keys move what has the
 # focus.
 #
-# **Data.** A line above says which digits you have: all 70,000 of MNIST, if they are at hand or can
+# **Data.** Where a notebook loads digits, a line says which you have: all 70,000 of MNIST, if they are at hand or can
 # be fetched, else 5,000 of them that come with the course's packages. `python -m dgmcourse data`
 # fetches the rest (11 MB).
 #

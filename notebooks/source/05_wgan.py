@@ -1249,9 +1249,9 @@ plot.on_request(
 # smallest rate expect the first, at the largest the second; further down a table counts the
 # failures rate by rate. Being slow is no instability.
 #
-# Look at the games themselves. Choose a rate and a seed. The shade is the critic's opinion, dark
-# where it says "real". Three things to try: compare the five at one seed; find a game that lost all
-# but one mode; look for a critic whose shade shows eight spots.
+# Look at the games themselves. Choose a rate and a seed. The shade is the critic's opinion: the
+# stronger, the surer it is of "real". Three things to try: compare the five at one seed; find a game
+# that lost all but one mode; look for a critic whose shade shows eight spots.
 
 # %% jupyter={"source_hidden": true}
 side = torch.linspace(-3.2, 3.2, 45)
