@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from dgmcourse import weights
 from dgmcourse.data.images import Splits
-from dgmcourse.densities import UNKNOWN, check_batch
+from dgmcourse.densities import UNKNOWN, check_batch, kl
 from dgmcourse.distances import frechet, sliced_wasserstein
 from dgmcourse.evaluate import (
     active_units,
@@ -91,6 +91,12 @@ def evenly_spaced(x: Tensor, part: int = PART) -> Tensor:
     """At most so many of the examples."""
     n = min(part, len(x))
     return x[torch.arange(n) * len(x) // n]
+
+
+def mean_kl(model: nn.Module, x: Tensor) -> float:
+    """The mean of KL[q(z|x) || p(z)], nats, of a model whose KL has a closed form."""
+    each = in_parts(lambda rows: kl(model.encoder(rows), model.prior), x)
+    return round(each.mean().item(), 3)
 
 
 def gain_of_samples(model: nn.Module, x: Tensor, few: int, many: int, rows: int = 500) -> dict:

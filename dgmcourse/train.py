@@ -19,6 +19,7 @@ from dgmcourse.loop import (
     as_batches,
     autocast,
     batches_of,
+    has_bfloat16,
     own_randomness,
 )
 from dgmcourse.optim import Adam, TrainingError, learning, maximise
@@ -30,6 +31,12 @@ def best_device() -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def products_in(model: nn.Module, mixed_precision: bool) -> str:
+    """In which numbers a training of the model, where it lies, multiplies matrices."""
+    mixed = mixed_precision and has_bfloat16(learning(model)[0].device)
+    return "bfloat16" if mixed else "float32"
 
 
 def fit(

@@ -18,11 +18,9 @@ from torch import nn
 from dgmcourse import distributed, measure, weights
 from dgmcourse.data.images import Splits, available
 from dgmcourse.files import check_writable
-from dgmcourse.loop import has_bfloat16
-from dgmcourse.optim import learning
 from dgmcourse.play import play
 from dgmcourse.settings import check_whole
-from dgmcourse.train import History, fit
+from dgmcourse.train import History, fit, products_in
 from dgmcourse.weights import card, claims, load, notebooks, study
 
 __all__ = [
@@ -127,7 +125,6 @@ def train(
         raise KeyboardInterrupt(
             f"stopped after {len(history.epochs)} epochs; the same command goes on from {state}"
         )
-    mixed = settings.get("mixed_precision", False) and has_bfloat16(learning(model)[0].device)
     tensors = weights.packed(model.state_dict(), chosen.bits)
     model.load_state_dict(weights.unpacked(tensors))  # measure what is shipped
     facts = {
@@ -142,7 +139,7 @@ def train(
             " test examples"
         ),
         "torch": torch.__version__,
-        "products": "bfloat16" if mixed else "float32",
+        "products": products_in(model, settings.get("mixed_precision", False)),
         "epochs_trained": len(history.epochs),
         "best_epoch": history.best_epoch,
         "stopped": history.stopped,

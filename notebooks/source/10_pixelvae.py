@@ -827,7 +827,8 @@ plot.markdown(
     f" {cards['pixelvae']['epochs_trained']} times, the gated PixelCNN"
     f" {cards['gated_pixelcnn']['epochs_trained']} times.\n\nHow loose is S ="
     f" {S_card}? On {gain['n']:,} digits, {gain['S']:,} codes lower the NLL by {gain['nats']:.2f}"
-    f" $\\pm$ {gain['se']:.2f} nats: about {nll['pixelvae'] - gain['nats']:.2f} is nearer the truth."
+    f" $\\pm$ {gain['se']:.2f} nats: about {nll['pixelvae'] - gain['nats']:.2f} is nearer"
+    " the truth."
 )
 
 # %% [markdown]
