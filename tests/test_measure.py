@@ -203,6 +203,8 @@ def test_more_samples_gain_what_the_bound_lacks(off):
         return Gaussian(mean, torch.full_like(mean, math.log(variance)))
 
     model = LatentVariableModel(StandardGaussian(1), q, GaussianConditional(identity))
+    by_hand = (variance + q(x).mean.square() - 1 - math.log(variance)) / 2
+    assert measure.mean_kl(model, x) == pytest.approx(by_hand.mean().item(), abs=6e-4)
     found = measure.gain_of_samples(model, x, 1, 500)
     assert (found["S"], found["n"]) == (500, 4000)
     assert found["nats"] == pytest.approx(off**2 / (2 * variance), abs=0.03 if off else 1e-3)

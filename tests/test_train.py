@@ -990,6 +990,9 @@ def test_products_in_bfloat16_are_not_emulated(device, processor, has, monkeypat
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: processor, raising=False)
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
     assert loop.has_bfloat16(torch.device(device)) == has
+    if device == "cpu":
+        found = [train.products_in(tiny_vae(), mixed) for mixed in (False, True)]
+        assert found == ["float32", "bfloat16" if has else "float32"]
     if not has:
         trained = [tiny_vae(), tiny_vae()]
         for model, mixed in zip(trained, (False, True), strict=True):
