@@ -370,7 +370,7 @@ def has_bfloat16(device: torch.device) -> bool:
     """
     if device.type != "cpu":
         return True
-    if not hasattr(torch.cpu, "get_capabilities"):  # before torch 2.11
+    if not hasattr(torch.cpu, "get_capabilities"):  # in older releases of torch
         return torch.backends.cpu.get_cpu_capability() == "AVX512"
     has = torch.cpu.get_capabilities()
     names = ("avx512_bf16", "amx_bf16", "bf16")

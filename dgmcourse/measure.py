@@ -88,7 +88,7 @@ def reliability(model: nn.Module, x: Tensor, S: int, rows: int = 500, part: int 
 
 
 def evenly_spaced(x: Tensor, part: int = PART) -> Tensor:
-    """At most so many of the examples."""
+    """`part` of the examples, or all if there are fewer, evenly spaced."""
     n = min(part, len(x))
     return x[torch.arange(n) * len(x) // n]
 

@@ -68,9 +68,8 @@ def shared_out(sizes: list[int], most: int) -> list[int]:
     """
     counts = list(sizes)
     while math.prod(counts) > most:
-        largest = max(counts)
-        at = counts.index(largest) if largest > 2 else len(counts) - 1 - counts[::-1].index(2)
-        counts[at] -= 1
+        largest = [i for i, count in enumerate(counts) if count == max(counts)]
+        counts[largest[0] if max(counts) > 2 else largest[-1]] -= 1
     return counts
 
 

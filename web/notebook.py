@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 FENCE = "`" * 7  # longer than any in the text
 PREDICT = "*Predict first, then run this cell.*"
-ASKED = r"^#|\*\*(?:Predict|Break it)"
+ASKED = r"^#|\*\*(?:Predict|Break it)"  # where a section or a question begins
 # A paragraph that begins something new: a question, a formula or what leads to it, a thing to do.
 NEW = ASKED + r"|^\$\$|^[-|>]|:$|things to try|\b(?:Test|Try|Measure) it\b|"
 NEW += r"^(?:Now|Call|Look|Test|Take|Draw|Walk|Move|Choose|Go|Try|Here|Next|Back|Solve)\b"

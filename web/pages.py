@@ -160,8 +160,8 @@ def slides(deck: str) -> str:
     text = (
         "# Slides\n\n"
         + raw('<p><a class="present" href="deck.html">Present the slides</a></p>')
-        + "\n\nArrow keys go on and back, `Escape` shows the slides in a row to leaf through, `S` opens the speaker's"
-        " view with notes and clock, `L` turns the light on and off. Numbers on the slides come from"
+        + "\n\nArrow keys go on and back, `Escape` shows the slides in a row to leaf through, `S` opens"
+        " the speaker's view with notes and clock, `L` turns the light on and off. Numbers on the slides come from"
         " the notebooks; each leads to the cell that measured it.\n\n"
     )
     for part, group in groupby(found, key=lambda slide: slide[1] == "part"):

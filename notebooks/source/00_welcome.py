@@ -23,8 +23,8 @@
 # each is two numbers, and from these two it has to write the digit again.
 #
 # **What does it put between a 4 and a 9? And what does it make of a letter?** In JupyterLab press
-# Shift+Enter three times and find out; on a web page it is running already. Three things to try, by mouse, finger or keyboard (Tab to the pad, then
-# the arrow keys; with Shift, larger steps):
+# Shift+Enter three times and find out; on a web page it is running already. Three things to try, by
+# mouse, finger or keyboard (Tab to the pad, then the arrow keys; with Shift, larger steps):
 #
 # 1. Take a **4** by its button and walk to the nearest 9. Where does the one become the other?
 # 2. Write a digit of your own on the paper at the left. Then write a letter. What comes back?
@@ -121,8 +121,8 @@ show_widget(
 #
 # Each says in its first lines what it needs. What you are asked to predict is left out of these
 # working copies until you run the cell, and folded on a web page; the copies in the folder
-# [solutions](solutions) show it, and the exercises' answers. In class, let people predict before you run a cell, and leave the
-# exercises to them.
+# [solutions](solutions) show it, and the exercises' answers. In class, let people predict before you
+# run a cell, and leave the exercises to them.
 
 # %% [markdown]
 # ## Is your machine ready?
@@ -303,9 +303,9 @@ plot.show(
 # **Keys.** Shift+Enter runs a cell, Tab moves into a widget and on, arrow keys move what has the
 # focus.
 #
-# **Data.** Where a notebook loads digits, a line says which you have: all 70,000 of MNIST, if they are at hand or can
-# be fetched, else 5,000 of them that come with the course's packages. `python -m dgmcourse data`
-# fetches the rest (11 MB).
+# **Data.** Where a notebook loads digits, a line says which you have: all 70,000 of MNIST, if they
+# are at hand or can be fetched, else 5,000 of them that come with the course's packages. `python -m
+# dgmcourse data` fetches the rest (11 MB).
 #
 # **Stuck?** Restart the kernel and run all cells: every notebook runs to its end with nothing
 # filled in. If it does not, or a sentence is wrong, tell us where you got the course from;
